@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# What every script here shares: messages, and the tools that a fresh machine may lack.
+# Written for bash 3.2, which is what macOS ships.
+
+say() {
+    printf '==> %s\n' "$*" >&2
+}
+
+# Ends the script. Every line after the first says what to do next.
+die() {
+    printf 'error: %s\n' "$1" >&2
+    shift
+    local line
+    for line in "$@"; do
+        printf '       %s\n' "$line" >&2
+    done
+    exit 1
+}
+
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+is_root() {
+    [ "$(id -u)" -eq 0 ]
+}
+
+# Installs Debian packages; fails, without ending the script, where this is no Debian or we may not install.
+apt_install() {
+    have apt-get || return 1
+    local sudo=()
+    if ! is_root; then
+        have sudo || return 1
+        sudo=(sudo)
+        # Nobody is there to type a password.
+        [ -t 0 ] || sudo=(sudo -n)
+    fi
+    say "installing Debian's $*"
+    # An index that is only partly refreshed may still name the package: the installation decides.
+    "${sudo[@]+"${sudo[@]}"}" apt-get update -qq >&2 || true
+    "${sudo[@]+"${sudo[@]}"}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >&2
+}
+
+# A Rust toolchain that is new enough. The oldest one that will do stands in Cargo.toml, as `rust-version`.
+require_rust() {
+    if ! have cargo && [ -f "$HOME/.cargo/env" ]; then
+        # rustup was installed, but this shell has not heard of it.
+        # shellcheck source=/dev/null
+        . "$HOME/.cargo/env"
+    fi
+    have cargo || die "cargo was not found" \
+        "Install Rust with rustup (https://rustup.rs), then run this script again."
+
+    local wanted found
+    wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
+    found=$(rustc --version) || die "cargo is there, but the toolchain that rust-toolchain.toml asks for is not" \
+        "Run: rustup toolchain install stable"
+    found=$(printf '%s\n' "$found" | sed 's/^rustc \([0-9.]*\).*/\1/')
+    version_at_least "$found" "$wanted" || die "Rust $found is too old: this workspace needs $wanted or later" \
+        "Run: rustup update stable"
+}
+
+# Whether version $1 is $2 or later; the third number does not count.
+version_at_least() {
+    local have_major have_minor want_major want_minor rest
+    IFS=. read -r have_major have_minor rest <<<"$1"
+    IFS=. read -r want_major want_minor rest <<<"$2"
+    : "$rest"
+    [ "$have_major" -gt "$want_major" ] || { [ "$have_major" -eq "$want_major" ] && [ "$have_minor" -ge "$want_minor" ]; }
+}
+
+# SQLite is compiled from C, and rustc itself links through the C compiler.
+require_c_compiler() {
+    [ -z "${CC:-}" ] || ! have "$CC" || return 0
+    if c_compiler_works; then return 0; fi
+    if apt_install build-essential && c_compiler_works; then return 0; fi
+    if [ "$(uname)" = Darwin ]; then
+        die "no C compiler was found" "Run: xcode-select --install"
+    fi
+    die "no C compiler was found" \
+        "Install one under the name cc (Debian: build-essential, Fedora: gcc), then run this script again."
+}
+
+# On macOS, /usr/bin/cc is there even where no compiler is: it must be asked.
+c_compiler_works() {
+    have cc && cc --version >/dev/null 2>&1
+}

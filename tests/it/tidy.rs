@@ -1,0 +1,215 @@
+//! The rules of this repository that no lint can hold. `clippy.toml` and the manifests hold the others.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LONGEST_FILE: usize = 500;
+
+#[test]
+fn files_are_short_enough_to_be_read() {
+    let mut broken = Vec::new();
+    for file in sources() {
+        let lines = read(&file).lines().count();
+        if lines > LONGEST_FILE {
+            broken.push(format!("{}: {lines} lines", shown(&file)));
+        }
+    }
+    report(&format!("a source file has at most {LONGEST_FILE} lines: split it by what it is about"), &broken);
+}
+
+/// Clippy holds this rule for the features it is run with; this holds it for every line.
+#[test]
+fn the_runtime_reads_the_time_in_one_file() {
+    let readings = ["SystemTime::now", "Instant::now", "Utc::now", "Local::now", ".elapsed()"];
+    let mut broken = Vec::new();
+    for file in runtime_sources() {
+        if !file.ends_with("src/clock.rs") {
+            broken.extend(code_lines_with(&file, &readings));
+        }
+    }
+    report(
+        "only futurecall-runtime/src/clock.rs reads the time: take it from crate::clock, or as an argument",
+        &broken,
+    );
+}
+
+#[test]
+fn sql_stands_in_the_stores() {
+    let statements = ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM "];
+    let mut broken = Vec::new();
+    for file in runtime_sources() {
+        let inside = file.strip_prefix(root().join("futurecall-runtime/src")).unwrap().to_owned();
+        let first = inside.iter().next().unwrap().to_string_lossy().into_owned();
+        if first != "store" && !first.starts_with("migrate") {
+            broken.extend(code_lines_with(&file, &statements));
+        }
+    }
+    report("the engine knows no SQL: it belongs under futurecall-runtime/src/store", &broken);
+}
+
+#[test]
+fn every_compile_error_is_reviewed() {
+    let ui = root().join("tests/ui");
+    let mut broken = Vec::new();
+    assert!(!files_below(&ui).is_empty(), "there is no compile-fail test in {}", ui.display());
+    for file in files_below(&ui) {
+        let passes = file.starts_with(ui.join("pass"));
+        let kind = file.extension().unwrap_or_default().to_string_lossy().into_owned();
+        if kind == "rs" && !passes && !file.with_extension("stderr").exists() {
+            broken.push(format!("{}: its .stderr is missing", shown(&file)));
+        }
+        if kind == "stderr" && (passes || !file.with_extension("rs").exists()) {
+            broken.push(format!("{}: belongs to no compile-fail test", shown(&file)));
+        }
+    }
+    report(
+        "a file under tests/ui fails with the errors in its .stderr; a file under tests/ui/pass compiles",
+        &broken,
+    );
+}
+
+/// The compiler shows lines of the standard library's source where rustup's component `rust-src` is installed, and a
+/// place alone where it is not: such a text is right on some machines only.
+#[test]
+fn no_compile_error_quotes_the_standard_library() {
+    let mut broken = Vec::new();
+    for file in files_below(&root().join("tests/ui")) {
+        if has_extension(&file, "stderr") {
+            broken.extend(lines_with(&file, &["$RUST"]));
+        }
+    }
+    report("an error of a compile-fail test must not lead into the standard library", &broken);
+}
+
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let [postgres, sqlite] = ["postgres", "sqlite"].map(|database| {
+        let folder = root().join("migrations").join(database);
+        let names: BTreeSet<String> = files_below(&folder).iter().map(|file| name_of(file)).collect();
+        assert!(!names.is_empty(), "there is no migration in {}", folder.display());
+        names
+    });
+    let mut broken: Vec<String> =
+        postgres.symmetric_difference(&sqlite).map(|name| format!("{name} is there for one only")).collect();
+    for (number, name) in (1..).zip(&postgres) {
+        if !name.starts_with(&format!("{number:04}_")) || !has_extension(Path::new(name), "sql") {
+            broken.push(format!("{name}: expected {number:04}_….sql"));
+        }
+    }
+    report(
+        "migrations are named NNNN_what.sql, numbered from 0001 without a gap, the same for both databases",
+        &broken,
+    );
+}
+
+/// Where packages come from is set up on the machine (mirrors, caches without a network), never in a repository.
+#[test]
+fn no_registry_host_is_named() {
+    let hosts = [
+        concat!("index.", "crates.io"),
+        concat!("static.", "crates.io"),
+        concat!("deb.", "debian.org"),
+        concat!("registry.", "npmjs.org"),
+        concat!("pypi", ".org"),
+        concat!("proxy.", "golang.org"),
+    ];
+    let mut broken = Vec::new();
+    for file in files_below(&root()) {
+        if name_of(&file) != "Cargo.lock" {
+            broken.extend(lines_with(&file, &hosts));
+        }
+    }
+    report("the hosts of package registries are no business of this repository", &broken);
+}
+
+#[test]
+fn no_test_is_switched_off() {
+    let mut broken = Vec::new();
+    for file in sources() {
+        broken.extend(code_lines_with(&file, &[concat!("#[", "ignore")]));
+    }
+    report("a test runs, or it is deleted", &broken);
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are a folder of the workspace")
+        .to_owned()
+}
+
+/// Every Rust file of every crate, but for what the compile-fail tests feed to the compiler.
+fn sources() -> Vec<PathBuf> {
+    let ui = root().join("tests/ui");
+    let mut files = files_below(&root());
+    files.retain(|file| has_extension(file, "rs") && !file.starts_with(&ui));
+    assert!(files.contains(&root().join("tests/it/tidy.rs")), "the walk has lost its way");
+    files
+}
+
+fn runtime_sources() -> Vec<PathBuf> {
+    let folder = root().join("futurecall-runtime/src");
+    let mut files = files_below(&folder);
+    files.retain(|file| has_extension(file, "rs"));
+    assert!(files.contains(&folder.join("lib.rs")), "the walk has lost its way");
+    files
+}
+
+/// Every file below a folder, in order, without what is built, what is hidden (except CI), and links.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else { return found };
+    for entry in entries {
+        let entry = entry.expect("the folder can be read");
+        let kind = entry.file_type().expect("the folder can be read");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if kind.is_dir() {
+            if name != "target" && (!name.starts_with('.') || name == ".ci") {
+                found.extend(files_below(&entry.path()));
+            }
+        } else if kind.is_file() && !name.starts_with('.') {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The lines of a file that hold one of the texts, comments aside: examples in the documentation may do what code may not.
+fn code_lines_with(file: &Path, texts: &[&str]) -> Vec<String> {
+    matching_lines(file, |line| {
+        !line.trim_start().starts_with("//") && texts.iter().any(|text| line.contains(text))
+    })
+}
+
+fn lines_with(file: &Path, texts: &[&str]) -> Vec<String> {
+    matching_lines(file, |line| texts.iter().any(|text| line.contains(text)))
+}
+
+fn matching_lines(file: &Path, matches: impl Fn(&str) -> bool) -> Vec<String> {
+    let text = read(file);
+    let found = text.lines().enumerate().filter(|(_, line)| matches(line));
+    found.map(|(number, line)| format!("{}:{}: {}", shown(file), number + 1, line.trim())).collect()
+}
+
+/// The text of a file; what is not text (a database, an image) breaks no rule.
+fn read(file: &Path) -> String {
+    String::from_utf8(fs::read(file).expect("the file can be read")).unwrap_or_default()
+}
+
+fn has_extension(file: &Path, extension: &str) -> bool {
+    file.extension().is_some_and(|found| found == extension)
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn shown(file: &Path) -> String {
+    file.strip_prefix(root()).unwrap_or(file).display().to_string()
+}
+
+fn report(rule: &str, broken: &[String]) {
+    assert!(broken.is_empty(), "{rule}\n  {}\n", broken.join("\n  "));
+}
