@@ -36,9 +36,13 @@ apt_install() {
         [ -t 0 ] || sudo=(sudo -n)
     fi
     say "installing Debian's $*"
+    sudo+=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120)
+    local messages
     # An index that is only partly refreshed may still name the package: the installation decides.
-    "${sudo[@]+"${sudo[@]}"}" apt-get update -qq >&2 || true
-    "${sudo[@]+"${sudo[@]}"}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >&2
+    if ! messages=$("${sudo[@]}" update -qq 2>&1; "${sudo[@]}" install -y -qq --no-install-recommends "$@" 2>&1); then
+        printf '%s\n' "$messages" >&2
+        return 1
+    fi
 }
 
 # A Rust toolchain that is new enough. The oldest one that will do stands in Cargo.toml, as `rust-version`.
