@@ -7,6 +7,7 @@
 pg_bin=""
 pg_user=""
 pg_folder=""
+pg_port=""
 
 start_postgres() {
     choose_postgres_user
@@ -23,7 +24,7 @@ start_postgres() {
     local password
     password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     printf '%s\n' "$password" >"$pg_folder/password"
-    printf '%s\n' $$ >"$pg_folder/script.pid"
+    printf '%s %s\n' $$ "$(uname -n)" >"$pg_folder/script"
     if [ -n "$pg_user" ]; then
         chown -R "$pg_user" "$pg_folder"
     fi
@@ -55,14 +56,19 @@ remove_server() {
     rm -rf "$1"
 }
 
-# A script that was killed outright could not remove its server: the next one does.
+# A script that was killed outright could not remove its server: the next one on the same machine does.
 sweep_abandoned_servers() {
-    local folder script
+    local folder script machine server
     for folder in /tmp/futurecall-postgres.*; do
-        script=$(cat "$folder/script.pid" 2>/dev/null) || continue
-        if [ -O "$folder" ] || is_root; then
-            kill -0 "$script" 2>/dev/null || remove_server "$folder"
+        read -r script machine 2>/dev/null <"$folder/script" || continue
+        [ -O "$folder" ] || is_root || continue
+        if [ "$machine" != "$(uname -n)" ] || kill -0 "$script" 2>/dev/null; then continue; fi
+        server=$(head -n 1 "$folder/data/postmaster.pid" 2>/dev/null) || true
+        # After a restart of the machine, the number may be another program's.
+        if [ -n "$server" ] && ! ps -p "$server" -o args= 2>/dev/null | grep -qF "$folder"; then
+            rm -f "$folder/data/postmaster.pid"
         fi
+        remove_server "$folder"
     done
 }
 
