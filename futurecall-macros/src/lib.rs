@@ -1,1 +1,80 @@
-//! x
+//! The `#[future_call]` attribute of `futurecall-runtime`, which re-exports it: depend on that crate alone.
+
+mod attrs;
+mod errors;
+mod expand;
+// The runtime's own file: what compiles is what starts.
+mod expression;
+mod fallback;
+mod method;
+mod model;
+mod names;
+mod options;
+#[cfg(test)]
+mod tests;
+mod types;
+mod validate;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::Item;
+
+use crate::errors::Errors;
+
+// Documented where it is re-exported, so that its examples are compiled with the runtime:
+// futurecall-runtime/src/docs/future_call.md.
+#[expect(missing_docs, reason = "documented where it is re-exported")]
+#[proc_macro_attribute]
+pub fn future_call(
+    options: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    expand(options.into(), &item.into()).into()
+}
+
+/// The whole expansion. Always gives back the user's item; the mistakes follow it as errors.
+fn expand(options: TokenStream, tokens: &TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let item = match syn::parse2::<Item>(tokens.clone()) {
+        Ok(Item::Impl(item)) => item,
+        Ok(Item::Fn(function)) => {
+            errors.push(function.sig.fn_token, errors::METHOD_ALONE);
+            return with_errors(tokens, errors);
+        }
+        Ok(other) => {
+            let (head, name) = head(&other);
+            errors.push(head, errors::not_an_impl(name.as_deref()));
+            return with_errors(tokens, errors);
+        }
+        Err(error) => {
+            errors.syntax(error);
+            return with_errors(tokens, errors);
+        }
+    };
+    match validate::block(options, item, &mut errors) {
+        Ok(block) => with_errors(&expand::block(&block), errors),
+        Err(item) => with_errors(&item.into_token_stream(), errors),
+    }
+}
+
+/// `struct X` of a whole struct, which is what the caret of an error about it underlines, and its name.
+fn head(item: &Item) -> (TokenStream, Option<String>) {
+    let (token, name) = match item {
+        Item::Struct(item) => (item.struct_token.to_token_stream(), &item.ident),
+        Item::Enum(item) => (item.enum_token.to_token_stream(), &item.ident),
+        Item::Union(item) => (item.union_token.to_token_stream(), &item.ident),
+        Item::Trait(item) => return (quote_pair(item.trait_token, &item.ident), None),
+        Item::Mod(item) => return (quote_pair(item.mod_token, &item.ident), None),
+        other => return (other.to_token_stream(), None),
+    };
+    (quote_pair(token, name), Some(name.to_string()))
+}
+
+fn quote_pair(token: impl ToTokens, name: &syn::Ident) -> TokenStream {
+    quote!(#token #name)
+}
+
+fn with_errors(item: &TokenStream, errors: Errors) -> TokenStream {
+    let errors = errors.into_tokens();
+    quote!(#item #errors)
+}

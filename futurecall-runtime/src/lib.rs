@@ -1,1 +1,60 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+mod args;
+mod by_name;
+mod call;
+mod clock;
+mod config;
+mod discovery;
+mod engine;
+mod error;
+mod facade;
+mod id;
+mod inspector;
+mod moment;
+mod nearest;
+mod pod;
+pub mod recurring;
+mod registry;
+mod session;
+mod state;
+pub mod store;
+
+pub use chrono;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/future_call.md")]
+pub use futurecall_macros::future_call;
+pub use serde_json;
+pub use uuid;
+
+pub use self::args::{ArgumentError, MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH};
+pub use self::by_name::InvokableFutureCall;
+pub use self::call::{CallArg, CallOutput, FutureCall};
+pub use self::config::{CheckBrokenCalls, Config};
+pub use self::engine::{RunSummary, ShutdownSummary};
+pub use self::error::{BoxError, MissingState, ScheduleError, StartError, StoreError};
+pub use self::facade::{
+    CallTarget, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule, Recurring,
+    RecurringCallRef, ScheduleAll,
+};
+pub use self::id::{CallId, PodId, ScheduleId};
+pub use self::inspector::Inspector;
+pub use self::moment::{Moment, MomentOutOfRange, ToMoment};
+pub use self::pod::{ApplicationPool, Pod, PodBuilder, Role};
+pub use self::recurring::{Missed, Overlap};
+pub use self::session::{CallInfo, Session};
+pub use self::store::transaction::InTransaction;
+pub use self::store::{
+    AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled, Counts, PodRecord, Retention,
+    ScheduleOrigin, ScheduleRecord, ScheduleState,
+};
+
+/// What a file with future calls needs: `use futurecall_runtime::prelude::*;`.
+pub mod prelude {
+    #[cfg(feature = "macros")]
+    pub use crate::future_call;
+    pub use crate::{BoxError, InvokableFutureCall, Pod, Session};
+}

@@ -1,2 +1,12 @@
-//! x
-fn main() {}
+//! Every test that needs more than one crate, in one binary.
+
+mod expansion;
+mod hygiene;
+mod memory;
+mod pods;
+mod postgres;
+mod seed;
+mod sqlite;
+mod stored_args;
+mod tidy;
+mod transactions;

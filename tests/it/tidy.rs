@@ -53,7 +53,8 @@ fn every_compile_error_is_reviewed() {
     let ui = root().join("tests/ui");
     let mut broken = Vec::new();
     assert!(!files_below(&ui).is_empty(), "there is no compile-fail test in {}", ui.display());
-    for file in files_below(&ui) {
+    // The crate's own two files stand beside the folders of cases.
+    for file in files_below(&ui).into_iter().filter(|file| file.parent() != Some(&ui)) {
         let passes = file.starts_with(ui.join("pass"));
         let kind = file.extension().unwrap_or_default().to_string_lossy().into_owned();
         if kind == "rs" && !passes && !file.with_extension("stderr").exists() {

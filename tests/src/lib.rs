@@ -1,1 +1,36 @@
-//! x
+//! The store conformance suite: what every store must do alike, as named cases over any [`Store`].
+//!
+//! A store is right when it passes. A backend's test file holds only a [`Harness`]; nobody writes a test for one
+//! store that could run on all of them.
+//!
+//! [`Store`]: futurecall_runtime::store::Store
+
+pub mod backend;
+mod cases;
+pub mod database;
+mod dice;
+pub mod journal;
+mod make;
+mod suite;
+
+pub use self::suite::{Database, Fixture, Harness, Topic, Transaction, exercise};
+
+/// Makes one test per [`Topic`] for a harness: `conformance!(MyHarness)` where `MyHarness` is an expression.
+#[macro_export]
+macro_rules! conformance {
+    ($harness:expr) => {
+        $crate::conformance!(
+            $harness; schedule: Schedule, claim: Claim, cancel: Cancel, recurring: Recurring, missed: Missed,
+            lease: Lease, history: History, inspect: Inspect, migrate: Migrate, hazards: Hazards,
+            scenarios: Scenarios, together: Together, model: Model,
+        );
+    };
+    ($harness:expr; $($test:ident: $topic:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                $crate::exercise(&$harness, $crate::Topic::$topic).await;
+            }
+        )*
+    };
+}

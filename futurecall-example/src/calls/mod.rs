@@ -1,0 +1,8 @@
+//! What this service calls later. The extension traits bring the accessors `.drip()` and `.digest()` into scope.
+
+mod digest;
+mod drip;
+
+pub(crate) use self::digest::DIGEST;
+pub use self::digest::{DigestCallsExt, DigestFutureCall};
+pub use self::drip::{DripCallsExt, DripFutureCall, Mail, campaign};

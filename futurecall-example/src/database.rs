@@ -1,0 +1,134 @@
+//! The application's own database: SQLite or PostgreSQL, its tables, and how a statement reaches either.
+//!
+//! A service with one database would hold a `PgPool` or a `SqlitePool` and need none of this: the bodies that are given
+//! to `on_pool!` and `in_transaction!` are exactly what it would write.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use futurecall_runtime::{Pod, PodBuilder};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{PgPool, SqlitePool};
+
+/// A pool of either database. Cloning it shares the pool.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A file.
+    Sqlite(SqlitePool),
+    /// A server.
+    Postgres(PgPool),
+}
+
+/// Runs the same code on the pool of whichever database it is. Both databases take `$1` for a parameter and know
+/// `RETURNING`, so that the statements themselves are written once.
+macro_rules! on_pool {
+    ($database:expr, $pool:ident => $body:expr) => {
+        match $database {
+            $crate::database::Database::Sqlite($pool) => $body,
+            $crate::database::Database::Postgres($pool) => $body,
+        }
+    };
+}
+
+/// Runs the same code in a transaction of whichever database it is, and commits. An error that leaves the body by `?`
+/// rolls back: a transaction that is dropped does.
+macro_rules! in_transaction {
+    ($database:expr, $tx:ident => $body:expr) => {
+        match $database {
+            $crate::database::Database::Sqlite(pool) => {
+                // A SQLite transaction that will write says so at once. One that begins as a reader may find, when it
+                // first writes, that somebody else wrote meanwhile, and then has to be repeated from the start.
+                let mut $tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                let value = $body;
+                $tx.commit().await?;
+                value
+            }
+            $crate::database::Database::Postgres(pool) => {
+                let mut $tx = pool.begin().await?;
+                let value = $body;
+                $tx.commit().await?;
+                value
+            }
+        }
+    };
+}
+
+pub(crate) use {in_transaction, on_pool};
+
+impl Database {
+    /// Connects to `sqlite:…` (a file, created if missing) or `postgres://…`, and sets the tables up.
+    ///
+    /// # Errors
+    ///
+    /// The URL does not read, or the database says no.
+    pub async fn connect(url: &str) -> Result<Self, sqlx::Error> {
+        let database = if url.starts_with("postgres") {
+            Self::Postgres(PgPool::connect(url).await?)
+        } else {
+            let options = SqliteConnectOptions::from_str(url)?
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .busy_timeout(Duration::from_secs(15));
+            // SQLite has one writer at a time, whatever the number of connections: more of them would only wait.
+            Self::Sqlite(SqlitePoolOptions::new().max_connections(4).connect_with(options).await?)
+        };
+        database.set_up().await?;
+        Ok(database)
+    }
+
+    /// A pod whose calls stand in this database, next to the application's tables. That is what lets a sign-up and its
+    /// mails be one transaction.
+    pub(crate) fn pod(&self) -> PodBuilder {
+        on_pool!(self, pool => Pod::builder().pool(pool))
+    }
+
+    async fn set_up(&self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(pool) => sqlx::raw_sql(SQLITE_TABLES).execute(pool).await.map(drop),
+            Self::Postgres(pool) => {
+                let mut tx = pool.begin().await?;
+                // `IF NOT EXISTS` does not keep two services that start at once from both creating the table.
+                sqlx::raw_sql("SELECT pg_advisory_xact_lock(7203648)").execute(&mut *tx).await?;
+                sqlx::raw_sql(POSTGRES_TABLES).execute(&mut *tx).await?;
+                tx.commit().await
+            }
+        }
+    }
+}
+
+// Moments are microseconds since 1970 in both databases, as they are inside futurecall.
+const SQLITE_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS account (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        email TEXT NOT NULL,
+        signed_up INTEGER NOT NULL,
+        unsubscribed INTEGER
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS mail_log (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        call_id TEXT NOT NULL,
+        account_id INTEGER,
+        mail TEXT NOT NULL,
+        due INTEGER NOT NULL,
+        started INTEGER NOT NULL,
+        written INTEGER
+    ) STRICT;";
+
+const POSTGRES_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS account (
+        id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name TEXT NOT NULL,
+        email TEXT NOT NULL,
+        signed_up BIGINT NOT NULL,
+        unsubscribed BIGINT
+    );
+    CREATE TABLE IF NOT EXISTS mail_log (
+        id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        call_id TEXT NOT NULL,
+        account_id BIGINT,
+        mail TEXT NOT NULL,
+        due BIGINT NOT NULL,
+        started BIGINT NOT NULL,
+        written BIGINT
+    );";

@@ -1,0 +1,106 @@
+//! What the handlers themselves write down: which call ran, when it was due, when it started, when its mail went out.
+
+use chrono::Utc;
+use futurecall_runtime::{CallInfo, Session};
+
+use crate::database::{Database, on_pool};
+
+/// One run of one call. Moments are microseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailRun {
+    /// Which call.
+    pub call_id: String,
+    /// For whom; `None`: the operator's digest.
+    pub account_id: Option<i64>,
+    /// The method's name.
+    pub mail: String,
+    /// When it was due, by the database's clock.
+    pub due: i64,
+    /// When the handler started.
+    pub started: i64,
+    /// When the mail had gone out; `None`: none was sent, because the account had unsubscribed.
+    pub written: Option<i64>,
+}
+
+impl MailRun {
+    /// The first thing that a handler does, so that its lateness is the scheduler's and not its own.
+    pub(crate) fn begin(session: &Session, account_id: Option<i64>, mail: &str) -> Self {
+        let started = now();
+        let CallInfo { id, due, .. } = session.call();
+        Self {
+            call_id: id.to_string(),
+            account_id,
+            mail: mail.to_owned(),
+            due: due.as_micros(),
+            started,
+            written: None,
+        }
+    }
+
+    /// What its mail is known by: unique, and the same from attempt to attempt, since the call's id is.
+    pub fn letter_id(&self) -> String {
+        let whom = self.account_id.map_or_else(|| "operator".to_owned(), |id| id.to_string());
+        format!("{whom}.{}.{}", self.mail, self.call_id)
+    }
+
+    /// Notes that the mail went out.
+    pub(crate) fn written(mut self) -> Self {
+        self.written = Some(now());
+        self
+    }
+
+    /// Writes it down.
+    pub(crate) async fn store(&self, database: &Database) -> Result<(), sqlx::Error> {
+        const INSERT: &str = "INSERT INTO mail_log (call_id, account_id, mail, due, started, written)
+                              VALUES ($1, $2, $3, $4, $5, $6)";
+        on_pool!(database, pool => sqlx::query(INSERT)
+            .bind(&self.call_id)
+            .bind(self.account_id)
+            .bind(&self.mail)
+            .bind(self.due)
+            .bind(self.started)
+            .bind(self.written)
+            .execute(pool)
+            .await
+            .map(drop))
+    }
+
+    /// All runs that started at that moment or later, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub async fn since(database: &Database, moment: i64) -> Result<Vec<Self>, sqlx::Error> {
+        const SINCE: &str = "SELECT call_id, account_id, mail, due, started, written
+                             FROM mail_log WHERE started >= $1 ORDER BY id";
+        type Row = (String, Option<i64>, String, i64, i64, Option<i64>);
+        let rows: Vec<Row> =
+            on_pool!(database, pool => sqlx::query_as(SINCE).bind(moment).fetch_all(pool).await)?;
+        let run = |(call_id, account_id, mail, due, started, written)| Self {
+            call_id,
+            account_id,
+            mail,
+            due,
+            started,
+            written,
+        };
+        Ok(rows.into_iter().map(run).collect())
+    }
+
+    /// How many runs for accounts have started at that moment or later.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub async fn count_since(database: &Database, moment: i64) -> Result<u64, sqlx::Error> {
+        const COUNT: &str = "SELECT count(*) FROM mail_log WHERE account_id IS NOT NULL AND started >= $1";
+        let count: i64 =
+            on_pool!(database, pool => sqlx::query_scalar(COUNT).bind(moment).fetch_one(pool).await)?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+}
+
+/// This machine's clock, in microseconds since 1970.
+pub(crate) fn now() -> i64 {
+    Utc::now().timestamp_micros()
+}

@@ -1,0 +1,101 @@
+impl ExampleFutureCall {
+    /// Does the work.
+    #[allow(
+        clippy::missing_errors_doc,
+        clippy::unused_async,
+        clippy::unused_self,
+        clippy::needless_pass_by_value,
+        clippy::trivially_copy_pass_by_ref,
+        clippy::ref_option,
+        reason = "a future call is an `async fn` that is given what was stored"
+    )]
+    pub async fn do_work(session: &Session) {}
+    async fn helper(session: &Session) {}
+}
+/// Schedules the future calls of [`ExampleFutureCall`].
+#[allow(
+    dead_code,
+    unreachable_pub,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::private_intra_doc_links
+)]
+#[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+pub struct ExampleCalls<R = ::futurecall_runtime::FutureCallRef> {
+    at: R,
+}
+/// Adds [`example`](Self::example) to scheduling builders.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::private_intra_doc_links
+)]
+pub trait ExampleCallsExt: ::futurecall_runtime::CallTarget {
+    /// The future calls of [`ExampleFutureCall`].
+    fn example(self) -> ExampleCalls<Self>;
+}
+#[automatically_derived]
+impl<R: ::futurecall_runtime::CallTarget> ExampleCallsExt for R {
+    fn example(self) -> ExampleCalls<Self> {
+        ExampleCalls { at: self }
+    }
+}
+#[automatically_derived]
+#[allow(
+    dead_code,
+    deprecated,
+    non_snake_case,
+    private_interfaces,
+    unreachable_pub,
+    unused_variables,
+    clippy::missing_errors_doc,
+    clippy::needless_pass_by_value,
+    clippy::ref_option,
+    clippy::too_many_arguments,
+    clippy::trivially_copy_pass_by_ref,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::private_intra_doc_links
+)]
+impl<R: ::futurecall_runtime::CallTarget> ExampleCalls<R> {
+    /// Does the work.
+    ///
+    /// Schedules [`ExampleFutureCall::do_work`], stored as `example.do_work`.
+    pub fn do_work(self) -> R::Pending {
+        ::futurecall_runtime::__private::ArgsWriter::new("example.do_work")
+            .call(self.at, 0i16)
+    }
+}
+#[allow(deprecated, non_upper_case_globals, private_interfaces, unused_variables)]
+const _: () = {
+    #[automatically_derived]
+    impl<R> ::core::fmt::Debug for ExampleCalls<R> {
+        fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            __f.write_str("ExampleCalls")
+        }
+    }
+    #[automatically_derived]
+    impl ::futurecall_runtime::FutureCall for ExampleFutureCall {
+        const NAME: &'static str = "example";
+        const NEEDS_INSTANCE: bool = false;
+        type Calls<R: ::futurecall_runtime::CallTarget> = ExampleCalls<R>;
+        fn __calls<R: ::futurecall_runtime::CallTarget>(at: R) -> ExampleCalls<R> {
+            ExampleCalls { at }
+        }
+        fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {
+            __methods
+                .add(
+                    ::futurecall_runtime::__private::Method::new(
+                        "example.do_work",
+                        ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
+                            <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                <ExampleFutureCall>::do_work(__session).await,
+                            )
+                        })),
+                    ),
+                );
+        }
+    }
+    ::futurecall_runtime::__private::discover! {
+        ExampleFutureCall
+    }
+};

@@ -1,0 +1,132 @@
+impl<T: Store, const N: usize> TypeFutureCall<T, N>
+where
+    T: Clone,
+{
+    #[allow(
+        clippy::missing_errors_doc,
+        clippy::unused_async,
+        clippy::unused_self,
+        clippy::needless_pass_by_value,
+        clippy::trivially_copy_pass_by_ref,
+        clippy::ref_option,
+        reason = "a future call is an `async fn` that is given what was stored"
+    )]
+    pub async fn r#match(&self, session: &Session, r#type: u8, r: R) {}
+}
+/// Schedules the future calls of [`TypeFutureCall`].
+#[allow(
+    dead_code,
+    unreachable_pub,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::private_intra_doc_links
+)]
+#[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+pub struct TypeCalls<R2 = ::futurecall_runtime::FutureCallRef> {
+    at: R2,
+}
+/// Adds [`r#type`](Self::r#type) to scheduling builders.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::private_intra_doc_links
+)]
+pub trait TypeCallsExt: ::futurecall_runtime::CallTarget {
+    /// The future calls of [`TypeFutureCall`].
+    fn r#type(self) -> TypeCalls<Self>;
+}
+#[automatically_derived]
+impl<R2: ::futurecall_runtime::CallTarget> TypeCallsExt for R2 {
+    fn r#type(self) -> TypeCalls<Self> {
+        TypeCalls { at: self }
+    }
+}
+#[automatically_derived]
+#[allow(
+    dead_code,
+    deprecated,
+    non_snake_case,
+    private_interfaces,
+    unreachable_pub,
+    unused_variables,
+    clippy::missing_errors_doc,
+    clippy::needless_pass_by_value,
+    clippy::ref_option,
+    clippy::too_many_arguments,
+    clippy::trivially_copy_pass_by_ref,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::private_intra_doc_links
+)]
+impl<R2: ::futurecall_runtime::CallTarget> TypeCalls<R2> {
+    /// Schedules [`TypeFutureCall::match`], stored as `type.match`.
+    pub fn r#match(self, r#type: u8, r: R) -> R2::Pending {
+        ::futurecall_runtime::__private::ArgsWriter::new("type.match")
+            .put(&TypeCalls::<()>::__args_match.0, &r#type)
+            .put(&TypeCalls::<()>::__args_match.1, &r)
+            .call(self.at, 0i16)
+    }
+}
+#[allow(deprecated, non_upper_case_globals, private_interfaces, unused_variables)]
+const _: () = {
+    #[automatically_derived]
+    impl TypeCalls<()> {
+        const __args_match: (
+            ::futurecall_runtime::__private::Arg<u8>,
+            ::futurecall_runtime::__private::Arg<R>,
+        ) = (
+            <u8 as ::futurecall_runtime::CallArg>::__ARG.key("type"),
+            <R as ::futurecall_runtime::CallArg>::__ARG.key("r"),
+        );
+    }
+    #[automatically_derived]
+    impl<R2> ::core::fmt::Debug for TypeCalls<R2> {
+        fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            __f.write_str("TypeCalls")
+        }
+    }
+    #[automatically_derived]
+    impl<T: Store, const N: usize> ::futurecall_runtime::FutureCall
+    for TypeFutureCall<T, N>
+    where
+        T: Clone,
+        TypeFutureCall<T, N>: ::core::marker::Send + ::core::marker::Sync + 'static,
+    {
+        const NAME: &'static str = "type";
+        const NEEDS_INSTANCE: bool = true;
+        type Calls<R2: ::futurecall_runtime::CallTarget> = TypeCalls<R2>;
+        fn __calls<R2: ::futurecall_runtime::CallTarget>(at: R2) -> TypeCalls<R2> {
+            TypeCalls { at }
+        }
+        fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {
+            __methods
+                .add(
+                    ::futurecall_runtime::__private::Method::new(
+                            "type.match",
+                            ::futurecall_runtime::__private::Runner::OnInstance(|
+                                __this,
+                                __session,
+                                mut __args|
+                            ::std::boxed::Box::pin(async move {
+                                let __a0 = __args.take(&TypeCalls::<()>::__args_match.0)?;
+                                let __a1 = __args.take(&TypeCalls::<()>::__args_match.1)?;
+                                <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                    <TypeFutureCall<
+                                        T,
+                                        N,
+                                    >>::r#match(__this, __session, __a0, __a1)
+                                        .await,
+                                )
+                            })),
+                        )
+                        .check(|__args| ::futurecall_runtime::__private::check(
+                            "type.match",
+                            &[
+                                &TypeCalls::<()>::__args_match.0.spec,
+                                &TypeCalls::<()>::__args_match.1.spec,
+                            ],
+                            __args,
+                        )),
+                );
+        }
+    }
+};

@@ -1,0 +1,447 @@
+//! From the model to tokens: one function per generated item, one per method. No decisions are left to take here.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{Attribute, Ident, Type};
+
+use crate::fallback;
+use crate::model::{Argument, CallBlock, DefaultValue, Method, Parameter, Passing, Rule};
+use crate::names;
+
+/// Everything that a block becomes.
+pub(crate) fn block(block: &CallBlock) -> TokenStream {
+    let item = user_block(block);
+    let facade = facade(block);
+    let extension = extension(block);
+    let (consts, methods, registrations) = methods(block);
+    let stubs = block.stubs.iter().map(|stub| fallback::facade_method(stub, block));
+    let facade_impl = facade_impl(block, &quote!(#(#methods)* #(#stubs)*));
+    let arguments_impl = arguments_impl(block, &quote!(#(#consts)*));
+    let debug = debug(block);
+    let future_call = future_call(block, &quote!(#(#registrations)*));
+    let discover = discover(block);
+    let (cfgs, lints) = (&block.forwarded.cfgs, &block.forwarded.lints);
+    quote! {
+        #item
+        #facade
+        #extension
+        #facade_impl
+        #(#cfgs)*
+        #(#lints)*
+        #[allow(deprecated, non_upper_case_globals, private_interfaces, unused_variables)]
+        const _: () = {
+            #arguments_impl
+            #debug
+            #future_call
+            #discover
+        };
+    }
+}
+
+/// The user's block. Where the shape of a future call is ours and not the user's choice, its lints are quiet.
+fn user_block(block: &CallBlock) -> TokenStream {
+    let mut item = block.item.clone();
+    for member in &mut item.items {
+        if let syn::ImplItem::Fn(function) = member
+            && block.methods.iter().any(|method| method.ident == function.sig.ident)
+        {
+            function.attrs.push(syn::parse_quote! {
+                #[allow(
+                    clippy::missing_errors_doc,
+                    clippy::unused_async,
+                    clippy::unused_self,
+                    clippy::needless_pass_by_value,
+                    clippy::trivially_copy_pass_by_ref,
+                    clippy::ref_option,
+                    reason = "a future call is an `async fn` that is given what was stored"
+                )]
+            });
+        }
+    }
+    quote!(#item)
+}
+
+// Output: pub struct ExampleCalls<R = FutureCallRef> { at: R }
+fn facade(block: &CallBlock) -> TokenStream {
+    let runtime = &block.runtime;
+    let names = &block.names;
+    let (facade, target) = (&names.facade, &names.target);
+    let (cfgs, lints, docs) = (&block.forwarded.cfgs, &block.forwarded.lints, &block.forwarded.docs);
+    let title = format!(" Schedules the future calls of [`{0}`].", names.type_name.unraw());
+    let gap = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
+    // The type stands in an associated type of the user's type, which may be more visible than its calls are: so it
+    // is always `pub`, and hidden from the docs unless its calls are, too.
+    let hidden = (!matches!(block.vis, syn::Visibility::Public(_))).then(|| quote!(#[doc(hidden)]));
+    quote! {
+        #(#cfgs)*
+        #(#lints)*
+        #[doc = #title]
+        #gap
+        #(#docs)*
+        #hidden
+        #[allow(dead_code, unreachable_pub, rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
+        #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+        pub struct #facade<#target = #runtime::FutureCallRef> {
+            at: #target,
+        }
+    }
+}
+
+// Output: pub trait ExampleCallsExt: CallTarget { fn example(self) -> ExampleCalls<Self>; } and its impl
+fn extension(block: &CallBlock) -> TokenStream {
+    let runtime = &block.runtime;
+    let names = &block.names;
+    let (facade, extension, accessor, target) =
+        (&names.facade, &names.extension, &names.accessor, &names.target);
+    let vis = &block.vis;
+    let cfgs = &block.forwarded.cfgs;
+    let title = format!(" Adds [`{accessor}`](Self::{accessor}) to scheduling builders.");
+    let doc = format!(" The future calls of [`{}`].", names.type_name.unraw());
+    quote! {
+        #(#cfgs)*
+        #[doc = #title]
+        #[allow(dead_code, unreachable_pub, rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
+        #vis trait #extension: #runtime::CallTarget {
+            #[doc = #doc]
+            fn #accessor(self) -> #facade<Self>;
+        }
+
+        #(#cfgs)*
+        #[automatically_derived]
+        impl<#target: #runtime::CallTarget> #extension for #target {
+            fn #accessor(self) -> #facade<Self> {
+                #facade { at: self }
+            }
+        }
+    }
+}
+
+/// The three emitted pieces of every method, in parallel.
+fn methods(block: &CallBlock) -> (Vec<TokenStream>, Vec<TokenStream>, Vec<TokenStream>) {
+    let mut pieces = (Vec::new(), Vec::new(), Vec::new());
+    for method in &block.methods {
+        let (arguments, facade, registration) = one_method(method, block);
+        pieces.0.extend(arguments);
+        pieces.1.push(facade);
+        pieces.2.push(registration);
+    }
+    pieces
+}
+
+/// Everything of one method: the const of its arguments, its facade method, its registration.
+fn one_method(method: &Method, block: &CallBlock) -> (Option<TokenStream>, TokenStream, TokenStream) {
+    let cfgs = &method.forwarded.cfgs;
+    let arguments = arguments_const(method, block).map(|arguments| quote!(#(#cfgs)* #arguments));
+    let facade = facade_method(method, block);
+    let registration = registration(method, block);
+    (arguments, quote!(#(#cfgs)* #facade), quote!(#(#cfgs)* #registration))
+}
+
+// Output: const __args_hello: (Arg<String>, Arg<u32>) =
+//             (<String as CallArg>::__ARG.key("name"), <u32 as CallArg>::__ARG.key("times").default(|| 1));
+//
+// The only place that has bounds: a type that can't be stored is one error, under the user's own token.
+fn arguments_const(method: &Method, block: &CallBlock) -> Option<TokenStream> {
+    let private = private(block);
+    let name = names::arguments_const(&method.ident);
+    let types = method.arguments().map(|argument| {
+        let ty = &argument.ty;
+        match argument.passing {
+            Passing::Value | Passing::Reference => quote!(#private::Arg<#ty>),
+            Passing::Text => quote!(#private::Text),
+            Passing::Slice => quote!(#private::Slice<#ty>),
+        }
+    });
+    let values: Vec<_> = method.arguments().map(|argument| argument_value(argument, block)).collect();
+    (!values.is_empty()).then(|| quote!(const #name: (#(#types,)*) = (#(#values,)*);))
+}
+
+/// `ExampleCalls::<()>::__args_hello`
+fn arguments_path(method: &Method, block: &CallBlock) -> TokenStream {
+    let facade = &block.names.facade;
+    let name = names::arguments_const(&method.ident);
+    quote!(#facade::<()>::#name)
+}
+
+fn argument_value(argument: &Argument, block: &CallBlock) -> TokenStream {
+    let private = private(block);
+    let runtime = &block.runtime;
+    let Argument { key, aliases, passing, ty, default, .. } = argument;
+    let value = match passing {
+        Passing::Value | Passing::Reference => quote!(<#ty as #runtime::CallArg>::__ARG.key(#key)),
+        Passing::Text => quote!(#private::TEXT.key(#key)),
+        Passing::Slice => quote!(<#ty as #runtime::CallArg>::__SLICE.key(#key)),
+    };
+    let aliases = (!aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
+    let default = default.as_ref().map(|default| match (default, passing) {
+        (DefaultValue::OfType(span), Passing::Value | Passing::Reference) => {
+            quote_spanned!(*span=> .default(<#ty as ::core::default::Default>::default))
+        }
+        (DefaultValue::OfType(_), Passing::Text) => quote!(.default(::std::string::String::new)),
+        (DefaultValue::OfType(_), Passing::Slice) => quote!(.default(::std::vec::Vec::new)),
+        (DefaultValue::Expr(value), Passing::Value | Passing::Reference) => quote!(.default(|| #value)),
+        (DefaultValue::Expr(value), Passing::Text) => {
+            quote!(.default(|| <::std::string::String as ::core::convert::From<_>>::from(#value)))
+        }
+        (DefaultValue::Expr(value), Passing::Slice) => {
+            quote!(.default(|| <::std::vec::Vec<#ty> as ::core::convert::From<_>>::from(#value)))
+        }
+    });
+    quote!(#value #aliases #default)
+}
+
+// Output: pub fn hello(self, name: String, times: u32) -> R::Pending { ArgsWriter::new("example.hello").put(..).call(..) }
+fn facade_method(method: &Method, block: &CallBlock) -> TokenStream {
+    let private = private(block);
+    let target = &block.names.target;
+    let Method { ident, vis, stored_name, priority, .. } = method;
+    let docs = facade_docs(method, block);
+    let consts = arguments_path(method, block);
+    let mut inputs = Vec::new();
+    let mut puts = Vec::new();
+    for (at, argument) in method.arguments().enumerate() {
+        let (name, ty) = (&argument.ident, &argument.ty);
+        let at = syn::Index::from(at);
+        let (ty, value) = match argument.passing {
+            Passing::Value => (quote!(#ty), quote!(&#name)),
+            Passing::Reference | Passing::Text => (quote!(&#ty), quote!(#name)),
+            Passing::Slice => (quote!(&[#ty]), quote!(#name)),
+        };
+        inputs.push(quote!(#name: #ty));
+        puts.push(quote!(.put(&#consts.#at, #value)));
+    }
+    quote! {
+        #docs
+        #vis fn #ident(self #(, #inputs)*) -> #target::Pending {
+            #private::ArgsWriter::new(#stored_name) #(#puts)* .call(self.at, #priority)
+        }
+    }
+}
+
+/// The user's docs, those of the parameters, and what the facade method is.
+fn facade_docs(method: &Method, block: &CallBlock) -> TokenStream {
+    let user = &method.forwarded.facade;
+    let documented = user.iter().any(|attribute| attribute.path().is_ident("doc"));
+    let gap = documented.then(|| quote!(#[doc = ""]));
+    let parameters = method.parameter_docs.iter().map(|(name, docs)| {
+        let text = format!(" - `{name}`: {}", docs.iter().filter_map(doc_text).collect::<Vec<_>>().join(" "));
+        quote!(#[doc = #text])
+    });
+    let parameters_gap = (!method.parameter_docs.is_empty()).then(|| quote!(#[doc = ""]));
+    let (type_name, name) = (block.names.type_name.unraw(), method.ident.unraw());
+    let about = format!(" Schedules [`{type_name}::{name}`], stored as `{}`.", method.stored_name);
+    quote! {
+        #(#user)*
+        #gap
+        #(#parameters)*
+        #parameters_gap
+        #[doc = #about]
+    }
+}
+
+fn doc_text(attribute: &Attribute) -> Option<String> {
+    match &attribute.meta {
+        syn::Meta::NameValue(syn::MetaNameValue {
+            value: syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }),
+            ..
+        }) => Some(text.value().trim().to_owned()),
+        _ => None,
+    }
+}
+
+// Output: __methods.add(Method::new("example.hello", Runner::OnInstance(|__this, __session, mut __args| ..)).check(..));
+fn registration(method: &Method, block: &CallBlock) -> TokenStream {
+    let private = private(block);
+    let Method { stored_name, aliases, priority, .. } = method;
+    let runner = runner(method, block);
+    let aliases = (!aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
+    let count = method.arguments().count();
+    let check = (count > 0).then(|| {
+        let consts = arguments_path(method, block);
+        let at = (0..count).map(syn::Index::from);
+        quote!(.check(|__args| #private::check(#stored_name, &[#(&#consts.#at.spec),*], __args)))
+    });
+    let state = method.parameters.iter().filter_map(|parameter| match parameter {
+        Parameter::State(state) => Some((&state.ty, &state.name)),
+        Parameter::Argument(_) => None,
+    });
+    let state = state.map(|(ty, name)| quote!(.state(#private::state_need::<#ty>(#name))));
+    let recurring = method.rule.as_ref().map(|rule| match rule {
+        Rule::Every { micros } => quote!(.recurring(#private::every(#micros))),
+        Rule::Cron { expression, time_zone } => {
+            let zone = time_zone.as_ref().map_or_else(|| "UTC".to_owned(), syn::LitStr::value);
+            quote!(.recurring(#private::cron(#expression, #zone)))
+        }
+    });
+    let priority = (*priority != 0).then(|| quote!(.priority(#priority)));
+    quote! {
+        __methods.add(#private::Method::new(#stored_name, #runner) #aliases #check #(#state)* #recurring #priority);
+    }
+}
+
+// Output: Runner::Free(|__session, mut __args| Box::pin(async move {
+//             let __a0 = __args.take(&__args_hello.0)?;
+//             <Result<(), Refused> as CallOutput>::__outcome(<Example>::hello(__session, __a0).await)
+//         }))
+fn runner(method: &Method, block: &CallBlock) -> TokenStream {
+    let private = private(block);
+    let runtime = &block.runtime;
+    let self_ty = block.self_ty();
+    let Method { ident, output, .. } = method;
+    let consts = arguments_path(method, block);
+    let mut stored = 0..;
+    let mut takes = Vec::new();
+    let mut values = Vec::new();
+    for (at, parameter) in method.parameters.iter().enumerate() {
+        let local = format_ident!("__a{at}", span = Span::mixed_site());
+        match parameter {
+            Parameter::Argument(argument) => {
+                let at = syn::Index::from(stored.next().unwrap_or_default());
+                takes.push(quote!(let #local = __args.take(&#consts.#at)?;));
+                values.push(if argument.passing == Passing::Value {
+                    quote!(#local)
+                } else {
+                    quote!(&#local)
+                });
+            }
+            Parameter::State(state) => {
+                let ty = &state.ty;
+                takes.push(quote!(let #local = #private::state::<#ty>(__session)?;));
+                values.push(quote!(#local));
+            }
+        }
+    }
+    let arguments = if stored.start > 0 { quote!(mut __args) } else { quote!(_) };
+    let session = Ident::new("__session", method.session_span.resolved_at(Span::call_site()));
+    let (kind, this, receiver) = if method.on_instance {
+        (quote!(OnInstance), quote!(__this,), quote!(__this,))
+    } else {
+        (quote!(Free), quote!(), quote!())
+    };
+    // A future that is not `Send` is reported at the user's `async`.
+    let span = method.async_span.resolved_at(Span::call_site());
+    let run = quote_spanned! {span=>
+        ::std::boxed::Box::pin(async move {
+            #(#takes)*
+            <#output as #runtime::CallOutput>::__outcome(<#self_ty>::#ident(#receiver #session #(, #values)*).await)
+        })
+    };
+    quote!(#private::Runner::#kind(|#this __session, #arguments| #run))
+}
+
+// Output: impl<R: CallTarget> ExampleCalls<R> { .. }
+//
+// It stands beside the user's block, not in the `const _`: rustc's messages about a method begin with its path.
+fn facade_impl(block: &CallBlock, methods: &TokenStream) -> TokenStream {
+    let runtime = &block.runtime;
+    let (facade, target) = (&block.names.facade, &block.names.target);
+    let (cfgs, lints) = (&block.forwarded.cfgs, &block.forwarded.lints);
+    quote! {
+        #(#cfgs)*
+        #(#lints)*
+        #[automatically_derived]
+        #[allow(
+            dead_code,
+            deprecated,
+            non_snake_case,
+            private_interfaces,
+            unreachable_pub,
+            unused_variables,
+            clippy::missing_errors_doc,
+            clippy::needless_pass_by_value,
+            clippy::ref_option,
+            clippy::too_many_arguments,
+            clippy::trivially_copy_pass_by_ref,
+            rustdoc::broken_intra_doc_links,
+            rustdoc::private_intra_doc_links
+        )]
+        impl<#target: #runtime::CallTarget> #facade<#target> {
+            #methods
+        }
+    }
+}
+
+/// The consts of arguments stand where both the facade and the registration find them, and nobody else looks.
+fn arguments_impl(block: &CallBlock, consts: &TokenStream) -> Option<TokenStream> {
+    let facade = &block.names.facade;
+    (!consts.is_empty()).then(|| quote!(#[automatically_derived] impl #facade<()> { #consts }))
+}
+
+fn debug(block: &CallBlock) -> TokenStream {
+    let (facade, target) = (&block.names.facade, &block.names.target);
+    let name = facade.to_string();
+    quote! {
+        #[automatically_derived]
+        impl<#target> ::core::fmt::Debug for #facade<#target> {
+            fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                __f.write_str(#name)
+            }
+        }
+    }
+}
+
+fn future_call(block: &CallBlock, registrations: &TokenStream) -> TokenStream {
+    let private = private(block);
+    let runtime = &block.runtime;
+    let (facade, stored, target) = (&block.names.facade, &block.names.stored, &block.names.target);
+    let self_ty = block.self_ty();
+    let mut generics = block.generics().clone();
+    if !generics.params.is_empty() {
+        generics.make_where_clause().predicates.push(syn::parse_quote! {
+            #self_ty: ::core::marker::Send + ::core::marker::Sync + 'static
+        });
+    }
+    let (impl_generics, _, where_clause) = generics.split_for_impl();
+    let needs_instance = needs_instance(block);
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #runtime::FutureCall for #self_ty #where_clause {
+            const NAME: &'static str = #stored;
+            const NEEDS_INSTANCE: bool = #needs_instance;
+            type Calls<#target: #runtime::CallTarget> = #facade<#target>;
+
+            fn __calls<#target: #runtime::CallTarget>(at: #target) -> #facade<#target> {
+                #facade { at }
+            }
+
+            fn __methods(__methods: &mut #private::Methods<Self>) {
+                #registrations
+            }
+        }
+    }
+}
+
+/// `true` if any method takes `&self`, counting only those that this build has.
+fn needs_instance(block: &CallBlock) -> TokenStream {
+    let on_instance = || block.methods.iter().filter(|method| method.on_instance);
+    if on_instance().any(|method| method.forwarded.cfgs.is_empty()) {
+        return quote!(true);
+    }
+    let needs = on_instance().map(|method| {
+        let cfgs = &method.forwarded.cfgs;
+        quote!(#(#cfgs)* { __needs = true; })
+    });
+    let needs: Vec<_> = needs.collect();
+    if needs.is_empty() {
+        return quote!(false);
+    }
+    quote!({
+        #[allow(unused_mut)]
+        let mut __needs = false;
+        #(#needs)*
+        __needs
+    })
+}
+
+/// Types without parameters are found at start.
+fn discover(block: &CallBlock) -> Option<TokenStream> {
+    let private = private(block);
+    let self_ty: &Type = block.self_ty();
+    block.generics().params.is_empty().then(|| quote!(#private::discover! { #self_ty }))
+}
+
+fn private(block: &CallBlock) -> TokenStream {
+    let runtime = &block.runtime;
+    quote!(#runtime::__private)
+}

@@ -1,0 +1,21 @@
+//! What is emitted where there is a mistake: one mistake, one error, and quiet call sites.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::model::{CallBlock, Stub};
+
+// Input:  pub async fn hello(session: &Session, names: Vec<&str>)
+// Output: pub fn hello(self, _: impl ::core::marker::Sized) -> R::Pending { ::core::unreachable!() }
+pub(crate) fn facade_method(stub: &Stub, block: &CallBlock) -> TokenStream {
+    let Stub { ident, cfgs, vis, arguments } = stub;
+    let target = &block.names.target;
+    let anything = (0..*arguments).map(|_| quote!(_: impl ::core::marker::Sized));
+    quote! {
+        #(#cfgs)*
+        #[doc(hidden)]
+        #vis fn #ident(self #(, #anything)*) -> #target::Pending {
+            ::core::unreachable!()
+        }
+    }
+}

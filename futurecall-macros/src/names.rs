@@ -1,0 +1,186 @@
+//! The names of what is generated, and of what is stored.
+
+use proc_macro2::{Ident, Span};
+use quote::format_ident;
+use syn::ext::IdentExt;
+
+/// Accessors that would be hidden by, or be ambiguous with, methods that scheduling builders already have.
+const TAKEN: &[&str] = &[
+    "of",
+    "identifier",
+    "priority",
+    "starting_at",
+    "time_zone",
+    "missed",
+    "overlap",
+    "into",
+    "try_into",
+    "clone",
+    "clone_into",
+    "to_owned",
+    "borrow",
+    "borrow_mut",
+    "type_id",
+    "fmt",
+];
+
+/// Whether scheduling builders have a method of that name already.
+pub(crate) fn is_taken(accessor: &str) -> bool {
+    TAKEN.contains(&accessor)
+}
+
+/// The type's name without a trailing `FutureCall`: `ExampleFutureCall` → `Example`.
+pub(crate) fn stem(type_name: &Ident) -> String {
+    let name = type_name.unraw().to_string();
+    match name.strip_suffix("FutureCall") {
+        Some(stem) if !stem.is_empty() => stem.to_owned(),
+        _ => name,
+    }
+}
+
+/// `HttpServer2Job` → `http_server2_job`
+pub(crate) fn snake_case(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let mut snake = String::new();
+    for (at, &letter) in letters.iter().enumerate() {
+        let after_lower = at > 0 && !letters[at - 1].is_uppercase() && letters[at - 1] != '_';
+        let before_lower = at > 0
+            && letters[at - 1].is_uppercase()
+            && letters.get(at + 1).is_some_and(|next| next.is_lowercase());
+        if letter.is_uppercase() && (after_lower || before_lower) {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
+
+/// An identifier of that text, raw if it is a keyword; `None` if it can't be one.
+pub(crate) fn identifier(text: &str, span: Span) -> Option<Ident> {
+    let mut letters = text.chars();
+    let first = letters.next().filter(|first| first.is_alphabetic() || *first == '_')?;
+    let plain = letters.all(|letter| letter.is_alphanumeric() || letter == '_');
+    // These can't be raw either.
+    if !plain || matches!(text, "self" | "Self" | "super" | "crate") || (first == '_' && text.len() == 1) {
+        return None;
+    }
+    let mut ident =
+        syn::parse_str::<Ident>(text).or_else(|_| syn::parse_str::<Ident>(&format!("r#{text}"))).ok()?;
+    ident.set_span(span);
+    Some(ident)
+}
+
+/// The key of an argument: the parameter's name without `r#` and without leading `_`.
+pub(crate) fn key(parameter: &Ident) -> String {
+    let name = parameter.unraw().to_string();
+    match name.trim_start_matches('_') {
+        "" => name,
+        trimmed => trimmed.to_owned(),
+    }
+}
+
+/// The const that holds the arguments of a method.
+pub(crate) fn arguments_const(method: &Ident) -> Ident {
+    format_ident!("__args_{}", method.unraw(), span = Span::call_site())
+}
+
+/// Why a text can't be (part of) a stored name.
+pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.chars().count() > 200 {
+        Some("it is longer than 200 characters")
+    } else if name.split('.').any(str::is_empty) {
+        Some("a part between two dots is empty")
+    } else if name.chars().any(|letter| !letter.is_alphanumeric() && !"_-.".contains(letter)) {
+        Some("it holds a character that is neither a letter, a digit, `_` nor `-`")
+    } else {
+        None
+    }
+}
+
+/// The one of `known` that was probably meant.
+pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+    let (distance, name) = known.iter().map(|name| (distance(written, name), *name)).min()?;
+    (distance <= 2 && distance < name.len()).then_some(name)
+}
+
+/// Edits that make one text of the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, other) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::Span;
+    use quote::format_ident;
+
+    use super::{identifier, is_taken, key, name_fault, nearest, snake_case, stem};
+
+    #[test]
+    fn accessors_are_the_type_in_snake_case_without_its_ending() {
+        for (type_name, accessor) in [
+            ("ExampleFutureCall", "example"),
+            ("Example", "example"),
+            ("FutureCall", "future_call"),
+            ("HttpServer2Job", "http_server2_job"),
+            ("HTTPServer", "http_server"),
+            ("XFutureCall", "x"),
+            ("My_Type", "my_type"),
+            ("already_snake", "already_snake"),
+            ("ÜberFutureCall", "über"),
+        ] {
+            assert_eq!(snake_case(&stem(&format_ident!("{type_name}"))), accessor, "{type_name}");
+        }
+    }
+
+    #[test]
+    fn keywords_become_raw_identifiers_and_other_texts_none() {
+        let written = |text| identifier(text, Span::call_site()).map(|ident| ident.to_string());
+        assert_eq!(written("example").as_deref(), Some("example"));
+        assert_eq!(written("type").as_deref(), Some("r#type"));
+        assert_eq!(written("_x1").as_deref(), Some("_x1"));
+        for bad in
+            ["", "_", "self", "Self", "super", "crate", "r#type", "a-b", "a b", "1a", "a.b", "'a", "\"a\""]
+        {
+            assert_eq!(written(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_are_parameters_without_their_underscores() {
+        assert_eq!(key(&format_ident!("_unused")), "unused");
+        assert_eq!(key(&format_ident!("r#type")), "type");
+        assert_eq!(key(&format_ident!("__")), "__");
+    }
+
+    #[test]
+    fn stored_names_are_words_joined_by_dots() {
+        for good in ["a", "example.hello", "my-service.a_1", "größe"] {
+            assert_eq!(name_fault(good), None, "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a..b", "a b", "a\0", "a/b", &*"x".repeat(201)] {
+            assert!(name_fault(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_recognized_and_a_stranger_is_not() {
+        let known = ["name", "alias", "skip", "priority"];
+        assert_eq!(nearest("nme", &known), Some("name"));
+        assert_eq!(nearest("prioriy", &known), Some("priority"));
+        assert_eq!(nearest("retry", &known), None);
+        assert!(is_taken("of") && !is_taken("example"));
+    }
+}

@@ -1,0 +1,381 @@
+//! What stands in `#[future_call(..)]` on a block, a method or a parameter.
+//!
+//! A new option is one more name in the list of its place, one more field, and one more arm.
+
+use chrono_tz::Tz;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Expr, ExprLit, ExprPath, ExprUnary, Lit, LitStr, Meta, Path, Token, UnOp};
+
+use crate::errors::{self, Errors};
+use crate::expression::{self, Refusal};
+use crate::model::{DefaultValue, Rule};
+use crate::names;
+
+const ON_BLOCK: &[&str] = &["name", "alias", "priority", "crate"];
+const ON_METHOD: &[&str] = &["name", "alias", "skip", "priority", "every", "cron", "time_zone"];
+const ON_PARAMETER: &[&str] = &["default", "alias", "state"];
+
+/// The options of a block.
+#[derive(Default)]
+pub(crate) struct BlockOptions {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) aliases: Vec<LitStr>,
+    pub(crate) priority: Option<i16>,
+    pub(crate) runtime: Option<Path>,
+}
+
+/// The options of a method.
+#[derive(Default)]
+pub(crate) struct MethodOptions {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) aliases: Vec<LitStr>,
+    pub(crate) skip: bool,
+    pub(crate) priority: Option<i16>,
+    /// With the span of the option's name.
+    pub(crate) rule: Option<(Rule, Span)>,
+}
+
+/// The options of a parameter.
+#[derive(Default)]
+pub(crate) struct ParameterOptions {
+    pub(crate) default: Option<DefaultValue>,
+    pub(crate) aliases: Vec<LitStr>,
+    pub(crate) state: bool,
+}
+
+/// The options of the block's own attribute.
+pub(crate) fn of_block(tokens: TokenStream, errors: &mut Errors) -> BlockOptions {
+    let mut options = BlockOptions::default();
+    for item in parse_list(tokens, "on an `impl` block", ON_BLOCK, errors) {
+        match item.name().as_str() {
+            "name" => options.name = item.text(errors).filter(|name| is_block_name(name, errors)),
+            "alias" => options.aliases.extend(item.text(errors).filter(|name| is_stored_name(name, errors))),
+            "priority" => options.priority = item.priority(errors),
+            "crate" => options.runtime = item.path(errors),
+            _ => {}
+        }
+    }
+    options
+}
+
+/// The options of a method's attributes.
+pub(crate) fn of_method(attributes: &[Attribute], errors: &mut Errors) -> MethodOptions {
+    let mut options = MethodOptions::default();
+    let (mut every, mut cron, mut time_zone) = (None, None, None);
+    let items = parse_attributes(attributes, "on a method", ON_METHOD, errors);
+    let only = items.len() == 1;
+    for item in items {
+        let span = item.name.span();
+        match item.name().as_str() {
+            "name" => options.name = item.text(errors).filter(|name| is_stored_name(name, errors)),
+            "alias" => options.aliases.extend(item.text(errors).filter(|name| is_stored_name(name, errors))),
+            "priority" => options.priority = item.priority(errors),
+            "every" => {
+                every = item.text(errors).and_then(|text| interval(&text, errors)).map(|rule| (rule, span));
+            }
+            "cron" => cron = item.text(errors).filter(|text| is_cron(text, errors)).map(|text| (text, span)),
+            "time_zone" => {
+                time_zone = Some((item.text(errors).filter(|text| is_zone(text, errors)), item.name));
+            }
+            "skip" => {
+                options.skip = item.flag(errors);
+                if !only {
+                    errors.push(&item.name, errors::SKIP_ALONE);
+                }
+            }
+            _ => {}
+        }
+    }
+    if let (Some(_), Some((_, span))) = (&every, &cron) {
+        errors.push(Ident::new("cron", *span), errors::EVERY_AND_CRON);
+    }
+    if let (None, Some((_, name))) = (&cron, &time_zone)
+        && !mentions(attributes, "cron")
+    {
+        errors.push(name, errors::ZONE_WITHOUT_CRON);
+    }
+    let time_zone = time_zone.and_then(|(zone, _)| zone);
+    options.rule = every.or(cron.map(|(expression, span)| (Rule::Cron { expression, time_zone }, span)));
+    options
+}
+
+/// The options of a parameter's attributes.
+pub(crate) fn of_parameter(attributes: &[Attribute], errors: &mut Errors) -> ParameterOptions {
+    let mut options = ParameterOptions::default();
+    let items = parse_attributes(attributes, "on a parameter", ON_PARAMETER, errors);
+    let only = items.len() == 1;
+    for item in items {
+        match item.name().as_str() {
+            "default" => options.default = item.default_value(errors),
+            "alias" => options.aliases.extend(item.text(errors).filter(|key| is_key(key, errors))),
+            "state" => {
+                options.state = item.flag(errors);
+                if !only {
+                    errors.push(&item.name, errors::STATE_ALONE);
+                }
+            }
+            _ => {}
+        }
+    }
+    options
+}
+
+/// `name`, `name = value` or `name(..)`.
+struct Item {
+    name: Ident,
+    value: Value,
+}
+
+enum Value {
+    None,
+    Assigned(Expr),
+    Listed(TokenStream),
+}
+
+impl Parse for Item {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let name = input.call(Ident::parse_any)?;
+        let value = if input.peek(Token![=]) {
+            input.parse::<Token![=]>()?;
+            Value::Assigned(input.parse()?)
+        } else if input.peek(syn::token::Paren) {
+            let listed;
+            syn::parenthesized!(listed in input);
+            Value::Listed(listed.parse()?)
+        } else {
+            Value::None
+        };
+        Ok(Self { name, value })
+    }
+}
+
+impl Item {
+    fn name(&self) -> String {
+        self.name.unraw().to_string()
+    }
+
+    fn text(&self, errors: &mut Errors) -> Option<LitStr> {
+        match &self.value {
+            Value::Assigned(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Some(text.clone()),
+            _ => self.wrong_form(&format!("{} = \"..\"", self.name()), errors),
+        }
+    }
+
+    /// Always true: a flag with a value is a mistake, but a flag.
+    fn flag(&self, errors: &mut Errors) -> bool {
+        match &self.value {
+            Value::None => {}
+            Value::Assigned(value) => errors.push(value, errors::option_flag(&self.name())),
+            Value::Listed(_) => errors.push(&self.name, errors::option_flag(&self.name())),
+        }
+        true
+    }
+
+    fn priority(&self, errors: &mut Errors) -> Option<i16> {
+        let Value::Assigned(value) = &self.value else {
+            return self.wrong_form("priority = 10", errors);
+        };
+        let (sign, literal) = match value {
+            Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => ("-", &**expr),
+            other => ("", other),
+        };
+        let number = match literal {
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if matches!(number.suffix(), "" | "i16") => {
+                format!("{sign}{}", number.base10_digits()).parse().ok()
+            }
+            _ => None,
+        };
+        if number.is_none() {
+            errors.push(value, errors::BAD_PRIORITY);
+        }
+        number
+    }
+
+    fn path(&self, errors: &mut Errors) -> Option<Path> {
+        let Value::Assigned(Expr::Path(ExprPath { path, qself: None, .. })) = &self.value else {
+            return self.wrong_form("crate = ::path", errors);
+        };
+        let root = path.segments.first()?.ident.to_string();
+        if path.leading_colon.is_some() || matches!(root.as_str(), "crate" | "$crate") {
+            Some(path.clone())
+        } else {
+            errors.push(path, errors::RELATIVE_PATH);
+            None
+        }
+    }
+
+    fn default_value(&self, errors: &mut Errors) -> Option<DefaultValue> {
+        match &self.value {
+            Value::None => Some(DefaultValue::OfType(self.name.span())),
+            Value::Assigned(value) => Some(DefaultValue::Expr(Box::new(value.clone()))),
+            Value::Listed(_) => self.wrong_form("default = value", errors),
+        }
+    }
+
+    fn wrong_form<T>(&self, form: &str, errors: &mut Errors) -> Option<T> {
+        let name = self.name();
+        match &self.value {
+            Value::Assigned(value) => errors.push(value, errors::option_form(&name, form)),
+            Value::Listed(listed) if !listed.is_empty() => {
+                errors.push(listed, errors::option_form(&name, form));
+            }
+            _ => errors.push(&self.name, errors::option_form(&name, form)),
+        }
+        None
+    }
+}
+
+/// The known options of all attributes of ours on one thing. `alias` may repeat, nothing else.
+fn parse_attributes(attributes: &[Attribute], place: &str, known: &[&str], errors: &mut Errors) -> Vec<Item> {
+    let mut tokens = TokenStream::new();
+    for attribute in attributes {
+        match &attribute.meta {
+            Meta::Path(_) => {}
+            Meta::List(list) => {
+                list.tokens.to_tokens(&mut tokens);
+                <Token![,]>::default().to_tokens(&mut tokens);
+            }
+            Meta::NameValue(meta) => {
+                errors
+                    .push(&meta.value, errors::option_form("future_call", "#[future_call(option = value)]"));
+            }
+        }
+    }
+    // An attribute that ends with its own comma now has two.
+    parse_list(without_double_commas(tokens), place, known, errors)
+}
+
+fn without_double_commas(tokens: TokenStream) -> TokenStream {
+    let mut after_comma = false;
+    tokens
+        .into_iter()
+        .filter(|token| {
+            let comma = matches!(token, proc_macro2::TokenTree::Punct(punct) if punct.as_char() == ',');
+            let keep = !(comma && after_comma);
+            after_comma = comma;
+            keep
+        })
+        .collect()
+}
+
+fn parse_list(tokens: TokenStream, place: &str, known: &[&str], errors: &mut Errors) -> Vec<Item> {
+    let items = match Punctuated::<Item, Token![,]>::parse_terminated.parse2(tokens) {
+        Ok(items) => items,
+        Err(error) => {
+            errors.syntax(error);
+            return Vec::new();
+        }
+    };
+    let mut seen: Vec<String> = Vec::new();
+    let mut accepted = Vec::new();
+    for item in items {
+        let name = item.name();
+        if !known.contains(&name.as_str()) {
+            let nearest = names::nearest(&name, known);
+            errors.push(&item.name, errors::unknown_option(&name, place, known, nearest));
+        } else if name != "alias" && seen.contains(&name) {
+            errors.push(&item.name, errors::option_twice(&name));
+        } else {
+            seen.push(name);
+            accepted.push(item);
+        }
+    }
+    accepted
+}
+
+/// Whether an option is named at all, be its value right or wrong.
+fn mentions(attributes: &[Attribute], option: &str) -> bool {
+    attributes.iter().any(|attribute| match &attribute.meta {
+        Meta::List(list) => list
+            .tokens
+            .clone()
+            .into_iter()
+            .any(|token| matches!(token, proc_macro2::TokenTree::Ident(ident) if ident == option)),
+        _ => false,
+    })
+}
+
+fn is_block_name(name: &LitStr, errors: &mut Errors) -> bool {
+    let good = names::identifier(&name.value(), name.span()).is_some();
+    if !good {
+        errors.push(name, errors::bad_block_name(&name.value()));
+    }
+    good
+}
+
+fn is_stored_name(name: &LitStr, errors: &mut Errors) -> bool {
+    match names::name_fault(&name.value()) {
+        Some(fault) => {
+            errors.push(name, errors::bad_name(fault));
+            false
+        }
+        None => true,
+    }
+}
+
+fn is_key(key: &LitStr, errors: &mut Errors) -> bool {
+    let good = names::identifier(&key.value(), key.span()).is_some();
+    if !good {
+        errors.push(key, errors::BAD_KEY);
+    }
+    good
+}
+
+fn interval(text: &LitStr, errors: &mut Errors) -> Option<Rule> {
+    let duration = match humantime::parse_duration(&text.value()) {
+        Ok(duration) => duration,
+        Err(error) => {
+            errors.push(text, errors::bad_duration(&error.to_string()));
+            return None;
+        }
+    };
+    // Microseconds are what the stores keep; finer intervals round up, as moments do.
+    match u64::try_from(duration.as_nanos().div_ceil(1_000)) {
+        Ok(..SHORTEST_INTERVAL) => errors.push(text, errors::INTERVAL_TOO_SHORT),
+        Ok(micros @ ..=LONGEST_INTERVAL) => return Some(Rule::Every { micros }),
+        _ => errors.push(text, errors::INTERVAL_TOO_LONG),
+    }
+    None
+}
+
+/// What the runtime takes, in microseconds: from a millisecond to a hundred years.
+const SHORTEST_INTERVAL: u64 = 1_000;
+const LONGEST_INTERVAL: u64 = 36_525 * 24 * 60 * 60 * 1_000_000;
+
+fn is_cron(text: &LitStr, errors: &mut Errors) -> bool {
+    match expression::parse(&text.value()) {
+        Ok(_) => return true,
+        Err(Refusal::Unreadable(reason)) => errors.push(text, errors::bad_cron(&reason)),
+        Err(Refusal::NeverRuns) => errors.push(text, errors::CRON_NEVER),
+    }
+    false
+}
+
+fn is_zone(text: &LitStr, errors: &mut Errors) -> bool {
+    let good = text.value().parse::<Tz>().is_ok();
+    if !good {
+        errors.push(text, errors::bad_time_zone(&text.value()));
+    }
+    good
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::of_block;
+    use crate::errors::Errors;
+
+    #[test]
+    fn every_wrong_option_is_reported_and_the_right_ones_count() {
+        let mut errors = Errors::default();
+        let options =
+            of_block(quote!(nme = "a", name = "b", name = "c", crate = x, priority = 40_000), &mut errors);
+        assert_eq!(errors.len(), 4);
+        assert_eq!(options.name.map(|name| name.value()), Some("b".to_owned()));
+    }
+}

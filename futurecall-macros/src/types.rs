@@ -1,0 +1,339 @@
+//! What the type of an argument may be, and types as they must be written outside the user's block.
+
+use quote::ToTokens;
+use syn::visit::{self, Visit};
+use syn::visit_mut::{self, VisitMut};
+use syn::{
+    Expr, ExprPath, ExprStruct, GenericArgument, GenericParam, Generics, Ident, Lifetime, Path,
+    PathArguments, QSelf, Type, TypeParamBound, TypePath, TypeReference,
+};
+
+use crate::errors::{self, Errors};
+use crate::model::Passing;
+
+/// Streams that people try to pass; other types that merely end in `Stream` may well be data.
+const STREAMS: &[&str] = &[
+    "Stream",
+    "BoxStream",
+    "LocalBoxStream",
+    "ReceiverStream",
+    "UnboundedReceiverStream",
+    "BroadcastStream",
+];
+
+/// Takes the outer reference off a parameter's type, and says how the argument is passed.
+pub(crate) fn passing(ty: &Type) -> (Passing, &Type) {
+    match ungrouped(ty) {
+        Type::Reference(TypeReference { elem, mutability: None, .. }) => match ungrouped(elem) {
+            Type::Slice(slice) => (Passing::Slice, &slice.elem),
+            inner if is_str(inner) => (Passing::Text, inner),
+            inner => (Passing::Reference, inner),
+        },
+        owned => (Passing::Value, owned),
+    }
+}
+
+/// Whether a parameter's type may be looked at by the compiler alone; reports what stands against it, once. `ty` is as the user wrote it.
+pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) -> bool {
+    if let Type::Reference(reference) = ungrouped(ty) {
+        if let Some(mutability) = &reference.mutability {
+            errors.push(Pair(&reference.and_token, mutability), errors::MUTABLE_ARGUMENT);
+            return false;
+        }
+        if let Some(lifetime) = &reference.lifetime
+            && lifetime.ident == "static"
+        {
+            let mut lent = reference.clone();
+            lent.lifetime = None;
+            errors.push(lifetime, errors::static_argument(&text(&lent)));
+            return false;
+        }
+    }
+    let (_, inner) = passing(ty);
+    let mut walk = Walk { errors, root: inner, done: false };
+    walk.visit_type(inner);
+    !walk.done
+}
+
+/// Reports an argument whose type (`ty`, with `Self` resolved) mentions a parameter of the `impl` block.
+pub(crate) fn check_generics(
+    argument: &Ident,
+    ty: &Type,
+    written: &Type,
+    generics: &Generics,
+    errors: &mut Errors,
+) -> bool {
+    struct Mentions<'a> {
+        generics: &'a Generics,
+        found: Option<Ident>,
+    }
+
+    impl<'ast> Visit<'ast> for Mentions<'_> {
+        fn visit_path(&mut self, path: &'ast Path) {
+            if path.leading_colon.is_none()
+                && let Some(first) = path.segments.first()
+                && self.generics.params.iter().any(|parameter| match parameter {
+                    GenericParam::Type(parameter) => parameter.ident == first.ident,
+                    GenericParam::Const(parameter) => parameter.ident == first.ident,
+                    GenericParam::Lifetime(_) => false,
+                })
+            {
+                self.found.get_or_insert_with(|| first.ident.clone());
+            }
+            visit::visit_path(self, path);
+        }
+    }
+
+    let mut mentions = Mentions { generics, found: None };
+    mentions.visit_type(ty);
+    match mentions.found {
+        Some(parameter) => {
+            errors.push(written, errors::mentions_generic(&argument.to_string(), &parameter.to_string()));
+            false
+        }
+        None => true,
+    }
+}
+
+/// Whether a return type may be looked at by the compiler alone.
+pub(crate) fn check_output(ty: &Type, errors: &mut Errors) -> bool {
+    struct Borrows(bool);
+
+    impl<'ast> Visit<'ast> for Borrows {
+        fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
+            self.0 |= !is_static(reference.lifetime.as_ref());
+            visit::visit_type_reference(self, reference);
+        }
+
+        fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
+            self.0 |= !is_static(Some(lifetime));
+        }
+
+        fn visit_type_impl_trait(&mut self, _: &'ast syn::TypeImplTrait) {
+            self.0 = true;
+        }
+
+        fn visit_type_never(&mut self, _: &'ast syn::TypeNever) {
+            self.0 = true;
+        }
+    }
+
+    let mut borrows = Borrows(matches!(ungrouped(ty), Type::Reference(_)));
+    borrows.visit_type(ty);
+    if borrows.0 {
+        errors.push(ty, errors::RETURNS);
+    }
+    !borrows.0
+}
+
+// Input:  Vec<Self>, Self::Item           (self type: Example)
+// Output: Vec<Example>, <Example>::Item
+pub(crate) fn without_self(ty: &Type, self_ty: &Type) -> Type {
+    let mut ty = ty.clone();
+    Substitute(self_ty).visit_type_mut(&mut ty);
+    ty
+}
+
+// Input:  Self::LIMIT, Self(1)
+// Output: <Example>::LIMIT, Example(1)
+pub(crate) fn default_without_self(value: &Expr, self_ty: &Type) -> Expr {
+    let mut value = value.clone();
+    Substitute(self_ty).visit_expr_mut(&mut value);
+    value
+}
+
+/// Replaces `Self` by the type that it stands for: what is copied out of the block stands elsewhere.
+struct Substitute<'a>(&'a Type);
+
+impl Substitute<'_> {
+    fn path(&self, qself: &mut Option<QSelf>, path: &mut Path) {
+        let of_self = path.segments.first().is_some_and(|first| first.ident == "Self");
+        if qself.is_some() || path.leading_colon.is_some() || !of_self {
+            return;
+        }
+        if path.segments.len() > 1 {
+            path.segments = path.segments.iter().skip(1).cloned().collect();
+            path.leading_colon = Some(<syn::Token![::]>::default());
+            *qself = Some(QSelf {
+                lt_token: <syn::Token![<]>::default(),
+                ty: Box::new(self.0.clone()),
+                position: 0,
+                as_token: None,
+                gt_token: <syn::Token![>]>::default(),
+            });
+        } else if let Type::Path(known) = ungrouped(self.0) {
+            (*qself, *path) = (known.qself.clone(), known.path.clone());
+        }
+    }
+}
+
+impl VisitMut for Substitute<'_> {
+    fn visit_type_path_mut(&mut self, written: &mut TypePath) {
+        self.path(&mut written.qself, &mut written.path);
+        visit_mut::visit_type_path_mut(self, written);
+    }
+
+    fn visit_expr_path_mut(&mut self, written: &mut ExprPath) {
+        self.path(&mut written.qself, &mut written.path);
+        visit_mut::visit_expr_path_mut(self, written);
+    }
+
+    fn visit_expr_struct_mut(&mut self, written: &mut ExprStruct) {
+        self.path(&mut written.qself, &mut written.path);
+        visit_mut::visit_expr_struct_mut(self, written);
+    }
+}
+
+/// A type without the invisible groups that `macro_rules` put around it.
+pub(crate) fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        other => other,
+    }
+}
+
+/// The last name of a path type: `Session` of `futurecall_runtime::Session`.
+pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
+    match ungrouped(ty) {
+        Type::Path(written) => written.path.segments.last().map(|segment| &segment.ident),
+        _ => None,
+    }
+}
+
+/// A type as people write it.
+pub(crate) fn text(ty: &impl ToTokens) -> String {
+    let mut text = ty.to_token_stream().to_string();
+    for (spaced, written) in [
+        (" :: ", "::"),
+        (":: ", "::"),
+        (" <", "<"),
+        ("< ", "<"),
+        (" >", ">"),
+        ("& ", "&"),
+        (" ,", ","),
+        ("( ", "("),
+        (" )", ")"),
+        ("[ ", "["),
+        (" ]", "]"),
+        (" ;", ";"),
+    ] {
+        text = text.replace(spaced, written);
+    }
+    text
+}
+
+/// Two tokens as one place to point at.
+struct Pair<A, B>(A, B);
+
+impl<A: ToTokens, B: ToTokens> ToTokens for Pair<A, B> {
+    fn to_tokens(&self, tokens: &mut proc_macro2::TokenStream) {
+        self.0.to_tokens(tokens);
+        self.1.to_tokens(tokens);
+    }
+}
+
+/// Walks a whole type and reports the first thing in it that can't be stored.
+struct Walk<'a> {
+    errors: &'a mut Errors,
+    root: &'a Type,
+    done: bool,
+}
+
+impl Walk<'_> {
+    fn report(&mut self, at: &impl ToTokens, text: impl std::fmt::Display) {
+        if !self.done {
+            self.errors.push(at, text);
+            self.done = true;
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Walk<'_> {
+    fn visit_type(&mut self, ty: &'ast Type) {
+        match ty {
+            Type::Reference(reference) => {
+                let owned = owned_form(reference);
+                let whole = text(self.root).replace(&text(reference), &owned);
+                self.report(reference, errors::borrowed(&format!("`{whole}`")));
+            }
+            Type::ImplTrait(written) if mentions_stream(&written.bounds) => {
+                self.report(written, errors::STREAM);
+            }
+            Type::TraitObject(written) if mentions_stream(&written.bounds) => {
+                self.report(written, errors::STREAM);
+            }
+            Type::ImplTrait(written) => self.report(written, errors::no_concrete_type(&text(written))),
+            Type::TraitObject(written) => self.report(written, errors::no_concrete_type(&text(written))),
+            Type::FnPtr(_) | Type::Ptr(_) => self.report(ty, errors::POINTER),
+            // rustc has its own word for that.
+            Type::Infer(_) => self.done = true,
+            Type::Path(written)
+                if last_name(ty).is_some_and(|name| STREAMS.iter().any(|stream| name == stream)) =>
+            {
+                self.report(written, errors::STREAM);
+            }
+            Type::Path(written) => self.visit_path_type(written),
+            _ => visit::visit_type(self, ty),
+        }
+    }
+}
+
+impl Walk<'_> {
+    fn visit_path_type(&mut self, written: &TypePath) {
+        for segment in &written.path.segments {
+            let PathArguments::AngleBracketed(arguments) = &segment.arguments else { continue };
+            for argument in &arguments.args {
+                if let GenericArgument::Lifetime(lifetime) = argument
+                    && !is_static(Some(lifetime))
+                {
+                    let help = cow_form(written).unwrap_or_else(|| "an owned type".to_owned());
+                    self.report(lifetime, errors::borrowed(&help));
+                }
+            }
+        }
+        visit::visit_type_path(self, written);
+    }
+}
+
+/// `&str` → `String`, `&[T]` → `Vec<T>`, `&T` → `T`
+fn owned_form(reference: &TypeReference) -> String {
+    match ungrouped(&reference.elem) {
+        inner if is_str(inner) => "String".to_owned(),
+        Type::Slice(slice) => format!("Vec<{}>", text(&slice.elem)),
+        other => text(other),
+    }
+}
+
+/// `Cow<'_, str>` → an owned type, such as `String` for `Cow<'_, str>`
+fn cow_form(written: &TypePath) -> Option<String> {
+    let segment = written.path.segments.last().filter(|segment| segment.ident == "Cow")?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    let inner = arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(inner) => Some(ungrouped(inner)),
+        _ => None,
+    })?;
+    let owned = match inner {
+        inner if is_str(inner) => "String".to_owned(),
+        Type::Slice(slice) => format!("Vec<{}>", text(&slice.elem)),
+        other => text(other),
+    };
+    Some(format!("an owned type, such as `{owned}` for `{}`", text(written)))
+}
+
+fn mentions_stream<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
+    bounds.into_iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => {
+            bound.path.segments.last().is_some_and(|segment| segment.ident == "Stream")
+        }
+        _ => false,
+    })
+}
+
+fn is_str(ty: &Type) -> bool {
+    matches!(ty, Type::Path(TypePath { qself: None, path, .. }) if path.segments.last().is_some_and(|last| last.ident == "str"))
+}
+
+fn is_static(lifetime: Option<&Lifetime>) -> bool {
+    lifetime.is_some_and(|lifetime| lifetime.ident == "static")
+}

@@ -1,0 +1,322 @@
+//! From syntax to the model: every rule of what a future call is. Never stops at the first mistake.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::format_ident;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{ImplItem, ImplItemFn, ItemImpl, LitStr, Path, Safety, Type, Visibility, parse_quote};
+
+use crate::errors::{self, Errors};
+use crate::model::{BlockNames, CallBlock, Method, Stub};
+use crate::options::{self, BlockOptions, MethodOptions};
+use crate::{attrs, method, names, types};
+
+/// Checks a whole block. `None` if nothing can be generated for it; the mistakes are in `errors` either way.
+pub(crate) fn block(
+    options: TokenStream,
+    mut item: ItemImpl,
+    errors: &mut Errors,
+) -> Result<CallBlock, Box<ItemImpl>> {
+    let options = options::of_block(options, errors);
+    if let Some((path, _)) = &item.trait_ {
+        errors.push(path, errors::TRAIT_IMPL);
+        strip(&mut item);
+        return Err(Box::new(item));
+    }
+    let Some(type_name) = types::last_name(&item.self_ty).cloned() else {
+        // Blocks of all other types without a name are rustc's to refuse.
+        if let Type::TraitObject(_) = types::ungrouped(&item.self_ty) {
+            errors.push(&item.self_ty, errors::UNNAMED_TYPE);
+        }
+        strip(&mut item);
+        return Err(Box::new(item));
+    };
+    let names = block_names(&type_name, &options, &item, errors);
+    let mut calls = Calls {
+        names: &names,
+        options: &options,
+        methods: Vec::new(),
+        stubs: Vec::new(),
+        visible: Vec::new(),
+    };
+    let context = Context { self_ty: (*item.self_ty).clone(), generics: item.generics.clone() };
+    for member in &mut item.items {
+        match member {
+            ImplItem::Fn(function) => calls.function(function, &context, errors),
+            other => not_a_method(other, errors),
+        }
+    }
+    let Calls { methods, stubs, visible, .. } = calls;
+    if methods.is_empty() && stubs.is_empty() && errors.len() == 0 {
+        errors.push(&item.self_ty, errors::NO_CALLS);
+    }
+    stored_twice(&methods, errors);
+    Ok(CallBlock {
+        runtime: options.runtime.clone().unwrap_or_else(|| parse_quote!(::futurecall_runtime)),
+        vis: widest(visible),
+        forwarded: attrs::of_block(&item.attrs),
+        methods: methods.into_iter().map(|(method, _)| method).collect(),
+        stubs,
+        names,
+        item,
+    })
+}
+
+/// What methods need to know of the block around them.
+pub(crate) struct Context {
+    pub(crate) self_ty: Type,
+    pub(crate) generics: syn::Generics,
+}
+
+/// The future calls of a block, as they are found.
+struct Calls<'a> {
+    names: &'a BlockNames,
+    options: &'a BlockOptions,
+    /// With the token that decides the stored name.
+    methods: Vec<(Method, TokenStream)>,
+    stubs: Vec<Stub>,
+    visible: Vec<Visibility>,
+}
+
+impl Calls<'_> {
+    fn function(&mut self, function: &mut ImplItemFn, context: &Context, errors: &mut Errors) {
+        let ours = attrs::take_ours(&mut function.attrs);
+        for attribute in function.attrs.extract_if(.., |attribute| attrs::is_ours_conditionally(attribute)) {
+            errors.push(attribute, errors::CONDITIONAL);
+        }
+        if matches!(function.vis, Visibility::Inherited) {
+            for attribute in &ours {
+                errors.push(attribute, errors::PRIVATE_METHOD);
+            }
+            refuse_parameter_options(function, errors);
+            return;
+        }
+        let before = errors.len();
+        let options = options::of_method(&ours, errors);
+        if options.skip {
+            refuse_parameter_options(function, errors);
+            return;
+        }
+        self.visible.push(function.vis.clone());
+        let stub = method::stub(function);
+        let (stored_name, aliases, token) = self.stored_names(function, &options, errors);
+        let parsed = method::validate(function, context, errors);
+        if let (Some((rule, span)), Some(parsed)) = (&options.rule, &parsed)
+            && parsed.arguments().next().is_some()
+        {
+            let name = if matches!(rule, crate::model::Rule::Every { .. }) { "every" } else { "cron" };
+            errors.push(
+                Ident::new(name, *span),
+                errors::recurring_arguments(&parsed.ident.unraw().to_string()),
+            );
+        }
+        match parsed {
+            Some(parsed) if errors.len() == before => {
+                let method = Method {
+                    stored_name,
+                    aliases,
+                    priority: options.priority.or(self.options.priority).unwrap_or(0),
+                    rule: options.rule.map(|(rule, _)| rule),
+                    ..parsed
+                };
+                self.methods.push((method, token));
+            }
+            _ => self.stubs.push(stub),
+        }
+    }
+
+    // Input:  block `example`, alias `sample`; method `hello`, alias `hi` and `old.hello`
+    // Output: `example.hello`; `example.hi`, `sample.hello`, `sample.hi`, `old.hello`
+    fn stored_names(
+        &self,
+        function: &ImplItemFn,
+        options: &MethodOptions,
+        errors: &mut Errors,
+    ) -> (String, Vec<String>, TokenStream) {
+        use quote::ToTokens;
+
+        let ident = &function.sig.ident;
+        let last = options.name.as_ref().map_or_else(|| ident.unraw().to_string(), LitStr::value);
+        let token = match &options.name {
+            Some(name) => name.to_token_stream(),
+            None => ident.to_token_stream(),
+        };
+        let stored_name = join(&self.names.stored, &last);
+        let lasts = std::iter::once(last).chain(options.aliases.iter().map(LitStr::value));
+        let firsts = || std::iter::once(&self.names.stored).chain(&self.names.aliases);
+        let mut aliases: Vec<String> = Vec::new();
+        for last in lasts {
+            for first in firsts() {
+                let alias = join(first, &last);
+                if alias != stored_name && !aliases.contains(&alias) {
+                    aliases.push(alias);
+                }
+            }
+        }
+        if std::iter::once(&stored_name).chain(&aliases).any(|name| name.chars().count() > 255) {
+            errors.push(&token, errors::bad_name("with the block's name it is longer than 255 characters"));
+        }
+        (stored_name, aliases, token)
+    }
+}
+
+/// A name with a dot is whole, one without stands after the block's.
+fn join(first: &str, last: &str) -> String {
+    if last.contains('.') { last.to_owned() } else { format!("{first}.{last}") }
+}
+
+fn block_names(
+    type_name: &Ident,
+    options: &BlockOptions,
+    item: &ItemImpl,
+    errors: &mut Errors,
+) -> BlockNames {
+    let stem = names::stem(type_name);
+    let chosen = options.name.as_ref().map_or_else(|| names::snake_case(&stem), LitStr::value);
+    let accessor = names::identifier(&chosen, Span::call_site());
+    let fault = match &accessor {
+        None => Some(errors::keyword_accessor(&chosen)),
+        Some(_) if names::is_taken(&chosen) => Some(errors::reserved_accessor(&chosen)),
+        Some(_) => None,
+    };
+    match (fault, &options.name) {
+        (Some(fault), Some(name)) => errors.push(name, fault),
+        (Some(fault), None) => errors.push(type_name, fault),
+        (None, _) => {}
+    }
+    BlockNames {
+        type_name: type_name.clone(),
+        stored: chosen,
+        accessor: accessor.unwrap_or_else(|| format_ident!("__calls")),
+        aliases: options.aliases.iter().map(LitStr::value).collect(),
+        facade: format_ident!("{stem}Calls", span = Span::call_site()),
+        extension: format_ident!("{stem}CallsExt", span = Span::call_site()),
+        target: unused_name(item),
+    }
+}
+
+/// A name for the facade's type parameter that hides no type of the user's.
+fn unused_name(item: &ItemImpl) -> Ident {
+    struct Names(Vec<String>);
+
+    impl<'ast> Visit<'ast> for Names {
+        fn visit_path(&mut self, path: &'ast Path) {
+            self.0.extend(path.segments.first().map(|segment| segment.ident.to_string()));
+            visit::visit_path(self, path);
+        }
+    }
+
+    let mut used = Names(Vec::new());
+    used.visit_type(&item.self_ty);
+    for member in &item.items {
+        if let ImplItem::Fn(function) = member {
+            used.visit_signature(&function.sig);
+        }
+    }
+    let free = |name: &String| !used.0.contains(name);
+    let name = std::iter::once("R".to_owned()).chain((2..100).map(|number| format!("R{number}"))).find(free);
+    Ident::new(name.as_deref().unwrap_or("R"), Span::call_site())
+}
+
+/// Our attributes where there is no future call.
+fn refuse_parameter_options(function: &mut ImplItemFn, errors: &mut Errors) {
+    for input in &mut function.sig.inputs {
+        let attributes = match input {
+            syn::FnArg::Receiver(receiver) => &mut receiver.attrs,
+            syn::FnArg::Typed(typed) => &mut typed.attrs,
+        };
+        for attribute in attrs::take_ours(attributes) {
+            errors.push(attribute, errors::SKIPPED_PARAMETER);
+        }
+    }
+}
+
+fn not_a_method(item: &mut ImplItem, errors: &mut Errors) {
+    let attributes = match item {
+        ImplItem::Const(item) => &mut item.attrs,
+        ImplItem::Type(item) => &mut item.attrs,
+        ImplItem::Macro(item) => &mut item.attrs,
+        _ => return,
+    };
+    for attribute in attrs::take_ours(attributes) {
+        errors.push(attribute, errors::NOT_A_METHOD);
+    }
+}
+
+/// Takes our attributes out of a block for which nothing is generated.
+fn strip(item: &mut ItemImpl) {
+    for member in &mut item.items {
+        if let ImplItem::Fn(function) = member {
+            attrs::take_ours(&mut function.attrs);
+            refuse_parameter_options(function, &mut Errors::default());
+        }
+    }
+}
+
+/// Reports stored names that two methods share, unless both stand under a `#[cfg]`: twins of which one exists.
+fn stored_twice(methods: &[(Method, TokenStream)], errors: &mut Errors) {
+    let all = |method: &Method| {
+        std::iter::once(&method.stored_name).chain(&method.aliases).cloned().collect::<Vec<String>>()
+    };
+    for (at, (second, token)) in methods.iter().enumerate() {
+        let clash = methods[..at].iter().find_map(|(first, first_token)| {
+            let twins = !first.forwarded.cfgs.is_empty() && !second.forwarded.cfgs.is_empty();
+            let taken = all(first);
+            let name = all(second).into_iter().find(|name| taken.contains(name))?;
+            // Two methods of one Rust name are rustc's to report.
+            (!twins && first.ident != second.ident).then_some((name, first_token))
+        });
+        if let Some((name, first_token)) = clash {
+            errors.push(token, errors::twice_stored(&name));
+            errors.push(first_token, errors::first_stored(&name));
+        }
+    }
+}
+
+/// The visibility that shows everything the given ones show.
+fn widest(visible: Vec<Visibility>) -> Visibility {
+    let mut widest = None;
+    for vis in visible {
+        widest = match (widest, vis) {
+            (_, vis @ Visibility::Public(_)) | (Some(vis @ Visibility::Public(_)), _) | (None, vis) => {
+                Some(vis)
+            }
+            (Some(known), vis) if known == vis => Some(known),
+            _ => Some(parse_quote!(pub(crate))),
+        };
+    }
+    widest.unwrap_or_else(|| Visibility::Public(syn::Token![pub](Span::call_site())))
+}
+
+/// Whether anything of a signature stands against a future call; reports it.
+pub(crate) fn signature(function: &ImplItemFn, errors: &mut Errors) -> bool {
+    let before = errors.len();
+    let signature = &function.sig;
+    let name = signature.ident.unraw().to_string();
+    if signature.asyncness.is_none() {
+        // Whatever else such a method lacks, it was not meant to be a future call.
+        errors.push(signature.fn_token, errors::not_async(&name));
+        return false;
+    }
+    if name == "invoke" {
+        errors.push(&signature.ident, errors::RESERVED_INVOKE);
+    }
+    if let Safety::Unsafe(token) = &signature.safety {
+        errors.push(token, errors::UNSAFE);
+    }
+    for parameter in &signature.generics.params {
+        if !matches!(parameter, syn::GenericParam::Lifetime(_)) {
+            errors.push(parameter, errors::GENERIC);
+        }
+    }
+    if let syn::ReturnType::Type(_, ty) = &signature.output {
+        types::check_output(ty, errors);
+    }
+    errors.len() == before
+}
+
+/// Where a function's `async` stands.
+pub(crate) fn async_span(function: &ImplItemFn) -> Span {
+    function.sig.asyncness.map_or_else(|| function.sig.ident.span(), |token| token.span())
+}

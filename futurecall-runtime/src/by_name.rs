@@ -1,0 +1,118 @@
+//! Scheduling by name: for code that cannot have the type (another service, a script, a plug-in).
+
+mod data;
+
+use std::any::type_name;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use self::data::for_handler;
+use crate::args::ArgumentError;
+use crate::error::{BoxError, ScheduleError, StartError};
+use crate::facade::{CancelRequest, FutureCallRef, PendingCall, check_name};
+use crate::moment::ToMoment;
+use crate::pod::Pod;
+use crate::registry::{CallFailure, Handler};
+use crate::session::Session;
+
+/// A call that is registered and scheduled by name.
+///
+/// ```standalone_crate
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use futurecall_runtime::prelude::*;
+/// use std::time::Duration;
+///
+/// struct SendReport;
+/// impl InvokableFutureCall for SendReport {
+///     type Data = u32;
+///     async fn invoke(&self, _session: &Session, month: Option<u32>) -> Result<(), BoxError> {
+///         println!("the report of month {month:?}");
+///         Ok(())
+///     }
+/// }
+///
+/// let pod = Pod::builder().database_url("memory:").register_future_call("sendReport", SendReport).start().await?;
+/// pod.future_call_with_delay("sendReport", Some(&7), Duration::from_secs(3600)).identifier("r-7").await?;
+/// assert_eq!(pod.cancel_future_call("r-7").await?.calls, 1);
+/// # pod.shutdown().await;
+/// # Ok(()) }
+/// ```
+pub trait InvokableFutureCall: Send + Sync + 'static {
+    /// What is stored with each call, as `{"data": …}`.
+    type Data: Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// Runs one call. `data` is `None` if it was scheduled without.
+    fn invoke(
+        &self,
+        session: &Session,
+        data: Option<Self::Data>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// Scheduling by name. A name that this pod does not know is accepted: another service runs it. A typed call takes an
+/// object keyed by its parameters.
+impl Pod {
+    /// Schedules a call by name, due after `delay`.
+    pub fn future_call_with_delay<T: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        data: Option<&T>,
+        delay: Duration,
+    ) -> PendingCall {
+        pending(self.future_calls().call_with_delay(delay), name, data)
+    }
+
+    /// Schedules a call by name, due at a moment.
+    pub fn future_call_at_time<T: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        data: Option<&T>,
+        time: impl ToMoment,
+    ) -> PendingCall {
+        pending(self.future_calls().call_at_time(time), name, data)
+    }
+
+    /// Cancels everything of that identifier, however it was scheduled.
+    pub fn cancel_future_call(&self, identifier: &str) -> CancelRequest {
+        self.future_calls().cancel(identifier)
+    }
+}
+
+fn pending<T: Serialize + ?Sized>(at: FutureCallRef, name: &str, value: Option<&T>) -> PendingCall {
+    let checked = check_name(name);
+    at.named(name, data::FORMAT, data::encode(name, value)).checked(checked)
+}
+
+/// The handler of a call by name.
+pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<Handler, StartError> {
+    check_name(&name)
+        .map_err(|error: ScheduleError| StartError::setting("register_future_call", error.to_string()))?;
+    let call = Arc::new(call);
+    Ok(Handler {
+        name: name.into(),
+        aliases: &[],
+        type_name: type_name::<C>(),
+        run: Arc::new(move |session, text| {
+            let call = Arc::clone(&call);
+            let value = data::decode::<C::Data>(session.call().name.as_str(), text);
+            async move {
+                let value = value.map_err(CallFailure::Arguments)?;
+                call.invoke(session, value).await.map_err(CallFailure::Error)
+            }
+            .boxed()
+        }),
+        check: check::<C::Data>,
+        state: Vec::new(),
+        recurring: None,
+        priority: 0,
+        by_name: true,
+    })
+}
+
+fn check<D: DeserializeOwned>(text: &str) -> Result<(), ArgumentError> {
+    data::decode::<D>("", text).map(drop)
+}

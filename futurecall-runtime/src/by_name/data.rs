@@ -1,0 +1,44 @@
+//! The stored form of a call by name: `{"data": …}`, under a format number of its own.
+//!
+//! The number tells the pod that runs the call how to read it: a handler by name takes what stands under `data`; a typed
+//! method takes the object that stands there, keyed by its parameters.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::args::{ArgumentError, decode_value, encode_value, stored_value};
+
+/// The format number of calls that were scheduled by name.
+pub(crate) const FORMAT: i16 = 2;
+
+const KEY: &str = "data";
+
+/// Writes `{"data": …}`, or `{}` without data.
+pub(super) fn encode<T: Serialize + ?Sized>(name: &str, data: Option<&T>) -> Result<String, ArgumentError> {
+    match data {
+        Some(data) => Ok(format!("{{\"{KEY}\":{}}}", encode_value(name, KEY, data)?)),
+        None => Ok("{}".to_owned()),
+    }
+}
+
+/// Reads what stands under `data`; without it, or where it is null, there is none.
+pub(super) fn decode<T: DeserializeOwned>(name: &str, text: &str) -> Result<Option<T>, ArgumentError> {
+    match stored_value(name, KEY, text)? {
+        Some(stored) => decode_value(name, KEY, stored),
+        None => Ok(None),
+    }
+}
+
+/// The arguments as a handler wants them, whichever way the call was scheduled.
+pub(crate) fn for_handler<'a>(
+    name: &str,
+    args: &'a str,
+    format: i16,
+    by_name: bool,
+) -> Result<&'a str, ArgumentError> {
+    if format == FORMAT && !by_name {
+        // A typed method, scheduled by name.
+        return Ok(stored_value(name, KEY, args)?.unwrap_or("{}"));
+    }
+    Ok(args)
+}

@@ -1,0 +1,219 @@
+//! What `#[future_call]` implements: a type with future calls, and what may be their arguments and results.
+
+use std::any::type_name;
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::args::{Arg, ArgsReader, ArgumentError, Slice};
+use crate::error::BoxError;
+use crate::facade::CallTarget;
+use crate::registry::{CallFailure, DeclaredRule, Handler, RunHandler, StateNeed};
+use crate::session::Session;
+
+/// A type with future calls. Implemented by [`#[future_call]`](crate::future_call), never by hand.
+///
+/// It is what [`PodBuilder::register`](crate::PodBuilder::register) takes, and what the `of` of a scheduling
+/// builder names where the extension trait of the facade is not imported.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no future calls",
+    label = "no `#[future_call]` block for this type",
+    note = "put `#[future_call]` on its `impl` block"
+)]
+pub trait FutureCall: Sized + Send + Sync + 'static {
+    /// The accessor, which is also the first part of the stored names: `example` for `ExampleFutureCall`.
+    const NAME: &'static str;
+    /// Whether any of its future calls takes `&self`, so that the pod must be given a value of the type.
+    const NEEDS_INSTANCE: bool;
+    /// The generated facade, with one method for each future call.
+    type Calls<R: CallTarget>;
+
+    #[doc(hidden)]
+    fn __calls<R: CallTarget>(at: R) -> Self::Calls<R>;
+
+    #[doc(hidden)]
+    fn __methods(methods: &mut Methods<Self>);
+}
+
+/// What can be the argument of a future call: every type that serde can write as JSON and read back.
+///
+/// Implemented for all types that are `Serialize + DeserializeOwned + Send + Sync`; it has no methods of its own.
+///
+/// ```
+/// use futurecall_runtime::CallArg;
+/// fn storable<T: CallArg>() {}
+/// storable::<Vec<(u32, Option<String>)>>();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be an argument of a future call",
+    label = "not a storable type",
+    note = "arguments are stored as JSON: every type in them needs `serde::Serialize` and `serde::Deserialize`, \
+            and must be `Send`, `Sync` and own its data"
+)]
+pub trait CallArg: Sized {
+    #[doc(hidden)]
+    const __ARG: Arg<Self>;
+    #[doc(hidden)]
+    const __SLICE: Slice<Self>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + Sync> CallArg for T {
+    const __ARG: Arg<Self> = Arg::new();
+    const __SLICE: Slice<Self> = Arg::new();
+}
+
+/// What a future call may return: `()`, or `Result<(), E>` with any error that a [`BoxError`] can be made from.
+#[diagnostic::on_unimplemented(
+    message = "a future call can't return `{Self}`",
+    label = "must be `()` or `Result<(), E>`",
+    note = "nobody waits for the value of a future call: store what it produces, or report failure with \
+            `Result<(), E>`, where `E` converts into `Box<dyn Error + Send + Sync>`"
+)]
+pub trait CallOutput {
+    #[doc(hidden)]
+    fn __outcome(self) -> Result<(), CallFailure>;
+}
+
+#[diagnostic::do_not_recommend]
+impl CallOutput for () {
+    fn __outcome(self) -> Result<(), CallFailure> {
+        Ok(())
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<BoxError>> CallOutput for Result<(), E> {
+    fn __outcome(self) -> Result<(), CallFailure> {
+        self.map_err(|error| CallFailure::Error(error.into()))
+    }
+}
+
+/// The handlers of `C`, as the registry keeps them. Without an instance, those that take `&self` are left out.
+pub(crate) fn handlers_of<C: FutureCall>(instance: Option<&Arc<C>>) -> Vec<Handler> {
+    let mut methods = Methods { list: Vec::new() };
+    C::__methods(&mut methods);
+    methods.list.into_iter().filter_map(|method| method.into_handler(instance)).collect()
+}
+
+/// The future of one run, as the registry wants it.
+pub type Run<'a> = Pin<Box<dyn Future<Output = Result<(), CallFailure>> + Send + 'a>>;
+
+/// How a method is run: on its own, or on the instance that was registered.
+#[derive(Debug)]
+pub enum Runner<C> {
+    /// A method without receiver.
+    Free(for<'a> fn(&'a Session, ArgsReader<'a>) -> Run<'a>),
+    /// A method with `&self`.
+    OnInstance(for<'a> fn(&'a C, &'a Session, ArgsReader<'a>) -> Run<'a>),
+}
+
+/// The future calls of one type, gathered by its expansion.
+#[derive(Debug)]
+pub struct Methods<C> {
+    list: Vec<Method<C>>,
+}
+
+/// One future call, as its expansion describes it.
+#[derive(Debug)]
+pub struct Method<C> {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    runner: Runner<C>,
+    check: fn(&str) -> Result<(), ArgumentError>,
+    state: Vec<StateNeed>,
+    recurring: Option<DeclaredRule>,
+    priority: i16,
+}
+
+impl<C> Methods<C> {
+    /// Takes one more method.
+    pub fn add(&mut self, method: Method<C>) {
+        self.list.push(method);
+    }
+}
+
+impl<C> Method<C> {
+    /// A method without aliases, arguments, state or options.
+    pub fn new(name: &'static str, runner: Runner<C>) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            runner,
+            check: |_| Ok(()),
+            state: Vec::new(),
+            recurring: None,
+            priority: 0,
+        }
+    }
+
+    /// Names under which calls of this method were stored before.
+    #[must_use]
+    pub fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// How stored arguments are checked without running anything.
+    #[must_use]
+    pub fn check(mut self, check: fn(&str) -> Result<(), ArgumentError>) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// One more value that the pod's state must hold.
+    #[must_use]
+    pub fn state(mut self, need: StateNeed) -> Self {
+        self.state.push(need);
+        self
+    }
+
+    /// The rule of `every = ".."` or `cron = ".."`.
+    #[must_use]
+    pub fn recurring(mut self, rule: DeclaredRule) -> Self {
+        self.recurring = Some(rule);
+        self
+    }
+
+    /// The priority of calls that name none.
+    #[must_use]
+    pub fn priority(mut self, priority: i16) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+impl<C: FutureCall> Method<C> {
+    /// Ties the method to its instance; `None` if it needs one and there is none.
+    fn into_handler(self, instance: Option<&Arc<C>>) -> Option<Handler> {
+        let name = self.name;
+        let run: RunHandler = match self.runner {
+            Runner::Free(run) => {
+                Arc::new(move |session, arguments| run(session, ArgsReader::new(name, arguments)))
+            }
+            Runner::OnInstance(run) => {
+                let instance = Arc::clone(instance?);
+                Arc::new(move |session, arguments| {
+                    // The run shares the instance, so that it may outlive the registry.
+                    let instance = Arc::clone(&instance);
+                    Box::pin(async move { run(&instance, session, ArgsReader::new(name, arguments)).await })
+                })
+            }
+        };
+        Some(Handler {
+            name: Cow::Borrowed(name),
+            aliases: self.aliases,
+            type_name: type_name::<C>(),
+            run,
+            check: self.check,
+            state: self.state,
+            recurring: self.recurring,
+            priority: self.priority,
+            by_name: false,
+        })
+    }
+}

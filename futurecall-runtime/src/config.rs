@@ -1,0 +1,200 @@
+//! Settings: defaults that need no tuning, checked at start, overridable from the environment.
+
+mod env;
+
+use std::time::Duration;
+
+use crate::error::StartError;
+use crate::store::Retention;
+
+/// How a pod runs calls. The defaults are meant to be right; nothing here must be set.
+///
+/// | setting | environment | default | values |
+/// | --- | --- | --- | --- |
+/// | [`execution_enabled`](Self::execution_enabled) | `FUTURECALL_EXECUTION_ENABLED` | `true` | `true`, `false` |
+/// | [`concurrency_limit`](Self::concurrency_limit) | `FUTURECALL_CONCURRENCY_LIMIT` | 64 | 1 to 100,000 |
+/// | [`scan_interval`](Self::scan_interval) | `FUTURECALL_SCAN_INTERVAL` | 5 s | 100 ms to 1 h |
+/// | [`check_broken_calls`](Self::check_broken_calls) | `FUTURECALL_CHECK_BROKEN_CALLS` | `auto` | `auto`, `always`, `never` |
+/// | [`delete_broken_calls`](Self::delete_broken_calls) | `FUTURECALL_DELETE_BROKEN_CALLS` | `false` | `true`, `false` |
+/// | [`broken_grace`](Self::broken_grace) | `FUTURECALL_BROKEN_GRACE` | 0 s | up to 10 years |
+/// | [`lease`](Self::lease) | `FUTURECALL_LEASE` | 30 s | 300 ms to 1 day |
+/// | [`shutdown_grace`](Self::shutdown_grace) | `FUTURECALL_SHUTDOWN_GRACE` | 25 s | 0 s to 1 day |
+/// | [`retention`](Self::retention) | `FUTURECALL_RETENTION_SUCCEEDED`, `…_FAILED`, `…_INTERRUPTED`, `…_CANCELLED`, `…_SKIPPED` | 1 day; the others 30 days | 0 s (no history) to 10 years |
+///
+/// Durations are written as `5s`, `250ms`, `1h 30m`, `30days`.
+///
+/// ```
+/// use std::time::Duration;
+/// use futurecall_runtime::Config;
+/// let config = Config::new().concurrency_limit(8).scan_interval(Duration::from_secs(1));
+/// let same = Config::from_vars([("FUTURECALL_CONCURRENCY_LIMIT", "8"), ("FUTURECALL_SCAN_INTERVAL", "1s")]).unwrap();
+/// assert_eq!(config, same);
+///
+/// let wrong = Config::from_vars([("FUTURECALL_CONCURENCY_LIMIT", "8")]).unwrap_err();
+/// assert!(wrong.to_string().contains("FUTURECALL_CONCURRENCY_LIMIT"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Config {
+    pub(crate) execution_enabled: bool,
+    pub(crate) concurrency_limit: usize,
+    pub(crate) scan_interval: Duration,
+    pub(crate) check_broken_calls: CheckBrokenCalls,
+    pub(crate) delete_broken_calls: bool,
+    pub(crate) broken_grace: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) retention: Retention,
+}
+
+/// Whether a start looks for calls that this binary cannot run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckBrokenCalls {
+    /// When fewer than 1,000 calls are pending.
+    #[default]
+    Auto,
+    /// At every start, however many are pending.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            execution_enabled: true,
+            concurrency_limit: 64,
+            scan_interval: Duration::from_secs(5),
+            check_broken_calls: CheckBrokenCalls::Auto,
+            delete_broken_calls: false,
+            broken_grace: Duration::ZERO,
+            lease: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(25),
+            retention: Retention::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The defaults, with what the environment's `FUTURECALL_…` variables say instead.
+    ///
+    /// # Errors
+    ///
+    /// A variable of an unknown name (the text suggests the nearest), or with a value that does not read.
+    pub fn from_env() -> Result<Self, StartError> {
+        Self::default().overridden_by_env()
+    }
+
+    /// [`from_env`](Self::from_env) on variables given as pairs; those without the prefix are passed over.
+    pub fn from_vars<K, V>(vars: impl IntoIterator<Item = (K, V)>) -> Result<Self, StartError>
+    where
+        K: AsRef<str>,
+        V: AsRef<str>,
+    {
+        env::apply(Self::default(), vars)
+    }
+
+    pub(crate) fn overridden_by_env(self) -> Result<Self, StartError> {
+        let vars = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        });
+        env::apply(self, vars)
+    }
+
+    /// Whether this pod runs calls at all; `false` schedules only.
+    pub fn execution_enabled(mut self, enabled: bool) -> Self {
+        self.execution_enabled = enabled;
+        self
+    }
+
+    /// How many handlers run at once.
+    pub fn concurrency_limit(mut self, limit: usize) -> Self {
+        self.concurrency_limit = limit;
+        self
+    }
+
+    /// The fallback poll: how late a call may start at worst when every other wake-up is lost.
+    pub fn scan_interval(mut self, interval: Duration) -> Self {
+        self.scan_interval = interval;
+        self
+    }
+
+    /// Whether a start looks for calls that this binary cannot run, and reports them.
+    pub fn check_broken_calls(mut self, check: CheckBrokenCalls) -> Self {
+        self.check_broken_calls = check;
+        self
+    }
+
+    /// Whether the calls that the check finds are moved to the history with the reason: only those whose name no live
+    /// pod knows, or whose arguments fail to decode here, and that are older than [`broken_grace`](Self::broken_grace).
+    pub fn delete_broken_calls(mut self, delete: bool) -> Self {
+        self.delete_broken_calls = delete;
+        self
+    }
+
+    /// How long ago a broken call must have been stored before `delete_broken_calls` removes it.
+    pub fn broken_grace(mut self, grace: Duration) -> Self {
+        self.broken_grace = grace;
+        self
+    }
+
+    /// How long a claim lasts unless renewed (a third of it is the time between renewals). A call whose pod vanished is
+    /// found within about one lease and a third.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How long a shutdown waits for running handlers before it signals them.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.shutdown_grace = grace;
+        self
+    }
+
+    /// How long the history keeps each outcome; zero writes no row.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Refuses nonsense, naming the setting.
+    pub(crate) fn validate(&self) -> Result<(), StartError> {
+        const DAY: Duration = Duration::from_hours(24);
+        const TEN_YEARS: Duration = Duration::from_hours(10 * 366 * 24);
+        if self.concurrency_limit == 0 || self.concurrency_limit > 100_000 {
+            return Err(StartError::setting(
+                "concurrency_limit",
+                format!(
+                    "{} is outside 1 to 100000; to run nothing, set execution_enabled to false",
+                    self.concurrency_limit
+                ),
+            ));
+        }
+        within("scan_interval", self.scan_interval, Duration::from_millis(100), Duration::from_hours(1))?;
+        within("lease", self.lease, Duration::from_millis(300), DAY)?;
+        within("shutdown_grace", self.shutdown_grace, Duration::ZERO, DAY)?;
+        within("broken_grace", self.broken_grace, Duration::ZERO, TEN_YEARS)?;
+        within("retention.succeeded", self.retention.succeeded, Duration::ZERO, TEN_YEARS)?;
+        within("retention.failed", self.retention.failed, Duration::ZERO, TEN_YEARS)?;
+        within("retention.interrupted", self.retention.interrupted, Duration::ZERO, TEN_YEARS)?;
+        within("retention.cancelled", self.retention.cancelled, Duration::ZERO, TEN_YEARS)?;
+        within("retention.skipped", self.retention.skipped, Duration::ZERO, TEN_YEARS)
+    }
+}
+
+fn within(name: &str, value: Duration, least: Duration, most: Duration) -> Result<(), StartError> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    let show = humantime::format_duration;
+    Err(StartError::setting(name, format!("{} is outside {} to {}", show(value), show(least), show(most))))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+use std::time::Duration;
+
+use super::{CheckBrokenCalls, Config};
+use crate::error::StartError;
+use crate::nearest::nearest;
+
+const PREFIX: &str = "FUTURECALL_";
+
+const NAMES: [&str; 13] = [
+    "FUTURECALL_EXECUTION_ENABLED",
+    "FUTURECALL_CONCURRENCY_LIMIT",
+    "FUTURECALL_SCAN_INTERVAL",
+    "FUTURECALL_CHECK_BROKEN_CALLS",
+    "FUTURECALL_DELETE_BROKEN_CALLS",
+    "FUTURECALL_BROKEN_GRACE",
+    "FUTURECALL_LEASE",
+    "FUTURECALL_SHUTDOWN_GRACE",
+    "FUTURECALL_RETENTION_SUCCEEDED",
+    "FUTURECALL_RETENTION_FAILED",
+    "FUTURECALL_RETENTION_INTERRUPTED",
+    "FUTURECALL_RETENTION_CANCELLED",
+    "FUTURECALL_RETENTION_SKIPPED",
+];
+
+/// The config with what the variables say instead.
+pub(super) fn apply<K, V>(
+    mut config: Config,
+    vars: impl IntoIterator<Item = (K, V)>,
+) -> Result<Config, StartError>
+where
+    K: AsRef<str>,
+    V: AsRef<str>,
+{
+    for (name, value) in vars {
+        let (name, value) = (name.as_ref(), value.as_ref().trim());
+        let Some(setting) = name.strip_prefix(PREFIX) else { continue };
+        match setting {
+            "EXECUTION_ENABLED" => config.execution_enabled = flag(name, value)?,
+            "CONCURRENCY_LIMIT" => {
+                config.concurrency_limit = value.parse().map_err(|_| {
+                    StartError::setting(name, format!("`{value}` is not a whole number from 1 to 100000"))
+                })?;
+            }
+            "SCAN_INTERVAL" => config.scan_interval = duration(name, value)?,
+            "CHECK_BROKEN_CALLS" => config.check_broken_calls = check(name, value)?,
+            "DELETE_BROKEN_CALLS" => config.delete_broken_calls = flag(name, value)?,
+            "BROKEN_GRACE" => config.broken_grace = duration(name, value)?,
+            "LEASE" => config.lease = duration(name, value)?,
+            "SHUTDOWN_GRACE" => config.shutdown_grace = duration(name, value)?,
+            "RETENTION_SUCCEEDED" => config.retention.succeeded = duration(name, value)?,
+            "RETENTION_FAILED" => config.retention.failed = duration(name, value)?,
+            "RETENTION_INTERRUPTED" => config.retention.interrupted = duration(name, value)?,
+            "RETENTION_CANCELLED" => config.retention.cancelled = duration(name, value)?,
+            "RETENTION_SKIPPED" => config.retention.skipped = duration(name, value)?,
+            _ => return Err(unknown(name)),
+        }
+    }
+    Ok(config)
+}
+
+fn unknown(name: &str) -> StartError {
+    let reason = match nearest(name, NAMES) {
+        Some(near) => format!("there is no such setting; did you mean `{near}`?"),
+        None => format!("there is no such setting; there are {}", NAMES.join(", ")),
+    };
+    StartError::setting(name, reason)
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, StartError> {
+    match value {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(StartError::setting(name, format!("`{value}` is neither `true` nor `false`"))),
+    }
+}
+
+fn check(name: &str, value: &str) -> Result<CheckBrokenCalls, StartError> {
+    match value {
+        "auto" => Ok(CheckBrokenCalls::Auto),
+        "always" => Ok(CheckBrokenCalls::Always),
+        "never" => Ok(CheckBrokenCalls::Never),
+        _ => Err(StartError::setting(name, format!("`{value}` is none of `auto`, `always`, `never`"))),
+    }
+}
+
+fn duration(name: &str, value: &str) -> Result<Duration, StartError> {
+    if value == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(value).map_err(|source| {
+        StartError::setting(
+            name,
+            format!("`{value}` is not a duration ({source}); write `5s`, `250ms` or `1h 30m`"),
+        )
+    })
+}

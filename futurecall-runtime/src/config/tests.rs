@@ -1,0 +1,70 @@
+use std::time::Duration;
+
+use super::{CheckBrokenCalls, Config};
+
+fn refused(config: &Config) -> String {
+    config.validate().unwrap_err().to_string()
+}
+
+#[test]
+fn defaults_are_valid_and_as_documented() {
+    let config = Config::default();
+    config.validate().unwrap();
+    assert!(config.execution_enabled);
+    assert_eq!(config.concurrency_limit, 64);
+    assert_eq!(config.scan_interval, Duration::from_secs(5));
+    assert_eq!(config.lease, Duration::from_secs(30));
+    assert_eq!(config.shutdown_grace, Duration::from_secs(25));
+    assert_eq!(config.retention.succeeded, Duration::from_hours(24));
+    assert_eq!(config.retention.failed, Duration::from_hours(720));
+    assert_eq!(config.check_broken_calls, CheckBrokenCalls::Auto);
+    assert!(!config.delete_broken_calls);
+}
+
+#[test]
+fn nonsense_names_the_setting() {
+    assert!(refused(&Config::new().concurrency_limit(0)).contains("concurrency_limit"));
+    assert!(refused(&Config::new().concurrency_limit(usize::MAX)).contains("1 to 100000"));
+    assert!(refused(&Config::new().scan_interval(Duration::ZERO)).contains("scan_interval"));
+    assert!(refused(&Config::new().lease(Duration::MAX)).contains("lease"));
+    assert!(refused(&Config::new().broken_grace(Duration::MAX)).contains("broken_grace"));
+}
+
+#[test]
+fn the_environment_sets_every_setting() {
+    let config = Config::from_vars([
+        ("PATH", "/bin"),
+        ("FUTURECALL_EXECUTION_ENABLED", "false"),
+        ("FUTURECALL_CONCURRENCY_LIMIT", "7"),
+        ("FUTURECALL_SCAN_INTERVAL", "1s"),
+        ("FUTURECALL_CHECK_BROKEN_CALLS", "never"),
+        ("FUTURECALL_DELETE_BROKEN_CALLS", "true"),
+        ("FUTURECALL_BROKEN_GRACE", "14days"),
+        ("FUTURECALL_LEASE", "1m 30s"),
+        ("FUTURECALL_SHUTDOWN_GRACE", "0"),
+        ("FUTURECALL_RETENTION_SUCCEEDED", "0s"),
+        ("FUTURECALL_RETENTION_FAILED", "1h"),
+        ("FUTURECALL_RETENTION_INTERRUPTED", "2h"),
+        ("FUTURECALL_RETENTION_CANCELLED", "3h"),
+        ("FUTURECALL_RETENTION_SKIPPED", "4h"),
+    ])
+    .unwrap();
+    assert!(!config.execution_enabled && config.delete_broken_calls);
+    assert_eq!(config.concurrency_limit, 7);
+    assert_eq!(config.check_broken_calls, CheckBrokenCalls::Never);
+    assert_eq!(config.broken_grace, Duration::from_hours(336));
+    assert_eq!(config.lease, Duration::from_secs(90));
+    assert_eq!(config.shutdown_grace, Duration::ZERO);
+    assert_eq!(config.retention.succeeded, Duration::ZERO);
+    assert_eq!(config.retention.skipped, Duration::from_hours(4));
+}
+
+#[test]
+fn a_misspelt_or_unreadable_variable_says_what_to_write() {
+    let told = |name, value| Config::from_vars([(name, value)]).unwrap_err().to_string();
+    assert!(told("FUTURECALL_LEAS", "5s").contains("did you mean `FUTURECALL_LEASE`"));
+    assert!(told("FUTURECALL_ZZZZZZZZZZZZ", "5s").contains("there are FUTURECALL_EXECUTION_ENABLED"));
+    assert!(told("FUTURECALL_LEASE", "5 parsecs").contains("write `5s`"));
+    assert!(told("FUTURECALL_EXECUTION_ENABLED", "maybe").contains("neither `true` nor `false`"));
+    assert!(told("FUTURECALL_CONCURRENCY_LIMIT", "-1").contains("whole number"));
+}

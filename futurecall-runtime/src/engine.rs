@@ -1,0 +1,246 @@
+//! What runs behind a pod: tasks that know the [`Store`](crate::store::Store) trait and no SQL.
+//!
+//! | file | task |
+//! | --- | --- |
+//! | `enqueue` | gathers single calls into one insert (group commit) |
+//! | `claim` | sleeps until the next call is due, claims, hands out |
+//! | `run` | one task a call: the handler, from lease check to outcome |
+//! | `finish` | gathers outcomes into one statement |
+//! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
+//! | `housekeeping` | finds claims of vanished pods, prunes the history |
+//! | `shutdown` | the end, in order |
+
+mod backoff;
+mod claim;
+mod enqueue;
+mod finish;
+mod held;
+mod housekeeping;
+mod lease;
+mod run;
+mod shutdown;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::enqueue::Enqueuer;
+use self::finish::Finisher;
+use self::held::HeldCalls;
+pub use self::shutdown::ShutdownSummary;
+use crate::config::Config;
+use crate::error::{ScheduleError, StoreError};
+use crate::id::PodId;
+use crate::pod::{Pod, PodInner, Role};
+use crate::registry::Registry;
+use crate::state::StateMap;
+use crate::store::{Due, NewCall, Now, PodBeat, Store};
+
+/// Everything that a pod's tasks share.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) pod: PodId,
+    pub(crate) role: Role,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) config: Config,
+    pub(crate) state: Arc<StateMap>,
+    registry: RwLock<Registry>,
+    /// Keys of the schedules that attributes declare, for the heartbeat.
+    pub(crate) attribute_schedules: Vec<String>,
+    enqueuer: Enqueuer,
+    finisher: Finisher,
+    held: HeldCalls,
+    slots: Arc<Semaphore>,
+    /// Set when due calls wait for a slot: the next free slot wakes the claimer.
+    starved: AtomicBool,
+    claim_no: AtomicI64,
+    /// Wakes the claimer.
+    wake: Notify,
+    /// Wakes the lease thread before its time.
+    renew: Notify,
+    /// No more claims.
+    pub(crate) stop: CancellationToken,
+    /// Everything in the background ends.
+    pub(crate) over: CancellationToken,
+    /// The tasks that must flush before a shutdown may return.
+    flushers: TaskTracker,
+    /// Handlers, until their outcome is stored.
+    runs: TaskTracker,
+    /// The handle for sessions; dead once the user has dropped every clone.
+    handle: OnceLock<Weak<PodInner>>,
+    shutdown: tokio::sync::OnceCell<ShutdownSummary>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        role: Role,
+        store: Arc<dyn Store>,
+        config: Config,
+        state: StateMap,
+        registry: Registry,
+        attribute_schedules: Vec<String>,
+    ) -> Arc<Self> {
+        let slots = Arc::new(Semaphore::new(config.concurrency_limit.min(Semaphore::MAX_PERMITS)));
+        let (enqueuer, gathered) = Enqueuer::new();
+        let (finisher, outcomes) = Finisher::new();
+        let engine = Arc::new(Self {
+            pod: PodId::new(),
+            role,
+            store,
+            config,
+            state: Arc::new(state),
+            registry: RwLock::new(registry),
+            attribute_schedules,
+            enqueuer,
+            finisher,
+            held: HeldCalls::default(),
+            slots,
+            starved: AtomicBool::new(false),
+            claim_no: AtomicI64::new(0),
+            wake: Notify::new(),
+            renew: Notify::new(),
+            stop: CancellationToken::new(),
+            over: CancellationToken::new(),
+            flushers: TaskTracker::new(),
+            runs: TaskTracker::new(),
+            handle: OnceLock::new(),
+            shutdown: tokio::sync::OnceCell::new(),
+        });
+        engine.flushers.spawn(enqueue::run(Arc::clone(&engine), gathered));
+        engine.flushers.spawn(finish::run(Arc::clone(&engine), outcomes));
+        engine.flushers.close();
+        engine
+    }
+
+    /// Gives sessions their way back to the pod.
+    pub(crate) fn attach(&self, handle: Weak<PodInner>) {
+        // Set once, by the builder; a second attempt would be the same handle.
+        let _ = self.handle.set(handle);
+    }
+
+    /// Starts what runs calls: nothing for `Serverless`, leases alone for `Maintenance`, everything for `Monolith`.
+    pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        if self.role == Role::Serverless || !self.config.execution_enabled {
+            return Ok(());
+        }
+        lease::start(Arc::clone(self))?;
+        if self.role == Role::Monolith {
+            claim::start(self);
+            housekeeping::start(self);
+        }
+        Ok(())
+    }
+
+    /// The pod, unless every clone of the user's is gone.
+    fn pod_handle(&self) -> Option<Pod> {
+        self.handle.get()?.upgrade().map(Pod::from_inner)
+    }
+
+    pub(crate) fn registry(&self) -> RwLockReadGuard<'_, Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn registry_mut(&self) -> RwLockWriteGuard<'_, Registry> {
+        self.registry.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for due calls now (a new name, a new call).
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Renews leases now: that is how a cancellation reaches the handlers that run.
+    pub(crate) fn renew_now(&self) {
+        self.renew.notify_one();
+    }
+
+    /// Stores one call, together with whatever else waits to be stored.
+    pub(crate) async fn enqueue(&self, call: NewCall) -> Result<(), ScheduleError> {
+        if self.over.is_cancelled() {
+            return Err(ScheduleError::Stopped);
+        }
+        self.enqueuer.send(call).await
+    }
+
+    /// Stores a chunk of calls by itself.
+    pub(crate) async fn enqueue_chunk(self: &Arc<Self>, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
+        enqueue::chunk(Arc::clone(self), calls).await
+    }
+
+    /// Wakes the claimer if one of these calls may be due before its next look.
+    fn wake_for(&self, calls: &[NewCall]) {
+        let soon = self.config.scan_interval;
+        let horizon = crate::clock::wall().checked_add(soon).unwrap_or(crate::moment::Moment::MAX);
+        let is_soon = |call: &NewCall| match call.due {
+            Due::After(delay) => delay <= soon,
+            Due::At(moment) => moment <= horizon,
+        };
+        if calls.iter().any(is_soon) {
+            self.wake();
+        }
+    }
+
+    fn next_claim_no(&self) -> i64 {
+        self.claim_no.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// What this pod says of itself.
+    pub(crate) fn beat(&self) -> PodBeat {
+        let limit = self.config.concurrency_limit;
+        let running = limit.saturating_sub(self.slots.available_permits());
+        PodBeat {
+            id: self.pod,
+            label: crate::pod::label(),
+            role: self.role.as_str().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            names: self.registry().names(),
+            schedules: self.attribute_schedules.clone(),
+            slots: u32::try_from(limit).unwrap_or(u32::MAX),
+            running: u32::try_from(running).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Runs everything that is due now, waits for it, and counts.
+    pub(crate) async fn run_due(self: &Arc<Self>) -> Result<RunSummary, StoreError> {
+        claim::run_due(self).await
+    }
+
+    /// Ends the pod; every caller gets the same summary.
+    pub(crate) async fn shut_down(self: &Arc<Self>) -> ShutdownSummary {
+        self.shutdown.get_or_init(|| shutdown::run(self)).await.clone()
+    }
+
+    /// How long a pod counts as live after its heartbeat.
+    pub(crate) fn pod_live(&self) -> Duration {
+        self.config.lease.max(BEAT.saturating_mul(3))
+    }
+}
+
+/// How often a pod writes its heartbeat.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// What [`Pod::run_due`](crate::Pod::run_due) did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunSummary {
+    /// Handlers started.
+    pub started: u64,
+    /// Of them: ended well.
+    pub succeeded: u64,
+    /// Of them: failed, panicked, or could not decode their arguments.
+    pub failed: u64,
+    /// Calls found interrupted: their pod had vanished; or abandoned here.
+    pub interrupted: u64,
+    /// Runs of schedules that their rules passed over.
+    pub skipped: u64,
+    /// Started calls by stored name.
+    pub by_name: BTreeMap<String, u64>,
+}
+
+/// The clock that decides everywhere in the engine.
+const NOW: Now = Now::Database;

@@ -1,0 +1,77 @@
+//! How long to wait before trying again, and how often to say so.
+
+use std::time::{Duration, Instant};
+
+/// Doubling waits from 50 ms to 5 s, with jitter, and at most one log line a second.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+    said: Option<Instant>,
+}
+
+impl Backoff {
+    /// Counts a failure; returns how long to wait.
+    pub(super) fn failed(&mut self) -> Duration {
+        let doublings = self.failures.min(7);
+        self.failures = self.failures.saturating_add(1);
+        let base = Duration::from_millis(50).saturating_mul(1_u32 << doublings).min(Duration::from_secs(5));
+        jittered(base)
+    }
+
+    /// Whether a line may be logged now.
+    pub(super) fn may_log(&mut self) -> bool {
+        let now = crate::clock::instant();
+        let due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= Duration::from_secs(1));
+        if due {
+            self.said = Some(now);
+        }
+        due
+    }
+
+    /// It worked: start over.
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// That long, give or take a tenth, so that pods started together do not ask together.
+pub(super) fn jittered(base: Duration) -> Duration {
+    // The random bits of a fresh UUID: no generator of our own for a tenth of a wait.
+    let random = uuid::Uuid::new_v4().as_u128() & 0xFFFF;
+    let share = u32::try_from(random).unwrap_or(0);
+    let tenth = base / 10;
+    base.saturating_sub(tenth).saturating_add(tenth.saturating_mul(2).saturating_mul(share) / 0xFFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Backoff, jittered};
+
+    #[test]
+    fn waits_grow_to_a_limit_and_start_over() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<_> = (0..20).map(|_| backoff.failed()).collect();
+        assert!(waits.first().is_some_and(|wait| *wait <= Duration::from_millis(55)));
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(5_500)));
+        assert!(waits.last().is_some_and(|wait| *wait >= Duration::from_millis(4_500)));
+        backoff.succeeded();
+        assert!(backoff.failed() <= Duration::from_millis(55));
+    }
+
+    #[test]
+    fn jitter_stays_within_a_tenth() {
+        for _ in 0..1_000 {
+            let wait = jittered(Duration::from_secs(10));
+            assert!(wait >= Duration::from_secs(9) && wait <= Duration::from_secs(11), "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn logs_once_a_second() {
+        let mut backoff = Backoff::default();
+        assert!(backoff.may_log());
+        assert!(!backoff.may_log());
+    }
+}

@@ -1,0 +1,176 @@
+//! Group commit: a flush takes whatever gathered while the previous one was in flight. No timer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::backoff::Backoff;
+use super::{Engine, NOW};
+use crate::error::{ScheduleError, StoreError};
+use crate::store::{Inserted, NewCall, Retention};
+
+/// The most rows of one flush.
+const MOST: usize = 2_000;
+/// How many single calls may wait before callers wait for room.
+const ROOM: usize = 16_384;
+/// For how long a flush is tried again before its callers hear of it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Reply = oneshot::Sender<Result<(), ScheduleError>>;
+
+/// One call on its way to the database, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    call: NewCall,
+    reply: Reply,
+}
+
+/// Where callers hand in single calls.
+#[derive(Debug)]
+pub(super) struct Enqueuer {
+    sender: mpsc::Sender<Waiting>,
+}
+
+impl Enqueuer {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Waiting>) {
+        let (sender, receiver) = mpsc::channel(ROOM);
+        (Self { sender }, receiver)
+    }
+
+    /// Stores one call. Dropping this future leaves the call stored or not, never half.
+    pub(super) async fn send(&self, call: NewCall) -> Result<(), ScheduleError> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(Waiting { call, reply }).await.map_err(|_| ScheduleError::Stopped)?;
+        answer.await.unwrap_or(Err(ScheduleError::Stopped))
+    }
+}
+
+/// Flushes until the pod is over; what was handed in before that is still stored.
+pub(super) async fn run(engine: Arc<Engine>, mut gathered: mpsc::Receiver<Waiting>) {
+    let mut batch = Vec::new();
+    loop {
+        let open = tokio::select! {
+            biased;
+            () = engine.over.cancelled() => {
+                gathered.close();
+                gathered.recv_many(&mut batch, MOST).await > 0
+            }
+            count = gathered.recv_many(&mut batch, MOST) => count > 0,
+        };
+        if !open {
+            return;
+        }
+        flush(&engine, std::mem::take(&mut batch)).await;
+    }
+}
+
+async fn flush(engine: &Engine, batch: Vec<Waiting>) {
+    let (calls, replies): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|waiting| (waiting.call, waiting.reply)).unzip();
+    let results = insert(engine, &calls).await;
+    for (reply, result) in replies.into_iter().zip(results) {
+        // Whoever stopped waiting does not need the answer.
+        let _ = reply.send(result);
+    }
+}
+
+/// Stores a chunk of `schedule_all`; in a task of its own, so that dropping the caller's future never cuts it in half.
+pub(super) async fn chunk(engine: Arc<Engine>, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
+    if engine.over.is_cancelled() {
+        return Err(ScheduleError::Stopped);
+    }
+    let stored =
+        tokio::spawn(async move { insert(&engine, &calls).await.into_iter().collect::<Result<(), _>>() });
+    stored.await.unwrap_or(Err(ScheduleError::Stopped))
+}
+
+/// Stores calls, trying again while that may help. A row that the database refuses fails alone: a refused batch is
+/// halved until only the offender is left.
+async fn insert(engine: &Engine, calls: &[NewCall]) -> Vec<Result<(), ScheduleError>> {
+    let mut results: Vec<Option<Result<(), ScheduleError>>> = calls.iter().map(|_| None).collect();
+    let mut ranges = Vec::new();
+    ranges.push(0..calls.len());
+    while let Some(range) = ranges.pop() {
+        let (Some(part), Some(slots)) = (calls.get(range.clone()), results.get_mut(range.clone())) else {
+            continue;
+        };
+        match insert_part(engine, part).await {
+            Ok(inserted) => {
+                for ((slot, call), inserted) in slots.iter_mut().zip(part).zip(inserted) {
+                    *slot = Some(outcome(call, inserted));
+                }
+                engine.wake_for(part);
+            }
+            Err(refused) if refused.is_refused() && part.len() > 1 => {
+                let middle = range.start + part.len() / 2;
+                ranges.push(middle..range.end);
+                ranges.push(range.start..middle);
+            }
+            Err(failed) => fail(slots, part, failed),
+        }
+    }
+    results.into_iter().map(|result| result.unwrap_or(Err(ScheduleError::Stopped))).collect()
+}
+
+fn outcome(call: &NewCall, inserted: Inserted) -> Result<(), ScheduleError> {
+    match inserted {
+        // An id is made once and sent once, so a duplicate can only be our own row, stored by a lost first try.
+        Inserted::Stored | Inserted::Duplicate => Ok(()),
+        Inserted::Unknown => Err(ScheduleError::OutcomeUnknown {
+            id: call.id,
+            source: StoreError::unknown("store the call", "the reply was lost, and the history is not kept"),
+        }),
+    }
+}
+
+/// Every call of the part gets the error: the first the original, the others its text.
+fn fail(slots: &mut [Option<Result<(), ScheduleError>>], part: &[NewCall], failed: StoreError) {
+    let unknown = failed.outcome_unknown();
+    let copies: Vec<StoreError> = part.iter().skip(1).map(|_| failed.echo()).collect();
+    for ((slot, call), error) in slots.iter_mut().zip(part).zip(std::iter::once(failed).chain(copies)) {
+        *slot = Some(Err(if unknown {
+            ScheduleError::OutcomeUnknown { id: call.id, source: error }
+        } else {
+            ScheduleError::from(error)
+        }));
+    }
+}
+
+/// One insert, tried again until it worked, cannot work, or patience is over. Once an outcome was unknown, every later
+/// try is a repetition, and giving up leaves it unknown.
+async fn insert_part(engine: &Engine, calls: &[NewCall]) -> Result<Vec<Inserted>, StoreError> {
+    let give_up = crate::clock::Deadline::new(crate::clock::read(), PATIENCE);
+    let mut backoff = Backoff::default();
+    let mut unknown: Option<StoreError> = None;
+    loop {
+        let again = unknown.is_some();
+        let error = match engine.store.insert(NOW, calls, again, engine.config.scan_interval).await {
+            Ok(inserted) => return Ok(inserted),
+            Err(error) => error,
+        };
+        let wait = backoff.failed();
+        let hopeless = !error.is_transient() || error.is_busy() || give_up.left(crate::clock::read()) < wait;
+        if error.outcome_unknown() {
+            if !keeps_history(&engine.config.retention) {
+                // The call may have been stored, run and forgotten by now: repeating could run it twice.
+                return Err(error);
+            }
+            unknown = Some(error);
+        } else if hopeless {
+            return Err(unknown.unwrap_or(error));
+        } else if backoff.may_log() {
+            tracing::warn!(%error, "could not store calls; trying again");
+        }
+        if hopeless {
+            return Err(unknown.unwrap_or_else(|| StoreError::transient("store the call", "gave up")));
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Whether every call that is over leaves a row, by which a repetition knows that it has been stored before.
+fn keeps_history(retention: &Retention) -> bool {
+    let Retention { succeeded, failed, interrupted, cancelled, skipped: _ } = retention;
+    [succeeded, failed, interrupted, cancelled].iter().all(|kept| !kept.is_zero())
+}

@@ -1,0 +1,87 @@
+//! What any pod does for all: finds the calls of vanished pods, deletes old history.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backoff::{Backoff, jittered};
+use super::{BEAT, Engine, NOW};
+use crate::error::StoreError;
+
+/// Rows at once: a long transaction would hold up others.
+const CHUNK: usize = 1_000;
+/// How often the history is pruned.
+const PRUNE: Duration = Duration::from_mins(1);
+
+/// Starts both tasks.
+pub(super) fn start(engine: &Arc<Engine>) {
+    tokio::spawn(rescue_until_stopped(Arc::clone(engine)));
+    tokio::spawn(prune_until_stopped(Arc::clone(engine)));
+}
+
+async fn rescue_until_stopped(engine: Arc<Engine>) {
+    let mut backoff = Backoff::default();
+    let mut wait = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = match rescue(&engine).await {
+            Ok(_) => {
+                backoff.succeeded();
+                jittered((engine.config.lease / 3).min(BEAT))
+            }
+            Err(error) => {
+                let wait = backoff.failed();
+                if backoff.may_log() {
+                    tracing::warn!(%error, "could not look for calls of vanished pods; trying again");
+                }
+                wait
+            }
+        };
+    }
+}
+
+/// Takes every claim whose lease has ended; returns how many calls were interrupted.
+pub(super) async fn rescue(engine: &Engine) -> Result<u64, StoreError> {
+    let mut total: u64 = 0;
+    loop {
+        let rescued = engine.store.rescue(NOW, CHUNK, &engine.config.retention).await?;
+        for call in &rescued {
+            tracing::warn!(id = %call.id, name = call.name, pod = %call.pod, rerun = call.rerun, "a call was interrupted: its pod vanished");
+        }
+        if rescued.iter().any(|call| call.rerun) {
+            engine.wake();
+        }
+        let kept = rescued.iter().filter(|call| !call.rerun).count();
+        total = total.saturating_add(u64::try_from(kept).unwrap_or(u64::MAX));
+        if rescued.len() < CHUNK {
+            return Ok(total);
+        }
+    }
+}
+
+async fn prune_until_stopped(engine: Arc<Engine>) {
+    let mut backoff = Backoff::default();
+    let mut wait = jittered(PRUNE);
+    loop {
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = match engine.store.prune(NOW, &engine.config.retention, CHUNK).await {
+            // A full chunk: there is more, and others had their turn meanwhile.
+            Ok(deleted) if deleted >= CHUNK as u64 => Duration::from_millis(10),
+            Ok(_) => {
+                backoff.succeeded();
+                jittered(PRUNE)
+            }
+            Err(error) => {
+                if backoff.may_log() {
+                    tracing::warn!(%error, "could not prune the history; trying again");
+                }
+                backoff.failed()
+            }
+        };
+    }
+}

@@ -1,0 +1,14 @@
+//! Every error of the public surface: one enum per step, each text saying what to do next.
+
+mod schedule;
+mod start;
+mod state;
+mod store;
+
+pub use self::schedule::ScheduleError;
+pub use self::start::StartError;
+pub use self::state::MissingState;
+pub use self::store::StoreError;
+
+/// What a handler may fail with: anything that can become a boxed error (`anyhow::Error`, `String`, your own enum).
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

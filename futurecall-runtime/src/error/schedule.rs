@@ -1,0 +1,146 @@
+use std::fmt;
+
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::recurring::RuleError;
+
+/// Why a call was not scheduled, cancelled or looked up.
+///
+/// Unless [`outcome_unknown`](Self::outcome_unknown) says otherwise, nothing was written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// An argument cannot be stored. The text names the parameter, never its value.
+    Argument(crate::ArgumentError),
+    /// The moment lies outside the years 1970 to 9999, which the databases cannot hold.
+    MomentOutOfRange,
+    /// The identifier is empty, longer than 255 characters, or holds a control character.
+    BadIdentifier {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The name is empty, longer than 255 characters, or holds a control character.
+    BadName {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The recurring rule cannot be kept.
+    Rule(RuleError),
+    /// The transaction belongs to another kind of database than the pod's.
+    WrongDatabase,
+    /// The pod has been shut down.
+    Stopped,
+    /// The application's own open transaction holds the SQLite file's lock: nothing was stored within 5 seconds.
+    /// Schedule inside that transaction with `.in_transaction(&mut tx)`.
+    Busy(StoreError),
+    /// The transaction given has read before it wrote, and somebody wrote meanwhile: SQLite cannot make it a writing
+    /// one. Begin it with `BEGIN IMMEDIATE` (`pool.begin_with("BEGIN IMMEDIATE")`), and try again.
+    TransactionConflict(StoreError),
+    /// The database could not be reached, or refused. Nothing was stored.
+    Store(StoreError),
+    /// The connection broke before the reply came, and the history cannot tell either: the call may be stored.
+    /// `status(id)` tells once the database answers again.
+    OutcomeUnknown {
+        /// Which call.
+        id: CallId,
+        /// What the database said last.
+        source: StoreError,
+    },
+}
+
+impl ScheduleError {
+    /// Whether the same call may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy(_) | Self::TransactionConflict(_) | Self::OutcomeUnknown { .. } => true,
+            Self::Store(source) => source.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether the call may be stored although this error came back.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::OutcomeUnknown { .. } => true,
+            Self::Store(source) => source.outcome_unknown(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for ScheduleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(source) => source.fmt(f),
+            Self::MomentOutOfRange => f.write_str(
+                "the moment lies outside the years 1970 to 9999, which is what the databases can hold in order",
+            ),
+            Self::BadIdentifier { reason } => write!(f, "the identifier {reason}"),
+            Self::BadName { reason } => write!(f, "the name {reason}"),
+            Self::Rule(source) => source.fmt(f),
+            Self::WrongDatabase => f.write_str(
+                "the transaction belongs to another kind of database than the pod's: begin it on a pool of the \
+                 database that the pod was started with",
+            ),
+            Self::Stopped => f.write_str("the pod has been shut down: schedule before `shutdown()` returns"),
+            Self::Busy(source) => write!(
+                f,
+                "{source}; if your own transaction is open here, schedule inside it with `.in_transaction(&mut tx)`"
+            ),
+            Self::TransactionConflict(source) => write!(
+                f,
+                "{source}; begin a transaction that will write with `begin_with(\"BEGIN IMMEDIATE\")`, and try again"
+            ),
+            Self::Store(source) => source.fmt(f),
+            Self::OutcomeUnknown { id, source } => {
+                write!(f, "{source}; whether call {id} is stored is not known: ask `status({id})` later")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ScheduleError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Argument(source) => Some(source),
+            Self::Rule(source) => Some(source),
+            Self::Busy(source)
+            | Self::TransactionConflict(source)
+            | Self::Store(source)
+            | Self::OutcomeUnknown { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for ScheduleError {
+    fn from(source: StoreError) -> Self {
+        if source.is_busy() {
+            Self::Busy(source)
+        } else if source.is_conflict() {
+            Self::TransactionConflict(source)
+        } else if source.is_wrong_database() {
+            Self::WrongDatabase
+        } else {
+            Self::Store(source)
+        }
+    }
+}
+
+impl From<crate::ArgumentError> for ScheduleError {
+    fn from(source: crate::ArgumentError) -> Self {
+        Self::Argument(source)
+    }
+}
+
+impl From<RuleError> for ScheduleError {
+    fn from(source: RuleError) -> Self {
+        Self::Rule(source)
+    }
+}
+
+impl From<crate::MomentOutOfRange> for ScheduleError {
+    fn from(_: crate::MomentOutOfRange) -> Self {
+        Self::MomentOutOfRange
+    }
+}

@@ -1,0 +1,113 @@
+use std::fmt;
+
+use crate::error::StoreError;
+
+/// Why a pod did not start. Nothing runs in the background after it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting has a value that makes no sense; the text names it and says which values do.
+    Setting {
+        /// The setting's name, as in code or in the environment.
+        name: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// No database was given.
+    NoDatabase,
+    /// The database's cargo feature is off; the text is the line to add.
+    FeatureOff {
+        /// The feature.
+        feature: &'static str,
+    },
+    /// Two calls have the same stored name.
+    DuplicateName {
+        /// The stored name.
+        name: String,
+        /// The types that define it.
+        types: Vec<String>,
+    },
+    /// These types have `&self` calls, and no instance was registered.
+    NotRegistered {
+        /// The types' names.
+        types: Vec<String>,
+    },
+    /// Calls take state that `PodBuilder::state` was not given.
+    MissingState {
+        /// Which call takes what: `example.do_work takes mailer: &Mailer`.
+        needs: Vec<String>,
+    },
+    /// A schedule declared by an attribute cannot be kept.
+    Schedule {
+        /// The stored name of the call.
+        name: String,
+        /// Why.
+        source: Box<crate::ScheduleError>,
+    },
+    /// The database could not be opened or brought up to date.
+    Store(StoreError),
+}
+
+impl StartError {
+    /// Whether the same start may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(source) => source.is_transient(),
+            Self::Schedule { source, .. } => source.is_transient(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn setting(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Setting { name: name.into(), reason: reason.into() }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting { name, reason } => write!(f, "setting `{name}`: {reason}"),
+            Self::NoDatabase => f.write_str(
+                "no database: give `.database_url(\"sqlite:calls.db\")`, `.database_url(\"postgres://…\")`, or your \
+                 own sqlx pool with `.pool(&pool)`",
+            ),
+            Self::FeatureOff { feature } => write!(
+                f,
+                "this build has no {feature} store: add `futurecall-runtime = {{ version = \"{}\", features = \
+                 [\"{feature}\"] }}` to Cargo.toml",
+                env!("CARGO_PKG_VERSION")
+            ),
+            Self::DuplicateName { name, types } => write!(
+                f,
+                "`{name}` is defined by {}: give one of them another name with `#[future_call(name = \"…\")]`",
+                types.join(" and by ")
+            ),
+            Self::NotRegistered { types } => write!(
+                f,
+                "calls with `&self` need an instance to run on: add {}, or start with `.without_discovery()`",
+                types.iter().map(|name| format!("`.register({name} {{ … }})`")).collect::<Vec<_>>().join(" and ")
+            ),
+            Self::MissingState { needs } => {
+                write!(f, "state is missing: {}; give each with `.state(value)`", needs.join(", "))
+            }
+            Self::Schedule { name, source } => write!(f, "the schedule of `{name}`: {source}"),
+            Self::Store(source) => source.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Schedule { source, .. } => Some(source),
+            Self::Store(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(source: StoreError) -> Self {
+        Self::Store(source)
+    }
+}

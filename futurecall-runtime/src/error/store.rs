@@ -1,0 +1,127 @@
+use std::fmt;
+
+use crate::error::BoxError;
+
+/// What a database answered instead of doing its work.
+///
+/// Opaque on purpose: decide by its predicates, show it with `Display`, follow `source()` for the driver's own words.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: Kind,
+    /// What was being done, as a fragment that fits "could not …".
+    doing: &'static str,
+    source: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The connection failed before the work reached the database, or the database asked to try again.
+    Transient,
+    /// The connection failed after the work was sent: it may have been done.
+    Unknown,
+    /// The database refused a row.
+    Refused,
+    /// A lock was held for too long by somebody else's transaction.
+    Busy,
+    /// A transaction that has read cannot become a writing one (SQLite).
+    Conflict,
+    /// A transaction of the other kind of database.
+    WrongDatabase,
+    /// Trying again will not help.
+    Permanent,
+}
+
+impl StoreError {
+    /// Trying again may help; nothing was done.
+    pub fn transient(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Transient, doing, source: Some(source.into()) }
+    }
+
+    /// The reply was lost: the work may have been done.
+    pub fn unknown(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Unknown, doing, source: Some(source.into()) }
+    }
+
+    /// The database refused a row of the batch; nothing was done.
+    pub fn refused(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Refused, doing, source: Some(source.into()) }
+    }
+
+    /// Somebody else's transaction held a lock for too long; nothing was done.
+    pub fn busy(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Busy, doing, source: Some(source.into()) }
+    }
+
+    /// A read transaction could not become a writing one; nothing was done.
+    pub fn conflict(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Conflict, doing, source: Some(source.into()) }
+    }
+
+    /// The transaction given is one of another kind of database; nothing was done.
+    pub const fn wrong_database(doing: &'static str) -> Self {
+        Self { kind: Kind::WrongDatabase, doing, source: None }
+    }
+
+    /// Trying again will not help; nothing was done.
+    pub fn permanent(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Permanent, doing, source: Some(source.into()) }
+    }
+
+    /// The same error for another caller of the same batch: its text is the original's, and it has no source.
+    pub(crate) fn echo(&self) -> Self {
+        let source = self.source.as_ref().map(|source| source.to_string().into());
+        Self { kind: self.kind, doing: self.doing, source }
+    }
+
+    /// Whether the same operation may succeed later. Also true where the outcome is unknown.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, Kind::Transient | Kind::Unknown | Kind::Busy)
+    }
+
+    /// Whether the work may have been done although this error came back.
+    pub fn outcome_unknown(&self) -> bool {
+        self.kind == Kind::Unknown
+    }
+
+    /// Whether the database refused a row of the batch.
+    pub fn is_refused(&self) -> bool {
+        self.kind == Kind::Refused
+    }
+
+    /// Whether somebody else's transaction held a lock for too long.
+    pub fn is_busy(&self) -> bool {
+        self.kind == Kind::Busy
+    }
+
+    /// Whether a read transaction could not become a writing one.
+    pub fn is_conflict(&self) -> bool {
+        self.kind == Kind::Conflict
+    }
+
+    /// Whether a transaction of another kind of database was given.
+    pub fn is_wrong_database(&self) -> bool {
+        self.kind == Kind::WrongDatabase
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}", self.doing)?;
+        match self.kind {
+            Kind::Unknown => {
+                f.write_str(" for sure: the connection broke before the reply came, so it may be done")?;
+            }
+            Kind::WrongDatabase => {
+                f.write_str(": the transaction belongs to another kind of database than the pod's")?;
+            }
+            Kind::Transient | Kind::Refused | Kind::Busy | Kind::Conflict | Kind::Permanent => {}
+        }
+        self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}

@@ -1,0 +1,207 @@
+//! What users write: `pod.future_calls().call_with_delay(week).drip().second_mail(user).await?`.
+
+mod cancel;
+mod pending;
+mod recurring;
+mod text;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use self::cancel::CancelRequest;
+pub use self::pending::{PendingCall, ScheduleAll};
+pub use self::recurring::{PendingSchedule, Recurring, RecurringCallRef};
+pub(crate) use self::text::{check_identifier, check_name};
+use crate::args::ArgumentError;
+use crate::call::FutureCall;
+use crate::error::ScheduleError;
+use crate::id::CallId;
+use crate::moment::ToMoment;
+use crate::pod::Pod;
+use crate::store::{CallState, CancelTarget, Due};
+
+pub(crate) mod sealed {
+    /// Keeps [`CallTarget`](super::CallTarget) ours.
+    pub trait Sealed {}
+}
+
+/// Where a generated facade stands: a one-shot call ([`FutureCallRef`]) or a recurring one ([`RecurringCallRef`]).
+/// Sealed; generated accessors such as `.example()` are methods of every target.
+pub trait CallTarget: sealed::Sealed + Sized {
+    /// What a facade method returns: [`PendingCall`], or [`PendingSchedule`] behind `call_recurring()`.
+    type Pending;
+
+    #[doc(hidden)]
+    fn __call(self, call: EncodedCall) -> Self::Pending;
+}
+
+/// A facade method's call: its stored name and its encoded arguments. Made by generated code alone.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct EncodedCall {
+    pub name: &'static str,
+    pub priority: i16,
+    pub args: Result<String, ArgumentError>,
+}
+
+/// The way to schedule and to cancel: [`Pod::future_calls`].
+///
+/// ```standalone_crate
+/// use std::time::Duration;
+/// use futurecall_runtime::chrono::{TimeZone, Utc};
+/// use futurecall_runtime::prelude::*;
+/// use futurecall_runtime::{CallState, Role};
+///
+/// pub struct MailFutureCall;
+///
+/// #[future_call]
+/// impl MailFutureCall {
+///     pub async fn send(_session: &Session, user: i64) {
+///         println!("mail for {user}");
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// let pod = Pod::builder().database_url("memory:").role(Role::Maintenance).start().await?;
+/// let calls = pod.future_calls();
+/// let hour = Duration::from_secs(3600);
+///
+/// // Now, after a delay, at a moment, again and again.
+/// let now = calls.call_now().mail().send(1).await?;
+/// calls.call_with_delay(hour).identifier("user:2").mail().send(2).await?;
+/// let new_year = Utc.with_ymd_and_hms(2035, 1, 1, 0, 0, 0).unwrap();
+/// let later = calls.call_at_time(new_year).identifier("user:2").mail().send(2).await?;
+/// calls.call_recurring().identifier("user:2").every(hour).mail().send(2).await?;
+///
+/// // Many in one go; without the extension trait in scope, `of` names the type.
+/// let many = (10..20).map(|user| calls.call_with_delay(hour).of::<MailFutureCall>().send(user));
+/// assert_eq!(calls.schedule_all(many).await?.len(), 10);
+///
+/// // What is due runs; what it did stays in the history for a day.
+/// assert_eq!(pod.run_due().await?.succeeded, 1);
+/// assert_eq!(calls.status(now).await?, Some(CallState::Succeeded));
+///
+/// // Cancelling counts what it did.
+/// let cancelled = calls.cancel("user:2").await?;
+/// assert_eq!((cancelled.calls, cancelled.schedules, cancelled.running), (2, 1, 0));
+/// assert_eq!(calls.status(later).await?, Some(CallState::Cancelled));
+/// # pod.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct FutureCalls {
+    pod: Pod,
+}
+
+impl FutureCalls {
+    pub(crate) fn new(pod: Pod) -> Self {
+        Self { pod }
+    }
+
+    /// A call due at once.
+    pub fn call_now(&self) -> FutureCallRef {
+        self.call_with_delay(Duration::ZERO)
+    }
+
+    /// A call due after `delay`, counted from the database's clock when it is stored, so that a pod with a wrong clock
+    /// schedules rightly. Zero means at once; finer than a microsecond rounds up. A delay that ends after the year
+    /// 9999 is [`ScheduleError::MomentOutOfRange`] when awaited.
+    pub fn call_with_delay(&self, delay: Duration) -> FutureCallRef {
+        let due =
+            crate::clock::wall().checked_add(delay).map(|_| Due::After(delay)).map_err(ScheduleError::from);
+        FutureCallRef::new(self.pod.clone(), due)
+    }
+
+    /// A call due at a moment: any [`DateTime<Tz>`](chrono::DateTime) (resolved to UTC), [`SystemTime`](std::time::SystemTime),
+    /// or type that names an instant ([`ToMoment`]). A moment in the past means at once; one outside the years 1970 to
+    /// 9999 is [`ScheduleError::MomentOutOfRange`] when awaited.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "moments are small, and `&` before each would only be noise"
+    )]
+    pub fn call_at_time(&self, time: impl ToMoment) -> FutureCallRef {
+        FutureCallRef::new(self.pod.clone(), time.to_moment().map(Due::At).map_err(ScheduleError::from))
+    }
+
+    /// A recurring call. Give it [`every`](Recurring::every) or [`cron`](Recurring::cron), then the call.
+    pub fn call_recurring(&self) -> Recurring {
+        Recurring::new(self.pod.clone())
+    }
+
+    /// Stores many calls in one go (facade values are calls not yet sent). Nothing is written unless every call is
+    /// valid; large lists go in chunks of 5,000, and [`ScheduleAll::in_transaction`] makes them all or nothing.
+    pub fn schedule_all(&self, calls: impl IntoIterator<Item = PendingCall>) -> ScheduleAll {
+        ScheduleAll::new(self.pod.clone(), calls.into_iter().collect())
+    }
+
+    /// Cancels everything of that identifier: see [`CancelRequest`].
+    pub fn cancel(&self, identifier: impl fmt::Display) -> CancelRequest {
+        let identifier = identifier.to_string();
+        let target = check_identifier(&identifier).map(|()| CancelTarget::Identifier(identifier));
+        CancelRequest::new(self.pod.clone(), target)
+    }
+
+    /// Cancels one call. One run of a schedule can be cancelled so; the schedule goes on with the next.
+    pub fn cancel_call(&self, id: CallId) -> CancelRequest {
+        CancelRequest::new(self.pod.clone(), Ok(CancelTarget::Call(id)))
+    }
+
+    /// Where a call stands; `None` if there is no such call, or its history row has passed its retention.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn status(&self, id: CallId) -> Result<Option<CallState>, ScheduleError> {
+        Ok(self.pod.inspect().call(id).await?.map(|call| call.state))
+    }
+}
+
+/// A one-shot call whose moment is set and whose method is not: `.example()` comes next.
+#[derive(Debug)]
+#[must_use = "nothing is scheduled until a call is named and awaited"]
+pub struct FutureCallRef {
+    pod: Pod,
+    due: Result<Due, ScheduleError>,
+    identifier: Option<String>,
+    priority: Option<i16>,
+}
+
+impl FutureCallRef {
+    fn new(pod: Pod, due: Result<Due, ScheduleError>) -> Self {
+        Self { pod, due, identifier: None, priority: None }
+    }
+
+    /// Labels the call, to cancel it together with others of that identifier. Not unique; 1 to 255 characters, no
+    /// control characters, kept to the byte.
+    pub fn identifier(mut self, identifier: impl fmt::Display) -> Self {
+        self.identifier = Some(identifier.to_string());
+        self
+    }
+
+    /// Lower goes first when slots are scarce; 0 is the default. Wins over the attribute's `priority`.
+    pub fn priority(mut self, priority: i16) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// The facade of a type, without an extension trait in scope.
+    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
+        C::__calls(self)
+    }
+
+    pub(crate) fn named(self, name: &str, format: i16, args: Result<String, ArgumentError>) -> PendingCall {
+        let Self { pod, due, identifier, priority } = self;
+        PendingCall::new(pod, name, due, args, format).with(identifier, priority)
+    }
+}
+
+impl sealed::Sealed for FutureCallRef {}
+
+impl CallTarget for FutureCallRef {
+    type Pending = PendingCall;
+
+    fn __call(mut self, call: EncodedCall) -> PendingCall {
+        self.priority = Some(self.priority.unwrap_or(call.priority));
+        self.named(call.name, crate::args::FORMAT, call.args)
+    }
+}

@@ -1,0 +1,52 @@
+use std::future::IntoFuture;
+
+use futures_util::future::BoxFuture;
+
+use crate::error::ScheduleError;
+use crate::pod::Pod;
+use crate::store::transaction::InTransaction;
+use crate::store::{CancelTarget, Cancelled};
+
+/// A cancellation, not yet sent. Awaiting it removes what has not started, ends the schedules concerned, signals what
+/// runs (through `session.cancelled()`; such a run gets no further attempt), and counts each in [`Cancelled`].
+///
+/// Repeating it is harmless. A run under way in another pod is signalled with that pod's next lease renewal (10 s at
+/// most by default). A call that is being claimed at the same moment is counted as either cancelled or running, and
+/// what is counted as cancelled never starts.
+///
+/// # Errors
+///
+/// [`ScheduleError`]: a bad identifier before anything is written, or what the database said.
+#[derive(Debug)]
+#[must_use = "nothing is cancelled until this is awaited"]
+pub struct CancelRequest {
+    pod: Pod,
+    target: Result<CancelTarget, ScheduleError>,
+}
+
+impl CancelRequest {
+    pub(crate) fn new(pod: Pod, target: Result<CancelTarget, ScheduleError>) -> Self {
+        Self { pod, target }
+    }
+
+    /// Cancels inside the application's own transaction: it holds if, and when, that commits.
+    ///
+    /// # Errors
+    ///
+    /// [`ScheduleError::WrongDatabase`] for a transaction of the other database, else as awaiting it.
+    pub async fn in_transaction(
+        self,
+        transaction: &mut impl InTransaction,
+    ) -> Result<Cancelled, ScheduleError> {
+        self.pod.cancel_in(transaction.lend(), &self.target?).await
+    }
+}
+
+impl IntoFuture for CancelRequest {
+    type Output = Result<Cancelled, ScheduleError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.pod.cancel_target(&self.target?).await })
+    }
+}

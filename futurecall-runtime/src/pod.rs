@@ -1,0 +1,267 @@
+//! One running instance of the service.
+
+mod broken;
+mod builder;
+mod database;
+mod declared;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use self::broken::why as why_broken;
+pub use self::builder::PodBuilder;
+pub use self::database::ApplicationPool;
+use crate::by_name::InvokableFutureCall;
+use crate::engine::{Engine, RunSummary, ShutdownSummary};
+use crate::error::{ScheduleError, StartError, StoreError};
+use crate::facade::FutureCalls;
+use crate::inspector::Inspector;
+use crate::store::transaction::TransactionRef;
+use crate::store::{CancelTarget, Cancelled, Declared, NewCall, NewSchedule, Now};
+
+/// What a pod does with calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Role {
+    /// Schedules and runs.
+    #[default]
+    Monolith,
+    /// Schedules only, and starts no background work: for functions that live for one request.
+    Serverless,
+    /// Checks for broken calls, runs everything that is due once ([`Pod::run_due`]), and ends: for a cron job.
+    Maintenance,
+}
+
+impl Role {
+    /// The word for it, as stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Monolith => "monolith",
+            Self::Serverless => "serverless",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
+/// A started pod: schedules calls, and runs them unless its role says otherwise. Clones are the same pod.
+///
+/// End it with [`shutdown`](Self::shutdown) or [`run_until_signal`](Self::run_until_signal). Dropping the last clone
+/// stops claiming and logs a warning: what runs goes on until the process ends, and nobody waits for it.
+///
+/// A pod that was not started cannot schedule: the builder has no `future_calls()`.
+#[derive(Clone)]
+pub struct Pod {
+    inner: Arc<PodInner>,
+}
+
+/// Lives as long as the user's clones (and running sessions).
+pub(crate) struct PodInner {
+    engine: Arc<Engine>,
+}
+
+impl Pod {
+    /// Begins a pod. It reads no environment by itself: see [`PodBuilder::override_from_env`].
+    pub fn builder() -> PodBuilder {
+        PodBuilder::new()
+    }
+
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        let inner = Arc::new(PodInner { engine });
+        inner.engine.attach(Arc::downgrade(&inner));
+        Self { inner }
+    }
+
+    pub(crate) fn from_inner(inner: Arc<PodInner>) -> Self {
+        Self { inner }
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.inner.engine
+    }
+
+    /// The way to schedule and to cancel.
+    pub fn future_calls(&self) -> FutureCalls {
+        FutureCalls::new(self.clone())
+    }
+
+    /// [`future_calls`](Self::future_calls) in the spelling of the system that this one is modelled on.
+    #[expect(non_snake_case, reason = "the spelling that users of the model know")]
+    pub fn futureCalls(&self) -> FutureCalls {
+        self.future_calls()
+    }
+
+    /// The way to look: calls, schedules, pods, counts.
+    pub fn inspect(&self) -> Inspector {
+        Inspector::new(self.clone())
+    }
+
+    /// Which pod this is: fresh at every start.
+    pub fn id(&self) -> crate::PodId {
+        self.inner.engine.pod
+    }
+
+    /// What it does with calls.
+    pub fn role(&self) -> Role {
+        self.inner.engine.role
+    }
+
+    /// Adds a call by name while the pod runs; it is claimed from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::DuplicateName`] if the pod runs that name already.
+    pub fn register_future_call<C: InvokableFutureCall>(
+        &self,
+        name: impl Into<String>,
+        call: C,
+    ) -> Result<(), StartError> {
+        let handler = crate::by_name::handler(name.into(), call)?;
+        self.inner.engine.registry_mut().add(handler)?;
+        self.inner.engine.wake();
+        Ok(())
+    }
+
+    /// Runs everything that is due at this moment, waits for it, and counts. For [`Role::Maintenance`], and for tests;
+    /// on a pod that runs calls anyway, both share the work.
+    ///
+    /// Calls that become due while it runs are left. Dropping the future lets what was started go on.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked. What was started before that still ends and is recorded.
+    pub async fn run_due(&self) -> Result<RunSummary, StoreError> {
+        self.inner.engine.run_due().await
+    }
+
+    /// Ends the pod: stops claiming, lets running calls finish within the grace period, then signals them, then abandons
+    /// them as interrupted; flushes everything. Meanwhile handlers and the last requests may still schedule; once this
+    /// has returned, scheduling is [`ScheduleError::Stopped`].
+    ///
+    /// Idempotent, from any clone: every caller waits for the same end and gets the same summary. Cancel-safe: if this
+    /// future is dropped, the next call goes on where it stopped.
+    pub async fn shutdown(&self) -> ShutdownSummary {
+        self.inner.engine.shut_down().await
+    }
+
+    /// Resolves at SIGINT (Ctrl-C) or SIGTERM, or when the pod's shutdown begins: for axum's
+    /// `with_graceful_shutdown(pod.shutdown_signal())`. Follow it with [`shutdown`](Self::shutdown).
+    pub fn shutdown_signal(&self) -> impl Future<Output = ()> + Send + 'static {
+        let stop = self.inner.engine.stop.clone();
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = signal() => {}
+            }
+        }
+    }
+
+    /// Runs until SIGINT (Ctrl-C) or SIGTERM, then shuts down.
+    pub async fn run_until_signal(&self) -> ShutdownSummary {
+        self.shutdown_signal().await;
+        self.shutdown().await
+    }
+
+    pub(crate) async fn enqueue(&self, call: NewCall) -> Result<(), ScheduleError> {
+        self.inner.engine.enqueue(call).await
+    }
+
+    pub(crate) async fn enqueue_chunk(&self, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
+        self.inner.engine.enqueue_chunk(calls).await
+    }
+
+    pub(crate) async fn insert_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        calls: &[NewCall],
+    ) -> Result<(), ScheduleError> {
+        let engine = self.running()?;
+        Ok(engine.store.insert_in(transaction, calls, engine.config.scan_interval).await?)
+    }
+
+    pub(crate) async fn cancel_target(&self, target: &CancelTarget) -> Result<Cancelled, ScheduleError> {
+        let engine = self.running()?;
+        let cancelled = engine.store.cancel(Now::Database, target, &engine.config.retention).await?;
+        if cancelled.running > 0 {
+            engine.renew_now();
+        }
+        Ok(cancelled)
+    }
+
+    pub(crate) async fn cancel_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        target: &CancelTarget,
+    ) -> Result<Cancelled, ScheduleError> {
+        let engine = self.running()?;
+        Ok(engine.store.cancel_in(transaction, target, &engine.config.retention).await?)
+    }
+
+    pub(crate) async fn declare(&self, schedules: Vec<NewSchedule>) -> Result<Vec<Declared>, ScheduleError> {
+        let engine = self.running()?;
+        let declared = engine.store.declare(Now::Database, &schedules).await?;
+        // Its first run may be due before the claimer's next look.
+        engine.wake();
+        Ok(declared)
+    }
+
+    fn running(&self) -> Result<&Arc<Engine>, ScheduleError> {
+        if self.inner.engine.over.is_cancelled() {
+            Err(ScheduleError::Stopped)
+        } else {
+            Ok(&self.inner.engine)
+        }
+    }
+}
+
+/// SIGINT or SIGTERM. Where a signal cannot be listened for, it never comes.
+async fn signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending::<()>().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+/// Host and process, for people who look at the pods.
+pub(crate) fn label() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+    let host = host.or_else(|| Some(std::fs::read_to_string("/etc/hostname").ok()?.trim().to_owned()));
+    format!("{}:{}", host.as_deref().unwrap_or("host"), std::process::id())
+}
+
+impl Drop for PodInner {
+    fn drop(&mut self) {
+        if !self.engine.stop.is_cancelled() {
+            tracing::warn!(
+                pod = %self.engine.pod,
+                "the last handle of a pod was dropped without `shutdown().await`: it claims no more calls"
+            );
+            self.engine.stop.cancel();
+            self.engine.over.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for Pod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pod")
+            .field("id", &self.inner.engine.pod)
+            .field("role", &self.inner.engine.role)
+            .finish()
+    }
+}

@@ -1,0 +1,260 @@
+use std::any::TypeId;
+use std::fmt;
+use std::sync::Arc;
+
+use super::database::{ApplicationPool, Database, Placement, open};
+use super::{Pod, Role, broken, declared};
+use crate::by_name::InvokableFutureCall;
+use crate::call::{FutureCall, handlers_of};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::StartError;
+use crate::registry::{Handler, Registry};
+use crate::state::StateMap;
+use crate::store::{NewSchedule, Now, Store};
+
+/// Everything a pod needs to know before it starts.
+///
+/// ```standalone_crate
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use futurecall_runtime::{Config, Pod};
+///
+/// let pod = Pod::builder()
+///     .database_url("sqlite::memory:")
+///     .config(Config::new().concurrency_limit(8))
+///     .start()
+///     .await?;
+/// assert_eq!(pod.inspect().counts().await?.scheduled, 0);
+/// pod.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[must_use = "a pod does nothing before `.start().await`"]
+pub struct PodBuilder {
+    database: Option<Database>,
+    placement: Placement,
+    role: Role,
+    config: Config,
+    from_env: bool,
+    state: StateMap,
+    discovery: bool,
+    registered: Vec<Registered>,
+    by_name: Vec<Result<Handler, StartError>>,
+}
+
+/// A type given to `register`, with its handlers.
+struct Registered {
+    type_id: TypeId,
+    handlers: Vec<Handler>,
+}
+
+impl PodBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            database: None,
+            placement: Placement::default(),
+            role: Role::default(),
+            config: Config::default(),
+            from_env: false,
+            state: StateMap::default(),
+            discovery: true,
+            registered: Vec::new(),
+            by_name: Vec::new(),
+        }
+    }
+
+    /// Where the calls are kept: `sqlite:calls.db` (created if missing), `sqlite::memory:`, `postgres://…`, or `memory:`
+    /// (nothing outlives the process: for tests).
+    pub fn database_url(mut self, url: impl Into<String>) -> Self {
+        self.database = Some(Database::Url(url.into()));
+        self
+    }
+
+    /// Keeps the calls in the database of the application's own sqlx pool. The pod takes the pool's connect options, and
+    /// none of its connections.
+    pub fn pool(mut self, pool: &impl ApplicationPool) -> Self {
+        self.database = Some(pool.__database());
+        self
+    }
+
+    /// Keeps the calls in this store: a [`MemoryStore`](crate::store::MemoryStore) in tests, say.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.database = Some(Database::Store(Arc::new(store)));
+        self
+    }
+
+    /// The PostgreSQL schema of the tables (`futurecall`), so that several services can share one database. 1 to 48 of
+    /// a-z, 0-9 and _.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.placement.schema = schema.into();
+        self
+    }
+
+    /// The SQLite prefix of the tables (`futurecall_`). 1 to 48 of a-z, 0-9 and _.
+    pub fn table_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.placement.table_prefix = prefix.into();
+        self
+    }
+
+    /// How many connections the pod's own pool may open (4), besides one for leases and one to listen. Counts where the
+    /// database is given by [`pool`](Self::pool).
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.placement.connections = connections;
+        self
+    }
+
+    /// What the pod does with calls.
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// Replaces all settings.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Lets the environment's `FUTURECALL_…` variables win over what code says.
+    pub fn override_from_env(mut self) -> Self {
+        self.from_env = true;
+        self
+    }
+
+    /// Lends a value to handlers: `session.state::<T>()`, or a parameter marked `#[future_call(state)]`. One value a
+    /// type; a second one replaces the first.
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.state.insert(value);
+        self
+    }
+
+    /// Registers the calls of a type, to run on this instance where they take `&self`. Types without `&self` calls
+    /// register themselves (feature `discovery`).
+    pub fn register<C: FutureCall>(mut self, instance: C) -> Self {
+        let handlers = handlers_of(Some(&Arc::new(instance)));
+        self.registered.push(Registered { type_id: TypeId::of::<C>(), handlers });
+        self
+    }
+
+    /// Registers a call by name.
+    pub fn register_future_call<C: InvokableFutureCall>(mut self, name: impl Into<String>, call: C) -> Self {
+        self.by_name.push(crate::by_name::handler(name.into(), call));
+        self
+    }
+
+    /// Runs only what is registered by hand.
+    pub fn without_discovery(mut self) -> Self {
+        self.discovery = false;
+        self
+    }
+
+    /// Opens the database, brings its tables up to date, checks everything that can be checked, and starts.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing runs in the background after it.
+    pub async fn start(self) -> Result<Pod, StartError> {
+        let Self { database, placement, role, mut config, from_env, state, discovery, registered, by_name } =
+            self;
+        if from_env {
+            config = config.overridden_by_env()?;
+        }
+        config.validate()?;
+        placement.validate()?;
+        let database = database.ok_or(StartError::NoDatabase)?;
+        let runs = role != Role::Serverless && config.execution_enabled;
+        let registry =
+            if runs { registry(registered, by_name, discovery, &state)? } else { Registry::default() };
+        let schedules = declared::by_attribute(&registry)?;
+        let keys = schedules.iter().map(|schedule| schedule.key.clone()).collect();
+
+        let store = open(database, &placement).await?;
+        store.migrate().await?;
+        let engine = Engine::new(role, store, config, state, registry, keys);
+        let pod = Pod::new(Arc::clone(&engine));
+        if let Err(error) = begin(&engine, runs, schedules).await {
+            engine.stop.cancel();
+            engine.over.cancel();
+            return Err(error);
+        }
+        Ok(pod)
+    }
+}
+
+async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) -> Result<(), StartError> {
+    if runs {
+        let names = engine.registry().names();
+        tracing::info!(pod = %engine.pod, store = engine.store.kind(), role = engine.role.as_str(), ?names, "pod starts");
+        engine.store.beat(Now::Database, &engine.beat()).await?;
+        if !schedules.is_empty() {
+            engine.store.declare(Now::Database, &schedules).await?;
+        }
+        let live = engine.pod_live();
+        let ended = engine.store.end_undeclared(Now::Database, &engine.attribute_schedules, live).await?;
+        if ended > 0 {
+            tracing::warn!(
+                schedules = ended,
+                "schedules ended that no live pod declares by attribute any more"
+            );
+        }
+        broken::check(engine).await?;
+    }
+    engine.start().map_err(|error| {
+        StartError::setting("lease", format!("the thread that renews leases could not be started: {error}"))
+    })
+}
+
+fn registry(
+    registered: Vec<Registered>,
+    by_name: Vec<Result<Handler, StartError>>,
+    discovery: bool,
+    state: &StateMap,
+) -> Result<Registry, StartError> {
+    let mut registry = Registry::default();
+    let by_hand: Vec<TypeId> = registered.iter().map(|registered| registered.type_id).collect();
+    let mut not_registered = Vec::new();
+    for handler in registered.into_iter().flat_map(|registered| registered.handlers) {
+        registry.add(handler)?;
+    }
+    let found = if discovery { crate::discovery::discovered() } else { Vec::new() };
+    for found in found.into_iter().filter(|found| !by_hand.contains(&found.type_id)) {
+        if found.needs_instance {
+            not_registered.push(found.type_name.to_owned());
+            continue;
+        }
+        for handler in (found.handlers)() {
+            registry.add(handler)?;
+        }
+    }
+    if !not_registered.is_empty() {
+        not_registered.sort_unstable();
+        return Err(StartError::NotRegistered { types: not_registered });
+    }
+    for handler in by_name {
+        registry.add(handler?)?;
+    }
+    missing_state(&registry, state)?;
+    Ok(registry)
+}
+
+fn missing_state(registry: &Registry, state: &StateMap) -> Result<(), StartError> {
+    let mut needs: Vec<String> = registry
+        .handlers()
+        .flat_map(|handler| handler.state.iter().map(move |need| (handler, need)))
+        .filter(|(_, need)| !state.has((need.type_id)()))
+        .map(|(handler, need)| {
+            format!("{} takes `{}: &{}`", handler.name, need.parameter, (need.type_name)())
+        })
+        .collect();
+    needs.sort_unstable();
+    if needs.is_empty() { Ok(()) } else { Err(StartError::MissingState { needs }) }
+}
+
+impl fmt::Debug for PodBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the database: its URL may hold a password.
+        f.debug_struct("PodBuilder")
+            .field("role", &self.role)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

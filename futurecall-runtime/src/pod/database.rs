@@ -1,0 +1,140 @@
+//! Where the calls are kept: a URL, the application's own pool, or a store.
+
+use std::sync::Arc;
+
+use crate::error::StartError;
+use crate::store::{MemoryStore, Store};
+
+/// The application's own sqlx pool, of either database. Sealed.
+///
+/// The pod takes the pool's connect options only and opens a small pool of its own, so that it can neither starve the
+/// application of connections nor be starved.
+pub trait ApplicationPool: sealed::Sealed {
+    #[doc(hidden)]
+    fn __database(&self) -> Database;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The database that a builder was given.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Database {
+    Url(String),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::PgPool),
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::SqlitePool),
+    Store(Arc<dyn Store>),
+}
+
+#[cfg(feature = "postgres")]
+impl sealed::Sealed for sqlx::PgPool {}
+#[cfg(feature = "postgres")]
+impl ApplicationPool for sqlx::PgPool {
+    fn __database(&self) -> Database {
+        Database::Postgres(self.clone())
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl sealed::Sealed for sqlx::SqlitePool {}
+#[cfg(feature = "sqlite")]
+impl ApplicationPool for sqlx::SqlitePool {
+    fn __database(&self) -> Database {
+        Database::Sqlite(self.clone())
+    }
+}
+
+/// Where the tables stand, and over how many connections they are reached.
+#[derive(Clone, Debug)]
+pub(super) struct Placement {
+    pub(super) schema: String,
+    pub(super) table_prefix: String,
+    pub(super) connections: u32,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self { schema: "futurecall".to_owned(), table_prefix: "futurecall_".to_owned(), connections: 4 }
+    }
+}
+
+impl Placement {
+    /// Refuses names that would have to be quoted, and pool sizes that make no sense.
+    pub(super) fn validate(&self) -> Result<(), StartError> {
+        check_name("schema", &self.schema)?;
+        check_name("table_prefix", &self.table_prefix)?;
+        if (1..=1_000).contains(&self.connections) {
+            return Ok(());
+        }
+        Err(StartError::setting("connections", format!("{} is outside 1 to 1000", self.connections)))
+    }
+}
+
+fn check_name(setting: &str, name: &str) -> Result<(), StartError> {
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if first && rest && name.len() <= 48 {
+        return Ok(());
+    }
+    Err(StartError::setting(
+        setting,
+        format!("`{}` is not 1 to 48 of a-z, 0-9 and _, beginning with a letter or _", name.escape_debug()),
+    ))
+}
+
+/// Opens the store of a database.
+pub(super) async fn open(database: Database, placement: &Placement) -> Result<Arc<dyn Store>, StartError> {
+    match database {
+        Database::Store(store) => Ok(store),
+        Database::Url(url) => open_url(&url, placement).await,
+        #[cfg(feature = "postgres")]
+        Database::Postgres(pool) => Ok(Arc::new(
+            crate::store::PostgresStore::from_pool(&pool, &placement.schema, placement.connections).await?,
+        )),
+        #[cfg(feature = "sqlite")]
+        Database::Sqlite(pool) => Ok(Arc::new(
+            crate::store::SqliteStore::from_pool(&pool, &placement.table_prefix, placement.connections)
+                .await?,
+        )),
+    }
+}
+
+async fn open_url(url: &str, placement: &Placement) -> Result<Arc<dyn Store>, StartError> {
+    let scheme = url.split(':').next().unwrap_or_default();
+    match scheme {
+        "memory" => Ok(Arc::new(MemoryStore::new())),
+        "sqlite" => open_sqlite(url, placement).await,
+        "postgres" | "postgresql" => open_postgres(url, placement).await,
+        _ => {
+            let reason = "it begins with none of `sqlite:`, `postgres://`, `postgresql://` and `memory:`";
+            Err(StartError::setting("database_url", reason))
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+async fn open_sqlite(url: &str, placement: &Placement) -> Result<Arc<dyn Store>, StartError> {
+    Ok(Arc::new(crate::store::SqliteStore::open(url, &placement.table_prefix).await?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+#[expect(clippy::unused_async, reason = "as the one with the store")]
+async fn open_sqlite(_: &str, _: &Placement) -> Result<Arc<dyn Store>, StartError> {
+    Err(StartError::FeatureOff { feature: "sqlite" })
+}
+
+#[cfg(feature = "postgres")]
+async fn open_postgres(url: &str, placement: &Placement) -> Result<Arc<dyn Store>, StartError> {
+    Ok(Arc::new(crate::store::PostgresStore::open(url, &placement.schema).await?))
+}
+
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "as the one with the store")]
+async fn open_postgres(_: &str, _: &Placement) -> Result<Arc<dyn Store>, StartError> {
+    Err(StartError::FeatureOff { feature: "postgres" })
+}

@@ -1,0 +1,318 @@
+//! What `pod.inspect()` answers with: records for people, dashboards and command lines.
+
+use std::time::Duration;
+
+use crate::id::{CallId, PodId, ScheduleId};
+use crate::moment::Moment;
+use crate::recurring::Rule;
+use crate::store::rows::ScheduleOrigin;
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum CallState {
+    /// Waiting for its moment, or due and waiting for a pod.
+    Scheduled,
+    /// Claimed by a pod.
+    Running,
+    /// Its handler returned.
+    Succeeded,
+    /// Its handler failed, or its arguments did not decode.
+    Failed,
+    /// Its pod vanished before it reported the outcome: the handler may have run, partly or not at all.
+    Interrupted,
+    /// Cancelled, or discarded as broken, before it started; or cancelled while it ran and then given up.
+    Cancelled,
+    /// Its time was over before it could start.
+    Expired,
+    /// A run of a schedule that its rule passed over (missed, or the run before was still going).
+    Skipped,
+}
+
+impl CallState {
+    /// All states, in the order of a call's life.
+    pub const ALL: [Self; 8] = [
+        Self::Scheduled,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Interrupted,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Skipped,
+    ];
+
+    /// The word for it, as stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The state of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether a call in this state is over and stands in the history.
+    pub const fn is_finished(self) -> bool {
+        !matches!(self, Self::Scheduled | Self::Running)
+    }
+}
+
+/// Which calls to list. Empty: all, up to 100.
+///
+/// ```
+/// use futurecall_runtime::{CallFilter, CallState};
+/// let filter = CallFilter::new().name("example.do_work").state(CallState::Scheduled).limit(10);
+/// assert_eq!(filter.name.as_deref(), Some("example.do_work"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallFilter {
+    /// Only calls of this stored name.
+    pub name: Option<String>,
+    /// Only calls with this identifier.
+    pub identifier: Option<String>,
+    /// Only calls in this state. Without it: scheduled and running first, then history.
+    pub state: Option<CallState>,
+    /// Only calls of this schedule.
+    pub schedule: Option<ScheduleId>,
+    /// At most this many; 100 unless told, 10,000 at most.
+    pub limit: usize,
+    /// Only what comes after this call in the listing's order: [`CallPage::next`] of the page before.
+    pub after: Option<CallId>,
+}
+
+impl Default for CallFilter {
+    fn default() -> Self {
+        Self { name: None, identifier: None, state: None, schedule: None, limit: 100, after: None }
+    }
+}
+
+impl CallFilter {
+    /// All calls, up to 100.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only calls of this stored name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Only calls with this identifier.
+    #[must_use]
+    pub fn identifier(mut self, identifier: impl std::fmt::Display) -> Self {
+        self.identifier = Some(format!("{identifier}"));
+        self
+    }
+
+    /// Only calls in this state.
+    #[must_use]
+    pub fn state(mut self, state: CallState) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Only calls of this schedule.
+    #[must_use]
+    pub fn schedule(mut self, schedule: ScheduleId) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// At most this many; clamped to 1 to 10,000.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, 10_000);
+        self
+    }
+
+    /// The page after the one whose [`CallPage::next`] this is.
+    #[must_use]
+    pub fn after(mut self, id: CallId) -> Self {
+        self.after = Some(id);
+        self
+    }
+}
+
+/// A page of calls.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CallPage {
+    /// The calls, without their attempts.
+    pub calls: Vec<CallRecord>,
+    /// Give this to [`CallFilter::after`] for the next page; `None`: this was the last.
+    pub next: Option<CallId>,
+}
+
+impl CallPage {
+    /// A page.
+    pub const fn new(calls: Vec<CallRecord>, next: Option<CallId>) -> Self {
+        Self { calls, next }
+    }
+}
+
+/// One call, as it stands in the database.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CallRecord {
+    /// Which call.
+    pub id: CallId,
+    /// Its stored name.
+    pub name: String,
+    /// Its arguments: raw JSON, to the byte as stored.
+    pub args: String,
+    /// The form of `args`: 1 keyed by parameter, 2 by name (`{"data": …}`).
+    pub format: i16,
+    /// Its label.
+    pub identifier: Option<String>,
+    /// Its priority; lower goes first.
+    pub priority: i16,
+    /// When it is, or was, due.
+    pub due: Moment,
+    /// Where it stands.
+    pub state: CallState,
+    /// How many attempts were counted.
+    pub attempt: u32,
+    /// Why this pod could not run it, if it could not (filled in by `inspect()`, which knows the handlers).
+    pub broken: Option<String>,
+    /// When it is tried again, after a failed attempt.
+    pub next_attempt: Option<Moment>,
+    /// The schedule that produced it.
+    pub schedule: Option<ScheduleId>,
+    /// When it was stored.
+    pub created: Moment,
+    /// When it ended.
+    pub finished: Option<Moment>,
+    /// The pod that holds it, or ran it last.
+    pub pod: Option<PodId>,
+    /// When its lease ends, while it is claimed.
+    pub lease_until: Option<Moment>,
+    /// Whether its handler is known to have started: `Some(false)` means *claimed, start not proven*.
+    pub start_proven: Option<bool>,
+    /// Whether it was cancelled while running.
+    pub cancel_requested: bool,
+    /// What went wrong last, or why it was cancelled or skipped.
+    pub error: Option<String>,
+    /// Its attempts, oldest first. Filled in by `call(id)` alone.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// One attempt of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttemptRecord {
+    /// 1 is the first.
+    pub number: u32,
+    /// The pod that ran it.
+    pub pod: Option<PodId>,
+    /// When the handler started; `None`: start not proven.
+    pub started: Option<Moment>,
+    /// How long it ran; `None` while it runs, or where nobody knows.
+    pub duration: Option<Duration>,
+    /// How it ended; `Running` while it runs.
+    pub outcome: CallState,
+    /// What it said.
+    pub error: Option<String>,
+}
+
+/// Where a schedule stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScheduleState {
+    /// Producing calls.
+    Active,
+    /// Stopped by an operator; stays so until resumed.
+    Paused,
+    /// Cancelled, or no longer declared. A declaration in code revives it.
+    Ended,
+}
+
+/// One schedule.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ScheduleRecord {
+    /// Which schedule.
+    pub id: ScheduleId,
+    /// The stored name of the call it produces.
+    pub name: String,
+    /// Its label, and that of its calls.
+    pub identifier: Option<String>,
+    /// The arguments of every run.
+    pub args: String,
+    /// The rule that code declared.
+    pub declared: Rule,
+    /// The rule in effect (an operator may have edited it).
+    pub effective: Rule,
+    /// Where it was declared.
+    pub origin: ScheduleOrigin,
+    /// Where it stands.
+    pub state: ScheduleState,
+    /// Why it ended or was paused.
+    pub reason: Option<String>,
+    /// When its next run is due; `None` when it is not active.
+    pub next: Option<Moment>,
+    /// When it was first declared.
+    pub created: Moment,
+}
+
+/// One pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PodRecord {
+    /// Which pod.
+    pub id: PodId,
+    /// Host and process.
+    pub label: String,
+    /// Its role.
+    pub role: String,
+    /// The library's version.
+    pub version: String,
+    /// The names it runs.
+    pub names: Vec<String>,
+    /// Handlers at once.
+    pub slots: u32,
+    /// Handlers running at its last heartbeat.
+    pub running: u32,
+    /// When it started.
+    pub started: Moment,
+    /// Its last heartbeat.
+    pub beat: Moment,
+    /// Whether that is recent.
+    pub live: bool,
+}
+
+/// How many calls are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Waiting, due or not.
+    pub scheduled: u64,
+    /// Of `scheduled`: those whose moment has come.
+    pub due: u64,
+    /// Claimed.
+    pub running: u64,
+    /// In the history, by outcome.
+    pub succeeded: u64,
+    /// In the history.
+    pub failed: u64,
+    /// In the history.
+    pub interrupted: u64,
+    /// In the history.
+    pub cancelled: u64,
+    /// In the history.
+    pub expired: u64,
+    /// In the history.
+    pub skipped: u64,
+}

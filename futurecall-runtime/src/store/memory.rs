@@ -1,0 +1,366 @@
+//! The memory store: the model that the databases are compared with, and a store for tests. Nothing outlives the
+//! process.
+//!
+//! Every method is one critical section under one lock, so that atomicity needs no thought here: a method checks
+//! everything that can fail first, and then changes rows.
+
+mod cancel;
+mod claim;
+mod finish;
+mod insert;
+mod inspect;
+mod rows;
+mod schedule;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use self::rows::State;
+use super::{
+    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
+    Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed, Rescued,
+    Retention, ScheduleRecord, Store, TransactionRef,
+};
+use crate::error::StoreError;
+use crate::id::{CallId, PodId};
+use crate::moment::Moment;
+
+/// Calls in this process's memory: for tests, and for programs whose calls may die with them.
+///
+/// A clone is another handle on the same calls, as another pod on the same database would have it.
+///
+/// ```
+/// use futurecall_runtime::Moment;
+/// use futurecall_runtime::store::{MemoryStore, Store};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let noon = Moment::from_micros(43_200_000_000).unwrap();
+/// let store = MemoryStore::at(noon);
+/// assert_eq!(store.now().await.unwrap(), noon, "its clock stands still until it is set");
+/// # });
+/// ```
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+    /// The number of the last change that this handle has heard of or made.
+    heard: AtomicU64,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Grows with every change that makes a call due soon.
+    changes: AtomicU64,
+    changed: Notify,
+}
+
+impl MemoryStore {
+    /// An empty store that goes by the machine's clock.
+    pub fn new() -> Self {
+        Self::starting(None)
+    }
+
+    /// An empty store whose clock stands at `now` until [`set_now`](Self::set_now) moves it.
+    pub fn at(now: Moment) -> Self {
+        Self::starting(Some(now))
+    }
+
+    /// Sets the clock, of all handles, to `now`; it stands there. All who wait in
+    /// [`changed`](Store::changed) wake, as something may be due.
+    pub fn set_now(&self, now: Moment) {
+        self.state().clock = Some(now);
+        self.wake_all();
+    }
+
+    fn starting(clock: Option<Moment>) -> Self {
+        let mut state = State::default();
+        state.clock = clock;
+        let shared = Shared { state: Mutex::new(state), changes: AtomicU64::new(0), changed: Notify::new() };
+        Self { shared: Arc::new(shared), heard: AtomicU64::new(0) }
+    }
+
+    /// Rows are never left half-changed (see the module's text), so a poisoned lock is as good as any.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the other handles.
+    fn wake_others(&self) {
+        let before = self.shared.changes.fetch_add(1, Ordering::AcqRel);
+        // A handle that had heard of everything has heard of its own change as well.
+        let _ =
+            self.heard.compare_exchange(before, before.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Wakes every handle.
+    fn wake_all(&self) {
+        self.shared.changes.fetch_add(1, Ordering::AcqRel);
+        self.shared.changed.notify_waiters();
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        let heard = AtomicU64::new(self.shared.changes.load(Ordering::Acquire));
+        Self { shared: Arc::clone(&self.shared), heard }
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    /// Without the rows: arguments do not belong in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+impl super::sealed::Sealed for MemoryStore {}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    async fn now(&self) -> Result<Moment, StoreError> {
+        Ok(self.state().now(Now::Database))
+    }
+
+    async fn changed(&self) {
+        loop {
+            let notified = self.shared.changed.notified();
+            tokio::pin!(notified);
+            // Registered before the number is read: a change between the two is not missed.
+            notified.as_mut().enable();
+            let latest = self.shared.changes.load(Ordering::Acquire);
+            if self.heard.swap(latest, Ordering::AcqRel) != latest {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    async fn insert(
+        &self,
+        now: Now,
+        calls: &[NewCall],
+        again: bool,
+        soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        let (inserted, wake) = self.state().insert(now, calls, again, soon)?;
+        if wake {
+            self.wake_others();
+        }
+        Ok(inserted)
+    }
+
+    async fn insert_in(
+        &self,
+        _transaction: TransactionRef<'_>,
+        _calls: &[NewCall],
+        _soon: Duration,
+    ) -> Result<(), StoreError> {
+        Err(StoreError::wrong_database("store calls in the transaction"))
+    }
+
+    async fn cancel(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        self.state().cancel(now, target, retention)
+    }
+
+    async fn cancel_in(
+        &self,
+        _transaction: TransactionRef<'_>,
+        _target: &CancelTarget,
+        _retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        Err(StoreError::wrong_database("cancel in the transaction"))
+    }
+
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+        let declared = self.state().declare(now, schedules)?;
+        self.wake_others();
+        Ok(declared)
+    }
+
+    async fn end_undeclared(&self, now: Now, live: &[String], pod_live: Duration) -> Result<u64, StoreError> {
+        Ok(self.state().end_undeclared(now, live, pod_live))
+    }
+
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        self.state().claim(now, request)
+    }
+
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+        Ok(self.state().find_claim(pod, claim_no))
+    }
+
+    async fn renew(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        Ok(self.state().renew(now, pod, held, lease))
+    }
+
+    async fn finish(
+        &self,
+        now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.state().finish(now, pod, finished, retention)
+    }
+
+    async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
+        let released = self.state().release(now, pod, held);
+        if released > 0 {
+            self.wake_others();
+        }
+        Ok(released)
+    }
+
+    async fn rescue(
+        &self,
+        now: Now,
+        limit: usize,
+        retention: &Retention,
+    ) -> Result<Vec<Rescued>, StoreError> {
+        let rescued = self.state().rescue(now, limit, retention);
+        if rescued.iter().any(|rescued| rescued.rerun) {
+            self.wake_others();
+        }
+        Ok(rescued)
+    }
+
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+        self.state().beat(now, pod)
+    }
+
+    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+        self.state().pods.remove(&pod);
+        Ok(())
+    }
+
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        Ok(self.state().prune(now, retention, limit))
+    }
+
+    async fn discard(
+        &self,
+        now: Now,
+        calls: &[(CallId, String)],
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        self.state().discard(now, calls, retention)
+    }
+
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+        // Which calls are due decides nothing here: a due call that nobody has claimed is still scheduled.
+        let _ = now;
+        self.state().page(filter)
+    }
+
+    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+        let _ = now;
+        Ok(self.state().record(id))
+    }
+
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+        Ok(self.state().schedule_records())
+    }
+
+    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
+        Ok(self.state().pod_records(now, within))
+    }
+
+    async fn counts(&self, now: Now) -> Result<Counts, StoreError> {
+        Ok(self.state().counts(now))
+    }
+
+    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        Ok(self.state().pending_names(cap))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::store::Due;
+
+    fn call(due: Due) -> NewCall {
+        NewCall {
+            id: CallId::new(),
+            name: "example.do_work".to_owned(),
+            identifier: None,
+            args: "{}".to_owned(),
+            format: 1,
+            priority: 0,
+            due,
+            traceparent: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_wakes_the_other_handles_only() {
+        let store = MemoryStore::at(Moment::MIN);
+        let other = store.clone();
+        assert!(other.changed().now_or_never().is_none(), "nothing has changed yet");
+
+        let soon = Duration::from_secs(5);
+        store.insert(Now::Database, &[call(Due::After(soon * 2))], false, soon).await.unwrap();
+        assert!(other.changed().now_or_never().is_none(), "not due soon");
+        store.insert(Now::Database, &[call(Due::After(soon))], false, soon).await.unwrap();
+        assert!(store.changed().now_or_never().is_none(), "its own change is no news");
+        assert!(other.changed().now_or_never().is_some());
+        assert!(other.changed().now_or_never().is_none(), "heard already");
+
+        let waiting = tokio::spawn(async move { other.changed().await });
+        tokio::task::yield_now().await;
+        store.insert(Now::Database, &[call(Due::After(Duration::ZERO))], false, soon).await.unwrap();
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_clock_can_be_set_for_all_handles() {
+        let store = MemoryStore::at(Moment::MIN);
+        let other = store.separate().await.unwrap();
+        store.set_now(Moment::MAX);
+        assert_eq!(other.now().await.unwrap(), Moment::MAX);
+        assert!(other.changed().now_or_never().is_some(), "something may be due by the new clock");
+        let machine = MemoryStore::new();
+        assert!(
+            machine.now().await.unwrap()
+                >= "2026-01-01T00:00:00Z"
+                    .parse::<chrono::DateTime<chrono::Utc>>()
+                    .unwrap()
+                    .try_into()
+                    .unwrap()
+        );
+    }
+}

@@ -1,0 +1,64 @@
+use std::time::Duration;
+
+use super::rows::{Call, State, refuse_nul};
+use crate::error::StoreError;
+use crate::moment::Moment;
+use crate::store::{Due, Inserted, NewCall, Now};
+
+const DOING: &str = "store calls";
+
+impl State {
+    /// Stores calls; also says whether one of them is due soon.
+    pub(super) fn insert(
+        &mut self,
+        now: Now,
+        calls: &[NewCall],
+        again: bool,
+        soon: Duration,
+    ) -> Result<(Vec<Inserted>, bool), StoreError> {
+        let now = self.now(now);
+        let rows = calls.iter().map(|call| row(now, call)).collect::<Result<Vec<_>, _>>()?;
+        let horizon = now.checked_add(soon).unwrap_or(Moment::MAX);
+        let mut wake = false;
+        let mut results = Vec::with_capacity(rows.len());
+        for row in rows {
+            let stored = self.call(row.id).is_some();
+            // A finished call was stored once: a repetition leaves it alone. In memory no reply is ever lost, so that
+            // a repetition of a call that stands nowhere is simply its first time.
+            if again && (stored || self.finished.contains_key(&row.id)) {
+                results.push(Inserted::Stored);
+            } else if stored {
+                results.push(Inserted::Duplicate);
+            } else {
+                wake |= row.due <= horizon;
+                self.put(row);
+                results.push(Inserted::Stored);
+            }
+        }
+        Ok((results, wake))
+    }
+}
+
+fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
+    let texts = [Some(&call.name), call.identifier.as_ref(), Some(&call.args), call.traceparent.as_ref()];
+    refuse_nul(DOING, texts.into_iter().flatten().map(String::as_str))?;
+    let due = match call.due {
+        Due::At(moment) => moment,
+        Due::After(delay) => now.checked_add(delay).map_err(|error| StoreError::refused(DOING, error))?,
+    };
+    Ok(Call {
+        id: call.id,
+        name: call.name.clone(),
+        priority: call.priority,
+        due,
+        identifier: call.identifier.clone(),
+        args: call.args.clone(),
+        format: call.format,
+        schedule: None,
+        traceparent: call.traceparent.clone(),
+        created: now,
+        attempt: 0,
+        error: None,
+        held: None,
+    })
+}

@@ -1,0 +1,254 @@
+use std::time::Duration;
+
+use super::rows::{Call, Finished, Pod, Schedule, State, refuse_nul};
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::moment::Moment;
+use crate::store::{
+    AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodBeat, PodRecord,
+    ScheduleRecord, ScheduleState,
+};
+
+/// How long a pod that is not heard of any more is remembered.
+const REMEMBERED: Duration = Duration::from_hours(24);
+
+impl State {
+    pub(super) fn page(&self, filter: &CallFilter) -> Result<CallPage, StoreError> {
+        let texts = [filter.name.as_deref(), filter.identifier.as_deref()];
+        refuse_nul("list calls", texts.into_iter().flatten())?;
+        let mut calls: Vec<_> = self.listing(filter).into_iter().map(|row| row.record()).collect();
+        let limit = filter.limit.clamp(1, 10_000);
+        let more = calls.len() > limit;
+        calls.truncate(limit);
+        let next = calls.last().filter(|_| more).map(|last| last.id);
+        Ok(CallPage::new(calls, next))
+    }
+
+    pub(super) fn record(&self, id: CallId) -> Option<CallRecord> {
+        let row = self.row(id)?;
+        let mut record = row.record();
+        record.attempts.extend(row.attempt());
+        Some(record)
+    }
+
+    pub(super) fn schedule_records(&self) -> Vec<ScheduleRecord> {
+        let mut records: Vec<_> =
+            self.schedules.values().map(|schedule| self.schedule_record(schedule)).collect();
+        records.sort_by_key(|record| (record.created, record.id));
+        records
+    }
+
+    pub(super) fn pod_records(&self, now: Now, within: Duration) -> Vec<PodRecord> {
+        let now = self.now(now);
+        let heard = self.pods.values().filter(|pod| now.saturating_since(pod.beat) <= REMEMBERED);
+        let mut records: Vec<_> = heard.map(|pod| pod_record(pod, now, within)).collect();
+        records.sort_by_key(|record| (std::cmp::Reverse(record.beat), record.id));
+        records
+    }
+
+    pub(super) fn counts(&self, now: Now) -> Counts {
+        let now = self.now(now);
+        let mut counts = Counts::default();
+        for call in self.calls() {
+            if call.held.is_some() {
+                counts.running += 1;
+            } else {
+                counts.scheduled += 1;
+                counts.due += u64::from(call.due <= now);
+            }
+        }
+        for row in self.finished.values() {
+            let count = match row.state {
+                CallState::Succeeded => &mut counts.succeeded,
+                CallState::Interrupted => &mut counts.interrupted,
+                CallState::Cancelled => &mut counts.cancelled,
+                CallState::Expired => &mut counts.expired,
+                CallState::Skipped => &mut counts.skipped,
+                // The first two never stand in the history.
+                CallState::Scheduled | CallState::Running | CallState::Failed => &mut counts.failed,
+            };
+            *count += 1;
+        }
+        counts
+    }
+
+    pub(super) fn pending_names(&self, cap: u64) -> Vec<(String, u64)> {
+        let count = |lanes: &std::collections::BTreeMap<_, std::collections::BTreeSet<_>>| {
+            lanes.values().map(|lane| lane.len() as u64).sum::<u64>().min(cap)
+        };
+        self.waiting.iter().map(|(name, lanes)| (name.clone(), count(lanes))).collect()
+    }
+
+    pub(super) fn beat(&mut self, now: Now, said: &PodBeat) -> Result<(), StoreError> {
+        let lists = said.names.iter().chain(&said.schedules);
+        let texts = [&said.label, &said.role, &said.version].into_iter().chain(lists);
+        refuse_nul("write the pod's heartbeat", texts.map(String::as_str))?;
+        let now = self.now(now);
+        self.pods.retain(|_, pod| now.saturating_since(pod.beat) <= REMEMBERED);
+        let started = self.pods.get(&said.id).map_or(now, |before| before.started);
+        self.pods.insert(said.id, Pod { said: said.clone(), started, beat: now });
+        Ok(())
+    }
+
+    /// All rows that the filter lets through, in order, from its `after` on.
+    fn listing(&self, filter: &CallFilter) -> Vec<Row<'_>> {
+        let after = match filter.after {
+            None => None,
+            Some(id) => match self.row(id) {
+                None => return Vec::new(),
+                found => found,
+            },
+        };
+        let pending_wanted = filter.state.is_none_or(|state| !state.is_finished());
+        let history_wanted = filter.state.is_none_or(CallState::is_finished);
+        // Where the listing goes through both, a finished call has all pending ones before it.
+        let pending_over = history_wanted && matches!(after, Some(Row::Finished(_)));
+        let mut rows = Vec::new();
+        if pending_wanted && !pending_over {
+            let from = after.as_ref().map(|row| (row.call().due, row.call().id));
+            let mut calls: Vec<_> = self.calls().filter(|call| from < Some((call.due, call.id))).collect();
+            calls.sort_by_key(|call| (call.due, call.id));
+            rows.extend(calls.into_iter().map(Row::Pending));
+        }
+        if history_wanted {
+            let from = match after {
+                Some(Row::Finished(row)) => Some((row.at, row.call.id)),
+                _ => None,
+            };
+            let comes_after = |row: &&Finished| from.is_none_or(|from| (row.at, row.call.id) < from);
+            let mut history: Vec<_> = self.finished.values().filter(comes_after).collect();
+            history.sort_by_key(|row| std::cmp::Reverse((row.at, row.call.id)));
+            rows.extend(history.into_iter().map(Row::Finished));
+        }
+        rows.retain(|row| row.passes(filter));
+        rows
+    }
+
+    fn row(&self, id: CallId) -> Option<Row<'_>> {
+        self.call(id).map(Row::Pending).or_else(|| self.finished.get(&id).map(Row::Finished))
+    }
+
+    fn schedule_record(&self, schedule: &Schedule) -> ScheduleRecord {
+        let active = schedule.state == ScheduleState::Active;
+        let pending = self.calls_of(schedule.id).filter(|call| active && call.held.is_none());
+        ScheduleRecord {
+            id: schedule.id,
+            name: schedule.name.clone(),
+            identifier: schedule.identifier.clone(),
+            args: schedule.args.clone(),
+            declared: schedule.declared.clone(),
+            effective: schedule.effective.clone(),
+            origin: schedule.origin,
+            state: schedule.state,
+            reason: schedule.reason.clone(),
+            next: pending.map(|call| call.due).min(),
+            created: schedule.created,
+        }
+    }
+}
+
+/// A call of either table.
+enum Row<'a> {
+    Pending(&'a Call),
+    Finished(&'a Finished),
+}
+
+impl Row<'_> {
+    fn call(&self) -> &Call {
+        match self {
+            Self::Pending(call) => call,
+            Self::Finished(row) => &row.call,
+        }
+    }
+
+    fn state(&self) -> CallState {
+        match self {
+            Self::Pending(call) if call.held.is_some() => CallState::Running,
+            Self::Pending(_) => CallState::Scheduled,
+            Self::Finished(row) => row.state,
+        }
+    }
+
+    fn passes(&self, filter: &CallFilter) -> bool {
+        let call = self.call();
+        filter.name.as_ref().is_none_or(|name| *name == call.name)
+            && filter
+                .identifier
+                .as_ref()
+                .is_none_or(|identifier| Some(identifier) == call.identifier.as_ref())
+            && filter.schedule.is_none_or(|schedule| Some(schedule) == call.schedule)
+            && filter.state.is_none_or(|state| state == self.state())
+    }
+
+    /// When its handler is known to have started.
+    fn started(&self) -> Option<Moment> {
+        match self {
+            Self::Pending(call) => call.held.filter(|held| held.started).map(|held| held.claimed),
+            Self::Finished(row) => row.started,
+        }
+    }
+
+    fn record(&self) -> CallRecord {
+        let call = self.call();
+        let held = call.held;
+        let (finished, lease_until) = match self {
+            Self::Pending(_) => (None, held.map(|held| held.lease_until)),
+            Self::Finished(row) => (Some(row.at), None),
+        };
+        CallRecord {
+            id: call.id,
+            name: call.name.clone(),
+            args: call.args.clone(),
+            format: call.format,
+            identifier: call.identifier.clone(),
+            priority: call.priority,
+            due: call.due,
+            state: self.state(),
+            attempt: call.attempt,
+            broken: None,
+            next_attempt: None,
+            schedule: call.schedule,
+            created: call.created,
+            finished,
+            pod: held.map(|held| held.pod),
+            lease_until,
+            start_proven: held.map(|_| self.started().is_some()),
+            cancel_requested: finished.is_none() && held.is_some_and(|held| held.cancel_requested),
+            error: call.error.clone(),
+            attempts: Vec::new(),
+        }
+    }
+
+    /// The attempt that it is in, or ended with.
+    fn attempt(&self) -> Option<AttemptRecord> {
+        let call = self.call();
+        let held = call.held?;
+        let (duration, error) = match self {
+            Self::Pending(_) => (None, None),
+            Self::Finished(row) => (row.duration, call.error.clone()),
+        };
+        Some(AttemptRecord {
+            number: call.attempt,
+            pod: Some(held.pod),
+            started: self.started(),
+            duration,
+            outcome: self.state(),
+            error,
+        })
+    }
+}
+
+fn pod_record(pod: &Pod, now: Moment, within: Duration) -> PodRecord {
+    PodRecord {
+        id: pod.said.id,
+        label: pod.said.label.clone(),
+        role: pod.said.role.clone(),
+        version: pod.said.version.clone(),
+        names: pod.said.names.clone(),
+        slots: pod.said.slots,
+        running: pod.said.running,
+        started: pod.started,
+        beat: pod.beat,
+        live: now.saturating_since(pod.beat) <= within,
+    }
+}

@@ -1,0 +1,208 @@
+//! The tables: rows, and the few ways in which they change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::clock;
+use crate::error::StoreError;
+use crate::id::{CallId, PodId, ScheduleId};
+use crate::moment::Moment;
+use crate::recurring::Rule;
+use crate::store::{CallState, Now, OnVanish, PodBeat, Retention, ScheduleOrigin, ScheduleState};
+
+/// Everything the store holds.
+#[derive(Default)]
+pub(super) struct State {
+    /// Where the clock stands; `None`: it is the machine's.
+    pub(super) clock: Option<Moment>,
+    /// What is scheduled or running; nothing finished.
+    calls: BTreeMap<CallId, Call>,
+    /// The unclaimed ones, by name and priority: the lanes, each in the order in which it is claimed.
+    pub(super) waiting: BTreeMap<String, BTreeMap<i16, BTreeSet<(Moment, CallId)>>>,
+    /// Which calls belong to which schedule.
+    of_schedule: BTreeMap<ScheduleId, BTreeSet<CallId>>,
+    /// What is over.
+    pub(super) finished: BTreeMap<CallId, Finished>,
+    pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
+    pub(super) pods: BTreeMap<PodId, Pod>,
+}
+
+/// A call that is scheduled or running.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) id: CallId,
+    pub(super) name: String,
+    pub(super) priority: i16,
+    pub(super) due: Moment,
+    pub(super) identifier: Option<String>,
+    pub(super) args: String,
+    pub(super) format: i16,
+    pub(super) schedule: Option<ScheduleId>,
+    pub(super) traceparent: Option<String>,
+    pub(super) created: Moment,
+    pub(super) attempt: u32,
+    pub(super) error: Option<String>,
+    pub(super) held: Option<HeldBy>,
+}
+
+/// Who has claimed a call.
+#[derive(Clone, Copy)]
+pub(super) struct HeldBy {
+    pub(super) pod: PodId,
+    pub(super) claim_no: i64,
+    pub(super) claimed: Moment,
+    pub(super) lease_until: Moment,
+    pub(super) on_vanish: OnVanish,
+    pub(super) started: bool,
+    pub(super) cancel_requested: bool,
+}
+
+/// A call that is over. `call.held` says who held it last.
+pub(super) struct Finished {
+    pub(super) call: Call,
+    pub(super) state: CallState,
+    pub(super) started: Option<Moment>,
+    pub(super) duration: Option<Duration>,
+    pub(super) at: Moment,
+}
+
+/// A recurring rule.
+pub(super) struct Schedule {
+    pub(super) id: ScheduleId,
+    pub(super) key: String,
+    pub(super) name: String,
+    pub(super) identifier: Option<String>,
+    pub(super) args: String,
+    pub(super) format: i16,
+    pub(super) priority: i16,
+    pub(super) declared: Rule,
+    pub(super) effective: Rule,
+    /// The first run's moment: interval boundaries are anchor + n * interval, without drift.
+    pub(super) anchor: Moment,
+    pub(super) origin: ScheduleOrigin,
+    pub(super) state: ScheduleState,
+    pub(super) reason: Option<String>,
+    pub(super) created: Moment,
+}
+
+/// A pod's last heartbeat.
+pub(super) struct Pod {
+    pub(super) said: PodBeat,
+    pub(super) started: Moment,
+    pub(super) beat: Moment,
+}
+
+/// How a call ended.
+pub(super) struct End {
+    pub(super) state: CallState,
+    pub(super) error: Option<String>,
+    pub(super) started: Option<Moment>,
+    pub(super) duration: Option<Duration>,
+}
+
+impl End {
+    /// The end of a call without a run.
+    pub(super) fn without_run(state: CallState, error: &str) -> Self {
+        Self { state, error: Some(error.to_owned()), started: None, duration: None }
+    }
+}
+
+impl Call {
+    /// Whether exactly this claim holds the call.
+    pub(super) fn is_held_by(&self, pod: PodId, claim_no: i64) -> bool {
+        self.held.is_some_and(|held| held.pod == pod && held.claim_no == claim_no)
+    }
+
+    /// Whether a pod holds it whose lease has not ended.
+    pub(super) fn is_running(&self, now: Moment) -> bool {
+        self.held.is_some_and(|held| held.lease_until >= now)
+    }
+}
+
+impl State {
+    pub(super) fn now(&self, now: Now) -> Moment {
+        match now {
+            Now::At(moment) => moment,
+            Now::Database => self.clock.unwrap_or_else(clock::wall),
+        }
+    }
+
+    pub(super) fn call(&self, id: CallId) -> Option<&Call> {
+        self.calls.get(&id)
+    }
+
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.calls.values()
+    }
+
+    /// The calls of a schedule that are not over.
+    pub(super) fn calls_of(&self, schedule: ScheduleId) -> impl Iterator<Item = &Call> {
+        self.of_schedule.get(&schedule).into_iter().flatten().filter_map(|id| self.call(*id))
+    }
+
+    /// Stores a call, or a changed one again.
+    pub(super) fn put(&mut self, call: Call) {
+        self.take(call.id);
+        if call.held.is_none() {
+            let lanes = self.waiting.entry(call.name.clone()).or_default();
+            lanes.entry(call.priority).or_default().insert((call.due, call.id));
+        }
+        if let Some(schedule) = call.schedule {
+            self.of_schedule.entry(schedule).or_default().insert(call.id);
+        }
+        self.calls.insert(call.id, call);
+    }
+
+    /// Removes a call, to change it or to end it.
+    pub(super) fn take(&mut self, id: CallId) -> Option<Call> {
+        let call = self.calls.remove(&id)?;
+        if let Some(schedule) = call.schedule
+            && let Some(calls) = self.of_schedule.get_mut(&schedule)
+        {
+            calls.remove(&id);
+            if calls.is_empty() {
+                self.of_schedule.remove(&schedule);
+            }
+        }
+        if let Some(lanes) = self.waiting.get_mut(&call.name) {
+            if let Some(lane) = lanes.get_mut(&call.priority) {
+                lane.remove(&(call.due, call.id));
+                if lane.is_empty() {
+                    lanes.remove(&call.priority);
+                }
+            }
+            if lanes.is_empty() {
+                self.waiting.remove(&call.name);
+            }
+        }
+        Some(call)
+    }
+
+    /// Changes the claim of a call in place; claimed calls stand in no lane.
+    pub(super) fn held_mut(&mut self, id: CallId) -> Option<&mut HeldBy> {
+        self.calls.get_mut(&id)?.held.as_mut()
+    }
+
+    /// Moves a call to the history, unless outcomes of that kind are not kept.
+    pub(super) fn end(&mut self, now: Moment, id: CallId, end: End, retention: &Retention) {
+        let Some(mut call) = self.take(id) else { return };
+        if retention.of(end.state).is_zero() {
+            return;
+        }
+        call.error = end.error;
+        let finished =
+            Finished { call, state: end.state, started: end.started, duration: end.duration, at: now };
+        self.finished.insert(id, finished);
+    }
+}
+
+/// PostgreSQL holds no NUL in a text; so no store does.
+pub(super) fn refuse_nul<'a>(
+    doing: &'static str,
+    texts: impl IntoIterator<Item = &'a str>,
+) -> Result<(), StoreError> {
+    if texts.into_iter().any(|text| text.contains('\0')) {
+        return Err(StoreError::refused(doing, "a text holds a NUL character, which databases cannot store"));
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::rows::{Call, End, Schedule, State, refuse_nul};
+use crate::error::StoreError;
+use crate::id::{CallId, ScheduleId};
+use crate::moment::Moment;
+use crate::recurring::{Advance, Missed, Overlap, Rule, RuleError};
+use crate::store::{CallState, Declared, NewSchedule, Now, Retention, ScheduleOrigin, ScheduleState};
+
+const DOING: &str = "declare schedules";
+
+/// What is to happen to a due call of a schedule.
+pub(super) enum Turn {
+    /// It is claimed.
+    Run,
+    /// It waits for the run before it.
+    Wait,
+    /// It is recorded as skipped, for that reason.
+    Skip(&'static str),
+}
+
+impl State {
+    pub(super) fn declare(
+        &mut self,
+        now: Now,
+        schedules: &[NewSchedule],
+    ) -> Result<Vec<Declared>, StoreError> {
+        let now = self.now(now);
+        let firsts: Vec<_> = schedules.iter().map(|new| new.rule.first(now)).collect();
+        for (at, new) in schedules.iter().enumerate() {
+            let earlier = schedules.iter().take(at).rev().find(|earlier| earlier.key == new.key);
+            self.check(new, earlier, firsts.get(at))?;
+        }
+        // Where it is needed it was found to be a moment by the check above.
+        let first = |at: usize| firsts.get(at).and_then(|first| first.as_ref().ok()).copied().unwrap_or(now);
+        Ok(schedules.iter().enumerate().map(|(at, new)| self.declare_one(now, new, first(at))).collect())
+    }
+
+    pub(super) fn end_undeclared(&mut self, now: Now, live: &[String], pod_live: Duration) -> u64 {
+        let now = self.now(now);
+        let pods = self.pods.values().filter(|pod| now.saturating_since(pod.beat) <= pod_live);
+        let mut declared: BTreeSet<String> =
+            pods.flat_map(|pod| pod.said.schedules.iter().cloned()).collect();
+        declared.extend(live.iter().cloned());
+        let mut ended = Vec::new();
+        for schedule in self.schedules.values_mut() {
+            let by_attribute = schedule.origin == ScheduleOrigin::Attribute;
+            if by_attribute && schedule.state != ScheduleState::Ended && !declared.contains(&schedule.key) {
+                schedule.state = ScheduleState::Ended;
+                schedule.reason = Some("no longer declared".to_owned());
+                ended.push(schedule.id);
+            }
+        }
+        for id in &ended {
+            for call in self.pending_of(*id) {
+                let end = End::without_run(CallState::Cancelled, "its schedule is no longer declared");
+                self.end(now, call.id, end, &Retention::default());
+            }
+        }
+        ended.len() as u64
+    }
+
+    /// Whether a due call may not be claimed before another run of its schedule has ended.
+    pub(super) fn is_blocked(&self, now: Moment, call: &Call) -> bool {
+        let Some(schedule) = call.schedule.and_then(|id| self.schedules.get(&id)) else { return false };
+        let waits = schedule.effective.missed == Missed::RunAll || !self.is_last(call);
+        waits && schedule.effective.overlap == Overlap::Skip && self.is_overlapped(now, call)
+    }
+
+    /// Decides about a due call, and stores its successor unless it is to wait.
+    pub(super) fn turn(&mut self, now: Moment, call: &Call) -> Turn {
+        if self.is_blocked(now, call) {
+            return Turn::Wait;
+        }
+        // A call that was claimed before (released, or to be run again) has its successor already: whether it was
+        // missed has been decided.
+        if !self.is_last(call) {
+            return Turn::Run;
+        }
+        let overlapped = self.is_overlapped(now, call);
+        let overlap =
+            call.schedule.and_then(|id| self.schedules.get(&id)).map(|schedule| schedule.effective.overlap);
+        match self.succeed(now, call.id) {
+            Some(Advance { run: false, .. }) => Turn::Skip("missed"),
+            Some(_) if overlapped && overlap == Some(Overlap::Skip) => {
+                Turn::Skip("the run before was still going")
+            }
+            _ => Turn::Run,
+        }
+    }
+
+    /// Stores the successor of a call of an active schedule, unless it has one already; ends the schedule where its
+    /// rule has no further moment.
+    pub(super) fn succeed(&mut self, now: Moment, id: CallId) -> Option<Advance> {
+        let call = self.call(id)?.clone();
+        let schedule = self.schedules.get(&call.schedule?)?;
+        if schedule.state != ScheduleState::Active || !self.is_last(&call) {
+            return None;
+        }
+        let advance = schedule.effective.advance(schedule.anchor, call.due, now);
+        let id = schedule.id;
+        self.go_on(now, id, advance.as_ref().map(|advance| advance.next).map_err(Clone::clone));
+        advance.ok()
+    }
+
+    /// Stores the next call of a schedule, or ends the schedule visibly.
+    fn go_on(&mut self, now: Moment, id: ScheduleId, next: Result<Option<Moment>, RuleError>) {
+        let Some(schedule) = self.schedules.get_mut(&id) else { return };
+        match next {
+            Ok(Some(due)) => {
+                let call = schedule.call(now, due);
+                self.put(call);
+            }
+            Ok(None) => schedule.finish("its rule has no further moment".to_owned()),
+            Err(error) => schedule.finish(format!("its next moment cannot be told: {error}")),
+        }
+    }
+
+    /// Of the calls of a schedule that are not over, only the last one (by due moment, then id) needs a successor.
+    fn is_last(&self, call: &Call) -> bool {
+        let Some(schedule) = call.schedule else { return true };
+        !self.calls_of(schedule).any(|other| (other.due, other.id) > (call.due, call.id))
+    }
+
+    fn is_overlapped(&self, now: Moment, call: &Call) -> bool {
+        call.schedule
+            .is_some_and(|id| self.calls_of(id).any(|other| other.id != call.id && other.is_running(now)))
+    }
+
+    fn pending_of(&self, id: ScheduleId) -> Vec<Call> {
+        self.calls_of(id).filter(|call| call.held.is_none()).cloned().collect()
+    }
+
+    /// Refuses what cannot be declared, before anything is changed.
+    fn check(
+        &self,
+        new: &NewSchedule,
+        earlier: Option<&NewSchedule>,
+        first: Option<&Result<Moment, RuleError>>,
+    ) -> Result<(), StoreError> {
+        let texts = [Some(&new.key), Some(&new.name), new.identifier.as_ref(), Some(&new.args)];
+        refuse_nul(DOING, texts.into_iter().flatten().map(String::as_str))?;
+        let known = self.schedules.values().find(|known| known.key == new.key);
+        let goes_on = match earlier {
+            Some(earlier) => is_alike(new, &earlier.rule, &earlier.args, earlier.format, earlier.priority),
+            None => known.is_some_and(|known| {
+                known.state != ScheduleState::Ended
+                    && is_alike(new, &known.declared, &known.args, known.format, known.priority)
+            }),
+        };
+        match first {
+            Some(Err(error)) if !goes_on => Err(StoreError::refused(DOING, error.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn declare_one(&mut self, now: Moment, new: &NewSchedule, first: Moment) -> Declared {
+        let Some(known) = self.schedules.values_mut().find(|known| known.key == new.key) else {
+            return self.create(now, new, first);
+        };
+        known.origin = new.origin;
+        let id = known.id;
+        let alike = is_alike(new, &known.declared, &known.args, known.format, known.priority);
+        let revived = known.state == ScheduleState::Ended;
+        if alike && !revived {
+            self.restore(now, id);
+            return Declared { id, created: false, changed: false };
+        }
+        // New arguments or a new priority alone leave the rhythm as it is.
+        let keeps_rhythm = !revived && known.effective == new.rule;
+        known.take(new);
+        if !keeps_rhythm {
+            known.anchor = first;
+        }
+        let pending = self.pending_of(id);
+        let due = pending.iter().map(|call| call.due).max().filter(|_| keeps_rhythm).unwrap_or(first);
+        for call in pending {
+            self.take(call.id);
+        }
+        self.go_on(now, id, Ok(Some(due)));
+        Declared { id, created: revived, changed: !revived }
+    }
+
+    fn create(&mut self, now: Moment, new: &NewSchedule, first: Moment) -> Declared {
+        let schedule = Schedule {
+            id: new.id,
+            key: new.key.clone(),
+            name: new.name.clone(),
+            identifier: new.identifier.clone(),
+            args: new.args.clone(),
+            format: new.format,
+            priority: new.priority,
+            declared: new.rule.clone(),
+            effective: new.rule.clone(),
+            anchor: first,
+            origin: new.origin,
+            state: ScheduleState::Active,
+            reason: None,
+            created: now,
+        };
+        self.put(schedule.call(now, first));
+        self.schedules.insert(new.id, schedule);
+        Declared { id: new.id, created: true, changed: false }
+    }
+
+    /// Gives an active schedule that has no pending call its next one.
+    fn restore(&mut self, now: Moment, id: ScheduleId) {
+        let Some(schedule) = self.schedules.get(&id) else { return };
+        if schedule.state == ScheduleState::Active && self.pending_of(id).is_empty() {
+            let next = schedule.effective.advance(schedule.anchor, now, now).map(|advance| advance.next);
+            self.go_on(now, id, next);
+        }
+    }
+}
+
+impl Schedule {
+    /// A new call of this schedule.
+    fn call(&self, now: Moment, due: Moment) -> Call {
+        Call {
+            id: CallId::new(),
+            name: self.name.clone(),
+            priority: self.priority,
+            due,
+            identifier: self.identifier.clone(),
+            args: self.args.clone(),
+            format: self.format,
+            schedule: Some(self.id),
+            traceparent: None,
+            created: now,
+            attempt: 0,
+            error: None,
+            held: None,
+        }
+    }
+
+    fn take(&mut self, new: &NewSchedule) {
+        self.declared = new.rule.clone();
+        self.effective = new.rule.clone();
+        self.args.clone_from(&new.args);
+        self.format = new.format;
+        self.priority = new.priority;
+        self.state = ScheduleState::Active;
+        self.reason = None;
+    }
+
+    fn finish(&mut self, reason: String) {
+        self.state = ScheduleState::Ended;
+        self.reason = Some(reason);
+    }
+}
+
+fn is_alike(new: &NewSchedule, declared: &Rule, args: &str, format: i16, priority: i16) -> bool {
+    new.rule == *declared && new.args == args && new.format == format && new.priority == priority
+}

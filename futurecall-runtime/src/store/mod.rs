@@ -1,0 +1,216 @@
+//! What the engine asks of a database, and what every store must answer alike.
+//!
+//! A store is right when it passes the conformance suite (`futurecall-tests`). It knows rows and moments; it knows
+//! no handlers, keeps no timers and never decides what a call means.
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod codec;
+mod inspection;
+pub(crate) mod memory;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+mod rows;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+pub(crate) mod transaction;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use self::inspection::{
+    AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Counts, PodRecord, ScheduleRecord,
+    ScheduleState,
+};
+pub use self::memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresStore;
+pub use self::rows::{
+    CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Declared, Due, Finish, Held, Inserted, Lease,
+    NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescued, Retention, ScheduleOrigin,
+};
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::SqliteStore;
+use self::transaction::TransactionRef;
+use crate::error::StoreError;
+use crate::id::{CallId, PodId};
+use crate::moment::Moment;
+
+pub(crate) mod sealed {
+    /// Keeps [`Store`](super::Store) ours until 1.0: methods will be added.
+    pub trait Sealed {}
+}
+
+/// A database of calls. Sealed until 1.0.
+///
+/// # Rules that hold for every method
+///
+/// - **Atomic**: a method happens whole or not at all, also when its future is dropped or its connection breaks.
+/// - **Time is an argument.** `Now::Database` means the database's own clock, read in the statement; tests pass
+///   `Now::At`. Delays count from the database's clock *after* the statement began, never from a transaction's start.
+/// - **Fenced**: `renew`, `finish` and `release` change a row only while it is still claimed by exactly that pod with
+///   exactly that claim number. Anything else is left alone and said so in the result.
+/// - **Errors** say whether trying again may help ([`StoreError::is_transient`]) and whether the work may have been
+///   done all the same ([`StoreError::outcome_unknown`]).
+/// - **Lock order** is schedule, then call, everywhere; several rows of a kind are locked in id order.
+#[async_trait]
+pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
+    /// Which database this is, in one lower-case word (`memory`, `sqlite`, `postgres`).
+    fn kind(&self) -> &'static str;
+
+    /// Brings the tables up to this version of the library. Safe when several pods start at once.
+    async fn migrate(&self) -> Result<(), StoreError>;
+
+    /// A second handle on the same database with a connection of its own, opened on the runtime that polls this
+    /// future. Lease renewal uses it, so that neither a busy runtime nor a drained pool can starve a lease.
+    async fn separate(&self) -> Result<Box<dyn Store>, StoreError>;
+
+    /// The database's clock.
+    async fn now(&self) -> Result<Moment, StoreError>;
+
+    /// Waits until another connection may have stored something that is due soon. Cancel-safe; may wake for nothing,
+    /// and may miss a change (the engine's fallback poll covers that). A store that cannot hear waits for ever.
+    async fn changed(&self);
+
+    // --- schedule -------------------------------------------------------------------------------------------------
+
+    /// Stores calls in one go; the results stand in the order of `calls`.
+    ///
+    /// With `again` the batch is a repetition after a lost reply: a call that is stored already, or that has already
+    /// finished, counts as [`Inserted::Stored`] and is not stored twice. Without history (`finished` rows pruned or
+    /// never kept) a repetition cannot tell; then the result is [`Inserted::Unknown`].
+    ///
+    /// When the database refuses a row, the whole batch fails with [`StoreError::is_refused`]: the caller halves it
+    /// until only the offender is left.
+    ///
+    /// `soon`: other pods are woken, after the commit, when something is due within this time.
+    async fn insert(
+        &self,
+        now: Now,
+        calls: &[NewCall],
+        again: bool,
+        soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError>;
+
+    /// Stores calls inside the application's own transaction; they exist if it commits. Wakes other pods at the commit.
+    async fn insert_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        calls: &[NewCall],
+        soon: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// Removes what has not started, ends schedules, flags what is claimed, and counts each truthfully. Removed calls
+    /// go to the history as `Cancelled` (subject to retention).
+    async fn cancel(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError>;
+
+    /// [`cancel`](Self::cancel) inside the application's own transaction.
+    async fn cancel_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError>;
+
+    /// Declares schedules; the results stand in the order of `schedules`. Compares with what was *declared* before,
+    /// not with what an operator has since put in effect:
+    ///
+    /// - unknown key: stores the schedule and its first call;
+    /// - ended (cancelled): revives it, first run counted from now;
+    /// - declared alike: changes nothing, but restores a missing pending call of an active schedule;
+    /// - declared otherwise: takes the new rule, arguments and priority, and replaces the pending call.
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError>;
+
+    /// Ends (visibly) the schedules of [`ScheduleOrigin::Attribute`] whose names and keys no live pod declares any
+    /// more: `live` are the keys that this pod declares; those of other live pods stand in their [`PodBeat`]s.
+    /// Returns how many ended.
+    async fn end_undeclared(&self, now: Now, live: &[String], pod_live: Duration) -> Result<u64, StoreError>;
+
+    // --- claim ----------------------------------------------------------------------------------------------------
+
+    /// Claims up to `limit` due calls of the names given: lower priority first, then by turns among names, within a
+    /// lane (name and priority) by (due, id). A call of a schedule is claimed together with storing its successor
+    /// (next moment from [`Rule::advance`](crate::recurring::Rule::advance)), or recorded as `Skipped`
+    /// where the rule says so. Expired leases are not taken here: see [`rescue`](Self::rescue).
+    ///
+    /// The same statement answers how long until the next call of these names is due ([`Claim::next`]).
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError>;
+
+    /// The calls still claimed by this pod under this claim number: what a claim did whose reply was lost.
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError>;
+
+    /// Extends the leases of exactly these claims, and says of each whether it is still held, and whether its call has
+    /// been cancelled meanwhile. The results stand in the order of `held`.
+    async fn renew(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError>;
+
+    /// Records outcomes and moves the calls to the history; `true` where the fence held. Repeating it after a lost
+    /// reply is safe: a call that already stands in the history under this pod and claim number counts as `true`.
+    async fn finish(
+        &self,
+        now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<bool>, StoreError>;
+
+    /// Gives claimed calls back unstarted, with their attempt. Returns how many were still held.
+    async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError>;
+
+    /// Takes up to `limit` claims whose lease has ended, of whatever name and pod: `OnVanish::Keep` records the call
+    /// as `Interrupted`, `OnVanish::Rerun` makes it claimable again at once; one flagged as cancelled becomes
+    /// `Cancelled`. Needs nothing but the call rows.
+    async fn rescue(&self, now: Now, limit: usize, retention: &Retention)
+    -> Result<Vec<Rescued>, StoreError>;
+
+    // --- housekeeping -----------------------------------------------------------------------------------------------
+
+    /// Writes this pod's row (heartbeat, for people and for the broken-call check), and forgets pods that have not
+    /// been heard of for a day.
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError>;
+
+    /// Removes this pod's row.
+    async fn leave(&self, pod: PodId) -> Result<(), StoreError>;
+
+    /// Deletes up to `limit` history rows that are older than their outcome's retention. Returns how many.
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
+
+    /// Records these pending, unclaimed calls as `Cancelled` with the reason (broken calls). Returns how many were.
+    async fn discard(
+        &self,
+        now: Now,
+        calls: &[(CallId, String)],
+        retention: &Retention,
+    ) -> Result<u64, StoreError>;
+
+    // --- inspection -------------------------------------------------------------------------------------------------
+
+    /// A page of calls, by (due, id) ascending over scheduled and running ones; history newest first.
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError>;
+
+    /// One call with its attempts, pending or finished.
+    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError>;
+
+    /// All schedules, ended ones too.
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError>;
+
+    /// All pods heard of within a day, newest heartbeat first; `live` says which beat within `within`.
+    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError>;
+
+    /// How many calls are in each state, and how many are due.
+    async fn counts(&self, now: Now) -> Result<Counts, StoreError>;
+
+    /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
+    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError>;
+}

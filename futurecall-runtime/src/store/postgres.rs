@@ -1,0 +1,289 @@
+//! The PostgreSQL store: many pods on one database.
+//!
+//! The server decides: its clock, its row locks. Every method is one statement, or one short transaction in READ
+//! COMMITTED; nothing outlives a transaction on a connection, so that a pooler in transaction mode changes nothing but
+//! the wake-ups.
+
+mod cancel;
+mod claim;
+mod connect;
+mod finish;
+mod insert;
+mod inspect;
+mod listen;
+mod migrate;
+mod schedule;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod timetable;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+
+use self::connect::{Link, nothing_done};
+use self::listen::Wake;
+use super::{
+    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
+    Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed, Rescued,
+    Retention, ScheduleRecord, Store, TransactionRef,
+};
+use crate::error::StoreError;
+use crate::id::{CallId, PodId};
+use crate::moment::Moment;
+
+/// How many connections a store opens unless told.
+const CONNECTIONS: u32 = 4;
+
+/// Calls in a PostgreSQL database (14 or newer), shared by all pods that reach it.
+///
+/// The tables stand in a schema of their own; [`migrate`](Store::migrate) makes them. A handle opens a small pool of
+/// its own, and one more connection to hear of other pods' calls once [`changed`](Store::changed) is first waited for.
+///
+/// # Behind a connection pooler
+///
+/// In transaction mode everything works except hearing of others at once (calls are found by the poll). The pooler
+/// must track prepared statements (pgbouncer 1.21 and newer: `max_prepared_statements`); for one that does not, add
+/// `?statement-cache-capacity=0` to the URL: nothing is then prepared beyond a transaction.
+///
+/// ```no_run
+/// use futurecall_runtime::store::{PostgresStore, Store};
+/// # async fn example() -> Result<(), futurecall_runtime::StoreError> {
+/// let store = PostgresStore::open("postgres://app@localhost/app", "futurecall").await?;
+/// store.migrate().await?;
+/// println!("the database's clock says {}", store.now().await?);
+/// # Ok(())
+/// # }
+/// ```
+pub struct PostgresStore {
+    link: Link,
+    schema: Arc<str>,
+    wake: Wake,
+    /// How many claims in a row found nothing but rows that others had locked.
+    crowded: AtomicU32,
+}
+
+impl PostgresStore {
+    /// Connects to the database of that URL (waiting up to 10 seconds for a server that is starting), with 4
+    /// connections of its own at most.
+    ///
+    /// `schema` is the name of the schema for the tables: `a` to `z`, `0` to `9` and `_`, 48 characters at most, not
+    /// beginning with a digit.
+    pub async fn open(url: &str, schema: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url).map_err(nothing_done("read the database URL"))?;
+        Self::with_options(options, schema, CONNECTIONS).await
+    }
+
+    /// Connects to the database that the application's pool is connected to, with up to `connections` connections of
+    /// its own; at least one. Of the pool it takes the connect options alone, and never a connection: what
+    /// the application does on its connections (`SET ROLE`, hooks of the pool) does not hold on these.
+    pub async fn from_pool(pool: &PgPool, schema: &str, connections: u32) -> Result<Self, StoreError> {
+        Self::with_options(pool.connect_options().as_ref().clone(), schema, connections).await
+    }
+
+    async fn with_options(
+        options: PgConnectOptions,
+        schema: &str,
+        connections: u32,
+    ) -> Result<Self, StoreError> {
+        check_schema(schema)?;
+        let link = Link::open(options, connections).await?;
+        Ok(Self::on(link, schema.into()))
+    }
+
+    fn on(link: Link, schema: Arc<str>) -> Self {
+        Self { link, wake: Wake::new(&schema), schema, crowded: AtomicU32::new(0) }
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        self.link.pool.connect_options().as_ref().clone()
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    /// Without the connect options, which hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl super::sealed::Sealed for PostgresStore {}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        self.bring_up().await
+    }
+
+    async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
+        let link = Link::open(self.options(), 1).await?;
+        Ok(Box::new(Self::on(link, Arc::clone(&self.schema))))
+    }
+
+    async fn now(&self) -> Result<Moment, StoreError> {
+        self.clock().await
+    }
+
+    async fn changed(&self) {
+        self.wake.changed(self.options()).await;
+    }
+
+    async fn insert(
+        &self,
+        now: Now,
+        calls: &[NewCall],
+        again: bool,
+        soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        self.insert_calls(now, calls, again, soon).await
+    }
+
+    async fn insert_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        calls: &[NewCall],
+        soon: Duration,
+    ) -> Result<(), StoreError> {
+        self.insert_calls_in(transaction, calls, soon).await
+    }
+
+    async fn cancel(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        self.cancel_target(now, target, retention).await
+    }
+
+    async fn cancel_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        self.cancel_target_in(transaction, target, retention).await
+    }
+
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+        self.declare_schedules(now, schedules).await
+    }
+
+    async fn end_undeclared(&self, now: Now, live: &[String], pod_live: Duration) -> Result<u64, StoreError> {
+        self.end_undeclared_schedules(now, live, pod_live).await
+    }
+
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        self.claim_calls(now, request).await
+    }
+
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+        self.find_claimed(pod, claim_no).await
+    }
+
+    async fn renew(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        self.renew_leases(now, pod, held, lease).await
+    }
+
+    async fn finish(
+        &self,
+        now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.finish_calls(now, pod, finished, retention).await
+    }
+
+    async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
+        self.release_calls(now, pod, held).await
+    }
+
+    async fn rescue(
+        &self,
+        now: Now,
+        limit: usize,
+        retention: &Retention,
+    ) -> Result<Vec<Rescued>, StoreError> {
+        self.rescue_calls(now, limit, retention).await
+    }
+
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+        self.write_beat(now, pod).await
+    }
+
+    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+        self.forget_pod(pod).await
+    }
+
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        self.prune_history(now, retention, limit).await
+    }
+
+    async fn discard(
+        &self,
+        now: Now,
+        calls: &[(CallId, String)],
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        self.discard_calls(now, calls, retention).await
+    }
+
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+        // Which calls are due decides nothing here: a due call that nobody has claimed is still scheduled.
+        let _ = now;
+        self.call_page(filter).await
+    }
+
+    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+        let _ = now;
+        self.call_record(id).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+        self.schedule_records().await
+    }
+
+    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
+        self.pod_records(now, within).await
+    }
+
+    async fn counts(&self, now: Now) -> Result<Counts, StoreError> {
+        self.call_counts(now).await
+    }
+
+    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        self.names_of_pending(cap).await
+    }
+}
+
+/// The name is written into the SQL and into a channel's name, which PostgreSQL cuts at 63 characters without a word.
+fn check_schema(schema: &str) -> Result<(), StoreError> {
+    let starts = schema.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+    let goes_on = schema.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if starts && goes_on && schema.len() <= 48 {
+        return Ok(());
+    }
+    let says = format!(
+        "{schema:?} cannot be the name of its schema: write a to z, 0 to 9 and _, 48 characters at most, not \
+         beginning with a digit"
+    );
+    Err(StoreError::permanent("use the database", says))
+}

@@ -1,0 +1,237 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::connect::{commit, empty, nothing_done, step};
+use super::insert::lent;
+use super::sql::{Reading, at, count};
+use super::timetable::Wanted;
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::store::{CallState, CancelTarget, Cancelled, Now, Retention, TransactionRef};
+
+const DOING: &str = "cancel";
+const DOING_IN: &str = "cancel in the transaction";
+const DISCARDING: &str = "discard calls";
+
+const SCHEDULES: &str = "
+    SELECT s.id FROM futurecall.schedule AS s WHERE s.identifier = $1::text AND s.state <> 2
+    ORDER BY s.id FOR UPDATE";
+
+/// $1 identifier, $2 schedules. Waits for claims under way, so that the next statement sees what became of them.
+const CALLS: &str = "
+    SELECT c.id FROM futurecall.call AS c WHERE c.identifier = $1::text OR c.schedule_id = ANY ($2::uuid[])
+    ORDER BY c.id FOR UPDATE";
+
+/// $2 calls, $3 their reasons, $4 schedules to end, $5 whether cancelled calls are kept, $6 whether running ones are
+/// flagged.
+const WITHDRAW: &str = "
+    WITH ended AS (
+        UPDATE futurecall.schedule AS s SET state = 2, reason = 'cancelled', updated_at = {now}
+        WHERE s.id = ANY ($4::uuid[]) RETURNING s.id
+    ), gone AS (
+        DELETE FROM futurecall.call AS c WHERE c.id = ANY ($2::uuid[]) AND c.claimed_by IS NULL RETURNING c.*
+    ), kept AS (
+        {history} 4, g.attempt, NULL, NULL, NULL, NULL, {now}, u.reason
+        FROM gone AS g JOIN unnest($2::uuid[], $3::text[]) AS u(id, reason) ON u.id = g.id
+        WHERE $5::boolean ON CONFLICT (id) DO NOTHING
+    ), flagged AS (
+        UPDATE futurecall.call AS c SET cancel_requested = true
+        WHERE $6::boolean AND c.id = ANY ($2::uuid[]) AND c.claimed_by IS NOT NULL RETURNING c.lease_until
+    )
+    SELECT (SELECT count(*) FROM gone AS g WHERE g.schedule_id IS NULL OR g.schedule_id <> ALL ($4::uuid[])) AS calls,
+        (SELECT count(*) FROM ended) AS schedules,
+        (SELECT count(*) FROM flagged AS f WHERE f.lease_until >= {now}) AS running,
+        (SELECT count(*) FROM gone) + (SELECT count(*) FROM flagged) AS settled";
+
+const SCHEDULES_OF: &str = "
+    SELECT DISTINCT c.schedule_id FROM futurecall.call AS c
+    WHERE c.id = ANY ($1::uuid[]) AND c.schedule_id IS NOT NULL";
+
+const LOCK: &str = "
+    SELECT c.id, c.claimed_by IS NULL AS waiting, c.schedule_id FROM futurecall.call AS c
+    WHERE c.id = ANY ($1::uuid[]) ORDER BY c.id FOR UPDATE";
+
+impl PostgresStore {
+    pub(super) async fn cancel_target(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        let mut transaction = self.begin(DOING).await?;
+        let cancelled = self.cancel_on(DOING, &mut transaction, now, target, retention).await?;
+        commit(DOING, transaction).await?;
+        Ok(cancelled)
+    }
+
+    pub(super) async fn cancel_target_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        let connection = lent(DOING_IN, transaction)?;
+        self.cancel_on(DOING_IN, connection, Now::Database, target, retention).await
+    }
+
+    pub(super) async fn discard_calls(
+        &self,
+        now: Now,
+        calls: &[(CallId, String)],
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        let reasons: BTreeMap<Uuid, String> =
+            calls.iter().map(|(id, reason)| (id.as_uuid(), reason.clone())).collect();
+        let mut transaction = self.begin(DISCARDING).await?;
+        let discarded =
+            self.pass_over(DISCARDING, &mut transaction, now, reasons, retention, Running::LeftAlone).await?;
+        commit(DISCARDING, transaction).await?;
+        Ok(discarded.calls)
+    }
+
+    async fn cancel_on(
+        &self,
+        doing: &'static str,
+        connection: &mut PgConnection,
+        now: Now,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        match target {
+            CancelTarget::Identifier(identifier) => {
+                self.cancel_identifier(doing, connection, now, identifier, retention).await
+            }
+            CancelTarget::Call(id) => {
+                let reasons = BTreeMap::from([(id.as_uuid(), "cancelled".to_owned())]);
+                self.pass_over(doing, connection, now, reasons, retention, Running::Flagged).await
+            }
+        }
+    }
+
+    async fn cancel_identifier(
+        &self,
+        doing: &'static str,
+        connection: &mut PgConnection,
+        now: Now,
+        identifier: &str,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        let query = self.query(SCHEDULES).bind(identifier.to_owned());
+        let schedules = ids(doing, &step(doing, connection, query).await?)?;
+        let mut cancelled = Cancelled::default();
+        // Twice at most where the application lent a connection without a transaction: there the locks do not last
+        // until the next statement, and a call may be claimed in between.
+        for _ in 0..3 {
+            let query = self.query(CALLS).bind(identifier.to_owned()).bind(schedules.clone());
+            let calls = ids(doing, &step(doing, connection, query).await?)?;
+            let found = calls.len() as u64;
+            let reasons = vec!["cancelled".to_owned(); calls.len()];
+            let withdrawn =
+                Withdrawal { calls, reasons, schedules: schedules.clone(), running: Running::Flagged };
+            let (part, settled) = self.withdraw(doing, connection, now, withdrawn, retention).await?;
+            cancelled = Cancelled::new(
+                cancelled.calls + part.calls,
+                cancelled.schedules.max(part.schedules),
+                cancelled.running.max(part.running),
+            );
+            if settled >= found {
+                break;
+            }
+        }
+        Ok(cancelled)
+    }
+
+    /// Records unclaimed calls as cancelled; the schedules that they belong to go on.
+    async fn pass_over(
+        &self,
+        doing: &'static str,
+        connection: &mut PgConnection,
+        now: Now,
+        mut reasons: BTreeMap<Uuid, String>,
+        retention: &Retention,
+        running: Running,
+    ) -> Result<Cancelled, StoreError> {
+        let all: Vec<Uuid> = reasons.keys().copied().collect();
+        let rows = step(doing, connection, self.query(SCHEDULES_OF).bind(all.clone())).await?;
+        let schedules: Vec<Uuid> = column(doing, &rows, "schedule_id")?;
+        let timetable = if schedules.is_empty() {
+            None
+        } else {
+            let now = self.moment_of(doing, connection, now).await?;
+            Some(self.lock_timetable(doing, connection, now, Wanted::Ids(&schedules)).await?)
+        };
+        let rows = step(doing, connection, self.query(LOCK).bind(all)).await?;
+        let found: BTreeSet<Uuid> = column(doing, &rows, "id")?.into_iter().collect();
+        reasons.retain(|id, _| found.contains(id));
+        if let Some(mut timetable) = timetable {
+            for row in &rows {
+                let is_waiting = row.try_get("waiting").map_err(nothing_done(doing))?;
+                if is_waiting {
+                    timetable.succeed(row.try_get("id").map_err(nothing_done(doing))?);
+                }
+            }
+            self.write_timetable(doing, connection, timetable).await?;
+        }
+        let (calls, reasons) = reasons.into_iter().unzip();
+        let withdrawn = Withdrawal { calls, reasons, schedules: Vec::new(), running };
+        let (cancelled, _) = self.withdraw(doing, connection, now, withdrawn, retention).await?;
+        Ok(cancelled)
+    }
+
+    /// Deletes what is not claimed and flags what is; also says how many calls that were.
+    async fn withdraw(
+        &self,
+        doing: &'static str,
+        connection: &mut PgConnection,
+        now: Now,
+        withdrawal: Withdrawal,
+        retention: &Retention,
+    ) -> Result<(Cancelled, u64), StoreError> {
+        if withdrawal.calls.is_empty() && withdrawal.schedules.is_empty() {
+            return Ok((Cancelled::default(), 0));
+        }
+        let query = self
+            .query(WITHDRAW)
+            .bind(at(now))
+            .bind(withdrawal.calls)
+            .bind(withdrawal.reasons)
+            .bind(withdrawal.schedules)
+            .bind(!retention.of(CallState::Cancelled).is_zero())
+            .bind(withdrawal.running == Running::Flagged);
+        let row = step(doing, connection, query).await?.pop().ok_or_else(|| empty(doing))?;
+        let read = || -> Reading<_> {
+            let cancelled =
+                Cancelled::new(count(&row, "calls")?, count(&row, "schedules")?, count(&row, "running")?);
+            Ok((cancelled, count(&row, "settled")?))
+        };
+        read().map_err(nothing_done(doing))
+    }
+}
+
+/// What is taken back.
+struct Withdrawal {
+    calls: Vec<Uuid>,
+    reasons: Vec<String>,
+    schedules: Vec<Uuid>,
+    running: Running,
+}
+
+/// What happens to those of the calls that are claimed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Running {
+    /// They are told to stop.
+    Flagged,
+    /// Nothing.
+    LeftAlone,
+}
+
+fn ids(doing: &'static str, rows: &[sqlx::postgres::PgRow]) -> Result<Vec<Uuid>, StoreError> {
+    column(doing, rows, "id")
+}
+
+fn column(doing: &'static str, rows: &[sqlx::postgres::PgRow], name: &str) -> Result<Vec<Uuid>, StoreError> {
+    rows.iter().map(|row| row.try_get(name)).collect::<Result<_, _>>().map_err(nothing_done(doing))
+}

@@ -1,0 +1,212 @@
+//! How the database is reached, how a statement and a transaction run, and what an error means.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool, Postgres, Row, Transaction};
+
+use super::PostgresStore;
+use super::sql::{Query, statement};
+use crate::error::StoreError;
+
+/// How long a connection is waited for: a server that restarts is a delay, not an error.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that stood idle for longer is asked whether it still lives before a statement is trusted to it: a
+/// write on a dead one would end in an outcome that nobody knows. Under load no connection is idle for as long.
+const TRUSTED: Duration = Duration::from_millis(50);
+
+/// The pool of one store, and what was found out about the server behind it.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) pool: PgPool,
+    /// Whether each statement needs a transaction of its own: where the server's default isolation is not READ
+    /// COMMITTED, and where a pooler may hand two messages of one statement to two servers.
+    guarded: bool,
+    /// Whether prepared statements may keep their names between statements.
+    named: bool,
+}
+
+impl Link {
+    /// Opens a pool of at most that many connections, the first of them now.
+    pub(super) async fn open(options: PgConnectOptions, connections: u32) -> Result<Self, StoreError> {
+        const DOING: &str = "connect to the database";
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name("futurecall"),
+        };
+        let named = !is_cache_off(&options);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections.max(1))
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(nothing_done(DOING))?;
+        let is_read_committed = is_read_committed(&pool, named).await.map_err(nothing_done(DOING))?;
+        Ok(Self { pool, guarded: !named || !is_read_committed, named })
+    }
+}
+
+impl PostgresStore {
+    /// The statement of a template (see [`sql`](super::sql)).
+    pub(super) fn query(&self, template: &str) -> Query {
+        statement(template, &self.schema).persistent(self.link.named)
+    }
+
+    /// Runs one statement that changes nothing.
+    pub(super) async fn read(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>, StoreError> {
+        self.run(doing, query, Sent::InVain).await
+    }
+
+    /// Runs one statement that changes something, and is all there is to the change.
+    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>, StoreError> {
+        self.run(doing, query, Sent::PerhapsDone).await
+    }
+
+    /// The same for a statement that answers with exactly one row.
+    pub(super) async fn write_one(&self, doing: &'static str, query: Query) -> Result<PgRow, StoreError> {
+        self.write(doing, query).await?.pop().ok_or_else(|| empty(doing))
+    }
+
+    /// Begins a transaction in which each statement sees what was committed before it.
+    pub(super) async fn begin(
+        &self,
+        doing: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.link.pool.begin_with(BEGIN).await.map_err(nothing_done(doing))
+    }
+
+    async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<PgRow>, StoreError> {
+        if self.link.guarded {
+            let mut transaction = self.begin(doing).await?;
+            let rows = transaction.fetch_all(query).await.map_err(nothing_done(doing))?;
+            commit(doing, transaction).await?;
+            return Ok(rows);
+        }
+        let mut connection: PoolConnection<Postgres> =
+            self.link.pool.acquire().await.map_err(nothing_done(doing))?;
+        connection.fetch_all(query).await.map_err(|error| meaning(doing, error, sent))
+    }
+}
+
+/// Commits; a reply that is lost here leaves the outcome unknown.
+pub(super) async fn commit(
+    doing: &'static str,
+    transaction: Transaction<'static, Postgres>,
+) -> Result<(), StoreError> {
+    transaction.commit().await.map_err(|error| meaning(doing, error, Sent::PerhapsDone))
+}
+
+/// Runs a statement inside a transaction that is yet to be committed.
+pub(super) async fn step(
+    doing: &'static str,
+    connection: &mut sqlx::PgConnection,
+    query: Query,
+) -> Result<Vec<PgRow>, StoreError> {
+    connection.fetch_all(query).await.map_err(nothing_done(doing))
+}
+
+/// The meaning of an error before anything can have been committed.
+pub(super) fn nothing_done(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| meaning(doing, error, Sent::InVain)
+}
+
+/// A statement that always answers with a row did not.
+pub(super) fn empty(doing: &'static str) -> StoreError {
+    StoreError::permanent(doing, sqlx::Error::RowNotFound)
+}
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// What a statement may have done although its reply was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// Nothing: it changes nothing, or was not committed.
+    InVain,
+    /// All of it: it commits by itself, or is the COMMIT.
+    PerhapsDone,
+}
+
+/// Whether prepared statements are not to be kept (`?statement-cache-capacity=0`). The driver would still give each a
+/// name, which the next transaction, on another server behind a pooler, would find taken.
+fn is_cache_off(options: &PgConnectOptions) -> bool {
+    // The options tell it in a URL alone. Names are put in that can stand in one; those of the options may not.
+    let url = options.clone().username("user").host("localhost").to_url_lossy();
+    url.query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0")
+}
+
+/// Whether transactions that do not say otherwise see what was committed before each of their statements.
+async fn is_read_committed(pool: &PgPool, named: bool) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query("SELECT current_setting('default_transaction_isolation') AS isolation");
+    // In a transaction, where even a pooler keeps to one server.
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let row = transaction.fetch_one(query.persistent(named)).await?;
+    transaction.commit().await?;
+    Ok(row.try_get::<String, _>("isolation")? == "read committed")
+}
+
+fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
+    let lost = |error: sqlx::Error| match sent {
+        Sent::InVain => StoreError::transient(doing, error),
+        Sent::PerhapsDone => StoreError::unknown(doing, error),
+    };
+    let code = match &error {
+        sqlx::Error::Database(said) => said.code().map(std::borrow::Cow::into_owned).unwrap_or_default(),
+        sqlx::Error::PoolTimedOut | sqlx::Error::BeginFailed => return StoreError::transient(doing, error),
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => return lost(error),
+        _ => return StoreError::permanent(doing, error),
+    };
+    match (code.as_str(), code.get(..2).unwrap_or_default()) {
+        // The server ended the connection, or could not say how the statement ended.
+        ("57P01" | "57P02" | "40003", _) | (_, "08") => lost(error),
+        // Try again: serialization, deadlock, a lock's or a statement's time limit, starting up, an idle connection
+        // ended, read-only (a server that is being replaced), resources.
+        ("40001" | "40P01" | "55P03" | "57014" | "57P03" | "57P05" | "25P03" | "25006", _) | (_, "53") => {
+            StoreError::transient(doing, error)
+        }
+        ("42P01" | "3F000", _) => StoreError::permanent(doing, Advice::new(error, NOT_MIGRATED)),
+        ("42P05" | "26000", _) => StoreError::permanent(doing, Advice::new(error, POOLER)),
+        // Data that cannot be: encoding, JSON, ranges, constraints, nesting.
+        (_, "22" | "23" | "54") => StoreError::refused(doing, error),
+        _ => StoreError::permanent(doing, error),
+    }
+}
+
+const NOT_MIGRATED: &str = "the tables are not there: was this database migrated, with this schema?";
+const POOLER: &str = "a connection pooler shares servers between transactions: let it track prepared statements \
+    (pgbouncer 1.21: max_prepared_statements), or add ?statement-cache-capacity=0 to the database URL";
+
+/// What the server said, and what to do about it.
+#[derive(Debug)]
+struct Advice {
+    error: sqlx::Error,
+    advice: &'static str,
+}
+
+impl Advice {
+    fn new(error: sqlx::Error, advice: &'static str) -> Self {
+        Self { error, advice }
+    }
+}
+
+impl std::fmt::Display for Advice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.error, self.advice)
+    }
+}
+
+impl std::error::Error for Advice {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

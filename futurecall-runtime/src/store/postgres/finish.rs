@@ -1,0 +1,248 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::connect::{empty, nothing_done};
+use super::sql::{Reading, ahead, at, count, micros, pod as pod_column};
+use crate::error::StoreError;
+use crate::id::{CallId, PodId};
+use crate::store::codec::{outcome_state, state_code};
+use crate::store::{CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention};
+
+const FINISHING: &str = "record outcomes";
+const RENEWING: &str = "renew leases";
+const RESCUING: &str = "rescue calls of pods that vanished";
+const PRUNING: &str = "prune the history";
+
+/// $2 pod, $3 ids and $4 to $8 what became of them (in id order), $9 the states that are kept.
+const FINISH: &str = "
+    WITH gone AS (
+        DELETE FROM futurecall.call AS c
+        USING unnest($3::uuid[], $4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::bigint[])
+            AS u(id, claim_no, outcome, said, started_after, ran_for)
+        WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid
+        RETURNING c.*, c.claimed_at + {span u.started_after} AS began, u.said, u.ran_for,
+            CASE WHEN c.cancel_requested AND u.outcome IN (2, 3) THEN 4 ELSE u.outcome END AS state
+    ), kept AS (
+        {history} g.state, g.attempt, g.claimed_by, g.claim_no, g.began,
+            CASE WHEN g.began IS NOT NULL THEN g.ran_for END, {now}, g.said
+        FROM gone AS g WHERE g.state = ANY ($9::smallint[]) ON CONFLICT (id) DO NOTHING
+    )
+    SELECT array_agg(g.id) AS ids, array_agg(g.claim_no) AS claim_nos FROM gone AS g";
+
+/// What an earlier try, whose reply was lost, has recorded.
+const FINISHED_BEFORE: &str = "
+    SELECT f.id, f.claim_no FROM futurecall.finished AS f
+    JOIN unnest($2::uuid[], $3::bigint[]) AS u(id, claim_no) ON u.id = f.id AND u.claim_no = f.claim_no
+    WHERE f.pod = $1::uuid";
+
+/// $2 pod, $3 lease, $4 ids, $5 claim numbers, $6 whether started. A row that somebody else has locked (a cancellation
+/// in an application's open transaction) is passed by, so that it cannot hold up the other leases. Its lease is not
+/// extended then; that is let pass as long as more than half of it is left.
+const RENEW: &str = "
+    WITH given AS (
+        SELECT * FROM unnest($4::uuid[], $5::bigint[], $6::boolean[]) WITH ORDINALITY
+            AS u(id, claim_no, started, place)
+    ), locked AS MATERIALIZED (
+        SELECT c.id, g.started FROM given AS g JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no
+        WHERE c.claimed_by = $2::uuid ORDER BY c.id FOR UPDATE OF c SKIP LOCKED
+    ), renewed AS (
+        UPDATE futurecall.call AS c SET lease_until = {lease $3::bigint},
+            started = c.started OR c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE l.started))
+        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l))
+        RETURNING c.id, c.claim_no, c.cancel_requested
+    )
+    SELECT r.id IS NOT NULL OR coalesce(c.lease_until - {now} > {span $3::bigint} / 2, false) AS held,
+        coalesce(r.cancel_requested, c.cancel_requested, false) AS cancelled
+    FROM given AS g LEFT JOIN renewed AS r ON r.id = g.id AND r.claim_no = g.claim_no
+    LEFT JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no AND c.claimed_by = $2::uuid
+    ORDER BY g.place";
+
+/// $2 limit, $3 the states that are kept. Leases stand in no index (a claim would then be no HOT update), so that all
+/// due rows are read; a claimed call is always a due one.
+const RESCUE: &str = "
+    WITH RECURSIVE {lanes}, expired AS MATERIALIZED (
+        SELECT c.id, c.lease_until FROM lane AS l CROSS JOIN LATERAL (
+            SELECT c.id, c.lease_until FROM futurecall.call AS c
+            WHERE c.name = l.name AND c.priority = l.priority AND c.due_at <= {now}
+                AND c.claimed_by IS NOT NULL AND c.lease_until < {now}
+        ) AS c
+        WHERE {a_lane} ORDER BY c.lease_until, c.id LIMIT $2::bigint
+    ), locked AS MATERIALIZED (
+        SELECT c.* FROM expired AS e CROSS JOIN LATERAL (
+            SELECT c.id, c.name, c.claimed_by AS pod, c.lease_until, c.cancel_requested,
+                c.on_vanish = 1 AND NOT c.cancel_requested AS rerun,
+                CASE WHEN c.started THEN c.claimed_at END AS began,
+                format('pod %s vanished: its lease ended at %s; the handler''s start is %s', c.claimed_by,
+                    to_char(c.lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
+                    CASE WHEN c.started THEN 'proven' ELSE 'not proven' END) AS said
+            FROM futurecall.call AS c
+            WHERE c.id = e.id AND c.claimed_by IS NOT NULL AND c.lease_until < {now}
+            FOR UPDATE SKIP LOCKED
+        ) AS c
+    ), freed AS (
+        UPDATE futurecall.call AS c SET {unclaim}, error = (SELECT l.said FROM locked AS l WHERE l.id = c.id)
+        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE l.rerun))
+    ), gone AS (
+        DELETE FROM futurecall.call AS c
+        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE NOT l.rerun)) RETURNING c.*
+    ), kept AS (
+        {history} CASE WHEN l.cancel_requested THEN 4 ELSE 3 END, g.attempt, g.claimed_by, g.claim_no, l.began,
+            NULL, {now}, l.said
+        FROM gone AS g JOIN locked AS l ON l.id = g.id
+        WHERE CASE WHEN l.cancel_requested THEN 4 ELSE 3 END = ANY ($3::smallint[])
+        ON CONFLICT (id) DO NOTHING
+    )
+    SELECT l.id, l.name, l.pod, l.rerun FROM locked AS l ORDER BY l.lease_until, l.id";
+
+/// $2 states, $3 how long each is kept, $4 limit.
+const PRUNE: &str = "
+    WITH old AS MATERIALIZED (
+        SELECT f.id FROM unnest($2::smallint[], $3::bigint[]) AS u(state, kept) CROSS JOIN LATERAL (
+            SELECT f.id, f.finished_at FROM futurecall.finished AS f
+            WHERE f.state = u.state AND f.finished_at < {ago u.kept}
+            ORDER BY f.finished_at, f.id LIMIT $4::bigint
+        ) AS f
+        ORDER BY f.finished_at, f.id LIMIT $4::bigint
+    ), locked AS MATERIALIZED (
+        SELECT f.id FROM futurecall.finished AS f WHERE f.id = ANY (ARRAY(SELECT o.id FROM old AS o))
+        ORDER BY f.id FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM futurecall.finished AS f WHERE f.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING 1
+    )
+    SELECT count(*) AS pruned FROM gone";
+
+impl PostgresStore {
+    pub(super) async fn finish_calls(
+        &self,
+        now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<bool>, StoreError> {
+        if finished.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut rows: Vec<&Finish> = finished.iter().collect();
+        // Locked in the order in which a cancellation locks them.
+        rows.sort_by_key(|finish| finish.id);
+        let outcomes: Vec<_> = rows.iter().map(|finish| outcome_state(&finish.outcome)).collect();
+        let query = self
+            .query(FINISH)
+            .bind(at(now))
+            .bind(pod.as_uuid())
+            .bind(rows.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|finish| finish.claim_no).collect::<Vec<_>>())
+            .bind(outcomes.iter().map(|(state, _)| state_code(*state)).collect::<Vec<_>>())
+            .bind(outcomes.iter().map(|(_, said)| said.map(str::to_owned)).collect::<Vec<_>>())
+            .bind(rows.iter().map(|finish| finish.started_after.map(ahead)).collect::<Vec<_>>())
+            .bind(rows.iter().map(|finish| micros(finish.ran_for)).collect::<Vec<_>>())
+            .bind(kept_states(retention));
+        let row = self.write_one(FINISHING, query).await?;
+        let mut done = gone(&row).map_err(nothing_done(FINISHING))?;
+        let is_done = |finish: &Finish, done: &HashSet<(Uuid, i64)>| {
+            done.contains(&(finish.id.as_uuid(), finish.claim_no))
+        };
+        let open: Vec<&Finish> = finished.iter().filter(|finish| !is_done(finish, &done)).collect();
+        if !open.is_empty() {
+            let query = self
+                .query(FINISHED_BEFORE)
+                .bind(pod.as_uuid())
+                .bind(open.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
+                .bind(open.iter().map(|finish| finish.claim_no).collect::<Vec<_>>());
+            for row in self.read(FINISHING, query).await? {
+                let key = || Ok((row.try_get("id")?, row.try_get("claim_no")?));
+                done.insert(key().map_err(nothing_done(FINISHING))?);
+            }
+        }
+        Ok(finished.iter().map(|finish| is_done(finish, &done)).collect())
+    }
+
+    pub(super) async fn renew_leases(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = self
+            .query(RENEW)
+            .bind(at(now))
+            .bind(pod.as_uuid())
+            .bind(ahead(lease))
+            .bind(held.iter().map(|held| held.id.as_uuid()).collect::<Vec<_>>())
+            .bind(held.iter().map(|held| held.claim_no).collect::<Vec<_>>())
+            .bind(held.iter().map(|held| held.started).collect::<Vec<_>>());
+        let rows = self.write(RENEWING, query).await?;
+        rows.iter().map(renewed).collect::<Reading<_>>().map_err(nothing_done(RENEWING))
+    }
+
+    pub(super) async fn rescue_calls(
+        &self,
+        now: Now,
+        limit: usize,
+        retention: &Retention,
+    ) -> Result<Vec<Rescued>, StoreError> {
+        let query = self.query(RESCUE).bind(at(now)).bind(as_limit(limit)).bind(kept_states(retention));
+        let rows = self.write(RESCUING, query).await?;
+        let rescued: Vec<Rescued> =
+            rows.iter().map(rescued).collect::<Reading<_>>().map_err(nothing_done(RESCUING))?;
+        if rescued.iter().any(|rescued| rescued.rerun) {
+            self.notify(None).await;
+        }
+        Ok(rescued)
+    }
+
+    pub(super) async fn prune_history(
+        &self,
+        now: Now,
+        retention: &Retention,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        let (states, kept): (Vec<i16>, Vec<i64>) = CallState::ALL
+            .into_iter()
+            .filter_map(|state| state_code(state).map(|code| (code, micros(retention.of(state)))))
+            .unzip();
+        let query = self.query(PRUNE).bind(at(now)).bind(states).bind(kept).bind(as_limit(limit));
+        let row = self.write(PRUNING, query).await?.pop().ok_or_else(|| empty(PRUNING))?;
+        count(&row, "pruned").map_err(nothing_done(PRUNING))
+    }
+}
+
+/// A limit as PostgreSQL counts.
+pub(super) fn as_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn kept_states(retention: &Retention) -> Vec<i16> {
+    let is_kept = |state: &CallState| !retention.of(*state).is_zero();
+    CallState::ALL.into_iter().filter(is_kept).filter_map(state_code).collect()
+}
+
+/// Which claims a statement has ended.
+fn gone(row: &PgRow) -> Reading<HashSet<(Uuid, i64)>> {
+    let ids: Option<Vec<Uuid>> = row.try_get("ids")?;
+    let claim_nos: Option<Vec<i64>> = row.try_get("claim_nos")?;
+    Ok(ids.unwrap_or_default().into_iter().zip(claim_nos.unwrap_or_default()).collect())
+}
+
+fn renewed(row: &PgRow) -> Reading<Renewed> {
+    let lease = if row.try_get("held")? { Lease::Held } else { Lease::Lost };
+    Ok(Renewed { lease, cancelled: row.try_get("cancelled")? })
+}
+
+fn rescued(row: &PgRow) -> Reading<Rescued> {
+    Ok(Rescued {
+        id: CallId::from_uuid(row.try_get("id")?),
+        name: row.try_get("name")?,
+        pod: pod_column(row, "pod")?.unwrap_or(PodId::from_uuid(Uuid::nil())),
+        rerun: row.try_get("rerun")?,
+    })
+}

@@ -1,0 +1,194 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::connect::{commit, empty, nothing_done, step};
+use super::sql::{Query, Reading, ahead, at, count, micros};
+use crate::error::StoreError;
+use crate::store::{Due, Inserted, NewCall, Now, TransactionRef};
+
+const DOING: &str = "store calls";
+const DOING_IN: &str = "store calls in the transaction";
+
+/// $2 to $10: the columns of the calls.
+const STORE: &str = "
+    WITH stored AS (
+        INSERT INTO futurecall.call
+            (id, name, priority, due_at, identifier, args, format, traceparent, created_at)
+        SELECT u.id, u.name, u.priority, coalesce({at u.due}, {clock} + {span u.after}),
+            u.identifier, u.args::json, u.format, u.traceparent, {now}
+        FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+                $9::smallint[], $10::text[])
+            AS u(id, name, priority, due, after, identifier, args, format, traceparent)
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id, due_at
+    )
+    SELECT count(*) AS stored, {us min(due_at)} AS earliest, {now_us} AS now,
+        CASE WHEN $11::boolean OR count(*) <> cardinality($2::uuid[]) THEN array_agg(id) END AS ids
+    FROM stored";
+
+/// What a repetition has just stored, but had been run before: $1 its ids.
+const FORGET_FINISHED: &str = "
+    DELETE FROM futurecall.call AS c USING futurecall.finished AS f
+    WHERE c.id = ANY ($1::uuid[]) AND f.id = c.id AND c.claimed_by IS NULL";
+
+/// As `STORE`, with the wake-up at the commit: $11 within that time, $12 channel.
+const STORE_IN: &str = "
+    WITH stored AS (
+        INSERT INTO futurecall.call
+            (id, name, priority, due_at, identifier, args, format, traceparent, created_at)
+        SELECT u.id, u.name, u.priority, coalesce({at u.due}, {clock} + {span u.after}),
+            u.identifier, u.args::json, u.format, u.traceparent, {now}
+        FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+                $9::smallint[], $10::text[])
+            AS u(id, name, priority, due, after, identifier, args, format, traceparent)
+        RETURNING due_at
+    )
+    SELECT pg_notify($12::text, {us min(due_at)}::text)::text FROM stored
+    HAVING min(due_at) <= {now} + {span $11::bigint}";
+
+impl PostgresStore {
+    pub(super) async fn insert_calls(
+        &self,
+        now: Now,
+        calls: &[NewCall],
+        again: bool,
+        soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = Columns::of(calls).bind_to(self.query(STORE).bind(at(now))).bind(again);
+        let row = if again { self.store_again(query).await? } else { self.write_one(DOING, query).await? };
+        let stored = Stored::read(&row).map_err(nothing_done(DOING))?;
+        if stored.is_due_within(soon) {
+            self.notify(stored.earliest).await;
+        }
+        Ok(match stored.ids {
+            // Whatever a repetition did not store stood there already, or had finished.
+            _ if again => vec![Inserted::Stored; calls.len()],
+            None => vec![Inserted::Stored; calls.len()],
+            Some(mut new) => {
+                let once = |call: &NewCall| {
+                    if new.remove(&call.id.as_uuid()) { Inserted::Stored } else { Inserted::Duplicate }
+                };
+                calls.iter().map(once).collect()
+            }
+        })
+    }
+
+    pub(super) async fn insert_calls_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        calls: &[NewCall],
+        soon: Duration,
+    ) -> Result<(), StoreError> {
+        let connection = lent(DOING_IN, transaction)?;
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let query = Columns::of(calls).bind_to(self.query(STORE_IN).bind(at(Now::Database)));
+        let query = query.bind(ahead(soon)).bind(self.wake.channel().to_owned());
+        step(DOING_IN, connection, query).await.map(drop)
+    }
+
+    /// Stores what may have been stored before. The conflict waits for a first try that is still under way; the
+    /// deletion needs a snapshot of its own to see what finished meanwhile.
+    async fn store_again(&self, query: Query) -> Result<PgRow, StoreError> {
+        let mut transaction = self.begin(DOING).await?;
+        let row = step(DOING, &mut transaction, query).await?.pop().ok_or_else(|| empty(DOING))?;
+        let ids: Option<Vec<Uuid>> = row.try_get("ids").map_err(nothing_done(DOING))?;
+        if let Some(ids) = ids {
+            step(DOING, &mut transaction, self.query(FORGET_FINISHED).bind(ids)).await?;
+        }
+        commit(DOING, transaction).await?;
+        Ok(row)
+    }
+}
+
+/// The connection of the application's transaction, if it is one of PostgreSQL.
+pub(super) fn lent<'c>(
+    doing: &'static str,
+    transaction: TransactionRef<'c>,
+) -> Result<&'c mut PgConnection, StoreError> {
+    match transaction {
+        TransactionRef::Postgres(connection) => Ok(connection),
+        _ => Err(StoreError::wrong_database(doing)),
+    }
+}
+
+/// What one insert did.
+struct Stored {
+    earliest: Option<i64>,
+    now: i64,
+    /// Which ones were stored, where it was not simply all of them.
+    ids: Option<HashSet<Uuid>>,
+}
+
+impl Stored {
+    fn read(row: &PgRow) -> Reading<Self> {
+        let ids: Option<Vec<Uuid>> = row.try_get("ids")?;
+        // Where none at all was stored, there is nothing to list.
+        let ids = if count(row, "stored")? == 0 { Some(ids.unwrap_or_default()) } else { ids };
+        let ids = ids.map(|ids| ids.into_iter().collect());
+        Ok(Self { earliest: row.try_get("earliest")?, now: row.try_get("now")?, ids })
+    }
+
+    fn is_due_within(&self, soon: Duration) -> bool {
+        self.earliest.is_some_and(|earliest| earliest <= self.now.saturating_add(micros(soon)))
+    }
+}
+
+/// The calls, column by column.
+struct Columns {
+    ids: Vec<Uuid>,
+    names: Vec<String>,
+    priorities: Vec<i16>,
+    due: Vec<Option<i64>>,
+    after: Vec<Option<i64>>,
+    identifiers: Vec<Option<String>>,
+    args: Vec<String>,
+    formats: Vec<i16>,
+    traceparents: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn of(calls: &[NewCall]) -> Self {
+        let (due, after) = calls.iter().map(|call| due_or_after(call.due)).unzip();
+        Self {
+            ids: calls.iter().map(|call| call.id.as_uuid()).collect(),
+            names: calls.iter().map(|call| call.name.clone()).collect(),
+            priorities: calls.iter().map(|call| call.priority).collect(),
+            due,
+            after,
+            identifiers: calls.iter().map(|call| call.identifier.clone()).collect(),
+            args: calls.iter().map(|call| call.args.clone()).collect(),
+            formats: calls.iter().map(|call| call.format).collect(),
+            traceparents: calls.iter().map(|call| call.traceparent.clone()).collect(),
+        }
+    }
+
+    fn bind_to(self, query: Query) -> Query {
+        query
+            .bind(self.ids)
+            .bind(self.names)
+            .bind(self.priorities)
+            .bind(self.due)
+            .bind(self.after)
+            .bind(self.identifiers)
+            .bind(self.args)
+            .bind(self.formats)
+            .bind(self.traceparents)
+    }
+}
+
+fn due_or_after(due: Due) -> (Option<i64>, Option<i64>) {
+    match due {
+        Due::At(moment) => (Some(moment.as_micros()), None),
+        Due::After(delay) => (None, Some(micros(delay))),
+    }
+}

@@ -1,0 +1,132 @@
+//! Wake-ups between pods: NOTIFY after a commit, LISTEN on a connection of its own.
+//!
+//! All of it is optional. Where nothing is heard (a transaction pooler, a lost connection), the engine's own poll finds
+//! everything a little later.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::sql::Query;
+
+/// The first and the longest pause before LISTEN is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+const NOTIFY: &str = "SELECT pg_notify($1::text, $2::text)::text";
+
+/// What one store hears of others.
+#[derive(Debug)]
+pub(super) struct Wake {
+    channel: String,
+    /// Marks this store's own notifications, which are no news to it.
+    tag: String,
+    /// Grows with every notification of another store.
+    news: Arc<watch::Sender<u64>>,
+    /// Up to where `changed` has told.
+    told: AtomicU64,
+    listening: Once,
+    /// Ends the listening task.
+    stop: CancellationToken,
+}
+
+impl Wake {
+    pub(super) fn new(schema: &str) -> Self {
+        Self {
+            channel: format!("{schema}_wake"),
+            tag: Uuid::new_v4().to_string(),
+            news: Arc::new(watch::Sender::new(0)),
+            told: AtomicU64::new(0),
+            listening: Once::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// Waits for news. Those that came while nobody waited are remembered as one.
+    pub(super) async fn changed(&self, options: PgConnectOptions) {
+        self.listening.call_once(|| {
+            let (channel, tag) = (self.channel.clone(), self.tag.clone());
+            tokio::spawn(listen(options, channel, tag, Arc::clone(&self.news), self.stop.clone()));
+        });
+        let mut news = self.news.subscribe();
+        let latest = *news.borrow_and_update();
+        if self.told.swap(latest, Ordering::AcqRel) != latest {
+            return;
+        }
+        if news.changed().await.is_err() {
+            // The sender lives as long as this store does.
+            std::future::pending::<()>().await;
+        }
+        self.told.store(*news.borrow(), Ordering::Release);
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl PostgresStore {
+    /// Wakes the other pods. A wake-up that cannot be sent is no error of what was stored before it.
+    pub(super) async fn notify(&self, earliest: Option<i64>) {
+        let payload = format!("{} {}", earliest.unwrap_or(0), self.wake.tag);
+        let query: Query = self.query(NOTIFY).bind(self.wake.channel.clone()).bind(payload);
+        if let Err(error) = self.write("wake the other pods", query).await {
+            tracing::debug!(%error, "other pods find the call by their own poll");
+        }
+    }
+}
+
+/// Listens until it is told to stop, through every loss of the connection.
+async fn listen(
+    options: PgConnectOptions,
+    channel: String,
+    tag: String,
+    news: Arc<watch::Sender<u64>>,
+    stop: CancellationToken,
+) {
+    let mut pause = PAUSES.0;
+    while !stop.is_cancelled() {
+        let mut heard = false;
+        let hearing = hear(&options, &channel, &tag, &news, &mut heard);
+        if let Some(Err(error)) = stop.run_until_cancelled(hearing).await {
+            tracing::debug!(%error, "not hearing of other pods' calls for now; the poll finds them");
+        }
+        pause = if heard { PAUSES.0 } else { pause.saturating_mul(2).min(PAUSES.1) };
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+    }
+}
+
+/// Listens on one connection until it is lost.
+async fn hear(
+    options: &PgConnectOptions,
+    channel: &str,
+    tag: &str,
+    news: &watch::Sender<u64>,
+    heard: &mut bool,
+) -> Result<(), sqlx::Error> {
+    let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+    let mut listener = PgListener::connect_with(&own.connect_lazy_with(options.clone())).await?;
+    listener.eager_reconnect(false);
+    listener.listen(channel).await?;
+    *heard = true;
+    // What was sent before is not heard any more.
+    news.send_modify(|number| *number = number.wrapping_add(1));
+    while let Some(notification) = listener.try_recv().await? {
+        let is_own = notification.payload().split_once(' ').is_some_and(|(_, sender)| sender == tag);
+        if !is_own {
+            news.send_modify(|number| *number = number.wrapping_add(1));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Brings the tables up to this version of the library.
+
+use sqlx::{AssertSqlSafe, Row};
+
+use super::PostgresStore;
+use super::connect::{commit, nothing_done, step};
+use super::sql::in_schema;
+use crate::error::StoreError;
+
+const DOING: &str = "migrate the database";
+
+/// Each version's file, in order. Each writes its own row into the table `migration`, so that a file applied by hand
+/// counts as well.
+const MIGRATIONS: [(i32, &str); 1] =
+    [(1, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres/0001_calls.sql")))];
+
+impl PostgresStore {
+    pub(super) async fn bring_up(&self) -> Result<(), StoreError> {
+        let connection = self.link.pool.acquire().await.map_err(nothing_done(DOING))?;
+        if connection.server_version_num().is_some_and(|version| version < 140_000) {
+            return Err(StoreError::permanent(DOING, "PostgreSQL 14 or newer is needed"));
+        }
+        drop(connection);
+
+        // Looked at without the lock first: where all is done, a start writes nothing and needs no right to.
+        let mut transaction = self.begin(DOING).await?;
+        if self.is_current(&mut transaction).await? {
+            return commit(DOING, transaction).await;
+        }
+        let lock =
+            "SELECT pg_advisory_xact_lock(hashtextextended('futurecall migrations of ' || $1::text, 0))";
+        step(DOING, &mut transaction, self.query(lock).bind(self.schema.to_string())).await?;
+        // Who held the lock before may have done it all.
+        let applied = self.applied(&mut transaction).await?;
+        let is_schema_there = self.is_schema_there(&mut transaction).await?;
+        for (version, file) in MIGRATIONS {
+            if !applied.contains(&version) {
+                let sql = in_schema(&self.with_schema(file, is_schema_there), &self.schema);
+                sqlx::raw_sql(AssertSqlSafe(sql))
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(nothing_done(DOING))?;
+            }
+        }
+        commit(DOING, transaction).await
+    }
+
+    /// Whether nothing is left to do; an error where the database is ahead of this library.
+    async fn is_current(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
+        let applied = self.applied(connection).await?;
+        let latest = MIGRATIONS.iter().map(|(version, _)| *version).max().unwrap_or(0);
+        match applied.iter().max() {
+            Some(ahead) if *ahead > latest => {
+                let says = format!(
+                    "the tables in schema {} are of version {ahead}, and this library knows them up to version \
+                     {latest}: deploy the newer library here as well",
+                    self.schema
+                );
+                Err(StoreError::permanent(DOING, says))
+            }
+            _ => Ok(MIGRATIONS.iter().all(|(version, _)| applied.contains(version))),
+        }
+    }
+
+    async fn applied(&self, connection: &mut sqlx::PgConnection) -> Result<Vec<i32>, StoreError> {
+        // By the catalogue's rows: a look-up by name may remember that there was no such table, although whoever held
+        // the lock before has made it since.
+        let there = "
+            SELECT 1 FROM pg_catalog.pg_class AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
+            WHERE n.nspname = $1::text AND t.relname = 'migration'";
+        let rows = step(DOING, connection, self.query(there).bind(self.schema.to_string())).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = step(DOING, connection, self.query("SELECT version FROM futurecall.migration")).await?;
+        rows.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
+    }
+
+    async fn is_schema_there(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
+        let there = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1::text";
+        let rows = step(DOING, connection, self.query(there).bind(self.schema.to_string())).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// The file with this store's schema. `CREATE SCHEMA IF NOT EXISTS` needs the right to create schemas even where
+    /// the schema exists, so it is left out there.
+    fn with_schema(&self, file: &str, is_schema_there: bool) -> String {
+        const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS futurecall;";
+        let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\";", self.schema);
+        file.replace(CREATE, if is_schema_there { "" } else { &create })
+    }
+}

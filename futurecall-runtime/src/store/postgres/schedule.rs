@@ -1,0 +1,234 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::connect::{commit, nothing_done, step};
+use super::sql::{at, micros, moment};
+use super::timetable::{Schedule, Timetable, Wanted};
+use crate::error::StoreError;
+use crate::id::ScheduleId;
+use crate::moment::Moment;
+use crate::recurring::RuleError;
+use crate::store::codec::{origin_code, rule_text};
+use crate::store::{Declared, NewSchedule, Now, ScheduleState};
+
+const DOING: &str = "declare schedules";
+const ENDING: &str = "end schedules that are no longer declared";
+
+/// $1 now, $2 to $11: the columns of schedules that may be new.
+const STORE: &str = "
+    INSERT INTO futurecall.schedule
+        (id, key, name, identifier, args, format, priority, declared, effective, anchor, origin, created_at, updated_at)
+    SELECT u.id, u.key, u.name, u.identifier, u.args::json, u.format, u.priority, u.rule::json, u.rule::json,
+        {at u.anchor}, u.origin, {now}, {now}
+    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::smallint[],
+            $9::text[], $10::bigint[], $11::smallint[])
+        AS u(id, key, name, identifier, args, format, priority, rule, anchor, origin)
+    ON CONFLICT (key) DO NOTHING
+    RETURNING id";
+
+const REPLACE: &str = "
+    UPDATE futurecall.schedule AS s SET declared = u.rule::json, effective = u.rule::json, args = u.args::json,
+        format = u.format, priority = u.priority, anchor = {at u.anchor}, state = 0, reason = NULL,
+        updated_at = {now}
+    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::smallint[], $7::bigint[])
+        AS u(id, rule, args, format, priority, anchor)
+    WHERE s.id = u.id";
+
+const SET_ORIGIN: &str = "
+    UPDATE futurecall.schedule AS s SET origin = u.origin
+    FROM unnest($1::text[], $2::smallint[]) AS u(key, origin)
+    WHERE s.key = u.key AND s.origin <> u.origin";
+
+/// $1 now, $2 keys declared here, $3 for how long a pod counts as live.
+const UNDECLARED: &str = "
+    SELECT s.id FROM futurecall.schedule AS s
+    WHERE s.origin = 1 AND s.state <> 2 AND s.key <> ALL ($2::text[])
+        AND NOT EXISTS (SELECT FROM futurecall.pod AS p
+            WHERE p.beat_at >= {ago $3::bigint} AND s.key = ANY (p.schedules))
+    ORDER BY s.id FOR UPDATE OF s";
+
+const END: &str = "
+    WITH locked AS MATERIALIZED (
+        SELECT c.id FROM futurecall.call AS c
+        WHERE c.schedule_id = ANY ($2::uuid[]) AND c.claimed_by IS NULL ORDER BY c.id FOR UPDATE
+    ), gone AS (
+        DELETE FROM futurecall.call AS c WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING c.*
+    ), kept AS (
+        {history} 4, g.attempt, NULL, NULL, NULL, NULL, {now}, 'its schedule is no longer declared'
+        FROM gone AS g ON CONFLICT (id) DO NOTHING
+    )
+    UPDATE futurecall.schedule AS s SET state = 2, reason = 'no longer declared', updated_at = {now}
+    WHERE s.id = ANY ($2::uuid[])";
+
+impl PostgresStore {
+    pub(super) async fn declare_schedules(
+        &self,
+        now: Now,
+        schedules: &[NewSchedule],
+    ) -> Result<Vec<Declared>, StoreError> {
+        if schedules.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.begin(DOING).await?;
+        let now = self.moment_of(DOING, &mut transaction, now).await?;
+        let firsts: Vec<_> = schedules.iter().map(|new| new.rule.first(now)).collect();
+        let mut new_ids = self.store_new(&mut transaction, now, schedules, &firsts).await?;
+
+        let keys: BTreeSet<String> = schedules.iter().map(|new| new.key.clone()).collect();
+        let keys: Vec<String> = keys.into_iter().collect();
+        let mut timetable = self.lock_timetable(DOING, &mut transaction, now, Wanted::Keys(&keys)).await?;
+        let mut replaced = BTreeMap::new();
+        let mut declared = Vec::with_capacity(schedules.len());
+        for (new, first) in schedules.iter().zip(firsts) {
+            declared.push(declare(&mut timetable, &mut new_ids, &mut replaced, new, first)?);
+        }
+        self.replace(&mut transaction, &timetable, &replaced).await?;
+        let origins: Vec<i16> = schedules.iter().map(|new| origin_code(new.origin)).collect();
+        let named: Vec<String> = schedules.iter().map(|new| new.key.clone()).collect();
+        step(DOING, &mut transaction, self.query(SET_ORIGIN).bind(named).bind(origins)).await?;
+        let earliest = self.write_timetable(DOING, &mut transaction, timetable).await?;
+        commit(DOING, transaction).await?;
+        if let Some(earliest) = earliest {
+            self.notify(Some(earliest.as_micros())).await;
+        }
+        Ok(declared)
+    }
+
+    pub(super) async fn end_undeclared_schedules(
+        &self,
+        now: Now,
+        live: &[String],
+        pod_live: Duration,
+    ) -> Result<u64, StoreError> {
+        let mut transaction = self.begin(ENDING).await?;
+        let query = self.query(UNDECLARED).bind(at(now)).bind(live.to_vec()).bind(micros(pod_live));
+        let rows = step(ENDING, &mut transaction, query).await?;
+        let ids: Vec<Uuid> = rows
+            .iter()
+            .map(|row| row.try_get("id"))
+            .collect::<Result<_, _>>()
+            .map_err(nothing_done(ENDING))?;
+        let ended = ids.len() as u64;
+        if ended > 0 {
+            step(ENDING, &mut transaction, self.query(END).bind(at(now)).bind(ids)).await?;
+        }
+        commit(ENDING, transaction).await?;
+        Ok(ended)
+    }
+
+    /// The moment that a transaction goes by.
+    pub(super) async fn moment_of(
+        &self,
+        doing: &'static str,
+        connection: &mut PgConnection,
+        now: Now,
+    ) -> Result<Moment, StoreError> {
+        if let Now::At(moment) = now {
+            return Ok(moment);
+        }
+        let rows = step(doing, connection, self.query("SELECT {now_us} AS now").bind(at(now))).await?;
+        let row = rows.first().ok_or_else(|| super::connect::empty(doing))?;
+        moment(row, "now").map_err(nothing_done(doing))
+    }
+
+    /// Stores the schedules whose keys are new, in the order of their keys, so that two pods that start at once wait
+    /// for each other in one direction only. Returns the ids of those that were stored.
+    async fn store_new(
+        &self,
+        connection: &mut PgConnection,
+        now: Moment,
+        schedules: &[NewSchedule],
+        firsts: &[Result<Moment, RuleError>],
+    ) -> Result<BTreeSet<Uuid>, StoreError> {
+        // A rule without a first moment may still be that of a schedule that is known; `declare` decides.
+        let mut new: BTreeMap<&str, (&NewSchedule, i64)> = BTreeMap::new();
+        for (schedule, first) in schedules.iter().zip(firsts) {
+            if let Ok(first) = first {
+                new.entry(&schedule.key).or_insert((schedule, first.as_micros()));
+            }
+        }
+        let new: Vec<_> = new.into_values().collect();
+        let rules = new.iter().map(|(new, _)| rule_text(&new.rule)).collect::<Result<Vec<_>, _>>();
+        let rules = rules.map_err(|error| StoreError::permanent(DOING, error))?;
+        let query = self
+            .query(STORE)
+            .bind(now.as_micros())
+            .bind(new.iter().map(|(new, _)| new.id.as_uuid()).collect::<Vec<_>>())
+            .bind(new.iter().map(|(new, _)| new.key.clone()).collect::<Vec<_>>())
+            .bind(new.iter().map(|(new, _)| new.name.clone()).collect::<Vec<_>>())
+            .bind(new.iter().map(|(new, _)| new.identifier.clone()).collect::<Vec<_>>())
+            .bind(new.iter().map(|(new, _)| new.args.clone()).collect::<Vec<_>>())
+            .bind(new.iter().map(|(new, _)| new.format).collect::<Vec<_>>())
+            .bind(new.iter().map(|(new, _)| new.priority).collect::<Vec<_>>())
+            .bind(rules)
+            .bind(new.iter().map(|(_, first)| *first).collect::<Vec<_>>())
+            .bind(new.iter().map(|(new, _)| origin_code(new.origin)).collect::<Vec<_>>());
+        let rows = step(DOING, connection, query).await?;
+        rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
+    }
+
+    /// Writes the declarations that changed something.
+    async fn replace(
+        &self,
+        connection: &mut PgConnection,
+        timetable: &Timetable,
+        replaced: &BTreeMap<Uuid, &NewSchedule>,
+    ) -> Result<(), StoreError> {
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let rules = replaced.values().map(|new| rule_text(&new.rule)).collect::<Result<Vec<_>, _>>();
+        let rules = rules.map_err(|error| StoreError::permanent(DOING, error))?;
+        let anchor = |id| timetable.schedules.get(id).map_or(timetable.now, |known| known.anchor).as_micros();
+        let query = self
+            .query(REPLACE)
+            .bind(timetable.now.as_micros())
+            .bind(replaced.keys().copied().collect::<Vec<_>>())
+            .bind(rules)
+            .bind(replaced.values().map(|new| new.args.clone()).collect::<Vec<_>>())
+            .bind(replaced.values().map(|new| new.format).collect::<Vec<_>>())
+            .bind(replaced.values().map(|new| new.priority).collect::<Vec<_>>())
+            .bind(replaced.keys().map(anchor).collect::<Vec<_>>());
+        step(DOING, connection, query).await.map(drop)
+    }
+}
+
+/// What one declaration means for what stands in the table.
+fn declare<'n>(
+    timetable: &mut Timetable,
+    new_ids: &mut BTreeSet<Uuid>,
+    replaced: &mut BTreeMap<Uuid, &'n NewSchedule>,
+    new: &'n NewSchedule,
+    first: Result<Moment, RuleError>,
+) -> Result<Declared, StoreError> {
+    let refused = |error| StoreError::refused(DOING, error);
+    let known = timetable.schedules.iter().find(|(_, known)| known.key == new.key);
+    let Some((&uuid, known)) = known else {
+        // It was not stored because its rule has no first moment.
+        return Err(first.err().map_or_else(|| super::connect::empty(DOING), refused));
+    };
+    let id = ScheduleId::from_uuid(uuid);
+    if new_ids.remove(&uuid) {
+        timetable.go_on(uuid, Ok(Some(first.map_err(refused)?)));
+        return Ok(Declared { id, created: true, changed: false });
+    }
+    let is_ended = known.state == ScheduleState::Ended;
+    if !is_ended && is_alike(new, known) {
+        timetable.restore(uuid);
+        return Ok(Declared { id, created: false, changed: false });
+    }
+    timetable.take(uuid, new, first.map_err(refused)?);
+    replaced.insert(uuid, new);
+    Ok(Declared { id, created: is_ended, changed: !is_ended })
+}
+
+fn is_alike(new: &NewSchedule, known: &Schedule) -> bool {
+    known.declared.as_ref() == Some(&new.rule)
+        && known.args == new.args
+        && known.format == new.format
+        && known.priority == new.priority
+}

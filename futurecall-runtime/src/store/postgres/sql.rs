@@ -1,0 +1,230 @@
+//! The statements' common language: how a template becomes SQL, and how rows and moments are read and bound.
+//!
+//! Templates are written against the schema `futurecall`, as the migrations are, and name the recurring pieces in
+//! braces. Every template's first parameter is the moment that `{now}` stands for.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{AssertSqlSafe, Postgres, Row};
+use uuid::Uuid;
+
+use crate::id::{CallId, PodId, ScheduleId};
+use crate::moment::Moment;
+use crate::store::{ClaimedCall, Now};
+
+/// A statement with its parameters.
+pub(super) type Query = sqlx::query::Query<'static, Postgres, PgArguments>;
+
+/// A row that could not be read as what it should be.
+pub(super) type Reading<T> = Result<T, sqlx::Error>;
+
+/// The statement of a template, in that schema. The schema's name is the only text that gets into the SQL; it was
+/// checked when the store was made.
+pub(super) fn statement(template: &str, schema: &str) -> Query {
+    let mut sql = String::with_capacity(template.len() * 2);
+    expand(template, &mut sql);
+    sqlx::query(AssertSqlSafe(in_schema(&sql, schema)))
+}
+
+/// SQL that was written against the schema `futurecall`, for another one.
+pub(super) fn in_schema(sql: &str, schema: &str) -> String {
+    sql.replace("futurecall.", &format!("\"{schema}\"."))
+}
+
+/// The `{now}` of a statement: none is the database's own clock.
+pub(super) fn at(now: Now) -> Option<i64> {
+    match now {
+        Now::Database => None,
+        Now::At(moment) => Some(moment.as_micros()),
+    }
+}
+
+/// A span of time in microseconds, rounded up. What no database can hold becomes more than any can hold.
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(i64::MAX)
+}
+
+/// A span to be added to a moment: cut so that the sum stays within what PostgreSQL's timestamps hold, and still
+/// reaches the last moment that we know.
+pub(super) fn ahead(duration: Duration) -> i64 {
+    micros(duration).min(Moment::MAX.as_micros())
+}
+
+/// A moment column. What was written past the year 9999 (a lease) reads as its last moment.
+pub(super) fn moment(row: &PgRow, column: &str) -> Reading<Moment> {
+    row.try_get::<i64, _>(column).map(clamped)
+}
+
+/// A moment column that may be empty.
+pub(super) fn moment_or_none(row: &PgRow, column: &str) -> Reading<Option<Moment>> {
+    row.try_get::<Option<i64>, _>(column).map(|micros| micros.map(clamped))
+}
+
+/// A column that counts something, so that it is never negative.
+pub(super) fn count(row: &PgRow, column: &str) -> Reading<u64> {
+    row.try_get::<i64, _>(column).map(|count| u64::try_from(count).unwrap_or(0))
+}
+
+/// An integer column that counts something.
+pub(super) fn small_count(row: &PgRow, column: &str) -> Reading<u32> {
+    row.try_get::<i32, _>(column).map(|count| u32::try_from(count).unwrap_or(0))
+}
+
+/// A row of `{claimed}`.
+pub(super) fn claimed(row: &PgRow) -> Reading<ClaimedCall> {
+    Ok(ClaimedCall {
+        id: CallId::from_uuid(row.try_get("id")?),
+        claim_no: row.try_get("claim_no")?,
+        name: row.try_get("name")?,
+        identifier: row.try_get("identifier")?,
+        args: row.try_get("args")?,
+        format: row.try_get("format")?,
+        priority: row.try_get("priority")?,
+        due: moment(row, "due")?,
+        claimed: moment(row, "claimed")?,
+        attempt: small_count(row, "attempt")?,
+        schedule: row.try_get::<Option<Uuid>, _>("schedule_id")?.map(ScheduleId::from_uuid),
+        traceparent: row.try_get("traceparent")?,
+    })
+}
+
+/// A pod column that may be empty.
+pub(super) fn pod(row: &PgRow, column: &str) -> Reading<Option<PodId>> {
+    row.try_get::<Option<Uuid>, _>(column).map(|pod| pod.map(PodId::from_uuid))
+}
+
+fn clamped(micros: i64) -> Moment {
+    Moment::from_micros(micros).unwrap_or(if micros < 0 { Moment::MIN } else { Moment::MAX })
+}
+
+/// Writes the template with its pieces in full.
+fn expand(template: &str, sql: &mut String) {
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        sql.push_str(before);
+        let (piece, after) = after.split_once('}').unwrap_or((after, ""));
+        match piece.split_once(' ') {
+            Some(("at", moment)) => push_moment(moment, sql),
+            Some(("span", micros)) => push_span(micros, sql),
+            Some(("ago", micros)) => {
+                // In microseconds, because PostgreSQL's timestamps do not reach as far back as a span may.
+                let mut ago = String::new();
+                expand("greatest({now_us} - ", &mut ago);
+                push_moment(&(ago + micros + ", 0)"), sql);
+            }
+            Some(("lease", micros)) => {
+                // A lease without end ends with the last moment that we know.
+                expand("least({now} + ", sql);
+                push_span(micros, sql);
+                sql.push_str(", timestamptz '9999-12-31 23:59:59.999999+00')");
+            }
+            Some(("us", moment)) => {
+                // Through numeric, which is exact; a double is not from the year 2255 on.
+                sql.extend(["(extract(epoch FROM ", moment, ") * 1000000)::bigint"]);
+            }
+            _ => expand(piece_of(piece), sql),
+        }
+        rest = after;
+    }
+    sql.push_str(rest);
+}
+
+/// A number of microseconds since 1970 as a moment.
+fn push_moment(micros: &str, sql: &mut String) {
+    sql.push_str("(timestamptz 'epoch' + ");
+    push_span(micros, sql);
+    sql.push(')');
+}
+
+/// A span of microseconds as an interval. An interval times a number goes through a double: whole seconds and the
+/// microseconds within one are exact in it, microseconds since 1970 are not from the year 2255 on.
+fn push_span(micros: &str, sql: &mut String) {
+    sql.extend(["((", micros, ") / 1000000 * interval '1 second' + "]);
+    sql.extend(["(", micros, ") % 1000000 * interval '1 microsecond')"]);
+}
+
+fn piece_of(piece: &str) -> &'static str {
+    match piece {
+        // Stable within the statement, so that an index can be searched by it; the clock's own function is not.
+        "now" => "coalesce({at $1::bigint}, statement_timestamp())",
+        "now_us" => "coalesce($1::bigint, {us statement_timestamp()})",
+        // What delays count from. Never in a predicate: it is read anew for every row.
+        "clock" => "coalesce({at $1::bigint}, clock_timestamp())",
+        // How a claim changes a row; none of these columns is in an index, which keeps the update HOT.
+        "claim" => {
+            "claimed_by = $2::uuid, claim_no = $3::bigint, claimed_at = {now}, \
+             lease_until = {lease $4::bigint}, attempt = c.attempt + 1, started = false, \
+             on_vanish = CASE WHEN c.name = ANY ($5::text[]) THEN 1 ELSE 0 END"
+        }
+        "unclaim" => {
+            "claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, started = false, \
+             on_vanish = 0"
+        }
+        "claimed" => {
+            "c.id, c.claim_no, c.name, c.identifier, c.args::text AS args, c.format, c.priority, \
+             {us c.due_at} AS due, {us c.claimed_at} AS claimed, c.attempt, c.schedule_id, c.traceparent"
+        }
+        // Completed by: state, attempt, pod, claim_no, started_at, duration_us, finished_at, error FROM … AS g.
+        "history" => {
+            "INSERT INTO futurecall.finished (id, name, priority, due_at, identifier, args, format, schedule_id, \
+             rerun_of, traceparent, created_at, state, attempt, pod, claim_no, started_at, duration_us, \
+             finished_at, error) \
+             SELECT g.id, g.name, g.priority, g.due_at, g.identifier, g.args, g.format, g.schedule_id, \
+             g.rerun_of, g.traceparent, g.created_at,"
+        }
+        // Whether a call waits for the run before it: another call of its schedule is running, its rule does not overlap,
+        // and it must not be skipped. Counted, because the planner might answer an EXISTS by reading all calls.
+        "waits" => {
+            "CASE WHEN c.schedule_id IS NULL THEN false ELSE (\
+             SELECT count(*) FROM futurecall.call AS o JOIN futurecall.schedule AS s ON s.id = o.schedule_id \
+             WHERE o.schedule_id = c.schedule_id AND o.lease_until >= {now} \
+             AND coalesce((s.effective -> 'overlap')::text, $11::text) = $11::text \
+             AND ((s.effective -> 'missed')::text = $10::text OR (SELECT count(*) FROM futurecall.call AS n \
+             WHERE n.schedule_id = c.schedule_id AND n.claimed_by IS NULL \
+             AND (n.due_at, n.id) > (c.due_at, c.id)) > 0)) > 0 END"
+        }
+        // True of every lane that there is. Of a list that it can only guess at, the planner takes such a range to leave
+        // next to nothing; without it, it expects hundreds of lanes, and compiles the statement for longer (JIT) than
+        // the statement runs.
+        "a_lane" => "l.priority BETWEEN -32768 AND 32767",
+        // All lanes that hold a call, found by skipping through the due index.
+        "lanes" => {
+            "lane AS (\
+             (SELECT c.name, c.priority FROM futurecall.call AS c ORDER BY c.name, c.priority LIMIT 1) \
+             UNION ALL \
+             SELECT n.name, n.priority FROM lane AS l CROSS JOIN LATERAL (\
+             SELECT c.name, c.priority FROM futurecall.call AS c \
+             WHERE (c.name, c.priority) > (l.name, l.priority) ORDER BY c.name, c.priority LIMIT 1) AS n)"
+        }
+        _ => {
+            debug_assert!(false, "no such piece: {piece}");
+            ""
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_expand_to_the_schema_they_are_for() {
+        let mut sql = String::new();
+        expand("SELECT {us c.due_at} FROM futurecall.call AS c WHERE c.due_at <= {now}", &mut sql);
+        let sql = in_schema(&sql, "jobs");
+        assert!(
+            sql.starts_with("SELECT (extract(epoch FROM c.due_at) * 1000000)::bigint FROM \"jobs\".call")
+        );
+        assert!(sql.ends_with("interval '1 microsecond')), statement_timestamp())"), "{sql}");
+        assert!(!sql.contains(['{', '}']), "{sql}");
+    }
+
+    #[test]
+    fn spans_round_up_and_never_overflow() {
+        assert_eq!(micros(Duration::from_nanos(1)), 1);
+        assert_eq!(micros(Duration::from_micros(1)), 1);
+        assert_eq!(micros(Duration::MAX), i64::MAX);
+        assert_eq!(ahead(Duration::MAX), Moment::MAX.as_micros());
+    }
+}

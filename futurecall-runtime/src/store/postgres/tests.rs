@@ -1,0 +1,390 @@
+//! What only PostgreSQL can show; everything else is the conformance suite's.
+//!
+//! These tests need a server: `scripts/test` starts one, or `DATABASE_URL` names one whose user may create schemas and
+//! end other connections.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use uuid::Uuid;
+
+use super::*;
+use crate::store::{CallState, Due, Lease, OnVanish};
+
+const SOON: Duration = Duration::from_secs(5);
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A schema of one test's own. It is dropped at the end of a test that passes.
+struct Home {
+    url: String,
+    schema: String,
+    /// The application's connection.
+    app: PgConnection,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let url = std::env::var("DATABASE_URL")
+            .expect("DATABASE_URL names a PostgreSQL server; scripts/test starts one and sets it");
+        let schema = format!("test_{}", Uuid::new_v4().simple());
+        let app = PgConnection::connect(&url).await.expect("the server answers");
+        Self { url, schema, app }
+    }
+
+    /// The same with the tables made.
+    async fn migrated() -> (Self, PostgresStore) {
+        let home = Self::new().await;
+        let store = home.open().await;
+        store.migrate().await.unwrap();
+        (home, store)
+    }
+
+    async fn open(&self) -> PostgresStore {
+        let options = PgConnectOptions::from_str(&self.url).unwrap().application_name(&self.schema);
+        PostgresStore::with_options(options, &self.schema, CONNECTIONS).await.unwrap()
+    }
+
+    /// Runs the application's own SQL, written against the schema `futurecall`.
+    async fn run(&mut self, sql: &str) {
+        self.app.execute(AssertSqlSafe(sql::in_schema(sql, &self.schema))).await.unwrap();
+    }
+
+    async fn number(&mut self, sql: &str) -> i64 {
+        let sql = sql::in_schema(sql, &self.schema);
+        self.app.fetch_one(AssertSqlSafe(sql)).await.unwrap().get(0)
+    }
+
+    async fn remove(mut self) {
+        let schema = self.schema.clone();
+        self.app.execute(AssertSqlSafe(format!("DROP SCHEMA \"{schema}\" CASCADE"))).await.unwrap();
+    }
+}
+
+fn call(name: &str) -> NewCall {
+    NewCall {
+        id: CallId::new(),
+        name: name.to_owned(),
+        identifier: None,
+        args: "{}".to_owned(),
+        format: 1,
+        priority: 0,
+        due: Due::After(Duration::ZERO),
+        traceparent: None,
+    }
+}
+
+fn calls(name: &str, count: usize) -> Vec<NewCall> {
+    (0..count).map(|_| call(name)).collect()
+}
+
+fn request(names: &[&str], limit: usize) -> ClaimRequest {
+    ClaimRequest {
+        pod: PodId::new(),
+        claim_no: 1,
+        names: names.iter().map(|name| ((*name).to_owned(), OnVanish::Keep)).collect(),
+        limit,
+        lease: LEASE,
+        until: None,
+        retention: Retention::default(),
+    }
+}
+
+fn held(calls: &[ClaimedCall]) -> Vec<Held> {
+    calls.iter().map(|call| Held { id: call.id, claim_no: call.claim_no, started: true }).collect()
+}
+
+#[tokio::test]
+async fn claims_are_hot_updates() {
+    let (mut home, store) = Home::migrated().await;
+    store.insert(Now::Database, &calls("work", 2_000), false, SOON).await.unwrap();
+    let claim = store.claim(Now::Database, &request(&["work"], 1_000)).await.unwrap();
+    assert_eq!(claim.calls.len(), 1_000);
+    assert_eq!(claim.next, Some(Duration::ZERO), "1,000 more are due");
+
+    // A connection reports its figures when it ends, at the latest.
+    store.link.pool.close().await;
+    let schema = home.schema.clone();
+    let count = |column: &str| {
+        format!("SELECT {column} FROM pg_stat_user_tables WHERE schemaname = '{schema}' AND relname = 'call'")
+    };
+    while home.number(&count("n_tup_upd")).await < 1_000 {}
+    let hot = home.number(&count("n_tup_hot_upd")).await;
+    assert!(hot >= 990, "{hot} of 1,000 claims were HOT updates");
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn other_handles_hear_of_what_is_due_soon() {
+    let (home, store) = Home::migrated().await;
+    let other = home.open().await;
+    // Until it hears, it may wake for nothing: that it listens now is all that the first news may mean.
+    other.changed().await;
+    store.insert(Now::Database, &[call("work")], false, SOON).await.unwrap();
+    other.changed().await;
+    let mut transaction = store.link.pool.begin().await.unwrap();
+    let lent = TransactionRef::Postgres(&mut transaction);
+    store.insert_in(lent, &[call("work")], SOON).await.unwrap();
+    transaction.commit().await.unwrap();
+    other.changed().await;
+
+    let later = NewCall { due: Due::After(SOON * 2), ..call("work") };
+    store.insert(Now::Database, &[later], false, SOON).await.unwrap();
+    let heard = tokio::time::timeout(Duration::from_millis(300), other.changed()).await;
+    assert!(heard.is_err(), "nothing is due soon");
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn a_claim_reads_nothing_of_other_names_and_little_of_its_own() {
+    let (mut home, store) = Home::migrated().await;
+    home.run(
+        "INSERT INTO futurecall.call (id, name, due_at, args)
+         SELECT gen_random_uuid(), CASE WHEN n % 100 = 0 THEN 'known' ELSE 'unknown' END,
+             now() - n * interval '1 ms', '{}' FROM generate_series(1, 100000) AS n",
+    )
+    .await;
+    home.run("ANALYZE futurecall.call").await;
+    // Six times: from then on the server may plan once for all parameters.
+    for _ in 0..6 {
+        let claim = store.claim(Now::Database, &request(&["known", "missing"], 10)).await.unwrap();
+        assert_eq!(claim.calls.len(), 10);
+    }
+    let wanted = request(&["known", "missing"], 10);
+    let plan = store.claim_plan(&wanted).await;
+    assert!(plan.contains("call_due"), "{plan}");
+    assert!(!plan.contains("Seq Scan on call"), "{plan}");
+    assert!(!plan.contains("JIT"), "compiling takes longer than claiming: {plan}");
+    let buffers: u64 = plan
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Buffers: shared hit="))
+        .filter_map(|hit| hit.split(' ').next()?.parse().ok())
+        .max()
+        .unwrap();
+    assert!(buffers < 1_500, "{plan}");
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn a_claim_of_more_than_one_statement_takes_keeps_the_order() {
+    let (home, store) = Home::migrated().await;
+    let mut given = Vec::new();
+    for name in ["low", "work"] {
+        for micros in 0..2_300 {
+            let due = Due::At(Moment::from_micros(micros).unwrap());
+            given.push(NewCall { due, priority: i16::from(name == "low"), ..call(name) });
+        }
+    }
+    store.insert(Now::Database, &given, false, SOON).await.unwrap();
+    let claim = store.claim(Now::Database, &request(&["low", "work"], 4_500)).await.unwrap();
+    given.sort_by_key(|call| (call.priority, call.id));
+    let expected: Vec<CallId> = given.iter().take(4_500).map(|call| call.id).collect();
+    assert!(claim.calls.iter().map(|call| call.id).eq(expected));
+    assert_eq!(claim.next, Some(Duration::ZERO));
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn eight_pods_that_start_at_once_make_one_set_of_tables() {
+    let mut home = Home::new().await;
+    let mut starts = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let store = home.open().await;
+        starts.spawn(async move { store.migrate().await });
+    }
+    for result in starts.join_all().await {
+        result.unwrap();
+    }
+    assert_eq!(home.number("SELECT count(*) FROM futurecall.migration").await, 1);
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn tables_made_by_hand_are_accepted_and_newer_ones_are_not() {
+    let mut home = Home::new().await;
+    let file = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres/0001_calls.sql"));
+    let by_hand = file.replace("SCHEMA IF NOT EXISTS futurecall;", &format!("SCHEMA {};", home.schema));
+    home.run(&by_hand).await;
+    let store = home.open().await;
+    store.migrate().await.unwrap();
+    store.insert(Now::Database, &[call("work")], false, SOON).await.unwrap();
+
+    home.run("INSERT INTO futurecall.migration (version, name) VALUES (99, 'of tomorrow')").await;
+    let error = store.migrate().await.unwrap_err();
+    assert!(!error.is_transient());
+    assert!(error.to_string().contains("version 99") && error.to_string().contains("newer"), "{error}");
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn a_pod_without_the_right_to_create_starts_on_finished_tables() {
+    let (mut home, _) = Home::migrated().await;
+    let role = home.schema.clone();
+    home.run(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT USAGE ON SCHEMA {role} TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {role} TO {role}"
+    ))
+    .await;
+    let options = PgConnectOptions::from_str(&home.url).unwrap().username(&role).password(&role);
+    let pool = PgPool::connect_lazy_with(options);
+    let store = PostgresStore::from_pool(&pool, &home.schema, 1).await.unwrap();
+    store.migrate().await.unwrap();
+    store.insert(Now::Database, &[call("work")], false, SOON).await.unwrap();
+    assert_eq!(store.claim(Now::Database, &request(&["work"], 1)).await.unwrap().calls.len(), 1);
+    assert_eq!(pool.size(), 0, "the application's pool lends its options, no connection");
+    home.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn a_connection_ended_by_the_server_costs_no_call() {
+    let (mut home, store) = Home::migrated().await;
+    let schema = home.schema.clone();
+    let end_all = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{schema}'"
+    );
+    assert!(home.number(&end_all).await > 0);
+    let given = [call("work")];
+    // Where the pool had no reason to look at it first, the write ends in doubt; a repetition settles that.
+    while let Err(error) = store.insert(Now::Database, &given, true, SOON).await {
+        assert!(error.is_transient(), "{error}");
+    }
+    assert_eq!(store.counts(Now::Database).await.unwrap().scheduled, 1);
+
+    // In the middle of a transaction: nothing was done, and it says so.
+    let mut blocking = PgConnection::connect(&home.url).await.unwrap();
+    let mut lock = blocking.begin().await.unwrap();
+    lock.execute(AssertSqlSafe(format!("SELECT 1 FROM {schema}.call FOR UPDATE"))).await.unwrap();
+    let claim = store.claim(Now::Database, &request(&["work"], 1)).await.unwrap();
+    assert!(claim.calls.is_empty(), "it is locked");
+    assert!(claim.next.is_some_and(|next| next > Duration::ZERO && next < SOON), "{:?}", claim.next);
+    let id = store.calls(Now::Database, &CallFilter::new()).await.unwrap().calls[0].id;
+    let (target, retention) = (CancelTarget::Call(id), Retention::default());
+    let end_waiting = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE query LIKE '%{schema}%' AND wait_event_type = 'Lock'"
+    );
+    let (cancelled, ()) = tokio::join!(store.cancel(Now::Database, &target, &retention), async {
+        while home.number(&end_waiting).await == 0 {}
+    });
+    let error = cancelled.unwrap_err();
+    assert!(error.is_transient() && !error.outcome_unknown(), "{error}");
+    lock.rollback().await.unwrap();
+    assert_eq!(store.cancel(Now::Database, &target, &retention).await.unwrap().calls, 1);
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn a_write_whose_connection_is_ended_has_an_unknown_outcome() {
+    let (mut home, store) = Home::migrated().await;
+    let schema = home.schema.clone();
+    let given = [call("work")];
+    let mut blocking = PgConnection::connect(&home.url).await.unwrap();
+    let mut lock = blocking.begin().await.unwrap();
+    lock.execute(AssertSqlSafe(format!("LOCK TABLE {schema}.call"))).await.unwrap();
+    let end_waiting = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE query LIKE '%{schema}%' AND wait_event_type = 'Lock'"
+    );
+    let (inserted, ()) = tokio::join!(store.insert(Now::Database, &given, false, SOON), async {
+        while home.number(&end_waiting).await == 0 {}
+    });
+    let error = inserted.unwrap_err();
+    assert!(error.is_transient() && error.outcome_unknown(), "{error}");
+    lock.rollback().await.unwrap();
+    let again = store.insert(Now::Database, &given, true, SOON).await.unwrap();
+    assert_eq!(again, [Inserted::Stored]);
+    assert_eq!(store.counts(Now::Database).await.unwrap().scheduled, 1);
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn a_locked_call_holds_up_no_other_lease() {
+    let (home, store) = Home::migrated().await;
+    let labelled = NewCall { identifier: Some("mine".to_owned()), ..call("work") };
+    store.insert(Now::Database, &[labelled, call("work")], false, SOON).await.unwrap();
+    let request = request(&["work"], 10);
+    let claimed = store.claim(Now::Database, &request).await.unwrap().calls;
+    assert_eq!(claimed.len(), 2);
+
+    let mut transaction = store.link.pool.begin().await.unwrap();
+    let lent = TransactionRef::Postgres(&mut transaction);
+    let target = CancelTarget::Identifier("mine".to_owned());
+    let cancelled = store.cancel_in(lent, &target, &Retention::default()).await.unwrap();
+    assert_eq!(cancelled.running, 1);
+    let renew = async |lease| {
+        let renewed = store.renew(Now::Database, request.pod, &held(&claimed), lease).await.unwrap();
+        renewed.into_iter().map(|renewed| (renewed.lease, renewed.cancelled)).collect::<Vec<_>>()
+    };
+    assert_eq!(renew(LEASE).await, [(Lease::Held, false), (Lease::Held, false)], "most of the lease is left");
+    assert_eq!(
+        renew(LEASE * 4).await,
+        [(Lease::Lost, false), (Lease::Held, false)],
+        "too little of it is left"
+    );
+    transaction.commit().await.unwrap();
+    assert_eq!(renew(LEASE).await, [(Lease::Held, true), (Lease::Held, false)]);
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn other_defaults_of_the_server_and_poolers_change_nothing() {
+    let (mut home, _) = Home::migrated().await;
+    let with = |option: &str| {
+        let url = home.url.clone();
+        format!("{url}{}{option}", if url.contains('?') { '&' } else { '?' })
+    };
+    let urls = [
+        with("options=-c%20default_transaction_isolation%3Dserializable"),
+        with("statement-cache-capacity=0"),
+    ];
+    for url in urls {
+        let mut pods = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let store = PostgresStore::open(&url, &home.schema).await.unwrap();
+            pods.spawn(async move {
+                store.insert(Now::Database, &calls("work", 50), false, SOON).await.unwrap();
+                let request = request(&["work"], 7);
+                let mut mine = 0;
+                for claim_no in 1.. {
+                    let request = ClaimRequest { claim_no, ..request.clone() };
+                    let claim = store.claim(Now::Database, &request).await.unwrap();
+                    mine += claim.calls.len();
+                    if claim.calls.is_empty() && claim.next.is_none() {
+                        break;
+                    }
+                }
+                mine
+            });
+        }
+        let claimed: usize = pods.join_all().await.into_iter().sum();
+        assert_eq!(claimed, 200, "{url}");
+        home.run("DELETE FROM futurecall.call").await;
+    }
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn every_microsecond_up_to_the_last_one_is_kept() {
+    let (home, store) = Home::migrated().await;
+    let moments = [0, 1, 999_999, 1_800_000_000_123_457, 9_007_199_254_740_993, 253_402_300_799_999_999];
+    for micros in moments {
+        let due = Moment::from_micros(micros).unwrap();
+        let call = NewCall { due: Due::At(due), ..call("work") };
+        store.insert(Now::At(due), std::slice::from_ref(&call), false, SOON).await.unwrap();
+        let record = store.call(Now::Database, call.id).await.unwrap().unwrap();
+        assert_eq!((record.due, record.created, record.state), (due, due, CallState::Scheduled));
+    }
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn tables_that_are_not_there_say_what_to_do() {
+    let home = Home::new().await;
+    let store = home.open().await;
+    let error = store.counts(Now::Database).await.unwrap_err();
+    assert!(!error.is_transient() && error.to_string().contains("was this database migrated"), "{error}");
+    for schema in ["", "Upper", "1st", "a-b", "a\"; DROP TABLE x", &"a".repeat(49)] {
+        let error = PostgresStore::open(&home.url, schema).await.unwrap_err();
+        assert!(error.to_string().contains("cannot be the name of its schema"), "{error}");
+    }
+}

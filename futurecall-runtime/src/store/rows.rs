@@ -1,0 +1,337 @@
+//! What goes into a store and what comes out of it: plain rows, no behaviour.
+
+use std::time::Duration;
+
+use crate::id::{CallId, PodId, ScheduleId};
+use crate::moment::Moment;
+use crate::recurring::Rule;
+
+/// Which clock decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// The database's own clock, read by the statement.
+    Database,
+    /// This moment: tests pass time in.
+    At(Moment),
+}
+
+/// When a new call is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// That long after the database's clock as it stands when the call is stored. Never past [`Moment::MAX`]: the
+    /// facade refuses a delay over 7,000 years, and a store that would still pass the limit refuses the row.
+    After(Duration),
+    /// At that moment; one in the past means at once.
+    At(Moment),
+}
+
+/// A call to be stored. Texts are validated by the facade before it gets here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewCall {
+    /// Made by the client, so that an insert can be repeated.
+    pub id: CallId,
+    /// The stored name, such as `example.do_work`.
+    pub name: String,
+    /// The user's label, if any.
+    pub identifier: Option<String>,
+    /// A JSON object; kept to the byte.
+    pub args: String,
+    /// The form of `args`; 1 today.
+    pub format: i16,
+    /// Lower goes first; 0 is the default.
+    pub priority: i16,
+    /// When it is due.
+    pub due: Due,
+    /// The W3C `traceparent` of whoever scheduled it, if any.
+    pub traceparent: Option<String>,
+}
+
+/// What became of one call of an insert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// Stored, durably; if it was a repetition, at the latest by it.
+    Stored,
+    /// A repetition that cannot tell whether the call had been stored, run and forgotten before.
+    Unknown,
+    /// First time (not a repetition), and a call of this id exists already.
+    Duplicate,
+}
+
+/// What to cancel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CancelTarget {
+    /// All calls and schedules with this identifier.
+    Identifier(String),
+    /// One call.
+    Call(CallId),
+}
+
+/// What a cancellation found and did. All zero: nothing of that identifier was pending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cancelled {
+    /// Calls that had not started, and now never will.
+    pub calls: u64,
+    /// Schedules that ended. Their pending calls are counted here, not in `calls`.
+    pub schedules: u64,
+    /// Runs that were already under way: they are signalled and get no further attempt.
+    pub running: u64,
+}
+
+impl Cancelled {
+    /// Counts a cancellation.
+    pub const fn new(calls: u64, schedules: u64, running: u64) -> Self {
+        Self { calls, schedules, running }
+    }
+}
+
+/// Where a schedule was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScheduleOrigin {
+    /// By code, with `call_recurring()`: lives until it is cancelled.
+    Code,
+    /// By `#[future_call(every = …)]` or `cron = …`: ends when no live pod declares it any more.
+    Attribute,
+}
+
+/// A schedule as code declares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSchedule {
+    /// Used when the key is new.
+    pub id: ScheduleId,
+    /// The identity across declarations: by (name, identifier), or without one by (name, arguments). Made by
+    /// the facade; opaque here, unique.
+    pub key: String,
+    /// The stored name of the call.
+    pub name: String,
+    /// The identifier of the schedule and of all its calls.
+    pub identifier: Option<String>,
+    /// The arguments of every run, as one JSON object.
+    pub args: String,
+    /// The form of `args`.
+    pub format: i16,
+    /// The priority of every run.
+    pub priority: i16,
+    /// The rule.
+    pub rule: Rule,
+    /// Who declares it.
+    pub origin: ScheduleOrigin,
+}
+
+/// What became of one declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// The schedule's lasting id.
+    pub id: ScheduleId,
+    /// Whether a new schedule was made, or an ended one revived.
+    pub created: bool,
+    /// Whether an existing one took a new rule, new arguments or a new priority.
+    pub changed: bool,
+}
+
+/// Which pod asks for calls, and for which.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// Who claims.
+    pub pod: PodId,
+    /// Made by the pod; grows with every claim it sends, so that a claim whose reply was lost can be found.
+    pub claim_no: i64,
+    /// The names this pod can run, with what is to happen to a call of each if the pod vanishes.
+    pub names: Vec<(String, OnVanish)>,
+    /// How many calls at most.
+    pub limit: usize,
+    /// How long the lease lasts from the database's now.
+    pub lease: Duration,
+    /// Only calls due at or before this moment (besides being due by the clock).
+    pub until: Option<Moment>,
+    /// How outcomes are kept, for what a claim itself records (`Skipped`).
+    pub retention: Retention,
+}
+
+/// What happens to a claimed call whose pod vanishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnVanish {
+    /// It is recorded as `Interrupted` and not run again by itself.
+    #[default]
+    Keep,
+    /// It is due again at once.
+    Rerun,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, Default)]
+pub struct Claim {
+    /// What this pod now holds, in the order in which it should start.
+    pub calls: Vec<ClaimedCall>,
+    /// How long until the next unclaimed call of the names asked for is due, by the database's clock; zero if more is
+    /// due already; `None` if none waits.
+    pub next: Option<Duration>,
+    /// How many calls were recorded as `Skipped`.
+    pub skipped: u64,
+}
+
+/// A call in the hands of this pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimedCall {
+    /// Which call.
+    pub id: CallId,
+    /// The fence, together with the pod.
+    pub claim_no: i64,
+    /// The stored name.
+    pub name: String,
+    /// The user's label.
+    pub identifier: Option<String>,
+    /// The arguments, to the byte as they were stored.
+    pub args: String,
+    /// The form of `args`.
+    pub format: i16,
+    /// Its priority.
+    pub priority: i16,
+    /// When it was due.
+    pub due: Moment,
+    /// The database's clock when it was claimed.
+    pub claimed: Moment,
+    /// Which run of the handler this is; 1 is the first. Counted at the claim, given back by `release`.
+    pub attempt: u32,
+    /// The schedule that produced it.
+    pub schedule: Option<ScheduleId>,
+    /// The trace that scheduled it.
+    pub traceparent: Option<String>,
+}
+
+/// A claim that this pod believes to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which call.
+    pub id: CallId,
+    /// Under which claim.
+    pub claim_no: i64,
+    /// Whether the handler has started; a renewal writes it down, so that an interruption can say *start proven*.
+    pub started: bool,
+}
+
+/// What a renewal found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// The lease is extended. `false`: lost; the handler must be stopped and its outcome dropped.
+    pub lease: Lease,
+    /// The call has been cancelled: signal the handler.
+    pub cancelled: bool,
+}
+
+/// Whether a claim is still held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// Extended.
+    Held,
+    /// Another pod may have taken the call, or it is gone.
+    Lost,
+}
+
+/// The end of one attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finish {
+    /// Which call.
+    pub id: CallId,
+    /// Under which claim.
+    pub claim_no: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long after the claim the handler started (by the pod's monotonic clock); `None`: it never started.
+    pub started_after: Option<Duration>,
+    /// How long the handler ran.
+    pub ran_for: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The handler returned `()` or `Ok`.
+    Succeeded,
+    /// The handler returned an error or panicked, or its arguments did not decode.
+    Failed {
+        /// What it said.
+        error: String,
+    },
+    /// The pod gave the run up (shutdown grace over).
+    Interrupted {
+        /// Why.
+        error: String,
+    },
+}
+
+/// A claim whose pod vanished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescued {
+    /// Which call.
+    pub id: CallId,
+    /// Its stored name.
+    pub name: String,
+    /// The pod that held it.
+    pub pod: PodId,
+    /// Whether it will run again.
+    pub rerun: bool,
+}
+
+/// How long the history keeps each outcome. Zero: no row is written at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Calls that succeeded. Default 1 day.
+    pub succeeded: Duration,
+    /// Calls that failed. Default 30 days.
+    pub failed: Duration,
+    /// Calls whose pod vanished. Default 30 days.
+    pub interrupted: Duration,
+    /// Calls that were cancelled or discarded. Default 30 days.
+    pub cancelled: Duration,
+    /// Runs of schedules that were skipped, and calls that expired. Default 30 days.
+    pub skipped: Duration,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Default for Retention {
+    fn default() -> Self {
+        let month = DAY.saturating_mul(30);
+        Self { succeeded: DAY, failed: month, interrupted: month, cancelled: month, skipped: month }
+    }
+}
+
+impl Retention {
+    /// How long an outcome of that state is kept; zero for states that are not in the history.
+    pub const fn of(&self, state: super::CallState) -> Duration {
+        use super::CallState as S;
+        match state {
+            S::Succeeded => self.succeeded,
+            S::Failed => self.failed,
+            S::Interrupted => self.interrupted,
+            S::Cancelled => self.cancelled,
+            S::Skipped | S::Expired => self.skipped,
+            S::Scheduled | S::Running => Duration::ZERO,
+        }
+    }
+}
+
+/// What a pod says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodBeat {
+    /// Fresh at every start.
+    pub id: PodId,
+    /// Host and process, for people.
+    pub label: String,
+    /// `monolith`, `serverless` or `maintenance`.
+    pub role: String,
+    /// The version of this library.
+    pub version: String,
+    /// The names it runs.
+    pub names: Vec<String>,
+    /// The keys of the schedules it declares by attribute.
+    pub schedules: Vec<String>,
+    /// Handlers at once.
+    pub slots: u32,
+    /// Handlers running now.
+    pub running: u32,
+}

@@ -1,0 +1,339 @@
+//! The store in a SQLite file: embedded, durable, shared by the processes of one machine.
+//!
+//! All writing goes through one connection on a thread of its own, each operation in one `BEGIN IMMEDIATE`
+//! transaction; reading has connections of its own. A batch is one statement that takes its rows as a JSON array:
+//! through the driver a statement costs some 50 microseconds, a row inside it almost nothing.
+
+mod cancel;
+mod claim;
+mod connect;
+mod finish;
+mod insert;
+mod inspect;
+mod migrate;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod tx;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use sqlx::SqlitePool;
+use tokio::sync::{Mutex, Notify};
+
+use self::connect::{OPEN, Source, Tables, fault};
+use self::tx::{Tx, moment};
+use self::writer::Writer;
+use super::transaction::TransactionRef;
+use super::{
+    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
+    Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed, Rescued,
+    Retention, ScheduleRecord, Store, sealed,
+};
+use crate::error::StoreError;
+use crate::id::{CallId, PodId};
+use crate::moment::Moment;
+
+/// How often the file is looked at for what others have stored, while somebody waits for it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How often a look asks SQLite even if the log seems untouched: file systems tell the time coarsely.
+const LOOKS_PER_QUESTION: u32 = 50;
+
+/// Calls in a SQLite file.
+///
+/// The file is in WAL mode with `synchronous=FULL`: what is stored survives a power cut. Several processes on one
+/// machine may share it (not over a network file system, where SQLite's locks cannot be trusted). The database's
+/// clock is the machine's, except that it never goes back while the process lives.
+#[derive(Debug)]
+pub struct SqliteStore {
+    source: Source,
+    tables: Tables,
+    writer: Writer,
+    /// `None` in memory, where the writer's connection is the only one.
+    readers: Option<SqlitePool>,
+    /// The `data_version` last seen, and who waits for another.
+    version: AtomicI64,
+    others: Notify,
+}
+
+impl SqliteStore {
+    /// Opens the database that `url` names (`sqlite:calls.db`, `sqlite::memory:`), creating the file if it is missing.
+    ///
+    /// `table_prefix` begins the names of all tables, so that several services can share a file: 1 to 48 lower-case
+    /// letters, digits and underscores, no digit first. A database in memory has one connection, which
+    /// [`separate`](Store::separate) shares, and is gone with the last handle.
+    ///
+    /// # Errors
+    ///
+    /// Permanent when the URL, the prefix or the file cannot be used; busy when the file stays locked for 5 seconds.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use futurecall_runtime::store::{SqliteStore, Store};
+    /// let store = SqliteStore::open("sqlite::memory:", "futurecall_").await?;
+    /// store.migrate().await?;
+    /// assert_eq!(store.pending_names(10).await?, []);
+    /// assert!(SqliteStore::open("sqlite::memory:", "drop table").await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn open(url: &str, table_prefix: &str) -> Result<Self, StoreError> {
+        let tables = Tables::new(table_prefix)?;
+        Self::start(Source::from_url(url)?, tables).await
+    }
+
+    /// Opens connections of our own (at most `connections`, at least 2) to the file that the application's pool uses.
+    ///
+    /// The pool lends nothing but its connect options. A pool whose database lives in memory is refused: nobody else
+    /// can reach such a database. The file is put into WAL mode.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub async fn from_pool(
+        pool: &SqlitePool,
+        table_prefix: &str,
+        connections: u32,
+    ) -> Result<Self, StoreError> {
+        let tables = Tables::new(table_prefix)?;
+        let store = Self::start(Source::from_pool(pool, connections), tables).await?;
+        if store.writer.in_memory {
+            return Err(StoreError::permanent(
+                OPEN,
+                "the pool's database lives in memory, where a connection of our own would open another, empty one: \
+                 give the pod a file, or `database_url(\"sqlite::memory:\")` for a database of its own",
+            ));
+        }
+        Ok(store)
+    }
+
+    async fn start(source: Source, tables: Tables) -> Result<Self, StoreError> {
+        let writer = Writer::start(source.clone(), Arc::new(Mutex::new(()))).await?;
+        let readers = (!writer.in_memory).then(|| source.reading());
+        let version = writer.version().await.unwrap_or_default();
+        Ok(Self { source, tables, writer, readers, version: AtomicI64::new(version), others: Notify::new() })
+    }
+
+    /// Runs `work` in a transaction of its own on the writer's connection.
+    async fn write<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let tables = self.tables.clone();
+        self.writer.run(doing, move |connection| work(Tx::own(connection, tables, doing, now))).await
+    }
+
+    /// Runs `work` on one state of the database, beside the writer.
+    async fn read<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let Some(readers) = &self.readers else { return self.write(doing, now, work).await };
+        let mut transaction = readers.begin().await.map_err(|error| fault(doing, error))?;
+        work(Tx::own(&mut transaction, self.tables.clone(), doing, now)).await
+    }
+}
+
+/// The application's connection, if it is one of SQLite.
+fn lent<'c>(
+    doing: &'static str,
+    transaction: TransactionRef<'c>,
+) -> Result<&'c mut sqlx::SqliteConnection, StoreError> {
+    match transaction {
+        TransactionRef::Sqlite(connection) => Ok(connection),
+        _ => Err(StoreError::wrong_database(doing)),
+    }
+}
+
+impl sealed::Sealed for SqliteStore {}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        migrate::migrate(self).await
+    }
+
+    async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
+        let (source, tables) = (self.source.clone(), self.tables.clone());
+        let writer = if self.writer.in_memory {
+            self.writer.clone()
+        } else {
+            Writer::start(source.clone(), Arc::clone(&self.writer.turn)).await?
+        };
+        let readers = (!writer.in_memory).then(|| source.reading());
+        let version = AtomicI64::new(writer.version().await.unwrap_or_default());
+        Ok(Box::new(Self { source, tables, writer, readers, version, others: Notify::new() }))
+    }
+
+    async fn now(&self) -> Result<Moment, StoreError> {
+        Ok(moment(Now::Database))
+    }
+
+    async fn changed(&self) {
+        if self.writer.in_memory {
+            std::future::pending::<()>().await;
+        }
+        let (mut looks, mut written) = (0_u32, None);
+        loop {
+            let before = std::mem::replace(&mut written, self.source.written());
+            // As long as nobody has written to the log, asking SQLite would cost more than it tells.
+            if written.is_none() || written != before || looks.is_multiple_of(LOOKS_PER_QUESTION) {
+                // The writer's connection does not see its own commits as changes, only those of all others.
+                let version = self.writer.version().await;
+                if version.is_some_and(|version| self.version.swap(version, Ordering::Relaxed) != version) {
+                    return self.others.notify_waiters();
+                }
+            }
+            looks = looks.wrapping_add(1);
+            tokio::select! {
+                () = self.others.notified() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// `soon` needs no work here: a commit is all that other pods watch for.
+    async fn insert(
+        &self,
+        now: Now,
+        calls: &[NewCall],
+        again: bool,
+        _soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        insert::insert(self, now, calls, again).await
+    }
+
+    async fn insert_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        calls: &[NewCall],
+        _soon: Duration,
+    ) -> Result<(), StoreError> {
+        insert::insert_in(&self.tables, lent("store calls", transaction)?, calls).await
+    }
+
+    async fn cancel(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        cancel::cancel(self, now, target, retention).await
+    }
+
+    async fn cancel_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        cancel::cancel_in(&self.tables, lent("cancel calls", transaction)?, target, retention).await
+    }
+
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+        schedule::declare(self, now, schedules).await
+    }
+
+    async fn end_undeclared(&self, now: Now, live: &[String], pod_live: Duration) -> Result<u64, StoreError> {
+        schedule::end_undeclared(self, now, live, pod_live).await
+    }
+
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        claim::claim(self, now, request).await
+    }
+
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+        claim::find_claim(self, pod, claim_no).await
+    }
+
+    async fn renew(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        finish::renew(self, now, pod, held, lease).await
+    }
+
+    async fn finish(
+        &self,
+        now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<bool>, StoreError> {
+        finish::finish(self, now, pod, finished, retention).await
+    }
+
+    async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
+        claim::release(self, now, pod, held).await
+    }
+
+    async fn rescue(
+        &self,
+        now: Now,
+        limit: usize,
+        retention: &Retention,
+    ) -> Result<Vec<Rescued>, StoreError> {
+        finish::rescue(self, now, limit, retention).await
+    }
+
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+        inspect::beat(self, now, pod).await
+    }
+
+    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+        inspect::leave(self, pod).await
+    }
+
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        finish::prune(self, now, retention, limit).await
+    }
+
+    async fn discard(
+        &self,
+        now: Now,
+        calls: &[(CallId, String)],
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        cancel::discard(self, now, calls, retention).await
+    }
+
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+        inspect::calls(self, now, filter).await
+    }
+
+    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+        inspect::call(self, now, id).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+        inspect::schedules(self).await
+    }
+
+    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
+        inspect::pods(self, now, within).await
+    }
+
+    async fn counts(&self, now: Now) -> Result<Counts, StoreError> {
+        inspect::counts(self, now).await
+    }
+
+    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        inspect::pending_names(self, cap).await
+    }
+}

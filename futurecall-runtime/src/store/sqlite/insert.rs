@@ -1,0 +1,141 @@
+//! Storing calls: one statement a batch.
+
+use std::collections::HashSet;
+
+use serde::de::IgnoredAny;
+use sqlx::SqliteConnection;
+
+use super::SqliteStore;
+use super::connect::{self, Tables, fault};
+use super::tx::{Tx, batch, hex, micros, no_nul, number};
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::store::{Due, Inserted, NewCall, Now};
+
+const DOING: &str = "store calls";
+
+macro_rules! insert {
+    ($on_conflict:literal) => {
+        concat!(
+            "
+INSERT INTO futurecall_call (id, name, identifier, args, format, priority, due_at, traceparent, created_at)
+SELECT unhex(v ->> 0), v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 5, coalesce(v ->> 6, ?2 + (v ->> 7)), v ->> 8, ?2
+FROM (SELECT value AS v FROM json_each(?1))
+WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM futurecall_finished f WHERE f.id = unhex(v ->> 0))",
+            $on_conflict
+        )
+    };
+}
+
+/// ?1 the calls, ?2 now, ?3 whether it is a repetition, which leaves out what has finished already.
+pub(super) const INSERT: &str = insert!("");
+
+/// The same, leaving out what is stored already, too.
+const INSERT_NEW: &str = insert!(" ON CONFLICT (id) DO NOTHING");
+
+/// Which of the calls ?1 are stored, by their places in the batch.
+pub(super) const STORED: &str = "
+SELECT key FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM futurecall_call c WHERE c.id = unhex(value ->> 0))";
+
+pub(super) async fn insert(
+    store: &SqliteStore,
+    now: Now,
+    calls: &[NewCall],
+    again: bool,
+) -> Result<Vec<Inserted>, StoreError> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = rows(calls)?;
+    let ids: Vec<CallId> = calls.iter().map(|call| call.id).collect();
+    store
+        .write(DOING, now, move |mut tx| {
+            Box::pin(async move { store_rows(&mut tx, rows, &ids, again).await })
+        })
+        .await
+}
+
+pub(super) async fn insert_in(
+    tables: &Tables,
+    connection: &mut SqliteConnection,
+    calls: &[NewCall],
+) -> Result<(), StoreError> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    // One statement is atomic by itself: it needs no savepoint to leave the application's transaction sound.
+    let mut tx = Tx::lent(connection, tables.clone(), DOING);
+    let insert = tx.sql(INSERT).bind(rows(calls)?).bind(tx.now.as_micros()).bind(false);
+    tx.run(insert).await.map(drop)
+}
+
+async fn store_rows(
+    tx: &mut Tx<'_>,
+    rows: String,
+    ids: &[CallId],
+    again: bool,
+) -> Result<Vec<Inserted>, StoreError> {
+    let now = tx.now.as_micros();
+    let stored = match tx.try_run(tx.sql(INSERT).bind(rows.clone()).bind(now).bind(again)).await {
+        Ok(_) => return Ok(vec![Inserted::Stored; ids.len()]),
+        // The statement has undone itself; the transaction goes on.
+        Err(error) if connect::code(&error) == Some(connect::CONSTRAINT_PRIMARYKEY) => {
+            let stored = tx.rows(tx.sql(STORED).bind(rows.clone())).await?;
+            tx.run(tx.sql(INSERT_NEW).bind(rows).bind(now).bind(again)).await?;
+            stored
+        }
+        Err(error) => return Err(fault(DOING, error)),
+    };
+    if again {
+        return Ok(vec![Inserted::Stored; ids.len()]);
+    }
+    let stored: HashSet<i64> = stored.iter().filter_map(|row| number(row, "key")).collect();
+    // A batch that names an id twice stores it once.
+    let mut seen = HashSet::new();
+    let result = |(id, place): (&CallId, i64)| {
+        if seen.insert(*id) && !stored.contains(&place) { Inserted::Stored } else { Inserted::Duplicate }
+    };
+    Ok(ids.iter().zip(0_i64..).map(result).collect())
+}
+
+/// The batch as the statements take it.
+fn rows(calls: &[NewCall]) -> Result<String, StoreError> {
+    let mut rows = Vec::with_capacity(calls.len());
+    for call in calls {
+        check(call)?;
+        let (at, delay) = match call.due {
+            Due::At(moment) => (Some(moment.as_micros()), None),
+            Due::After(delay) => (None, Some(micros(delay))),
+        };
+        let id = hex(call.id.as_uuid());
+        let (name, identifier) = (call.name.as_str(), call.identifier.as_deref());
+        let traceparent = call.traceparent.as_deref();
+        rows.push((
+            id,
+            name,
+            identifier,
+            call.args.as_str(),
+            call.format,
+            call.priority,
+            at,
+            delay,
+            traceparent,
+        ));
+    }
+    batch(DOING, &rows)
+}
+
+/// What PostgreSQL refuses by itself.
+fn check(call: &NewCall) -> Result<(), StoreError> {
+    no_nul(DOING, "a name", &call.name)?;
+    no_nul(DOING, "an identifier", call.identifier.as_deref().unwrap_or_default())?;
+    no_nul(DOING, "a trace", call.traceparent.as_deref().unwrap_or_default())?;
+    check_json(DOING, &call.args)
+}
+
+/// Refuses arguments that are not JSON.
+pub(super) fn check_json(doing: &'static str, args: &str) -> Result<(), StoreError> {
+    serde_json::from_str::<IgnoredAny>(args)
+        .map(drop)
+        .map_err(|error| StoreError::refused(doing, format!("the arguments are not JSON: {error}")))
+}

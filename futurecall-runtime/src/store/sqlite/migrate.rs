@@ -1,0 +1,52 @@
+//! Bringing the tables up to this version, with bookkeeping of our own.
+
+use super::SqliteStore;
+use super::tx::{Tx, number};
+use crate::error::StoreError;
+use crate::store::Now;
+
+const DOING: &str = "migrate the SQLite database";
+
+/// Every version, oldest first: the version's number is its place, counted from 1. Each script writes its own row.
+static VERSIONS: [&str; 1] =
+    [include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/0001_calls.sql"))];
+
+const TABLE: &str =
+    "SELECT count(*) AS found FROM sqlite_schema WHERE type = 'table' AND name = 'futurecall_migration'";
+
+const LATEST: &str = "SELECT max(version) AS version FROM futurecall_migration";
+
+pub(super) async fn migrate(store: &SqliteStore) -> Result<(), StoreError> {
+    let lacking =
+        store.read(DOING, Now::Database, |mut tx| Box::pin(async move { missing(&mut tx).await })).await?;
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    // The writer's transaction is the lock: of several pods that start at once, the others find the work done.
+    store
+        .write(DOING, Now::Database, |mut tx| {
+            Box::pin(async move {
+                for script in missing(&mut tx).await? {
+                    tx.script(script).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// The versions that the database lacks.
+async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str], StoreError> {
+    let found = tx.row(tx.sql(TABLE)).await?.is_some_and(|row| number(&row, "found") == Some(1));
+    let version =
+        if found { tx.row(tx.sql(LATEST)).await?.and_then(|row| number(&row, "version")) } else { None };
+    let version = usize::try_from(version.unwrap_or(0)).unwrap_or(0);
+    VERSIONS.get(version..).ok_or_else(|| {
+        let message = format!(
+            "its tables are of version {version}, and this version of Futurecall knows versions up to {}: \
+             a newer pod has migrated it, so update this one",
+            VERSIONS.len()
+        );
+        StoreError::permanent(DOING, message)
+    })
+}

@@ -1,0 +1,427 @@
+//! Recurring rules: declaring them, ending them, and the next run of one whose run has been taken.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+use uuid::fmt::Simple;
+
+use super::SqliteStore;
+use super::claim::give_back;
+use super::finish::{End, claims, end};
+use super::insert::check_json;
+use super::tx::{Tx, batch, before, flag, hex, moment_in, no_nul, number, text, uuid};
+use crate::error::StoreError;
+use crate::id::{CallId, ScheduleId};
+use crate::moment::Moment;
+use crate::recurring::{Advance, Missed, Overlap, Rule};
+use crate::store::{CallState, ClaimedCall, Declared, Held, NewSchedule, Now, ScheduleState, codec};
+
+const DECLARE: &str = "declare schedules";
+
+/// ?1 the key.
+pub(super) const FIND: &str = "
+SELECT s.id, s.args, s.format, s.priority, s.declared, s.effective, s.anchor, s.state,
+    (SELECT max(c.due_at) FROM futurecall_call c WHERE c.schedule_id = s.id AND c.claimed_by IS NULL) AS pending
+FROM futurecall_schedule s WHERE s.key = ?1";
+
+/// ?1 the id, ?2 the key, ?3 the name, ?4 the identifier, ?5 the arguments, ?6 the format, ?7 the priority, ?8 the rule,
+/// ?9 the anchor, ?10 the origin, ?11 now. An existing key takes everything but the id.
+const STORE: &str = "
+INSERT INTO futurecall_schedule (id, key, name, identifier, args, format, priority, declared, effective, anchor,
+    origin, state, reason, created_at, updated_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, 0, NULL, ?11, ?11)
+ON CONFLICT (key) DO UPDATE SET name = ?3, identifier = ?4, args = ?5, format = ?6, priority = ?7, declared = ?8,
+    effective = ?8, anchor = ?9, origin = ?10, state = 0, reason = NULL, updated_at = ?11";
+
+/// ?1 the schedule, ?2 the origin.
+const SET_ORIGIN: &str = "UPDATE futurecall_schedule SET origin = ?2 WHERE id = ?1 AND origin <> ?2";
+
+/// ?1 the schedule.
+pub(super) const DROP_PENDING: &str =
+    "DELETE FROM futurecall_call WHERE schedule_id = ?1 AND claimed_by IS NULL";
+
+pub(super) async fn declare(
+    store: &SqliteStore,
+    now: Now,
+    schedules: &[NewSchedule],
+) -> Result<Vec<Declared>, StoreError> {
+    for schedule in schedules {
+        no_nul(DECLARE, "a name", &schedule.name)?;
+        no_nul(DECLARE, "a schedule's key", &schedule.key)?;
+        no_nul(DECLARE, "an identifier", schedule.identifier.as_deref().unwrap_or_default())?;
+        check_json(DECLARE, &schedule.args)?;
+    }
+    let schedules = schedules.to_vec();
+    store
+        .write(DECLARE, now, move |mut tx| {
+            Box::pin(async move {
+                let mut declared = Vec::with_capacity(schedules.len());
+                for schedule in &schedules {
+                    declared.push(declare_one(&mut tx, schedule).await?);
+                }
+                Ok(declared)
+            })
+        })
+        .await
+}
+
+async fn declare_one(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<Declared, StoreError> {
+    let Some(row) = tx.row(tx.sql(FIND).bind(new.key.clone())).await? else {
+        let anchor = first(tx, &new.rule)?;
+        put(tx, new, new.id, anchor).await?;
+        add(tx, DECLARE, &[(hex(CallId::new().as_uuid()), hex(new.id.as_uuid()), anchor.as_micros())])
+            .await?;
+        return Ok(Declared { id: new.id, created: true, changed: false });
+    };
+    let id =
+        ScheduleId::from_uuid(uuid(&row, "id").ok_or_else(|| tx.refused("a stored schedule has no id"))?);
+    let state = number(&row, "state").and_then(|state| i16::try_from(state).ok()).map(codec::schedule_of);
+    let pending = moment_in(&row, "pending");
+    let anchor = moment_in(&row, "anchor");
+    if state == Some(ScheduleState::Ended) || !alike(&row, new) {
+        let revived = state == Some(ScheduleState::Ended);
+        // New arguments alone do not move the next run.
+        let keeps_time = !revived && rule_in(&row, "effective").is_ok_and(|rule| rule == new.rule);
+        let (anchor, due) = match (anchor, pending) {
+            (Some(anchor), Some(pending)) if keeps_time => (anchor, pending),
+            _ => first(tx, &new.rule).map(|first| (first, first))?,
+        };
+        put(tx, new, id, anchor).await?;
+        tx.run(tx.sql(DROP_PENDING).bind(id.as_uuid())).await?;
+        add(tx, DECLARE, &[(hex(CallId::new().as_uuid()), hex(id.as_uuid()), due.as_micros())]).await?;
+        return Ok(Declared { id, created: revived, changed: !revived });
+    }
+    tx.run(tx.sql(SET_ORIGIN).bind(id.as_uuid()).bind(codec::origin_code(new.origin))).await?;
+    if state == Some(ScheduleState::Active) && pending.is_none() {
+        restore(tx, id, &rule_in(&row, "effective"), anchor).await?;
+    }
+    Ok(Declared { id, created: false, changed: false })
+}
+
+/// Stores the pending call that an active schedule lacks, at its rule's next moment.
+async fn restore(
+    tx: &mut Tx<'_>,
+    id: ScheduleId,
+    rule: &Result<Rule, String>,
+    anchor: Option<Moment>,
+) -> Result<(), StoreError> {
+    let next = match (rule, anchor) {
+        (_, Some(anchor)) if anchor > tx.now => Ok(Some(anchor)),
+        (Ok(rule), Some(anchor)) => {
+            rule.advance(anchor, tx.now, tx.now).map(|step| step.next).map_err(|error| error.to_string())
+        }
+        (Ok(_), None) => Err("its first moment cannot be read".to_owned()),
+        (Err(error), _) => Err(error.clone()),
+    };
+    let id = hex(id.as_uuid());
+    match next {
+        Ok(Some(next)) => add(tx, DECLARE, &[(hex(CallId::new().as_uuid()), id, next.as_micros())]).await,
+        Ok(None) => close(tx, DECLARE, &[(id, NO_MORE.to_owned())]).await,
+        Err(error) => close(tx, DECLARE, &[(id, unusable(&error))]).await,
+    }
+}
+
+/// Writes a schedule as code declares it.
+async fn put(tx: &mut Tx<'_>, new: &NewSchedule, id: ScheduleId, anchor: Moment) -> Result<(), StoreError> {
+    let rule = codec::rule_text(&new.rule).map_err(|error| tx.refused(error.to_string()))?;
+    let sql = tx
+        .sql(STORE)
+        .bind(id.as_uuid())
+        .bind(new.key.clone())
+        .bind(new.name.clone())
+        .bind(new.identifier.clone())
+        .bind(new.args.clone())
+        .bind(new.format)
+        .bind(new.priority)
+        .bind(rule)
+        .bind(anchor.as_micros())
+        .bind(codec::origin_code(new.origin))
+        .bind(tx.now.as_micros());
+    tx.run(sql).await.map(drop)
+}
+
+/// Whether the stored declaration says the same.
+fn alike(row: &SqliteRow, new: &NewSchedule) -> bool {
+    rule_in(row, "declared").is_ok_and(|rule| rule == new.rule)
+        && text(row, "args").as_deref() == Some(&new.args)
+        && number(row, "format") == Some(i64::from(new.format))
+        && number(row, "priority") == Some(i64::from(new.priority))
+}
+
+fn first(tx: &Tx<'_>, rule: &Rule) -> Result<Moment, StoreError> {
+    rule.first(tx.now).map_err(|error| tx.refused(error.to_string()))
+}
+
+fn rule_in(row: &SqliteRow, column: &str) -> Result<Rule, String> {
+    codec::rule_of(&text(row, column).unwrap_or_default()).map_err(|error| error.to_string())
+}
+
+const END_UNDECLARED: &str = "end undeclared schedules";
+
+/// ?1 the keys that this pod declares, ?2 since when a pod counts as live, ?3 now.
+const UNDECLARED: &str = "
+UPDATE futurecall_schedule SET state = 2, reason = 'no longer declared', updated_at = ?3
+WHERE origin = 1 AND state <> 2 AND key NOT IN (SELECT value FROM json_each(?1))
+    AND key NOT IN (SELECT j.value FROM futurecall_pod p, json_each(p.schedules) j WHERE p.beat_at >= ?2)
+RETURNING id";
+
+/// ?1 the schedules.
+pub(super) const PENDING: &str = "
+SELECT c.id FROM json_each(?1) CROSS JOIN futurecall_call c ON c.schedule_id = unhex(value) WHERE c.claimed_by IS NULL";
+
+pub(super) async fn end_undeclared(
+    store: &SqliteStore,
+    now: Now,
+    live: &[String],
+    pod_live: Duration,
+) -> Result<u64, StoreError> {
+    let live = batch(END_UNDECLARED, live)?;
+    store
+        .write(END_UNDECLARED, now, move |mut tx| {
+            Box::pin(async move {
+                let since = before(tx.now, pod_live);
+                let now = tx.now.as_micros();
+                let rows = tx.rows(tx.sql(UNDECLARED).bind(live).bind(since).bind(now)).await?;
+                let ended: Vec<_> = rows.iter().filter_map(|row| uuid(row, "id")).map(hex).collect();
+                let pending = tx.rows(tx.sql(PENDING).bind(batch(END_UNDECLARED, &ended)?)).await?;
+                let ends: Vec<_> = pending
+                    .iter()
+                    .filter_map(|row| uuid(row, "id"))
+                    .map(|id| {
+                        End::unstarted(CallId::from_uuid(id), CallState::Cancelled, UNDECLARED_CALL.into())
+                    })
+                    .collect();
+                // It knows no retention: the next pruning does.
+                end(&mut tx, END_UNDECLARED, &ends, i64::MAX).await?;
+                Ok(ended.len() as u64)
+            })
+        })
+        .await
+}
+
+const UNDECLARED_CALL: &str = "its schedule is no longer declared";
+const MISSED: &str = "missed";
+const STILL_GOING: &str = "the run before was still going";
+const NO_MORE: &str = "its rule has no further moment";
+
+fn unusable(error: &str) -> String {
+    format!("its next moment cannot be told: {error}")
+}
+
+/// Whether a run that is still going keeps another waiting, rather than having it skipped: where all are to run, and
+/// where the other has been followed already (it was given back, or is run again), so that it was not missed.
+pub(super) fn waits(rule: &Rule, latest: bool) -> bool {
+    rule.overlap == Overlap::Skip && (rule.missed == Missed::RunAll || !latest)
+}
+
+/// A call that its schedule produced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) id: CallId,
+    pub(super) schedule: ScheduleId,
+    pub(super) due: Moment,
+}
+
+/// A schedule as the steps below need it.
+struct Stored {
+    active: bool,
+    rule: Result<Rule, String>,
+    anchor: Option<Moment>,
+    /// The last of its calls by (due, id): the only one that needs a successor.
+    latest: Option<Uuid>,
+    /// Whether a run is under way.
+    running: bool,
+}
+
+/// What is written once all runs of a batch have been looked at.
+#[derive(Default)]
+struct Steps {
+    next: Vec<(Simple, Simple, i64)>,
+    ended: Vec<(Simple, String)>,
+}
+
+/// What became of the runs of a claim.
+pub(super) struct Settled {
+    /// How many were skipped.
+    pub(super) skipped: u64,
+    /// The runs that follow, as they are stored.
+    pub(super) stored: Vec<Simple>,
+}
+
+/// ?1 the schedules, ?2 now, ?3 the calls that do not count as under way.
+pub(super) const LOAD: &str = "
+SELECT s.id, s.state, s.effective, s.anchor,
+    (SELECT c.id FROM futurecall_call c WHERE c.schedule_id = s.id ORDER BY c.due_at DESC, c.id DESC LIMIT 1) AS latest,
+    EXISTS (SELECT 1 FROM futurecall_call c WHERE c.schedule_id = s.id AND c.claimed_by IS NOT NULL
+        AND c.lease_until >= ?2 AND c.id NOT IN (SELECT unhex(value) FROM json_each(?3))) AS running
+FROM json_each(?1) CROSS JOIN futurecall_schedule s ON s.id = unhex(value)";
+
+/// Decides about the runs among the calls just claimed: each runs, is skipped, or waits for the one before; and each
+/// that is its schedule's latest is followed by the next. Leaves those that run in `calls`.
+pub(super) async fn settle(
+    tx: &mut Tx<'_>,
+    doing: &'static str,
+    calls: &mut Vec<ClaimedCall>,
+    pod: Uuid,
+    kept: i64,
+) -> Result<Settled, StoreError> {
+    let mut runs: Vec<Run> = calls
+        .iter()
+        .filter_map(|call| Some(Run { id: call.id, schedule: call.schedule?, due: call.due }))
+        .collect();
+    runs.sort_by_key(|run| (run.due, run.id));
+    let mut schedules = load(tx, doing, &runs).await?;
+    let (mut steps, mut skipped, mut waiting) = (Steps::default(), Vec::new(), Vec::new());
+    for run in &runs {
+        let Some(schedule) = schedules.get_mut(&run.schedule) else { continue };
+        match steps.turn(schedule, *run, tx.now) {
+            Turn::Run => schedule.running = true,
+            Turn::Wait => waiting.push(run.id),
+            Turn::Skip(why) => skipped.push((run.id, why)),
+        }
+    }
+    let is_in = |ids: &[CallId], id| ids.contains(&id);
+    let back: Vec<_> = calls
+        .extract_if(.., |call| is_in(&waiting, call.id))
+        .map(|call| Held { id: call.id, claim_no: call.claim_no, started: false })
+        .collect();
+    if !back.is_empty() {
+        give_back(tx, pod, claims(doing, &back)?).await?;
+    }
+    calls.retain(|call| !skipped.iter().any(|(id, _)| *id == call.id));
+    let skipped: Vec<_> =
+        skipped.into_iter().map(|(id, why)| End::unstarted(id, CallState::Skipped, why.into())).collect();
+    let skipped = end(tx, doing, &skipped, kept).await?;
+    let stored = steps.next.iter().map(|(call, ..)| *call).collect();
+    steps.write(tx, doing).await?;
+    Ok(Settled { skipped, stored })
+}
+
+/// Stores the runs that follow those which are about to be cancelled singly.
+pub(super) async fn go_on(tx: &mut Tx<'_>, doing: &'static str, runs: &[Run]) -> Result<(), StoreError> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let mut schedules = load(tx, doing, runs).await?;
+    let mut steps = Steps::default();
+    for run in runs {
+        if let Some(schedule) = schedules.get_mut(&run.schedule) {
+            steps.follow(schedule, *run, tx.now);
+        }
+    }
+    steps.write(tx, doing).await
+}
+
+/// What is to happen to a run that is due.
+enum Turn {
+    Run,
+    /// It waits for the run before it.
+    Wait,
+    /// It is recorded as skipped, for that reason.
+    Skip(&'static str),
+}
+
+impl Steps {
+    /// Decides about a due run, and notes its successor unless it is to wait.
+    fn turn(&mut self, schedule: &mut Stored, run: Run, now: Moment) -> Turn {
+        let latest = schedule.latest == Some(run.id.as_uuid());
+        let overlap = schedule.rule.as_ref().map_or(Overlap::Allow, |rule| rule.overlap);
+        if schedule.running && schedule.rule.as_ref().is_ok_and(|rule| waits(rule, latest)) {
+            return Turn::Wait;
+        }
+        match self.follow(schedule, run, now) {
+            Some(step) if !step.run => Turn::Skip(MISSED),
+            Some(_) if schedule.running && overlap == Overlap::Skip => Turn::Skip(STILL_GOING),
+            _ => Turn::Run,
+        }
+    }
+
+    /// Notes the successor of a run of an active schedule, unless it has one already; ends the schedule where its rule
+    /// has no further moment.
+    fn follow(&mut self, schedule: &mut Stored, run: Run, now: Moment) -> Option<Advance> {
+        if !schedule.active || schedule.latest != Some(run.id.as_uuid()) {
+            return None;
+        }
+        let step = match (&schedule.rule, schedule.anchor) {
+            (Ok(rule), Some(anchor)) => rule.advance(anchor, run.due, now).map_err(|error| error.to_string()),
+            (Ok(_), None) => Err("its first moment cannot be read".to_owned()),
+            (Err(error), _) => Err(error.clone()),
+        };
+        let id = hex(run.schedule.as_uuid());
+        match &step {
+            Ok(Advance { next: Some(next), .. }) => {
+                let call = CallId::new();
+                schedule.latest = Some(call.as_uuid());
+                self.next.push((hex(call.as_uuid()), id, next.as_micros()));
+                return step.ok();
+            }
+            Ok(Advance { next: None, .. }) => self.ended.push((id, NO_MORE.into())),
+            Err(error) => self.ended.push((id, unusable(error))),
+        }
+        schedule.active = false;
+        step.ok()
+    }
+
+    async fn write(self, tx: &mut Tx<'_>, doing: &'static str) -> Result<(), StoreError> {
+        if !self.next.is_empty() {
+            add(tx, doing, &self.next).await?;
+        }
+        if !self.ended.is_empty() {
+            close(tx, doing, &self.ended).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn load(
+    tx: &mut Tx<'_>,
+    doing: &'static str,
+    runs: &[Run],
+) -> Result<HashMap<ScheduleId, Stored>, StoreError> {
+    let schedules: HashSet<_> = runs.iter().map(|run| run.schedule).collect();
+    let schedules: Vec<_> = schedules.iter().map(|id| hex(id.as_uuid())).collect();
+    let own: Vec<_> = runs.iter().map(|run| hex(run.id.as_uuid())).collect();
+    let sql = tx.sql(LOAD).bind(batch(doing, &schedules)?).bind(tx.now.as_micros()).bind(batch(doing, &own)?);
+    let stored = |row: &SqliteRow| {
+        let state = number(row, "state").and_then(|state| i16::try_from(state).ok()).map(codec::schedule_of);
+        let stored = Stored {
+            active: state == Some(ScheduleState::Active),
+            rule: rule_in(row, "effective"),
+            anchor: moment_in(row, "anchor"),
+            latest: uuid(row, "latest"),
+            running: flag(row, "running"),
+        };
+        Some((ScheduleId::from_uuid(uuid(row, "id")?), stored))
+    };
+    Ok(tx.rows(sql).await?.iter().filter_map(stored).collect())
+}
+
+/// ?1 calls with their schedules and moments, ?2 now.
+pub(super) const ADD: &str = "
+INSERT INTO futurecall_call (id, name, priority, due_at, identifier, args, format, schedule_id, created_at)
+SELECT unhex(value ->> 0), s.name, s.priority, value ->> 2, s.identifier, s.args, s.format, s.id, ?2
+FROM json_each(?1) CROSS JOIN futurecall_schedule s ON s.id = unhex(value ->> 1)";
+
+/// Stores the next calls of schedules.
+async fn add(
+    tx: &mut Tx<'_>,
+    doing: &'static str,
+    calls: &[(Simple, Simple, i64)],
+) -> Result<(), StoreError> {
+    let now = tx.now.as_micros();
+    tx.run(tx.sql(ADD).bind(batch(doing, calls)?).bind(now)).await.map(drop)
+}
+
+/// ?1 schedules with their reasons, ?2 now.
+pub(super) const CLOSE: &str = "
+UPDATE futurecall_schedule SET state = 2, reason = over.reason, updated_at = ?2
+FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS reason FROM json_each(?1)) AS over
+WHERE futurecall_schedule.id = over.id";
+
+/// Ends schedules, visibly.
+async fn close(tx: &mut Tx<'_>, doing: &'static str, ended: &[(Simple, String)]) -> Result<(), StoreError> {
+    let now = tx.now.as_micros();
+    tx.run(tx.sql(CLOSE).bind(batch(doing, ended)?).bind(now)).await.map(drop)
+}

@@ -1,0 +1,245 @@
+//! One transaction's hands, and how rows travel: as one JSON array in, as columns out.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde::Serialize;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row, Sqlite, SqliteConnection};
+use uuid::Uuid;
+use uuid::fmt::Simple;
+
+use super::connect::{Tables, fault, lent_fault};
+use crate::clock;
+use crate::error::StoreError;
+use crate::moment::Moment;
+use crate::store::{CallState, Now, Retention, codec};
+
+pub(super) type Sql = Query<'static, Sqlite, SqliteArguments>;
+
+/// A connection inside a transaction, what is being done in it, and the moment at which it happens.
+#[derive(Debug)]
+pub(super) struct Tx<'c> {
+    connection: &'c mut SqliteConnection,
+    tables: Tables,
+    /// As a fragment that fits "could not …".
+    doing: &'static str,
+    /// The moment at which everything in this transaction happens.
+    pub(super) now: Moment,
+    /// Whether the connection is the application's own.
+    lent: bool,
+}
+
+impl<'c> Tx<'c> {
+    /// A transaction of ours.
+    pub(super) fn own(
+        connection: &'c mut SqliteConnection,
+        tables: Tables,
+        doing: &'static str,
+        now: Now,
+    ) -> Self {
+        Self { connection, tables, doing, now: moment(now), lent: false }
+    }
+
+    /// The application's transaction.
+    pub(super) fn lent(connection: &'c mut SqliteConnection, tables: Tables, doing: &'static str) -> Self {
+        Self { connection, tables, doing, now: moment(Now::Database), lent: true }
+    }
+
+    /// A statement of ours, written with the default prefix.
+    pub(super) fn sql(&self, text: &'static str) -> Sql {
+        sqlx::query(self.tables.sql(text))
+    }
+
+    /// A statement put together of our own pieces.
+    pub(super) fn composed(&self, text: &str) -> Sql {
+        sqlx::query(self.tables.composed(text))
+    }
+
+    /// Runs a statement and says how many rows it changed.
+    pub(super) async fn run(&mut self, sql: Sql) -> Result<u64, StoreError> {
+        let start = clock::instant();
+        match self.try_run(sql).await {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.fault(error, start).await),
+        }
+    }
+
+    /// Like [`run`](Self::run), for who looks at the driver's error first.
+    pub(super) async fn try_run(&mut self, sql: Sql) -> Result<u64, sqlx::Error> {
+        sql.execute(&mut *self.connection).await.map(|done| done.rows_affected())
+    }
+
+    /// Runs a statement and gathers its rows.
+    pub(super) async fn rows(&mut self, sql: Sql) -> Result<Vec<SqliteRow>, StoreError> {
+        let start = clock::instant();
+        match sql.fetch_all(&mut *self.connection).await {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.fault(error, start).await),
+        }
+    }
+
+    /// Runs a query whose answer is at most one row.
+    pub(super) async fn row(&mut self, sql: Sql) -> Result<Option<SqliteRow>, StoreError> {
+        Ok(self.rows(sql).await?.into_iter().next())
+    }
+
+    /// Runs several statements without parameters.
+    pub(super) async fn script(&mut self, text: &'static str) -> Result<(), StoreError> {
+        let script = sqlx::raw_sql(self.tables.sql(text)).execute(&mut *self.connection).await;
+        script.map(drop).map_err(|error| fault(self.doing, error))
+    }
+
+    /// An error of this transaction that is not the driver's.
+    pub(super) fn refused(&self, why: impl Into<String>) -> StoreError {
+        StoreError::refused(self.doing, why.into())
+    }
+
+    async fn fault(&mut self, error: sqlx::Error, start: std::time::Instant) -> StoreError {
+        if self.lent {
+            let waited = clock::instant().saturating_duration_since(start);
+            lent_fault(self.doing, self.connection, error, waited).await
+        } else {
+            fault(self.doing, error)
+        }
+    }
+}
+
+/// Several statements on the application's connection as one: undone when dropped before [`keep`](Self::keep).
+///
+/// It nests in whatever transaction is open, begun through the driver or not, and is a transaction where none is.
+#[derive(Debug)]
+pub(super) struct Savepoint<'c> {
+    connection: &'c mut SqliteConnection,
+    kept: bool,
+    doing: &'static str,
+}
+
+impl<'c> Savepoint<'c> {
+    pub(super) async fn set(
+        connection: &'c mut SqliteConnection,
+        doing: &'static str,
+    ) -> Result<Self, StoreError> {
+        let savepoint = Self { connection, kept: false, doing };
+        let set = sqlx::query("SAVEPOINT futurecall").execute(&mut *savepoint.connection).await;
+        set.map(|_| savepoint).map_err(|error| fault(doing, error))
+    }
+
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        self.connection
+    }
+
+    pub(super) async fn keep(mut self) -> Result<(), StoreError> {
+        let released = sqlx::query("RELEASE futurecall").execute(&mut *self.connection).await;
+        self.kept = released.is_ok();
+        released.map(drop).map_err(|error| fault(self.doing, error))
+    }
+}
+
+impl Drop for Savepoint<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            // One poll hands a command to the connection's thread, which runs commands in order, so whatever the
+            // application does next comes after it. After a RELEASE whose answer nobody awaited, both are refused.
+            drop(sqlx::query("ROLLBACK TO futurecall").execute(&mut *self.connection).now_or_never());
+            drop(sqlx::query("RELEASE futurecall").execute(&mut *self.connection).now_or_never());
+        }
+    }
+}
+
+/// The database's clock is this machine's, but never goes back: a clock that is set back must not make due calls wait.
+pub(super) fn moment(now: Now) -> Moment {
+    static LATEST: AtomicI64 = AtomicI64::new(0);
+    match now {
+        Now::At(moment) => moment,
+        Now::Database => {
+            let wall = clock::wall();
+            let latest = LATEST.fetch_max(wall.as_micros(), Ordering::Relaxed);
+            Moment::from_micros(latest).map_or(wall, |latest| wall.max(latest))
+        }
+    }
+}
+
+/// That long from `now`, at most the last moment there is.
+pub(super) fn after(now: Moment, time: Duration) -> Moment {
+    now.checked_add(time).unwrap_or(Moment::MAX)
+}
+
+/// That long before `now`; negative before 1970.
+pub(super) fn before(now: Moment, time: Duration) -> i64 {
+    now.as_micros().saturating_sub(micros(time))
+}
+
+/// A duration in microseconds, rounded up; what is longer than all of time is all of time.
+pub(super) fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos().div_ceil(1_000))
+        .unwrap_or(Moment::MAX.as_micros())
+        .min(Moment::MAX.as_micros())
+}
+
+/// A limit as SQL takes it: small enough to be added to, and more than any statement could handle.
+pub(super) fn limit(count: usize) -> i64 {
+    i64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// The rows of a statement as the one JSON array that it takes.
+pub(super) fn batch<T: Serialize>(doing: &'static str, rows: &[T]) -> Result<String, StoreError> {
+    serde_json::to_string(rows).map_err(|error| StoreError::refused(doing, error))
+}
+
+/// An id as it stands in such an array: SQL reads it with `unhex()`.
+pub(super) fn hex(id: Uuid) -> Simple {
+    id.simple()
+}
+
+/// Refuses text that PostgreSQL could not store and SQLite would cut short.
+pub(super) fn no_nul(doing: &'static str, what: &str, text: &str) -> Result<(), StoreError> {
+    if text.contains('\0') {
+        return Err(StoreError::refused(
+            doing,
+            format!("{what} contains a NUL character, which databases cannot store"),
+        ));
+    }
+    Ok(())
+}
+
+/// One bit for each state (by its number) whose history is kept at all.
+pub(super) fn kept(retention: &Retention) -> i64 {
+    CallState::ALL
+        .into_iter()
+        .filter(|&state| !retention.of(state).is_zero())
+        .filter_map(codec::state_code)
+        .fold(0, |mask, code| mask | 1 << code)
+}
+
+/// A column that holds an id. Like all of these, `None` for NULL and for whatever cannot be one.
+pub(super) fn uuid(row: &SqliteRow, column: &str) -> Option<Uuid> {
+    row.try_get(column).ok().flatten()
+}
+
+/// A column that holds text.
+pub(super) fn text(row: &SqliteRow, column: &str) -> Option<String> {
+    row.try_get(column).ok().flatten()
+}
+
+/// A column that holds a number.
+pub(super) fn number(row: &SqliteRow, column: &str) -> Option<i64> {
+    row.try_get(column).ok().flatten()
+}
+
+/// A column that holds a small number.
+pub(super) fn small<T: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Option<T> {
+    number(row, column).and_then(|number| T::try_from(number).ok())
+}
+
+/// A column that holds a moment.
+pub(super) fn moment_in(row: &SqliteRow, column: &str) -> Option<Moment> {
+    number(row, column).and_then(|micros| Moment::from_micros(micros).ok())
+}
+
+/// A column that holds 0 or 1.
+pub(super) fn flag(row: &SqliteRow, column: &str) -> bool {
+    number(row, column).is_some_and(|flag| flag != 0)
+}

@@ -1,0 +1,120 @@
+-- Futurecall on PostgreSQL, version 1.
+--
+-- Teams that migrate by hand run this file as it stands (with another schema name: replace "futurecall." and the
+-- name in CREATE SCHEMA), then insert the row at the end; a pod started afterwards finds nothing left to do.
+
+CREATE SCHEMA IF NOT EXISTS futurecall;
+
+CREATE TABLE futurecall.migration (
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What is scheduled or running; nothing finished. A claim updates the row in place: fillfactor leaves room for the
+-- new version, which is 40 bytes longer, on the same page (50 left too little for a quarter of the smallest rows), and
+-- no index names a column that a claim changes, so the update is HOT.
+CREATE TABLE futurecall.call (
+    id               uuid PRIMARY KEY,
+    name             text NOT NULL,
+    priority         smallint NOT NULL DEFAULT 0,
+    due_at           timestamptz NOT NULL,
+    identifier       text,
+    args             json NOT NULL,
+    format           smallint NOT NULL DEFAULT 1,
+    schedule_id      uuid,
+    unique_key       text,
+    rerun_of         uuid,
+    traceparent      text,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    claimed_by       uuid,
+    claim_no         bigint,
+    claimed_at       timestamptz,
+    lease_until      timestamptz,
+    -- What is to happen if the pod vanishes: 0 keep as interrupted, 1 run again.
+    on_vanish        smallint NOT NULL DEFAULT 0,
+    attempt          integer NOT NULL DEFAULT 0,
+    started          boolean NOT NULL DEFAULT false,
+    cancel_requested boolean NOT NULL DEFAULT false,
+    error            text,
+    CHECK (due_at >= '1970-01-01 00:00:00+00' AND due_at < '10000-01-01 00:00:00+00'),
+    CHECK ((claimed_by IS NULL) = (claim_no IS NULL) AND (claimed_by IS NULL) = (lease_until IS NULL))
+) WITH (
+    fillfactor = 40,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 20000,
+    autovacuum_vacuum_cost_delay = 0
+);
+
+CREATE INDEX call_due ON futurecall.call (name, priority, due_at, id);
+CREATE INDEX call_identifier ON futurecall.call (identifier) WHERE identifier IS NOT NULL;
+CREATE INDEX call_schedule ON futurecall.call (schedule_id) WHERE schedule_id IS NOT NULL;
+CREATE UNIQUE INDEX call_unique ON futurecall.call (name, unique_key) WHERE unique_key IS NOT NULL;
+
+-- What is over: insert-only, deleted by age.
+CREATE TABLE futurecall.finished (
+    id          uuid PRIMARY KEY,
+    name        text NOT NULL,
+    priority    smallint NOT NULL,
+    due_at      timestamptz NOT NULL,
+    identifier  text,
+    args        json NOT NULL,
+    format      smallint NOT NULL,
+    schedule_id uuid,
+    rerun_of    uuid,
+    traceparent text,
+    created_at  timestamptz NOT NULL,
+    -- 1 succeeded, 2 failed, 3 interrupted, 4 cancelled, 5 expired, 6 skipped.
+    state       smallint NOT NULL CHECK (state BETWEEN 1 AND 6),
+    attempt     integer NOT NULL,
+    pod         uuid,
+    claim_no    bigint,
+    started_at  timestamptz,
+    duration_us bigint,
+    finished_at timestamptz NOT NULL,
+    error       text
+);
+
+CREATE INDEX finished_at ON futurecall.finished (state, finished_at, id);
+CREATE INDEX finished_identifier ON futurecall.finished (identifier, finished_at) WHERE identifier IS NOT NULL;
+
+-- Recurring rules. The rule that code declared stands apart from the rule in effect, so that an operator's edit
+-- survives until the code itself changes.
+CREATE TABLE futurecall.schedule (
+    id          uuid PRIMARY KEY,
+    key         text NOT NULL UNIQUE,
+    name        text NOT NULL,
+    identifier  text,
+    args        json NOT NULL,
+    format      smallint NOT NULL,
+    priority    smallint NOT NULL,
+    declared    json NOT NULL,
+    effective   json NOT NULL,
+    -- The first run's moment: interval boundaries are anchor + n * interval, without drift.
+    anchor      timestamptz NOT NULL,
+    -- 0 code, 1 attribute.
+    origin      smallint NOT NULL,
+    -- 0 active, 1 paused, 2 ended.
+    state       smallint NOT NULL DEFAULT 0,
+    reason      text,
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL
+);
+
+CREATE INDEX schedule_identifier ON futurecall.schedule (identifier) WHERE identifier IS NOT NULL;
+
+-- Who is alive, for people and for the broken-call check; leases stand on the calls, not here.
+CREATE TABLE futurecall.pod (
+    id         uuid PRIMARY KEY,
+    label      text NOT NULL,
+    role       text NOT NULL,
+    version    text NOT NULL,
+    names      text[] NOT NULL,
+    schedules  text[] NOT NULL,
+    slots      integer NOT NULL,
+    running    integer NOT NULL,
+    started_at timestamptz NOT NULL,
+    beat_at    timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+INSERT INTO futurecall.migration (version, name) VALUES (1, 'calls');

@@ -1,0 +1,117 @@
+-- Futurecall on SQLite, version 1. Moments are microseconds since 1970, UTC.
+--
+-- Teams that migrate by hand run this file as it stands (with another prefix: replace "futurecall_"); a pod started
+-- afterwards finds nothing left to do.
+
+CREATE TABLE futurecall_migration (
+    version    INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    applied_at INTEGER NOT NULL
+) STRICT;
+
+-- What is scheduled or running; nothing finished. The CHECKs keep out what a slip by hand could write and no pod
+-- could read.
+CREATE TABLE futurecall_call (
+    id               BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),
+    name             TEXT NOT NULL,
+    priority         INTEGER NOT NULL DEFAULT 0 CHECK (priority BETWEEN -32768 AND 32767),
+    due_at           INTEGER NOT NULL CHECK (due_at BETWEEN 0 AND 253402300799999999),
+    identifier       TEXT,
+    args             TEXT NOT NULL,
+    format           INTEGER NOT NULL DEFAULT 1,
+    schedule_id      BLOB CHECK (length(schedule_id) = 16),
+    unique_key       TEXT,
+    rerun_of         BLOB,
+    traceparent      TEXT,
+    created_at       INTEGER NOT NULL,
+    claimed_by       BLOB CHECK (length(claimed_by) = 16),
+    claim_no         INTEGER,
+    claimed_at       INTEGER,
+    lease_until      INTEGER,
+    -- What is to happen if the pod vanishes: 0 keep as interrupted, 1 run again.
+    on_vanish        INTEGER NOT NULL DEFAULT 0,
+    attempt          INTEGER NOT NULL DEFAULT 0,
+    started          INTEGER NOT NULL DEFAULT 0,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    error            TEXT,
+    CHECK ((claimed_by IS NULL) = (claim_no IS NULL) AND (claimed_by IS NULL) = (lease_until IS NULL))
+) STRICT;
+
+-- `claimed_by` stands in it, always NULL, only because SQLite would otherwise look it up in the table.
+CREATE INDEX futurecall_call_due ON futurecall_call (name, priority, due_at, id, claimed_by) WHERE claimed_by IS NULL;
+CREATE INDEX futurecall_call_claimed ON futurecall_call (lease_until) WHERE claimed_by IS NOT NULL;
+CREATE INDEX futurecall_call_identifier ON futurecall_call (identifier) WHERE identifier IS NOT NULL;
+CREATE INDEX futurecall_call_schedule ON futurecall_call (schedule_id, due_at, id) WHERE schedule_id IS NOT NULL;
+-- The runs of schedules that are under way: a handful, looked at by every claim.
+CREATE INDEX futurecall_call_run ON futurecall_call (schedule_id, lease_until)
+    WHERE schedule_id IS NOT NULL AND claimed_by IS NOT NULL;
+CREATE UNIQUE INDEX futurecall_call_unique ON futurecall_call (name, unique_key) WHERE unique_key IS NOT NULL;
+
+-- What is over: insert-only, deleted by age.
+CREATE TABLE futurecall_finished (
+    id          BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),
+    name        TEXT NOT NULL,
+    priority    INTEGER NOT NULL,
+    due_at      INTEGER NOT NULL,
+    identifier  TEXT,
+    args        TEXT NOT NULL,
+    format      INTEGER NOT NULL,
+    schedule_id BLOB,
+    rerun_of    BLOB,
+    traceparent TEXT,
+    created_at  INTEGER NOT NULL,
+    -- 1 succeeded, 2 failed, 3 interrupted, 4 cancelled, 5 expired, 6 skipped.
+    state       INTEGER NOT NULL CHECK (state BETWEEN 1 AND 6),
+    attempt     INTEGER NOT NULL,
+    pod         BLOB,
+    claim_no    INTEGER,
+    started_at  INTEGER,
+    duration_us INTEGER,
+    finished_at INTEGER NOT NULL,
+    error       TEXT
+) STRICT;
+
+CREATE INDEX futurecall_finished_at ON futurecall_finished (state, finished_at, id);
+CREATE INDEX futurecall_finished_identifier ON futurecall_finished (identifier, finished_at)
+    WHERE identifier IS NOT NULL;
+
+-- Recurring rules. The rule that code declared stands apart from the rule in effect, so that an operator's edit
+-- survives until the code itself changes.
+CREATE TABLE futurecall_schedule (
+    id          BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),
+    key         TEXT NOT NULL UNIQUE,
+    name        TEXT NOT NULL,
+    identifier  TEXT,
+    args        TEXT NOT NULL,
+    format      INTEGER NOT NULL,
+    priority    INTEGER NOT NULL,
+    declared    TEXT NOT NULL,
+    effective   TEXT NOT NULL,
+    -- The first run's moment: interval boundaries are anchor + n * interval, without drift.
+    anchor      INTEGER NOT NULL,
+    -- 0 code, 1 attribute.
+    origin      INTEGER NOT NULL,
+    -- 0 active, 1 paused, 2 ended.
+    state       INTEGER NOT NULL DEFAULT 0,
+    reason      TEXT,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX futurecall_schedule_identifier ON futurecall_schedule (identifier) WHERE identifier IS NOT NULL;
+
+-- Who is alive, for people and for the broken-call check; leases stand on the calls, not here.
+CREATE TABLE futurecall_pod (
+    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),
+    label      TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    version    TEXT NOT NULL,
+    names      TEXT NOT NULL,
+    schedules  TEXT NOT NULL,
+    slots      INTEGER NOT NULL,
+    running    INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    beat_at    INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO futurecall_migration (version, name, applied_at) VALUES (1, 'calls', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

@@ -1,0 +1,231 @@
+//! Expansions stand on their own: no prelude, another name for the runtime crate, raw identifiers, names of ours in the
+//! user's code, and lints that somebody turned on.
+//!
+//! The blocks themselves are the test; they run once so that nothing of them is dead.
+
+use futurecall_runtime::Role;
+use futurecall_tests::backend::Backend;
+use futurecall_tests::journal::Journal;
+
+pub(crate) extern crate futurecall_runtime as renamed;
+
+/// Nothing is in scope here, not even `Option`, `Some` or `vec!`.
+#[no_implicit_prelude]
+mod bare {
+    pub(crate) struct BareFutureCall;
+
+    #[::futurecall_runtime::future_call]
+    impl BareFutureCall {
+        pub(crate) async fn plain(&self, _session: &::futurecall_runtime::Session) {}
+
+        pub(crate) async fn with_everything(
+            _session: &::futurecall_runtime::Session,
+            text: &str,
+            slice: &[u8],
+            lent: &::std::vec::Vec<u8>,
+            #[future_call(default, alias = "old")] count: u32,
+            #[future_call(default = "x")] word: &str,
+            #[future_call(state)] journal: &::futurecall_tests::journal::Journal,
+        ) -> ::std::result::Result<(), ::std::string::String> {
+            journal.write(::std::format!("{text} {slice:?} {lent:?} {count} {word}"));
+            ::std::result::Result::Ok(())
+        }
+
+        #[cfg(any())]
+        pub(crate) async fn absent(&self, _session: &::futurecall_runtime::Session) {}
+
+        #[future_call(every = "1h")]
+        pub(crate) async fn hourly(_session: &::futurecall_runtime::Session) {}
+    }
+}
+
+/// The names that an expansion would be tempted to use mean something else here.
+mod shadowed {
+    use futurecall_runtime::{Session as Company, future_call};
+    use futurecall_tests::journal::Journal;
+
+    #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+    pub(crate) struct R;
+    #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+    pub(crate) struct Session;
+    pub(crate) struct Box;
+    pub(crate) struct Result;
+    pub(crate) struct String;
+    pub(crate) struct Vec;
+    pub(crate) struct ArgsWriter;
+    pub(crate) trait Send {
+        fn send(&self) {}
+    }
+    pub(crate) trait Sized {
+        fn size(&self) {}
+    }
+    pub(crate) mod core {}
+    pub(crate) mod std {}
+    pub(crate) mod futurecall_runtime_private {}
+
+    pub(crate) struct Shadowed;
+
+    #[future_call]
+    impl Shadowed {
+        #[expect(clippy::too_many_arguments, reason = "one for each name")]
+        pub(crate) async fn hello(
+            &self,
+            _session: &Company,
+            r: R,
+            target: &Session,
+            at: u8,
+            args: &str,
+            #[future_call(default = "x")] text: &str,
+            #[future_call(state)] journal: &Journal,
+        ) {
+            let _ = (Box, Result, String, Vec, ArgsWriter, self.send(), self.size());
+            journal.write(format!("{r:?} {target:?} {at} {args} {text}"));
+        }
+    }
+
+    impl Send for Shadowed {}
+    impl Sized for Shadowed {}
+}
+
+/// `type`, `match` and `fn` as type, method and parameter.
+mod raw {
+    use futurecall_runtime::prelude::*;
+    use futurecall_tests::journal::Journal;
+
+    #[expect(non_camel_case_types, reason = "a raw identifier is a keyword, and keywords are small")]
+    pub(crate) struct r#enum;
+
+    #[future_call]
+    impl r#enum {
+        pub(crate) async fn r#match(
+            &self,
+            _session: &Session,
+            r#fn: u8,
+            #[future_call(state)] r#in: &Journal,
+        ) {
+            r#in.write(r#fn.to_string());
+        }
+    }
+
+    pub(crate) struct TypeFutureCall;
+
+    #[future_call]
+    impl TypeFutureCall {
+        pub(crate) async fn r#loop(_session: &Session) {}
+    }
+}
+
+/// The runtime by another name.
+mod by_another_name {
+    use super::renamed::Session;
+
+    pub(crate) struct Renamed;
+
+    #[super::renamed::future_call(crate = crate::hygiene::renamed)]
+    impl Renamed {
+        pub(crate) async fn hello(_session: &Session, #[future_call(default)] _count: u8) {}
+    }
+}
+
+/// A block that a `macro_rules` wrote.
+mod from_a_macro {
+    use futurecall_runtime::prelude::*;
+
+    macro_rules! block {
+        ($type:ident, $method:ident, $parameter:ident: $of:ty) => {
+            pub(crate) struct $type;
+
+            #[future_call]
+            impl $type {
+                pub(crate) async fn $method(session: &Session, $parameter: $of, more: &$of) {
+                    let _ = (session, $parameter, more);
+                }
+            }
+        };
+    }
+
+    block!(Written, by_macro, count: u8);
+}
+
+#[deny(
+    elided_lifetimes_in_paths,
+    let_underscore_drop,
+    missing_debug_implementations,
+    rust_2018_idioms,
+    single_use_lifetimes,
+    trivial_casts,
+    trivial_numeric_casts,
+    unreachable_pub,
+    unsafe_code,
+    unused,
+    unused_lifetimes,
+    unused_qualifications,
+    unused_results,
+    variant_size_differences,
+    warnings
+)]
+mod under_strict_lints {
+    use futurecall_runtime::prelude::*;
+
+    #[derive(Debug)]
+    pub(crate) struct Strict;
+
+    #[future_call]
+    impl Strict {
+        pub(crate) async fn hello<'a>(
+            &'a self,
+            _session: &'a Session,
+            name: &'a str,
+            _count: u8,
+        ) -> Result<(), BoxError> {
+            if name.is_empty() { Err("no name".into()) } else { Ok(()) }
+        }
+
+        pub(crate) async fn unused(_session: &Session) {}
+    }
+}
+
+#[tokio::test]
+async fn expansions_work_wherever_they_stand() {
+    use bare::BareCallsExt;
+    use by_another_name::RenamedCallsExt;
+    use from_a_macro::WrittenCallsExt;
+    use raw::{TypeCallsExt, enumCallsExt};
+    use shadowed::ShadowedCallsExt;
+    use under_strict_lints::StrictCallsExt;
+
+    let journal = Journal::new();
+    let pod = Backend::memory()
+        .builder()
+        .role(Role::Maintenance)
+        .state(journal.clone())
+        .register(bare::BareFutureCall)
+        .register(shadowed::Shadowed)
+        .register(raw::r#enum)
+        .register(raw::TypeFutureCall)
+        .register(by_another_name::Renamed)
+        .register(from_a_macro::Written)
+        .register(under_strict_lints::Strict)
+        .start()
+        .await
+        .unwrap();
+    let now = || pod.future_calls().call_now();
+    let calls = [
+        now().bare().plain(),
+        now().bare().with_everything("t", &[1], &vec![2], 3, "w"),
+        now().shadowed().hello(shadowed::R, &shadowed::Session, 1, "a", "b"),
+        now().r#enum().r#match(7),
+        now().r#type().r#loop(),
+        now().renamed().hello(1),
+        now().written().by_macro(1, &2),
+        now().strict().hello("x", 1),
+    ];
+    let count = calls.len();
+    pod.future_calls().schedule_all(calls).await.unwrap();
+    let summary = pod.run_due().await.unwrap();
+    assert_eq!(summary.succeeded, u64::try_from(count).unwrap(), "{summary:?}");
+    let mut lines = journal.lines();
+    lines.sort();
+    assert_eq!(lines, ["7", "R Session 1 a b", "t [1] [2] 3 w"]);
+    pod.shutdown().await;
+}

@@ -1,0 +1,10 @@
+//! Pods on every store: the promises of the contract, seen from outside.
+
+mod engine;
+mod hazards;
+mod lease;
+mod many;
+mod recurring;
+mod support;
+mod transactions;
+mod typed;

@@ -1,0 +1,113 @@
+//! Several pods and several processes share the work: nothing missing, nothing twice, by the handlers' own record.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futurecall_runtime::Role;
+use futurecall_tests::backend::Backend;
+use futurecall_tests::journal::{Journal, eventually};
+use futurecall_tests::on_all_stores;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::support::Note;
+
+const CALLS: u64 = 10_000;
+
+async fn schedule(backend: &Backend, name: &str) {
+    let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let calls: Vec<_> = (0..CALLS)
+        .map(|n| match name {
+            "note" => scheduler.future_call_with_delay(name, Some(&n.to_string()), Duration::ZERO),
+            _ => scheduler.future_call_with_delay(name, Some(&n), Duration::ZERO),
+        })
+        .collect();
+    scheduler.future_calls().schedule_all(calls).await.unwrap();
+    scheduler.shutdown().await;
+}
+
+fn assert_each_once(numbers: impl Iterator<Item = u64>) {
+    let mut count = BTreeMap::<u64, u32>::new();
+    numbers.for_each(|n| *count.entry(n).or_default() += 1);
+    let missing = (0..CALLS).filter(|n| !count.contains_key(n)).count();
+    let twice: Vec<_> = count.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(missing == 0 && twice.is_empty(), "{missing} missing, more than once: {twice:?}");
+    assert_eq!(count.len() as u64, CALLS);
+}
+
+on_all_stores! {
+    async fn two_pods_share_ten_thousand_calls(backend: &Backend) {
+        schedule(backend, "note").await;
+        let journals = [Journal::new(), Journal::new()];
+        let pod = |journal: &Journal| backend.builder().register_future_call("note", Note(journal.clone())).start();
+        let (one, two) = tokio::join!(pod(&journals[0]), pod(&journals[1]));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        eventually("all calls have left", || async {
+            (one.inspect().counts().await.unwrap().succeeded >= CALLS).then_some(())
+        })
+        .await;
+        tokio::join!(one.shutdown(), two.shutdown());
+        let shares = journals.map(|journal| journal.lines());
+        assert!(shares.iter().all(|share| !share.is_empty()), "one pod did it all");
+        assert_each_once(shares.iter().flatten().map(|line| line.parse().unwrap()));
+    }
+}
+
+/// A pod in a process of its own.
+async fn process(url: &str, schema: &str, ledger: &std::path::Path) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pod"))
+        .args([url, schema])
+        .arg(ledger)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
+    child
+}
+
+async fn two_processes(backend: &Backend, url: &str, schema: &str) {
+    schedule(backend, "ledger").await;
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    let (mut one, mut two) = tokio::join!(process(url, schema, &ledger), process(url, schema, &ledger));
+    let read = || std::fs::read_to_string(&ledger).unwrap_or_default();
+    eventually("all lines are written", || async { (read().lines().count() as u64 >= CALLS).then_some(()) })
+        .await;
+    for child in [&mut one, &mut two] {
+        drop(child.stdin.take());
+        assert!(child.wait().await.unwrap().success());
+    }
+    let text = read();
+    let runs: Vec<(u64, &str)> = text
+        .lines()
+        .map(|line| {
+            let mut words = line.split(' ').skip(1);
+            (words.next().unwrap().parse().unwrap(), words.next().unwrap())
+        })
+        .collect();
+    let mut processes: Vec<&str> = runs.iter().map(|(_, process)| *process).collect();
+    processes.sort_unstable();
+    processes.dedup();
+    assert_eq!(processes.len(), 2, "one process did it all");
+    assert_each_once(runs.iter().map(|(n, _)| *n));
+}
+
+#[tokio::test]
+async fn two_processes_share_one_sqlite_file() {
+    let backend = Backend::sqlite();
+    let Backend::Sqlite(file) = &backend else { unreachable!("made so above") };
+    two_processes(&backend, &file.url, "futurecall").await;
+    backend.drop().await;
+}
+
+#[tokio::test]
+async fn two_processes_share_one_postgres() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("made so above") };
+    two_processes(&backend, &database.url, &database.schema).await;
+    backend.drop().await;
+}

@@ -1,0 +1,67 @@
+//! Handlers that write down what they do.
+
+use futurecall_runtime::prelude::*;
+use futurecall_tests::journal::Journal;
+
+/// Writes a line per run: its data.
+#[derive(Clone)]
+pub(super) struct Note(pub(super) Journal);
+
+impl InvokableFutureCall for Note {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, data: Option<String>) -> Result<(), BoxError> {
+        self.0.write(data.unwrap_or_else(|| "-".to_owned()));
+        Ok(())
+    }
+}
+
+/// Writes a line and fails.
+pub(super) struct Fail(pub(super) Journal);
+
+impl InvokableFutureCall for Fail {
+    type Data = String;
+
+    async fn invoke(&self, session: &Session, _data: Option<String>) -> Result<(), BoxError> {
+        self.0.write(format!("attempt {}", session.call().attempt));
+        Err("no such luck".into())
+    }
+}
+
+/// Writes a line and panics.
+pub(super) struct Panic(pub(super) Journal);
+
+impl InvokableFutureCall for Panic {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, _data: Option<String>) -> Result<(), BoxError> {
+        self.0.write("about to panic");
+        panic!("out of cheese");
+    }
+}
+
+/// Writes `started`, then waits until its call is cancelled, and writes `stopped`.
+pub(super) struct UntilCancelled(pub(super) Journal);
+
+impl InvokableFutureCall for UntilCancelled {
+    type Data = String;
+
+    async fn invoke(&self, session: &Session, _data: Option<String>) -> Result<(), BoxError> {
+        self.0.write("started");
+        session.cancelled().await;
+        self.0.write("stopped");
+        Ok(())
+    }
+}
+
+/// Writes `started`, and never ends.
+pub(super) struct Never(pub(super) Journal);
+
+impl InvokableFutureCall for Never {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, _data: Option<String>) -> Result<(), BoxError> {
+        self.0.write("started");
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,53 @@
+//! The PostgreSQL store under the conformance suite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futurecall_runtime::store::PostgresStore;
+use futurecall_tests::{Database, Fixture, Harness, Transaction};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::transactions;
+
+struct Postgres;
+
+#[async_trait]
+impl Harness for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    /// A schema of its own; the two handles have nothing in common but the schema, as two processes.
+    async fn fresh(&self) -> Fixture {
+        let url = std::env::var("DATABASE_URL").expect("run scripts/test, or set DATABASE_URL");
+        let schema = format!("suite_{}", uuid::Uuid::new_v4().simple());
+        let store = PostgresStore::open(&url, &schema).await.expect("a store");
+        let other = PostgresStore::open(&url, &schema).await.expect("a second store");
+        Fixture { store: Arc::new(store), other: Arc::new(other), database: Box::new(Schema { url, schema }) }
+    }
+}
+
+struct Schema {
+    url: String,
+    schema: String,
+}
+
+#[async_trait]
+impl Database for Schema {
+    async fn begin(&self) -> Option<Box<dyn Transaction>> {
+        transactions::postgres().await
+    }
+
+    async fn begin_foreign(&self) -> Option<Box<dyn Transaction>> {
+        Some(transactions::sqlite_in_memory().await)
+    }
+
+    async fn remove(&self) {
+        let mut connection = PgConnection::connect(&self.url).await.expect("a connection");
+        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema);
+        connection.execute(AssertSqlSafe(drop)).await.expect("the schema goes");
+        connection.close().await.expect("the connection closes");
+    }
+}
+
+futurecall_tests::conformance!(Postgres);

@@ -1,0 +1,44 @@
+//! A pod in a process of its own: runs the call `ledger` until its standard input ends, and writes a line a run.
+//!
+//! `pod URL SCHEMA LEDGER`: the line is `S <data> <process id>`, written with one `write` to a file opened for
+//! appending, so that lines of several processes never mix and survive a kill.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
+use futurecall_runtime::prelude::*;
+use futurecall_tests::backend::Backend;
+use tokio::io::AsyncReadExt;
+
+struct Ledger(Arc<File>);
+
+impl InvokableFutureCall for Ledger {
+    type Data = u64;
+
+    async fn invoke(&self, _session: &Session, data: Option<u64>) -> Result<(), BoxError> {
+        let line = format!("S {} {}\n", data.ok_or("a ledger call needs a number")?, std::process::id());
+        self.0.as_ref().write_all(line.as_bytes())?;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().ok_or("usage: pod URL SCHEMA LEDGER");
+    let (url, schema, ledger) = (next()?, next()?, next()?);
+    let ledger = File::options().append(true).create(true).open(ledger)?;
+    let pod = Pod::builder()
+        .database_url(url)
+        .schema(schema)
+        .without_discovery()
+        .config(Backend::config())
+        .register_future_call("ledger", Ledger(Arc::new(ledger)))
+        .start()
+        .await?;
+    println!("ready");
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    pod.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! The cases, by topic.
+
+mod cancel;
+mod claim;
+mod hazards;
+mod history;
+mod inspect;
+mod lease;
+mod migrate;
+mod missed;
+mod model;
+mod recurring;
+mod scenarios;
+mod schedule;
+mod together;
+
+use crate::suite::{Case, Topic};
+
+pub(crate) fn of(topic: Topic) -> &'static [Case] {
+    match topic {
+        Topic::Schedule => schedule::CASES,
+        Topic::Claim => claim::CASES,
+        Topic::Cancel => cancel::CASES,
+        Topic::Recurring => recurring::CASES,
+        Topic::Missed => missed::CASES,
+        Topic::Lease => lease::CASES,
+        Topic::History => history::CASES,
+        Topic::Inspect => inspect::CASES,
+        Topic::Migrate => migrate::CASES,
+        Topic::Hazards => hazards::CASES,
+        Topic::Scenarios => scenarios::CASES,
+        Topic::Together => together::CASES,
+        Topic::Model => model::CASES,
+    }
+}

@@ -1,0 +1,275 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futurecall_runtime::store::{CallFilter, CallPage, CallRecord, CallState, Counts, Now, Outcome, PodBeat};
+use futurecall_runtime::{CallId, Moment, PodId};
+
+use crate::make::{at, call, call_at, every, failed, identifier, labelled, schedule, secs};
+use crate::suite::{Fixture, cases};
+
+cases![
+    an_empty_store_has_nothing_to_show,
+    a_filter_lets_through_what_it_says,
+    pending_calls_stand_by_due_moment,
+    the_history_stands_newest_first,
+    without_a_state_pending_calls_come_first,
+    pages_make_up_the_whole,
+    pages_of_one_state_go_on_from_a_call_that_moved,
+    a_page_after_nothing_known_is_empty,
+    limits_are_clamped,
+    counts_tell_the_states_apart,
+    pending_names_are_counted_up_to_a_cap,
+    a_pod_is_shown_with_its_last_heartbeat,
+    pods_stand_newest_first_and_say_who_lives,
+    a_pod_that_leaves_is_gone,
+    a_pod_not_heard_of_for_a_day_is_forgotten,
+];
+
+/// A heartbeat of a pod that runs nothing.
+pub(super) fn beat(id: PodId) -> PodBeat {
+    PodBeat {
+        id,
+        label: "host:1".to_owned(),
+        role: "monolith".to_owned(),
+        version: "0.1.0".to_owned(),
+        names: Vec::new(),
+        schedules: Vec::new(),
+        slots: 64,
+        running: 0,
+    }
+}
+
+async fn page(fixture: &Fixture, filter: &CallFilter) -> CallPage {
+    fixture.store.calls(Now::At(at(0)), filter).await.unwrap()
+}
+
+fn names(calls: &[CallRecord]) -> Vec<&str> {
+    calls.iter().map(|call| call.name.as_str()).collect()
+}
+
+/// Finishes, one second after the other, one call of each of these names.
+async fn finish_in_order(fixture: &Fixture, names: &[&str], from: i64) {
+    let pod = fixture.pod();
+    for (seconds, name) in (from..).zip(names) {
+        let claimed = pod.claim_one(at(seconds), name).await;
+        let outcome = if seconds % 2 == 0 { Outcome::Succeeded } else { failed("odd") };
+        assert!(pod.finish(at(seconds), &claimed, outcome).await);
+    }
+}
+
+async fn an_empty_store_has_nothing_to_show(fixture: &Fixture) {
+    let now = Now::At(at(0));
+    assert_eq!(page(fixture, &CallFilter::new()).await, CallPage::default());
+    assert_eq!(fixture.find(CallId::new()).await, None);
+    assert_eq!(fixture.store.schedules().await.unwrap(), []);
+    assert_eq!(fixture.store.pods(now, secs(60)).await.unwrap(), []);
+    assert_eq!(fixture.store.counts(now).await.unwrap(), Counts::default());
+    assert_eq!(fixture.store.pending_names(10).await.unwrap(), []);
+}
+
+async fn a_filter_lets_through_what_it_says(fixture: &Fixture) {
+    let id = fixture.declare(at(0), &schedule("nightly", every(60))).await;
+    fixture.add(&[labelled("a", "x"), labelled("a", "y"), labelled("b", "x"), call("b")]).await;
+    fixture.pod().claim(at(0), &["b"], 10).await;
+    assert_eq!(fixture.cancel(at(1), &identifier("y")).await.calls, 1);
+
+    let filter = CallFilter::new;
+    for (filter, expected) in [
+        (filter(), 5),
+        (filter().name("a"), 2),
+        (filter().name("A"), 0),
+        (filter().identifier("x"), 2),
+        (filter().name("a").identifier("x"), 1),
+        (filter().name("b").identifier("y"), 0),
+        (filter().state(CallState::Scheduled), 2),
+        (filter().state(CallState::Running), 2),
+        (filter().state(CallState::Cancelled), 1),
+        (filter().state(CallState::Failed), 0),
+        (filter().state(CallState::Running).identifier("x"), 1),
+        (filter().state(CallState::Cancelled).identifier("x"), 0),
+        (filter().schedule(id), 1),
+        (filter().schedule(id).state(CallState::Running), 0),
+    ] {
+        assert_eq!(fixture.list(filter.clone()).await.len(), expected, "{filter:?}");
+    }
+}
+
+async fn pending_calls_stand_by_due_moment(fixture: &Fixture) {
+    let twins = [call_at("twin 1", 5), call_at("twin 2", 5)];
+    fixture.add(&[call_at("last", 9), twins[1].clone(), call_at("first", -3), twins[0].clone()]).await;
+    fixture.pod().claim_one(at(9), "twin 2").await;
+    let calls = fixture.list(CallFilter::new()).await;
+    assert_eq!(names(&calls), ["first", "twin 1", "twin 2", "last"], "running ones among them");
+}
+
+async fn the_history_stands_newest_first(fixture: &Fixture) {
+    let order = ["a", "b", "c", "d"];
+    fixture.add(&order.map(call)).await;
+    finish_in_order(fixture, &order, 10).await;
+    assert_eq!(names(&fixture.list(CallFilter::new()).await), ["d", "c", "b", "a"]);
+    assert_eq!(names(&fixture.listed(CallState::Failed).await), ["d", "b"]);
+    assert_eq!(names(&fixture.listed(CallState::Succeeded).await), ["c", "a"]);
+}
+
+async fn without_a_state_pending_calls_come_first(fixture: &Fixture) {
+    fixture.add(&[call_at("late", 99), call("a"), call("b"), call_at("early", -9)]).await;
+    finish_in_order(fixture, &["a", "b"], 1).await;
+    assert_eq!(names(&fixture.list(CallFilter::new()).await), ["early", "late", "b", "a"]);
+}
+
+async fn pages_make_up_the_whole(fixture: &Fixture) {
+    let pending: Vec<_> = (0..7).map(|n| call_at("waits", n / 2)).collect();
+    let over: Vec<_> = (0..6).map(|_| labelled("over", "x")).collect();
+    fixture.add(&pending).await;
+    fixture.add(&over).await;
+    // All of them at one moment: the id decides.
+    assert_eq!(fixture.cancel(at(1), &identifier("x")).await.calls, 6);
+    let whole = fixture.list(CallFilter::new()).await;
+    assert_eq!(whole.len(), 13);
+
+    for limit in [1, 2, 3, 5, 12, 13, 14] {
+        let mut calls: Vec<CallRecord> = Vec::new();
+        let mut filter = CallFilter::new().limit(limit);
+        loop {
+            let page = page(fixture, &filter).await;
+            assert!(page.calls.len() <= limit && !page.calls.is_empty(), "limit {limit}");
+            calls.extend(page.calls);
+            let Some(next) = page.next else { break };
+            assert_eq!(calls.last().map(|call| call.id), Some(next), "a page goes on after its last call");
+            filter = filter.after(next);
+        }
+        assert_eq!(calls, whole, "limit {limit}");
+    }
+    for state in [CallState::Scheduled, CallState::Cancelled] {
+        let whole = fixture.listed(state).await;
+        let first = page(fixture, &CallFilter::new().state(state).limit(4)).await;
+        let second =
+            page(fixture, &CallFilter::new().state(state).limit(4).after(first.next.expect("more"))).await;
+        assert_eq!([first.calls, second.calls].concat(), whole);
+        assert_eq!(second.next, None);
+    }
+}
+
+async fn pages_of_one_state_go_on_from_a_call_that_moved(fixture: &Fixture) {
+    let calls: Vec<_> = (0..4).map(|n| call_at("work", n)).collect();
+    fixture.add(&calls).await;
+    let scheduled = CallFilter::new().state(CallState::Scheduled);
+    let first = page(fixture, &scheduled.clone().limit(2)).await;
+    assert_eq!(first.next, Some(calls[1].id));
+    // By the time the next page is asked for, the first has been run.
+    let pod = fixture.pod();
+    for claimed in pod.claim(at(1), &["work"], 10).await {
+        assert!(pod.finish(at(2), &claimed, Outcome::Succeeded).await);
+    }
+    let second = page(fixture, &scheduled.limit(2).after(calls[1].id)).await;
+    assert_eq!(second.calls.iter().map(|call| call.id).collect::<Vec<_>>(), [calls[2].id, calls[3].id]);
+}
+
+async fn a_page_after_nothing_known_is_empty(fixture: &Fixture) {
+    fixture.add(&[call("a"), call("b")]).await;
+    finish_in_order(fixture, &["b"], 1).await;
+    for state in [None, Some(CallState::Scheduled), Some(CallState::Failed)] {
+        let mut filter = CallFilter::new().after(CallId::new());
+        filter.state = state;
+        assert_eq!(page(fixture, &filter).await, CallPage::default());
+    }
+}
+
+async fn limits_are_clamped(fixture: &Fixture) {
+    fixture.add(&(0..120).map(|_| call("work")).collect::<Vec<_>>()).await;
+    let with_limit = |limit| {
+        let mut filter = CallFilter::new();
+        filter.limit = limit;
+        filter
+    };
+    assert_eq!(page(fixture, &CallFilter::new()).await.calls.len(), 100);
+    assert_eq!(page(fixture, &with_limit(0)).await.calls.len(), 1);
+    assert_eq!(page(fixture, &with_limit(usize::MAX)).await.calls.len(), 120);
+}
+
+async fn counts_tell_the_states_apart(fixture: &Fixture) {
+    fixture.add(&[call_at("later", 100), call_at("later", 50), call("due"), labelled("gone", "x")]).await;
+    fixture.add(&["a", "b", "c", "d", "e"].map(call)).await;
+    finish_in_order(fixture, &["a", "b", "c"], 1).await;
+    let pod = fixture.pod();
+    pod.claim_one(at(5), "d").await;
+    fixture.cancel(at(5), &identifier("x")).await;
+    let counts = fixture.store.counts(Now::At(at(50))).await.unwrap();
+    assert_eq!((counts.scheduled, counts.due, counts.running), (4, 3, 1));
+    assert_eq!((counts.succeeded, counts.failed, counts.cancelled), (1, 2, 1));
+    assert_eq!((counts.interrupted, counts.expired, counts.skipped), (0, 0, 0));
+    fixture.rescue(at(50)).await;
+    let counts = fixture.store.counts(Now::At(at(49))).await.unwrap();
+    assert_eq!((counts.running, counts.interrupted, counts.due), (0, 1, 2));
+}
+
+async fn pending_names_are_counted_up_to_a_cap(fixture: &Fixture) {
+    let calls: Vec<_> = ["b", "a", "b", "c", "b"].map(call).into_iter().chain([call_at("a", 999)]).collect();
+    fixture.add(&calls).await;
+    finish_in_order(fixture, &["c"], 1).await;
+    let counted = async |cap| {
+        let mut names = fixture.store.pending_names(cap).await.unwrap();
+        names.sort();
+        names
+    };
+    let named = |counts: [(&str, u64); 2]| counts.map(|(name, count)| (name.to_owned(), count)).to_vec();
+    assert_eq!(counted(1_000).await, named([("a", 2), ("b", 3)]));
+    assert_eq!(counted(3).await, named([("a", 2), ("b", 3)]));
+    assert_eq!(counted(2).await, named([("a", 2), ("b", 2)]));
+}
+
+async fn a_pod_is_shown_with_its_last_heartbeat(fixture: &Fixture) {
+    let first = beat(PodId::new());
+    fixture.store.beat(Now::At(at(0)), &first).await.unwrap();
+    let names = ["z.last", "a.first", "quote'\" , {}"].map(str::to_owned).to_vec();
+    let said = PodBeat { names, label: "höst:2".to_owned(), slots: 9, running: 65_535, ..first };
+    fixture.other.beat(Now::At(at(10)), &said).await.unwrap();
+    let pods = fixture.store.pods(Now::At(at(20)), secs(15)).await.unwrap();
+    assert_eq!(pods.len(), 1);
+    let pod = &pods[0];
+    assert_eq!(
+        (pod.id, &pod.label, &pod.role, &pod.version),
+        (said.id, &said.label, &said.role, &said.version)
+    );
+    assert_eq!((&pod.names, pod.slots, pod.running), (&said.names, 9, 65_535));
+    assert_eq!((pod.started, pod.beat, pod.live), (at(0), at(10), true));
+}
+
+async fn pods_stand_newest_first_and_say_who_lives(fixture: &Fixture) {
+    let pods: Vec<_> = (0..4).map(|_| beat(PodId::new())).collect();
+    for (pod, seconds) in pods.iter().zip([30, 10, 40, 20]) {
+        fixture.store.beat(Now::At(at(seconds)), pod).await.unwrap();
+    }
+    let shown = fixture.store.pods(Now::At(at(45)), secs(20)).await.unwrap();
+    assert_eq!(shown.iter().map(|pod| pod.beat).collect::<Vec<_>>(), [40, 30, 20, 10].map(at));
+    assert_eq!(shown.iter().map(|pod| pod.live).collect::<Vec<_>>(), [true, true, false, false]);
+    let distinct: BTreeSet<_> = shown.iter().map(|pod| pod.id).collect();
+    assert_eq!(distinct, pods.iter().map(|pod| pod.id).collect());
+}
+
+async fn a_pod_that_leaves_is_gone(fixture: &Fixture) {
+    let (stays, leaves) = (beat(PodId::new()), beat(PodId::new()));
+    for pod in [&stays, &leaves] {
+        fixture.store.beat(Now::At(at(0)), pod).await.unwrap();
+    }
+    for _ in 0..2 {
+        fixture.other.leave(leaves.id).await.unwrap();
+        let shown = fixture.store.pods(Now::At(at(1)), secs(60)).await.unwrap();
+        assert_eq!(shown.iter().map(|pod| pod.id).collect::<Vec<_>>(), [stays.id]);
+    }
+}
+
+async fn a_pod_not_heard_of_for_a_day_is_forgotten(fixture: &Fixture) {
+    const DAY: i64 = 86_400;
+    let (old, new) = (beat(PodId::new()), beat(PodId::new()));
+    fixture.store.beat(Now::At(at(0)), &old).await.unwrap();
+    fixture.store.beat(Now::At(at(DAY - 1)), &new).await.unwrap();
+    let shown = async |now: Moment| {
+        let pods = fixture.store.pods(Now::At(now), Duration::from_hours(1)).await.unwrap();
+        pods.iter().map(|pod| (pod.id, pod.live)).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(at(DAY - 1)).await, [(new.id, true), (old.id, false)]);
+    assert_eq!(shown(at(DAY + 1)).await, [(new.id, true)]);
+    fixture.store.beat(Now::At(at(DAY + 1)), &new).await.unwrap();
+    assert_eq!(shown(at(DAY - 1)).await, [(new.id, true)], "its row is gone");
+}

@@ -1,0 +1,224 @@
+//! Runs cases, each on a fresh database, and says which one failed on which store.
+
+use std::any::Any;
+use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futurecall_runtime::InTransaction;
+use futurecall_runtime::store::Store;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+/// How one kind of database is made for the cases.
+#[async_trait]
+pub trait Harness: Sync {
+    /// What stands before the name of a failed case, such as `sqlite`.
+    fn name(&self) -> &'static str;
+
+    /// A database of its own, empty and not yet migrated.
+    async fn fresh(&self) -> Fixture;
+}
+
+/// One database for one case.
+#[allow(missing_debug_implementations, reason = "holds trait objects of tests, never printed")]
+pub struct Fixture {
+    /// A handle on it.
+    pub store: Arc<dyn Store>,
+    /// A second handle on the same database, as another process has it (or the first once more where that is
+    /// impossible).
+    pub other: Arc<dyn Store>,
+    /// The application's own way to it.
+    pub database: Box<dyn Database>,
+}
+
+/// What the application does with its own database.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// Begins a transaction of the application, one that may write. `None`: this store knows no transactions.
+    async fn begin(&self) -> Option<Box<dyn Transaction>>;
+
+    /// Begins a transaction of another kind of database than the store's. `None`: there is none at hand.
+    async fn begin_foreign(&self) -> Option<Box<dyn Transaction>>;
+
+    /// Removes the database. Called when the case has passed; after a failure it is left for a look at it.
+    async fn remove(&self);
+}
+
+/// A transaction of the application.
+#[async_trait]
+pub trait Transaction: Send {
+    /// The transaction as the application hands it over.
+    fn lend(&mut self) -> &mut dyn InTransaction;
+
+    /// Commits it.
+    async fn commit(self: Box<Self>);
+
+    /// Rolls it back.
+    async fn rollback(self: Box<Self>);
+}
+
+/// What a case is about: one test per topic and store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Storing calls, repeated and inside transactions.
+    Schedule,
+    /// Which calls a claim takes, in which order, and what it says of the next.
+    Claim,
+    /// Cancelling by identifier and by id, and discarding.
+    Cancel,
+    /// Declaring schedules, their successors, their end.
+    Recurring,
+    /// Runs that were missed, and runs that overlap.
+    Missed,
+    /// Leases, fences, vanished pods, lost replies.
+    Lease,
+    /// Outcomes, retention and pruning.
+    History,
+    /// What people are shown.
+    Inspect,
+    /// Making the tables, and further handles on them.
+    Migrate,
+    /// Inputs that have broken other systems.
+    Hazards,
+    /// The scenarios of the system that this one is modelled on.
+    Scenarios,
+    /// Everything at once, from many tasks.
+    Together,
+    /// Random walks beside the memory store.
+    Model,
+}
+
+/// A named check on a fresh database.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: for<'a> fn(&'a Fixture) -> BoxFuture<'a, ()>,
+}
+
+/// Lists async functions of `&Fixture` as the cases of a topic.
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => {
+        pub(crate) const CASES: &[$crate::suite::Case] = &[
+            $($crate::suite::Case { name: stringify!($case), run: |fixture| Box::pin($case(fixture)) }),*
+        ];
+    };
+}
+pub(crate) use cases;
+
+/// No case takes long; one that does is stuck.
+const TOO_LONG: Duration = Duration::from_mins(2);
+
+/// Runs the cases of one topic against the harness's stores.
+///
+/// The variable `FUTURECALL_TEST_CASE` narrows it down to the cases whose name contains its value.
+///
+/// # Panics
+///
+/// When a case fails: after all cases have run, with the name of each that failed.
+pub async fn exercise(harness: &dyn Harness, topic: Topic) {
+    let wanted = std::env::var("FUTURECALL_TEST_CASE").unwrap_or_default();
+    let cases = crate::cases::of(topic).iter().filter(|case| case.name.contains(&wanted));
+    let failures = failures(harness, topic, cases).await;
+    assert!(failures.is_empty(), "these cases failed:{failures}");
+}
+
+/// Runs cases, and gives a line for each that failed.
+async fn failures(harness: &dyn Harness, topic: Topic, cases: impl Iterator<Item = &Case>) -> String {
+    let mut failures = String::new();
+    for case in cases {
+        let fixture = harness.fresh().await;
+        match AssertUnwindSafe(run(case, topic, &fixture)).catch_unwind().await {
+            Ok(()) => fixture.database.remove().await,
+            Err(panic) => {
+                let _ = write!(failures, "\n{} {topic:?} {}: {}", harness.name(), case.name, said(&*panic));
+            }
+        }
+    }
+    failures
+}
+
+async fn run(case: &Case, topic: Topic, fixture: &Fixture) {
+    if topic != Topic::Migrate {
+        fixture.store.migrate().await.expect("a fresh database takes the migrations");
+    }
+    let run = (case.run)(fixture);
+    tokio::time::timeout(TOO_LONG, run).await.expect("the case ends");
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futurecall_runtime::store::MemoryStore;
+
+    use super::*;
+
+    struct Memory {
+        removed: Arc<AtomicUsize>,
+    }
+
+    struct Removed(Arc<AtomicUsize>);
+
+    #[async_trait]
+    impl Harness for Memory {
+        fn name(&self) -> &'static str {
+            "memory"
+        }
+
+        async fn fresh(&self) -> Fixture {
+            let store = MemoryStore::new();
+            let other = Arc::new(store.clone());
+            let database = Box::new(Removed(Arc::clone(&self.removed)));
+            Fixture { store: Arc::new(store), other, database }
+        }
+    }
+
+    #[async_trait]
+    impl Database for Removed {
+        async fn begin(&self) -> Option<Box<dyn Transaction>> {
+            None
+        }
+
+        async fn begin_foreign(&self) -> Option<Box<dyn Transaction>> {
+            None
+        }
+
+        async fn remove(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[expect(clippy::unused_async, reason = "cases are async")]
+    async fn passes(fixture: &Fixture) {
+        assert_eq!(fixture.store.kind(), "memory");
+    }
+
+    #[expect(clippy::unused_async, reason = "cases are async")]
+    async fn fails(fixture: &Fixture) {
+        assert_eq!(fixture.store.kind(), "paper", "it is the wrong kind");
+    }
+
+    #[tokio::test]
+    async fn a_failed_case_is_named_and_its_database_is_left() {
+        let cases = [
+            Case { name: "fails", run: |fixture| Box::pin(fails(fixture)) },
+            Case { name: "passes", run: |fixture| Box::pin(passes(fixture)) },
+        ];
+        let harness = Memory { removed: Arc::default() };
+        let failures = failures(&harness, Topic::Claim, cases.iter()).await;
+        assert!(
+            failures.starts_with("\nmemory Claim fails: ") && failures.contains("the wrong kind"),
+            "{failures}"
+        );
+        assert_eq!(failures.lines().filter(|line| line.contains("memory")).count(), 2, "{failures}");
+        assert_eq!(harness.removed.load(Ordering::SeqCst), 1, "only that of the case that passed");
+    }
+}

@@ -1,0 +1,11 @@
+// The facade has no parameters of the block.
+use futurecall_runtime::prelude::*;
+
+pub struct Example<T>(T);
+
+#[future_call]
+impl<T: Send + Sync + 'static> Example<T> {
+    pub async fn hello(&self, _session: &Session, _item: Vec<T>) {}
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+// What is lent must be serializable, too.
+use futurecall_runtime::prelude::*;
+
+pub struct NotSer;
+
+pub struct Example;
+
+#[future_call]
+impl Example {
+    pub async fn hello(_session: &Session, _item: &NotSer, _items: &[NotSer]) {}
+}
+
+fn main() {}

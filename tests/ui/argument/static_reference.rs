@@ -1,0 +1,11 @@
+// A lent argument lives only while the call runs.
+use futurecall_runtime::prelude::*;
+
+pub struct Example;
+
+#[future_call]
+impl Example {
+    pub async fn hello(_session: &Session, _name: &'static str) {}
+}
+
+fn main() {}

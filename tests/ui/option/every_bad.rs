@@ -1,0 +1,12 @@
+// An interval has a unit.
+use futurecall_runtime::prelude::*;
+
+pub struct Example;
+
+#[future_call]
+impl Example {
+    #[future_call(every = "10")]
+    pub async fn hello(_session: &Session) {}
+}
+
+fn main() {}

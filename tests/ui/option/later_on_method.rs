@@ -1,0 +1,12 @@
+// Options of a later version are refused with the list of what there is.
+use futurecall_runtime::prelude::*;
+
+pub struct Example;
+
+#[future_call]
+impl Example {
+    #[future_call(retry(max_attempts = 3))]
+    pub async fn hello(_session: &Session) {}
+}
+
+fn main() {}

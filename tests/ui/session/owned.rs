@@ -1,0 +1,11 @@
+// The session is borrowed.
+use futurecall_runtime::prelude::*;
+
+pub struct Example;
+
+#[future_call]
+impl Example {
+    pub async fn hello(_session: Session) {}
+}
+
+fn main() {}
