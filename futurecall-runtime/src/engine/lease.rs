@@ -77,6 +77,8 @@ async fn keep_once(
         for (held, renewed) in held.iter().zip(renewed) {
             match renewed.lease {
                 Lease::Held => engine.held.renewed(held, deadline),
+                // Tried again with the next renewal, or fenced when its deadline comes.
+                Lease::Kept => {}
                 Lease::Lost => engine.held.lose(held),
             }
             if renewed.cancelled {

@@ -215,7 +215,7 @@ pub struct Held {
 /// What a renewal found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewed {
-    /// The lease is extended. `false`: lost; the handler must be stopped and its outcome dropped.
+    /// Whether the claim is still held, and its lease extended.
     pub lease: Lease,
     /// The call has been cancelled: signal the handler.
     pub cancelled: bool,
@@ -224,9 +224,11 @@ pub struct Renewed {
 /// Whether a claim is still held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lease {
-    /// Extended.
+    /// Held, and extended.
     Held,
-    /// Another pod may have taken the call, or it is gone.
+    /// Held, and not extended: somebody else's open transaction has the row locked. The old deadline stands.
+    Kept,
+    /// Another pod may have taken the call, or it is gone: the handler must be stopped, and its outcome dropped.
     Lost,
 }
 

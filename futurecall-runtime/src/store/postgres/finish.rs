@@ -41,8 +41,8 @@ const FINISHED_BEFORE: &str = "
     WHERE f.pod = $1::uuid";
 
 /// $2 pod, $3 lease, $4 ids, $5 claim numbers, $6 whether started. A row that somebody else has locked (a cancellation
-/// in an application's open transaction) is passed by, so that it cannot hold up the other leases. Its lease is not
-/// extended then; that is let pass as long as more than half of it is left.
+/// in an application's open transaction) is passed by, so that it cannot hold up the other leases. Its lease is kept as
+/// it is then, for as long as it lasts.
 const RENEW: &str = "
     WITH given AS (
         SELECT * FROM unnest($4::uuid[], $5::bigint[], $6::boolean[]) WITH ORDINALITY
@@ -56,7 +56,7 @@ const RENEW: &str = "
         WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l))
         RETURNING c.id, c.claim_no, c.cancel_requested
     )
-    SELECT r.id IS NOT NULL OR coalesce(c.lease_until - {now} > {span $3::bigint} / 2, false) AS held,
+    SELECT r.id IS NOT NULL AS extended, coalesce(c.lease_until > {now}, false) AS held,
         coalesce(r.cancel_requested, c.cancel_requested, false) AS cancelled
     FROM given AS g LEFT JOIN renewed AS r ON r.id = g.id AND r.claim_no = g.claim_no
     LEFT JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no AND c.claimed_by = $2::uuid
@@ -234,7 +234,11 @@ fn gone(row: &PgRow) -> Reading<HashSet<(Uuid, i64)>> {
 }
 
 fn renewed(row: &PgRow) -> Reading<Renewed> {
-    let lease = if row.try_get("held")? { Lease::Held } else { Lease::Lost };
+    let lease = match (row.try_get("extended")?, row.try_get("held")?) {
+        (true, _) => Lease::Held,
+        (false, true) => Lease::Kept,
+        (false, false) => Lease::Lost,
+    };
     Ok(Renewed { lease, cancelled: row.try_get("cancelled")? })
 }
 
