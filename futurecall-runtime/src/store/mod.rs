@@ -156,7 +156,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     ) -> Result<Vec<Renewed>, StoreError>;
 
     /// Records outcomes and moves the calls to the history; `true` where the fence held. Repeating it after a lost
-    /// reply is safe: a call that already stands in the history under this pod and claim number counts as `true`.
+    /// reply is safe: a call that already stands in the history under this pod and claim number, with this outcome,
+    /// counts as `true`. One that was rescued meanwhile stands there as interrupted: `false`.
     async fn finish(
         &self,
         now: Now,

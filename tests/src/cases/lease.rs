@@ -95,8 +95,8 @@ async fn a_rescued_call_keeps_its_outcome(fixture: &Fixture) {
     assert_eq!(fixture.rescue(at(31)).await.len(), 1);
     let before = fixture.record(claimed.id).await;
     assert_eq!(before.state, CallState::Interrupted);
-    // What the late finish is told does not matter; what people were told stays.
-    pod.finish(at(32), &claimed, Outcome::Succeeded).await;
+    assert!(!pod.finish(at(32), &claimed, Outcome::Succeeded).await, "it came too late");
+    assert!(!pod.finish(at(32), &claimed, failed("late")).await, "it came too late");
     assert_eq!(pod.renew(at(32), &claimed).await.lease, Lease::Lost);
     assert_eq!(pod.release(at(32), &claimed).await, 0);
     assert_eq!(fixture.record(claimed.id).await, before);

@@ -58,7 +58,8 @@ impl State {
             .and_then(|call| call.held)
         else {
             let before = self.finished.get(&finish.id);
-            return before.is_some_and(|before| before.call.is_held_by(pod, finish.claim_no));
+            let ours = before.filter(|before| before.call.is_held_by(pod, finish.claim_no));
+            return ours.is_some_and(|before| may_stand_as(&finish.outcome, before.state));
         };
         let state = match finish.outcome {
             Outcome::Succeeded => CallState::Succeeded,
@@ -122,5 +123,15 @@ fn said(outcome: &Outcome) -> Option<&str> {
     match outcome {
         Outcome::Succeeded => None,
         Outcome::Failed { error } | Outcome::Interrupted { error } => Some(error),
+    }
+}
+
+/// Whether a history row of that state can be this outcome, recorded before. One of another state was written by a
+/// rescue: the pod came too late.
+fn may_stand_as(outcome: &Outcome, state: CallState) -> bool {
+    match outcome {
+        Outcome::Succeeded => state == CallState::Succeeded,
+        Outcome::Failed { .. } => matches!(state, CallState::Failed | CallState::Cancelled),
+        Outcome::Interrupted { .. } => matches!(state, CallState::Interrupted | CallState::Cancelled),
     }
 }

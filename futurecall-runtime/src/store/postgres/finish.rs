@@ -34,11 +34,13 @@ const FINISH: &str = "
     )
     SELECT array_agg(g.id) AS ids, array_agg(g.claim_no) AS claim_nos FROM gone AS g";
 
-/// What an earlier try, whose reply was lost, has recorded.
+/// What an earlier try, whose reply was lost, has recorded. A row of another outcome was written by a rescue: this pod
+/// came too late. (Told to stop, a failure stands as cancelled.)
 const FINISHED_BEFORE: &str = "
     SELECT f.id, f.claim_no FROM futurecall.finished AS f
-    JOIN unnest($2::uuid[], $3::bigint[]) AS u(id, claim_no) ON u.id = f.id AND u.claim_no = f.claim_no
-    WHERE f.pod = $1::uuid";
+    JOIN unnest($2::uuid[], $3::bigint[], $4::smallint[]) AS u(id, claim_no, state)
+        ON u.id = f.id AND u.claim_no = f.claim_no
+    WHERE f.pod = $1::uuid AND (f.state = u.state OR (f.state = 4 AND u.state <> 1))";
 
 /// $2 pod, $3 lease, $4 ids, $5 claim numbers, $6 whether started. A row that somebody else has locked (a cancellation
 /// in an application's open transaction) is passed by, so that it cannot hold up the other leases. Its lease is kept as
@@ -153,7 +155,12 @@ impl PostgresStore {
                 .query(FINISHED_BEFORE)
                 .bind(pod.as_uuid())
                 .bind(open.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
-                .bind(open.iter().map(|finish| finish.claim_no).collect::<Vec<_>>());
+                .bind(open.iter().map(|finish| finish.claim_no).collect::<Vec<_>>())
+                .bind(
+                    open.iter()
+                        .map(|finish| state_code(outcome_state(&finish.outcome).0))
+                        .collect::<Vec<_>>(),
+                );
             for row in self.read(FINISHING, query).await? {
                 let key = || Ok((row.try_get("id")?, row.try_get("claim_no")?));
                 done.insert(key().map_err(nothing_done(FINISHING))?);

@@ -51,9 +51,11 @@ DELETE FROM futurecall_call WHERE rowid IN (
         ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)
 RETURNING id, claim_no";
 
+/// A row of another outcome was written by a rescue: this pod came too late. (Told to stop, a failure stands as cancelled.)
 pub(super) const RECORDED: &str = "
 SELECT f.id, f.claim_no FROM json_each(?1) CROSS JOIN futurecall_finished f
-    ON f.id = unhex(value ->> 0) AND f.pod = ?2 AND f.claim_no = value ->> 1";
+    ON f.id = unhex(value ->> 0) AND f.pod = ?2 AND f.claim_no = value ->> 1
+    AND (f.state = value ->> 2 OR (f.state = 4 AND value ->> 2 <> 1))";
 
 pub(super) async fn finish(
     store: &SqliteStore,
