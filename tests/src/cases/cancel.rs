@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use futurecall_runtime::CallId;
 use futurecall_runtime::store::{
-    CallFilter, CallState, CancelTarget, Cancelled, Due, Lease, NewCall, Now, Outcome,
+    CallFilter, CallState, CancelTarget, Cancelled, Due, Lease, NewCall, Now, Outcome, ScheduleState,
 };
 use futures_util::future::{join, join_all};
 
-use crate::make::{FORGET, KEEP, at, call, call_at, failed, identifier, ids, labelled};
+use crate::make::{FORGET, KEEP, at, call, call_at, every, failed, identifier, ids, labelled, schedule};
 use crate::suite::{Fixture, cases};
 
 cases![
@@ -23,6 +23,7 @@ cases![
     a_cancelled_call_may_leave_no_row,
     a_committed_transaction_cancels,
     a_transaction_rolled_back_cancels_nothing,
+    a_transaction_ends_schedules,
     cancel_against_claim_tells_the_truth,
     cancels_at_once_count_every_call_once,
     discarded_calls_keep_their_reason,
@@ -190,6 +191,26 @@ async fn a_transaction_rolled_back_cancels_nothing(fixture: &Fixture) {
     transaction.rollback().await;
     assert!(!fixture.record(running.id).await.cancel_requested);
     assert_eq!(fixture.the_pending().await.name, "b");
+}
+
+async fn a_transaction_ends_schedules(fixture: &Fixture) {
+    fixture.declare(at(0), &schedule("x", every(60))).await;
+    fixture.add(&[labelled("work", "x")]).await;
+    for commits in [false, true] {
+        let Some(mut transaction) = fixture.database.begin().await else { return };
+        let cancelled =
+            fixture.store.cancel_in(transaction.lend().lend(), &identifier("x"), &KEEP).await.unwrap();
+        assert_eq!(cancelled, Cancelled::new(1, 1, 0));
+        let expected = if commits {
+            transaction.commit().await;
+            (ScheduleState::Ended, 0)
+        } else {
+            transaction.rollback().await;
+            (ScheduleState::Active, 2)
+        };
+        let pending = fixture.listed(CallState::Scheduled).await.len();
+        assert_eq!((fixture.the_schedule().await.state, pending), expected, "commits: {commits}");
+    }
 }
 
 async fn cancel_against_claim_tells_the_truth(fixture: &Fixture) {

@@ -284,6 +284,7 @@ async fn claims_at_once_take_every_call_exactly_once(fixture: &Fixture) {
                 let claimed = pod.claim(at(1), &names, 7 + task * 5).await;
                 taken.fetch_add(claimed.len(), Ordering::SeqCst);
                 mine.extend(ids(&claimed));
+                tokio::task::yield_now().await;
             }
             mine
         })

@@ -134,6 +134,7 @@ async fn pages_make_up_the_whole(fixture: &Fixture) {
             let page = page(fixture, &filter).await;
             assert!(page.calls.len() <= limit && !page.calls.is_empty(), "limit {limit}");
             calls.extend(page.calls);
+            assert!(calls.len() <= whole.len(), "limit {limit}: the pages go round in circles");
             let Some(next) = page.next else { break };
             assert_eq!(calls.last().map(|call| call.id), Some(next), "a page goes on after its last call");
             filter = filter.after(next);

@@ -320,6 +320,7 @@ async fn rescues_at_once_take_each_call_once(fixture: &Fixture) {
             // Rows that another one holds locked are passed over: each asks until all are rescued.
             while store.counts(Now::At(at(60))).await.unwrap().running > 0 {
                 mine.extend(store.rescue(Now::At(at(60)), 30, &KEEP).await.unwrap());
+                tokio::task::yield_now().await;
             }
             mine
         })

@@ -36,6 +36,7 @@ cases![
     a_declaration_revives_a_cancelled_schedule,
     an_identifier_cancels_calls_and_schedules_alike,
     cancelling_one_run_goes_on_with_the_next,
+    cancelling_a_released_run_brings_no_second_successor,
     a_discarded_run_does_not_end_its_schedule,
     undeclared_schedules_of_attributes_end,
     other_live_pods_keep_their_schedules,
@@ -354,6 +355,16 @@ async fn cancelling_one_run_goes_on_with_the_next(fixture: &Fixture) {
     let running = fixture.pod().claim_one(at(120), "work").await;
     assert_eq!(fixture.cancel(at(121), &CancelTarget::Call(running.id)).await, Cancelled::new(0, 0, 1));
     assert_eq!(fixture.the_pending().await.due, at(180), "its successor was there before");
+}
+
+async fn cancelling_a_released_run_brings_no_second_successor(fixture: &Fixture) {
+    fixture.declare(at(0), &schedule("nightly", every(60))).await;
+    let pod = fixture.pod();
+    let first = pod.claim_one(at(60), "work").await;
+    assert_eq!(pod.release(at(61), &first).await, 1);
+    assert_eq!(fixture.cancel(at(62), &CancelTarget::Call(first.id)).await, Cancelled::new(1, 0, 0));
+    assert_eq!(fixture.the_pending().await.due, at(120));
+    assert_eq!(fixture.the_schedule().await.state, ScheduleState::Active);
 }
 
 async fn a_discarded_run_does_not_end_its_schedule(fixture: &Fixture) {

@@ -27,6 +27,7 @@ cases![
     a_delay_to_the_very_end_of_the_range_is_stored,
     a_committed_transaction_stores_its_calls,
     a_transaction_rolled_back_stores_nothing,
+    a_refused_row_in_a_transaction_says_so,
     a_foreign_transaction_is_refused,
     another_handle_hears_of_what_is_due_soon,
 ];
@@ -237,6 +238,21 @@ async fn a_transaction_rolled_back_stores_nothing(fixture: &Fixture) {
     transaction.rollback().await;
     assert_eq!(fixture.list(CallFilter::new()).await, []);
     assert_eq!(fixture.pod().claim(at(10), &["work"], 10).await, []);
+}
+
+async fn a_refused_row_in_a_transaction_says_so(fixture: &Fixture) {
+    let bad = [
+        NewCall { due: Due::After(Duration::MAX), ..call("work") },
+        NewCall { args: "{\"a\": \"\0\"}".to_owned(), ..call("work") },
+    ];
+    for bad in bad {
+        let Some(mut transaction) = fixture.database.begin().await else { return };
+        let calls = [call("work"), bad];
+        let error = fixture.store.insert_in(transaction.lend().lend(), &calls, SOON).await.unwrap_err();
+        assert!(error.is_refused() && !error.is_transient(), "{error}");
+        transaction.rollback().await;
+        assert_eq!(fixture.list(CallFilter::new()).await, []);
+    }
 }
 
 async fn a_foreign_transaction_is_refused(fixture: &Fixture) {

@@ -73,11 +73,6 @@ impl State {
         if self.is_blocked(now, call) {
             return Turn::Wait;
         }
-        // A call that was claimed before (released, or to be run again) has its successor already: whether it was
-        // missed has been decided.
-        if !self.is_last(call) {
-            return Turn::Run;
-        }
         let overlapped = self.is_overlapped(now, call);
         let overlap =
             call.schedule.and_then(|id| self.schedules.get(&id)).map(|schedule| schedule.effective.overlap);
@@ -86,6 +81,8 @@ impl State {
             Some(_) if overlapped && overlap == Some(Overlap::Skip) => {
                 Turn::Skip("the run before was still going")
             }
+            // Also a call that was claimed before (released, or to be run again): it has its successor already, and
+            // whether it was missed was decided then.
             _ => Turn::Run,
         }
     }
