@@ -13,9 +13,15 @@ use crate::store::{Lease, Store};
 /// Starts the thread. It ends with the pod.
 pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // A shutdown waits for the thread's last look.
+    let token = engine.flushers.token();
+    let keep = async move {
+        keep_leases(engine).await;
+        drop(token);
+    };
     std::thread::Builder::new()
         .name("futurecall-lease".to_owned())
-        .spawn(move || runtime.block_on(keep_leases(engine)))
+        .spawn(move || runtime.block_on(keep))
         .map(drop)
 }
 
@@ -33,7 +39,7 @@ async fn keep_leases(engine: Arc<Engine>) {
         }
         let beat = beat_due.left(crate::clock::read()).is_zero();
         // A call that hangs must not keep this loop from fencing in time.
-        let patience = engine.config.lease / 3;
+        let patience = patience(engine.config.lease, engine.held.shortest(crate::clock::read()));
         let result = match tokio::time::timeout(patience, keep_once(&engine, &mut store, beat)).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::transient("renew leases", "the database did not answer in time")),
@@ -92,10 +98,21 @@ async fn keep_once(
     Ok(())
 }
 
+/// How long before its end a lease that could not be renewed is given up.
+fn margin(lease: Duration) -> Duration {
+    lease / 10
+}
+
+/// How long one look may take: never past the moment at which the lease that ends first must be given up.
+fn patience(lease: Duration, shortest: Option<Duration>) -> Duration {
+    let until_fence = shortest.map_or(lease, |left| left.saturating_sub(margin(lease)));
+    (lease / 3).min(until_fence).max(Duration::from_millis(1))
+}
+
 /// Stops handlers whose lease is about to end unrenewed; returns how long until the next look.
 fn fence(engine: &Engine, renewed: bool) -> Duration {
     let lease = engine.config.lease;
-    let margin = lease / 10;
+    let margin = margin(lease);
     let now = crate::clock::read();
     let stopped = engine.held.fence(now, margin);
     if stopped > 0 {
@@ -105,5 +122,23 @@ fn fence(engine: &Engine, renewed: bool) -> Duration {
     match engine.held.shortest(now) {
         Some(left) => regular.min(left.saturating_sub(margin).max(Duration::from_millis(1))),
         None => regular,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::patience;
+
+    #[test]
+    fn a_look_that_hangs_ends_before_the_first_lease_must_be_given_up() {
+        let lease = Duration::from_secs(30);
+        let seconds = Duration::from_secs;
+        assert_eq!(patience(lease, None), seconds(10));
+        assert_eq!(patience(lease, Some(seconds(30))), seconds(10));
+        // Two looks of 10 s that hung leave less than a third look may take.
+        assert_eq!(patience(lease, Some(seconds(8))), seconds(5));
+        assert_eq!(patience(lease, Some(seconds(2))), Duration::from_millis(1));
     }
 }
