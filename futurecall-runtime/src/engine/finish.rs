@@ -6,7 +6,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::backoff::Backoff;
 use super::{Engine, NOW};
-use crate::error::StoreError;
 use crate::store::Finish;
 
 /// The most outcomes of one statement.
@@ -55,36 +54,45 @@ pub(super) async fn run(engine: Arc<Engine>, mut outcomes: mpsc::UnboundedReceiv
     }
 }
 
-/// Stores a batch, trying again for as long as it takes: the fence makes a late or repeated try safe, and an outcome
-/// that is never stored ends as interrupted when its lease does.
 async fn flush(engine: &Engine, batch: Vec<Outcome>) {
     let (finished, waiting): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|done| (done.finish, done.stored)).unzip();
-    let mut backoff = Backoff::default();
-    let stored = loop {
-        match engine.store.finish(NOW, engine.pod, &finished, &engine.config.retention).await {
-            Ok(stored) => break stored,
-            Err(error) if error.is_refused() && finished.len() > 1 => {
-                break one_by_one(engine, &finished).await;
-            }
-            Err(error) if !error.is_transient() => {
-                tracing::error!(%error, calls = finished.len(), "the database refuses outcomes; they will show as interrupted");
-                break vec![false; finished.len()];
-            }
-            Err(error) => {
-                let wait = backoff.failed();
-                if backoff.may_log() {
-                    tracing::warn!(%error, calls = finished.len(), "could not store outcomes; trying again");
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = engine.over.cancelled() => break vec![false; finished.len()],
-                }
-            }
-        }
+    let stored = match settle(engine, &finished).await {
+        Ok(stored) => stored,
+        Err(Refused) => one_by_one(engine, &finished).await,
     };
     for (waiting, stored) in waiting.into_iter().zip(stored) {
         let _ = waiting.send(stored);
+    }
+}
+
+/// The database refused one of several outcomes.
+struct Refused;
+
+/// Stores outcomes, trying again for as long as it takes: the fence makes a late or repeated try safe, and an outcome
+/// that is never stored ends as interrupted when its lease does.
+async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refused> {
+    let mut backoff = Backoff::default();
+    loop {
+        let error = match engine.store.finish(NOW, engine.pod, finished, &engine.config.retention).await {
+            Ok(stored) => return Ok(stored),
+            Err(error) => error,
+        };
+        if error.is_refused() && finished.len() > 1 {
+            return Err(Refused);
+        }
+        if !error.is_transient() {
+            tracing::error!(%error, calls = finished.len(), "the database refuses outcomes; they will show as interrupted");
+            return Ok(vec![false; finished.len()]);
+        }
+        let wait = backoff.failed();
+        if backoff.may_log() {
+            tracing::warn!(%error, calls = finished.len(), "could not store outcomes; trying again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = engine.over.cancelled() => return Ok(vec![false; finished.len()]),
+        }
     }
 }
 
@@ -92,21 +100,8 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
 async fn one_by_one(engine: &Engine, finished: &[Finish]) -> Vec<bool> {
     let mut stored = Vec::with_capacity(finished.len());
     for finish in finished {
-        let one = engine
-            .store
-            .finish(NOW, engine.pod, std::slice::from_ref(finish), &engine.config.retention)
-            .await;
-        stored.push(settled(one));
+        let one = settle(engine, std::slice::from_ref(finish)).await;
+        stored.push(one.is_ok_and(|one| one.first().copied().unwrap_or(false)));
     }
     stored
-}
-
-fn settled(one: Result<Vec<bool>, StoreError>) -> bool {
-    match one {
-        Ok(stored) => stored.first().copied().unwrap_or(false),
-        Err(error) => {
-            tracing::error!(%error, "an outcome could not be stored; its call will show as interrupted");
-            false
-        }
-    }
 }
