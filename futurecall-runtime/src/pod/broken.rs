@@ -1,6 +1,7 @@
 //! At start: which pending calls could this binary not run?
 
 use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::CheckBrokenCalls;
 use crate::engine::Engine;
@@ -28,26 +29,29 @@ pub(super) async fn check(engine: &Engine) -> Result<(), StoreError> {
     loop {
         let page = engine.store.calls(Now::Database, &filter).await?;
         let mut discard: Vec<(CallId, String)> = Vec::new();
+        let mut kept = None;
         for call in page.calls {
+            let before = kept.replace(call.id);
             let Some(reason) = why(engine, &call) else { continue };
             let unknown_here = engine.registry().get(&call.name).is_none();
-            let old = now.saturating_since(call.created) >= engine.config.broken_grace;
+            // Not what came after the look began: discarding a run of a schedule stores the next one, without end.
+            let old = call.created <= now && now.saturating_since(call.created) >= engine.config.broken_grace;
             if engine.config.delete_broken_calls
                 && old
                 && !(unknown_here && known_elsewhere.contains(&call.name))
             {
                 discard.push((call.id, format!("broken: {reason}")));
+                kept = before;
             }
             let total = found.entry((call.name, reason)).or_default();
             *total = total.saturating_add(1);
         }
         remove(engine, &discard).await?;
-        match page.next {
-            // The key of the next page was read before anything on this one was removed.
-            Some(next) if !discard.iter().any(|(id, _)| *id == next) => filter = filter.after(next),
-            Some(_) => filter.after = None,
-            None => break,
+        if page.next.is_none() {
+            break;
         }
+        // What was removed is no place to go on from: the last one that stays is, or that of the page before.
+        filter.after = kept.or(filter.after);
     }
     for ((name, reason), calls) in found {
         let elsewhere = known_elsewhere.contains(&name);
@@ -74,7 +78,10 @@ pub(crate) fn why(engine: &Engine, call: &CallRecord) -> Option<String> {
         });
     };
     let args = crate::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name);
-    args.and_then(|args| (handler.check)(args)).err().map(|error| error.to_string())
+    // The user's own `Deserialize` may panic: that breaks this call, not the start.
+    let check = || args.and_then(|args| (handler.check)(args)).err().map(|error| error.to_string());
+    catch_unwind(AssertUnwindSafe(check))
+        .unwrap_or_else(|_| Some("decoding its arguments panicked".to_owned()))
 }
 
 async fn names_elsewhere(engine: &Engine) -> Result<HashSet<String>, StoreError> {
