@@ -22,9 +22,11 @@ mod shutdown;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,7 +38,7 @@ pub use self::shutdown::ShutdownSummary;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
 use crate::id::PodId;
-use crate::pod::{Pod, PodInner, Role};
+use crate::pod::Role;
 use crate::registry::Registry;
 use crate::state::StateMap;
 use crate::store::{Due, NewCall, Now, PodBeat, Store};
@@ -67,13 +69,13 @@ pub(crate) struct Engine {
     pub(crate) stop: CancellationToken,
     /// Everything in the background ends.
     pub(crate) over: CancellationToken,
-    /// The tasks that must flush before a shutdown may return.
+    /// The tasks that must flush before a shutdown may return, and the lease thread.
     flushers: TaskTracker,
     /// Handlers, until their outcome is stored.
     runs: TaskTracker,
-    /// The handle for sessions; dead once the user has dropped every clone.
-    handle: OnceLock<Weak<PodInner>>,
-    shutdown: tokio::sync::OnceCell<ShutdownSummary>,
+    /// Claims under way: a shutdown waits for them, so that nothing starts after it.
+    claimers: TaskTracker,
+    shutdown: OnceLock<Shared<BoxFuture<'static, ShutdownSummary>>>,
 }
 
 impl Engine {
@@ -108,24 +110,19 @@ impl Engine {
             over: CancellationToken::new(),
             flushers: TaskTracker::new(),
             runs: TaskTracker::new(),
-            handle: OnceLock::new(),
-            shutdown: tokio::sync::OnceCell::new(),
+            claimers: TaskTracker::new(),
+            shutdown: OnceLock::new(),
         });
         engine.flushers.spawn(enqueue::run(Arc::clone(&engine), gathered));
         engine.flushers.spawn(finish::run(Arc::clone(&engine), outcomes));
         engine.flushers.close();
+        tokio::spawn(shutdown::without_handles(Arc::clone(&engine)));
         engine
-    }
-
-    /// Gives sessions their way back to the pod.
-    pub(crate) fn attach(&self, handle: Weak<PodInner>) {
-        // Set once, by the builder; a second attempt would be the same handle.
-        let _ = self.handle.set(handle);
     }
 
     /// Starts what runs calls: nothing for `Serverless`, leases alone for `Maintenance`, everything for `Monolith`.
     pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
-        if self.role == Role::Serverless || !self.config.execution_enabled {
+        if !self.runs_calls() {
             return Ok(());
         }
         lease::start(Arc::clone(self))?;
@@ -136,9 +133,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The pod, unless every clone of the user's is gone.
-    fn pod_handle(&self) -> Option<Pod> {
-        self.handle.get()?.upgrade().map(Pod::from_inner)
+    /// Whether this pod may run calls at all: only then are leases renewed.
+    fn runs_calls(&self) -> bool {
+        self.role != Role::Serverless && self.config.execution_enabled
     }
 
     pub(crate) fn registry(&self) -> RwLockReadGuard<'_, Registry> {
@@ -210,9 +207,14 @@ impl Engine {
         claim::run_due(self).await
     }
 
-    /// Ends the pod; every caller gets the same summary.
+    /// Ends the pod; every caller gets the same summary. In a task of its own, so that it ends whoever stops waiting.
     pub(crate) async fn shut_down(self: &Arc<Self>) -> ShutdownSummary {
-        self.shutdown.get_or_init(|| shutdown::run(self)).await.clone()
+        let begin = || {
+            let engine = Arc::clone(self);
+            let task = tokio::spawn(async move { shutdown::run(&engine).await });
+            task.map(Result::unwrap_or_default).boxed().shared()
+        };
+        self.shutdown.get_or_init(begin).clone().await
     }
 
     /// How long a pod counts as live after its heartbeat.

@@ -46,16 +46,20 @@ impl Role {
 /// A started pod: schedules calls, and runs them unless its role says otherwise. Clones are the same pod.
 ///
 /// End it with [`shutdown`](Self::shutdown) or [`run_until_signal`](Self::run_until_signal). Dropping the last clone
-/// stops claiming and logs a warning: what runs goes on until the process ends, and nobody waits for it.
+/// stops claiming and logs a warning: what runs goes on, and its outcome is stored if the process lives that long.
+/// The pod that a [`Session`](crate::Session) lends does not count as a clone.
 ///
 /// A pod that was not started cannot schedule: the builder has no `future_calls()`.
 #[derive(Clone)]
 pub struct Pod {
-    inner: Arc<PodInner>,
+    engine: Arc<Engine>,
+    /// `None` in sessions: a run must not keep a pod claiming that nobody else holds.
+    #[expect(dead_code, reason = "held for its drop")]
+    handle: Option<Arc<Handle>>,
 }
 
-/// Lives as long as the user's clones (and running sessions).
-pub(crate) struct PodInner {
+/// Lives as long as the user's clones.
+struct Handle {
     engine: Arc<Engine>,
 }
 
@@ -66,17 +70,17 @@ impl Pod {
     }
 
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        let inner = Arc::new(PodInner { engine });
-        inner.engine.attach(Arc::downgrade(&inner));
-        Self { inner }
+        let handle = Some(Arc::new(Handle { engine: Arc::clone(&engine) }));
+        Self { engine, handle }
     }
 
-    pub(crate) fn from_inner(inner: Arc<PodInner>) -> Self {
-        Self { inner }
+    /// The pod as a session has it.
+    pub(crate) fn of_session(engine: &Arc<Engine>) -> Self {
+        Self { engine: Arc::clone(engine), handle: None }
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.inner.engine
+        &self.engine
     }
 
     /// The way to schedule and to cancel.
@@ -97,12 +101,12 @@ impl Pod {
 
     /// Which pod this is: fresh at every start.
     pub fn id(&self) -> crate::PodId {
-        self.inner.engine.pod
+        self.engine.pod
     }
 
     /// What it does with calls.
     pub fn role(&self) -> Role {
-        self.inner.engine.role
+        self.engine.role
     }
 
     /// Adds a call by name while the pod runs; it is claimed from now on.
@@ -116,8 +120,8 @@ impl Pod {
         call: C,
     ) -> Result<(), StartError> {
         let handler = crate::by_name::handler(name.into(), call)?;
-        self.inner.engine.registry_mut().add(handler)?;
-        self.inner.engine.wake();
+        self.engine.registry_mut().add(handler)?;
+        self.engine.wake();
         Ok(())
     }
 
@@ -130,23 +134,24 @@ impl Pod {
     ///
     /// The database could not be asked. What was started before that still ends and is recorded.
     pub async fn run_due(&self) -> Result<RunSummary, StoreError> {
-        self.inner.engine.run_due().await
+        self.engine.run_due().await
     }
 
     /// Ends the pod: stops claiming, lets running calls finish within the grace period, then signals them, then abandons
     /// them as interrupted; flushes everything. Meanwhile handlers and the last requests may still schedule; once this
     /// has returned, scheduling is [`ScheduleError::Stopped`].
     ///
-    /// Idempotent, from any clone: every caller waits for the same end and gets the same summary. Cancel-safe: if this
-    /// future is dropped, the next call goes on where it stopped.
+    /// Idempotent, from any clone: every caller waits for the same end and gets the same summary. Cancel-safe: once
+    /// begun, it goes on to its end even if this future is dropped. A handler that awaits it waits for itself, until
+    /// the grace is over: spawn it there.
     pub async fn shutdown(&self) -> ShutdownSummary {
-        self.inner.engine.shut_down().await
+        self.engine.shut_down().await
     }
 
     /// Resolves at SIGINT (Ctrl-C) or SIGTERM, or when the pod's shutdown begins: for axum's
     /// `with_graceful_shutdown(pod.shutdown_signal())`. Follow it with [`shutdown`](Self::shutdown).
     pub fn shutdown_signal(&self) -> impl Future<Output = ()> + Send + 'static {
-        let stop = self.inner.engine.stop.clone();
+        let stop = self.engine.stop.clone();
         async move {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -162,11 +167,11 @@ impl Pod {
     }
 
     pub(crate) async fn enqueue(&self, call: NewCall) -> Result<(), ScheduleError> {
-        self.inner.engine.enqueue(call).await
+        self.engine.enqueue(call).await
     }
 
     pub(crate) async fn enqueue_chunk(&self, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
-        self.inner.engine.enqueue_chunk(calls).await
+        self.engine.enqueue_chunk(calls).await
     }
 
     pub(crate) async fn insert_in(
@@ -205,11 +210,7 @@ impl Pod {
     }
 
     fn running(&self) -> Result<&Arc<Engine>, ScheduleError> {
-        if self.inner.engine.over.is_cancelled() {
-            Err(ScheduleError::Stopped)
-        } else {
-            Ok(&self.inner.engine)
-        }
+        if self.engine.over.is_cancelled() { Err(ScheduleError::Stopped) } else { Ok(&self.engine) }
     }
 }
 
@@ -244,24 +245,21 @@ pub(crate) fn label() -> String {
     format!("{}:{}", host.as_deref().unwrap_or("host"), std::process::id())
 }
 
-impl Drop for PodInner {
+impl Drop for Handle {
     fn drop(&mut self) {
         if !self.engine.stop.is_cancelled() {
             tracing::warn!(
                 pod = %self.engine.pod,
                 "the last handle of a pod was dropped without `shutdown().await`: it claims no more calls"
             );
+            // The engine's own task does the rest: it waits for what runs, and stores the outcomes.
             self.engine.stop.cancel();
-            self.engine.over.cancel();
         }
     }
 }
 
 impl fmt::Debug for Pod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pod")
-            .field("id", &self.inner.engine.pod)
-            .field("role", &self.inner.engine.role)
-            .finish()
+        f.debug_struct("Pod").field("id", &self.engine.pod).field("role", &self.engine.role).finish()
     }
 }

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::backoff::{Backoff, jittered};
 use super::{Engine, NOW, RunSummary, run};
 use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::pod::Pod;
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
 
 /// The most calls of one claim.
@@ -20,7 +20,7 @@ const MOST: usize = 1_000;
 /// Starts the claimer, and the listener that wakes it for what other processes store.
 pub(super) fn start(engine: &Arc<Engine>) {
     tokio::spawn(listen(Arc::clone(engine)));
-    tokio::spawn(claim_until_stopped(Arc::clone(engine)));
+    engine.claimers.spawn(claim_until_stopped(Arc::clone(engine)));
 }
 
 async fn listen(engine: Arc<Engine>) {
@@ -43,48 +43,61 @@ async fn claim_until_stopped(engine: Arc<Engine>) {
             () = tokio::time::sleep(wait) => {}
         }
         wait = match claim_once(&engine).await {
-            Some(Ok(next)) => {
+            Ok(next) => {
                 backoff.succeeded();
                 next
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 let wait = backoff.failed();
                 if backoff.may_log() {
                     tracing::warn!(%error, "could not claim calls; trying again");
                 }
                 wait
             }
-            None => return,
         };
     }
 }
 
-/// One claim for the free slots. Returns how long to sleep unless woken; `None` when the pod is gone.
-async fn claim_once(engine: &Arc<Engine>) -> Option<Result<Duration, StoreError>> {
+/// One claim for the free slots. Returns how long to sleep unless woken.
+async fn claim_once(engine: &Arc<Engine>) -> Result<Duration, StoreError> {
     let idle = jittered(engine.config.scan_interval);
-    let pod = engine.pod_handle()?;
     // Said before the slots are counted: a slot that frees after the count then wakes this task.
     engine.starved.store(true, Ordering::SeqCst);
     let free = engine.slots.available_permits();
     if free == 0 {
-        return Some(Ok(idle));
+        return Ok(idle);
     }
-    let claim = match claim(engine, free, None).await {
-        Ok(claim) => claim,
-        Err(error) => return Some(Err(error)),
-    };
+    let claim = claim(engine, free, None).await?;
     let taken = claim.claim.calls.len();
-    for call in claim.claim.calls {
-        let permit = Arc::clone(&engine.slots).acquire_owned().await.ok();
-        engine.runs.spawn(run::run(Arc::clone(engine), pod.clone(), call, claim.deadline, permit));
+    let mut calls = claim.claim.calls.into_iter();
+    while let Some(call) = calls.next() {
+        let Some(permit) = permit(engine).await else {
+            let unstarted = std::iter::once(call).chain(calls).map(|call| unstarted(&call));
+            release(engine, &unstarted.collect::<Vec<_>>()).await;
+            return Ok(idle);
+        };
+        engine.runs.spawn(run::run(Arc::clone(engine), call, claim.deadline, Some(permit)));
     }
     let next = claim.claim.next.map_or(idle, |next| next.min(idle));
     if taken < free {
         engine.starved.store(false, Ordering::SeqCst);
-        return Some(Ok(next));
+        return Ok(next);
     }
     // All slots are taken. More may be due; the next slot that frees says so.
-    Some(Ok(if next.is_zero() { idle } else { next }))
+    Ok(if next.is_zero() { idle } else { next })
+}
+
+/// A slot; `None` once the pod stops, when nothing may start any more.
+async fn permit(engine: &Engine) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        biased;
+        () = engine.stop.cancelled() => None,
+        permit = Arc::clone(&engine.slots).acquire_owned() => permit.ok(),
+    }
+}
+
+fn unstarted(call: &ClaimedCall) -> Held {
+    Held { id: call.id, claim_no: call.claim_no, started: false }
 }
 
 /// A claim's answer and the deadline of its leases, counted from before it was sent.
@@ -149,21 +162,25 @@ async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Clai
 /// Runs everything that is due at this moment and waits for it, within the pod's slots.
 pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreError> {
     let mut summary = RunSummary::default();
+    if !engine.runs_calls() {
+        return Ok(summary);
+    }
     let until = engine.store.now().await?;
     summary.interrupted = super::housekeeping::rescue(engine).await?;
-    let Some(pod) = engine.pod_handle() else { return Ok(summary) };
     let mut running = FuturesUnordered::new();
     loop {
         let room = engine.config.concurrency_limit.saturating_sub(running.len());
         let mut none_due = true;
+        let claiming = engine.claimers.token();
         if room > 0 && !engine.stop.is_cancelled() {
             let Claimed { claim, deadline } = claim(engine, room, Some(until)).await?;
             summary.skipped = summary.skipped.saturating_add(claim.skipped);
             none_due = claim.calls.is_empty() && claim.skipped == 0;
             for call in claim.calls {
-                running.push(spawn(engine, &pod, call, deadline));
+                running.push(spawn(engine, call, deadline));
             }
         }
+        drop(claiming);
         match running.next().await {
             Some(ended) => summary.count(&ended),
             None if none_due => return Ok(summary),
@@ -175,15 +192,14 @@ pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreErr
 /// Starts a call in a task of its own, so that dropping `run_due` does not stop what it started; gives what became of it.
 fn spawn(
     engine: &Arc<Engine>,
-    pod: &Pod,
     call: ClaimedCall,
     deadline: Deadline,
 ) -> impl Future<Output = run::Ended> + use<> {
-    let (engine, pod) = (Arc::clone(engine), pod.clone());
+    let engine = Arc::clone(engine);
     let tracker = engine.runs.clone();
     let task = tracker.spawn(async move {
-        let permit = Arc::clone(&engine.slots).acquire_owned().await.ok();
-        run::run(engine, pod, call, deadline, permit).await
+        let permit = permit(&engine).await;
+        run::run(engine, call, deadline, permit).await
     });
     async move { task.await.unwrap_or_default() }
 }

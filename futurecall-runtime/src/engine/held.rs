@@ -43,15 +43,19 @@ impl HeldCalls {
     /// A new claim, whose lease was counted from before it was sent.
     pub(super) fn add(&self, id: CallId, claim_no: i64, deadline: Deadline) {
         let entry = Entry { claim_no, started: false, deadline, signals: Signals::default() };
-        self.entries().insert(id, entry);
+        if let Some(before) = self.entries().insert(id, entry) {
+            // This pod claims it anew, so it had lost it: what still runs under the old claim must stop.
+            before.signals.lost.cancel();
+        }
     }
 
-    /// The handler is about to start: `true` if the lease certainly lasts a little longer.
+    /// The handler is about to start: `true` if the lease certainly lasts a little longer, and nothing befell the call
+    /// while it waited for its slot.
     pub(super) fn start(&self, id: CallId, claim_no: i64, now: Reading, margin: Duration) -> bool {
         match self.entries().get_mut(&id) {
             Some(entry) if entry.claim_no == claim_no && entry.deadline.left(now) > margin => {
-                entry.started = true;
-                true
+                entry.started = !entry.signals.lost.is_cancelled() && !entry.signals.cancelled.is_cancelled();
+                entry.started
             }
             _ => false,
         }
@@ -68,6 +72,11 @@ impl HeldCalls {
         if entries.get(&id).is_some_and(|entry| entry.claim_no == claim_no) {
             entries.remove(&id);
         }
+    }
+
+    /// How many handlers have started and have no stored outcome.
+    pub(super) fn started(&self) -> usize {
+        self.entries().values().filter(|entry| entry.started).count()
     }
 
     /// What to renew.

@@ -35,7 +35,6 @@ pub(super) enum How {
 /// Runs one call whose claim stands in `engine.held`; returns when its outcome is stored (or its claim was lost).
 pub(super) async fn run(
     engine: Arc<Engine>,
-    pod: Pod,
     call: ClaimedCall,
     deadline: Deadline,
     permit: Option<OwnedSemaphorePermit>,
@@ -43,16 +42,20 @@ pub(super) async fn run(
     let held = Held { id: call.id, claim_no: call.claim_no, started: false };
     let handler = engine.registry().get(&call.name).cloned();
     let now = crate::clock::read();
-    let Some(handler) = handler.filter(|_| engine.held.start(call.id, call.claim_no, now, margin(&engine)))
-    else {
-        // The name vanished from the registry (impossible today), or the lease is all but over: another pod may have
-        // the call by the time the handler would act.
+    let may_start =
+        || !engine.stop.is_cancelled() && engine.held.start(call.id, call.claim_no, now, margin(&engine));
+    let Some(handler) = handler.filter(|_| may_start()) else {
+        // The pod stops, the call was cancelled while it waited, or the lease is all but over: another pod may have the
+        // call by the time the handler would act.
         claim::release(&engine, &[held]).await;
+        free(&engine, permit);
         return Ended { name: call.name, how: None };
     };
     let signals = engine.held.signals(call.id, call.claim_no).unwrap_or_default();
     let started_after = engine.config.lease.saturating_sub(deadline.left(now));
-    let outcome = attempt(&engine, pod, &call, &handler, &signals).await;
+    // Dropping a handler and showing its error are the user's code as well, and may panic.
+    let outcome = AssertUnwindSafe(attempt(&engine, &call, &handler, &signals)).catch_unwind().await;
+    let outcome = outcome.unwrap_or_else(|panic| Some(panicked(panic.as_ref())));
     let name = call.name;
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
     free(&engine, permit);
@@ -97,8 +100,7 @@ fn free(engine: &Engine, permit: Option<OwnedSemaphorePermit>) {
 
 /// The handler, until it ends or something befalls it. `None`: the lease was lost, and there is nothing to report.
 async fn attempt(
-    engine: &Engine,
-    pod: Pod,
+    engine: &Arc<Engine>,
     call: &ClaimedCall,
     handler: &Handler,
     signals: &Signals,
@@ -113,7 +115,8 @@ async fn attempt(
         schedule: call.schedule,
         traceparent: call.traceparent.clone(),
     };
-    let session = Session::new(pod, Arc::clone(&engine.state), info, signals.cancelled.clone());
+    let session =
+        Session::new(Pod::of_session(engine), Arc::clone(&engine.state), info, signals.cancelled.clone());
     let run = async {
         let args = crate::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name)
             .map_err(CallFailure::Arguments)?;
@@ -137,12 +140,14 @@ async fn attempt(
     Some(match result {
         Ok(Ok(())) => Outcome::Succeeded,
         Ok(Err(failure)) => failed(&failure),
-        Err(panic) => {
-            let error = format!("panicked: {}", panic_text(panic.as_ref()));
-            tracing::error!(error, "a call panicked");
-            Outcome::Failed { error: storable(&error) }
-        }
+        Err(panic) => panicked(panic.as_ref()),
     })
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Outcome {
+    let error = storable(&format!("panicked: {}", panic_text(panic)));
+    tracing::error!(error, "a call panicked");
+    Outcome::Failed { error }
 }
 
 fn failed(failure: &CallFailure) -> Outcome {

@@ -29,8 +29,9 @@ const FLUSH: Duration = Duration::from_secs(5);
 pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
     let began = crate::clock::instant();
     engine.stop.cancel();
-    let count = || u64::try_from(engine.runs.len()).unwrap_or(u64::MAX);
+    let count = || u64::try_from(engine.held.started()).unwrap_or(u64::MAX);
     let running = count();
+    claims_end(engine).await;
     engine.runs.close();
 
     let mut left = 0;
@@ -54,21 +55,42 @@ pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
     ShutdownSummary { running, finished: running.saturating_sub(left), interrupted: left, took }
 }
 
+/// Every handle was dropped without a shutdown: what runs may end in peace, and its outcome is stored.
+pub(super) async fn without_handles(engine: Arc<Engine>) {
+    engine.stop.cancelled().await;
+    if engine.shutdown.get().is_some() {
+        return;
+    }
+    claims_end(&engine).await;
+    engine.runs.close();
+    engine.runs.wait().await;
+    leave(&engine).await;
+}
+
+/// Waits for claims under way, which give back what they took: their handlers would start on a pod that has ended.
+async fn claims_end(engine: &Engine) {
+    engine.claimers.close();
+    if tokio::time::timeout(FLUSH, engine.claimers.wait()).await.is_err() {
+        tracing::warn!("a claim is still under way; what it takes is given back when its reply comes");
+    }
+}
+
 async fn leave(engine: &Arc<Engine>) {
     let unstarted: Vec<Held> = engine.held.all().into_iter().filter(|held| !held.started).collect();
-    let goodbye = async {
-        if !unstarted.is_empty() {
-            claim::release(engine, &unstarted).await;
-        }
-        if let Err(error) = engine.store.leave(engine.pod).await {
-            tracing::debug!(%error, "could not remove this pod's row; it will be forgotten within a day");
-        }
-    };
     // A database that is gone must not hold up the end of the process.
-    let _ = tokio::time::timeout(FLUSH, goodbye).await;
+    if !unstarted.is_empty() {
+        let _ = tokio::time::timeout(FLUSH, claim::release(engine, &unstarted)).await;
+    }
     engine.over.cancel();
     // What was handed in before is stored, or its caller told, before anybody hears that the pod has ended.
     if tokio::time::timeout(FLUSH, engine.flushers.wait()).await.is_err() {
         tracing::error!("calls that were being stored when the pod ended may not be: their callers are told");
     }
+    // Last, when no heartbeat can write the row again.
+    let goodbye = async {
+        if let Err(error) = engine.store.leave(engine.pod).await {
+            tracing::debug!(%error, "could not remove this pod's row; it will be forgotten within a day");
+        }
+    };
+    let _ = tokio::time::timeout(FLUSH, goodbye).await;
 }

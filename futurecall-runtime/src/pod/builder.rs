@@ -172,8 +172,8 @@ impl PodBuilder {
         let engine = Engine::new(role, store, config, state, registry, keys);
         let pod = Pod::new(Arc::clone(&engine));
         if let Err(error) = begin(&engine, runs, schedules).await {
-            engine.stop.cancel();
-            engine.over.cancel();
+            // Also removes the heartbeat that said this pod lives.
+            engine.shut_down().await;
             return Err(error);
         }
         Ok(pod)
