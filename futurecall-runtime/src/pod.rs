@@ -260,6 +260,9 @@ impl Drop for Handle {
 
 impl fmt::Debug for Pod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pod").field("id", &self.engine.pod).field("role", &self.engine.role).finish()
+        f.debug_struct("Pod")
+            .field("id", &self.engine.pod)
+            .field("role", &self.engine.role)
+            .finish_non_exhaustive()
     }
 }
