@@ -92,6 +92,14 @@ pub enum ArgumentError {
         /// What the type's deserializer said.
         reason: String,
     },
+    /// Running: the arguments are stored in a form that this version does not know, or of another kind of call.
+    #[non_exhaustive]
+    OtherForm {
+        /// The stored name of the call.
+        call: String,
+        /// The number stored beside them.
+        format: i16,
+    },
     /// What is stored, or was given by name, is not a JSON object.
     #[non_exhaustive]
     NotAnObject {
@@ -130,6 +138,11 @@ impl fmt::Display for ArgumentError {
             Self::Decode { call, parameter, reason } => {
                 write!(f, "argument `{parameter}` of `{call}`: {reason}")
             }
+            Self::OtherForm { call, format } => write!(
+                f,
+                "the arguments of `{call}` are stored in form {format}, which its handler does not read: form 1 is \
+                 keyed by parameter, form 2 was scheduled by name"
+            ),
             Self::NotAnObject { call, reason } => {
                 write!(f, "the arguments of `{call}` are not a JSON object keyed by parameter: {reason}")
             }

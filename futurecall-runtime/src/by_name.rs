@@ -63,7 +63,7 @@ impl Pod {
         data: Option<&T>,
         delay: Duration,
     ) -> PendingCall {
-        pending(self.future_calls().call_with_delay(delay), name, data)
+        self.pending(self.future_calls().call_with_delay(delay), name, data)
     }
 
     /// Schedules a call by name, due at a moment.
@@ -73,18 +73,25 @@ impl Pod {
         data: Option<&T>,
         time: impl ToMoment,
     ) -> PendingCall {
-        pending(self.future_calls().call_at_time(time), name, data)
+        self.pending(self.future_calls().call_at_time(time), name, data)
     }
 
     /// Cancels everything of that identifier, however it was scheduled.
     pub fn cancel_future_call(&self, identifier: &str) -> CancelRequest {
         self.future_calls().cancel(identifier)
     }
-}
 
-fn pending<T: Serialize + ?Sized>(at: FutureCallRef, name: &str, value: Option<&T>) -> PendingCall {
-    let checked = check_name(name);
-    at.named(name, data::FORMAT, data::encode(name, value)).checked(checked)
+    fn pending<T: Serialize + ?Sized>(
+        &self,
+        at: FutureCallRef,
+        name: &str,
+        value: Option<&T>,
+    ) -> PendingCall {
+        let checked = check_name(name);
+        // A typed call has its attribute's priority however it is scheduled, where this pod knows it.
+        let priority = self.engine().registry().get(name).map_or(0, |handler| handler.priority);
+        at.named(name, data::FORMAT, data::encode(name, value)).priority(priority).checked(checked)
+    }
 }
 
 /// The handler of a call by name.

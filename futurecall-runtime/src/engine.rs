@@ -9,6 +9,7 @@
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history |
 //! | `shutdown` | the end, in order |
+//! | `supervise` | starts a task again that panicked |
 
 mod backoff;
 mod claim;
@@ -19,6 +20,7 @@ mod housekeeping;
 mod lease;
 mod run;
 mod shutdown;
+mod supervise;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -38,6 +40,7 @@ pub use self::shutdown::ShutdownSummary;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
 use crate::id::PodId;
+use crate::moment::Moment;
 use crate::pod::Role;
 use crate::registry::Registry;
 use crate::state::StateMap;
@@ -61,6 +64,10 @@ pub(crate) struct Engine {
     /// Set when due calls wait for a slot: the next free slot wakes the claimer.
     starved: AtomicBool,
     claim_no: AtomicI64,
+    /// How far the database's clock was ahead of this pod's when last seen, in microseconds.
+    clock_ahead: AtomicI64,
+    /// A heartbeat is due before its time.
+    beat_due: AtomicBool,
     /// Wakes the claimer.
     wake: Notify,
     /// Wakes the lease thread before its time.
@@ -104,6 +111,8 @@ impl Engine {
             slots,
             starved: AtomicBool::new(false),
             claim_no: AtomicI64::new(0),
+            clock_ahead: AtomicI64::new(0),
+            beat_due: AtomicBool::new(false),
             wake: Notify::new(),
             renew: Notify::new(),
             stop: CancellationToken::new(),
@@ -113,8 +122,8 @@ impl Engine {
             claimers: TaskTracker::new(),
             shutdown: OnceLock::new(),
         });
-        engine.flushers.spawn(enqueue::run(Arc::clone(&engine), gathered));
-        engine.flushers.spawn(finish::run(Arc::clone(&engine), outcomes));
+        enqueue::start(&engine, gathered);
+        finish::start(&engine, outcomes);
         engine.flushers.close();
         tokio::spawn(shutdown::without_handles(Arc::clone(&engine)));
         engine
@@ -172,7 +181,7 @@ impl Engine {
     /// Wakes the claimer if one of these calls may be due before its next look.
     fn wake_for(&self, calls: &[NewCall]) {
         let soon = self.config.scan_interval;
-        let horizon = crate::clock::wall().checked_add(soon).unwrap_or(crate::moment::Moment::MAX);
+        let horizon = self.database_now().checked_add(soon).unwrap_or(Moment::MAX);
         let is_soon = |call: &NewCall| match call.due {
             Due::After(delay) => delay <= soon,
             Due::At(moment) => moment <= horizon,
@@ -180,6 +189,24 @@ impl Engine {
         if calls.iter().any(is_soon) {
             self.wake();
         }
+    }
+
+    /// About what the database's clock says, by this pod's own and the difference last seen. Good for wake-ups alone.
+    fn database_now(&self) -> Moment {
+        let ahead = self.clock_ahead.load(Ordering::Relaxed);
+        Moment::from_micros(crate::clock::wall().as_micros().saturating_add(ahead)).unwrap_or(Moment::MAX)
+    }
+
+    /// Notes what the database's clock says.
+    pub(crate) fn saw_clock(&self, database: Moment) {
+        let ahead = database.as_micros().saturating_sub(crate::clock::wall().as_micros());
+        self.clock_ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// Writes a heartbeat now: the names of this pod have changed.
+    pub(crate) fn beat_now(&self) {
+        self.beat_due.store(true, Ordering::Relaxed);
+        self.renew_now();
     }
 
     fn next_claim_no(&self) -> i64 {

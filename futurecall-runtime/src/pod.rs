@@ -122,6 +122,7 @@ impl Pod {
         let handler = crate::by_name::handler(name.into(), call)?;
         self.engine.registry_mut().add(handler)?;
         self.engine.wake();
+        self.engine.beat_now();
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::args::{ArgumentError, decode_value, encode_value, stored_value};
+use crate::args::{ArgumentError, FORMAT as TYPED, decode_value, encode_value, stored_value};
 
 /// The format number of calls that were scheduled by name.
 pub(crate) const FORMAT: i16 = 2;
@@ -36,9 +36,27 @@ pub(crate) fn for_handler<'a>(
     format: i16,
     by_name: bool,
 ) -> Result<&'a str, ArgumentError> {
-    if format == FORMAT && !by_name {
+    match (format, by_name) {
+        (FORMAT, true) | (TYPED, false) => Ok(args),
         // A typed method, scheduled by name.
-        return Ok(stored_value(name, KEY, args)?.unwrap_or("{}"));
+        (FORMAT, false) => Ok(stored_value(name, KEY, args)?.unwrap_or("{}")),
+        _ => Err(ArgumentError::OtherForm { call: name.to_owned(), format }),
     }
-    Ok(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_handler;
+
+    #[test]
+    fn only_forms_that_the_handler_reads_get_to_it() {
+        let read = |args, format, by_name| for_handler("x", args, format, by_name).map(str::to_owned);
+        assert_eq!(read(r#"{"a":1}"#, 1, false).as_deref(), Ok(r#"{"a":1}"#));
+        assert_eq!(read(r#"{"data":{"a":1}}"#, 2, false).as_deref(), Ok(r#"{"a":1}"#));
+        assert_eq!(read("{}", 2, false).as_deref(), Ok("{}"));
+        assert_eq!(read(r#"{"data":1}"#, 2, true).as_deref(), Ok(r#"{"data":1}"#));
+        // A typed call whose method became a handler by name, and a form of a later version.
+        assert!(read(r#"{"a":1}"#, 1, true).is_err_and(|error| error.to_string().contains("form 1")));
+        assert!(read("{}", 3, false).is_err_and(|error| error.to_string().contains("form 3")));
+    }
 }

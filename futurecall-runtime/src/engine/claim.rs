@@ -8,6 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::backoff::{Backoff, jittered};
+use super::supervise::supervised;
 use super::{Engine, NOW, RunSummary, run};
 use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
@@ -19,11 +20,14 @@ const MOST: usize = 1_000;
 
 /// Starts the claimer, and the listener that wakes it for what other processes store.
 pub(super) fn start(engine: &Arc<Engine>) {
-    tokio::spawn(listen(Arc::clone(engine)));
-    engine.claimers.spawn(claim_until_stopped(Arc::clone(engine)));
+    let (listener, claimer) = (Arc::clone(engine), Arc::clone(engine));
+    tokio::spawn(async move { supervised(&listener, "listen", || listen(&listener)).await });
+    engine
+        .claimers
+        .spawn(async move { supervised(&claimer, "claim", || claim_until_stopped(&claimer)).await });
 }
 
-async fn listen(engine: Arc<Engine>) {
+async fn listen(engine: &Engine) {
     loop {
         tokio::select! {
             () = engine.store.changed() => engine.wake(),
@@ -32,7 +36,7 @@ async fn listen(engine: Arc<Engine>) {
     }
 }
 
-async fn claim_until_stopped(engine: Arc<Engine>) {
+async fn claim_until_stopped(engine: &Arc<Engine>) {
     let mut backoff = Backoff::default();
     let mut wait = Duration::ZERO;
     loop {
@@ -42,7 +46,7 @@ async fn claim_until_stopped(engine: Arc<Engine>) {
             () = engine.wake.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match claim_once(&engine).await {
+        wait = match claim_once(engine).await {
             Ok(next) => {
                 backoff.succeeded();
                 next
@@ -139,6 +143,9 @@ fn hold(engine: &Engine, claim: &Claim, sent: Reading) -> Deadline {
     }
     for call in &claim.calls {
         engine.held.add(call.id, call.claim_no, deadline);
+    }
+    if let Some(call) = claim.calls.first() {
+        engine.saw_clock(call.claimed);
     }
     deadline
 }

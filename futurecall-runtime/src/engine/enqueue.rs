@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::backoff::Backoff;
+use super::supervise::supervised;
 use super::{Engine, NOW};
 use crate::error::{ScheduleError, StoreError};
 use crate::store::{Inserted, NewCall, Retention};
@@ -46,8 +47,16 @@ impl Enqueuer {
     }
 }
 
+/// Starts the task that flushes.
+pub(super) fn start(engine: &Arc<Engine>, gathered: mpsc::Receiver<Waiting>) {
+    let (engine, gathered) = (Arc::clone(engine), Mutex::new(gathered));
+    engine.flushers.clone().spawn(async move {
+        supervised(&engine, "enqueue", || async { run(&engine, &mut *gathered.lock().await).await }).await;
+    });
+}
+
 /// Flushes until the pod is over; what was handed in before that is still stored.
-pub(super) async fn run(engine: Arc<Engine>, mut gathered: mpsc::Receiver<Waiting>) {
+async fn run(engine: &Engine, gathered: &mut mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
     loop {
         let open = tokio::select! {
@@ -61,7 +70,7 @@ pub(super) async fn run(engine: Arc<Engine>, mut gathered: mpsc::Receiver<Waitin
         if !open {
             return;
         }
-        flush(&engine, std::mem::take(&mut batch)).await;
+        flush(engine, std::mem::take(&mut batch)).await;
     }
 }
 

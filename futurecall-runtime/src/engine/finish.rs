@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::backoff::Backoff;
+use super::supervise::supervised;
 use super::{Engine, NOW};
 use crate::store::Finish;
 
@@ -41,8 +42,16 @@ impl Finisher {
     }
 }
 
+/// Starts the task that flushes.
+pub(super) fn start(engine: &Arc<Engine>, outcomes: mpsc::UnboundedReceiver<Outcome>) {
+    let (engine, outcomes) = (Arc::clone(engine), Mutex::new(outcomes));
+    engine.flushers.clone().spawn(async move {
+        supervised(&engine, "finish", || async { run(&engine, &mut *outcomes.lock().await).await }).await;
+    });
+}
+
 /// Flushes until the pod is over and nothing is left.
-pub(super) async fn run(engine: Arc<Engine>, mut outcomes: mpsc::UnboundedReceiver<Outcome>) {
+async fn run(engine: &Engine, outcomes: &mut mpsc::UnboundedReceiver<Outcome>) {
     let mut batch = Vec::new();
     loop {
         tokio::select! {
@@ -50,7 +59,7 @@ pub(super) async fn run(engine: Arc<Engine>, mut outcomes: mpsc::UnboundedReceiv
             count = outcomes.recv_many(&mut batch, MOST) => if count == 0 { return },
             () = engine.over.cancelled() => return,
         }
-        flush(&engine, std::mem::take(&mut batch)).await;
+        flush(engine, std::mem::take(&mut batch)).await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::{Backoff, jittered};
+use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
 use crate::error::StoreError;
 
@@ -14,11 +15,12 @@ const PRUNE: Duration = Duration::from_mins(1);
 
 /// Starts both tasks.
 pub(super) fn start(engine: &Arc<Engine>) {
-    tokio::spawn(rescue_until_stopped(Arc::clone(engine)));
-    tokio::spawn(prune_until_stopped(Arc::clone(engine)));
+    let (rescuer, pruner) = (Arc::clone(engine), Arc::clone(engine));
+    tokio::spawn(async move { supervised(&rescuer, "rescue", || rescue_until_stopped(&rescuer)).await });
+    tokio::spawn(async move { supervised(&pruner, "prune", || prune_until_stopped(&pruner)).await });
 }
 
-async fn rescue_until_stopped(engine: Arc<Engine>) {
+async fn rescue_until_stopped(engine: &Engine) {
     let mut backoff = Backoff::default();
     let mut wait = Duration::ZERO;
     loop {
@@ -26,7 +28,7 @@ async fn rescue_until_stopped(engine: Arc<Engine>) {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match rescue(&engine).await {
+        wait = match rescue(engine).await {
             Ok(_) => {
                 backoff.succeeded();
                 jittered((engine.config.lease / 3).min(BEAT))
@@ -61,7 +63,7 @@ pub(super) async fn rescue(engine: &Engine) -> Result<u64, StoreError> {
     }
 }
 
-async fn prune_until_stopped(engine: Arc<Engine>) {
+async fn prune_until_stopped(engine: &Engine) {
     let mut backoff = Backoff::default();
     let mut wait = jittered(PRUNE);
     loop {

@@ -2,9 +2,11 @@
 //! or busy application runtime cannot starve them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
 use crate::clock::Deadline;
 use crate::error::StoreError;
@@ -16,7 +18,7 @@ pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<()> {
     // A shutdown waits for the thread's last look.
     let token = engine.flushers.token();
     let keep = async move {
-        keep_leases(engine).await;
+        supervised(&engine, "lease", || keep_leases(&engine)).await;
         drop(token);
     };
     std::thread::Builder::new()
@@ -25,7 +27,7 @@ pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<()> {
         .map(drop)
 }
 
-async fn keep_leases(engine: Arc<Engine>) {
+async fn keep_leases(engine: &Engine) {
     let mut store: Option<Box<dyn Store>> = None;
     let mut backoff = Backoff::default();
     let mut beat_due = Deadline::new(crate::clock::read(), Duration::ZERO);
@@ -37,10 +39,11 @@ async fn keep_leases(engine: Arc<Engine>) {
             () = engine.renew.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        let beat = beat_due.left(crate::clock::read()).is_zero();
+        let asked = engine.beat_due.swap(false, Ordering::Relaxed);
+        let beat = asked || beat_due.left(crate::clock::read()).is_zero();
         // A call that hangs must not keep this loop from fencing in time.
         let patience = patience(engine.config.lease, engine.held.shortest(crate::clock::read()));
-        let result = match tokio::time::timeout(patience, keep_once(&engine, &mut store, beat)).await {
+        let result = match tokio::time::timeout(patience, keep_once(engine, &mut store, beat)).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::transient("renew leases", "the database did not answer in time")),
         };
@@ -61,7 +64,7 @@ async fn keep_leases(engine: Arc<Engine>) {
                 }
             }
         }
-        wait = fence(&engine, renewed);
+        wait = fence(engine, renewed);
     }
 }
 

@@ -95,8 +95,7 @@ impl PodBuilder {
         self
     }
 
-    /// How many connections the pod's own pool may open (4), besides one for leases and one to listen. Counts where the
-    /// database is given by [`pool`](Self::pool).
+    /// How many connections the pod's own pool may open (4), besides one for leases and one to listen.
     pub fn connections(mut self, connections: u32) -> Self {
         self.placement.connections = connections;
         self
@@ -185,6 +184,7 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
         let names = engine.registry().names();
         tracing::info!(pod = %engine.pod, store = engine.store.kind(), role = engine.role.as_str(), ?names, "pod starts");
         engine.store.beat(Now::Database, &engine.beat()).await?;
+        engine.saw_clock(engine.store.now().await?);
         if !schedules.is_empty() {
             engine.store.declare(Now::Database, &schedules).await?;
         }

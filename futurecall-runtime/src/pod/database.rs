@@ -1,5 +1,6 @@
 //! Where the calls are kept: a URL, the application's own pool, or a store.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::StartError;
@@ -20,7 +21,7 @@ mod sealed {
 
 /// The database that a builder was given.
 #[doc(hidden)]
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Database {
     Url(String),
@@ -46,6 +47,13 @@ impl sealed::Sealed for sqlx::SqlitePool {}
 impl ApplicationPool for sqlx::SqlitePool {
     fn __database(&self) -> Database {
         Database::Sqlite(self.clone())
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the URL or the pool's options: they may hold a password.
+        f.write_str("Database")
     }
 }
 
@@ -119,7 +127,9 @@ async fn open_url(url: &str, placement: &Placement) -> Result<Arc<dyn Store>, St
 
 #[cfg(feature = "sqlite")]
 async fn open_sqlite(url: &str, placement: &Placement) -> Result<Arc<dyn Store>, StartError> {
-    Ok(Arc::new(crate::store::SqliteStore::open(url, &placement.table_prefix).await?))
+    Ok(Arc::new(
+        crate::store::SqliteStore::open_with(url, &placement.table_prefix, placement.connections).await?,
+    ))
 }
 
 #[cfg(not(feature = "sqlite"))]
@@ -130,7 +140,7 @@ async fn open_sqlite(_: &str, _: &Placement) -> Result<Arc<dyn Store>, StartErro
 
 #[cfg(feature = "postgres")]
 async fn open_postgres(url: &str, placement: &Placement) -> Result<Arc<dyn Store>, StartError> {
-    Ok(Arc::new(crate::store::PostgresStore::open(url, &placement.schema).await?))
+    Ok(Arc::new(crate::store::PostgresStore::open_with(url, &placement.schema, placement.connections).await?))
 }
 
 #[cfg(not(feature = "postgres"))]

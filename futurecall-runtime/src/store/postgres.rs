@@ -77,8 +77,13 @@ impl PostgresStore {
     /// `schema` is the name of the schema for the tables: `a` to `z`, `0` to `9` and `_`, 48 characters at most, not
     /// beginning with a digit.
     pub async fn open(url: &str, schema: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, schema, CONNECTIONS).await
+    }
+
+    /// [`open`](Self::open) with up to `connections` connections; at least one.
+    pub async fn open_with(url: &str, schema: &str, connections: u32) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url).map_err(nothing_done("read the database URL"))?;
-        Self::with_options(options, schema, CONNECTIONS).await
+        Self::with_options(options, schema, connections).await
     }
 
     /// Connects to the database that the application's pool is connected to, with up to `connections` connections of

@@ -62,6 +62,9 @@ pub struct SqliteStore {
     others: Notify,
 }
 
+/// How many connections a store opens unless told, the writer among them.
+const CONNECTIONS: u32 = 4;
+
 impl SqliteStore {
     /// Opens the database that `url` names (`sqlite:calls.db`, `sqlite::memory:`), creating the file if it is missing.
     ///
@@ -85,8 +88,13 @@ impl SqliteStore {
     /// # }
     /// ```
     pub async fn open(url: &str, table_prefix: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, table_prefix, CONNECTIONS).await
+    }
+
+    /// [`open`](Self::open) with at most `connections` connections, at least 2.
+    pub async fn open_with(url: &str, table_prefix: &str, connections: u32) -> Result<Self, StoreError> {
         let tables = Tables::new(table_prefix)?;
-        Self::start(Source::from_url(url)?, tables).await
+        Self::start(Source::from_url(url, connections)?, tables).await
     }
 
     /// Opens connections of our own (at most `connections`, at least 2) to the file that the application's pool uses.

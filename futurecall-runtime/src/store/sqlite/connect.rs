@@ -27,21 +27,21 @@ pub(super) struct Source {
 
 impl Source {
     /// The source that a URL names. The file is created if it is missing.
-    pub(super) fn from_url(url: &str) -> Result<Self, StoreError> {
+    pub(super) fn from_url(url: &str, connections: u32) -> Result<Self, StoreError> {
         if url.contains("://") && !url.starts_with("sqlite:") && !url.starts_with("file:") {
             // The driver would take it for the name of a file.
             return Err(StoreError::permanent(OPEN, "the URL does not begin with `sqlite:`"));
         }
         let options = url.parse::<SqliteConnectOptions>().map_err(|error| fault(OPEN, error))?;
-        Ok(Self::new(options))
+        Ok(Self::new(options, connections))
     }
 
     /// The source that the application's own pool uses.
     pub(super) fn from_pool(pool: &SqlitePool, connections: u32) -> Self {
-        Self { connections, ..Self::new((*pool.connect_options()).clone()) }
+        Self::new((*pool.connect_options()).clone(), connections)
     }
 
-    fn new(options: SqliteConnectOptions) -> Self {
+    fn new(options: SqliteConnectOptions, connections: u32) -> Self {
         let options = options
             .create_if_missing(true)
             // Two connections with a shared cache answer "locked" without ever waiting.
@@ -51,7 +51,7 @@ impl Source {
             .synchronous(SqliteSynchronous::Full)
             // `data_version` is looked at fifty times a second: nobody wants that in a log.
             .disable_statement_logging();
-        Self { options, connections: 4, patience: Duration::from_secs(5) }
+        Self { options, connections, patience: Duration::from_secs(5) }
     }
 
     /// Opens the connection that writes, and says whether its database lives in memory (then there is no other).

@@ -33,7 +33,7 @@ async fn migrated(url: &str) -> SqliteStore {
 /// A store that gives up on a lock quickly.
 async fn impatient(url: &str) -> SqliteStore {
     let source =
-        Source { patience: Duration::from_millis(50), ..Source::from_url(url).expect("a sound URL") };
+        Source { patience: Duration::from_millis(50), ..Source::from_url(url, 4).expect("a sound URL") };
     SqliteStore::start(source, Tables::new(PREFIX).expect("a sound prefix"))
         .await
         .expect("the file can be opened")
