@@ -127,7 +127,7 @@ impl Pod {
     }
 
     /// Runs everything that is due at this moment, waits for it, and counts. For [`Role::Maintenance`], and for tests;
-    /// on a pod that runs calls anyway, both share the work.
+    /// on a pod that runs calls anyway, both share the work, and this waits for (and counts) what it took itself.
     ///
     /// Calls that become due while it runs are left. Dropping the future lets what was started go on.
     ///
@@ -141,6 +141,9 @@ impl Pod {
     /// Ends the pod: stops claiming, lets running calls finish within the grace period, then signals them, then abandons
     /// them as interrupted; flushes everything. Meanwhile handlers and the last requests may still schedule; once this
     /// has returned, scheduling is [`ScheduleError::Stopped`].
+    ///
+    /// Without a database to flush to it ends all the same, within half a minute after the grace: what could not be
+    /// recorded shows as interrupted when its lease ends.
     ///
     /// Idempotent, from any clone: every caller waits for the same end and gets the same summary. Cancel-safe: once
     /// begun, it goes on to its end even if this future is dropped. A handler that awaits it waits for itself, until

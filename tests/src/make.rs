@@ -73,6 +73,7 @@ pub(crate) fn schedule(key: &str, rule: Rule) -> NewSchedule {
     NewSchedule {
         id: ScheduleId::new(),
         key: key.to_owned(),
+        former_keys: Vec::new(),
         name: "work".to_owned(),
         identifier: Some(key.to_owned()),
         args: r#"{"n": 1}"#.to_owned(),

@@ -153,6 +153,7 @@ fn schedule(options: Options, rhythm: Rhythm, call: EncodedCall) -> Result<NewSc
     Ok(NewSchedule {
         id: ScheduleId::new(),
         key: key(call.name, options.identifier.as_deref(), &args),
+        former_keys: Vec::new(),
         name: call.name.to_owned(),
         identifier: options.identifier,
         args,
@@ -171,6 +172,12 @@ pub(crate) fn key(name: &str, identifier: Option<&str>, args: &str) -> String {
         Some(identifier) => format!("{name}\nidentifier\n{identifier}"),
         None => format!("{name}\narguments\n{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, args.as_bytes())),
     }
+}
+
+/// The keys of the same declaration under the call's older names, as far as this pod knows them.
+fn former_keys(pod: &Pod, schedule: &NewSchedule) -> Vec<String> {
+    let aliases = pod.engine().registry().get(&schedule.name).map_or(&[][..], |handler| handler.aliases);
+    aliases.iter().map(|alias| key(alias, schedule.identifier.as_deref(), &schedule.args)).collect()
 }
 
 /// A recurring call that is not yet declared. Awaiting it gives the [`ScheduleId`].
@@ -194,7 +201,9 @@ impl IntoFuture for PendingSchedule {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let declared = self.pod.declare(vec![self.schedule?]).await?;
+            let mut schedule = self.schedule?;
+            schedule.former_keys = former_keys(&self.pod, &schedule);
+            let declared = self.pod.declare(vec![schedule]).await?;
             declared.first().map(|declared| declared.id).ok_or(ScheduleError::Stopped)
         })
     }

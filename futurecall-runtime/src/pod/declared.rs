@@ -24,7 +24,8 @@ fn schedule(handler: &Arc<Handler>, rule: DeclaredRule) -> Result<NewSchedule, S
         rule.map_err(|error| StartError::Schedule { name: name.clone(), source: Box::new(error.into()) })?;
     Ok(NewSchedule {
         id: ScheduleId::new(),
-        key: format!("{name}\nattribute"),
+        key: key(&name),
+        former_keys: handler.aliases.iter().map(|alias| key(alias)).collect(),
         name,
         identifier: None,
         args: "{}".to_owned(),
@@ -33,4 +34,9 @@ fn schedule(handler: &Arc<Handler>, rule: DeclaredRule) -> Result<NewSchedule, S
         rule,
         origin: ScheduleOrigin::Attribute,
     })
+}
+
+/// There is one such schedule a call.
+fn key(name: &str) -> String {
+    format!("{name}\nattribute")
 }

@@ -121,6 +121,7 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// Declares schedules; the results stand in the order of `schedules`. Compares with what was *declared* before,
     /// not with what an operator has since put in effect:
     ///
+    /// - unknown key, and one of the former keys is known: that schedule takes the new key and name, then as below;
     /// - unknown key: stores the schedule and its first call;
     /// - ended (cancelled): revives it, first run counted from now;
     /// - declared alike: changes nothing, but restores a missing pending call of an active schedule;

@@ -103,6 +103,9 @@ pub struct NewSchedule {
     /// The identity across declarations: by (name, identifier), or without one by (name, arguments). Made by
     /// the facade; opaque here, unique.
     pub key: String,
+    /// The keys that it had under older names of the call. Where `key` is unknown and one of these is known (the newest,
+    /// if several are), that schedule is this one: it takes the new key and name first, and so do its pending calls.
+    pub former_keys: Vec<String>,
     /// The stored name of the call.
     pub name: String,
     /// The identifier of the schedule and of all its calls.

@@ -19,6 +19,7 @@ cases![
     declaring_another_rule_replaces_the_pending_call,
     declaring_other_arguments_replaces_the_pending_call,
     a_declaration_leaves_a_run_under_way_alone,
+    a_call_of_a_new_name_keeps_its_schedule,
     schedules_of_other_keys_are_apart,
     results_stand_in_order,
     declarations_at_once_make_one_schedule,
@@ -105,6 +106,28 @@ async fn declaring_other_arguments_replaces_the_pending_call(fixture: &Fixture) 
         let pending = fixture.the_pending().await;
         assert_eq!((pending.args, pending.priority), (changed.args, changed.priority));
     }
+}
+
+async fn a_call_of_a_new_name_keeps_its_schedule(fixture: &Fixture) {
+    let id = fixture.declare(at(0), &schedule("old", every(60))).await;
+    let pending = fixture.the_pending().await;
+    let renamed = NewSchedule {
+        name: "renamed".to_owned(),
+        former_keys: vec!["older".to_owned(), "old".to_owned()],
+        ..schedule("new", every(60))
+    };
+    // The identifier is the user's, and stays; here it goes with the key.
+    let renamed = NewSchedule { identifier: Some("old".to_owned()), ..renamed };
+    for _ in 0..2 {
+        assert_eq!(fixture.declare(at(10), &renamed).await, id);
+        let call = fixture.the_pending().await;
+        assert_eq!((call.name.as_str(), call.due), ("renamed", pending.due));
+        assert_eq!(fixture.the_schedule().await.name, "renamed");
+    }
+    // Once the alias is gone from the code, the new key is known.
+    assert_eq!(fixture.declare(at(20), &NewSchedule { former_keys: Vec::new(), ..renamed }).await, id);
+    fixture.pod().claim_one(at(60), "renamed").await;
+    assert_eq!(fixture.the_pending().await.name, "renamed");
 }
 
 async fn a_declaration_leaves_a_run_under_way_alone(fixture: &Fixture) {

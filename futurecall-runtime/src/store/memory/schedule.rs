@@ -32,6 +32,7 @@ impl State {
             let earlier = schedules.iter().take(at).rev().find(|earlier| earlier.key == new.key);
             self.check(new, earlier, firsts.get(at))?;
         }
+        schedules.iter().for_each(|new| self.rename(new));
         // Where it is needed it was found to be a moment by the check above.
         let first = |at: usize| firsts.get(at).and_then(|first| first.as_ref().ok()).copied().unwrap_or(now);
         Ok(schedules.iter().enumerate().map(|(at, new)| self.declare_one(now, new, first(at))).collect())
@@ -149,6 +150,23 @@ impl State {
         match first {
             Some(Err(error)) if !goes_on => Err(StoreError::refused(DOING, error.clone())),
             _ => Ok(()),
+        }
+    }
+
+    /// The call has a new name: its schedule goes on under it.
+    fn rename(&mut self, new: &NewSchedule) {
+        if self.schedules.values().any(|known| known.key == new.key) {
+            return;
+        }
+        let former = self.schedules.values_mut().filter(|known| new.former_keys.contains(&known.key));
+        let Some(renamed) = former.max_by_key(|known| (known.created, known.id)) else { return };
+        new.key.clone_into(&mut renamed.key);
+        new.name.clone_into(&mut renamed.name);
+        let id = renamed.id;
+        for mut call in self.pending_of(id) {
+            self.take(call.id);
+            new.name.clone_into(&mut call.name);
+            self.put(call);
         }
     }
 

@@ -64,6 +64,18 @@ const END: &str = "
     UPDATE futurecall.schedule AS s SET state = 2, reason = 'no longer declared', updated_at = {now}
     WHERE s.id = ANY ($2::uuid[])";
 
+/// $1 the new key, $2 the new name, $3 the former keys. The call has a new name: its schedule goes on under it.
+const RENAME: &str = "
+    WITH renamed AS (
+        UPDATE futurecall.schedule AS s SET key = $1::text, name = $2::text
+        WHERE s.id = (SELECT f.id FROM futurecall.schedule AS f WHERE f.key = ANY ($3::text[])
+                ORDER BY f.created_at DESC, f.id DESC LIMIT 1)
+            AND NOT EXISTS (SELECT FROM futurecall.schedule AS f WHERE f.key = $1::text)
+        RETURNING s.id
+    )
+    UPDATE futurecall.call AS c SET name = $2::text
+    WHERE c.schedule_id = (SELECT r.id FROM renamed AS r) AND c.claimed_by IS NULL";
+
 impl PostgresStore {
     pub(super) async fn declare_schedules(
         &self,
@@ -76,6 +88,10 @@ impl PostgresStore {
         let mut transaction = self.begin(DOING).await?;
         let now = self.moment_of(DOING, &mut transaction, now).await?;
         let firsts: Vec<_> = schedules.iter().map(|new| new.rule.first(now)).collect();
+        for new in schedules.iter().filter(|new| !new.former_keys.is_empty()) {
+            let query = self.query(RENAME).bind(&new.key).bind(&new.name).bind(&new.former_keys);
+            step(DOING, &mut transaction, query).await?;
+        }
         let mut new_ids = self.store_new(&mut transaction, now, schedules, &firsts).await?;
 
         let keys: BTreeSet<String> = schedules.iter().map(|new| new.key.clone()).collect();

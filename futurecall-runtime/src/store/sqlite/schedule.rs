@@ -67,7 +67,32 @@ pub(super) async fn declare(
         .await
 }
 
+/// ?1 the new key, ?2 the new name, ?3 the former keys.
+pub(super) const RENAME: &str = "
+UPDATE futurecall_schedule SET key = ?1, name = ?2
+WHERE id = (SELECT id FROM futurecall_schedule WHERE key IN (SELECT value FROM json_each(?3))
+    ORDER BY created_at DESC, id DESC LIMIT 1)
+    AND NOT EXISTS (SELECT 1 FROM futurecall_schedule WHERE key = ?1)
+RETURNING id";
+
+pub(super) const RENAME_PENDING: &str = "
+UPDATE futurecall_call SET name = ?1 WHERE schedule_id = ?2 AND claimed_by IS NULL";
+
+/// The call has a new name: its schedule goes on under it.
+async fn rename(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<(), StoreError> {
+    if new.former_keys.is_empty() {
+        return Ok(());
+    }
+    let former = batch(DECLARE, &new.former_keys)?;
+    let renamed = tx.row(tx.sql(RENAME).bind(new.key.clone()).bind(new.name.clone()).bind(former)).await?;
+    if let Some(id) = renamed.as_ref().and_then(|row| uuid(row, "id")) {
+        tx.run(tx.sql(RENAME_PENDING).bind(new.name.clone()).bind(id)).await?;
+    }
+    Ok(())
+}
+
 async fn declare_one(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<Declared, StoreError> {
+    rename(tx, new).await?;
     let Some(row) = tx.row(tx.sql(FIND).bind(new.key.clone())).await? else {
         let anchor = first(tx, &new.rule)?;
         put(tx, new, new.id, anchor).await?;
