@@ -45,6 +45,12 @@ impl NightlyFutureCall {
 
 const HOUR: Duration = Duration::from_hours(1);
 
+/// A pod that runs nothing by itself.
+async fn quiet_pod(backend: &Backend, journal: &Journal) -> Pod {
+    let builder = backend.builder().role(Role::Maintenance).register(TickFutureCall).state(journal.clone());
+    builder.start().await.unwrap()
+}
+
 on_all_stores! {
     async fn a_recurring_call_keeps_name_arguments_and_identifier(backend: &Backend) {
         let journal = Journal::new();
@@ -89,14 +95,7 @@ on_all_stores! {
     }
 
     async fn declaring_again_changes_nothing_and_a_new_rule_replaces_the_old(backend: &Backend) {
-        let pod = backend
-            .builder()
-            .role(Role::Maintenance)
-            .register(TickFutureCall)
-            .state(Journal::new())
-            .start()
-            .await
-            .unwrap();
+        let pod = quiet_pod(backend, &Journal::new()).await;
         let declare = |interval: Duration, text: &str| {
             pod.future_calls().call_recurring().identifier("x").every(interval).tick().tick(text.to_owned())
         };
@@ -125,14 +124,7 @@ on_all_stores! {
 
     async fn runs_missed_while_no_pod_was_up_follow_the_policy(backend: &Backend) {
         let journal = Journal::new();
-        let pod = backend
-            .builder()
-            .role(Role::Maintenance)
-            .register(TickFutureCall)
-            .state(journal.clone())
-            .start()
-            .await
-            .unwrap();
+        let pod = quiet_pod(backend, &journal).await;
         let past = SystemTime::now() - HOUR * 3 - Duration::from_mins(30);
         for (missed, name) in [(Missed::RunOnce, "once"), (Missed::Skip, "skip"), (Missed::RunAll, "all")] {
             let rule = pod.future_calls().call_recurring().identifier(name).missed(missed).starting_at(past).every(HOUR);
@@ -199,14 +191,7 @@ on_all_stores! {
     }
 
     async fn wrong_rules_are_refused_before_anything_is_written(backend: &Backend) {
-        let pod = backend
-            .builder()
-            .role(Role::Maintenance)
-            .register(TickFutureCall)
-            .state(Journal::new())
-            .start()
-            .await
-            .unwrap();
+        let pod = quiet_pod(backend, &Journal::new()).await;
         let recurring = || pod.future_calls().call_recurring();
         let wrong = [
             recurring().every(Duration::ZERO).tick().slow(),

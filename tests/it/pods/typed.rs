@@ -52,17 +52,17 @@ impl CounterFutureCall {
     }
 }
 
+/// A pod that runs nothing by itself.
+async fn quiet_pod(backend: &Backend, journal: &Journal) -> Pod {
+    let builder =
+        backend.builder().role(Role::Maintenance).register(ExampleFutureCall).state(journal.clone());
+    builder.start().await.unwrap()
+}
+
 on_all_stores! {
     async fn arguments_arrive_as_they_were_given(backend: &Backend) {
         let journal = Journal::new();
-        let pod = backend
-            .builder()
-            .role(Role::Maintenance)
-            .register(ExampleFutureCall)
-            .state(journal.clone())
-            .start()
-            .await
-            .unwrap();
+        let pod = quiet_pod(backend, &journal).await;
         let calls = pod.future_calls();
         calls.call_now().example().do_work().await.unwrap();
         let tags = vec![(1, "a\u{0}b".to_owned()), (2, "é\"\\".to_owned())];
@@ -86,14 +86,7 @@ on_all_stores! {
     }
 
     async fn what_json_cannot_hold_is_refused_before_anything_is_written(backend: &Backend) {
-        let pod = backend
-            .builder()
-            .role(Role::Maintenance)
-            .register(ExampleFutureCall)
-            .state(Journal::new())
-            .start()
-            .await
-            .unwrap();
+        let pod = quiet_pod(backend, &Journal::new()).await;
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let refused = pod.future_calls().call_now().example().measure(value).await.unwrap_err();
             let ScheduleError::Argument(ArgumentError::NotFinite { parameter, .. }) = &refused else {
@@ -119,14 +112,7 @@ on_all_stores! {
 
     async fn a_typed_call_can_be_scheduled_by_name(backend: &Backend) {
         let journal = Journal::new();
-        let pod = backend
-            .builder()
-            .role(Role::Maintenance)
-            .register(ExampleFutureCall)
-            .state(journal.clone())
-            .start()
-            .await
-            .unwrap();
+        let pod = quiet_pod(backend, &journal).await;
         let args = futurecall_runtime::serde_json::json!({ "data": "by name", "tags": [[7, "x"]] });
         pod.future_call_with_delay("example.do_other_work", Some(&args), Duration::ZERO).await.unwrap();
         assert_eq!(pod.run_due().await.unwrap().succeeded, 1);
@@ -136,14 +122,7 @@ on_all_stores! {
 
     async fn wrong_stored_arguments_never_run_and_say_which(backend: &Backend) {
         let journal = Journal::new();
-        let pod = backend
-            .builder()
-            .role(Role::Maintenance)
-            .register(ExampleFutureCall)
-            .state(journal.clone())
-            .start()
-            .await
-            .unwrap();
+        let pod = quiet_pod(backend, &journal).await;
         let args = futurecall_runtime::serde_json::json!({ "data": "x", "tags": "not a list" });
         let id = pod.future_call_with_delay("example.do_other_work", Some(&args), Duration::ZERO).await.unwrap();
         let broken = pod.inspect().call(id).await.unwrap().unwrap().broken.unwrap();
