@@ -32,7 +32,9 @@ impl State {
             let earlier = schedules.iter().take(at).rev().find(|earlier| earlier.key == new.key);
             self.check(new, earlier, firsts.get(at))?;
         }
-        schedules.iter().for_each(|new| self.rename(new));
+        for new in schedules {
+            self.rename(new);
+        }
         // Where it is needed it was found to be a moment by the check above.
         let first = |at: usize| firsts.get(at).and_then(|first| first.as_ref().ok()).copied().unwrap_or(now);
         Ok(schedules.iter().enumerate().map(|(at, new)| self.declare_one(now, new, first(at))).collect())
