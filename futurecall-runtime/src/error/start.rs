@@ -58,6 +58,16 @@ impl StartError {
         }
     }
 
+    /// Whether something may have been written although this error came back. Starting again is safe all the same:
+    /// migrations and declarations can be repeated.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Store(source) => source.outcome_unknown(),
+            Self::Schedule { source, .. } => source.outcome_unknown(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn setting(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Setting { name: name.into(), reason: reason.into() }
     }
