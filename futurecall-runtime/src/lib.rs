@@ -44,9 +44,11 @@ pub use self::id::{CallId, PodId, ScheduleId};
 pub use self::inspector::Inspector;
 pub use self::moment::{Moment, MomentOutOfRange, ToMoment};
 pub use self::pod::{ApplicationPool, Pod, PodBuilder, Role};
+#[doc(inline)]
 pub use self::recurring::{Missed, Overlap};
 pub use self::session::{CallInfo, Session};
 pub use self::store::transaction::InTransaction;
+#[doc(inline)]
 pub use self::store::{
     AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled, Counts, PodRecord, Retention,
     ScheduleOrigin, ScheduleRecord, ScheduleState,
