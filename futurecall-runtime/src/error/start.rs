@@ -89,7 +89,8 @@ impl fmt::Display for StartError {
             ),
             Self::DuplicateName { name, types } => write!(
                 f,
-                "`{name}` is defined by {}: give one of them another name with `#[future_call(name = \"…\")]`",
+                "`{name}` is defined by {}: register each type once, and give one of two types another name, with \
+                 `#[future_call(name = \"…\")]` or in `register_future_call`",
                 types.join(" and by ")
             ),
             Self::NotRegistered { types } => write!(

@@ -162,7 +162,8 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
     };
     let code = match &error {
         sqlx::Error::Database(said) => said.code().map(std::borrow::Cow::into_owned).unwrap_or_default(),
-        sqlx::Error::PoolTimedOut | sqlx::Error::BeginFailed => return StoreError::transient(doing, error),
+        sqlx::Error::PoolTimedOut => return StoreError::transient(doing, Advice::new(error, NO_CONNECTION)),
+        sqlx::Error::BeginFailed => return StoreError::transient(doing, error),
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => return lost(error),
         _ => return StoreError::permanent(doing, error),
     };
@@ -182,6 +183,8 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
     }
 }
 
+const NO_CONNECTION: &str =
+    "is the server running at that host and port, and does it have connections to spare?";
 const NOT_MIGRATED: &str = "the tables are not there: was this database migrated, with this schema?";
 const POOLER: &str = "a connection pooler shares servers between transactions: let it track prepared statements \
     (pgbouncer 1.21: max_prepared_statements), or add ?statement-cache-capacity=0 to the database URL";

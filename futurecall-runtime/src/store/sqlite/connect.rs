@@ -148,6 +148,10 @@ pub(super) fn fault(doing: &'static str, error: sqlx::Error) -> StoreError {
     match code & 0xff {
         BUSY | LOCKED => StoreError::busy(doing, error),
         NOMEM | INTERRUPT | IOERR | FULL | PROTOCOL | SCHEMA => StoreError::transient(doing, error),
+        CANTOPEN => StoreError::permanent(
+            doing,
+            format!("{error}: does its folder exist, and may this process read and write there?"),
+        ),
         TOOBIG | CONSTRAINT | MISMATCH => StoreError::refused(doing, error),
         ERROR if error.to_string().contains("no such table") => StoreError::permanent(
             doing,
@@ -195,6 +199,7 @@ const NOMEM: i32 = 7;
 const INTERRUPT: i32 = 9;
 pub(super) const IOERR: i32 = 10;
 const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
 const PROTOCOL: i32 = 15;
 const SCHEMA: i32 = 17;
 const TOOBIG: i32 = 18;
