@@ -62,8 +62,12 @@ impl Database {
     ///
     /// The URL does not read, or the database says no.
     pub async fn connect(url: &str) -> Result<Self, sqlx::Error> {
-        let database = if url.starts_with("postgres") {
+        let database = if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             Self::Postgres(PgPool::connect(url).await?)
+        } else if !url.starts_with("sqlite:") {
+            // sqlx would take anything else for the path of a new SQLite file, a misspelt `postgres` too.
+            let reason = "the database URL begins with neither `sqlite:` nor `postgres://`";
+            return Err(sqlx::Error::Configuration(reason.into()));
         } else {
             let options = SqliteConnectOptions::from_str(url)?
                 .create_if_missing(true)
