@@ -139,7 +139,7 @@ async fn claim(engine: &Engine, limit: usize, until: Option<Moment>) -> Result<C
 fn hold(engine: &Engine, claim: &Claim, sent: Reading) -> Deadline {
     let deadline = Deadline::new(sent, engine.config.lease);
     if claim.skipped > 0 {
-        tracing::info!(runs = claim.skipped, "runs of schedules were skipped by their rules");
+        tracing::debug!(runs = claim.skipped, "runs of schedules were skipped by their rules");
     }
     for call in &claim.calls {
         engine.held.add(call.id, call.claim_no, deadline);
