@@ -1,6 +1,6 @@
 //! What a pod costs that has nothing to do.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futurecall_runtime::{Config, Role};
 
@@ -13,8 +13,8 @@ use crate::{Result, Sizes};
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let place = store.fresh().await?;
     let pod = place.pod(Role::Monolith, Config::new(), &Log::new(0)).await?;
-    // What a start does is over by then, and the server has told itself of it.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // What a start does is over by then, and counted: an idle backend reports its transactions up to ten seconds late.
+    tokio::time::sleep(sizes.settle).await;
 
     let before = transactions(&place).await?;
     let (began, cpu) = (Instant::now(), cpu()?);

@@ -98,6 +98,8 @@ struct Sizes {
     drain: u32,
     latency: usize,
     lateness: usize,
+    /// How long a pod is left alone before it counts as idle.
+    settle: Duration,
     idle: Duration,
 }
 
@@ -109,6 +111,7 @@ impl Sizes {
         drain: 20_000,
         latency: 500,
         lateness: 500,
+        settle: Duration::from_secs(12),
         idle: Duration::from_secs(20),
     };
     const QUICK: Self = Self {
@@ -118,6 +121,7 @@ impl Sizes {
         drain: 2_000,
         latency: 50,
         lateness: 50,
+        settle: Duration::from_secs(3),
         idle: Duration::from_secs(3),
     };
 }
