@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use futurecall_runtime::{Pod, PodBuilder};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{PgPool, SqlitePool};
 
 /// A pool of either database. Cloning it shares the pool.
@@ -69,9 +69,10 @@ impl Database {
             let reason = "the database URL begins with neither `sqlite:` nor `postgres://`";
             return Err(sqlx::Error::Configuration(reason.into()));
         } else {
+            // The pod puts the file into WAL mode, and waits for its turn to do so: SQLite refuses at once, whatever the
+            // timeout, where two services that start together both ask for it.
             let options = SqliteConnectOptions::from_str(url)?
                 .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
                 .busy_timeout(Duration::from_secs(15));
             // SQLite has one writer at a time, whatever the number of connections: more of them would only wait.
             Self::Sqlite(SqlitePoolOptions::new().max_connections(4).connect_with(options).await?)
@@ -88,7 +89,11 @@ impl Database {
 
     async fn set_up(&self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(pool) => sqlx::raw_sql(SQLITE_TABLES).execute(pool).await.map(drop),
+            Self::Sqlite(pool) => {
+                let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                sqlx::raw_sql(SQLITE_TABLES).execute(&mut *tx).await?;
+                tx.commit().await
+            }
             Self::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
                 // `IF NOT EXISTS` does not keep two services that start at once from both creating the table.

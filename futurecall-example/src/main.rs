@@ -30,8 +30,10 @@ enum Command {
 async fn main() -> ExitCode {
     let Cli { command, demo } = Cli::parse();
     let command = command.unwrap_or(Command::Demo(demo));
-    // PostgreSQL's notices that a table exists already are of no use to anybody here.
-    let level = if matches!(command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn" };
+    // PostgreSQL's notices that a table exists already are of no use to anybody here, nor is it news that statements wait
+    // while the demonstration writes a month's mails in half a minute.
+    let level =
+        if matches!(command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn,sqlx::query=error" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
