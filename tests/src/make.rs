@@ -219,6 +219,8 @@ impl Pod {
             limit,
             lease: LEASE,
             until: None,
+            ahead: Duration::ZERO,
+            sweep: true,
             retention: KEEP,
         }
     }

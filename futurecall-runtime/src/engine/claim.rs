@@ -125,6 +125,8 @@ async fn claim(engine: &Engine, limit: usize, until: Option<Moment>) -> Result<C
         limit: limit.min(MOST),
         lease: engine.config.lease,
         until,
+        ahead: Duration::ZERO,
+        sweep: true,
         retention: engine.config.retention,
     };
     let sent = crate::clock::read();
@@ -156,7 +158,7 @@ async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Clai
     let mut backoff = Backoff::default();
     loop {
         match engine.store.find_claim(engine.pod, claim_no).await {
-            Ok(calls) => return Ok(Claim { calls, next: Some(Duration::ZERO), skipped: 0 }),
+            Ok(calls) => return Ok(Claim { calls, next: Some(Duration::ZERO), skipped: 0, now: None }),
             Err(error) if error.is_transient() && !engine.over.is_cancelled() => {
                 let wait = backoff.failed();
                 tokio::time::sleep(wait).await;

@@ -148,6 +148,12 @@ pub struct ClaimRequest {
     pub lease: Duration,
     /// Only calls due at or before this moment (besides being due by the clock).
     pub until: Option<Moment>,
+    /// What is due within this time of the database's now is claimed already: the pod holds it until it is due. Not calls
+    /// of schedules: their successors are computed from the moment of the claim.
+    pub ahead: Duration,
+    /// Looks at everything. Otherwise a store may begin each lane where its earlier claims have got to, and miss what
+    /// was stored behind that; it never claims anything wrong for it.
+    pub sweep: bool,
     /// How outcomes are kept, for what a claim itself records (`Skipped`).
     pub retention: Retention,
 }
@@ -169,10 +175,12 @@ pub struct Claim {
     /// What this pod now holds, in the order in which it should start.
     pub calls: Vec<ClaimedCall>,
     /// How long until the next unclaimed call of the names asked for is due, by the database's clock; zero if more is
-    /// due already; `None` if none waits.
+    /// due already (or may be claimed ahead: that is left to the store); `None` if none waits.
     pub next: Option<Duration>,
     /// How many calls were recorded as `Skipped`.
     pub skipped: u64,
+    /// The database's clock as the claim read it; `None` where it was not asked.
+    pub now: Option<Moment>,
 }
 
 /// A call in the hands of this pod.

@@ -44,6 +44,8 @@ on_all_stores! {
                 limit: 1,
                 lease,
                 until: None,
+                ahead: Duration::ZERO,
+                sweep: true,
                 retention: Retention::default(),
             };
             let claimed = store.claim(Now::Database, &request).await.unwrap().calls;

@@ -147,6 +147,8 @@ on_all_stores! {
                 limit: 10,
                 lease: HOUR,
                 until: None,
+                ahead: Duration::ZERO,
+                sweep: true,
                 retention: futurecall_runtime::Retention::default(),
             };
             for call in store.claim(later, &request).await.unwrap().calls {

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futurecall_runtime::store::{CallState, ClaimRequest, Due, NewCall, Outcome};
+use futurecall_runtime::store::{CallState, ClaimRequest, Due, NewCall, Now, Outcome};
 use futurecall_runtime::{CallId, Moment};
 use futures_util::future::join_all;
 
-use crate::make::{LEASE, Pod, at, call, call_at, ids, micros, new_ids, secs};
+use crate::make::{LEASE, Pod, SOON, at, call, call_at, every, held, ids, micros, new_ids, schedule, secs};
 use crate::suite::{Fixture, cases};
 
 cases![
@@ -27,6 +27,10 @@ cases![
     no_names_or_no_room_claims_nothing,
     many_names_at_once,
     until_leaves_later_calls,
+    what_is_due_shortly_is_claimed_ahead,
+    runs_of_schedules_are_not_claimed_ahead,
+    a_claim_tells_the_time,
+    without_a_sweep_what_is_due_is_claimed_all_the_same,
     next_is_exact,
     next_looks_at_the_names_asked_for_only,
     next_is_zero_when_more_is_due,
@@ -212,6 +216,76 @@ async fn until_leaves_later_calls(fixture: &Fixture) {
     assert_eq!(ids(&pod.send(at(10), &request(at(5))).await.calls), new_ids(&calls[..2]));
     assert_eq!(ids(&pod.send(at(5), &request(at(100))).await.calls), [], "it is not due yet");
     assert_eq!(ids(&pod.send(at(6), &request(at(6))).await.calls), new_ids(&calls[2..]));
+}
+
+async fn what_is_due_shortly_is_claimed_ahead(fixture: &Fixture) {
+    let calls = lane("work", &[5, 6, 8, 9]);
+    fixture.add(&calls).await;
+    let pod = fixture.pod();
+    let request = |ahead, limit| ClaimRequest { ahead: secs(ahead), ..pod.request(&["work"], limit) };
+    let claim = pod.send(at(4), &request(0, 10)).await;
+    assert_eq!((claim.calls.len(), claim.next), (0, Some(secs(1))));
+    let claim = pod.send(at(4), &request(2, 1)).await;
+    assert_eq!(ids(&claim.calls), [calls[0].id]);
+    assert!(claim.next.is_some_and(|next| next <= secs(2)), "more may be had already");
+    let claim = pod.send(at(4), &request(4, 10)).await;
+    assert_eq!((ids(&claim.calls), claim.next), (new_ids(&calls[1..3]), Some(secs(5))));
+    assert_eq!((claim.calls[0].claimed, claim.calls[0].due), (at(4), at(6)));
+    let until = ClaimRequest { until: Some(at(8)), ..request(60, 10) };
+    assert_eq!(ids(&pod.send(at(4), &until).await.calls), [], "until holds ahead as well");
+}
+
+async fn runs_of_schedules_are_not_claimed_ahead(fixture: &Fixture) {
+    fixture.declare(at(0), &schedule("nightly", every(60))).await;
+    let later = call_at("work", 61);
+    fixture.add(std::slice::from_ref(&later)).await;
+    let pod = fixture.pod();
+    let request = ClaimRequest { ahead: secs(10), ..pod.request(&["work"], 10) };
+    let claim = pod.send(at(55), &request).await;
+    assert_eq!((ids(&claim.calls), claim.next), (vec![later.id], Some(secs(5))));
+    let claim = pod.send(at(60), &request).await;
+    assert_eq!((claim.calls.len(), claim.next), (1, Some(secs(60))));
+    assert!(claim.calls[0].schedule.is_some());
+}
+
+async fn a_claim_tells_the_time(fixture: &Fixture) {
+    let pod = fixture.pod();
+    assert_eq!(pod.ask(at(7), &["work"], 1).await.now, Some(at(7)));
+    fixture.add(&[call("work")]).await;
+    assert_eq!(pod.ask(at(8), &["work"], 1).await.now, Some(at(8)));
+}
+
+async fn without_a_sweep_what_is_due_is_claimed_all_the_same(fixture: &Fixture) {
+    let pod = fixture.pod();
+    let request = |limit| ClaimRequest { sweep: false, ..pod.request(&["work", "play"], limit) };
+    let calls: Vec<_> = lane("work", &[0, 1, 1, 2, 3, 4]);
+    fixture.add(&calls).await;
+    let other = call_at("play", 2);
+    fixture.add(std::slice::from_ref(&other)).await;
+    let mut claimed = Vec::new();
+    // From now on only what was stored by somebody else behind what is claimed may be missed.
+    for limit in [2, 1, 10] {
+        claimed.extend(pod.send(at(10), &request(limit)).await.calls);
+    }
+    let all: BTreeSet<CallId> = claimed.iter().map(|call| call.id).collect();
+    assert_eq!((claimed.len(), all.len()), (7, 7));
+    // Stored by this handle itself: nothing is missed, however old it is, and whatever its priority.
+    let behind = [call_at("work", -50), NewCall { priority: -7, ..call_at("play", -60) }];
+    fixture.store.insert(Now::At(at(11)), &behind, false, SOON).await.unwrap();
+    assert_eq!(ids(&pod.send(at(11), &request(10)).await.calls), [behind[1].id, behind[0].id]);
+    // Given back: the same.
+    let given: Vec<_> = claimed.iter().take(3).map(held).collect();
+    assert_eq!(fixture.store.release(Now::At(at(12)), pod.id, &given).await.unwrap(), 3);
+    assert_eq!(pod.send(at(12), &request(10)).await.calls.len(), 3);
+    // Whatever is missed, the next sweep finds.
+    let elsewhere = lane("work", &[-5, 3, 12]);
+    fixture.other.insert(Now::At(at(13)), &elsewhere, false, SOON).await.unwrap();
+    let mut found = ids(&pod.send(at(13), &request(10)).await.calls);
+    found.extend(ids(&pod.ask(at(13), &["work"], 10).await.calls));
+    found.sort_unstable();
+    let mut expected = new_ids(&elsewhere);
+    expected.sort_unstable();
+    assert_eq!(found, expected);
 }
 
 async fn next_is_exact(fixture: &Fixture) {

@@ -7,6 +7,7 @@ mod rows;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futurecall_runtime::recurring::{Missed, Overlap};
 use futurecall_runtime::store::{
@@ -130,7 +131,7 @@ impl<'a> Walk<'a> {
         for number in 0..steps {
             let advance = [0, 1, 5, 20, 70, 400][self.dice.below(6)] * 1_000_000 + 1;
             self.now =
-                self.now.checked_add(std::time::Duration::from_micros(advance)).expect("within the range");
+                self.now.checked_add(Duration::from_micros(advance)).expect("within the range");
             let step = *self.dice.one_of(choice).expect("a step");
             self.done.push(format!("{number} at {}: {step:?}", self.now));
             self.take(step).await;
@@ -199,6 +200,8 @@ impl<'a> Walk<'a> {
             limit: if self.limited { self.dice.below(6) } else { 1_000 },
             lease: secs(30),
             until,
+            ahead: [Duration::ZERO, Duration::ZERO, secs(20)][self.dice.below(3)],
+            sweep: true,
             retention: self.retention(),
         };
         // A successor that is due already may be claimed by the same claim or by the next: asked until nothing more
@@ -225,8 +228,9 @@ impl<'a> Walk<'a> {
             }
         }
         self.same("skipped", &skipped.0, &skipped.1);
-        // Whether a call that is due, but later than asked for, counts as the next is left to the store.
-        if request.until.is_none() {
+        // Whether a call that is due, but later than asked for, counts as the next is left to the store; likewise whether
+        // one that can be claimed ahead counts as due.
+        if request.until.is_none() && request.ahead.is_zero() {
             self.same("next", &next.0, &next.1);
         }
         let pairs: Vec<_> = expected

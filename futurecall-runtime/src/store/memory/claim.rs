@@ -31,6 +31,7 @@ impl State {
                 }
             }
         }
+        claim.now = Some(now);
         claim.next = self.next_due(now, &names).map(|due| due.saturating_since(now));
         Ok(claim)
     }
@@ -63,13 +64,17 @@ impl State {
     /// Due calls in the order in which they are to start: lower priority first, then by turns among names (that of
     /// the oldest call first), within a lane by (due, id). At most `limit` of each lane: no more can be claimed.
     fn in_turn(&self, now: Moment, request: &ClaimRequest, names: &BTreeMap<&str, OnVanish>) -> Vec<CallId> {
-        let horizon = request.until.map_or(now, |until| until.min(now));
+        let ahead = now.checked_add(request.ahead).unwrap_or(Moment::MAX);
+        let horizon = request.until.map_or(ahead, |until| until.min(ahead));
+        let of_schedule = |call: &Call| call.schedule.is_some() && call.due > now;
         let mut by_priority: BTreeMap<i16, Vec<Vec<(Moment, CallId)>>> = BTreeMap::new();
         for (priority, lane) in names.keys().filter_map(|name| self.waiting.get(*name)).flatten() {
             let due: Vec<_> = lane
                 .iter()
                 .take_while(|(due, _)| *due <= horizon)
-                .filter(|(_, id)| self.call(*id).is_some_and(|call| !self.is_blocked(now, call)))
+                .filter(|(_, id)| {
+                    self.call(*id).is_some_and(|call| !of_schedule(call) && !self.is_blocked(now, call))
+                })
                 .take(request.limit)
                 .copied()
                 .collect();

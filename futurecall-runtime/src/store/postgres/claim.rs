@@ -23,7 +23,7 @@ const FINDING: &str = "find claimed calls";
 const RELEASING: &str = "give calls back";
 
 /// $2 to $5 as `{claim}` wants them, $6 names, $7 limit, $8 until, $9 calls to pass by, $10 and $11 the words of rules
-/// that run everything that was missed, and that do not overlap.
+/// that run everything that was missed, and that do not overlap, $12 how far ahead.
 ///
 /// - `lane`: the priorities in use of each name, found by skipping through the due index. (`{a_lane}` is true of each; it
 ///   makes the planner expect few.)
@@ -48,7 +48,8 @@ const CLAIM: &str = "
         FROM lane AS l CROSS JOIN LATERAL (
             SELECT c.id, c.due_at, c.schedule_id FROM futurecall.call AS c
             WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
-                AND c.due_at <= least({now}, {at $8::bigint}) AND c.id <> ALL ($9::uuid[]) AND NOT {waits}
+                AND c.due_at <= least({now} + {span $12::bigint}, {at $8::bigint})
+                AND (c.schedule_id IS NULL OR c.due_at <= {now}) AND c.id <> ALL ($9::uuid[]) AND NOT {waits}
             ORDER BY c.due_at, c.id LIMIT :lane
         ) AS c
         WHERE {a_lane}
@@ -76,6 +77,7 @@ const CLAIM: &str = "
                 SELECT c.due_at FROM futurecall.call AS c
                 WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
                     AND c.due_at > least({now}, {at $8::bigint})
+                    AND (c.due_at > least({now} + {span $12::bigint}, {at $8::bigint}) OR c.schedule_id IS NOT NULL)
                 ORDER BY c.due_at, c.id LIMIT 1
             ) AS n WHERE {a_lane}) AS later
     )
@@ -325,7 +327,7 @@ impl PostgresStore {
         if !haul.calls.is_empty() {
             self.crowded.store(0, Ordering::Relaxed);
         }
-        Claim { calls: haul.calls, next, skipped: haul.skipped }
+        Claim { calls: haul.calls, next, skipped: haul.skipped, now: haul.now }
     }
 }
 
@@ -377,6 +379,7 @@ struct Haul {
     /// Calls of schedules that wait for the run before them, that another pod is at, or that are new.
     passed: Vec<Uuid>,
     next: Option<Duration>,
+    now: Option<Moment>,
     is_more: bool,
     /// Others have locked calls that this claim would have taken.
     is_crowded: bool,
@@ -411,6 +414,7 @@ impl Haul {
     /// Adds what a round found, and forgets what the round before believed about the rest.
     fn take(&mut self, found: &Found, wanted: usize) {
         self.round.extend(found.claimed.iter().cloned());
+        self.now = Moment::from_micros(found.now).ok();
         let is_cut = found.locked >= wanted as u64;
         self.is_more = found.is_lane_full || (is_cut && found.picked > found.locked);
         self.is_crowded = !is_cut && found.picked > found.locked;
@@ -445,6 +449,7 @@ fn bind_claim_all(query: Query, now: Now, request: &ClaimRequest, wanted: usize,
         .bind(passed.to_vec())
         .bind(word(Missed::RunAll))
         .bind(word(Overlap::Skip))
+        .bind(ahead(request.ahead))
 }
 
 /// The word that stands for it in a stored rule.

@@ -85,6 +85,8 @@ fn request(names: &[&str], limit: usize) -> ClaimRequest {
         limit,
         lease: LEASE,
         until: None,
+        ahead: Duration::ZERO,
+        sweep: true,
         retention: Retention::default(),
     }
 }

@@ -38,7 +38,7 @@ WITH RECURSIVE lane (name, priority) AS (
     };
 }
 
-/// ?1 the names, ?2 the moment by which they are due, ?3 how many, ?4 the calls passed over,
+/// ?1 the names, ?2 the moment by which they are due (of schedules: ?7), ?3 how many, ?4 the calls passed over,
 /// ?5 the pod, ?6 the claim number, ?7 now, ?8 when the lease ends, ?9 the names that run again if the pod vanishes.
 ///
 /// It takes from the lanes of the lowest priority that has due calls, and of each of them at most its even share, so
@@ -49,6 +49,7 @@ due (name, priority) AS MATERIALIZED (
     SELECT name, priority FROM lane WHERE priority IS NOT NULL AND EXISTS (
         SELECT 1 FROM futurecall_call x
         WHERE x.claimed_by IS NULL AND x.name = lane.name AND x.priority = lane.priority AND x.due_at <= ?2
+            AND (x.schedule_id IS NULL OR x.due_at <= ?7)
             AND (?4 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?4))))
 ),
 first (name, priority) AS MATERIALIZED (SELECT name, priority FROM due WHERE priority = (SELECT min(priority) FROM due)),
@@ -57,6 +58,7 @@ ready (row, name, due_at, id) AS (
     WHERE c.rowid IN (
         SELECT x.rowid FROM futurecall_call x
         WHERE x.claimed_by IS NULL AND x.name = first.name AND x.priority = first.priority AND x.due_at <= ?2
+            AND (x.schedule_id IS NULL OR x.due_at <= ?7)
             AND (?4 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?4)))
         ORDER BY x.due_at, x.id
         LIMIT (SELECT (?3 + count(*) - 1) / max(count(*), 1) FROM first))
@@ -135,6 +137,7 @@ async fn take(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claim, StoreErr
         {
             let next =
                 if stored.is_empty() { more } else { next(tx, &names, batch(CLAIM, &waiting)?).await? };
+            claim.now = Some(tx.now);
             claim.next = next.map(|due| due.saturating_since(tx.now));
             claim.calls = in_turns(claim.calls);
             return Ok(claim);
@@ -150,7 +153,8 @@ async fn next(tx: &mut Tx<'_>, names: &str, passed_over: String) -> Result<Optio
 
 /// The moment by which a call must be due.
 fn horizon(tx: &Tx<'_>, request: &ClaimRequest) -> Moment {
-    request.until.map_or(tx.now, |until| until.min(tx.now))
+    let ahead = after(tx.now, request.ahead);
+    request.until.map_or(ahead, |until| until.min(ahead))
 }
 
 /// Takes up to `limit` due calls, of schedules or not.

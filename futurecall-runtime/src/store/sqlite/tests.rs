@@ -67,6 +67,8 @@ fn request(limit: usize) -> ClaimRequest {
         limit,
         lease: Duration::from_secs(30),
         until: None,
+        ahead: Duration::ZERO,
+        sweep: true,
         retention: Retention::default(),
     }
 }
