@@ -47,6 +47,7 @@ CREATE TABLE futurecall.call (
 );
 
 CREATE INDEX call_due ON futurecall.call (name, priority, due_at, id);
+CREATE INDEX call_run ON futurecall.call (name, priority, due_at, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX call_identifier ON futurecall.call (identifier) WHERE identifier IS NOT NULL;
 CREATE INDEX call_schedule ON futurecall.call (schedule_id) WHERE schedule_id IS NOT NULL;
 CREATE UNIQUE INDEX call_unique ON futurecall.call (name, unique_key) WHERE unique_key IS NOT NULL;

@@ -13,6 +13,8 @@ mod rows;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 pub(crate) mod transaction;
+#[cfg(feature = "postgres")]
+mod turns;
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -10,8 +10,10 @@ mod connect;
 mod finish;
 mod insert;
 mod inspect;
+mod lanes;
 mod listen;
 mod migrate;
+mod runs;
 mod schedule;
 mod sql;
 #[cfg(test)]
@@ -29,6 +31,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
 use self::connect::{Link, nothing_done};
+use self::lanes::Lanes;
 use self::listen::Wake;
 use super::{
     CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
@@ -66,6 +69,7 @@ pub struct PostgresStore {
     link: Link,
     schema: Arc<str>,
     wake: Wake,
+    lanes: Arc<Lanes>,
     /// How many claims in a row found nothing but rows that others had locked.
     crowded: AtomicU32,
 }
@@ -104,7 +108,8 @@ impl PostgresStore {
     }
 
     fn on(link: Link, schema: Arc<str>) -> Self {
-        Self { link, wake: Wake::new(&schema), schema, crowded: AtomicU32::new(0) }
+        let lanes = Arc::new(Lanes::default());
+        Self { link, wake: Wake::new(&schema, Arc::clone(&lanes)), lanes, schema, crowded: AtomicU32::new(0) }
     }
 
     fn options(&self) -> PgConnectOptions {

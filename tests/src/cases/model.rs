@@ -130,8 +130,7 @@ impl<'a> Walk<'a> {
     async fn go(mut self, steps: usize, choice: &[Step]) {
         for number in 0..steps {
             let advance = [0, 1, 5, 20, 70, 400][self.dice.below(6)] * 1_000_000 + 1;
-            self.now =
-                self.now.checked_add(Duration::from_micros(advance)).expect("within the range");
+            self.now = self.now.checked_add(Duration::from_micros(advance)).expect("within the range");
             let step = *self.dice.one_of(choice).expect("a step");
             self.done.push(format!("{number} at {}: {step:?}", self.now));
             self.take(step).await;

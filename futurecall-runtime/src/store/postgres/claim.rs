@@ -1,110 +1,116 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde::Serialize;
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, empty, nothing_done, step};
-use super::finish::as_limit;
-use super::sql::{Query, Reading, ahead, at, claimed, count};
-use super::timetable::{Timetable, Turn, Wanted};
+use super::connect::nothing_done;
+use super::lanes::{DueLane, END, Key, SLACK, START, shares};
+use super::sql::{Query, Reading, ahead, at, claimed, count, micros};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::recurring::{Missed, Overlap};
-use crate::store::{CallState, Claim, ClaimRequest, ClaimedCall, Held, Now, OnVanish, Retention};
+use crate::store::turns::in_turns;
+use crate::store::{Claim, ClaimRequest, ClaimedCall, Held, Now, OnVanish};
 
-const DOING: &str = "claim calls";
+pub(super) const DOING: &str = "claim calls";
 const FINDING: &str = "find claimed calls";
 const RELEASING: &str = "give calls back";
 
-/// $2 to $5 as `{claim}` wants them, $6 names, $7 limit, $8 until, $9 calls to pass by, $10 and $11 the words of rules
-/// that run everything that was missed, and that do not overlap, $12 how far ahead.
-///
-/// - `lane`: the priorities in use of each name, found by skipping through the due index. (`{a_lane}` is true of each; it
-///   makes the planner expect few.)
-/// - `due`: of each lane at most as many as could be claimed, read from the index in order. The limit is written into
-///   the statement, because the planner guesses ill about one that it does not know. (A lower bound for `due_at`, the
-///   lane's cursor, belongs here.)
-/// - `locked`: in their order, and no more than are wanted; what others have locked is passed by. The row is looked at
-///   again under its lock: it may have been claimed since this statement began. Calls of schedules are not claimed
-///   here, as their schedules are to be locked before them.
-const CLAIM: &str = "
+/// $2 names. Of each of their lanes the first unclaimed call: the lanes are found by skipping through the due index.
+/// (`{a_lane}` is true of each; it makes the planner expect few.)
+const SURVEY: &str = "
     WITH RECURSIVE lane AS (
         SELECT u.name, (SELECT c.priority FROM futurecall.call AS c
             WHERE c.name = u.name ORDER BY c.priority LIMIT 1) AS priority
-        FROM unnest($6::text[]) AS u(name)
+        FROM unnest((SELECT $2::text[])) AS u(name)
         UNION ALL
         SELECT l.name, (SELECT c.priority FROM futurecall.call AS c
             WHERE c.name = l.name AND c.priority > l.priority ORDER BY c.priority LIMIT 1)
         FROM lane AS l WHERE l.priority IS NOT NULL
-    ), due AS MATERIALIZED (
-        SELECT c.id, c.schedule_id, l.priority, row_number() OVER lane_order AS turn,
-            first_value(c.due_at) OVER lane_order AS lane_due, first_value(c.id) OVER lane_order AS lane_id
-        FROM lane AS l CROSS JOIN LATERAL (
-            SELECT c.id, c.due_at, c.schedule_id FROM futurecall.call AS c
+    )
+    SELECT {now_us} AS now, h.name, h.priority, {us h.due_at} AS due, h.id
+    FROM (SELECT 1) AS one LEFT JOIN (
+        SELECT l.name, l.priority, c.due_at, c.id FROM lane AS l CROSS JOIN LATERAL (
+            SELECT c.due_at, c.id FROM futurecall.call AS c
             WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
-                AND c.due_at <= least({now} + {span $12::bigint}, {at $8::bigint})
-                AND (c.schedule_id IS NULL OR c.due_at <= {now}) AND c.id <> ALL ($9::uuid[]) AND NOT {waits}
-            ORDER BY c.due_at, c.id LIMIT :lane
-        ) AS c
-        WHERE {a_lane}
-        WINDOW lane_order AS (PARTITION BY l.name, l.priority ORDER BY c.due_at, c.id)
-    ), pick AS MATERIALIZED (
-        SELECT d.id, d.schedule_id, row_number() OVER (ORDER BY d.priority, d.turn, d.lane_due, d.lane_id) AS place
-        FROM due AS d ORDER BY place
-    ), locked AS MATERIALIZED (
-        SELECT p.id, p.schedule_id, p.place FROM pick AS p LEFT JOIN LATERAL (
-            SELECT c.id FROM futurecall.call AS c
-            WHERE c.id = p.id AND c.claimed_by IS NULL AND p.schedule_id IS NULL
-            FOR UPDATE OF c SKIP LOCKED
-        ) AS c ON true
-        WHERE p.schedule_id IS NOT NULL OR c.id IS NOT NULL
-        LIMIT $7::bigint
+            ORDER BY c.due_at, c.id LIMIT 1
+        ) AS c WHERE {a_lane}
+    ) AS h ON true";
+
+/// $2 to $5 as `{claim}` wants them, $6 until, $7 how far ahead, $8 calls to pass by, $9 to $13 the lanes: names,
+/// priorities, where each begins, and how many calls it may give.
+///
+/// Parameters that the planner would look into stand behind a SELECT: it then plans once for all of them, which saves
+/// more time than the statement takes.
+///
+/// - `lane`: each with its first due call of a schedule, if any. Those are not claimed here, as their schedules are to be
+///   locked before them; what comes after it in its lane has to wait.
+/// - `claimed`: of each lane its share, read from the index in order; what others have locked is passed by. A row is
+///   looked at again under its lock: it may have been claimed since this statement began. (The limit of 1,000 is there
+///   for the planner, which guesses ill about one that it does not know.)
+/// - `later`: when the lane's next call can be claimed. `crowded`: whether there were calls that others have locked.
+const CLAIM: &str = "
+    WITH clock AS MATERIALIZED (
+        SELECT {now} AS now, least({now} + {span $7::bigint}, {at $6::bigint}) AS horizon
+    ), lane AS MATERIALIZED (
+        SELECT u.place, u.name, u.priority, {at u.due} AS from_due, u.id AS from_id, u.share, r.id AS run,
+            coalesce(r.due_at, 'infinity') AS run_due,
+            coalesce(r.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) AS run_id
+        FROM unnest((SELECT $9::text[]), (SELECT $10::smallint[]), (SELECT $11::bigint[]), (SELECT $12::uuid[]),
+            (SELECT $13::integer[])) WITH ORDINALITY AS u(name, priority, due, id, share, place)
+        LEFT JOIN LATERAL (
+            SELECT c.due_at, c.id FROM futurecall.call AS c
+            WHERE c.name = u.name AND c.priority = u.priority AND c.schedule_id IS NOT NULL AND c.claimed_by IS NULL
+                AND c.due_at <= (SELECT least(k.now, k.horizon) FROM clock AS k)
+                AND c.id <> ALL ((SELECT $8::uuid[])::uuid[])
+            ORDER BY c.due_at, c.id LIMIT 1
+        ) AS r ON true
     ), claimed AS (
-        UPDATE futurecall.call AS c SET {claim}
-        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE l.schedule_id IS NULL))
+        UPDATE futurecall.call AS c SET {claim} WHERE c.ctid = ANY (ARRAY(
+            SELECT c.place FROM lane AS l CROSS JOIN LATERAL (
+                SELECT c.place FROM (
+                    SELECT c.ctid AS place FROM futurecall.call AS c
+                    WHERE c.name = l.name AND c.priority = l.priority
+                        AND (c.due_at, c.id) >= (l.from_due, l.from_id) AND (c.due_at, c.id) < (l.run_due, l.run_id)
+                        AND c.due_at <= (SELECT k.horizon FROM clock AS k)
+                        AND c.schedule_id IS NULL AND c.claimed_by IS NULL
+                    ORDER BY c.due_at, c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED
+                ) AS c LIMIT l.share
+            ) AS c
+        ))
         RETURNING {claimed}
-    ), fact AS (
-        SELECT {now_us} AS now,
-            (SELECT count(*) FROM pick) AS picked, (SELECT count(*) FROM locked) AS locked,
-            EXISTS (SELECT FROM due AS d WHERE d.turn >= :lane) AS full_lane,
-            (SELECT {us min(n.due_at)} FROM lane AS l CROSS JOIN LATERAL (
-                SELECT c.due_at FROM futurecall.call AS c
-                WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
-                    AND c.due_at > least({now}, {at $8::bigint})
-                    AND (c.due_at > least({now} + {span $12::bigint}, {at $8::bigint}) OR c.schedule_id IS NOT NULL)
-                ORDER BY c.due_at, c.id LIMIT 1
-            ) AS n WHERE {a_lane}) AS later
+    ), later AS (
+        SELECT l.place, l.run IS NOT NULL AS has_run, (
+            SELECT {us c.due_at} FROM futurecall.call AS c
+            WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
+                AND c.due_at > (SELECT least(k.now, k.horizon) FROM clock AS k)
+                AND (c.schedule_id IS NOT NULL OR c.due_at > (SELECT k.horizon FROM clock AS k))
+            ORDER BY c.due_at, c.id LIMIT 1) AS due
+        FROM lane AS l
     )
-    SELECT f.now, f.picked, f.locked, f.full_lane, f.later, l.place, l.id AS pick, l.schedule_id AS of_schedule, c.*
-    FROM fact AS f LEFT JOIN locked AS l ON true LEFT JOIN claimed AS c ON c.id = l.id
-    ORDER BY l.place";
-
-/// $1 ids. Which of them can be claimed.
-const LOCK: &str = "
-    SELECT c.id FROM futurecall.call AS c WHERE c.id = ANY ($1::uuid[]) AND c.claimed_by IS NULL
-    ORDER BY c.id FOR UPDATE SKIP LOCKED";
-
-/// $2 to $5 as `{claim}` wants them, $6 ids.
-const CLAIM_THESE: &str = "
-    UPDATE futurecall.call AS c SET {claim} WHERE c.id = ANY ($6::uuid[]) AND c.claimed_by IS NULL
-    RETURNING {claimed}";
-
-/// $2 ids, $3 reasons, $4 whether skipped calls are kept.
-const SKIP: &str = "
-    WITH gone AS (
-        DELETE FROM futurecall.call AS c WHERE c.id = ANY ($2::uuid[]) AND c.claimed_by IS NULL RETURNING c.*
-    ), kept AS (
-        {history} 6, g.attempt, NULL, NULL, NULL, NULL, {now}, u.reason
-        FROM gone AS g JOIN unnest($2::uuid[], $3::text[]) AS u(id, reason) ON u.id = g.id
-        WHERE $4::boolean ON CONFLICT (id) DO NOTHING
-    )
-    SELECT count(*) AS skipped FROM gone";
+    SELECT {now_us} AS now, (SELECT array_agg(l.due ORDER BY l.place) FROM later AS l) AS later,
+        (SELECT array_agg(l.has_run ORDER BY l.place) FROM later AS l) AS runs,
+        CASE WHEN (SELECT count(*) FROM claimed) < (SELECT sum(l.share) FROM lane AS l) THEN (
+            SELECT count(*) FROM lane AS l CROSS JOIN LATERAL (
+                SELECT c.place FROM (
+                    SELECT c.ctid AS place FROM futurecall.call AS c
+                    WHERE c.name = l.name AND c.priority = l.priority
+                        AND (c.due_at, c.id) >= (l.from_due, l.from_id) AND (c.due_at, c.id) < (l.run_due, l.run_id)
+                        AND c.due_at <= (SELECT k.horizon FROM clock AS k)
+                        AND c.schedule_id IS NULL AND c.claimed_by IS NULL
+                    ORDER BY c.due_at, c.id LIMIT 1000
+                ) AS c LIMIT l.share
+            ) AS c
+        ) > (SELECT count(*) FROM claimed) ELSE false END AS crowded,
+        NULL::uuid AS id, NULL::bigint AS claim_no, NULL::text AS name, NULL::text AS identifier, NULL::text AS args,
+        NULL::smallint AS format, NULL::smallint AS priority, NULL::bigint AS due, NULL::bigint AS claimed,
+        NULL::integer AS attempt, NULL::uuid AS schedule_id, NULL::text AS traceparent
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, c.* FROM claimed AS c";
 
 const FIND: &str = "
     SELECT {claimed} FROM futurecall.call AS c WHERE c.claimed_by = $1::uuid AND c.claim_no = $2::bigint
@@ -130,34 +136,40 @@ const RELEASE: &str = "
     SELECT (SELECT count(*) FROM locked) AS released, (SELECT {us min(f.due_at)} FROM freed AS f) AS earliest";
 
 /// How many calls one statement claims at most. More are claimed by several.
-const AT_ONCE: usize = 2_000;
+const AT_ONCE: usize = 1_000;
 
-/// How often a claim looks further, past calls of schedules that it could not take.
-const ROUNDS: u8 = 8;
+/// How many statements one claim sends at most. What they leave comes with the next claim.
+const ROUNDS: u8 = 32;
 
 impl PostgresStore {
     pub(super) async fn claim_calls(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        if request.names.is_empty() {
+        let names: BTreeSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
+        if names.is_empty() {
             return Ok(Claim::default());
         }
-        let mut haul = Haul::default();
-        let mut rounds = ROUNDS;
-        while rounds > 0 {
-            match self.claim_round(now, request, &mut haul).await {
-                Ok(Round::Full) if haul.calls.len() < request.limit => {}
-                Ok(Round::PassedSome) if haul.calls.len() < request.limit => rounds -= 1,
-                Ok(_) => break,
+        let mut haul = Haul { passed: self.lanes.waiting(), ..Haul::default() };
+        if request.sweep || !self.lanes.know(&names) {
+            haul.passed.clear();
+            haul.now = Some(self.survey(now, &names).await?);
+        }
+        for _ in 0..ROUNDS {
+            if haul.calls.len() >= request.limit {
+                break;
+            }
+            match self.claim_round(now, request, &names, &mut haul).await {
+                Ok(true) => {}
+                Ok(false) => break,
                 // What is claimed already the pod has to hear of; the rest comes with the next claim. (Of an unknown
                 // outcome the pod learns by the claim's number.)
                 Err(error) if !haul.calls.is_empty() && !error.outcome_unknown() => {
                     tracing::warn!(%error, "a claim is cut short");
-                    haul.is_taken = true;
+                    haul.is_crowded = true;
                     break;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.answer(request, haul))
+        self.answer(now, request, &names, haul).await
     }
 
     pub(super) async fn find_claimed(
@@ -182,283 +194,232 @@ impl PostgresStore {
             .bind(held.iter().map(|held| held.claim_no).collect::<Vec<_>>());
         let row = self.write_one(RELEASING, query).await?;
         let earliest: Option<i64> = row.try_get("earliest").map_err(nothing_done(RELEASING))?;
-        if earliest.is_some() {
-            self.notify(earliest).await;
+        if let Some(earliest) = earliest {
+            self.lanes.lower(earliest);
+            self.notify(Some(earliest)).await;
         }
         count(&row, "released").map_err(nothing_done(RELEASING))
     }
 
-    /// Claims what one statement claims, and calls of schedules that it found due.
+    /// Finds the lanes of these names, and where each begins. Gives the server's clock.
+    async fn survey(&self, now: Now, names: &BTreeSet<&str>) -> Result<i64, StoreError> {
+        self.lanes.begin_survey(names);
+        let texts: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let rows = self.read(DOING, self.query(SURVEY).bind(at(now)).bind(texts)).await?;
+        let read = || -> Reading<_> {
+            let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+            let mut heads = Vec::with_capacity(rows.len());
+            for row in &rows {
+                if let Some(name) = row.try_get("name")? {
+                    heads.push((name, row.try_get("priority")?, (row.try_get("due")?, row.try_get("id")?)));
+                }
+            }
+            Ok((first.try_get("now")?, heads))
+        };
+        let (clock, heads) = read().map_err(nothing_done(DOING))?;
+        self.lanes.surveyed(names, heads);
+        if now == Now::Database {
+            self.lanes.saw_clock(clock);
+        }
+        Ok(clock)
+    }
+
+    /// Claims from the most urgent lanes that may have something due. Says whether there may be more.
     async fn claim_round(
         &self,
         now: Now,
         request: &ClaimRequest,
-        haul: &mut Haul,
-    ) -> Result<Round, StoreError> {
-        let wanted = request.limit.saturating_sub(haul.calls.len()).min(AT_ONCE);
-        let query = bind_claim_all(self.query(&claim_template(wanted)), now, request, wanted, &haul.passed);
-        let rows = self.write(DOING, query).await?;
-        let found = Found::read(&rows).map_err(nothing_done(DOING))?;
-        haul.take(&found, wanted);
-        let ours = if found.of_schedules.is_empty() {
-            Ok(false)
-        } else {
-            self.claim_of_schedules(now, request, &found, haul).await
-        };
-        haul.settle_order();
-        let passed_some = ours?;
-        Ok(if passed_some {
-            Round::PassedSome
-        } else if wanted == AT_ONCE && found.locked >= wanted as u64 {
-            Round::Full
-        } else {
-            Round::Done
-        })
-    }
-
-    /// Claims due calls of schedules together with storing their successors, in a transaction of its own. Says whether
-    /// some of them were not claimed.
-    async fn claim_of_schedules(
-        &self,
-        now: Now,
-        request: &ClaimRequest,
-        found: &Found,
+        names: &BTreeSet<&str>,
         haul: &mut Haul,
     ) -> Result<bool, StoreError> {
-        let schedules: BTreeSet<Uuid> = found.of_schedules.iter().map(|pick| pick.schedule).collect();
-        let schedules: Vec<Uuid> = schedules.into_iter().collect();
-        let mut transaction = self.begin(DOING).await?;
-        let now = self.moment_of(DOING, &mut transaction, now).await?;
-        let mut timetable =
-            self.lock_timetable(DOING, &mut transaction, now, Wanted::Free(&schedules)).await?;
-        let decided = self.decide(&mut transaction, &mut timetable, &found.of_schedules).await?;
-
-        let places: BTreeMap<Uuid, i64> = decided.run.iter().copied().collect();
-        let mut calls = Vec::with_capacity(places.len());
-        if !places.is_empty() {
-            let query = self.query(CLAIM_THESE);
-            let query =
-                bind_claim(query, Now::At(now), request).bind(places.keys().copied().collect::<Vec<_>>());
-            for row in step(DOING, &mut transaction, query).await? {
-                let call = claimed(&row).map_err(nothing_done(DOING))?;
-                let place = places.get(&call.id.as_uuid()).copied().unwrap_or(i64::MAX);
-                calls.push((place, call));
-            }
+        let until = request.until.map_or(i64::MAX, Moment::as_micros);
+        // The server's clock is guessed: what is not due by it after all is not claimed.
+        let slack = if now == Now::Database { SLACK } else { 0 };
+        let horizon =
+            self.lanes.clock(now).saturating_add(micros(request.ahead)).saturating_add(slack).min(until);
+        let mut lanes = self.lanes.due(names, horizon, &haul.done);
+        if lanes.is_empty() {
+            return Ok(false);
         }
-        let passed_some = decided.run.len() < found.of_schedules.len();
-        // One that is due already has its place before what this claim has taken by now: it comes with the next one.
-        haul.passed.extend(timetable.successors().map(|(id, ..)| *id));
-        let skipped = self.skip(&mut transaction, now, decided.skip, &request.retention).await?;
-        let earliest = self.write_timetable(DOING, &mut transaction, timetable).await?;
-        commit(DOING, transaction).await?;
-
-        haul.round.extend(calls);
-        haul.skipped += skipped;
-        haul.is_taken |= !decided.taken.is_empty();
-        haul.passed.extend(decided.wait.into_iter().chain(decided.taken));
-        if let Some(earliest) = earliest {
-            haul.look_again_after(earliest.saturating_since(now));
+        let turns = haul.turns(&mut lanes);
+        let room = request.limit.saturating_sub(haul.calls.len()).min(AT_ONCE);
+        let mut shares = shares(&turns, room);
+        // Whoever has no turn in this claim is not asked.
+        let asked = shares.iter().rposition(|share| *share > 0).map_or(0, |last| last + 1);
+        lanes.truncate(asked);
+        shares.truncate(asked);
+        let query = bind_claim_all(self.query(CLAIM), now, request, &haul.passed, &lanes, &shares);
+        let rows = self.write(DOING, query).await?;
+        let found = Found::read(&rows).map_err(nothing_done(DOING))?;
+        if now == Now::Database {
+            self.lanes.saw_clock(found.now);
         }
-        Ok(passed_some)
+        let with_runs = self.note(&lanes, &shares, &found, haul);
+        haul.take(found);
+        if !with_runs.is_empty() && haul.calls.len() < request.limit {
+            self.claim_runs(now, request, &with_runs, haul).await?;
+        }
+        Ok(true)
     }
 
-    /// What happens to each of these calls, in their order.
-    async fn decide(
-        &self,
-        connection: &mut PgConnection,
-        timetable: &mut Timetable,
-        picks: &[Pick],
-    ) -> Result<Decided, StoreError> {
-        let ids: Vec<Uuid> = picks.iter().map(|pick| pick.id).collect();
-        let rows = step(DOING, connection, self.query(LOCK).bind(ids)).await?;
-        let free: BTreeSet<Uuid> = rows
-            .iter()
-            .map(|row| row.try_get("id"))
-            .collect::<Result<_, _>>()
-            .map_err(nothing_done(DOING))?;
-        let mut decided = Decided::default();
-        for pick in picks {
-            if !free.contains(&pick.id) {
-                decided.taken.push(pick.id);
-                continue;
-            }
-            match timetable.turn(pick.id) {
-                Turn::Run => decided.run.push((pick.id, pick.place)),
-                Turn::Wait => decided.wait.push(pick.id),
-                Turn::Skip(reason) => decided.skip.push((pick.id, reason)),
-                Turn::Taken => decided.taken.push(pick.id),
-                Turn::Gone => {}
+    /// Remembers where each lane has got to. Gives those that go on with a call of a schedule.
+    fn note(&self, lanes: &[DueLane], shares: &[i32], found: &Found, haul: &mut Haul) -> Vec<DueLane> {
+        let mut taken: HashMap<&str, (i32, Key)> = HashMap::new();
+        for call in &found.claimed {
+            let (count, last) = taken.entry(&call.name).or_insert((0, START));
+            *count = count.saturating_add(1);
+            *last = (*last).max((call.due.as_micros(), call.id.as_uuid()));
+        }
+        let mut with_runs = Vec::new();
+        for (place, (lane, share)) in lanes.iter().zip(shares).enumerate() {
+            let (count, last) = taken.get(lane.name.as_str()).copied().unwrap_or((0, lane.from));
+            haul.had_turns(lane, count);
+            if count >= *share {
+                self.lanes.looked(lane, last, last.max(lane.next), found.now);
+            } else if found.has_run(place) {
+                // What comes after it has to wait for it.
+                self.lanes.looked(lane, last, lane.next, found.now);
+                with_runs.push(DueLane { from: last, ..lane.clone() });
+            } else {
+                // What others have locked may be given up again.
+                let from = if found.is_crowded { lane.from } else { last };
+                let next = found.later(place).map_or(END, |due| (due, Uuid::nil()));
+                self.lanes.looked(lane, from, next, found.now);
+                haul.done.insert((lane.name.clone(), lane.priority));
             }
         }
-        Ok(decided)
-    }
-
-    async fn skip(
-        &self,
-        connection: &mut PgConnection,
-        now: Moment,
-        skipped: Vec<(Uuid, &'static str)>,
-        retention: &Retention,
-    ) -> Result<u64, StoreError> {
-        if skipped.is_empty() {
-            return Ok(0);
-        }
-        let (ids, reasons): (Vec<Uuid>, Vec<String>) =
-            skipped.into_iter().map(|(id, reason)| (id, reason.to_owned())).unzip();
-        let is_kept = !retention.of(CallState::Skipped).is_zero();
-        let query = self.query(SKIP).bind(now.as_micros()).bind(ids).bind(reasons).bind(is_kept);
-        let row = step(DOING, connection, query).await?.pop().ok_or_else(|| empty(DOING))?;
-        count(&row, "skipped").map_err(nothing_done(DOING))
+        with_runs
     }
 
     /// The claim's answer, and when to ask again.
-    fn answer(&self, request: &ClaimRequest, haul: Haul) -> Claim {
-        let next = if haul.is_more && (!haul.calls.is_empty() || request.limit == 0) {
-            Some(Duration::ZERO)
-        } else if haul.is_more || haul.is_crowded || haul.is_taken {
+    async fn answer(
+        &self,
+        now: Now,
+        request: &ClaimRequest,
+        names: &BTreeSet<&str>,
+        mut haul: Haul,
+    ) -> Result<Claim, StoreError> {
+        if request.sweep && request.limit > 0 && haul.calls.len() >= request.limit {
+            // Where no more was wanted, nobody has looked whether there is more.
+            match self.survey(now, names).await {
+                Ok(clock) => haul.now = Some(clock),
+                Err(error) => tracing::debug!(%error, "whether more is due is found by the next claim"),
+            }
+        }
+        let clock = haul.now.unwrap_or_else(|| self.lanes.clock(now));
+        let lanes_next = self.lanes.next(names).map(|due| due.saturating_sub(clock));
+        let next = lanes_next.map(|left| Duration::from_micros(u64::try_from(left).unwrap_or(0)));
+        let mut next = [next, haul.next].into_iter().flatten().min();
+        if haul.is_crowded && next.is_none_or(|next| !next.is_zero()) {
             // Others are at the same rows, and mostly done in no time; but it may be an application's transaction
             // that stays open for long.
             let streak = self.crowded.fetch_add(1, Ordering::Relaxed).min(9);
-            Some(haul.next.unwrap_or(Duration::MAX).min(Duration::from_millis(1 << streak)))
-        } else {
-            self.crowded.store(0, Ordering::Relaxed);
-            haul.next
-        };
-        if !haul.calls.is_empty() {
+            next = Some(next.unwrap_or(Duration::MAX).min(Duration::from_millis(1 << streak)));
+        }
+        if !haul.is_crowded || !haul.calls.is_empty() {
             self.crowded.store(0, Ordering::Relaxed);
         }
-        Claim { calls: haul.calls, next, skipped: haul.skipped, now: haul.now }
+        let now = haul.now.and_then(|now| Moment::from_micros(now).ok());
+        Ok(Claim { calls: in_turns(haul.calls), next, skipped: haul.skipped, now })
     }
-}
-
-/// Whether a claim goes on.
-enum Round {
-    /// As many were claimed as one statement claims.
-    Full,
-    /// Calls of schedules were skipped or passed by: others may be due behind them.
-    PassedSome,
-    /// All that can be had is claimed.
-    Done,
-}
-
-/// A due call of a schedule.
-struct Pick {
-    id: Uuid,
-    schedule: Uuid,
-    place: i64,
 }
 
 /// What the claiming statement found.
 struct Found {
-    claimed: Vec<(i64, ClaimedCall)>,
-    of_schedules: Vec<Pick>,
     now: i64,
-    later: Option<i64>,
-    picked: u64,
-    locked: u64,
-    is_lane_full: bool,
-}
-
-/// What was decided about calls of schedules.
-#[derive(Default)]
-struct Decided {
-    run: Vec<(Uuid, i64)>,
-    wait: Vec<Uuid>,
-    skip: Vec<(Uuid, &'static str)>,
-    /// What another transaction is at.
-    taken: Vec<Uuid>,
+    claimed: Vec<ClaimedCall>,
+    /// Of each lane: when its next call can be claimed.
+    later: Vec<Option<i64>>,
+    /// Of each lane: whether a call of a schedule is due.
+    runs: Vec<bool>,
+    is_crowded: bool,
 }
 
 /// What one claim has got so far.
 #[derive(Default)]
-struct Haul {
-    calls: Vec<ClaimedCall>,
-    /// This round's calls with their places.
-    round: Vec<(i64, ClaimedCall)>,
-    skipped: u64,
+pub(super) struct Haul {
+    pub(super) calls: Vec<ClaimedCall>,
+    pub(super) skipped: u64,
     /// Calls of schedules that wait for the run before them, that another pod is at, or that are new.
-    passed: Vec<Uuid>,
-    next: Option<Duration>,
-    now: Option<Moment>,
-    is_more: bool,
+    pub(super) passed: Vec<Uuid>,
+    /// When a new call of a schedule is due.
+    pub(super) next: Option<Duration>,
     /// Others have locked calls that this claim would have taken.
-    is_crowded: bool,
-    /// The same of calls of schedules, in any round.
-    is_taken: bool,
+    pub(super) is_crowded: bool,
+    /// The server's clock.
+    now: Option<i64>,
+    /// Lanes that have nothing more.
+    done: BTreeSet<(String, i16)>,
+    /// Of each lane: how many turns it has had, and where it began.
+    lanes: BTreeMap<(String, i16), (usize, Key)>,
 }
 
 impl Found {
     fn read(rows: &[PgRow]) -> Reading<Self> {
-        let fact = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let mut found = Self {
-            claimed: Vec::with_capacity(rows.len()),
-            of_schedules: Vec::new(),
+        let (fact, rows) = rows.split_first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Self {
             now: fact.try_get("now")?,
+            claimed: rows.iter().map(claimed).collect::<Reading<_>>()?,
             later: fact.try_get("later")?,
-            picked: count(fact, "picked")?,
-            locked: count(fact, "locked")?,
-            is_lane_full: fact.try_get("full_lane")?,
-        };
-        for row in rows {
-            let Some(place) = row.try_get::<Option<i64>, _>("place")? else { continue };
-            match row.try_get("of_schedule")? {
-                Some(schedule) => found.of_schedules.push(Pick { id: row.try_get("pick")?, schedule, place }),
-                None => found.claimed.push((place, claimed(row)?)),
-            }
-        }
-        Ok(found)
+            runs: fact.try_get("runs")?,
+            is_crowded: fact.try_get("crowded")?,
+        })
+    }
+
+    fn has_run(&self, lane: usize) -> bool {
+        self.runs.get(lane).copied().unwrap_or(false)
+    }
+
+    fn later(&self, lane: usize) -> Option<i64> {
+        self.later.get(lane).copied().flatten()
     }
 }
 
 impl Haul {
-    /// Adds what a round found, and forgets what the round before believed about the rest.
-    fn take(&mut self, found: &Found, wanted: usize) {
-        self.round.extend(found.claimed.iter().cloned());
-        self.now = Moment::from_micros(found.now).ok();
-        let is_cut = found.locked >= wanted as u64;
-        self.is_more = found.is_lane_full || (is_cut && found.picked > found.locked);
-        self.is_crowded = !is_cut && found.picked > found.locked;
-        if let Some(later) = found.later {
-            let left = u64::try_from(later.saturating_sub(found.now)).unwrap_or(0);
-            self.look_again_after(Duration::from_micros(left));
+    /// How many turns each of these lanes has had in this claim; they are put in the order in which they began.
+    fn turns(&mut self, lanes: &mut [DueLane]) -> Vec<usize> {
+        for lane in &*lanes {
+            self.lanes.entry((lane.name.clone(), lane.priority)).or_insert((0, lane.next));
+        }
+        let began = |lane: &DueLane| self.lanes.get(&(lane.name.clone(), lane.priority)).copied();
+        lanes.sort_by_cached_key(|lane| began(lane).map(|(_, began)| began));
+        lanes.iter().map(|lane| began(lane).map_or(0, |(turns, _)| turns)).collect()
+    }
+
+    fn had_turns(&mut self, lane: &DueLane, count: i32) {
+        if let Some((turns, _)) = self.lanes.get_mut(&(lane.name.clone(), lane.priority)) {
+            *turns = turns.saturating_add(usize::try_from(count).unwrap_or(0));
         }
     }
 
-    fn look_again_after(&mut self, left: Duration) {
-        self.next = Some(self.next.map_or(left, |next| next.min(left)));
-    }
-
-    fn settle_order(&mut self) {
-        self.round.sort_by_key(|(place, _)| *place);
-        self.calls.extend(self.round.drain(..).map(|(_, call)| call));
+    fn take(&mut self, found: Found) {
+        self.now = Some(found.now);
+        self.is_crowded |= found.is_crowded;
+        self.calls.extend(found.claimed);
     }
 }
 
-/// A few more of each lane than are wanted, so that a pod finds some although another is just claiming; a power of two, so
-/// that there are few statements to prepare.
-fn claim_template(wanted: usize) -> String {
-    CLAIM.replace(":lane", &wanted.saturating_add(24).next_power_of_two().to_string())
-}
-
-fn bind_claim_all(query: Query, now: Now, request: &ClaimRequest, wanted: usize, passed: &[Uuid]) -> Query {
-    let names: BTreeSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
+fn bind_claim_all(
+    query: Query,
+    now: Now,
+    request: &ClaimRequest,
+    passed: &[Uuid],
+    lanes: &[DueLane],
+    shares: &[i32],
+) -> Query {
     bind_claim(query, now, request)
-        .bind(names.into_iter().map(str::to_owned).collect::<Vec<_>>())
-        .bind(as_limit(wanted))
         .bind(request.until.map(Moment::as_micros))
-        .bind(passed.to_vec())
-        .bind(word(Missed::RunAll))
-        .bind(word(Overlap::Skip))
         .bind(ahead(request.ahead))
+        .bind(passed.to_vec())
+        .bind(lanes.iter().map(|lane| lane.name.clone()).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|lane| lane.from.0).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|lane| lane.from.1).collect::<Vec<_>>())
+        .bind(shares.to_vec())
 }
 
-/// The word that stands for it in a stored rule.
-fn word(value: impl Serialize) -> Option<String> {
-    // Words without fields always serialize. If one did not, no rule would be taken to have it.
-    serde_json::to_string(&value).ok()
-}
-
-fn bind_claim(query: Query, now: Now, request: &ClaimRequest) -> Query {
+/// Binds what `{claim}` wants.
+pub(super) fn bind_claim(query: Query, now: Now, request: &ClaimRequest) -> Query {
     let rerun = request.names.iter().filter(|(_, on_vanish)| *on_vanish == OnVanish::Rerun);
     query
         .bind(at(now))
@@ -472,8 +433,12 @@ fn bind_claim(query: Query, now: Now, request: &ClaimRequest) -> Query {
 impl PostgresStore {
     /// How the server carries a claim out.
     pub(super) async fn claim_plan(&self, request: &ClaimRequest) -> String {
-        let sql = format!("EXPLAIN (ANALYZE, BUFFERS, COSTS) {}", claim_template(request.limit));
-        let query = bind_claim_all(self.query(&sql), Now::Database, request, request.limit, &[]);
+        let names: BTreeSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
+        self.survey(Now::Database, &names).await.expect("a survey");
+        let lanes = self.lanes.due(&names, self.lanes.clock(Now::Database), &BTreeSet::new());
+        let shares = shares(&vec![0; lanes.len()], request.limit);
+        let sql = format!("EXPLAIN (ANALYZE, BUFFERS, COSTS) {CLAIM}");
+        let query = bind_claim_all(self.query(&sql), Now::Database, request, &[], &lanes, &shares);
         let rows = self.read(DOING, query).await.expect("a plan");
         rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect()
     }

@@ -202,6 +202,7 @@ impl PostgresStore {
         let rescued: Vec<Rescued> =
             rows.iter().map(rescued).collect::<Reading<_>>().map_err(nothing_done(RESCUING))?;
         if rescued.iter().any(|rescued| rescued.rerun) {
+            self.lanes.forget();
             self.notify(None).await;
         }
         Ok(rescued)

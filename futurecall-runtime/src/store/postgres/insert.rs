@@ -65,6 +65,9 @@ impl PostgresStore {
         let query = Columns::of(calls).bind_to(self.query(STORE).bind(at(now))).bind(again);
         let row = if again { self.store_again(query).await? } else { self.write_one(DOING, query).await? };
         let stored = Stored::read(&row).map_err(nothing_done(DOING))?;
+        if let Some(earliest) = stored.earliest {
+            self.lanes.stored(calls, earliest);
+        }
         if stored.is_due_within(soon) {
             self.notify(stored.earliest).await;
         }

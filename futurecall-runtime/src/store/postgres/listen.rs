@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::lanes::Lanes;
 use super::sql::Query;
 
 /// The first and the longest pause before LISTEN is tried again.
@@ -33,10 +34,12 @@ pub(super) struct Wake {
     listening: Once,
     /// Ends the listening task.
     stop: CancellationToken,
+    /// What news is news about.
+    lanes: Arc<Lanes>,
 }
 
 impl Wake {
-    pub(super) fn new(schema: &str) -> Self {
+    pub(super) fn new(schema: &str, lanes: Arc<Lanes>) -> Self {
         Self {
             channel: format!("{schema}_wake"),
             tag: Uuid::new_v4().to_string(),
@@ -44,6 +47,7 @@ impl Wake {
             told: AtomicU64::new(0),
             listening: Once::new(),
             stop: CancellationToken::new(),
+            lanes,
         }
     }
 
@@ -54,8 +58,13 @@ impl Wake {
     /// Waits for news. Those that came while nobody waited are remembered as one.
     pub(super) async fn changed(&self, options: PgConnectOptions) {
         self.listening.call_once(|| {
-            let (channel, tag) = (self.channel.clone(), self.tag.clone());
-            tokio::spawn(listen(options, channel, tag, Arc::clone(&self.news), self.stop.clone()));
+            let ear = Ear {
+                channel: self.channel.clone(),
+                tag: self.tag.clone(),
+                news: Arc::clone(&self.news),
+                lanes: Arc::clone(&self.lanes),
+            };
+            tokio::spawn(listen(options, ear, self.stop.clone()));
         });
         let mut news = self.news.subscribe();
         let latest = *news.borrow_and_update();
@@ -87,18 +96,20 @@ impl PostgresStore {
     }
 }
 
-/// Listens until it is told to stop, through every loss of the connection.
-async fn listen(
-    options: PgConnectOptions,
+/// What the listening task hears with.
+struct Ear {
     channel: String,
     tag: String,
     news: Arc<watch::Sender<u64>>,
-    stop: CancellationToken,
-) {
+    lanes: Arc<Lanes>,
+}
+
+/// Listens until it is told to stop, through every loss of the connection.
+async fn listen(options: PgConnectOptions, ear: Ear, stop: CancellationToken) {
     let mut pause = PAUSES.0;
     while !stop.is_cancelled() {
         let mut heard = false;
-        let hearing = hear(&options, &channel, &tag, &news, &mut heard);
+        let hearing = ear.hear(&options, &mut heard);
         if let Some(Err(error)) = stop.run_until_cancelled(hearing).await {
             tracing::debug!(%error, "not hearing of other pods' calls for now; the poll finds them");
         }
@@ -107,26 +118,29 @@ async fn listen(
     }
 }
 
-/// Listens on one connection until it is lost.
-async fn hear(
-    options: &PgConnectOptions,
-    channel: &str,
-    tag: &str,
-    news: &watch::Sender<u64>,
-    heard: &mut bool,
-) -> Result<(), sqlx::Error> {
-    let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-    let mut listener = PgListener::connect_with(&own.connect_lazy_with(options.clone())).await?;
-    listener.eager_reconnect(false);
-    listener.listen(channel).await?;
-    *heard = true;
-    // What was sent before is not heard any more.
-    news.send_modify(|number| *number = number.wrapping_add(1));
-    while let Some(notification) = listener.try_recv().await? {
-        let is_own = notification.payload().split_once(' ').is_some_and(|(_, sender)| sender == tag);
-        if !is_own {
-            news.send_modify(|number| *number = number.wrapping_add(1));
+impl Ear {
+    /// Listens on one connection until it is lost.
+    async fn hear(&self, options: &PgConnectOptions, heard: &mut bool) -> Result<(), sqlx::Error> {
+        let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let mut listener = PgListener::connect_with(&own.connect_lazy_with(options.clone())).await?;
+        listener.eager_reconnect(false);
+        listener.listen(&self.channel).await?;
+        *heard = true;
+        // What was sent before is not heard any more.
+        self.lanes.forget();
+        self.tell();
+        while let Some(notification) = listener.try_recv().await? {
+            let payload = notification.payload();
+            let (earliest, sender) = payload.split_once(' ').unwrap_or((payload, ""));
+            if sender != self.tag {
+                self.lanes.lower(earliest.parse().unwrap_or(0));
+                self.tell();
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn tell(&self) {
+        self.news.send_modify(|number| *number = number.wrapping_add(1));
+    }
 }

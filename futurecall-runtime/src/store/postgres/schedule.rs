@@ -109,6 +109,7 @@ impl PostgresStore {
         let earliest = self.write_timetable(DOING, &mut transaction, timetable).await?;
         commit(DOING, transaction).await?;
         if let Some(earliest) = earliest {
+            self.lanes.forget();
             self.notify(Some(earliest.as_micros())).await;
         }
         Ok(declared)

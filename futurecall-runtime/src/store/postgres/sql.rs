@@ -173,17 +173,6 @@ fn piece_of(piece: &str) -> &'static str {
              SELECT g.id, g.name, g.priority, g.due_at, g.identifier, g.args, g.format, g.schedule_id, \
              g.rerun_of, g.traceparent, g.created_at,"
         }
-        // Whether a call waits for the run before it: another call of its schedule is running, its rule does not overlap,
-        // and it must not be skipped. Counted, because the planner might answer an EXISTS by reading all calls.
-        "waits" => {
-            "CASE WHEN c.schedule_id IS NULL THEN false ELSE (\
-             SELECT count(*) FROM futurecall.call AS o JOIN futurecall.schedule AS s ON s.id = o.schedule_id \
-             WHERE o.schedule_id = c.schedule_id AND o.lease_until >= {now} \
-             AND coalesce((s.effective -> 'overlap')::text, $11::text) = $11::text \
-             AND ((s.effective -> 'missed')::text = $10::text OR (SELECT count(*) FROM futurecall.call AS n \
-             WHERE n.schedule_id = c.schedule_id AND n.claimed_by IS NULL \
-             AND (n.due_at, n.id) > (c.due_at, c.id)) > 0)) > 0 END"
-        }
         // True of every lane that there is. Of a list that it can only guess at, the planner takes such a range to leave
         // next to nothing; without it, it expects hundreds of lanes, and compiles the statement for longer (JIT) than
         // the statement runs.

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
 
 use super::*;
-use crate::store::{CallState, Due, Lease, OnVanish};
+use crate::store::{CallState, Due, Lease, OnVanish, Outcome};
 
 const SOON: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(30);
@@ -163,6 +163,39 @@ async fn a_claim_reads_nothing_of_other_names_and_little_of_its_own() {
         .max()
         .unwrap();
     assert!(buffers < 1_500, "{plan}");
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn what_a_pod_does_all_the_time_is_planned_once() {
+    let (home, _) = Home::migrated().await;
+    let store = PostgresStore::open_with(&home.url, &home.schema, 1).await.unwrap();
+    let request = request(&["work", "missing"], 5);
+    for _ in 0..10 {
+        store.insert(Now::Database, &calls("work", 5), false, SOON).await.unwrap();
+        let claimed = store.claim(Now::Database, &request).await.unwrap().calls;
+        assert_eq!(claimed.len(), 5);
+        let finished: Vec<_> = claimed
+            .iter()
+            .map(|call| Finish {
+                id: call.id,
+                claim_no: call.claim_no,
+                outcome: Outcome::Succeeded,
+                started_after: None,
+                ran_for: Duration::ZERO,
+            })
+            .collect();
+        let finished = store.finish(Now::Database, request.pod, &finished, &Retention::default()).await;
+        assert_eq!(finished.unwrap(), [true; 5]);
+    }
+    let statements = "SELECT left(replace(statement, chr(10), ' '), 60), generic_plans, custom_plans
+        FROM pg_prepared_statements WHERE generic_plans + custom_plans >= 10";
+    let rows = store.link.pool.fetch_all(statements).await.unwrap();
+    assert!(rows.len() >= 4, "insert, survey, claim, finish: {}", rows.len());
+    for row in rows {
+        let (text, once, anew): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        assert!(once > 0 && anew <= 5, "planned anew {anew} times: {text}");
+    }
     home.remove().await;
 }
 

@@ -1,0 +1,201 @@
+//! Claiming due calls of schedules: their schedules are locked first, and their successors stored together with the claim.
+
+use std::collections::BTreeSet;
+
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::claim::{DOING, Haul, bind_claim};
+use super::connect::{commit, empty, nothing_done, step};
+use super::finish::as_limit;
+use super::lanes::DueLane;
+use super::sql::{Reading, at, claimed, count};
+use super::timetable::{Timetable, Turn, Wanted};
+use crate::error::StoreError;
+use crate::moment::Moment;
+use crate::store::{CallState, ClaimRequest, Now, Retention};
+
+/// $2 until, $3 calls to pass by, $4 to $7 the lanes: names, priorities, where each begins; $8 how many of each at most.
+/// Of each lane the due calls of schedules that come before its first other call.
+const DUE: &str = "
+    SELECT r.id, r.schedule_id
+    FROM unnest((SELECT $4::text[]), (SELECT $5::smallint[]), (SELECT $6::bigint[]), (SELECT $7::uuid[]))
+        WITH ORDINALITY AS l(name, priority, due, id, place)
+    LEFT JOIN LATERAL (
+        SELECT c.due_at, c.id FROM futurecall.call AS c
+        WHERE c.name = l.name AND c.priority = l.priority AND (c.due_at, c.id) >= ({at l.due}, l.id)
+            AND c.schedule_id IS NULL AND c.claimed_by IS NULL
+        ORDER BY c.due_at, c.id LIMIT 1
+    ) AS p ON true
+    CROSS JOIN LATERAL (
+        SELECT c.id, c.schedule_id, c.due_at, row_number() OVER (ORDER BY c.due_at, c.id) AS turn
+        FROM futurecall.call AS c
+        WHERE c.name = l.name AND c.priority = l.priority AND c.schedule_id IS NOT NULL AND c.claimed_by IS NULL
+            AND c.due_at <= (SELECT least({now}, {at $2::bigint}))
+            AND (p.id IS NULL OR (c.due_at, c.id) < (p.due_at, p.id)) AND c.id <> ALL ((SELECT $3::uuid[])::uuid[])
+        ORDER BY c.due_at, c.id LIMIT $8::bigint
+    ) AS r
+    ORDER BY r.turn, l.place LIMIT $8::bigint";
+
+/// $1 ids. Which of them can be claimed.
+const LOCK: &str = "
+    SELECT c.id FROM futurecall.call AS c WHERE c.id = ANY ($1::uuid[]) AND c.claimed_by IS NULL
+    ORDER BY c.id FOR UPDATE SKIP LOCKED";
+
+/// $2 to $5 as `{claim}` wants them, $6 ids.
+const CLAIM_THESE: &str = "
+    UPDATE futurecall.call AS c SET {claim} WHERE c.id = ANY ($6::uuid[]) AND c.claimed_by IS NULL
+    RETURNING {claimed}";
+
+/// $2 ids, $3 reasons, $4 whether skipped calls are kept.
+const SKIP: &str = "
+    WITH gone AS (
+        DELETE FROM futurecall.call AS c WHERE c.id = ANY ($2::uuid[]) AND c.claimed_by IS NULL RETURNING c.*
+    ), kept AS (
+        {history} 6, g.attempt, NULL, NULL, NULL, NULL, {now}, u.reason
+        FROM gone AS g JOIN unnest($2::uuid[], $3::text[]) AS u(id, reason) ON u.id = g.id
+        WHERE $4::boolean ON CONFLICT (id) DO NOTHING
+    )
+    SELECT count(*) AS skipped FROM gone";
+
+impl PostgresStore {
+    /// Claims due calls of schedules of these lanes together with storing their successors, in a transaction of its own.
+    pub(super) async fn claim_runs(
+        &self,
+        now: Now,
+        request: &ClaimRequest,
+        lanes: &[DueLane],
+        haul: &mut Haul,
+    ) -> Result<(), StoreError> {
+        let picks = self.due_runs(now, request, lanes, haul).await?;
+        if picks.is_empty() {
+            return Ok(());
+        }
+        let schedules: BTreeSet<Uuid> = picks.iter().map(|pick| pick.schedule).collect();
+        let schedules: Vec<Uuid> = schedules.into_iter().collect();
+        let mut transaction = self.begin(DOING).await?;
+        let now = self.moment_of(DOING, &mut transaction, now).await?;
+        let mut timetable =
+            self.lock_timetable(DOING, &mut transaction, now, Wanted::Free(&schedules)).await?;
+        let decided = self.decide(&mut transaction, &mut timetable, &picks).await?;
+
+        let mut calls = Vec::with_capacity(decided.run.len());
+        if !decided.run.is_empty() {
+            let query = self.query(CLAIM_THESE);
+            let query = bind_claim(query, Now::At(now), request).bind(decided.run);
+            for row in step(DOING, &mut transaction, query).await? {
+                calls.push(claimed(&row).map_err(nothing_done(DOING))?);
+            }
+        }
+        // One that is due already has its place before what this claim has taken by now: it comes with the next one.
+        haul.passed.extend(timetable.successors().map(|(id, ..)| *id));
+        let skipped = self.skip(&mut transaction, now, decided.skip, &request.retention).await?;
+        let earliest = self.write_timetable(DOING, &mut transaction, timetable).await?;
+        commit(DOING, transaction).await?;
+
+        haul.calls.extend(calls);
+        haul.skipped += skipped;
+        haul.is_crowded |= !decided.taken.is_empty();
+        self.lanes.waits(&decided.wait);
+        haul.passed.extend(decided.wait.into_iter().chain(decided.taken));
+        if let Some(earliest) = earliest {
+            let left = earliest.saturating_since(now);
+            haul.next = Some(haul.next.map_or(left, |next| next.min(left)));
+            self.lanes.lower(earliest.as_micros());
+        }
+        Ok(())
+    }
+
+    /// The due calls of schedules that come next in these lanes, in the order of turns.
+    async fn due_runs(
+        &self,
+        now: Now,
+        request: &ClaimRequest,
+        lanes: &[DueLane],
+        haul: &Haul,
+    ) -> Result<Vec<Pick>, StoreError> {
+        let room = request.limit.saturating_sub(haul.calls.len());
+        let query = self
+            .query(DUE)
+            .bind(at(now))
+            .bind(request.until.map(Moment::as_micros))
+            .bind(haul.passed.clone())
+            .bind(lanes.iter().map(|lane| lane.name.clone()).collect::<Vec<_>>())
+            .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
+            .bind(lanes.iter().map(|lane| lane.from.0).collect::<Vec<_>>())
+            .bind(lanes.iter().map(|lane| lane.from.1).collect::<Vec<_>>())
+            .bind(as_limit(room));
+        let rows = self.read(DOING, query).await?;
+        let pick = |row| -> Reading<Pick> {
+            let row: &sqlx::postgres::PgRow = row;
+            Ok(Pick { id: row.try_get("id")?, schedule: row.try_get("schedule_id")? })
+        };
+        rows.iter().map(pick).collect::<Reading<_>>().map_err(nothing_done(DOING))
+    }
+
+    /// What happens to each of these calls, in their order.
+    async fn decide(
+        &self,
+        connection: &mut PgConnection,
+        timetable: &mut Timetable,
+        picks: &[Pick],
+    ) -> Result<Decided, StoreError> {
+        let ids: Vec<Uuid> = picks.iter().map(|pick| pick.id).collect();
+        let rows = step(DOING, connection, self.query(LOCK).bind(ids)).await?;
+        let free: BTreeSet<Uuid> = rows
+            .iter()
+            .map(|row| row.try_get("id"))
+            .collect::<Result<_, _>>()
+            .map_err(nothing_done(DOING))?;
+        let mut decided = Decided::default();
+        for pick in picks {
+            if !free.contains(&pick.id) {
+                decided.taken.push(pick.id);
+                continue;
+            }
+            match timetable.turn(pick.id) {
+                Turn::Run => decided.run.push(pick.id),
+                Turn::Wait => decided.wait.push(pick.id),
+                Turn::Skip(reason) => decided.skip.push((pick.id, reason)),
+                Turn::Taken => decided.taken.push(pick.id),
+                Turn::Gone => {}
+            }
+        }
+        Ok(decided)
+    }
+
+    async fn skip(
+        &self,
+        connection: &mut PgConnection,
+        now: Moment,
+        skipped: Vec<(Uuid, &'static str)>,
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        if skipped.is_empty() {
+            return Ok(0);
+        }
+        let (ids, reasons): (Vec<Uuid>, Vec<String>) =
+            skipped.into_iter().map(|(id, reason)| (id, reason.to_owned())).unzip();
+        let is_kept = !retention.of(CallState::Skipped).is_zero();
+        let query = self.query(SKIP).bind(now.as_micros()).bind(ids).bind(reasons).bind(is_kept);
+        let row = step(DOING, connection, query).await?.pop().ok_or_else(|| empty(DOING))?;
+        count(&row, "skipped").map_err(nothing_done(DOING))
+    }
+}
+
+/// A due call of a schedule.
+struct Pick {
+    id: Uuid,
+    schedule: Uuid,
+}
+
+/// What was decided about calls of schedules.
+#[derive(Default)]
+struct Decided {
+    run: Vec<Uuid>,
+    wait: Vec<Uuid>,
+    skip: Vec<(Uuid, &'static str)>,
+    /// What another transaction is at.
+    taken: Vec<Uuid>,
+}
