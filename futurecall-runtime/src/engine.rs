@@ -3,8 +3,9 @@
 //! | file | task |
 //! | --- | --- |
 //! | `enqueue` | gathers single calls into one insert (group commit) |
-//! | `claim` | sleeps until the next call is due, claims, hands out |
-//! | `run` | one task a call: the handler, from lease check to outcome |
+//! | `claim` | sleeps until the next call is due, claims, hands out; `pace` says how much |
+//! | `ready` | what is claimed and waits for its moment (by `database_clock`) or for a slot |
+//! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history |
@@ -13,17 +14,20 @@
 
 mod backoff;
 mod claim;
+mod database_clock;
 mod enqueue;
 mod finish;
 mod held;
 mod housekeeping;
 mod lease;
+mod pace;
+mod ready;
 mod run;
 mod shutdown;
 mod supervise;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -33,9 +37,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::database_clock::DatabaseClock;
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;
 use self::held::HeldCalls;
+use self::ready::ReadyCalls;
 pub use self::shutdown::ShutdownSummary;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
@@ -60,12 +66,18 @@ pub(crate) struct Engine {
     enqueuer: Enqueuer,
     finisher: Finisher,
     held: HeldCalls,
+    /// Claimed, and not started yet.
+    ready: ReadyCalls,
     slots: Arc<Semaphore>,
-    /// Set when due calls wait for a slot: the next free slot wakes the claimer.
-    starved: AtomicBool,
+    /// How many runs wait for a slot apart from the calls that are ready.
+    slot_seekers: AtomicUsize,
+    /// How many handlers were ever started.
+    started: AtomicU64,
     claim_no: AtomicI64,
-    /// How far the database's clock was ahead of this pod's when last seen, in microseconds.
-    clock_ahead: AtomicI64,
+    /// What the database's clock says at least.
+    clock: DatabaseClock,
+    /// The next claim is to look at everything.
+    sweep_due: AtomicBool,
     /// A heartbeat is due before its time.
     beat_due: AtomicBool,
     /// Wakes the claimer.
@@ -108,10 +120,13 @@ impl Engine {
             enqueuer,
             finisher,
             held: HeldCalls::default(),
+            ready: ReadyCalls::default(),
             slots,
-            starved: AtomicBool::new(false),
+            slot_seekers: AtomicUsize::new(0),
+            started: AtomicU64::new(0),
             claim_no: AtomicI64::new(0),
-            clock_ahead: AtomicI64::new(0),
+            clock: DatabaseClock::default(),
+            sweep_due: AtomicBool::new(false),
             beat_due: AtomicBool::new(false),
             wake: Notify::new(),
             renew: Notify::new(),
@@ -160,6 +175,19 @@ impl Engine {
         self.wake.notify_one();
     }
 
+    /// Looks at everything now: what waited may have its turn.
+    fn sweep_now(&self) {
+        self.sweep_due.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Wakes the claimer if it wants more calls than are left.
+    fn wake_if_wanting(&self) {
+        if self.ready.is_wanting() {
+            self.wake();
+        }
+    }
+
     /// Renews leases now: that is how a cancellation reaches the handlers that run.
     pub(crate) fn renew_now(&self) {
         self.renew.notify_one();
@@ -181,7 +209,8 @@ impl Engine {
     /// Wakes the claimer if one of these calls may be due before its next look.
     fn wake_for(&self, calls: &[NewCall]) {
         let soon = self.config.scan_interval;
-        let horizon = self.database_now().checked_add(soon).unwrap_or(Moment::MAX);
+        let now = self.clock.at_least(crate::clock::instant()).unwrap_or(Moment::MAX);
+        let horizon = now.checked_add(soon).unwrap_or(Moment::MAX);
         let is_soon = |call: &NewCall| match call.due {
             Due::After(delay) => delay <= soon,
             Due::At(moment) => moment <= horizon,
@@ -191,16 +220,12 @@ impl Engine {
         }
     }
 
-    /// About what the database's clock says, by this pod's own and the difference last seen. Good for wake-ups alone.
-    fn database_now(&self) -> Moment {
-        let ahead = self.clock_ahead.load(Ordering::Relaxed);
-        Moment::from_micros(crate::clock::wall().as_micros().saturating_add(ahead)).unwrap_or(Moment::MAX)
-    }
-
-    /// Notes what the database's clock says.
-    pub(crate) fn saw_clock(&self, database: Moment) {
-        let ahead = database.as_micros().saturating_sub(crate::clock::wall().as_micros());
-        self.clock_ahead.store(ahead, Ordering::Relaxed);
+    /// Reads the database's clock.
+    pub(crate) async fn see_clock(&self) -> Result<(), StoreError> {
+        let sent = crate::clock::instant();
+        let now = self.store.now().await?;
+        self.clock.saw(now, sent, crate::clock::instant());
+        Ok(())
     }
 
     /// Writes a heartbeat now: the names of this pod have changed.

@@ -1,27 +1,36 @@
-//! The claimer: sleeps until the next call is due, claims what its free slots can take, hands it out.
+//! The claimer: sleeps until the next call is due, claims what its slots can take and a little more, hands it out.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::backoff::{Backoff, jittered};
+use super::pace::Pace;
+use super::ready::InHand;
 use super::supervise::supervised;
 use super::{Engine, NOW, RunSummary, run};
-use crate::clock::{Deadline, Reading};
+use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
 
 /// The most calls of one claim.
 const MOST: usize = 1_000;
+/// How long before its moment a call may be claimed, so that it starts on it and not a claim later.
+const AHEAD: Duration = Duration::from_millis(10);
+/// How long a claimed call may wait for a slot before it is given back: another pod may have one.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How many outcomes may wait to be stored before no more is claimed.
+const UNSTORED: usize = 4_000;
 
-/// Starts the claimer, and the listener that wakes it for what other processes store.
+/// Starts the claimer, the listener that wakes it for what other processes store, and the task that starts what was claimed
+/// ahead.
 pub(super) fn start(engine: &Arc<Engine>) {
-    let (listener, claimer) = (Arc::clone(engine), Arc::clone(engine));
+    let (listener, ripener, claimer) = (Arc::clone(engine), Arc::clone(engine), Arc::clone(engine));
     tokio::spawn(async move { supervised(&listener, "listen", || listen(&listener)).await });
+    tokio::spawn(async move { supervised(&ripener, "ripen", || ripen(&ripener)).await });
     engine
         .claimers
         .spawn(async move { supervised(&claimer, "claim", || claim_until_stopped(&claimer)).await });
@@ -36,20 +45,46 @@ async fn listen(engine: &Engine) {
     }
 }
 
+/// Starts what was claimed ahead, each call at its moment.
+async fn ripen(engine: &Arc<Engine>) {
+    loop {
+        let next = engine.ready.ripen(crate::clock::instant());
+        run::dispatch(engine);
+        let moment = async {
+            match next {
+                Some(next) => tokio::time::sleep_until(next.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = engine.ready.earlier.notified() => {}
+            () = moment => {}
+        }
+    }
+}
+
 async fn claim_until_stopped(engine: &Arc<Engine>) {
     let mut backoff = Backoff::default();
-    let mut wait = Duration::ZERO;
+    let mut pace = Pace::default();
+    let mut look = crate::clock::instant();
     loop {
+        let stale = engine.ready.waits_since().and_then(|since| since.checked_add(PATIENCE));
+        let until = stale.map_or(look, |stale| stale.min(look));
         tokio::select! {
             biased;
             () = engine.stop.cancelled() => return,
-            () = engine.wake.notified() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = engine.wake.notified() => look = crate::clock::instant(),
+            () = tokio::time::sleep_until(until.into()) => {}
         }
-        wait = match claim_once(engine).await {
-            Ok(next) => {
+        give_back_stale(engine, &mut pace).await;
+        if look > crate::clock::instant() {
+            continue;
+        }
+        let wait = match claim_once(engine, &mut pace).await {
+            Ok(wait) => {
                 backoff.succeeded();
-                next
+                wait
             }
             Err(error) => {
                 let wait = backoff.failed();
@@ -59,44 +94,80 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
                 wait
             }
         };
+        let now = crate::clock::instant();
+        look = now.checked_add(wait).unwrap_or(now);
     }
 }
 
-/// One claim for the free slots. Returns how long to sleep unless woken.
-async fn claim_once(engine: &Arc<Engine>) -> Result<Duration, StoreError> {
+/// What found no slot within its time goes back to the database.
+async fn give_back_stale(engine: &Engine, pace: &mut Pace) {
+    let stale = engine.ready.take_stale(crate::clock::instant(), PATIENCE);
+    if !stale.is_empty() {
+        pace.was_too_fast();
+        release(engine, &stale.iter().map(|in_hand| unstarted(&in_hand.call)).collect::<Vec<_>>()).await;
+    }
+}
+
+/// One claim for the free slots and a little more. Returns how long to sleep unless woken.
+async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, StoreError> {
     let idle = jittered(engine.config.scan_interval);
-    // Said before the slots are counted: a slot that frees after the count then wakes this task.
-    engine.starved.store(true, Ordering::SeqCst);
+    let sent = crate::clock::instant();
+    let spare = pace.spare(sent, engine.started.load(Ordering::Relaxed));
+    // Said before anything is counted: what frees after the count then wakes this task.
+    engine.ready.want(spare / 2);
     let free = engine.slots.available_permits();
-    if free == 0 {
+    let room = free.saturating_add(spare).saturating_sub(engine.ready.len());
+    let unstored = engine.held.len().saturating_sub(engine.config.concurrency_limit);
+    // A claim for a few would cost as much as one for many.
+    if room <= spare / 2 || unstored > UNSTORED {
         return Ok(idle);
     }
-    let claim = claim(engine, free, None).await?;
-    let taken = claim.claim.calls.len();
-    let mut calls = claim.claim.calls.into_iter();
-    while let Some(call) = calls.next() {
-        let Some(permit) = permit(engine).await else {
-            let unstarted = std::iter::once(call).chain(calls).map(|call| unstarted(&call));
-            release(engine, &unstarted.collect::<Vec<_>>()).await;
-            return Ok(idle);
-        };
-        engine.runs.spawn(run::run(Arc::clone(engine), call, claim.deadline, Some(permit)));
+    let sweep = engine.sweep_due.swap(false, Ordering::Relaxed) || pace.is_sweep_due(sent);
+    let claimed = claim(engine, room, None, AHEAD, sweep).await?;
+    let now = crate::clock::instant();
+    if sweep {
+        pace.swept(sent, now);
     }
-    let next = claim.claim.next.map_or(idle, |next| next.min(idle));
-    if taken < free {
-        engine.starved.store(false, Ordering::SeqCst);
-        return Ok(next);
+    let is_full = claimed.claim.calls.len() >= room.min(MOST);
+    let next = claimed.claim.next;
+    let wait = wait_until_next(engine, &claimed.claim, now);
+    hand_out(engine, claimed, now);
+    if is_full && next.is_some_and(|next| next <= AHEAD) {
+        // More may be had; how much of it is wanted is counted anew.
+        return Ok(Duration::ZERO);
     }
-    // All slots are taken. More may be due; the next slot that frees says so.
-    Ok(if next.is_zero() { idle } else { next })
+    if next.is_none_or(|next| !next.is_zero()) {
+        engine.ready.want_nothing();
+    }
+    Ok(wait.map_or(idle, |wait| wait.min(idle)))
 }
 
-/// A slot; `None` once the pod stops, when nothing may start any more.
-async fn permit(engine: &Engine) -> Option<OwnedSemaphorePermit> {
-    tokio::select! {
-        biased;
-        () = engine.stop.cancelled() => None,
-        permit = Arc::clone(&engine.slots).acquire_owned() => permit.ok(),
+/// How long until the next call can be claimed: a little ahead of its moment, unless it could have been claimed ahead
+/// already and was not.
+fn wait_until_next(engine: &Engine, claim: &Claim, now: Instant) -> Option<Duration> {
+    let next = claim.next?;
+    let due = claim.now.and_then(|at| at.checked_add(next).ok());
+    let wait = due.and_then(|due| engine.clock.until(due, now)).unwrap_or(next);
+    Some(if next > AHEAD { wait.saturating_sub(AHEAD) } else { wait.min(next) })
+}
+
+/// What is due starts now, the rest at its moment.
+fn hand_out(engine: &Arc<Engine>, claimed: Claimed, now: Instant) {
+    let Claimed { claim, deadline } = claimed;
+    let mut due = Vec::with_capacity(claim.calls.len());
+    for call in claim.calls {
+        // By the claim alone the rest of its time begins now; what was seen of the clock before may tell more.
+        let by_claim = call.due.saturating_since(call.claimed);
+        let wait = engine.clock.until(call.due, now).map_or(by_claim, |wait| wait.min(by_claim));
+        let in_hand = InHand { call, deadline };
+        match now.checked_add(wait).filter(|at| *at > now) {
+            Some(at) => engine.ready.push_later(at, in_hand),
+            None => due.push(in_hand),
+        }
+    }
+    if !due.is_empty() {
+        engine.ready.push_due(now, due.into_iter());
+        run::dispatch(engine);
     }
 }
 
@@ -110,13 +181,17 @@ struct Claimed {
     deadline: Deadline,
 }
 
-async fn claim(engine: &Engine, limit: usize, until: Option<Moment>) -> Result<Claimed, StoreError> {
+async fn claim(
+    engine: &Engine,
+    limit: usize,
+    until: Option<Moment>,
+    ahead: Duration,
+    sweep: bool,
+) -> Result<Claimed, StoreError> {
     let names = engine.registry().claimable();
     if names.is_empty() {
-        return Ok(Claimed {
-            claim: Claim::default(),
-            deadline: Deadline::new(crate::clock::read(), Duration::ZERO),
-        });
+        let deadline = Deadline::new(crate::clock::read(), Duration::ZERO);
+        return Ok(Claimed { claim: Claim::default(), deadline });
     }
     let request = ClaimRequest {
         pod: engine.pod,
@@ -125,8 +200,8 @@ async fn claim(engine: &Engine, limit: usize, until: Option<Moment>) -> Result<C
         limit: limit.min(MOST),
         lease: engine.config.lease,
         until,
-        ahead: Duration::ZERO,
-        sweep: true,
+        ahead,
+        sweep,
         retention: engine.config.retention,
     };
     let sent = crate::clock::read();
@@ -135,21 +210,15 @@ async fn claim(engine: &Engine, limit: usize, until: Option<Moment>) -> Result<C
         Err(error) if error.outcome_unknown() => adopt(engine, request.claim_no, error).await?,
         Err(error) => return Err(error),
     };
-    Ok(Claimed { deadline: hold(engine, &claim, sent), claim })
-}
-
-fn hold(engine: &Engine, claim: &Claim, sent: Reading) -> Deadline {
-    let deadline = Deadline::new(sent, engine.config.lease);
+    if let Some(now) = claim.now {
+        engine.clock.saw(now, sent.monotonic, crate::clock::instant());
+    }
     if claim.skipped > 0 {
         tracing::debug!(runs = claim.skipped, "runs of schedules were skipped by their rules");
     }
-    for call in &claim.calls {
-        engine.held.add(call.id, call.claim_no, deadline);
-    }
-    if let Some(call) = claim.calls.first() {
-        engine.saw_clock(call.claimed);
-    }
-    deadline
+    let deadline = Deadline::new(sent, engine.config.lease);
+    engine.held.add(claim.calls.iter().map(|call| (call.id, call.claim_no)), deadline);
+    Ok(Claimed { claim, deadline })
 }
 
 /// A claim whose reply was lost: find what it took before claiming again.
@@ -182,11 +251,11 @@ pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreErr
         let mut none_due = true;
         let claiming = engine.claimers.token();
         if room > 0 && !engine.stop.is_cancelled() {
-            let Claimed { claim, deadline } = claim(engine, room, Some(until)).await?;
+            let Claimed { claim, deadline } = claim(engine, room, Some(until), Duration::ZERO, true).await?;
             summary.skipped = summary.skipped.saturating_add(claim.skipped);
             none_due = claim.calls.is_empty() && claim.skipped == 0;
             for call in claim.calls {
-                running.push(spawn(engine, call, deadline));
+                running.push(spawn(engine, InHand { call, deadline }));
             }
         }
         drop(claiming);
@@ -199,17 +268,10 @@ pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreErr
 }
 
 /// Starts a call in a task of its own, so that dropping `run_due` does not stop what it started; gives what became of it.
-fn spawn(
-    engine: &Arc<Engine>,
-    call: ClaimedCall,
-    deadline: Deadline,
-) -> impl Future<Output = run::Ended> + use<> {
+fn spawn(engine: &Arc<Engine>, in_hand: InHand) -> impl Future<Output = run::Ended> + use<> {
     let engine = Arc::clone(engine);
     let tracker = engine.runs.clone();
-    let task = tracker.spawn(async move {
-        let permit = permit(&engine).await;
-        run::run(engine, call, deadline, permit).await
-    });
+    let task = tracker.spawn(async move { run::run_in_turn(&engine, in_hand).await });
     async move { task.await.unwrap_or_default() }
 }
 
@@ -235,7 +297,5 @@ pub(super) async fn release(engine: &Engine, held: &[Held]) {
         // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.
         Err(error) => tracing::warn!(%error, calls = held.len(), "could not give unstarted calls back"),
     }
-    for held in held {
-        engine.held.remove(held.id, held.claim_no);
-    }
+    engine.held.remove(held.iter().map(|held| (held.id, held.claim_no)));
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::backoff::Backoff;
 use super::supervise::supervised;
@@ -12,11 +13,17 @@ use crate::store::Finish;
 /// The most outcomes of one statement.
 const MOST: usize = 2_000;
 
-/// One outcome on its way to the database, and the run that waits for it.
+/// One outcome on its way to the database.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    finish: Finish,
-    stored: oneshot::Sender<bool>,
+    pub(super) finish: Finish,
+    pub(super) name: String,
+    /// The schedule's next run may have waited for this one to end.
+    pub(super) is_of_schedule: bool,
+    /// Whoever waits until it is stored.
+    pub(super) stored: Option<oneshot::Sender<()>>,
+    /// A shutdown waits for it.
+    pub(super) token: TaskTrackerToken,
 }
 
 /// Where runs hand in their outcomes.
@@ -32,13 +39,11 @@ impl Finisher {
         (Self { sender }, receiver)
     }
 
-    /// Stores an outcome; `false` if the claim was no longer ours, or the pod is over.
-    pub(super) async fn send(&self, finish: Finish) -> bool {
-        let (stored, answer) = oneshot::channel();
-        if self.sender.send(Outcome { finish, stored }).is_err() {
-            return false;
+    /// Hands in an outcome to be stored.
+    pub(super) fn send(&self, outcome: Outcome) {
+        if let Err(refused) = self.sender.send(outcome) {
+            tracing::warn!(id = %refused.0.finish.id, "the pod has ended: the outcome of a call is lost, and it will show as interrupted");
         }
-        answer.await.unwrap_or(false)
     }
 }
 
@@ -64,15 +69,31 @@ async fn run(engine: &Engine, outcomes: &mut mpsc::UnboundedReceiver<Outcome>) {
 }
 
 async fn flush(engine: &Engine, batch: Vec<Outcome>) {
-    let (finished, waiting): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|done| (done.finish, done.stored)).unzip();
+    let mut finished = Vec::with_capacity(batch.len());
+    let mut waiting = Vec::with_capacity(batch.len());
+    let mut frees_a_schedule = false;
+    for outcome in batch {
+        frees_a_schedule |= outcome.is_of_schedule;
+        finished.push(outcome.finish);
+        waiting.push((outcome.name, outcome.stored, outcome.token));
+    }
     let stored = match settle(engine, &finished).await {
         Ok(stored) => stored,
         Err(Refused) => one_by_one(engine, &finished).await,
     };
-    for (waiting, stored) in waiting.into_iter().zip(stored) {
-        let _ = waiting.send(stored);
+    engine.held.remove(finished.iter().map(|finish| (finish.id, finish.claim_no)));
+    for ((finish, (name, waits, _token)), stored) in finished.iter().zip(waiting).zip(stored) {
+        if !stored {
+            tracing::warn!(id = %finish.id, name, "the outcome of a call was refused: its claim had been lost");
+        }
+        if let Some(waits) = waits {
+            let _ = waits.send(());
+        }
     }
+    if frees_a_schedule {
+        engine.sweep_now();
+    }
+    engine.wake_if_wanting();
 }
 
 /// The database refused one of several outcomes.

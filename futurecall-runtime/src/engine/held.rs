@@ -26,7 +26,27 @@ struct Entry {
     claim_no: i64,
     started: bool,
     deadline: Deadline,
-    signals: Signals,
+    /// Befell it, whether or not its handler had started.
+    lost: bool,
+    cancelled: bool,
+    /// Of the handler, once it has started.
+    signals: Option<Signals>,
+}
+
+impl Entry {
+    fn lose(&mut self) {
+        self.lost = true;
+        if let Some(signals) = &self.signals {
+            signals.lost.cancel();
+        }
+    }
+
+    fn cancel(&mut self) {
+        self.cancelled = true;
+        if let Some(signals) = &self.signals {
+            signals.cancelled.cancel();
+        }
+    }
 }
 
 /// All of them. A claim stands here from the moment its claim was read until its outcome is stored.
@@ -40,38 +60,46 @@ impl HeldCalls {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new claim, whose lease was counted from before it was sent.
-    pub(super) fn add(&self, id: CallId, claim_no: i64, deadline: Deadline) {
-        let entry = Entry { claim_no, started: false, deadline, signals: Signals::default() };
-        if let Some(before) = self.entries().insert(id, entry) {
-            // This pod claims it anew, so it had lost it: what still runs under the old claim must stop.
-            before.signals.lost.cancel();
-        }
-    }
-
-    /// The handler is about to start: `true` if the lease certainly lasts a little longer, and nothing befell the call
-    /// while it waited for its slot.
-    pub(super) fn start(&self, id: CallId, claim_no: i64, now: Reading, margin: Duration) -> bool {
-        match self.entries().get_mut(&id) {
-            Some(entry) if entry.claim_no == claim_no && entry.deadline.left(now) > margin => {
-                entry.started = !entry.signals.lost.is_cancelled() && !entry.signals.cancelled.is_cancelled();
-                entry.started
-            }
-            _ => false,
-        }
-    }
-
-    /// What can befall that run.
-    pub(super) fn signals(&self, id: CallId, claim_no: i64) -> Option<Signals> {
-        self.entries().get(&id).filter(|entry| entry.claim_no == claim_no).map(|entry| entry.signals.clone())
-    }
-
-    /// The outcome is stored, or the claim given back.
-    pub(super) fn remove(&self, id: CallId, claim_no: i64) {
+    /// New claims, whose leases were counted from before they were sent.
+    pub(super) fn add(&self, claims: impl Iterator<Item = (CallId, i64)>, deadline: Deadline) {
         let mut entries = self.entries();
-        if entries.get(&id).is_some_and(|entry| entry.claim_no == claim_no) {
-            entries.remove(&id);
+        for (id, claim_no) in claims {
+            let entry =
+                Entry { claim_no, started: false, deadline, lost: false, cancelled: false, signals: None };
+            if let Some(mut before) = entries.insert(id, entry) {
+                // This pod claims it anew, so it had lost it: what still runs under the old claim must stop.
+                before.lose();
+            }
         }
+    }
+
+    /// The handler is about to start. What can befall it, if the lease certainly lasts a little longer and nothing befell
+    /// the call while it waited for its slot.
+    pub(super) fn start(&self, id: CallId, claim_no: i64, now: Reading, margin: Duration) -> Option<Signals> {
+        let mut entries = self.entries();
+        let entry = entries.get_mut(&id).filter(|entry| entry.claim_no == claim_no)?;
+        if entry.lost || entry.cancelled || entry.deadline.left(now) <= margin {
+            return None;
+        }
+        entry.started = true;
+        let signals = Signals::default();
+        entry.signals = Some(signals.clone());
+        Some(signals)
+    }
+
+    /// The outcomes are stored, or the claims given back.
+    pub(super) fn remove(&self, claims: impl Iterator<Item = (CallId, i64)>) {
+        let mut entries = self.entries();
+        for (id, claim_no) in claims {
+            if entries.get(&id).is_some_and(|entry| entry.claim_no == claim_no) {
+                entries.remove(&id);
+            }
+        }
+    }
+
+    /// How many claims are in hand.
+    pub(super) fn len(&self) -> usize {
+        self.entries().len()
     }
 
     /// How many handlers have started and have no stored outcome.
@@ -97,44 +125,43 @@ impl HeldCalls {
 
     /// The database says that the claim is no longer ours.
     pub(super) fn lose(&self, held: &Held) {
-        if let Some(entry) = self.entries().get(&held.id).filter(|entry| entry.claim_no == held.claim_no) {
-            entry.signals.lost.cancel();
+        if let Some(entry) = self.entries().get_mut(&held.id).filter(|entry| entry.claim_no == held.claim_no)
+        {
+            entry.lose();
         }
     }
 
     /// The call was cancelled: tell its handler.
     pub(super) fn cancel(&self, held: &Held) {
-        if let Some(entry) = self.entries().get(&held.id).filter(|entry| entry.claim_no == held.claim_no) {
-            entry.signals.cancelled.cancel();
+        if let Some(entry) = self.entries().get_mut(&held.id).filter(|entry| entry.claim_no == held.claim_no)
+        {
+            entry.cancel();
         }
     }
 
     /// Stops every handler whose lease ends within `margin` although nobody could renew it. Returns how many.
     pub(super) fn fence(&self, now: Reading, margin: Duration) -> usize {
-        let entries = self.entries();
-        let ending = entries.values().filter(|entry| entry.deadline.left(now) <= margin);
-        ending
-            .filter(|entry| !entry.signals.lost.is_cancelled())
-            .map(|entry| entry.signals.lost.cancel())
-            .count()
+        let mut entries = self.entries();
+        let ending = entries.values_mut().filter(|entry| !entry.lost && entry.deadline.left(now) <= margin);
+        ending.map(Entry::lose).count()
     }
 
     /// How long until the first lease ends; `None` if nothing is held.
     pub(super) fn shortest(&self, now: Reading) -> Option<Duration> {
-        self.entries()
-            .values()
-            .filter(|entry| !entry.signals.lost.is_cancelled())
-            .map(|entry| entry.deadline.left(now))
-            .min()
+        self.entries().values().filter(|entry| !entry.lost).map(|entry| entry.deadline.left(now)).min()
     }
 
     /// Asks every handler to stop.
     pub(super) fn cancel_all(&self) {
-        self.entries().values().for_each(|entry| entry.signals.cancelled.cancel());
+        self.entries().values_mut().for_each(Entry::cancel);
     }
 
     /// Drops every handler; each is recorded as interrupted.
     pub(super) fn abandon_all(&self) {
-        self.entries().values().for_each(|entry| entry.signals.abandoned.cancel());
+        let entries = self.entries();
+        entries
+            .values()
+            .filter_map(|entry| entry.signals.as_ref())
+            .for_each(|signals| signals.abandoned.cancel());
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn rescue(engine: &Engine) -> Result<u64, StoreError> {
             tracing::warn!(id = %call.id, name = call.name, pod = %call.pod, rerun = call.rerun, "a call was interrupted: its pod vanished");
         }
         if rescued.iter().any(|call| call.rerun) {
-            engine.wake();
+            engine.sweep_now();
         }
         let kept = rescued.iter().filter(|call| !call.rerun).count();
         total = total.saturating_add(u64::try_from(kept).unwrap_or(u64::MAX));

@@ -1,4 +1,4 @@
-//! One claimed call, from the last look at its lease to its stored outcome.
+//! One claimed call, from the last look at its lease to its outcome on its way to the database.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument;
 
 use super::held::Signals;
-use super::{Engine, claim};
-use crate::clock::Deadline;
+use super::ready::InHand;
+use super::{Engine, claim, finish};
 use crate::pod::Pod;
 use crate::registry::{CallFailure, Handler};
 use crate::session::{CallInfo, Session};
@@ -32,55 +32,101 @@ pub(super) enum How {
     Interrupted,
 }
 
-/// Runs one call whose claim stands in `engine.held`; returns when its outcome is stored (or its claim was lost).
-pub(super) async fn run(
-    engine: Arc<Engine>,
-    call: ClaimedCall,
-    deadline: Deadline,
-    permit: Option<OwnedSemaphorePermit>,
-) -> Ended {
-    let held = Held { id: call.id, claim_no: call.claim_no, started: false };
+/// Gives every call that is ready a slot, as long as there are slots.
+pub(super) fn dispatch(engine: &Arc<Engine>) {
+    for _ in 0..engine.ready.due() {
+        if engine.stop.is_cancelled() {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&engine.slots).try_acquire_owned() else { return };
+        engine.runs.spawn(slot(Arc::clone(engine), permit));
+    }
+}
+
+/// A slot: runs one call after the other until none is ready.
+async fn slot(engine: Arc<Engine>, permit: OwnedSemaphorePermit) {
+    while !engine.stop.is_cancelled() && engine.slot_seekers.load(Ordering::SeqCst) == 0 {
+        let Some(in_hand) = engine.ready.pop() else { break };
+        engine.wake_if_wanting();
+        run(&engine, in_hand, None).await;
+        // Handlers that never wait must not keep the thread from everything else.
+        tokio::task::coop::consume_budget().await;
+    }
+    free(&engine, permit);
+}
+
+/// Frees a slot, and gives it to whatever became ready meanwhile.
+fn free(engine: &Arc<Engine>, permit: OwnedSemaphorePermit) {
+    drop(permit);
+    if engine.slot_seekers.load(Ordering::SeqCst) == 0 {
+        dispatch(engine);
+    }
+    engine.wake_if_wanting();
+}
+
+/// Runs one call in a slot that is waited for, apart from those that are ready; returns when its outcome is stored.
+pub(super) async fn run_in_turn(engine: &Arc<Engine>, in_hand: InHand) -> Ended {
+    engine.slot_seekers.fetch_add(1, Ordering::SeqCst);
+    let permit = tokio::select! {
+        biased;
+        () = engine.stop.cancelled() => None,
+        permit = Arc::clone(&engine.slots).acquire_owned() => permit.ok(),
+    };
+    engine.slot_seekers.fetch_sub(1, Ordering::SeqCst);
+    let (stored, is_stored) = oneshot::channel();
+    let ended = run(engine, in_hand, Some(stored)).await;
+    if let Some(permit) = permit {
+        free(engine, permit);
+    } else {
+        dispatch(engine);
+    }
+    // Nothing is stored of a call that did not start.
+    let _ = is_stored.await;
+    ended
+}
+
+/// Runs one call whose claim stands in `engine.held`, and hands its outcome in to be stored.
+async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Sender<()>>) -> Ended {
+    let InHand { call, deadline } = in_hand;
+    let (id, claim_no) = (call.id, call.claim_no);
     let handler = engine.registry().get(&call.name).cloned();
     let now = crate::clock::read();
-    let may_start =
-        || !engine.stop.is_cancelled() && engine.held.start(call.id, call.claim_no, now, margin(&engine));
-    let Some(handler) = handler.filter(|_| may_start()) else {
+    let signals = if handler.is_some() && !engine.stop.is_cancelled() {
+        engine.held.start(id, claim_no, now, margin(engine))
+    } else {
+        None
+    };
+    let (Some(handler), Some(signals)) = (handler, signals) else {
         // The pod stops, the call was cancelled while it waited, or the lease is all but over: another pod may have the
         // call by the time the handler would act.
-        claim::release(&engine, &[held]).await;
-        free(&engine, permit);
+        claim::release(engine, &[Held { id, claim_no, started: false }]).await;
         return Ended { name: call.name, how: None };
     };
-    let signals = engine.held.signals(call.id, call.claim_no).unwrap_or_default();
+    engine.started.fetch_add(1, Ordering::Relaxed);
     let started_after = engine.config.lease.saturating_sub(deadline.left(now));
     // Dropping a handler and showing its error are the user's code as well, and may panic.
-    let outcome = AssertUnwindSafe(attempt(&engine, &call, &handler, &signals)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(attempt(engine, &call, &handler, &signals)).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|panic| Some(panicked(panic.as_ref())));
-    let name = call.name;
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
-    free(&engine, permit);
-
     let how = match &outcome {
         Some(Outcome::Succeeded) => How::Succeeded,
         Some(Outcome::Failed { .. }) => How::Failed,
         Some(Outcome::Interrupted { .. }) | None => How::Interrupted,
     };
+    let name = if stored.is_some() { call.name.clone() } else { String::new() };
     if let Some(outcome) = outcome {
-        let finish = Finish {
-            id: held.id,
-            claim_no: held.claim_no,
-            outcome,
-            started_after: Some(started_after),
-            ran_for,
-        };
-        if !engine.finisher.send(finish).await {
-            tracing::warn!(id = %held.id, name, "the outcome of a call was refused: its claim had been lost");
+        engine.finisher.send(finish::Outcome {
+            finish: Finish { id, claim_no, outcome, started_after: Some(started_after), ran_for },
+            name: call.name,
+            is_of_schedule: call.schedule.is_some(),
+            stored,
+            token: engine.runs.token(),
+        });
+    } else {
+        engine.held.remove(std::iter::once((id, claim_no)));
+        if call.schedule.is_some() {
+            engine.sweep_now();
         }
-    }
-    engine.held.remove(held.id, held.claim_no);
-    if call.schedule.is_some() {
-        // The schedule's next run may have waited for this one to end.
-        engine.wake();
     }
     Ended { name, how: Some(how) }
 }
@@ -88,14 +134,6 @@ pub(super) async fn run(
 /// How much of a lease must be left for a handler to start: a hundredth, for clocks that drift.
 fn margin(engine: &Engine) -> Duration {
     engine.config.lease / 100
-}
-
-/// Frees the slot before the outcome is stored, and wakes the claimer if it wanted more slots than there were.
-fn free(engine: &Engine, permit: Option<OwnedSemaphorePermit>) {
-    drop(permit);
-    if engine.starved.swap(false, Ordering::SeqCst) {
-        engine.wake();
-    }
 }
 
 /// The handler, until it ends or something befalls it. `None`: the lease was lost, and there is nothing to report.

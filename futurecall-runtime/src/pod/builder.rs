@@ -184,7 +184,7 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
         let names = engine.registry().names();
         tracing::info!(pod = %engine.pod, store = engine.store.kind(), role = engine.role.as_str(), ?names, "pod starts");
         engine.store.beat(Now::Database, &engine.beat()).await?;
-        engine.saw_clock(engine.store.now().await?);
+        engine.see_clock().await?;
         if !schedules.is_empty() {
             engine.store.declare(Now::Database, &schedules).await?;
         }

@@ -219,7 +219,7 @@ async fn a_claim_under_way_at_the_shutdown_is_given_back() {
     let lock = format!("LOCK TABLE \"{}\".call IN ACCESS EXCLUSIVE MODE", database.schema);
     sqlx::query(sqlx::AssertSqlSafe(lock)).execute(&mut *tx).await.unwrap();
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                   AND wait_event_type = 'Lock' AND query LIKE '%lane_order%'";
+                   AND wait_event_type = 'Lock' AND query LIKE '%l.priority IS NOT NULL%'";
     eventually("a claim waits for the lock", || async {
         let count: i64 = sqlx::query_scalar(waiting).fetch_one(&database.pool).await.unwrap();
         (count > 0).then_some(())
