@@ -58,6 +58,7 @@ pub(super) fn start(engine: &Arc<Engine>, gathered: mpsc::Receiver<Waiting>) {
 /// Flushes until the pod is over; what was handed in before that is still stored.
 async fn run(engine: &Engine, gathered: &mut mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
+    let mut before = 0;
     loop {
         let open = tokio::select! {
             biased;
@@ -70,7 +71,28 @@ async fn run(engine: &Engine, gathered: &mut mpsc::Receiver<Waiting>) {
         if !open {
             return;
         }
+        if before > 1 {
+            gather(gathered, &mut batch).await;
+        }
+        before = batch.len();
         flush(engine, std::mem::take(&mut batch)).await;
+    }
+}
+
+/// Lets those who have just heard of the flush before hand in their next call: otherwise the first of them would be
+/// flushed alone, and the others wait for that.
+async fn gather(gathered: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>) {
+    let mut quiet = 0;
+    while quiet < 2 && batch.len() < MOST {
+        let before = batch.len();
+        tokio::task::yield_now().await;
+        while let Ok(waiting) = gathered.try_recv() {
+            batch.push(waiting);
+            if batch.len() >= MOST {
+                break;
+            }
+        }
+        quiet = if batch.len() > before { 0 } else { quiet + 1 };
     }
 }
 

@@ -438,7 +438,7 @@ impl PostgresStore {
         let lanes = self.lanes.due(&names, self.lanes.clock(Now::Database), &BTreeSet::new());
         let shares = shares(&vec![0; lanes.len()], request.limit);
         let sql = format!("EXPLAIN (ANALYZE, BUFFERS, COSTS) {CLAIM}");
-        let query = bind_claim_all(self.query(&sql), Now::Database, request, &[], &lanes, &shares);
+        let query = bind_claim_all(self.composed(&sql), Now::Database, request, &[], &lanes, &shares);
         let rows = self.read(DOING, query).await.expect("a plan");
         rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect()
     }

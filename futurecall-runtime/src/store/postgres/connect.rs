@@ -1,13 +1,16 @@
 //! How the database is reached, how a statement and a transaction run, and what an error means.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{ConnectOptions, Connection, Executor, PgPool, Postgres, Row, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgPool, Postgres, Row, Transaction};
 
 use super::PostgresStore;
-use super::sql::{Query, statement};
+use super::sql::{Query, expanded};
+use crate::clock;
 use crate::error::StoreError;
 
 /// How long a connection is waited for: a server that restarts is a delay, not an error.
@@ -17,8 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// write on a dead one would end in an outcome that nobody knows. Under load no connection is idle for as long.
 const TRUSTED: Duration = Duration::from_millis(50);
 
+/// How long a connection is kept from its pool.
+const KEPT: Duration = Duration::from_mins(10);
+
 /// The pool of one store, and what was found out about the server behind it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Link {
     pub(super) pool: PgPool,
     /// Whether each statement needs a transaction of its own: where the server's default isolation is not READ
@@ -26,6 +32,21 @@ pub(super) struct Link {
     guarded: bool,
     /// Whether prepared statements may keep their names between statements.
     named: bool,
+    /// Connections that were used last. The next statement takes the latest of them: it has the statement prepared
+    /// already, and the pool asks the server twice for every statement whether its connection still lives.
+    warm: Mutex<Vec<Warm>>,
+    /// How many of them there may be; the pool keeps one for transactions.
+    most_warm: usize,
+    /// Templates by where they stand, expanded.
+    texts: Mutex<HashMap<(usize, usize), Arc<str>>>,
+}
+
+/// A connection kept aside for the next statement.
+#[derive(Debug)]
+struct Warm {
+    connection: PoolConnection<Postgres>,
+    taken: Instant,
+    used: Instant,
 }
 
 impl Link {
@@ -53,14 +74,75 @@ impl Link {
             .await
             .map_err(nothing_done(DOING))?;
         let is_read_committed = is_read_committed(&pool, named).await.map_err(nothing_done(DOING))?;
-        Ok(Self { pool, guarded: !named || !is_read_committed, named })
+        let most_warm = usize::try_from(connections.saturating_sub(1)).unwrap_or(0);
+        let guarded = !named || !is_read_committed;
+        Ok(Self { pool, guarded, named, warm: Mutex::default(), most_warm, texts: Mutex::default() })
+    }
+
+    /// A connection for one statement.
+    async fn take(&self) -> Result<Warm, sqlx::Error> {
+        while let Some(mut warm) = self.pop() {
+            let now = clock::instant();
+            // The pool renews connections that are old.
+            if now.saturating_duration_since(warm.taken) > KEPT {
+                continue;
+            }
+            if now.saturating_duration_since(warm.used) <= TRUSTED || warm.connection.ping().await.is_ok() {
+                return Ok(warm);
+            }
+        }
+        let connection = self.pool.acquire().await?;
+        let now = clock::instant();
+        Ok(Warm { connection, taken: now, used: now })
+    }
+
+    /// Keeps a connection for the next statement, if there is room.
+    fn put_back(&self, mut warm: Warm) {
+        warm.used = clock::instant();
+        let mut kept = self.lock();
+        if kept.len() < self.most_warm {
+            kept.push(warm);
+        }
+    }
+
+    /// Gives the pool a connection back if it has none to spare.
+    fn make_room(&self) {
+        if self.pool.num_idle() == 0 {
+            drop(self.pop());
+        }
+    }
+
+    fn pop(&self) -> Option<Warm> {
+        self.lock().pop()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Warm>> {
+        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Link {
+    /// Outside of a runtime a connection cannot go back to its pool: it is closed instead.
+    fn drop(&mut self) {
+        let warm = self.warm.get_mut().unwrap_or_else(PoisonError::into_inner);
+        warm.drain(..).for_each(|warm| drop(warm.connection.leak()));
     }
 }
 
 impl PostgresStore {
-    /// The statement of a template (see [`sql`](super::sql)).
-    pub(super) fn query(&self, template: &str) -> Query {
-        statement(template, &self.schema).persistent(self.link.named)
+    /// The statement of a template (see [`sql`](super::sql)), which is expanded once.
+    pub(super) fn query(&self, template: &'static str) -> Query {
+        let mut texts = self.link.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        // A template is a constant: where it stands is what it says.
+        let text = texts
+            .entry((template.as_ptr().addr(), template.len()))
+            .or_insert_with(|| expanded(template, &self.schema).into());
+        sqlx::query(AssertSqlSafe(Arc::clone(text))).persistent(self.link.named)
+    }
+
+    /// The statement of a template that was put together of our own pieces.
+    pub(super) fn composed(&self, template: &str) -> Query {
+        sqlx::query(AssertSqlSafe(expanded(template, &self.schema))).persistent(self.link.named)
     }
 
     /// Runs one statement that changes nothing.
@@ -83,6 +165,7 @@ impl PostgresStore {
         &self,
         doing: &'static str,
     ) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.link.make_room();
         self.link.pool.begin_with(BEGIN).await.map_err(nothing_done(doing))
     }
 
@@ -93,9 +176,12 @@ impl PostgresStore {
             commit(doing, transaction).await?;
             return Ok(rows);
         }
-        let mut connection: PoolConnection<Postgres> =
-            self.link.pool.acquire().await.map_err(nothing_done(doing))?;
-        connection.fetch_all(query).await.map_err(|error| meaning(doing, error, sent))
+        let mut warm = self.link.take().await.map_err(nothing_done(doing))?;
+        let rows = warm.connection.fetch_all(query).await;
+        if matches!(rows, Ok(_) | Err(sqlx::Error::Database(_))) {
+            self.link.put_back(warm);
+        }
+        rows.map_err(|error| meaning(doing, error, sent))
     }
 }
 

@@ -175,7 +175,7 @@ impl PostgresStore {
 
     pub(super) async fn call_record(&self, id: CallId) -> Result<Option<CallRecord>, StoreError> {
         let sql = RECORD.replace(":pending", PENDING).replace(":finished", FINISHED);
-        let rows = self.read(LOOKING, self.query(&sql).bind(id.as_uuid())).await?;
+        let rows = self.read(LOOKING, self.composed(&sql).bind(id.as_uuid())).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut found = record(row).map_err(nothing_done(LOOKING))?;
         let attempt = attempt(row, &found).map_err(nothing_done(LOOKING))?;
@@ -252,7 +252,7 @@ impl PostgresStore {
         } else {
             PENDING_PAGE.replace(":limit", &limit.next_power_of_two().to_string())
         };
-        self.query(&page.replace(":columns", PENDING))
+        self.composed(&page.replace(":columns", PENDING))
             .bind(filter.name.clone())
             .bind(filter.identifier.clone())
             .bind(filter.schedule.map(|schedule| schedule.as_uuid()))
@@ -266,7 +266,7 @@ impl PostgresStore {
         let wanted = |state: &CallState| filter.state.is_none_or(|only| only == *state);
         let states: Vec<i16> = CallState::ALL.into_iter().filter(wanted).filter_map(state_code).collect();
         let page = FINISHED_PAGE.replace(":limit", &limit.next_power_of_two().to_string());
-        self.query(&page.replace(":columns", FINISHED))
+        self.composed(&page.replace(":columns", FINISHED))
             .bind(filter.name.clone())
             .bind(filter.identifier.clone())
             .bind(filter.schedule.map(|schedule| schedule.as_uuid()))

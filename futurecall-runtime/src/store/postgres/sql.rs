@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{AssertSqlSafe, Postgres, Row};
+use sqlx::{Postgres, Row};
 use uuid::Uuid;
 
 use crate::id::{CallId, PodId, ScheduleId};
@@ -19,12 +19,12 @@ pub(super) type Query = sqlx::query::Query<'static, Postgres, PgArguments>;
 /// A row that could not be read as what it should be.
 pub(super) type Reading<T> = Result<T, sqlx::Error>;
 
-/// The statement of a template, in that schema. The schema's name is the only text that gets into the SQL; it was
-/// checked when the store was made.
-pub(super) fn statement(template: &str, schema: &str) -> Query {
+/// The SQL of a template, in that schema. The schema's name is the only text that gets into it; it was checked when the
+/// store was made.
+pub(super) fn expanded(template: &str, schema: &str) -> String {
     let mut sql = String::with_capacity(template.len() * 2);
     expand(template, &mut sql);
-    sqlx::query(AssertSqlSafe(in_schema(&sql, schema)))
+    in_schema(&sql, schema)
 }
 
 /// SQL that was written against the schema `futurecall`, for another one.

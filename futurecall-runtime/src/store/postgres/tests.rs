@@ -104,7 +104,7 @@ async fn claims_are_hot_updates() {
     assert_eq!(claim.next, Some(Duration::ZERO), "1,000 more are due");
 
     // A connection reports its figures when it ends, at the latest.
-    store.link.pool.close().await;
+    drop(store);
     let schema = home.schema.clone();
     let count = |column: &str| {
         format!("SELECT {column} FROM pg_stat_user_tables WHERE schemaname = '{schema}' AND relname = 'call'")

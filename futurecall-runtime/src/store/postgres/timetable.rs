@@ -120,7 +120,7 @@ impl PostgresStore {
             Wanted::Free(_) => ("s.id = ANY ($1::uuid[])", " SKIP LOCKED"),
             Wanted::Keys(_) => ("s.key = ANY ($1::text[])", ""),
         };
-        let lock = self.query(&format!("{COLUMNS}{found_by} ORDER BY s.id FOR UPDATE{wait}"));
+        let lock = self.composed(&format!("{COLUMNS}{found_by} ORDER BY s.id FOR UPDATE{wait}"));
         let lock = match &wanted {
             Wanted::Ids(ids) | Wanted::Free(ids) => lock.bind(ids.to_vec()),
             Wanted::Keys(keys) => lock.bind(keys.to_vec()),
