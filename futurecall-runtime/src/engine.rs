@@ -198,7 +198,7 @@ impl Engine {
         if self.over.is_cancelled() {
             return Err(ScheduleError::Stopped);
         }
-        self.enqueuer.send(call).await
+        enqueue::one(self, call).await
     }
 
     /// Stores a chunk of calls by itself.

@@ -1,9 +1,10 @@
 //! Group commit: a flush takes whatever gathered while the previous one was in flight. No timer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use super::backoff::Backoff;
 use super::supervise::supervised;
@@ -31,20 +32,66 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Enqueuer {
     sender: mpsc::Sender<Waiting>,
+    /// How many calls are handed in and not stored yet.
+    waiting: AtomicUsize,
+    /// A flush is under way.
+    is_busy: AtomicBool,
+    /// It has ended.
+    idle: Notify,
+}
+
+/// A flush under way; over when dropped.
+struct Busy<'e>(&'e Enqueuer);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.is_busy.store(false, Ordering::Release);
+        self.0.idle.notify_one();
+    }
 }
 
 impl Enqueuer {
     pub(super) fn new() -> (Self, mpsc::Receiver<Waiting>) {
         let (sender, receiver) = mpsc::channel(ROOM);
-        (Self { sender }, receiver)
+        (
+            Self {
+                sender,
+                waiting: AtomicUsize::new(0),
+                is_busy: AtomicBool::new(false),
+                idle: Notify::new(),
+            },
+            receiver,
+        )
     }
 
-    /// Stores one call. Dropping this future leaves the call stored or not, never half.
-    pub(super) async fn send(&self, call: NewCall) -> Result<(), ScheduleError> {
-        let (reply, answer) = oneshot::channel();
-        self.sender.send(Waiting { call, reply }).await.map_err(|_| ScheduleError::Stopped)?;
-        answer.await.unwrap_or(Err(ScheduleError::Stopped))
+    fn try_begin(&self) -> Option<Busy<'_>> {
+        (!self.is_busy.swap(true, Ordering::Acquire)).then(|| Busy(self))
     }
+
+    async fn begin(&self) -> Busy<'_> {
+        loop {
+            if let Some(busy) = self.try_begin() {
+                return busy;
+            }
+            self.idle.notified().await;
+        }
+    }
+}
+
+/// Stores one call. Dropping this future leaves the call stored or not, never half.
+pub(super) async fn one(engine: &Engine, call: NewCall) -> Result<(), ScheduleError> {
+    let enqueuer = &engine.enqueuer;
+    // Where nobody else is at it, the caller flushes its call itself, and no task has to be woken.
+    let alone = if enqueuer.waiting.load(Ordering::Acquire) == 0 { enqueuer.try_begin() } else { None };
+    if let Some(_busy) = alone {
+        let mut results = insert(engine, std::slice::from_ref(&call)).await;
+        return results.pop().unwrap_or(Err(ScheduleError::Stopped));
+    }
+    let (reply, answer) = oneshot::channel();
+    let place = enqueuer.sender.reserve().await.map_err(|_| ScheduleError::Stopped)?;
+    enqueuer.waiting.fetch_add(1, Ordering::AcqRel);
+    place.send(Waiting { call, reply });
+    answer.await.unwrap_or(Err(ScheduleError::Stopped))
 }
 
 /// Starts the task that flushes.
@@ -58,7 +105,6 @@ pub(super) fn start(engine: &Arc<Engine>, gathered: mpsc::Receiver<Waiting>) {
 /// Flushes until the pod is over; what was handed in before that is still stored.
 async fn run(engine: &Engine, gathered: &mut mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
-    let mut before = 0;
     loop {
         let open = tokio::select! {
             biased;
@@ -71,11 +117,14 @@ async fn run(engine: &Engine, gathered: &mut mpsc::Receiver<Waiting>) {
         if !open {
             return;
         }
-        if before > 1 {
+        let _busy = engine.enqueuer.begin().await;
+        loop {
             gather(gathered, &mut batch).await;
+            if batch.is_empty() {
+                break;
+            }
+            flush(engine, std::mem::take(&mut batch)).await;
         }
-        before = batch.len();
-        flush(engine, std::mem::take(&mut batch)).await;
     }
 }
 
@@ -100,6 +149,7 @@ async fn flush(engine: &Engine, batch: Vec<Waiting>) {
     let (calls, replies): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|waiting| (waiting.call, waiting.reply)).unzip();
     let results = insert(engine, &calls).await;
+    engine.enqueuer.waiting.fetch_sub(replies.len(), Ordering::AcqRel);
     for (reply, result) in replies.into_iter().zip(results) {
         // Whoever stopped waiting does not need the answer.
         let _ = reply.send(result);

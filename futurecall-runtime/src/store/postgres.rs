@@ -66,7 +66,7 @@ const CONNECTIONS: u32 = 4;
 /// # }
 /// ```
 pub struct PostgresStore {
-    link: Link,
+    link: Arc<Link>,
     schema: Arc<str>,
     wake: Wake,
     lanes: Arc<Lanes>,
@@ -109,6 +109,7 @@ impl PostgresStore {
 
     fn on(link: Link, schema: Arc<str>) -> Self {
         let lanes = Arc::new(Lanes::default());
+        let link = Arc::new(link);
         Self { link, wake: Wake::new(&schema, Arc::clone(&lanes)), lanes, schema, crowded: AtomicU32::new(0) }
     }
 
@@ -240,6 +241,7 @@ impl Store for PostgresStore {
     }
 
     async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+        self.wake.said().await;
         self.forget_pod(pod).await
     }
 

@@ -196,7 +196,7 @@ impl PostgresStore {
         let earliest: Option<i64> = row.try_get("earliest").map_err(nothing_done(RELEASING))?;
         if let Some(earliest) = earliest {
             self.lanes.lower(earliest);
-            self.notify(Some(earliest)).await;
+            self.notify(Some(earliest));
         }
         count(&row, "released").map_err(nothing_done(RELEASING))
     }

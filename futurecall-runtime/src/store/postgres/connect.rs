@@ -79,6 +79,36 @@ impl Link {
         Ok(Self { pool, guarded, named, warm: Mutex::default(), most_warm, texts: Mutex::default() })
     }
 
+    /// Runs one statement that changes something, and is all there is to the change.
+    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>, StoreError> {
+        self.run(doing, query, Sent::PerhapsDone).await
+    }
+
+    /// A statement that names no table.
+    pub(super) fn fixed(&self, text: &'static str) -> Query {
+        sqlx::query(text).persistent(self.named)
+    }
+
+    async fn begin(&self, doing: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.make_room();
+        self.pool.begin_with(BEGIN).await.map_err(nothing_done(doing))
+    }
+
+    async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<PgRow>, StoreError> {
+        if self.guarded {
+            let mut transaction = self.begin(doing).await?;
+            let rows = transaction.fetch_all(query).await.map_err(nothing_done(doing))?;
+            commit(doing, transaction).await?;
+            return Ok(rows);
+        }
+        let mut warm = self.take().await.map_err(nothing_done(doing))?;
+        let rows = warm.connection.fetch_all(query).await;
+        if rows.is_ok() {
+            self.put_back(warm);
+        }
+        rows.map_err(|error| meaning(doing, error, sent))
+    }
+
     /// A connection for one statement.
     async fn take(&self) -> Result<Warm, sqlx::Error> {
         while let Some(mut warm) = self.pop() {
@@ -147,12 +177,12 @@ impl PostgresStore {
 
     /// Runs one statement that changes nothing.
     pub(super) async fn read(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>, StoreError> {
-        self.run(doing, query, Sent::InVain).await
+        self.link.run(doing, query, Sent::InVain).await
     }
 
     /// Runs one statement that changes something, and is all there is to the change.
     pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>, StoreError> {
-        self.run(doing, query, Sent::PerhapsDone).await
+        self.link.write(doing, query).await
     }
 
     /// The same for a statement that answers with exactly one row.
@@ -165,23 +195,7 @@ impl PostgresStore {
         &self,
         doing: &'static str,
     ) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.link.make_room();
-        self.link.pool.begin_with(BEGIN).await.map_err(nothing_done(doing))
-    }
-
-    async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<PgRow>, StoreError> {
-        if self.link.guarded {
-            let mut transaction = self.begin(doing).await?;
-            let rows = transaction.fetch_all(query).await.map_err(nothing_done(doing))?;
-            commit(doing, transaction).await?;
-            return Ok(rows);
-        }
-        let mut warm = self.link.take().await.map_err(nothing_done(doing))?;
-        let rows = warm.connection.fetch_all(query).await;
-        if matches!(rows, Ok(_) | Err(sqlx::Error::Database(_))) {
-            self.link.put_back(warm);
-        }
-        rows.map_err(|error| meaning(doing, error, sent))
+        self.link.begin(doing).await
     }
 }
 

@@ -203,7 +203,7 @@ impl PostgresStore {
             rows.iter().map(rescued).collect::<Reading<_>>().map_err(nothing_done(RESCUING))?;
         if rescued.iter().any(|rescued| rescued.rerun) {
             self.lanes.forget();
-            self.notify(None).await;
+            self.notify(None);
         }
         Ok(rescued)
     }

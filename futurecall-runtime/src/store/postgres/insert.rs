@@ -81,7 +81,7 @@ impl PostgresStore {
             self.lanes.stored(calls, earliest);
         }
         if stored.is_due_within(soon) {
-            self.notify(stored.earliest).await;
+            self.notify(stored.earliest);
         }
         Ok(match stored.ids {
             // Whatever a repetition did not store stood there already, or had finished.
@@ -130,7 +130,7 @@ impl PostgresStore {
         let (earliest, now): (i64, i64) = read().map_err(nothing_done(DOING))?;
         self.lanes.stored(std::slice::from_ref(call), earliest);
         if earliest <= now.saturating_add(micros(soon)) {
-            self.notify(Some(earliest)).await;
+            self.notify(Some(earliest));
         }
         Ok(Inserted::Stored)
     }

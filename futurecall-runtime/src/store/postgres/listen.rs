@@ -4,17 +4,17 @@
 //! everything a little later.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::lanes::Lanes;
-use super::sql::Query;
 
 /// The first and the longest pause before LISTEN is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -36,6 +36,9 @@ pub(super) struct Wake {
     stop: CancellationToken,
     /// What news is news about.
     lanes: Arc<Lanes>,
+    unsaid: Arc<Mutex<Unsaid>>,
+    /// The task that tells it.
+    saying: TaskTracker,
 }
 
 impl Wake {
@@ -48,11 +51,19 @@ impl Wake {
             listening: Once::new(),
             stop: CancellationToken::new(),
             lanes,
+            unsaid: Arc::default(),
+            saying: TaskTracker::new(),
         }
     }
 
     pub(super) fn channel(&self) -> &str {
         &self.channel
+    }
+
+    /// Waits until everything is told that was to be told.
+    pub(super) async fn said(&self) {
+        self.saying.close();
+        self.saying.wait().await;
     }
 
     /// Waits for news. Those that came while nobody waited are remembered as one.
@@ -86,14 +97,42 @@ impl Drop for Wake {
 }
 
 impl PostgresStore {
-    /// Wakes the other pods. A wake-up that cannot be sent is no error of what was stored before it.
-    pub(super) async fn notify(&self, earliest: Option<i64>) {
-        let payload = format!("{} {}", earliest.unwrap_or(0), self.wake.tag);
-        let query: Query = self.query(NOTIFY).bind(self.wake.channel.clone()).bind(payload);
-        if let Err(error) = self.write("wake the other pods", query).await {
-            tracing::debug!(%error, "other pods find the call by their own poll");
+    /// Wakes the other pods, in a task of its own: nobody here has to wait for that. What is to be told while one
+    /// notification is on its way is told with the next. One that cannot be sent is no error of what was stored before it.
+    pub(super) fn notify(&self, earliest: Option<i64>) {
+        let due = earliest.unwrap_or(0);
+        let mut unsaid = self.wake.unsaid.lock().unwrap_or_else(PoisonError::into_inner);
+        unsaid.earliest = Some(unsaid.earliest.map_or(due, |earliest| earliest.min(due)));
+        if std::mem::replace(&mut unsaid.is_being_said, true) {
+            return;
         }
+        drop(unsaid);
+        let (link, unsaid) = (Arc::clone(&self.link), Arc::clone(&self.wake.unsaid));
+        let (channel, tag) = (self.wake.channel.clone(), self.wake.tag.clone());
+        self.wake.saying.spawn(async move {
+            while let Some(earliest) = next(&unsaid) {
+                let query = link.fixed(NOTIFY).bind(channel.clone()).bind(format!("{earliest} {tag}"));
+                if let Err(error) = link.write("wake the other pods", query).await {
+                    tracing::debug!(%error, "other pods find the call by their own poll");
+                }
+            }
+        });
     }
+}
+
+/// What has not been told to the other pods.
+#[derive(Debug, Default)]
+struct Unsaid {
+    earliest: Option<i64>,
+    is_being_said: bool,
+}
+
+/// What to tell next; `None` ends the telling.
+fn next(unsaid: &Mutex<Unsaid>) -> Option<i64> {
+    let mut unsaid = unsaid.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = unsaid.earliest.take();
+    unsaid.is_being_said = next.is_some();
+    next
 }
 
 /// What the listening task hears with.

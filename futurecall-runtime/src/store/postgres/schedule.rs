@@ -110,7 +110,7 @@ impl PostgresStore {
         commit(DOING, transaction).await?;
         if let Some(earliest) = earliest {
             self.lanes.forget();
-            self.notify(Some(earliest.as_micros())).await;
+            self.notify(Some(earliest.as_micros()));
         }
         Ok(declared)
     }
