@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `enqueue` | gathers single calls into one insert (group commit) |
 //! | `claim` | sleeps until the next call is due, claims, hands out; `pace` says how much |
-//! | `ready` | what is claimed and waits for its moment (by `database_clock`) or for a slot |
+//! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
@@ -12,6 +12,7 @@
 //! | `shutdown` | the end, in order |
 //! | `supervise` | starts a task again that panicked |
 
+mod alarm;
 mod backoff;
 mod claim;
 mod database_clock;
@@ -151,6 +152,7 @@ impl Engine {
         }
         lease::start(Arc::clone(self))?;
         if self.role == Role::Monolith {
+            alarm::start(self)?;
             claim::start(self);
             housekeeping::start(self);
         }

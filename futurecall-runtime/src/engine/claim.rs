@@ -25,12 +25,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How many outcomes may wait to be stored before no more is claimed.
 const UNSTORED: usize = 4_000;
 
-/// Starts the claimer, the listener that wakes it for what other processes store, and the task that starts what was claimed
-/// ahead.
+/// Starts the claimer, and the listener that wakes it for what other processes store.
 pub(super) fn start(engine: &Arc<Engine>) {
-    let (listener, ripener, claimer) = (Arc::clone(engine), Arc::clone(engine), Arc::clone(engine));
+    let (listener, claimer) = (Arc::clone(engine), Arc::clone(engine));
     tokio::spawn(async move { supervised(&listener, "listen", || listen(&listener)).await });
-    tokio::spawn(async move { supervised(&ripener, "ripen", || ripen(&ripener)).await });
     engine
         .claimers
         .spawn(async move { supervised(&claimer, "claim", || claim_until_stopped(&claimer)).await });
@@ -41,25 +39,6 @@ async fn listen(engine: &Engine) {
         tokio::select! {
             () = engine.store.changed() => engine.wake(),
             () = engine.stop.cancelled() => return,
-        }
-    }
-}
-
-/// Starts what was claimed ahead, each call at its moment.
-async fn ripen(engine: &Arc<Engine>) {
-    loop {
-        let next = engine.ready.ripen(crate::clock::instant());
-        run::dispatch(engine);
-        let moment = async {
-            match next {
-                Some(next) => tokio::time::sleep_until(next.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = engine.stop.cancelled() => return,
-            () = engine.ready.earlier.notified() => {}
-            () = moment => {}
         }
     }
 }

@@ -6,11 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
+use super::alarm::Alarm;
 use crate::clock::Deadline;
 use crate::store::ClaimedCall;
 
@@ -32,8 +31,8 @@ pub(super) struct ReadyCalls {
     /// Set when the claimer wants to know that no more than `low_water` are left.
     is_wanted: AtomicBool,
     low_water: AtomicUsize,
-    /// An earlier one has begun to wait for its moment.
-    pub(super) earlier: Notify,
+    /// Rings for the next one that waits for its moment.
+    pub(super) alarm: Arc<Alarm>,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +69,7 @@ impl ReadyCalls {
         self.count(&queue);
         drop(queue);
         if is_first {
-            self.earlier.notify_one();
+            self.alarm.set();
         }
     }
 

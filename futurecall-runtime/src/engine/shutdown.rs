@@ -29,6 +29,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
     let began = crate::clock::instant();
     engine.stop.cancel();
+    engine.ready.alarm.set();
     let count = || u64::try_from(engine.held.started()).unwrap_or(u64::MAX);
     let running = count();
     claims_end(engine).await;
