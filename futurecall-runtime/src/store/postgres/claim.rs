@@ -49,9 +49,9 @@ const SURVEY: &str = "
 ///
 /// - `lane`: each with its first due call of a schedule, if any. Those are not claimed here, as their schedules are to be
 ///   locked before them; what comes after it in its lane has to wait.
-/// - `claimed`: of each lane its share, read from the index in order; what others have locked is passed by. A row is
+/// - `locked`: of each lane its share, read from the index in order; what others have locked is passed by. A row is
 ///   looked at again under its lock: it may have been claimed since this statement began. (The limit of 1,000 is there
-///   for the planner, which guesses ill about one that it does not know.)
+///   for the planner, which guesses ill about one that it does not know; it stands below the share.)
 /// - `later`: when the lane's next call can be claimed. `crowded`: whether there were calls that others have locked.
 const CLAIM: &str = "
     WITH clock AS MATERIALIZED (
@@ -69,19 +69,19 @@ const CLAIM: &str = "
                 AND c.id <> ALL ((SELECT $8::uuid[])::uuid[])
             ORDER BY c.due_at, c.id LIMIT 1
         ) AS r ON true
+    ), locked AS MATERIALIZED (
+        SELECT c.place, c.id FROM lane AS l CROSS JOIN LATERAL (
+            SELECT c.place, c.id FROM (
+                SELECT c.ctid AS place, c.id FROM futurecall.call AS c
+                WHERE c.name = l.name AND c.priority = l.priority
+                    AND (c.due_at, c.id) >= (l.from_due, l.from_id) AND (c.due_at, c.id) < (l.run_due, l.run_id)
+                    AND c.due_at <= (SELECT k.horizon FROM clock AS k)
+                    AND c.schedule_id IS NULL AND c.claimed_by IS NULL
+                ORDER BY c.due_at, c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED
+            ) AS c LIMIT l.share
+        ) AS c
     ), claimed AS (
-        UPDATE futurecall.call AS c SET {claim} WHERE c.ctid = ANY (ARRAY(
-            SELECT c.place FROM lane AS l CROSS JOIN LATERAL (
-                SELECT c.place FROM (
-                    SELECT c.ctid AS place FROM futurecall.call AS c
-                    WHERE c.name = l.name AND c.priority = l.priority
-                        AND (c.due_at, c.id) >= (l.from_due, l.from_id) AND (c.due_at, c.id) < (l.run_due, l.run_id)
-                        AND c.due_at <= (SELECT k.horizon FROM clock AS k)
-                        AND c.schedule_id IS NULL AND c.claimed_by IS NULL
-                    ORDER BY c.due_at, c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED
-                ) AS c LIMIT l.share
-            ) AS c
-        ))
+        UPDATE futurecall.call AS c SET {claim} FROM locked AS l WHERE c.ctid = l.place AND {few l.id}
         RETURNING {claimed}
     ), later AS (
         SELECT l.place, l.run IS NOT NULL AS has_run, (
@@ -122,13 +122,13 @@ const RELEASE: &str = "
         SELECT c.id, c.cancel_requested
         FROM unnest($3::uuid[], $4::bigint[]) AS u(id, claim_no)
         JOIN futurecall.call AS c ON c.id = u.id AND c.claim_no = u.claim_no
-        WHERE c.claimed_by = $2::uuid ORDER BY c.id FOR UPDATE OF c
+        WHERE c.claimed_by = $2::uuid AND {few u.id} ORDER BY c.id FOR UPDATE OF c
     ), freed AS (
         UPDATE futurecall.call AS c SET {unclaim}, attempt = greatest(c.attempt - 1, 0)
-        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE NOT l.cancel_requested)) RETURNING c.due_at
+        FROM locked AS l WHERE c.id = l.id AND NOT l.cancel_requested AND {few l.id} RETURNING c.due_at
     ), gone AS (
         DELETE FROM futurecall.call AS c
-        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE l.cancel_requested)) RETURNING c.*
+        USING locked AS l WHERE c.id = l.id AND l.cancel_requested AND {few l.id} RETURNING c.*
     ), kept AS (
         {history} 4, greatest(g.attempt - 1, 0), NULL, NULL, NULL, NULL, {now}, 'cancelled'
         FROM gone AS g ON CONFLICT (id) DO NOTHING

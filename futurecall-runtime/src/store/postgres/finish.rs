@@ -24,7 +24,7 @@ const FINISH: &str = "
         DELETE FROM futurecall.call AS c
         USING unnest($3::uuid[], $4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::bigint[])
             AS u(id, claim_no, outcome, said, started_after, ran_for)
-        WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid
+        WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid AND {few u.id}
         RETURNING c.*, c.claimed_at + {span u.started_after} AS began, u.said, u.ran_for,
             CASE WHEN c.cancel_requested AND u.outcome IN (2, 3) THEN 4 ELSE u.outcome END AS state
     ), kept AS (
@@ -51,17 +51,19 @@ const RENEW: &str = "
             AS u(id, claim_no, started, place)
     ), locked AS MATERIALIZED (
         SELECT c.id, g.started FROM given AS g JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no
-        WHERE c.claimed_by = $2::uuid ORDER BY c.id FOR UPDATE OF c SKIP LOCKED
+        WHERE c.claimed_by = $2::uuid AND {few g.id} ORDER BY c.id FOR UPDATE OF c SKIP LOCKED
     ), renewed AS (
-        UPDATE futurecall.call AS c SET lease_until = {lease $3::bigint},
-            started = c.started OR c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE l.started))
-        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l))
+        UPDATE futurecall.call AS c SET lease_until = {lease $3::bigint}, started = c.started OR l.started
+        FROM locked AS l WHERE c.id = l.id AND {few l.id}
         RETURNING c.id, c.claim_no, c.cancel_requested
     )
     SELECT r.id IS NOT NULL AS extended, coalesce(c.lease_until > {now}, false) AS held,
         coalesce(r.cancel_requested, c.cancel_requested, false) AS cancelled
     FROM given AS g LEFT JOIN renewed AS r ON r.id = g.id AND r.claim_no = g.claim_no
-    LEFT JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no AND c.claimed_by = $2::uuid
+    LEFT JOIN LATERAL (
+        SELECT c.lease_until, c.cancel_requested FROM futurecall.call AS c
+        WHERE c.id = g.id AND c.claim_no = g.claim_no AND c.claimed_by = $2::uuid LIMIT 1
+    ) AS c ON true
     ORDER BY g.place";
 
 /// $2 limit, $3 the states that are kept. Leases stand in no index (a claim would then be no HOT update), so that all
@@ -87,11 +89,11 @@ const RESCUE: &str = "
             FOR UPDATE SKIP LOCKED
         ) AS c
     ), freed AS (
-        UPDATE futurecall.call AS c SET {unclaim}, error = (SELECT l.said FROM locked AS l WHERE l.id = c.id)
-        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE l.rerun))
+        UPDATE futurecall.call AS c SET {unclaim}, error = l.said
+        FROM locked AS l WHERE c.id = l.id AND l.rerun AND {few l.id}
     ), gone AS (
         DELETE FROM futurecall.call AS c
-        WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l WHERE NOT l.rerun)) RETURNING c.*
+        USING locked AS l WHERE c.id = l.id AND NOT l.rerun AND {few l.id} RETURNING c.*
     ), kept AS (
         {history} CASE WHEN l.cancel_requested THEN 4 ELSE 3 END, g.attempt, g.claimed_by, g.claim_no, l.began,
             NULL, {now}, l.said

@@ -95,6 +95,11 @@ fn held(calls: &[ClaimedCall]) -> Vec<Held> {
     calls.iter().map(|call| Held { id: call.id, claim_no: call.claim_no, started: true }).collect()
 }
 
+fn succeeded(call: &ClaimedCall) -> Finish {
+    let (id, claim_no, outcome) = (call.id, call.claim_no, Outcome::Succeeded);
+    Finish { id, claim_no, outcome, started_after: None, ran_for: Duration::ZERO }
+}
+
 #[tokio::test]
 async fn claims_are_hot_updates() {
     let (mut home, store) = Home::migrated().await;
@@ -175,16 +180,7 @@ async fn what_a_pod_does_all_the_time_is_planned_once() {
         store.insert(Now::Database, &calls("work", 5), false, SOON).await.unwrap();
         let claimed = store.claim(Now::Database, &request).await.unwrap().calls;
         assert_eq!(claimed.len(), 5);
-        let finished: Vec<_> = claimed
-            .iter()
-            .map(|call| Finish {
-                id: call.id,
-                claim_no: call.claim_no,
-                outcome: Outcome::Succeeded,
-                started_after: None,
-                ran_for: Duration::ZERO,
-            })
-            .collect();
+        let finished: Vec<_> = claimed.iter().map(succeeded).collect();
         let finished = store.finish(Now::Database, request.pod, &finished, &Retention::default()).await;
         assert_eq!(finished.unwrap(), [true; 5]);
     }
@@ -196,6 +192,37 @@ async fn what_a_pod_does_all_the_time_is_planned_once() {
         let (text, once, anew): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
         assert!(once > 0 && anew <= 5, "planned anew {anew} times: {text}");
     }
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn what_was_planned_on_empty_tables_holds_on_full_ones() {
+    let (mut home, _) = Home::migrated().await;
+    let store = PostgresStore::open_with(&home.url, &home.schema, 1).await.unwrap();
+    let request = request(&["work"], 1_000);
+    for count in [3; 10].into_iter().chain([20_000]) {
+        store.insert(Now::Database, &calls("work", count), false, SOON).await.unwrap();
+        let claimed = store.claim(Now::Database, &request).await.unwrap().calls;
+        assert_eq!(claimed.len(), count.min(1_000));
+        let back = &held(&claimed)[..1];
+        assert_eq!(store.release(Now::Database, request.pod, back).await.unwrap(), 1);
+        let again = store.claim(Now::Database, &ClaimRequest { limit: 1, ..request.clone() }).await.unwrap();
+        assert_eq!(again.calls.len(), 1);
+        let renewed = store.renew(Now::Database, request.pod, &held(&claimed), LEASE).await.unwrap();
+        assert!(renewed.iter().all(|renewed| renewed.lease == Lease::Held));
+        let finished: Vec<_> = claimed.iter().map(succeeded).collect();
+        let finished = store.finish(Now::Database, request.pod, &finished, &Retention::default()).await;
+        assert!(finished.unwrap().into_iter().all(|finished| finished));
+    }
+    // A connection reports its figures when it ends, at the latest.
+    drop(store);
+    let schema = home.schema.clone();
+    let count = |column: &str| {
+        format!("SELECT {column} FROM pg_stat_user_tables WHERE schemaname = '{schema}' AND relname = 'call'")
+    };
+    while home.number(&count("n_tup_del")).await < 1_030 {}
+    let read = home.number(&count("seq_tup_read")).await;
+    assert!(read < 15_000, "{read} rows were read one by one");
     home.remove().await;
 }
 
