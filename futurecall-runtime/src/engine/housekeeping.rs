@@ -10,6 +10,8 @@ use crate::error::StoreError;
 
 /// Rows at once: a long transaction would hold up others.
 const CHUNK: usize = 1_000;
+/// The search for vanished pods takes at most this share of the time.
+const SHARE: u32 = 20;
 /// How often the history is pruned.
 const PRUNE: Duration = Duration::from_mins(1);
 
@@ -28,10 +30,13 @@ async fn rescue_until_stopped(engine: &Engine) {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
+        let began = crate::clock::instant();
         wait = match rescue(engine).await {
             Ok(_) => {
                 backoff.succeeded();
-                jittered((engine.config.lease / 3).min(BEAT))
+                let took = crate::clock::instant().saturating_duration_since(began);
+                // It reads all that is due: with a million due calls that takes a while.
+                jittered((engine.config.lease / 3).min(BEAT)).max(took.saturating_mul(SHARE))
             }
             Err(error) => {
                 let wait = backoff.failed();

@@ -107,7 +107,7 @@ const CLAIM: &str = "
             ) AS c
         ) > (SELECT count(*) FROM claimed) ELSE false END AS crowded,
         NULL::uuid AS id, NULL::bigint AS claim_no, NULL::text AS name, NULL::text AS identifier, NULL::text AS args,
-        NULL::smallint AS format, NULL::smallint AS priority, NULL::bigint AS due, NULL::bigint AS claimed,
+        NULL::smallint AS format, NULL::smallint AS priority, NULL::timestamptz AS due, NULL::timestamptz AS claimed,
         NULL::integer AS attempt, NULL::uuid AS schedule_id, NULL::text AS traceparent
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, c.* FROM claimed AS c";

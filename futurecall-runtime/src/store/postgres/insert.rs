@@ -33,12 +33,10 @@ const STORE: &str = "
 
 /// As `STORE`, of one call: most calls come alone, and a plain row costs half. $2 to $10: its columns.
 const STORE_ONE: &str = "
-    INSERT INTO futurecall.call AS c
+    INSERT INTO futurecall.call
         (id, name, priority, due_at, identifier, args, format, traceparent, created_at)
     VALUES ($2::uuid, $3::text, $4::smallint, coalesce({at $5::bigint}, {clock} + {span $6::bigint}), $7::text,
-        $8::text::json, $9::smallint, $10::text, {now})
-    ON CONFLICT (id) DO NOTHING
-    RETURNING {us c.due_at} AS earliest, {now_us} AS now";
+        $8::text::json, $9::smallint, $10::text, {now})";
 
 /// What a repetition has just stored, but had been run before: $1 its ids.
 const FORGET_FINISHED: &str = "
@@ -125,12 +123,17 @@ impl PostgresStore {
             .bind(call.args.clone())
             .bind(call.format)
             .bind(call.traceparent.clone());
-        let Some(row) = self.write(DOING, query).await?.pop() else { return Ok(Inserted::Duplicate) };
-        let read = || Ok((row.try_get("earliest")?, row.try_get("now")?));
-        let (earliest, now): (i64, i64) = read().map_err(nothing_done(DOING))?;
-        self.lanes.stored(std::slice::from_ref(call), earliest);
-        if earliest <= now.saturating_add(micros(soon)) {
-            self.notify(Some(earliest));
+        match self.write(DOING, query).await {
+            Ok(_) => {}
+            Err(error) if is_taken(&error) => return Ok(Inserted::Duplicate),
+            Err(error) => return Err(error),
+        }
+        // The server's clock is only guessed: rather a little too early, which costs a look, than too late.
+        let clock = self.lanes.clock(now).saturating_sub(EARLY);
+        let due = due.unwrap_or_else(|| clock.saturating_add(after.unwrap_or(0)));
+        self.lanes.stored(std::slice::from_ref(call), due);
+        if due <= clock.saturating_add(EARLY).saturating_add(micros(soon)) {
+            self.notify(Some(due));
         }
         Ok(Inserted::Stored)
     }
@@ -147,6 +150,15 @@ impl PostgresStore {
         commit(DOING, transaction).await?;
         Ok(row)
     }
+}
+
+/// How much earlier than guessed the server's clock may be, in microseconds.
+const EARLY: i64 = 100_000;
+
+/// Whether a call of that id exists already: no other value of a new call is to be unique.
+fn is_taken(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+    matches!(source, Some(sqlx::Error::Database(said)) if said.is_unique_violation())
 }
 
 /// The connection of the application's transaction, if it is one of PostgreSQL.
