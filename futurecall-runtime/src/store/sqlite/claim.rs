@@ -69,7 +69,7 @@ turns (row, turn, first_due, first_id) AS (
 )
 UPDATE futurecall_call SET claimed_by = ?5, claim_no = ?6, claimed_at = ?7, lease_until = ?8,
     on_vanish = name IN (SELECT value FROM json_each(?9)), attempt = attempt + 1, started = 0
-WHERE rowid IN (SELECT row FROM turns ORDER BY turn, first_due, first_id LIMIT ?3)
+WHERE rowid IN (SELECT row FROM turns ORDER BY turn, first_due, first_id LIMIT ?3 + 0)
 RETURNING id, claim_no, name, identifier, args, format, priority, due_at, claimed_at, attempt, schedule_id, traceparent"
 );
 

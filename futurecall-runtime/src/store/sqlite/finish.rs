@@ -159,7 +159,7 @@ const RESCUE: &str = "rescue the calls of vanished pods";
 /// ?1 now, ?2 how many.
 pub(super) const ENDED: &str = "
 SELECT id, name, claimed_by, lease_until, started, on_vanish, cancel_requested FROM futurecall_call
-WHERE claimed_by IS NOT NULL AND lease_until < ?1 ORDER BY lease_until, id LIMIT ?2";
+WHERE claimed_by IS NOT NULL AND lease_until < ?1 ORDER BY lease_until, id LIMIT ?2 + 0";
 
 /// ?1 ids and errors.
 pub(super) const RERUN: &str = "
@@ -263,7 +263,7 @@ pub(super) const OLD: &str = "
 DELETE FROM futurecall_finished WHERE rowid IN (
     SELECT f.rowid FROM json_each(?1) CROSS JOIN futurecall_finished f
         ON f.state = value ->> 0 AND f.finished_at < value ->> 1
-    LIMIT ?2)";
+    LIMIT ?2 + 0)";
 
 pub(super) async fn prune(
     store: &SqliteStore,

@@ -109,7 +109,7 @@ async fn pending(
     if key.is_some() {
         text += " AND (due_at, id) > (?4, ?5)";
     }
-    text += " ORDER BY due_at, id LIMIT ?6";
+    text += " ORDER BY due_at, id LIMIT ?6 + 0";
     let rows = tx.rows(bound(tx, &text, filter, key, limit)).await?;
     Ok(rows.iter().filter_map(pending_record).collect())
 }
@@ -132,7 +132,7 @@ async fn past(
     if key.is_some() {
         text += " AND (finished_at, id) < (?4, ?5)";
     }
-    text += " ORDER BY finished_at DESC, id DESC LIMIT ?6";
+    text += " ORDER BY finished_at DESC, id DESC LIMIT ?6 + 0";
     let rows = tx.rows(bound(tx, &text, filter, key, limit)).await?;
     Ok(rows.iter().filter_map(past_record).collect())
 }
@@ -332,7 +332,7 @@ WITH RECURSIVE known (name) AS (
     FROM known WHERE name IS NOT NULL
 )
 SELECT name, (SELECT count(*) FROM (SELECT 1 FROM futurecall_call c
-    WHERE c.claimed_by IS NULL AND c.name = known.name LIMIT ?1)) AS calls
+    WHERE c.claimed_by IS NULL AND c.name = known.name LIMIT ?1 + 0)) AS calls
 FROM known WHERE name IS NOT NULL";
 
 pub(super) async fn pending_names(store: &SqliteStore, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {

@@ -59,6 +59,19 @@ async fn no_statement_walks_a_table() {
     }
 }
 
+/// SQLite looks at the value of a `LIMIT` that is a parameter and nothing else, so as to plan for it, and then prepares
+/// the statement again for every run: that took a claim half a millisecond. `LIMIT ?1 + 0` it leaves alone.
+#[test]
+fn no_statement_is_prepared_for_every_run() {
+    for (name, sql) in STATEMENTS {
+        let bare = sql.split("LIMIT ?").skip(1).find(|rest| {
+            let behind = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            !behind.starts_with(" +")
+        });
+        assert_eq!(bare, None, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_claim_steps_down_the_due_index() {
     let (_folder, url) = folder();
@@ -68,7 +81,7 @@ async fn a_claim_steps_down_the_due_index() {
     for step in [
         "SEARCH c USING COVERING INDEX futurecall_call_due (name=?)",
         "SEARCH c USING COVERING INDEX futurecall_call_due (name=? AND priority>?)",
-        "SEARCH x USING COVERING INDEX futurecall_call_due (name=? AND priority=? AND due_at<?)",
+        "SEARCH x USING INDEX futurecall_call_due (name=? AND priority=? AND due_at<?)",
     ] {
         assert!(take.iter().any(|taken| taken == step), "{step} in {take:#?}");
     }
