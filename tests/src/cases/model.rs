@@ -186,7 +186,6 @@ impl<'a> Walk<'a> {
     }
 
     async fn claim(&mut self) {
-        self.claim_no += 1;
         let names = NAMES.iter().filter(|_| self.dice.below(4) > 0).map(|name| (*name).to_owned());
         let names: Vec<_> = names.collect();
         let on_vanish = [OnVanish::Keep, OnVanish::Rerun][self.dice.below(2)];
@@ -208,7 +207,10 @@ impl<'a> Walk<'a> {
         let (mut expected, mut actual) = (Vec::new(), Vec::new());
         let (mut skipped, mut next) = ((0, 0), (None, None));
         for _ in 0..1_000 {
-            let limit = |taken: usize| ClaimRequest { limit: request.limit - taken, ..request.clone() };
+            self.claim_no += 1;
+            let claim_no = self.claim_no;
+            let limit =
+                |taken: usize| ClaimRequest { claim_no, limit: request.limit - taken, ..request.clone() };
             let model = self.model.claim(self.clock(), &limit(expected.len())).await.unwrap();
             let store = self.fixture.store.claim(self.clock(), &limit(actual.len())).await.unwrap();
             // Among names it is settled where no call of a schedule was passed over.

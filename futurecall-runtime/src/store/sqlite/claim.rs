@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::SqliteStore;
 use super::finish::{End, claims, end};
-use super::schedule::{settle, waits};
+use super::schedule::{Run, settle, waits};
 use super::tx::{
     Tx, after, batch, flag, hex, kept, limit as rows_of, moment_in, no_nul, number, small, text, uuid,
 };
@@ -19,12 +21,12 @@ use crate::store::{CallState, Claim, ClaimRequest, ClaimedCall, Held, Now, OnVan
 
 const CLAIM: &str = "claim calls";
 
-/// The lanes of the names ?1 that hold unclaimed calls: one step down the due index for each, so that neither other
-/// names nor calls that are not due are walked.
-macro_rules! lanes {
-    ($rest:literal) => {
-        concat!(
-            "
+/// Which lanes of the names ?1 hold due calls, those of the lowest priority and the oldest call first, and when the next
+/// unclaimed call is due. ?2 the calls passed over, ?3 now, ?4 the moment by which calls are due (of schedules: ?3),
+/// ?5 how many lanes at most.
+///
+/// One step down the due index for each lane, so that neither other names nor calls that are not due are walked.
+pub(super) const LANES: &str = "
 WITH RECURSIVE lane (name, priority) AS (
     SELECT value, (SELECT c.priority FROM futurecall_call c
         WHERE c.claimed_by IS NULL AND c.name = asked.value ORDER BY c.priority LIMIT 1) FROM json_each(?1) AS asked
@@ -32,57 +34,54 @@ WITH RECURSIVE lane (name, priority) AS (
     SELECT name, (SELECT c.priority FROM futurecall_call c
         WHERE c.claimed_by IS NULL AND c.name = lane.name AND c.priority > lane.priority ORDER BY c.priority LIMIT 1)
     FROM lane WHERE priority IS NOT NULL
-)",
-            $rest
-        )
-    };
-}
-
-/// ?1 the names, ?2 the moment by which they are due (of schedules: ?7), ?3 how many, ?4 the calls passed over,
-/// ?5 the pod, ?6 the claim number, ?7 now, ?8 when the lease ends, ?9 the names that run again if the pod vanishes.
-///
-/// It takes from the lanes of the lowest priority that has due calls, and of each of them at most its even share, so
-/// that no more rows are looked at than are taken. Who wants more takes again.
-pub(super) const TAKE: &str = lanes!(
-    ",
-due (name, priority) AS MATERIALIZED (
-    SELECT name, priority FROM lane WHERE priority IS NOT NULL AND EXISTS (
-        SELECT 1 FROM futurecall_call x
-        WHERE x.claimed_by IS NULL AND x.name = lane.name AND x.priority = lane.priority AND x.due_at <= ?2
-            AND (x.schedule_id IS NULL OR x.due_at <= ?7)
-            AND (?4 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?4))))
 ),
-first (name, priority) AS MATERIALIZED (SELECT name, priority FROM due WHERE priority = (SELECT min(priority) FROM due)),
-ready (row, name, due_at, id) AS (
-    SELECT c.rowid, c.name, c.due_at, c.id FROM first CROSS JOIN futurecall_call c
-    WHERE c.rowid IN (
-        SELECT x.rowid FROM futurecall_call x
-        WHERE x.claimed_by IS NULL AND x.name = first.name AND x.priority = first.priority AND x.due_at <= ?2
-            AND (x.schedule_id IS NULL OR x.due_at <= ?7)
-            AND (?4 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?4)))
-        ORDER BY x.due_at, x.id
-        LIMIT (SELECT (?3 + count(*) - 1) / max(count(*), 1) FROM first))
-),
-turns (row, turn, first_due, first_id) AS (
-    SELECT row, row_number() OVER lane, first_value(due_at) OVER lane, first_value(id) OVER lane
-    FROM ready WINDOW lane AS (PARTITION BY name ORDER BY due_at, id)
+head (name, priority, first, row) AS MATERIALIZED (
+    SELECT name, priority,
+        (SELECT x.due_at FROM futurecall_call x
+            WHERE x.claimed_by IS NULL AND x.name = lane.name AND x.priority = lane.priority
+                AND (?2 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?2)))
+            ORDER BY x.due_at, x.id LIMIT 1),
+        (SELECT x.rowid FROM futurecall_call x
+            WHERE x.claimed_by IS NULL AND x.name = lane.name AND x.priority = lane.priority AND x.due_at <= ?4
+                AND (x.due_at <= ?3 OR x.schedule_id IS NULL)
+                AND (?2 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?2)))
+            ORDER BY x.due_at, x.id LIMIT 1)
+    FROM lane WHERE priority IS NOT NULL
 )
+SELECT (SELECT min(first) FROM head) AS next,
+    (SELECT json_group_array(json_array(name, priority)) FROM (
+        SELECT head.name, head.priority FROM head CROSS JOIN futurecall_call c ON c.rowid = head.row
+        ORDER BY head.priority, c.due_at, c.id LIMIT ?5 + 0)) AS due,
+    EXISTS (SELECT 1 FROM futurecall_call INDEXED BY futurecall_call_run
+        WHERE schedule_id IS NOT NULL AND claimed_by IS NOT NULL AND lease_until >= ?3) AS running";
+
+/// ?1 the lanes, ?2 the moment by which calls are due (of schedules: ?7), ?3 how many of each lane, ?4 the calls passed
+/// over, ?5 the pod, ?6 the claim number, ?7 now, ?8 when the lease ends, ?9 the names that run again if the pod
+/// vanishes.
+pub(super) const TAKE: &str = "
 UPDATE futurecall_call SET claimed_by = ?5, claim_no = ?6, claimed_at = ?7, lease_until = ?8,
     on_vanish = name IN (SELECT value FROM json_each(?9)), attempt = attempt + 1, started = 0
-WHERE rowid IN (SELECT row FROM turns ORDER BY turn, first_due, first_id LIMIT ?3 + 0)
-RETURNING id, claim_no, name, identifier, args, format, priority, due_at, claimed_at, attempt, schedule_id, traceparent"
-);
+WHERE rowid IN (
+    SELECT c.rowid FROM json_each(?1) AS lane CROSS JOIN futurecall_call c
+    WHERE c.rowid IN (
+        SELECT x.rowid FROM futurecall_call x
+        WHERE x.claimed_by IS NULL AND x.name = lane.value ->> 0 AND x.priority = lane.value ->> 1 AND x.due_at <= ?2
+            AND (x.due_at <= ?7 OR x.schedule_id IS NULL)
+            AND (?4 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?4)))
+        ORDER BY x.due_at, x.id LIMIT ?3 + 0))";
 
-/// ?1 the names, ?2 the calls passed over.
-pub(super) const NEXT: &str = lanes!(
-    "
-SELECT min(due_at) AS due_at FROM (
-    SELECT (SELECT x.due_at FROM futurecall_call x
-        WHERE x.claimed_by IS NULL AND x.name = lane.name AND x.priority = lane.priority
-            AND (?2 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?2)))
-        ORDER BY x.due_at, x.id LIMIT 1) AS due_at
-    FROM lane WHERE priority IS NOT NULL)"
-);
+/// What one claim holds. ?1 the pod, ?2 the claim number, ?3 when its lease ends. One row: through the driver each takes
+/// as long as ten calls in it do.
+pub(super) const GATHER: &str = "
+SELECT json_group_array(json_array(hex(id), name, identifier, args, format, priority, due_at, attempt,
+    nullif(hex(schedule_id), ''), traceparent)) AS calls, count(*) AS held
+FROM futurecall_call INDEXED BY futurecall_call_claimed
+WHERE claimed_by IS NOT NULL AND lease_until = ?3 AND claimed_by = ?1 AND claim_no = ?2";
+
+/// The runs of schedules that one claim holds. ?1 the pod, ?2 the claim number.
+pub(super) const RUNS: &str = "
+SELECT id, schedule_id, due_at FROM futurecall_call INDEXED BY futurecall_call_run
+WHERE schedule_id IS NOT NULL AND claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
 
 /// The due, unclaimed calls of schedules of which a run is under way. ?1 now.
 pub(super) const BEHIND: &str = "
@@ -101,54 +100,105 @@ pub(super) async fn claim(
     for (name, _) in &request.names {
         no_nul(CLAIM, "a name", name)?;
     }
+    let (pod, claim_no) = (request.pod, request.claim_no);
     let request = request.clone();
-    store.write(CLAIM, now, move |mut tx| Box::pin(async move { take(&mut tx, &request).await })).await
+    let taken =
+        store.write(CLAIM, now, move |mut tx| Box::pin(async move { take(&mut tx, &request).await })).await?;
+    // Read here and not by the writer, whose time is everybody's.
+    let calls = match taken.calls {
+        None => Vec::new(),
+        Some(text) => match serde_json::from_str::<Vec<Gathered>>(&text) {
+            Ok(calls) => calls.into_iter().map(|call| call.claimed(claim_no, taken.now)).collect(),
+            // One of them cannot be read, which must not hide the others; or they are too long for one text.
+            Err(_) => find_claim(store, pod, claim_no).await?,
+        },
+    };
+    Ok(Claim {
+        calls: in_turns(calls),
+        next: taken.next.map(|due| due.saturating_since(taken.now)),
+        skipped: taken.skipped,
+        now: Some(taken.now),
+    })
 }
 
-async fn take(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claim, StoreError> {
+/// What the writer hands back of a claim.
+struct Taken {
+    /// As [`GATHER`] gives them.
+    calls: Option<String>,
+    next: Option<Moment>,
+    skipped: u64,
+    now: Moment,
+}
+
+/// What there is to be claimed.
+struct View {
+    next: Option<Moment>,
+    /// Lanes with due calls, in the order of their turns.
+    due: Vec<(String, i64)>,
+    /// Whether runs of schedules are under way.
+    running: bool,
+}
+
+async fn take(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Taken, StoreError> {
     let names: HashSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
     let names = batch(CLAIM, &Vec::from_iter(names))?;
-    let mut waiting = must_wait(tx).await?;
+    let mut waiting = Vec::new();
     // Runs that this claim itself stores are left to the next one, however long they have been due.
     let mut stored = Vec::new();
-    let mut claim = Claim::default();
-    loop {
-        let passed_over = batch(CLAIM, &[waiting.as_slice(), stored.as_slice()].concat())?;
-        let mut took = 0;
-        let room = request.limit.saturating_sub(claim.calls.len());
-        if room > 0 {
-            let mut calls = take_some(tx, request, &names, passed_over.clone(), room).await?;
-            took = calls.len();
-            if calls.iter().any(|call| call.schedule.is_some()) {
-                let mut settled =
-                    settle(tx, CLAIM, &mut calls, request.pod.as_uuid(), kept(&request.retention)).await?;
-                claim.skipped += settled.skipped;
-                stored.append(&mut settled.stored);
-                waiting = must_wait(tx).await?;
-            }
-            claim.calls.append(&mut calls);
-        }
-        let passed_over = batch(CLAIM, &[waiting.as_slice(), stored.as_slice()].concat())?;
-        let more = next(tx, &names, passed_over).await?;
-        // There is more where a lane had less than its share, at other priorities, and behind what was skipped.
-        if took == 0
-            || claim.calls.len() >= request.limit
-            || more.is_none_or(|due| due > horizon(tx, request))
-        {
-            let next =
-                if stored.is_empty() { more } else { next(tx, &names, batch(CLAIM, &waiting)?).await? };
-            claim.now = Some(tx.now);
-            claim.next = next.map(|due| due.saturating_since(tx.now));
-            claim.calls = in_turns(claim.calls);
-            return Ok(claim);
+    let (mut settled, mut skipped, mut held) = (HashSet::new(), 0, 0);
+    let mut view = look(tx, request, &names, &[]).await?;
+    if view.running {
+        waiting = must_wait(tx).await?;
+        if !waiting.is_empty() {
+            view = look(tx, request, &names, &waiting).await?;
         }
     }
+    // There is more where a lane had less than its share, at other priorities, and behind what was skipped.
+    while held < request.limit && !view.due.is_empty() {
+        let passed_over = [waiting.as_slice(), stored.as_slice()].concat();
+        let took = take_share(tx, request, &view.due, request.limit - held, &passed_over).await?;
+        if took == 0 {
+            break;
+        }
+        held += took;
+        view = look(tx, request, &names, &passed_over).await?;
+        let runs = if view.running { runs(tx, request, &mut settled).await? } else { Vec::new() };
+        if !runs.is_empty() {
+            let mut done = settle(tx, CLAIM, runs, request, kept(&request.retention)).await?;
+            held = held.saturating_sub(done.not_held);
+            skipped += done.skipped;
+            stored.append(&mut done.stored);
+            waiting = must_wait(tx).await?;
+            view = look(tx, request, &names, &[waiting.as_slice(), stored.as_slice()].concat()).await?;
+        }
+    }
+    if !stored.is_empty() {
+        view = look(tx, request, &names, &waiting).await?;
+    }
+    let calls = if held > 0 { Some(gather(tx, request, held).await?) } else { None };
+    Ok(Taken { calls, next: view.next, skipped, now: tx.now })
 }
 
-/// When the next unclaimed call of these names is due, but for those passed over.
-async fn next(tx: &mut Tx<'_>, names: &str, passed_over: String) -> Result<Option<Moment>, StoreError> {
-    let row = tx.row(tx.sql(NEXT).bind(names.to_owned()).bind(passed_over)).await?;
-    Ok(row.and_then(|row| moment_in(&row, "due_at")))
+async fn look(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    names: &str,
+    passed_over: &[Simple],
+) -> Result<View, StoreError> {
+    let sql = tx
+        .sql(LANES)
+        .bind(names.to_owned())
+        .bind(batch(CLAIM, passed_over)?)
+        .bind(tx.now.as_micros())
+        .bind(horizon(tx, request).as_micros())
+        .bind(rows_of(request.limit));
+    let row = tx.row(sql).await?;
+    let due = row.as_ref().and_then(|row| text(row, "due")).unwrap_or_default();
+    Ok(View {
+        next: row.as_ref().and_then(|row| moment_in(row, "next")),
+        due: serde_json::from_str(&due).unwrap_or_default(),
+        running: row.as_ref().is_some_and(|row| flag(row, "running")),
+    })
 }
 
 /// The moment by which a call must be due.
@@ -157,14 +207,17 @@ fn horizon(tx: &Tx<'_>, request: &ClaimRequest) -> Moment {
     request.until.map_or(ahead, |until| until.min(ahead))
 }
 
-/// Takes up to `limit` due calls, of schedules or not.
-async fn take_some(
+/// Takes as many calls of each of the first lanes, which are those whose turn it is, and at most `room`.
+async fn take_share(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
-    names: &str,
-    passed_over: String,
-    limit: usize,
-) -> Result<Vec<ClaimedCall>, StoreError> {
+    lanes: &[(String, i64)],
+    room: usize,
+    passed_over: &[Simple],
+) -> Result<usize, StoreError> {
+    let priority = lanes.first().map(|(_, priority)| *priority);
+    let lanes: Vec<_> = lanes.iter().take_while(|(_, of)| Some(*of) == priority).take(room).collect();
+    let share = room / lanes.len().max(1);
     let rerun: Vec<_> = request
         .names
         .iter()
@@ -173,16 +226,45 @@ async fn take_some(
         .collect();
     let sql = tx
         .sql(TAKE)
-        .bind(names.to_owned())
+        .bind(batch(CLAIM, &lanes)?)
         .bind(horizon(tx, request).as_micros())
-        .bind(rows_of(limit))
-        .bind(passed_over)
+        .bind(rows_of(share))
+        .bind(batch(CLAIM, passed_over)?)
         .bind(request.pod.as_uuid())
         .bind(request.claim_no)
         .bind(tx.now.as_micros())
         .bind(after(tx.now, request.lease).as_micros())
         .bind(batch(CLAIM, &rerun)?);
-    Ok(tx.rows(sql).await?.iter().filter_map(call).collect())
+    Ok(usize::try_from(tx.run(sql).await?).unwrap_or(usize::MAX))
+}
+
+/// The runs of schedules that this claim holds and nobody has decided about.
+async fn runs(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    settled: &mut HashSet<Uuid>,
+) -> Result<Vec<Run>, StoreError> {
+    let rows = tx.rows(tx.sql(RUNS).bind(request.pod.as_uuid()).bind(request.claim_no)).await?;
+    let run = |row: &SqliteRow| {
+        let schedule = ScheduleId::from_uuid(uuid(row, "schedule_id")?);
+        Some(Run { id: CallId::from_uuid(uuid(row, "id")?), schedule, due: moment_in(row, "due_at")? })
+    };
+    Ok(rows.iter().filter_map(run).filter(|run| settled.insert(run.id.as_uuid())).collect())
+}
+
+/// What this claim holds, which are `held` calls.
+async fn gather(tx: &mut Tx<'_>, request: &ClaimRequest, held: usize) -> Result<String, StoreError> {
+    let until = after(tx.now, request.lease).as_micros();
+    let sql = tx.sql(GATHER).bind(request.pod.as_uuid()).bind(request.claim_no).bind(until);
+    let row = match tx.row(sql).await {
+        // More text than SQLite puts together: it is read call by call.
+        Err(error) if error.is_refused() => return Ok(String::new()),
+        row => row?,
+    };
+    let found = row.as_ref().and_then(|row| number(row, "held")).and_then(|held| usize::try_from(held).ok());
+    let calls = row.as_ref().filter(|_| found == Some(held)).and_then(|row| text(row, "calls"));
+    // Handing out what an earlier claim has taken would have it run twice.
+    calls.ok_or_else(|| tx.refused(format!("claim number {} has been used before", request.claim_no)))
 }
 
 /// The due calls that must wait for another run of their schedule. (One that lies ahead may have its turn by then.)
@@ -209,6 +291,45 @@ fn in_turns(mut calls: Vec<ClaimedCall>) -> Vec<ClaimedCall> {
         .collect();
     placed.sort_by_key(|(place, _)| *place);
     placed.into_iter().map(|(_, call)| call).collect()
+}
+
+/// A call as [`GATHER`] gives it: id, name, identifier, arguments, format, priority, moment, attempt, schedule, trace.
+#[derive(Deserialize)]
+struct Gathered(
+    Uuid,
+    String,
+    Option<String>,
+    String,
+    i16,
+    i16,
+    #[serde(deserialize_with = "moment_of")] Moment,
+    u32,
+    Option<Uuid>,
+    Option<String>,
+);
+
+fn moment_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
+    Moment::from_micros(i64::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+impl Gathered {
+    fn claimed(self, claim_no: i64, now: Moment) -> ClaimedCall {
+        let Self(id, name, identifier, args, format, priority, due, attempt, schedule, traceparent) = self;
+        ClaimedCall {
+            id: CallId::from_uuid(id),
+            claim_no,
+            name,
+            identifier,
+            args,
+            format,
+            priority,
+            due,
+            claimed: now,
+            attempt,
+            schedule: schedule.map(ScheduleId::from_uuid),
+            traceparent,
+        }
+    }
 }
 
 /// A row as the engine takes it.

@@ -1,6 +1,6 @@
 //! The ends of calls: outcomes, leases that go on, leases that ended, and history that is old.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -34,6 +34,12 @@ pub(super) use to_history;
 
 const FINISH: &str = "record outcomes";
 
+/// Which of the claims ?1 the pod ?2 still holds, by their places in the batch, and the calls' rows.
+pub(super) const HELD: &str = "
+SELECT json_group_array(key) AS places, json_group_array(c.rowid) AS row_ids
+FROM json_each(?1) CROSS JOIN futurecall_call c
+    ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1";
+
 /// ?1 the outcomes, ?2 the pod, ?3 now, ?4 which states the history keeps.
 pub(super) const RECORD: &str = to_history!(
     "
@@ -45,15 +51,13 @@ WHERE ?4 >> CASE WHEN c.cancel_requested AND value ->> 2 IN (2, 3) THEN 4 ELSE v
 ON CONFLICT (id) DO NOTHING"
 );
 
-pub(super) const REMOVE: &str = "
-DELETE FROM futurecall_call WHERE rowid IN (
-    SELECT c.rowid FROM json_each(?1) CROSS JOIN futurecall_call c
-        ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)
-RETURNING id, claim_no";
+/// ?1 the rows.
+pub(super) const REMOVE: &str =
+    "DELETE FROM futurecall_call WHERE rowid IN (SELECT value FROM json_each(?1))";
 
 /// A row of another outcome was written by a rescue: this pod came too late. (Told to stop, a failure stands as cancelled.)
 pub(super) const RECORDED: &str = "
-SELECT f.id, f.claim_no FROM json_each(?1) CROSS JOIN futurecall_finished f
+SELECT json_group_array(key) AS places FROM json_each(?1) CROSS JOIN futurecall_finished f
     ON f.id = unhex(value ->> 0) AND f.pod = ?2 AND f.claim_no = value ->> 1
     AND (f.state = value ->> 2 OR (f.state = 4 AND value ->> 2 <> 1))";
 
@@ -75,32 +79,49 @@ pub(super) async fn finish(
         rows.push((hex(one.id.as_uuid()), one.claim_no, codec::state_code(state), error, started, ran));
     }
     let (rows, kept) = (batch(FINISH, &rows)?, kept(retention));
-    let claims: Vec<_> = finished.iter().map(|one| (one.id.as_uuid(), one.claim_no)).collect();
-    let pod = pod.as_uuid();
-    store
+    let (count, pod) = (finished.len(), pod.as_uuid());
+    let places = store
         .write(FINISH, now, move |mut tx| {
-            Box::pin(async move { record(&mut tx, rows, &claims, pod, kept).await })
+            Box::pin(async move { record(&mut tx, rows, count, pod, kept).await })
         })
-        .await
+        .await?;
+    let mut held = vec![false; count];
+    for place in places {
+        if let Some(held) = held.get_mut(place) {
+            *held = true;
+        }
+    }
+    Ok(held)
 }
 
+/// Records outcomes; returns the places of those whose fence held.
 async fn record(
     tx: &mut Tx<'_>,
     rows: String,
-    claims: &[(Uuid, i64)],
+    count: usize,
     pod: Uuid,
     kept: i64,
-) -> Result<Vec<bool>, StoreError> {
+) -> Result<Vec<usize>, StoreError> {
     let now = tx.now.as_micros();
-    tx.run(tx.sql(RECORD).bind(rows.clone()).bind(pod).bind(now).bind(kept)).await?;
-    let removed = tx.rows(tx.sql(REMOVE).bind(rows.clone()).bind(pod)).await?;
-    let mut held: HashSet<_> = removed.iter().filter_map(claim_of).collect();
-    if claims.iter().any(|claim| !held.contains(claim)) {
-        // Done before, by the flush whose reply was lost.
-        let recorded = tx.rows(tx.sql(RECORDED).bind(rows).bind(pod)).await?;
-        held.extend(recorded.iter().filter_map(claim_of));
+    let held = tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?;
+    let mut places = places(held.as_ref());
+    if !places.is_empty() {
+        if kept != 0 {
+            tx.run(tx.sql(RECORD).bind(rows.clone()).bind(pod).bind(now).bind(kept)).await?;
+        }
+        let row_ids = held.as_ref().and_then(|row| text(row, "row_ids")).unwrap_or_default();
+        tx.run(tx.sql(REMOVE).bind(row_ids)).await?;
     }
-    Ok(claims.iter().map(|claim| held.contains(claim)).collect())
+    if places.len() < count {
+        // Done before, by the flush whose reply was lost.
+        places.append(&mut self::places(tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?.as_ref()));
+    }
+    Ok(places)
+}
+
+fn places(row: Option<&SqliteRow>) -> Vec<usize> {
+    let places = row.and_then(|row| text(row, "places")).unwrap_or_default();
+    serde_json::from_str(&places).unwrap_or_default()
 }
 
 fn claim_of(row: &SqliteRow) -> Option<(Uuid, i64)> {

@@ -16,7 +16,7 @@ use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::{Advance, Missed, Overlap, Rule};
-use crate::store::{CallState, ClaimedCall, Declared, Held, NewSchedule, Now, ScheduleState, codec};
+use crate::store::{CallState, ClaimRequest, Declared, Held, NewSchedule, Now, ScheduleState, codec};
 
 const DECLARE: &str = "declare schedules";
 
@@ -271,6 +271,8 @@ struct Steps {
 pub(super) struct Settled {
     /// How many were skipped.
     pub(super) skipped: u64,
+    /// How many the claim no longer holds: skipped, or given back.
+    pub(super) not_held: usize,
     /// The runs that follow, as they are stored.
     pub(super) stored: Vec<Simple>,
 }
@@ -283,19 +285,15 @@ SELECT s.id, s.state, s.effective, s.anchor,
         AND c.lease_until >= ?2 AND c.id NOT IN (SELECT unhex(value) FROM json_each(?3))) AS running
 FROM json_each(?1) CROSS JOIN futurecall_schedule s ON s.id = unhex(value)";
 
-/// Decides about the runs among the calls just claimed: each runs, is skipped, or waits for the one before; and each
-/// that is its schedule's latest is followed by the next. Leaves those that run in `calls`.
+/// Decides about runs just claimed: each runs, is skipped, or waits for the one before; and each that is its schedule's
+/// latest is followed by the next.
 pub(super) async fn settle(
     tx: &mut Tx<'_>,
     doing: &'static str,
-    calls: &mut Vec<ClaimedCall>,
-    pod: Uuid,
+    mut runs: Vec<Run>,
+    request: &ClaimRequest,
     kept: i64,
 ) -> Result<Settled, StoreError> {
-    let mut runs: Vec<Run> = calls
-        .iter()
-        .filter_map(|call| Some(Run { id: call.id, schedule: call.schedule?, due: call.due }))
-        .collect();
     runs.sort_by_key(|run| (run.due, run.id));
     let mut schedules = load(tx, doing, &runs).await?;
     let (mut steps, mut skipped, mut waiting) = (Steps::default(), Vec::new(), Vec::new());
@@ -303,25 +301,20 @@ pub(super) async fn settle(
         let Some(schedule) = schedules.get_mut(&run.schedule) else { continue };
         match steps.turn(schedule, *run, tx.now) {
             Turn::Run => schedule.running = true,
-            Turn::Wait => waiting.push(run.id),
-            Turn::Skip(why) => skipped.push((run.id, why)),
+            Turn::Wait => {
+                waiting.push(Held { id: run.id, claim_no: request.claim_no, started: false });
+            }
+            Turn::Skip(why) => skipped.push(End::unstarted(run.id, CallState::Skipped, why.into())),
         }
     }
-    let is_in = |ids: &[CallId], id| ids.contains(&id);
-    let back: Vec<_> = calls
-        .extract_if(.., |call| is_in(&waiting, call.id))
-        .map(|call| Held { id: call.id, claim_no: call.claim_no, started: false })
-        .collect();
-    if !back.is_empty() {
-        give_back(tx, pod, claims(doing, &back)?).await?;
+    if !waiting.is_empty() {
+        give_back(tx, request.pod.as_uuid(), claims(doing, &waiting)?).await?;
     }
-    calls.retain(|call| !skipped.iter().any(|(id, _)| *id == call.id));
-    let skipped: Vec<_> =
-        skipped.into_iter().map(|(id, why)| End::unstarted(id, CallState::Skipped, why.into())).collect();
+    let not_held = waiting.len() + skipped.len();
     let skipped = end(tx, doing, &skipped, kept).await?;
     let stored = steps.next.iter().map(|(call, ..)| *call).collect();
     steps.write(tx, doing).await?;
-    Ok(Settled { skipped, stored })
+    Ok(Settled { skipped, not_held, stored })
 }
 
 /// Stores the runs that follow those which are about to be cancelled singly.
