@@ -56,7 +56,10 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
             () = engine.wake.notified() => look = crate::clock::instant(),
             () = tokio::time::sleep_until(until.into()) => {}
         }
-        give_back_stale(engine, &mut pace).await;
+        if give_back_stale(engine, &mut pace).await {
+            // So that the next free slot is heard of.
+            look = crate::clock::instant();
+        }
         if look > crate::clock::instant() {
             continue;
         }
@@ -78,13 +81,15 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
     }
 }
 
-/// What found no slot within its time goes back to the database.
-async fn give_back_stale(engine: &Engine, pace: &mut Pace) {
+/// What found no slot within its time goes back to the database. Says whether there was any.
+async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
     let stale = engine.ready.take_stale(crate::clock::instant(), PATIENCE);
-    if !stale.is_empty() {
-        pace.was_too_fast();
-        release(engine, &stale.iter().map(|in_hand| unstarted(&in_hand.call)).collect::<Vec<_>>()).await;
+    if stale.is_empty() {
+        return false;
     }
+    pace.was_too_fast();
+    release(engine, &stale.iter().map(|in_hand| unstarted(&in_hand.call)).collect::<Vec<_>>()).await;
+    true
 }
 
 /// One claim for the free slots and a little more. Returns how long to sleep unless woken.

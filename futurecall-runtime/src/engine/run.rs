@@ -100,6 +100,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
         // The pod stops, the call was cancelled while it waited, or the lease is all but over: another pod may have the
         // call by the time the handler would act.
         claim::release(engine, &[Held { id, claim_no, started: false }]).await;
+        engine.wake();
         return Ended { name: call.name, how: None };
     };
     engine.started.fetch_add(1, Ordering::Relaxed);

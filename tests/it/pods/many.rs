@@ -2,18 +2,87 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_runtime::Role;
+use futurecall_runtime::prelude::*;
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
 
 use super::support::Note;
 
 const CALLS: u64 = 10_000;
+/// How many calls are quick before the gate closes.
+const QUICK: u64 = 2_000;
+
+/// Writes a line per run, and ends once the other pod has run something as well.
+struct NoteTogether {
+    mine: Journal,
+    other: Journal,
+}
+
+impl InvokableFutureCall for NoteTogether {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, data: Option<String>) -> Result<(), BoxError> {
+        self.mine.write(data.unwrap_or_default());
+        self.other.wait_for(1).await;
+        Ok(())
+    }
+}
+
+/// Lets so many through, and the others when it is opened.
+#[derive(Clone)]
+struct Gate {
+    quick: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn new(quick: u64) -> Self {
+        let quick = usize::try_from(quick).expect("a small number");
+        Self { quick: Arc::new(Semaphore::new(quick)), others: Arc::new(Semaphore::new(0)) }
+    }
+
+    async fn pass(&self) {
+        match self.quick.try_acquire() {
+            Ok(permit) => permit.forget(),
+            Err(_) => drop(self.others.acquire().await),
+        }
+    }
+
+    async fn closed(&self) {
+        eventually("the quick ones are through", || async {
+            (self.quick.available_permits() == 0).then_some(())
+        })
+        .await;
+    }
+
+    fn open(&self) {
+        self.others.close();
+    }
+}
+
+/// Writes a line per run, and passes the gate.
+struct NoteUntil {
+    journal: Journal,
+    gate: Gate,
+}
+
+impl InvokableFutureCall for NoteUntil {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, data: Option<String>) -> Result<(), BoxError> {
+        self.journal.write(data.unwrap_or_default());
+        self.gate.pass().await;
+        Ok(())
+    }
+}
 
 async fn schedule(backend: &Backend, name: &str) {
     let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
@@ -40,8 +109,11 @@ on_all_stores! {
     async fn two_pods_share_ten_thousand_calls(backend: &Backend) {
         schedule(backend, "note").await;
         let journals = [Journal::new(), Journal::new()];
-        let pod = |journal: &Journal| backend.builder().register_future_call("note", Note(journal.clone())).start();
-        let (one, two) = tokio::join!(pod(&journals[0]), pod(&journals[1]));
+        let pod = |mine: &Journal, other: &Journal| {
+            let handler = NoteTogether { mine: mine.clone(), other: other.clone() };
+            backend.builder().register_future_call("note", handler).start()
+        };
+        let (one, two) = tokio::join!(pod(&journals[0], &journals[1]), pod(&journals[1], &journals[0]));
         let (one, two) = (one.unwrap(), two.unwrap());
         eventually("all calls have left", || async {
             (one.inspect().counts().await.unwrap().succeeded >= CALLS).then_some(())
@@ -50,6 +122,37 @@ on_all_stores! {
         tokio::join!(one.shutdown(), two.shutdown());
         let shares = journals.map(|journal| journal.lines());
         assert!(shares.iter().all(|share| !share.is_empty()), "one pod did it all");
+        assert_each_once(shares.iter().flatten().map(|line| line.parse().unwrap()));
+    }
+
+    async fn what_finds_no_slot_is_given_back(backend: &Backend) {
+        schedule(backend, "note").await;
+        let journals = [Journal::new(), Journal::new()];
+        let gate = Gate::new(QUICK);
+        let handler = NoteUntil { journal: journals[0].clone(), gate: gate.clone() };
+        let config = Backend::config().concurrency_limit(4);
+        let one = backend.builder().config(config).register_future_call("note", handler).start().await.unwrap();
+        // Until then it was quick, and claimed ahead accordingly; from now on its slots are taken.
+        gate.closed().await;
+        let two = backend
+            .builder()
+            .register_future_call("note", Note(journals[1].clone()))
+            .start()
+            .await
+            .unwrap();
+        let held = QUICK + 4;
+        eventually("the other pod has run all but what the first one holds", || async {
+            (journals[1].lines().len() as u64 >= CALLS - held).then_some(())
+        })
+        .await;
+        gate.open();
+        eventually("all calls have left", || async {
+            (one.inspect().counts().await.unwrap().succeeded >= CALLS).then_some(())
+        })
+        .await;
+        tokio::join!(one.shutdown(), two.shutdown());
+        let shares = journals.map(|journal| journal.lines());
+        assert!(shares[0].len() as u64 <= held, "{} ran on the pod whose slots were taken", shares[0].len());
         assert_each_once(shares.iter().flatten().map(|line| line.parse().unwrap()));
     }
 }
