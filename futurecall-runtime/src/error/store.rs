@@ -69,8 +69,13 @@ impl StoreError {
 
     /// The same error for another caller of the same batch: its text is the original's, and it has no source.
     pub(crate) fn echo(&self) -> Self {
+        self.echo_as(self.doing)
+    }
+
+    /// The same error for who was doing something else in the same transaction.
+    pub(crate) fn echo_as(&self, doing: &'static str) -> Self {
         let source = self.source.as_ref().map(|source| source.to_string().into());
-        Self { kind: self.kind, doing: self.doing, source }
+        Self { kind: self.kind, doing, source }
     }
 
     /// Whether the same operation may succeed later. Also true where the outcome is unknown.

@@ -1,6 +1,7 @@
 //! Several pods and several processes share the work: nothing missing, nothing twice, by the handlers' own record.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,11 +158,12 @@ on_all_stores! {
     }
 }
 
-/// A pod in a process of its own.
-async fn process(url: &str, schema: &str, ledger: &std::path::Path) -> Child {
+/// A pod in a process of its own, which scans as rarely as `scan` says.
+async fn process(url: &str, schema: &str, ledger: &Path, scan: Option<&str>) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_pod"))
         .args([url, schema])
         .arg(ledger)
+        .args(scan)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -176,7 +178,8 @@ async fn two_processes(backend: &Backend, url: &str, schema: &str) {
     schedule(backend, "ledger").await;
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
-    let (mut one, mut two) = tokio::join!(process(url, schema, &ledger), process(url, schema, &ledger));
+    let (mut one, mut two) =
+        tokio::join!(process(url, schema, &ledger, None), process(url, schema, &ledger, None));
     let read = || std::fs::read_to_string(&ledger).unwrap_or_default();
     eventually("all lines are written", || async { (read().lines().count() as u64 >= CALLS).then_some(()) })
         .await;
@@ -212,5 +215,28 @@ async fn two_processes_share_one_postgres() {
     let backend = Backend::postgres().await;
     let Backend::Postgres(database) = &backend else { unreachable!("made so above") };
     two_processes(&backend, &database.url, &database.schema).await;
+    backend.drop().await;
+}
+
+/// The other process would scan an hour later: it can only have heard.
+#[tokio::test]
+async fn a_process_hears_what_another_stores_in_a_sqlite_file() {
+    let backend = Backend::sqlite();
+    let Backend::Sqlite(file) = &backend else { unreachable!("made so above") };
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    let mut child = process(&file.url, "futurecall", &ledger, Some("3600")).await;
+    let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
+    for n in 1..=20_u64 {
+        scheduler.future_call_with_delay("ledger", Some(&n), Duration::ZERO).await.unwrap();
+        eventually("the call runs", || async {
+            let lines = std::fs::read_to_string(&ledger).unwrap_or_default().lines().count();
+            (lines as u64 >= n).then_some(())
+        })
+        .await;
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().await.unwrap().success());
+    scheduler.shutdown().await;
     backend.drop().await;
 }

@@ -1,11 +1,12 @@
 //! A pod in a process of its own: runs the call `ledger` until its standard input ends, and writes a line a run.
 //!
-//! `pod URL SCHEMA LEDGER`: the line is `S <data> <process id>`, written with one `write` to a file opened for
+//! `pod URL SCHEMA LEDGER [SCAN]`, with the seconds between scans: the line is `S <data> <process id>`, written with one `write` to a file opened for
 //! appending, so that lines of several processes never mix and survive a kill.
 
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
 use futurecall_tests::backend::Backend;
@@ -26,14 +27,18 @@ impl InvokableFutureCall for Ledger {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().ok_or("usage: pod URL SCHEMA LEDGER");
+    let mut next = || arguments.next().ok_or("usage: pod URL SCHEMA LEDGER [SCAN]");
     let (url, schema, ledger) = (next()?, next()?, next()?);
+    let mut config = Backend::config();
+    if let Some(scan) = arguments.next() {
+        config = config.scan_interval(Duration::from_secs(scan.parse()?));
+    }
     let ledger = File::options().append(true).create(true).open(ledger)?;
     let pod = Pod::builder()
         .database_url(url)
         .schema(schema)
         .without_discovery()
-        .config(Backend::config())
+        .config(config)
         .register_future_call("ledger", Ledger(Arc::new(ledger)))
         .start()
         .await?;

@@ -1,8 +1,9 @@
 //! Reaching the file: whose options, which tables, and what the driver's errors mean.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions,
@@ -49,28 +50,20 @@ impl Source {
             .locking_mode(SqliteLockingMode::Normal)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            // `data_version` is looked at fifty times a second: nobody wants that in a log.
+            // Looks at `data_version` are many: nobody wants them in a log.
             .disable_statement_logging();
         Self { options, connections, patience: Duration::from_secs(5) }
     }
 
-    /// Opens the connection that writes, and says whether its database lives in memory (then there is no other).
-    pub(super) async fn writing(&self) -> Result<(SqliteConnection, bool), sqlx::Error> {
+    /// Opens the connection that writes, and says where its file is; a database in memory has none.
+    pub(super) async fn writing(&self) -> Result<(SqliteConnection, Option<PathBuf>), sqlx::Error> {
         // The writer waits for locks itself: SQLite's own waiting ends up at tenths of a second a try.
         let mut connection = self.options.clone().busy_timeout(Duration::ZERO).connect().await?;
         let file: Option<String> = sqlx::query("SELECT file FROM pragma_database_list WHERE name = 'main'")
             .fetch_one(&mut connection)
             .await?
             .try_get(0)?;
-        Ok((connection, file.is_none_or(|file| file.is_empty())))
-    }
-
-    /// The length of the file's write-ahead log, and when it was last written; `None` where that cannot be told.
-    pub(super) fn written(&self) -> Option<(u64, SystemTime)> {
-        let mut log = self.options.get_filename().as_os_str().to_owned();
-        log.push("-wal");
-        let log = std::fs::metadata(log).ok()?;
-        Some((log.len(), log.modified().ok()?))
+        Ok((connection, file.filter(|file| !file.is_empty()).map(PathBuf::from)))
     }
 
     /// The connections that read, opened when they are first needed. One that tried to write would be refused.
@@ -192,9 +185,14 @@ pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 
+/// Whether somebody else holds the file's lock.
+pub(super) fn is_locked(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
+}
+
 const ERROR: i32 = 1;
-pub(super) const BUSY: i32 = 5;
-pub(super) const LOCKED: i32 = 6;
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
 const NOMEM: i32 = 7;
 const INTERRUPT: i32 = 9;
 pub(super) const IOERR: i32 = 10;

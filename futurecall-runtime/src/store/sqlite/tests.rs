@@ -12,8 +12,10 @@ use super::connect::{Source, Tables};
 use super::*;
 use crate::store::{CallState, Due, OnVanish, Outcome};
 
+mod heard;
 mod lent;
 mod plans;
+mod shared;
 
 const PREFIX: &str = "futurecall_";
 

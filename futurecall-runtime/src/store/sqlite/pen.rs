@@ -1,0 +1,311 @@
+//! The writer's thread: one transaction for whatever waits.
+//!
+//! A commit waits for the disk, and that takes longer than most operations do. So operations that come while one is
+//! under way are done in its transaction, and share its commit. One that fails is undone alone, and what befalls the
+//! whole transaction is told to each.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use sqlx::{Connection, Row, SqliteConnection};
+use tokio::sync::{MutexGuard, mpsc};
+
+use super::connect::{self, Source, fault, is_locked};
+use super::ear::Ear;
+use super::file::{File, Neighbour};
+use super::news::News;
+use super::writer::{Done, Message, Work, gone};
+use crate::clock;
+use crate::error::StoreError;
+
+/// The longest pause between two tries for a lock.
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
+
+/// The most operations of one transaction.
+const MOST: usize = 64;
+
+/// For how long a transaction takes in more operations: others want the file's lock, too.
+const LONGEST: Duration = Duration::from_millis(20);
+
+type Messages = mpsc::UnboundedReceiver<Message>;
+
+pub(super) struct Pen {
+    source: Source,
+    file: Arc<File>,
+    me: Arc<Neighbour>,
+    /// `None` after it broke: the next operation opens another.
+    connection: Option<SqliteConnection>,
+    /// Whether anybody wants to hear of what others write.
+    listening: bool,
+    /// `None` as long as nobody wants to hear, and after the connection broke.
+    ear: Option<Ear>,
+    /// SQLite's `data_version` as last seen: it changes when anybody else has committed.
+    version: Option<i64>,
+    news: Arc<News>,
+}
+
+impl Pen {
+    pub(super) async fn new(
+        source: Source,
+        file: Arc<File>,
+        me: Arc<Neighbour>,
+        connection: SqliteConnection,
+        news: Arc<News>,
+    ) -> Self {
+        let connection = Some(connection);
+        let mut pen = Self { source, file, me, connection, listening: false, ear: None, version: None, news };
+        pen.version = pen.version().await;
+        pen
+    }
+
+    /// Does what it is told until nobody can tell it anything any more.
+    pub(super) async fn serve(mut self, mut messages: Messages) {
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = messages.recv() => message,
+                () = look_due(&mut self.ear) => {
+                    self.look().await;
+                    continue;
+                }
+            };
+            match message {
+                Some(Message::Work(work)) => self.transaction(work, &mut messages).await,
+                Some(other) => self.note(&other),
+                None => break,
+            }
+        }
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::debug!(%error, "closing the SQLite database failed; nothing is lost by it");
+        }
+    }
+
+    fn note(&mut self, message: &Message) {
+        match message {
+            Message::Work(_) => {}
+            Message::Listen => {
+                self.listening = true;
+                self.me.set_listening();
+                self.listen();
+            }
+            Message::Written => {
+                self.me.told();
+                if let Some(ear) = &mut self.ear {
+                    ear.told();
+                }
+            }
+        }
+    }
+
+    /// One transaction for an operation and for those that come until it is done.
+    async fn transaction(&mut self, first: Work, messages: &mut Messages) {
+        if first.done.is_closed() {
+            // Who left before it was begun has left nothing.
+            return;
+        }
+        let file = Arc::clone(&self.file);
+        let turn = match self.begin(&file, first.doing, first.since).await {
+            Ok(turn) => turn,
+            Err(error) => return drop(first.done.send(Err(error))),
+        };
+        let until = clock::instant() + LONGEST;
+        // What waits now comes along in any case; what comes later, as long as there is time.
+        let mut waiting = messages.len();
+        let mut done = Vec::new();
+        let mut next = Some(first);
+        while let Some(work) = next {
+            if !self.operate(work, &mut done).await {
+                return;
+            }
+            let full = done.len() >= MOST || (waiting == 0 && clock::instant() >= until);
+            waiting = waiting.saturating_sub(1);
+            next = if full { None } else { self.waiting(messages) };
+        }
+        let committed = self.commit().await;
+        drop(turn);
+        for (doing, done) in done {
+            // Whoever stopped waiting does not need the answer.
+            let _ = done.send(committed.as_ref().map(|&()| ()).map_err(|error| error.echo_as(doing)));
+        }
+        if committed.is_ok() {
+            self.file.tell_others(&self.me);
+        }
+        if let Some(ear) = &mut self.ear {
+            ear.wrote().await;
+        }
+    }
+
+    /// The next operation that has come already.
+    fn waiting(&mut self, messages: &mut Messages) -> Option<Work> {
+        loop {
+            match messages.try_recv().ok()? {
+                Message::Work(work) if work.done.is_closed() => {}
+                Message::Work(work) => return Some(work),
+                other => self.note(&other),
+            }
+        }
+    }
+
+    /// Does one operation in the open transaction, after those that are `done`. `false`: the transaction is over.
+    async fn operate(&mut self, work: Work, done: &mut Vec<(&'static str, Done)>) -> bool {
+        let Work { doing, task, done: reply, .. } = work;
+        // Where it is the first, a rollback undoes nothing else.
+        let first = done.is_empty();
+        let marked = if first { Ok(()) } else { self.command("SAVEPOINT operation").await };
+        let worked = match (marked, &mut self.connection) {
+            (Ok(()), Some(connection)) => {
+                // A panic (say, of a time zone's arithmetic) is one operation's failure, not the end of all writing.
+                let worked = AssertUnwindSafe(async { task(connection).await }).catch_unwind().await;
+                worked.unwrap_or_else(|_| Err(StoreError::permanent(doing, "the operation panicked")))
+            }
+            (Err(error), _) => Err(fault(doing, error)),
+            (Ok(()), None) => Err(gone(doing)),
+        };
+        let error = match worked {
+            Ok(()) => {
+                done.push((doing, reply));
+                return true;
+            }
+            Err(error) => error,
+        };
+        let undone = !first && self.command("ROLLBACK TO operation").await.is_ok();
+        let _ = reply.send(Err(error));
+        if undone {
+            return true;
+        }
+        // SQLite has rolled back by itself, as it does when a disk fails; or there was nothing else in it.
+        self.rollback().await;
+        for (doing, reply) in done.drain(..) {
+            let _ = reply.send(Err(StoreError::transient(doing, "undone together with another operation")));
+        }
+        false
+    }
+
+    /// Takes the file's lock, waiting for it as long as the source says.
+    async fn begin<'f>(
+        &mut self,
+        file: &'f File,
+        doing: &'static str,
+        since: Instant,
+    ) -> Result<MutexGuard<'f, Option<Instant>>, StoreError> {
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let mut turn = file.turn.lock().await;
+            let error = match self.command("BEGIN IMMEDIATE").await {
+                Ok(()) => {
+                    *turn = None;
+                    return Ok(turn);
+                }
+                Err(error) => error,
+            };
+            if !is_locked(&error) {
+                self.give_up_connection();
+                return Err(fault(doing, error));
+            }
+            let now = clock::instant();
+            let blocked = *turn.get_or_insert(now);
+            drop(turn);
+            if now.saturating_duration_since(blocked.max(since)) >= self.source.patience {
+                return Err(fault(doing, error));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE);
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let start = clock::instant();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let Err(error) = self.command("COMMIT").await else { return Ok(()) };
+            let waited = clock::instant().saturating_duration_since(start);
+            if is_locked(&error) && waited < self.source.patience {
+                // Only without WAL (a network file system): somebody reads. The transaction still stands.
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE);
+                continue;
+            }
+            self.rollback().await;
+            return Err(match connect::code(&error) {
+                // Written, but not known to be on the disk; or the driver's thread is gone.
+                Some(code) if code & 0xff == connect::IOERR => StoreError::unknown(COMMIT, error),
+                None => StoreError::unknown(COMMIT, error),
+                Some(_) => fault(COMMIT, error),
+            });
+        }
+    }
+
+    async fn rollback(&mut self) {
+        match self.command("ROLLBACK").await {
+            Ok(()) => {}
+            // SQLite has rolled back by itself, as it does on a full disk.
+            Err(error) if connect::code(&error) == Some(1) => {}
+            Err(error) => {
+                tracing::debug!(%error, "rolling back failed; the connection is given up instead");
+                self.give_up_connection();
+            }
+        }
+    }
+
+    /// Looks whether anybody else has committed.
+    async fn look(&mut self) {
+        let version = self.version().await;
+        let changed = version.is_some() && self.version != version;
+        if changed {
+            self.version = version;
+            self.news.ring();
+        }
+        if let Some(ear) = &mut self.ear {
+            ear.looked(changed);
+        }
+    }
+
+    async fn version(&mut self) -> Option<i64> {
+        let connection = self.connection.as_mut()?;
+        let row = sqlx::query("PRAGMA data_version").fetch_one(connection).await.ok()?;
+        row.try_get(0).ok()
+    }
+
+    /// Runs a command without parameters, on a new connection where the old one broke.
+    async fn command(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        let connection = if let Some(connection) = &mut self.connection {
+            connection
+        } else {
+            let connection = self.source.writing().await?.0;
+            self.connection = Some(connection);
+            self.listen();
+            let Some(connection) = &mut self.connection else { return Err(sqlx::Error::WorkerCrashed) };
+            connection
+        };
+        sqlx::query(text).execute(connection).await.map(drop)
+    }
+
+    /// Listens to the log of the connection that is open now.
+    fn listen(&mut self) {
+        if self.listening && self.connection.is_some() {
+            self.ear = self.file.log().map(Ear::new);
+        }
+    }
+
+    /// The next command opens another connection; a database in memory has no other.
+    fn give_up_connection(&mut self) {
+        if self.file.log().is_some() {
+            self.connection = None;
+            self.ear = None;
+            self.version = None;
+        }
+    }
+}
+
+const COMMIT: &str = "commit";
+
+async fn look_due(ear: &mut Option<Ear>) {
+    match ear {
+        Some(ear) => ear.due().await,
+        None => std::future::pending().await,
+    }
+}
