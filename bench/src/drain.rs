@@ -7,7 +7,7 @@ use futurecall_runtime::{Config, Retention, Role};
 use crate::calls::{BenchCallsExt as _, Log};
 use crate::place::Store;
 use crate::raw::Raw;
-use crate::report::{Report, Round};
+use crate::report::{Line, Report, Round};
 use crate::{Result, Sizes};
 
 /// No-op calls with the default settings, and with no history.
@@ -17,8 +17,9 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
         for _ in 0..sizes.rounds {
             rounds.push(round(store, sizes.drain, keep).await?);
         }
-        let figure = format!("drain of {} due calls, history {history}", sizes.drain);
-        report.add_rates(store.kind, &figure, "calls/s", &rounds)?;
+        let figure = format!("drain of {} due calls", sizes.drain);
+        let line = Line::ours(store.kind, "drain", figure, "calls/s").set(&format!("history {history}"));
+        report.push_with_raw(line, &rounds)?;
     }
     Ok(())
 }

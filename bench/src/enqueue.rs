@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::calls::{BenchCallsExt as _, Log};
 use crate::place::Store;
 use crate::raw::Raw;
-use crate::report::{Report, Round};
+use crate::report::{Line, Report, Round};
 use crate::{HOUR, Result, Sizes};
 
 /// By 1, 16 and 64 callers, and in bulk; the calls are due in an hour.
@@ -24,7 +24,8 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
             rounds.push(Round { ours, raw: raw.enqueue(callers, sizes.enqueue).await? });
         }
         let noun = if callers == 1 { "caller" } else { "callers" };
-        report.add_rates(store.kind, &format!("enqueue by {callers} {noun}"), "calls/s", &rounds)?;
+        let (work, figure) = (format!("enqueue{callers}"), format!("enqueue by {callers} {noun}"));
+        report.push_with_raw(Line::ours(store.kind, &work, figure, "calls/s"), &rounds)?;
         pod.shutdown().await;
         place.remove().await?;
     }
@@ -32,7 +33,8 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     for _ in 0..sizes.rounds {
         rounds.push(bulk(store, sizes.bulk).await?);
     }
-    report.add_rates(store.kind, &format!("bulk enqueue of {}", sizes.bulk), "calls/s", &rounds)
+    let figure = format!("bulk enqueue of {}", sizes.bulk);
+    report.push_with_raw(Line::ours(store.kind, "bulk", figure, "calls/s"), &rounds)
 }
 
 /// What callers did together, each saying how much it did, a second.

@@ -6,7 +6,7 @@ use futurecall_runtime::{Config, Role};
 
 use crate::calls::Log;
 use crate::place::{Kind, Place, Store};
-use crate::report::Report;
+use crate::report::{Line, Report};
 use crate::{Result, Sizes};
 
 /// Transactions of the database, and processor time of this process.
@@ -27,9 +27,11 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     let kind = place.kind;
     place.remove().await?;
     if let (Some(before), Some(after)) = (before, after) {
-        report.add(kind, "idle: transactions", f64::from(after - before) / seconds, "/s")?;
+        let line = Line::ours(kind, "idle", "idle: transactions", "/s");
+        report.push(line.value(f64::from(after - before) / seconds))?;
     }
-    report.add(kind, "idle: processor time of the pod", cpu / seconds * 100.0, "% of a core")
+    let line = Line::ours(kind, "idle_cpu", "idle: processor time of the pod", "% of a core");
+    report.push(line.value(cpu / seconds * 100.0))
 }
 
 /// How many the pod's database has seen, of anybody. Asked from beside, so that the question does not count.

@@ -6,7 +6,7 @@ use futurecall_runtime::{Config, Pod, Role};
 
 use crate::calls::{BenchCallsExt as _, Log};
 use crate::place::Store;
-use crate::report::Report;
+use crate::report::{Line, Report};
 use crate::{Result, Sizes};
 
 /// From the call of the scheduling method to the handler's first line, in one pod and across two; and how long after
@@ -24,7 +24,8 @@ async fn same_pod(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let millis = latencies(&pod, &log, sizes.latency).await?;
     pod.shutdown().await;
     place.remove().await?;
-    report.add_spread(store.kind, "enqueue to start, idle, same pod", millis)
+    let line = Line::ours(store.kind, "latency", "enqueue to start, idle, same pod", "ms");
+    report.push(line.spread(&millis))
 }
 
 async fn across_pods(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
@@ -36,7 +37,8 @@ async fn across_pods(store: &Store, sizes: &Sizes, report: &mut Report) -> Resul
     scheduler.shutdown().await;
     runner.shutdown().await;
     place.remove().await?;
-    report.add_spread(store.kind, "enqueue to start, idle, across pods", millis)
+    let line = Line::ours(store.kind, "latency_across", "enqueue to start, idle, across pods", "ms");
+    report.push(line.spread(&millis))
 }
 
 async fn latencies(pod: &Pod, log: &Log, count: usize) -> Result<Vec<f64>> {
@@ -72,10 +74,9 @@ async fn lateness(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     }
     pod.shutdown().await;
     place.remove().await?;
-    let early = u32::try_from(millis.iter().filter(|late| **late < 0.0).count())?;
+    let early = millis.iter().filter(|late| **late < 0.0).count();
     let figure = format!("lateness of {} calls, idle", sizes.lateness);
-    report.add_spread(store.kind, &figure, millis)?;
-    report.add(store.kind, format!("{figure}: early"), f64::from(early), "calls")
+    report.push(Line::ours(store.kind, "lateness", figure, "ms").spread(&millis).with("early", early))
 }
 
 /// For what a start does besides.

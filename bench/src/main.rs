@@ -11,6 +11,7 @@ mod place;
 mod postgres;
 mod raw;
 mod report;
+mod table;
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ async fn main() -> Result {
         measured = measure(&wanted, &mut report) => measured?,
         _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
     }
-    println!("\n{}", report.table());
+    println!("\n{}", table::markdown(report.lines()));
     Ok(())
 }
 

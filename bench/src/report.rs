@@ -1,101 +1,189 @@
-//! What was measured: one JSON line a figure as soon as it is known, and a table at the end.
+//! What was measured: one JSON line a figure as soon as it is known.
 
-use std::fmt::Write;
-
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::Result;
 use crate::place::Kind;
 
+/// Who [`Line::ours`] says it was.
+pub(crate) const OURS: &str = "futurecall";
+/// Who does the same work in plain SQL.
+pub(crate) const RAW: &str = "raw SQL";
+
 /// Every figure so far.
 #[derive(Default)]
 pub(crate) struct Report {
-    figures: Vec<Figure>,
+    lines: Vec<Line>,
 }
 
-/// One line of the report.
-#[derive(Serialize)]
-struct Figure {
-    #[serde(rename = "figure")]
-    name: String,
-    store: &'static str,
-    value: f64,
-    unit: &'static str,
+/// One figure: a line of the report. Programs that measure something else print the same fields.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// What was measured, in words.
+    pub(crate) figure: String,
+    pub(crate) who: String,
+    /// `default` or `tuned`.
+    pub(crate) settings: String,
+    /// What was set; empty where nothing was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) set: String,
+    pub(crate) store: String,
+    /// The kind of work, as one word that stays the same whatever the sizes.
+    pub(crate) work: String,
+    /// The median of the rounds, or of the distribution.
+    pub(crate) value: Option<f64>,
+    pub(crate) unit: String,
     /// Ours as a multiple of the same work in plain SQL: above 1 is faster. `None` where there is no such work.
-    ratio_to_raw: Option<f64>,
+    #[serde(default)]
+    pub(crate) ratio_to_raw: Option<f64>,
+    /// The least and the greatest of the rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) low: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) high: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p50: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p90: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p99: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max: Option<f64>,
+    /// How many rounds, or values of the distribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) n: Option<usize>,
+    /// What only some figures have.
+    #[serde(flatten)]
+    pub(crate) more: Map<String, Value>,
+}
+
+impl Line {
+    /// A figure of ours, with the default settings, that has no value yet.
+    pub(crate) fn ours(kind: Kind, work: &str, figure: impl Into<String>, unit: &str) -> Self {
+        Self {
+            figure: figure.into(),
+            who: OURS.to_owned(),
+            settings: "default".to_owned(),
+            set: String::new(),
+            store: kind.name().to_owned(),
+            work: work.to_owned(),
+            value: None,
+            unit: unit.to_owned(),
+            ratio_to_raw: None,
+            low: None,
+            high: None,
+            p50: None,
+            p90: None,
+            p99: None,
+            max: None,
+            n: None,
+            more: Map::new(),
+        }
+    }
+
+    /// Of somebody else.
+    pub(crate) fn by(mut self, who: &str) -> Self {
+        who.clone_into(&mut self.who);
+        self
+    }
+
+    /// With this setting.
+    pub(crate) fn set(mut self, setting: &str) -> Self {
+        setting.clone_into(&mut self.set);
+        self
+    }
+
+    /// A value that stands for itself.
+    pub(crate) fn value(mut self, value: f64) -> Self {
+        self.value = Some(value);
+        self
+    }
+
+    /// The median of rounds, and how far they were apart.
+    pub(crate) fn rounds(mut self, rounds: &[f64]) -> Self {
+        let sorted = sorted(rounds);
+        self.value = quantile(&sorted, 0.5);
+        self.low = sorted.first().copied();
+        self.high = sorted.last().copied();
+        self.n = Some(sorted.len());
+        self
+    }
+
+    /// The distribution of durations in milliseconds; the value is the median.
+    pub(crate) fn spread(mut self, millis: &[f64]) -> Self {
+        let sorted = sorted(millis);
+        self.p50 = quantile(&sorted, 0.5);
+        self.p90 = quantile(&sorted, 0.9);
+        self.p99 = quantile(&sorted, 0.99);
+        self.max = sorted.last().copied();
+        self.value = self.p50;
+        self.n = Some(sorted.len());
+        self
+    }
+
+    /// Something that only this figure has.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
 }
 
 impl Report {
-    /// Adds a figure that stands for itself.
-    pub(crate) fn add(
-        &mut self,
-        kind: Kind,
-        figure: impl Into<String>,
-        value: f64,
-        unit: &'static str,
-    ) -> Result {
-        self.push(Figure { name: figure.into(), store: kind.name(), value, unit, ratio_to_raw: None })
-    }
-
-    /// Adds a rate of ours and the rate of the same work in plain SQL, as the medians of rounds that alternated.
-    pub(crate) fn add_rates(
-        &mut self,
-        kind: Kind,
-        figure: &str,
-        unit: &'static str,
-        rounds: &[Round],
-    ) -> Result {
-        let store = kind.name();
-        let ours = median(rounds.iter().map(|round| round.ours));
-        let raw = median(rounds.iter().map(|round| round.raw));
-        let ratio = median(rounds.iter().map(|round| round.ours / round.raw));
-        self.push(Figure { name: figure.to_owned(), store, value: ours, unit, ratio_to_raw: Some(ratio) })?;
-        self.push(Figure { name: format!("{figure}: raw SQL"), store, value: raw, unit, ratio_to_raw: None })
-    }
-
-    /// Adds the distribution of durations, in milliseconds.
-    pub(crate) fn add_spread(&mut self, kind: Kind, figure: &str, mut millis: Vec<f64>) -> Result {
-        millis.sort_by(f64::total_cmp);
-        for (name, part) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
-            self.add(kind, format!("{figure}: {name}"), quantile(&millis, part), "ms")?;
-        }
+    /// Adds a figure and prints its line.
+    pub(crate) fn push(&mut self, line: Line) -> Result {
+        println!("{}", serde_json::to_string(&line)?);
+        self.lines.push(line);
         Ok(())
     }
 
-    /// Everything as a Markdown table.
-    pub(crate) fn table(&self) -> String {
-        let mut table = String::from(
-            "| figure | store | value | unit | × raw SQL |\n| --- | --- | ---: | --- | ---: |\n",
-        );
-        for Figure { name, store, value, unit, ratio_to_raw } in &self.figures {
-            let ratio = ratio_to_raw.map_or(String::new(), shown);
-            // Writing to a string cannot fail.
-            let _ = writeln!(table, "| {name} | {store} | {} | {unit} | {ratio} |", shown(*value));
-        }
-        table
+    /// Adds ours and the same work in plain SQL, measured in rounds that alternated.
+    pub(crate) fn push_with_raw(&mut self, line: Line, rounds: &[Round]) -> Result {
+        let ours: Vec<f64> = rounds.iter().map(|round| round.ours).collect();
+        let raw: Vec<f64> = rounds.iter().map(|round| round.raw).collect();
+        let ratios: Vec<f64> = rounds.iter().map(|round| round.ours / round.raw).collect();
+        let raw = line.clone().by(RAW).rounds(&raw);
+        let mut ours = line.rounds(&ours);
+        ours.ratio_to_raw = median(&ratios);
+        self.push(ours)?;
+        self.push(raw)
     }
 
-    fn push(&mut self, figure: Figure) -> Result {
-        println!("{}", serde_json::to_string(&figure)?);
-        self.figures.push(figure);
-        Ok(())
+    /// Every figure so far.
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
     }
 }
 
 /// The rates of one round.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Round {
     pub(crate) ours: f64,
     pub(crate) raw: f64,
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
+/// The value in the middle.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    quantile(&sorted(values), 0.5)
+}
+
+/// Three digits that count, without a decimal point in thousands.
+pub(crate) fn shown(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
+    values
 }
 
 /// The value below which that part of the sorted values lies (the nearest of them).
-fn quantile(sorted: &[f64], part: f64) -> f64 {
+fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -103,14 +191,5 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
         reason = "a place among some thousands of values"
     )]
     let place = (sorted.len().saturating_sub(1) as f64 * part).round() as usize;
-    sorted.get(place).copied().unwrap_or(f64::NAN)
-}
-
-/// Three digits that count, without a decimal point in thousands.
-fn shown(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
+    sorted.get(place).copied()
 }
