@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use futurecall_runtime::prelude::*;
 use tokio::sync::Notify;
@@ -15,29 +15,37 @@ pub(crate) struct BenchFutureCall;
 impl BenchFutureCall {
     /// Counts itself.
     pub(crate) async fn noop(_session: &Session, _number: i64, #[future_call(state)] log: &Arc<Log>) {
-        let now = Instant::now();
-        if log.ran.fetch_add(1, Ordering::Relaxed) == 0 {
-            // Only one run is the first.
-            let _ = log.first.set(now);
-        }
-        log.changed.notify_one();
+        log.ran();
     }
 
     /// Writes down when it started.
     pub(crate) async fn stamp(session: &Session, place: usize, #[future_call(state)] log: &Arc<Log>) {
-        let stamp = Stamp { started: Instant::now(), lateness: lateness(session) };
+        let stamp = Stamp { started: SystemTime::now(), lateness: lateness(session) };
         if let Some(slot) = log.stamps.get(place) {
             // A second run of the same call would be a fault of the product's, not a figure.
             assert!(slot.set(stamp).is_ok(), "call {place} ran twice");
         }
         log.changed.notify_one();
     }
+
+    /// Counts itself and takes a while.
+    pub(crate) async fn nap(_session: &Session, millis: u64, #[future_call(state)] log: &Arc<Log>) {
+        log.ran();
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// Counts itself and keeps its slot as long as its pod lives.
+    pub(crate) async fn hold(session: &Session, _number: i64, #[future_call(state)] log: &Arc<Log>) {
+        log.ran();
+        session.cancelled().await;
+    }
 }
 
 /// When a handler started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
-    pub(crate) started: Instant,
+    /// By the machine's clock, which its other processes share.
+    pub(crate) started: SystemTime,
     /// After the due moment; below zero is early. In milliseconds.
     pub(crate) lateness: f64,
 }
@@ -46,7 +54,9 @@ pub(crate) struct Stamp {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     ran: AtomicU64,
-    first: OnceLock<Instant>,
+    /// At how many of them somebody is to be woken.
+    awaited: AtomicU64,
+    first: OnceLock<SystemTime>,
     stamps: Vec<OnceLock<Stamp>>,
     changed: Notify,
 }
@@ -57,10 +67,20 @@ impl Log {
         Arc::new(Self { stamps: (0..stamps).map(|_| OnceLock::new()).collect(), ..Self::default() })
     }
 
-    /// When the first of that many no-op calls started, once all of them have.
-    pub(crate) async fn all_ran(&self, calls: u64) -> Result<Instant> {
-        self.until("all calls to run", || self.ran.load(Ordering::Relaxed) >= calls).await?;
-        self.first.get().copied().ok_or_else(|| "no call ran".into())
+    /// How many calls have started that count themselves.
+    pub(crate) fn count(&self) -> u64 {
+        self.ran.load(Ordering::SeqCst)
+    }
+
+    /// When the first call started that counts itself.
+    pub(crate) fn first(&self) -> Option<SystemTime> {
+        self.first.get().copied()
+    }
+
+    /// Once that many calls have started that count themselves.
+    pub(crate) async fn reaches(&self, calls: u64) -> Result {
+        self.awaited.store(calls, Ordering::SeqCst);
+        self.until(&format!("{calls} calls to start"), || self.count() >= calls).await
     }
 
     /// The stamp of one call, once it is there.
@@ -70,22 +90,43 @@ impl Log {
         slot.get().copied().ok_or_else(|| "no stamp".into())
     }
 
+    fn ran(&self) {
+        let before = self.ran.fetch_add(1, Ordering::SeqCst);
+        if before == 0 {
+            // Only one run is the first.
+            let _ = self.first.set(SystemTime::now());
+        }
+        // Not at each: waking whoever waits costs more than the call.
+        if before + 1 == self.awaited.load(Ordering::SeqCst) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Gives up when nothing has started for a minute: then calls were lost.
     async fn until(&self, what: &str, is_so: impl Fn() -> bool) -> Result {
-        let wait = async {
-            while !is_so() {
-                self.changed.notified().await;
+        const PATIENCE: Duration = Duration::from_mins(1);
+        let mut started = self.count();
+        while !is_so() {
+            if tokio::time::timeout(PATIENCE, self.changed.notified()).await.is_err() && !is_so() {
+                let before = std::mem::replace(&mut started, self.count());
+                if started == before {
+                    return Err(format!("waited for {what}, and nothing has started for {PATIENCE:?}").into());
+                }
             }
-        };
-        let ran = tokio::time::timeout(Duration::from_mins(5), wait).await;
-        ran.map_err(|_| format!("waited for {what} for five minutes").into())
+        }
+        Ok(())
     }
 }
 
 /// By this machine's clock, which is the database's as well: the server runs beside us.
 fn lateness(session: &Session) -> f64 {
     let due = Duration::from_micros(session.call().due.as_micros().unsigned_abs());
-    let due = SystemTime::UNIX_EPOCH + due;
-    match SystemTime::now().duration_since(due) {
+    millis_between(SystemTime::UNIX_EPOCH + due, SystemTime::now())
+}
+
+/// Below zero where the second moment is the earlier one.
+pub(crate) fn millis_between(from: SystemTime, to: SystemTime) -> f64 {
+    match to.duration_since(from) {
         Ok(late) => late.as_secs_f64() * 1e3,
         Err(early) => -early.duration().as_secs_f64() * 1e3,
     }

@@ -2,24 +2,44 @@
 //!
 //! `cargo run --release --manifest-path bench/Cargo.toml -- all [--quick]`: see README.md in this folder.
 
+mod backlog;
 mod calls;
+mod charts;
+mod child;
+mod compile;
+mod cost;
 mod drain;
 mod enqueue;
+mod horizon;
 mod idle;
 mod latency;
+mod lateness;
+mod machine;
+mod memory;
 mod place;
+mod pods;
 mod postgres;
+mod process;
 mod raw;
+mod recovery;
 mod report;
+mod settings;
+mod sizes;
 mod table;
+mod wanted;
+mod watch;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futurecall_runtime::BoxError;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::place::Store;
 use self::postgres::Server;
-use self::report::Report;
+use self::report::{Line, Report};
+use self::sizes::Sizes;
+use self::wanted::{Figure, Wanted};
 
 type Result<T = ()> = std::result::Result<T, BoxError>;
 
@@ -28,128 +48,87 @@ const HOUR: Duration = Duration::from_hours(1);
 /// The stored name of the call that does nothing.
 const NOOP: &str = "bench.noop";
 
-const USAGE: &str = "usage: futurecall-bench all|enqueue|drain|latency|idle … [--quick] [--postgres] [--sqlite]
-
-Measures on a PostgreSQL server of its own (or the one that DATABASE_URL names) and on a SQLite file; with --postgres or
---sqlite on that one only. One JSON line a figure, and a Markdown table at the end.";
-
 #[tokio::main]
 async fn main() -> Result {
-    let wanted = Wanted::from_args(std::env::args().skip(1))?;
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|arg| arg == child::ARGUMENT).is_some() {
+        return child::run(args).await;
+    }
+    let wanted = Wanted::from_args(args)?;
+    if !wanted.render.is_empty() {
+        return write(&wanted, &Line::read(&wanted.render)?);
+    }
+    // Before anything is started, so that everything is ended, whoever ends us and when.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let mut report = Report::default();
-    // So that the server is removed, whoever ends us.
     tokio::select! {
         measured = measure(&wanted, &mut report) => measured?,
-        _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
+        _ = interrupt.recv() => return Err("interrupted".into()),
+        _ = terminate.recv() => return Err("terminated".into()),
     }
-    println!("\n{}", table::markdown(report.lines()));
-    Ok(())
+    write(&wanted, report.lines())
 }
 
 async fn measure(wanted: &Wanted, report: &mut Report) -> Result {
     let mut server = None;
     let mut stores = Vec::new();
-    if wanted.postgres {
-        let url = match std::env::var("DATABASE_URL") {
+    let mut url = None;
+    if wanted.postgres && wanted.figures.iter().any(|figure| *figure != Figure::Compile) {
+        let server = match std::env::var("DATABASE_URL") {
             Ok(url) => url,
             Err(_) => server.insert(Server::start()?).url.clone(),
         };
-        stores.push(Store::postgres(url));
+        stores.push(Store::postgres(server.clone()));
+        url = Some(server);
     }
     if wanted.sqlite {
         stores.push(Store::sqlite());
     }
+    report.push(machine::line(url.as_deref()).await?)?;
     for store in &stores {
-        let sizes = &wanted.sizes;
         for figure in &wanted.figures {
-            match figure {
-                Figure::Enqueue => enqueue::measure(store, sizes, report).await?,
-                Figure::Drain => drain::measure(store, sizes, report).await?,
-                Figure::Latency => latency::measure(store, sizes, report).await?,
-                Figure::Idle => idle::measure(store, sizes, report).await?,
-            }
+            measure_at(store, *figure, &wanted.sizes, report).await?;
         }
+    }
+    if wanted.figures.contains(&Figure::Compile) {
+        compile::measure(&wanted.sizes, report).await?;
     }
     Ok(())
 }
 
-/// What is to be measured.
-struct Wanted {
-    figures: Vec<Figure>,
-    sizes: Sizes,
-    postgres: bool,
-    sqlite: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Figure {
-    Enqueue,
-    Drain,
-    Latency,
-    Idle,
-}
-
-/// How much is measured.
-struct Sizes {
-    /// How often ours and plain SQL take turns; the figures are the medians.
-    rounds: usize,
-    /// How long each round of single calls lasts.
-    enqueue: Duration,
-    bulk: u32,
-    drain: u32,
-    latency: usize,
-    lateness: usize,
-    /// How long a pod is left alone before it counts as idle.
-    settle: Duration,
-    idle: Duration,
-}
-
-impl Sizes {
-    const FULL: Self = Self {
-        rounds: 3,
-        enqueue: Duration::from_secs(3),
-        bulk: 100_000,
-        drain: 20_000,
-        latency: 500,
-        lateness: 500,
-        settle: Duration::from_secs(12),
-        idle: Duration::from_secs(20),
-    };
-    const QUICK: Self = Self {
-        rounds: 1,
-        enqueue: Duration::from_millis(500),
-        bulk: 10_000,
-        drain: 2_000,
-        latency: 50,
-        lateness: 50,
-        settle: Duration::from_secs(3),
-        idle: Duration::from_secs(3),
-    };
-}
-
-impl Wanted {
-    fn from_args(args: impl Iterator<Item = String>) -> Result<Self> {
-        const ALL: [Figure; 4] = [Figure::Enqueue, Figure::Drain, Figure::Latency, Figure::Idle];
-        let mut wanted = Self { figures: Vec::new(), sizes: Sizes::FULL, postgres: false, sqlite: false };
-        for arg in args {
-            match arg.as_str() {
-                "all" => wanted.figures.extend(ALL),
-                "enqueue" => wanted.figures.push(Figure::Enqueue),
-                "drain" => wanted.figures.push(Figure::Drain),
-                "latency" => wanted.figures.push(Figure::Latency),
-                "idle" => wanted.figures.push(Figure::Idle),
-                "--quick" => wanted.sizes = Sizes::QUICK,
-                "--postgres" => wanted.postgres = true,
-                "--sqlite" => wanted.sqlite = true,
-                _ => return Err(format!("{arg} is not known\n\n{USAGE}").into()),
-            }
-        }
-        if wanted.figures.is_empty() {
-            return Err(USAGE.into());
-        }
-        if !wanted.postgres && !wanted.sqlite {
-            (wanted.postgres, wanted.sqlite) = (true, true);
-        }
-        Ok(wanted)
+async fn measure_at(store: &Store, figure: Figure, sizes: &Sizes, report: &mut Report) -> Result {
+    match figure {
+        Figure::Enqueue => enqueue::measure(store, sizes, report).await,
+        Figure::Bulk => enqueue::measure_bulk(store, sizes, report).await,
+        Figure::Drain => drain::measure(store, sizes, report).await,
+        Figure::LargeDrain => drain::measure_large(store, sizes, report).await,
+        Figure::Latency => latency::measure(store, sizes, report).await,
+        Figure::Lateness => lateness::measure(store, sizes, report).await,
+        Figure::Backlog => backlog::measure(store, sizes, report).await,
+        Figure::Horizon => horizon::measure(store, sizes, report).await,
+        Figure::Idle => idle::measure(store, sizes, report).await,
+        Figure::Pods => pods::measure(store, sizes, report).await,
+        Figure::Recovery => recovery::measure(store, sizes, report).await,
+        Figure::Cost => cost::measure(store, sizes, report).await,
+        Figure::Memory => memory::measure(store, sizes, report).await,
+        Figure::Settings => settings::measure(store, sizes, report).await,
+        // Once, and not with any store.
+        Figure::Compile => Ok(()),
     }
+}
+
+/// The table, to standard output and into the file that was named, and the charts.
+fn write(wanted: &Wanted, lines: &[Line]) -> Result {
+    let table = table::markdown(lines);
+    println!("\n{table}");
+    if let Some(file) = &wanted.lines {
+        Line::write(lines, file)?;
+    }
+    if let Some(file) = &wanted.markdown {
+        table::put_into(file, &table)?;
+    }
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/figures");
+    let folder: &Path = wanted.charts.as_deref().unwrap_or(&own);
+    charts::write(lines, folder)
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::calls::Log;
+use crate::watch::Watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -93,6 +94,20 @@ impl Place {
     /// A connection to the server that is not one to this database.
     pub(crate) async fn beside(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.server).await?)
+    }
+
+    /// Has the database know what it holds and write it out, as it would by itself some minutes later.
+    pub(crate) async fn tidy(&self) -> Result {
+        match Watch::open(self).await? {
+            Watch::Postgres(mut connection) => {
+                sqlx::raw_sql("VACUUM ANALYZE futurecall.call").execute(&mut connection).await?;
+                sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await?;
+            }
+            Watch::Sqlite(mut connection) => {
+                sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn remove(self) -> Result {

@@ -1,5 +1,7 @@
 //! What was measured: one JSON line a figure as soon as it is known.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -61,12 +63,17 @@ pub(crate) struct Line {
 impl Line {
     /// A figure of ours, with the default settings, that has no value yet.
     pub(crate) fn ours(kind: Kind, work: &str, figure: impl Into<String>, unit: &str) -> Self {
+        Self::of(kind.name(), work, figure, unit)
+    }
+
+    /// The same where there may be no store.
+    pub(crate) fn of(store: &str, work: &str, figure: impl Into<String>, unit: &str) -> Self {
         Self {
             figure: figure.into(),
             who: OURS.to_owned(),
             settings: "default".to_owned(),
             set: String::new(),
-            store: kind.name().to_owned(),
+            store: store.to_owned(),
             work: work.to_owned(),
             value: None,
             unit: unit.to_owned(),
@@ -80,6 +87,31 @@ impl Line {
             n: None,
             more: Map::new(),
         }
+    }
+
+    /// The figures in files of JSON lines; lines of another kind are passed over.
+    pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Self>> {
+        let mut lines = Vec::new();
+        for file in files {
+            let text =
+                std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            for line in text.lines().filter(|line| line.starts_with('{')) {
+                lines.push(
+                    serde_json::from_str(line).map_err(|error| format!("{}: {error}", file.display()))?,
+                );
+            }
+        }
+        Ok(lines)
+    }
+
+    /// A file of JSON lines.
+    pub(crate) fn write(lines: &[Self], file: &Path) -> Result {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&serde_json::to_string(line)?);
+            text.push('\n');
+        }
+        Ok(std::fs::write(file, text)?)
     }
 
     /// Of somebody else.

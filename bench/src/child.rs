@@ -1,0 +1,170 @@
+//! A pod in a process of its own, to be measured or killed from outside.
+//!
+//! The process ends when its standard input does, so that it never outlives the one that started it, whatever ends that.
+
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use futurecall_runtime::{Pod, Role};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+use uuid::Uuid;
+
+use crate::Result;
+use crate::calls::Log;
+use crate::drain;
+use crate::place::Place;
+
+/// The argument that makes this program such a process.
+pub(crate) const ARGUMENT: &str = "pod-of-a-benchmark";
+
+/// When a process that does not answer counts as broken.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What such a process is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Orders {
+    /// Whether what is over is kept.
+    pub(crate) history: bool,
+    /// Of calls that stamp themselves: it tells each one's moment as soon as it has started.
+    pub(crate) stamps: usize,
+    pub(crate) lease: Option<Duration>,
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self { history: true, stamps: 0, lease: None }
+    }
+}
+
+/// Such a process, seen from outside. Dropping it kills it.
+pub(crate) struct Child {
+    process: tokio::process::Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+/// What one says at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ran {
+    pub(crate) calls: u64,
+    pub(crate) first: Option<SystemTime>,
+}
+
+impl Child {
+    /// Starts the process; its pod starts at [`go`](Self::go).
+    pub(crate) async fn start(place: &Place, orders: Orders) -> Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .args([ARGUMENT, &place.url, &orders.history.to_string(), &orders.stamps.to_string()])
+            .arg(orders.lease.unwrap_or_default().as_millis().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let input = process.stdin.take().ok_or("no standard input")?;
+        let output = process.stdout.take().ok_or("no standard output")?;
+        let mut child = Self { process, input, output: BufReader::new(output).lines() };
+        child.hear("up").await?;
+        Ok(child)
+    }
+
+    /// Has the pod started, and says which it is.
+    pub(crate) async fn go(&mut self) -> Result<Uuid> {
+        self.tell_go().await?;
+        self.started().await
+    }
+
+    /// The first half of [`go`](Self::go).
+    pub(crate) async fn tell_go(&mut self) -> Result {
+        Ok(self.input.write_all(b"go\n").await?)
+    }
+
+    /// The second half of [`go`](Self::go).
+    pub(crate) async fn started(&mut self) -> Result<Uuid> {
+        Ok(self.hear("started").await?.parse()?)
+    }
+
+    /// When the next call that stamps itself has started.
+    pub(crate) async fn stamp(&mut self) -> Result<SystemTime> {
+        from_micros(&self.hear("stamp").await?)
+    }
+
+    /// Has the pod shut down and the process end.
+    pub(crate) async fn end(mut self) -> Result<Ran> {
+        drop(self.input);
+        let said = line(&mut self.output, "ran").await?;
+        let (calls, first) = said.split_once(' ').ok_or("the process says nothing of its first call")?;
+        let first = if first == "never" { None } else { Some(from_micros(first)?) };
+        let ran = Ran { calls: calls.parse()?, first };
+        let status = self.process.wait().await?;
+        if status.success() { Ok(ran) } else { Err(format!("the pod's process ended with {status}").into()) }
+    }
+
+    /// Kills it, as `kill -9` does, and waits until it is gone.
+    pub(crate) async fn kill(mut self) -> Result {
+        Ok(self.process.kill().await?)
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.process.id().ok_or_else(|| "the pod's process has ended".into())
+    }
+
+    async fn hear(&mut self, word: &str) -> Result<String> {
+        line(&mut self.output, word).await
+    }
+}
+
+/// What the next line says after that word.
+async fn line(output: &mut Lines<BufReader<ChildStdout>>, word: &str) -> Result<String> {
+    let line = tokio::time::timeout(PATIENCE, output.next_line()).await;
+    let line = line.map_err(|_| format!("the pod's process does not say {word}"))??;
+    let line = line.ok_or_else(|| format!("the pod's process ended before it said {word}"))?;
+    let said = line.strip_prefix(word).ok_or_else(|| format!("the pod's process said {line}, not {word}"))?;
+    Ok(said.trim().to_owned())
+}
+
+/// The process itself: what [`Child`] starts.
+pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result {
+    let mut next = || args.next().ok_or("an argument is missing");
+    let (url, history, stamps) = (next()?, next()?.parse::<bool>()?, next()?.parse::<usize>()?);
+    let lease = Duration::from_millis(next()?.parse()?);
+    let mut config = drain::history(history);
+    if !lease.is_zero() {
+        config = config.lease(lease);
+    }
+    println!("up");
+    let mut input = BufReader::new(tokio::io::stdin());
+    input.read_line(&mut String::new()).await?;
+    let log = Log::new(stamps);
+    let state = std::sync::Arc::clone(&log);
+    let pod =
+        Pod::builder().database_url(&url).role(Role::Monolith).config(config).state(state).start().await?;
+    println!("started {}", pod.id());
+
+    let tell = async {
+        for place in 0..stamps {
+            println!("stamp {}", micros(log.stamp(place).await?.started)?);
+        }
+        // The input's end ends the process.
+        std::future::pending::<Result>().await
+    };
+    let mut rest = Vec::new();
+    tokio::select! {
+        told = tell => told?,
+        end = input.read_to_end(&mut rest) => { end?; }
+    }
+    pod.shutdown().await;
+    match log.first() {
+        Some(first) => println!("ran {} {}", log.count(), micros(first)?),
+        None => println!("ran 0 never"),
+    }
+    Ok(())
+}
+
+fn micros(moment: SystemTime) -> Result<u128> {
+    Ok(moment.duration_since(SystemTime::UNIX_EPOCH)?.as_micros())
+}
+
+fn from_micros(text: &str) -> Result<SystemTime> {
+    Ok(SystemTime::UNIX_EPOCH + Duration::from_micros(text.parse()?))
+}

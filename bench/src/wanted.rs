@@ -1,0 +1,122 @@
+//! What the command line asks for.
+
+use std::path::PathBuf;
+
+use crate::Result;
+use crate::sizes::Sizes;
+
+const USAGE: &str = "usage: futurecall-bench WORK … [--quick] [--postgres] [--sqlite] [--backlog N] [OUTPUT]
+       futurecall-bench render FILE … [OUTPUT]
+
+WORK    all, or any of: enqueue bulk drain drain-large latency lateness backlog horizon idle pods recovery cost memory
+        settings compile
+OUTPUT  --lines FILE      also writes the JSON lines there
+        --markdown FILE   puts the table between the lines <!-- figures --> and <!-- /figures --> of that file
+        --charts FOLDER   writes lateness.svg and throughput.svg there (otherwise to bench/target/figures)
+
+Measures on a PostgreSQL server of its own (or the one that DATABASE_URL names) and on a SQLite file; with --postgres or
+--sqlite on that one only. One JSON line a figure, and a Markdown table at the end. `render` makes the table and the
+charts of lines that were written before, in one go or in several.";
+
+/// What is to be measured, or rendered, and where it is to be written.
+pub(crate) struct Wanted {
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) sizes: Sizes,
+    pub(crate) postgres: bool,
+    pub(crate) sqlite: bool,
+    /// Lines that were written before: then nothing is measured.
+    pub(crate) render: Vec<PathBuf>,
+    pub(crate) lines: Option<PathBuf>,
+    pub(crate) markdown: Option<PathBuf>,
+    pub(crate) charts: Option<PathBuf>,
+}
+
+/// A kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    Enqueue,
+    Bulk,
+    Drain,
+    LargeDrain,
+    Latency,
+    Lateness,
+    Backlog,
+    Horizon,
+    Idle,
+    Pods,
+    Recovery,
+    Cost,
+    Memory,
+    Settings,
+    Compile,
+}
+
+impl Figure {
+    const ALL: [(&str, Self); 15] = [
+        ("enqueue", Self::Enqueue),
+        ("bulk", Self::Bulk),
+        ("drain", Self::Drain),
+        ("drain-large", Self::LargeDrain),
+        ("latency", Self::Latency),
+        ("lateness", Self::Lateness),
+        ("backlog", Self::Backlog),
+        ("horizon", Self::Horizon),
+        ("idle", Self::Idle),
+        ("pods", Self::Pods),
+        ("recovery", Self::Recovery),
+        ("cost", Self::Cost),
+        ("memory", Self::Memory),
+        ("settings", Self::Settings),
+        ("compile", Self::Compile),
+    ];
+}
+
+impl Wanted {
+    pub(crate) fn from_args(args: impl Iterator<Item = String>) -> Result<Self> {
+        let mut wanted = Self {
+            figures: Vec::new(),
+            sizes: Sizes::FULL,
+            postgres: false,
+            sqlite: false,
+            render: Vec::new(),
+            lines: None,
+            markdown: None,
+            charts: None,
+        };
+        let mut args = args.peekable();
+        let render = args.next_if(|arg| arg == "render").is_some();
+        let (mut backlog, mut quick) = (None, false);
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n\n{USAGE}"));
+            match arg.as_str() {
+                "--lines" => wanted.lines = Some(value()?.into()),
+                "--markdown" => wanted.markdown = Some(value()?.into()),
+                "--charts" => wanted.charts = Some(value()?.into()),
+                "--backlog" => backlog = Some(value()?.parse()?),
+                "--quick" => quick = true,
+                "--postgres" => wanted.postgres = true,
+                "--sqlite" => wanted.sqlite = true,
+                file if render && !file.starts_with('-') => wanted.render.push(file.into()),
+                "all" => wanted.figures.extend(Figure::ALL.map(|(_, figure)| figure)),
+                name => {
+                    let figure = Figure::ALL.into_iter().find(|(known, _)| *known == name);
+                    let (_, figure) = figure.ok_or_else(|| format!("{name} is not known\n\n{USAGE}"))?;
+                    wanted.figures.push(figure);
+                }
+            }
+        }
+        if quick {
+            wanted.sizes = Sizes::QUICK;
+        }
+        if let Some(backlog) = backlog {
+            wanted.sizes.backlog = backlog;
+        }
+        if wanted.figures.is_empty() && wanted.render.is_empty() {
+            return Err(USAGE.into());
+        }
+        if !wanted.postgres && !wanted.sqlite {
+            (wanted.postgres, wanted.sqlite) = (true, true);
+        }
+        Ok(wanted)
+    }
+}
