@@ -32,15 +32,15 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     let ratios: Vec<f64> = rates_full.iter().zip(&rates).map(|(full, empty)| full / empty).collect();
     report.push(line("backlog_drain_ratio", RATIO).set(&stored).rounds(&ratios))?;
 
-    let alone = latency::same_pod(&empty, sizes.latency).await?;
-    let beside = latency::same_pod(&full, sizes.latency).await?;
+    let alone = latency::same_pod(&empty, sizes).await?;
+    let beside = latency::same_pod(&full, sizes).await?;
     compare(store, report, "latency", latency::SAME_POD, &stored, [&alone, &beside])?;
-    let alone = latency::across_pods(&empty, sizes.latency).await?;
-    let beside = latency::across_pods(&full, sizes.latency).await?;
+    let alone = latency::across_pods(&empty, sizes).await?;
+    let beside = latency::across_pods(&full, sizes).await?;
     compare(store, report, "latency_across", latency::ACROSS_PODS, &stored, [&alone, &beside])?;
 
     for load in [0, sizes.load] {
-        let lateness = lateness::of(&full, sizes.lateness, load).await?;
+        let lateness = lateness::of(&full, sizes, load).await?;
         report.push(lateness.line(store).set(&stored))?;
     }
     empty.remove().await?;

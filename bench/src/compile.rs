@@ -21,7 +21,7 @@ const ROUNDS: usize = 3;
 pub(crate) async fn measure(sizes: &Sizes, report: &mut Report) -> Result {
     let rounds = sizes.rounds.min(ROUNDS);
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/compile");
-    write_workspace(&folder, sizes.methods)?;
+    write_workspace(&folder, sizes)?;
     // Everything once: what the crates depend on, and the crates themselves.
     check(&folder, "--workspace").await?;
 
@@ -30,24 +30,26 @@ pub(crate) async fn measure(sizes: &Sizes, report: &mut Report) -> Result {
         nothing.push(seconds(&folder, "empty").await?);
     }
     let line = |figure: String, unit: &str| Line::of("", "compile", figure, unit);
-    report.push(line("cargo check of an empty crate".to_owned(), "CPU s").rounds(&nothing))?;
+    report.push(
+        line("cargo check of a crate that only names the runtime".to_owned(), "CPU s").rounds(&nothing),
+    )?;
     for methods in sizes.methods {
-        let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ours, mut theirs, mut structs) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let our = seconds(&folder, &Source::Ours.name(*methods)).await?;
-            let their = seconds(&folder, &Source::Theirs.name(*methods)).await?;
-            ours.push(our);
-            theirs.push(their);
-            ratios.push(our / their);
+            ours.push(seconds(&folder, &Source::Ours.name(*methods)).await?);
+            theirs.push(seconds(&folder, &Source::Theirs.name(*methods)).await?);
+            structs.push(seconds(&folder, &Source::Structs.name(*methods)).await?);
         }
         let figure = format!("cargo check of {methods} methods");
         report.push(line(figure.clone(), "CPU s").rounds(&ours))?;
         report.push(line(figure.clone(), "CPU s").set("hand-written serde structs").rounds(&theirs))?;
+        report.push(line(figure.clone(), "CPU s").set("their structs alone").rounds(&structs))?;
+        let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect();
         report.push(line(figure.clone(), "× of hand-written").rounds(&ratios))?;
-        // What is left without what any crate costs: reading the dependencies, and cargo itself.
+        // Without what any crate costs that uses the runtime: reading it and what it needs, and cargo itself.
         let medians = [&ours, &theirs, &nothing].map(|values| median(values));
         if let [Some(ours), Some(theirs), Some(nothing)] = medians {
-            let line = line(figure, "× of hand-written").set("less the empty crate");
+            let line = line(figure, "× of hand-written").set("less the crate that only names the runtime");
             report.push(line.value((ours - nothing) / (theirs - nothing)))?;
         }
     }
@@ -55,12 +57,12 @@ pub(crate) async fn measure(sizes: &Sizes, report: &mut Report) -> Result {
 }
 
 /// A workspace of its own with the versions that the benchmarks have.
-fn write_workspace(folder: &Path, methods: &[usize]) -> Result {
+fn write_workspace(folder: &Path, sizes: &Sizes) -> Result {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
     let runtime = bench.join("../futurecall-runtime").canonicalize()?;
-    let mut members = vec![("empty".to_owned(), String::new())];
-    for methods in methods {
-        for source in [Source::Ours, Source::Theirs] {
+    let mut members = vec![("empty".to_owned(), "pub use futurecall_runtime::Pod;\n".to_owned())];
+    for methods in sizes.methods {
+        for source in [Source::Ours, Source::Theirs, Source::Structs] {
             members.push((source.name(*methods), source.write(*methods)));
         }
     }
@@ -74,9 +76,14 @@ fn write_workspace(folder: &Path, methods: &[usize]) -> Result {
         std::fs::create_dir_all(member.join("src"))?;
         let manifest = format!(
             "[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
-             futurecall-runtime = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\
+             futurecall-runtime = {{ path = {:?}{} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\
              serde_json = \"1\"\n",
-            runtime.display().to_string()
+            runtime.display().to_string(),
+            if sizes.stores {
+                ""
+            } else {
+                ", default-features = false, features = [\"macros\", \"discovery\"]"
+            }
         );
         std::fs::write(member.join("Cargo.toml"), manifest)?;
         std::fs::write(member.join("src/lib.rs"), source)?;
@@ -98,13 +105,16 @@ async fn seconds(folder: &Path, name: &str) -> Result<f64> {
 }
 
 async fn check(folder: &Path, what: &str) -> Result {
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // That of the benchmarks: some of what they are built with is needed here, too.
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| bench.join("target"), PathBuf::from);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let process = Command::new(cargo)
         .args(["check", "--quiet", "--offline", what])
         .current_dir(folder)
         // Nothing of an earlier check is used again, and nothing is kept for a later one.
         .env("CARGO_INCREMENTAL", "0")
-        .env("CARGO_TARGET_DIR", folder.join("target"))
+        .env("CARGO_TARGET_DIR", target)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .process_group(0)

@@ -13,10 +13,10 @@ use crate::{Result, Sizes};
 /// From the call of the scheduling method to the handler's first line, in one pod and across two.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let place = store.fresh().await?;
-    let millis = same_pod(&place, sizes.latency).await?;
+    let millis = same_pod(&place, sizes).await?;
     let line = Line::ours(store.kind, "latency", SAME_POD, "ms");
     report.push(line.spread(&millis))?;
-    let millis = across_pods(&place, sizes.latency).await?;
+    let millis = across_pods(&place, sizes).await?;
     let line = Line::ours(store.kind, "latency_across", ACROSS_PODS, "ms");
     report.push(line.spread(&millis))?;
     place.remove().await
@@ -26,10 +26,11 @@ pub(crate) const SAME_POD: &str = "enqueue to start, idle, same pod";
 pub(crate) const ACROSS_PODS: &str = "enqueue to start, idle, across pods";
 
 /// Milliseconds, where the pod that schedules also runs.
-pub(crate) async fn same_pod(place: &Place, count: usize) -> Result<Vec<f64>> {
+pub(crate) async fn same_pod(place: &Place, sizes: &Sizes) -> Result<Vec<f64>> {
+    let count = sizes.latency;
     let log = Log::new(count);
     let pod = place.pod(Role::Monolith, Config::new(), &log).await?;
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(sizes.start).await;
     let calls = pod.future_calls();
     let mut millis = Vec::with_capacity(count);
     for number in 0..count {
@@ -42,11 +43,12 @@ pub(crate) async fn same_pod(place: &Place, count: usize) -> Result<Vec<f64>> {
 }
 
 /// Milliseconds, where the one pod schedules only, and the other, in another process, runs.
-pub(crate) async fn across_pods(place: &Place, count: usize) -> Result<Vec<f64>> {
+pub(crate) async fn across_pods(place: &Place, sizes: &Sizes) -> Result<Vec<f64>> {
+    let count = sizes.latency;
     let scheduler = place.pod(Role::Serverless, Config::new(), &Log::new(0)).await?;
     let mut runner = Child::start(place, Orders { stamps: count, ..Orders::default() }).await?;
     runner.go().await?;
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(sizes.start).await;
     let calls = scheduler.future_calls();
     let mut millis = Vec::with_capacity(count);
     for number in 0..count {
@@ -72,7 +74,5 @@ async fn pause(number: usize) {
     tokio::time::sleep(PAUSE + UNEVEN * uneven).await;
 }
 
-/// For what a start does besides.
-const SETTLE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 const UNEVEN: Duration = Duration::from_micros(437);

@@ -18,7 +18,7 @@ use crate::{Result, Sizes};
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     for load in [0, sizes.load] {
         let place = store.fresh().await?;
-        let lateness = of(&place, sizes.lateness, load).await?;
+        let lateness = of(&place, sizes, load).await?;
         report.push(lateness.line(store))?;
         place.remove().await?;
     }
@@ -48,13 +48,14 @@ impl Lateness {
     }
 }
 
-/// How late that many calls start on one pod, which also schedules and runs so many others a second.
-pub(crate) async fn of(place: &Place, count: usize, load: u32) -> Result<Lateness> {
+/// How late calls start on one pod, which also schedules and runs so many others a second.
+pub(crate) async fn of(place: &Place, sizes: &Sizes, load: u32) -> Result<Lateness> {
+    let count = sizes.lateness;
     let log = Log::new(count);
     let pod = place.pod(Role::Monolith, Config::new(), &log).await?;
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(sizes.start).await;
     let calls = pod.future_calls();
-    let first = SystemTime::now() + SETTLE * 2;
+    let first = SystemTime::now() + sizes.start * 2;
     let many = (0..count).map(|number| {
         let spacing = SPACING * u32::try_from(number).unwrap_or(u32::MAX);
         calls.call_at_time(first + spacing).bench().stamp(number)
@@ -111,8 +112,6 @@ async fn stream(calls: FutureCalls, load: u32, stop: Arc<AtomicBool>) -> Result<
     Ok(scheduled)
 }
 
-/// For what a start does besides.
-const SETTLE: Duration = Duration::from_secs(1);
 /// Between two due moments; not a whole number of milliseconds.
 const SPACING: Duration = Duration::from_micros(10_137);
 const TICK: Duration = Duration::from_millis(2);

@@ -12,6 +12,8 @@ pub(crate) struct Sizes {
     pub(crate) bulk: u32,
     pub(crate) drain: u32,
     pub(crate) large_drain: u32,
+    /// How long a pod has for what a start does besides.
+    pub(crate) start: Duration,
     pub(crate) latency: usize,
     pub(crate) lateness: usize,
     /// Other calls a second.
@@ -38,6 +40,8 @@ pub(crate) struct Sizes {
     pub(crate) idle: Duration,
     /// Methods of the crates that are checked by the compiler.
     pub(crate) methods: &'static [usize],
+    /// Whether those crates depend on the stores, as the default features do.
+    pub(crate) stores: bool,
 }
 
 impl Sizes {
@@ -47,6 +51,7 @@ impl Sizes {
         bulk: 100_000,
         drain: 20_000,
         large_drain: 1_000_000,
+        start: Duration::from_secs(1),
         latency: 500,
         lateness: 2_000,
         load: 5_000,
@@ -64,6 +69,7 @@ impl Sizes {
         settle: Duration::from_secs(12),
         idle: Duration::from_secs(20),
         methods: &[10, 100, 200],
+        stores: true,
     };
 
     /// As little as shows that everything runs.
@@ -73,6 +79,7 @@ impl Sizes {
         bulk: 2_000,
         drain: 1_000,
         large_drain: 2_000,
+        start: Duration::from_millis(200),
         latency: 20,
         lateness: 50,
         load: 500,
@@ -90,5 +97,6 @@ impl Sizes {
         settle: Duration::from_millis(500),
         idle: Duration::from_secs(1),
         methods: &[10],
+        stores: false,
     };
 }

@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 pub(super) enum Source {
     /// Methods in blocks with `#[future_call]`.
     Ours,
-    /// Functions, a struct of each one's arguments, a function that stores them, and a dispatch by name: what one writes
-    /// for a library that takes a name and a serializable value.
+    /// Functions, a struct of each one's arguments, a function that stores them, and a dispatch by name
+    /// that gives a boxed future: what one writes for a library that takes a name and a serializable value.
     Theirs,
+    /// Those structs alone: no functions, so no program either.
+    Structs,
 }
 
 /// The types of the three arguments, in turns: as they are lent to the handler, and as they are owned.
@@ -28,6 +30,7 @@ impl Source {
         match self {
             Self::Ours => format!("ours-{methods}"),
             Self::Theirs => format!("theirs-{methods}"),
+            Self::Structs => format!("structs-{methods}"),
         }
     }
 
@@ -38,6 +41,7 @@ impl Source {
         match self {
             Self::Ours => ours(&mut text, methods),
             Self::Theirs => theirs(&mut text, methods),
+            Self::Structs => structs(&mut text, methods),
         }
         text
     }
@@ -73,7 +77,7 @@ fn ours(text: &mut String, methods: usize) {
 
 fn theirs(text: &mut String, methods: usize) {
     text.push_str(
-        "use std::time::Duration;\n\nuse futurecall_runtime::{BoxError, CallId, Pod, ScheduleError, Session};\n\
+        "use std::pin::Pin;\nuse std::time::Duration;\n\nuse futurecall_runtime::{BoxError, CallId, Pod, ScheduleError, Session};\n\
          use serde::{Deserialize, Serialize};\n",
     );
     let mut arms = String::new();
@@ -81,7 +85,6 @@ fn theirs(text: &mut String, methods: usize) {
         let (block, method) = (number / BLOCK, number % BLOCK);
         let name = format!("block{block}_method_{method}");
         let arguments = arguments(number);
-        let fields = arguments.map(|(field, _, owned)| format!("    pub {field}: {owned},\n")).concat();
         let lent = arguments.map(|(field, lent, _)| format!(", {field}: {lent}")).concat();
         let makes = arguments.map(|(field, lent, _)| {
             if lent == "&str" { format!("{field}: {field}.to_owned()") } else { field.to_owned() }
@@ -91,11 +94,12 @@ fn theirs(text: &mut String, methods: usize) {
         });
         let _ = writeln!(
             text,
-            "\n#[derive(Serialize, Deserialize)]\npub struct Block{block}Method{method} {{\n{fields}}}\n\n\
+            "{}\n\
              pub async fn {name}(_session: &Session{lent}) -> Result<(), BoxError> {{\n    {}\n}}\n\n\
              pub async fn enqueue_{name}(pod: &Pod, delay: Duration{lent}) -> Result<CallId, ScheduleError> {{\n    \
              let data = Block{block}Method{method} {{ {} }};\n    \
              pod.future_call_with_delay(\"block{block}.method_{method}\", Some(&data), delay).await\n}}",
+            structure(number),
             body(number),
             makes.join(", ")
         );
@@ -103,14 +107,15 @@ fn theirs(text: &mut String, methods: usize) {
             arms,
             "        \"block{block}.method_{method}\" => {{\n            \
              let data: Block{block}Method{method} = serde_json::from_str(args)?;\n            \
-             {name}(session{}).await\n        }}",
+             Box::pin(async move {{ {name}(session{}).await }})\n        }}",
             takes.concat()
         );
     }
     let _ = writeln!(
         text,
-        "\npub async fn dispatch(session: &Session, name: &str, args: &str) -> Result<(), BoxError> {{\n    \
-         match name {{\n{arms}        _ => Err(format!(\"{{name}} is not known\").into()),\n    }}\n}}"
+        "\npub type Run<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;\n\n\
+         pub fn dispatch<'a>(session: &'a Session, name: &str, args: &str) -> Result<Run<'a>, BoxError> {{\n    \
+         Ok(match name {{\n{arms}        _ => return Err(format!(\"{{name}} is not known\").into()),\n    }})\n}}"
     );
     // As many as with ours.
     text.push_str("\npub async fn schedule(pod: &Pod) -> Result<(), BoxError> {\n");
@@ -119,6 +124,19 @@ fn theirs(text: &mut String, methods: usize) {
         let _ = writeln!(text, "    enqueue_block{block}_method_0(pod, Duration::ZERO, {values}).await?;");
     }
     text.push_str("    Ok(())\n}\n");
+}
+
+fn structs(text: &mut String, methods: usize) {
+    text.push_str("pub use futurecall_runtime::Pod;\nuse serde::{Deserialize, Serialize};\n");
+    for number in 0..methods {
+        text.push_str(&structure(number));
+    }
+}
+
+fn structure(number: usize) -> String {
+    let (block, method) = (number / BLOCK, number % BLOCK);
+    let fields = arguments(number).map(|(field, _, owned)| format!("    pub {field}: {owned},\n")).concat();
+    format!("\n#[derive(Serialize, Deserialize)]\npub struct Block{block}Method{method} {{\n{fields}}}\n")
 }
 
 fn arguments(number: usize) -> [(&'static str, &'static str, &'static str); 3] {
