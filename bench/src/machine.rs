@@ -7,13 +7,14 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use crate::Result;
+use crate::place::{Kind, Store};
 use crate::report::Line;
 
 /// The kind of "work" of such a line.
 pub(crate) const WORK: &str = "machine";
 
 /// A line without a value that tells machine and versions, the moment, and how busy the machine was.
-pub(crate) async fn line(server: Option<&str>) -> Result<Line> {
+pub(crate) async fn line(stores: &[Store]) -> Result<Line> {
     let info = read("/proc/cpuinfo");
     let processor = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let processor = processor.map_or("an unknown processor", |(_, name)| name);
@@ -25,12 +26,12 @@ pub(crate) async fn line(server: Option<&str>) -> Result<Line> {
         format!("{cores} cores ({processor}) and {memory} GiB for everything"),
         format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
     ];
-    if let Some(server) = server {
-        parts.push(postgres(server).await?);
+    for store in stores {
+        parts.push(match store.kind {
+            Kind::Postgres => postgres(store.connect().await?).await?,
+            Kind::Sqlite => sqlite().await?,
+        });
     }
-    let mut sqlite = SqliteConnectOptions::new().in_memory(true).connect().await?;
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut sqlite).await?;
-    parts.push(format!("SQLite {version} (write-ahead log, synchronous=FULL)"));
     let rustc = Command::new("rustc").arg("--version").stdin(Stdio::null()).output();
     let rustc = rustc.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
     parts.push(format!("{}{}", rustc.trim(), if cfg!(debug_assertions) { ", not optimized" } else { "" }));
@@ -61,15 +62,19 @@ pub(crate) fn paragraph(lines: &[Line]) -> String {
     )
 }
 
-async fn postgres(server: &str) -> Result<String> {
-    let mut connection = PgConnection::connect(server).await?;
-    let mut values = Vec::new();
+async fn sqlite() -> Result<String> {
+    let mut connection = SqliteConnectOptions::new().in_memory(true).connect().await?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut connection).await?;
+    Ok(format!("SQLite {version} (write-ahead log, synchronous=FULL)"))
+}
+
+async fn postgres(mut connection: PgConnection) -> Result<String> {
+    let mut values: Vec<String> = Vec::new();
     for setting in ["server_version", "fsync", "synchronous_commit", "shared_buffers"] {
         let value = sqlx::query_scalar("SELECT current_setting($1)").bind(setting);
         values.push(value.fetch_one(&mut connection).await?);
     }
     connection.close().await?;
-    let values: Vec<String> = values;
     let [version, fsync, commit, buffers] = values.as_slice() else {
         return Err("the server does not tell its settings".into());
     };

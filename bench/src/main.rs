@@ -61,32 +61,46 @@ async fn main() -> Result {
     // Before anything is started, so that everything is ended, whoever ends us and when.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut server = None;
+    let stores = stores(&wanted, &mut server)?;
     let mut report = Report::default();
-    tokio::select! {
-        measured = measure(&wanted, &mut report) => measured?,
-        _ = interrupt.recv() => return Err("interrupted".into()),
-        _ = terminate.recv() => return Err("terminated".into()),
+    let measured = tokio::select! {
+        measured = measure(&wanted, &stores, &mut report) => measured,
+        _ = interrupt.recv() => Err("interrupted".into()),
+        _ = terminate.recv() => Err("terminated".into()),
+    };
+    for store in &stores {
+        store.clean().await?;
     }
+    measured?;
     write(&wanted, report.lines())
 }
 
-async fn measure(wanted: &Wanted, report: &mut Report) -> Result {
-    let mut server = None;
+/// Where it is measured; starts the server if one is needed.
+fn stores(wanted: &Wanted, server: &mut Option<Server>) -> Result<Vec<Store>> {
     let mut stores = Vec::new();
-    let mut url = None;
-    if wanted.postgres && wanted.figures.iter().any(|figure| *figure != Figure::Compile) {
-        let server = match std::env::var("DATABASE_URL") {
+    if wanted.figures.iter().all(|figure| *figure == Figure::Compile) {
+        return Ok(stores);
+    }
+    if wanted.postgres {
+        let url = match std::env::var("DATABASE_URL") {
             Ok(url) => url,
             Err(_) => server.insert(Server::start()?).url.clone(),
         };
-        stores.push(Store::postgres(server.clone()));
-        url = Some(server);
+        stores.push(Store::postgres(url));
     }
     if wanted.sqlite {
         stores.push(Store::sqlite());
     }
-    report.push(machine::line(url.as_deref()).await?)?;
-    for store in &stores {
+    Ok(stores)
+}
+
+async fn measure(wanted: &Wanted, stores: &[Store], report: &mut Report) -> Result {
+    report.push(machine::line(stores).await?)?;
+    for store in stores {
+        if !store.may_make_databases().await? {
+            return Err("the user in DATABASE_URL must be allowed to create databases".into());
+        }
         for figure in &wanted.figures {
             measure_at(store, *figure, &wanted.sizes, report).await?;
         }

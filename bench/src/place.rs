@@ -1,6 +1,6 @@
 //! Where a figure is measured: a database, or a file, of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futurecall_runtime::{Config, Pod, Role};
 use sqlx::postgres::PgConnectOptions;
@@ -33,7 +33,12 @@ pub(crate) struct Store {
     pub(crate) kind: Kind,
     /// The server's URL; nothing for SQLite.
     server: String,
+    /// The databases that are still there.
+    databases: Databases,
 }
+
+/// The names of databases.
+type Databases = Arc<Mutex<Vec<String>>>;
 
 /// Call [`remove`](Self::remove) at the end.
 #[derive(Debug)]
@@ -43,16 +48,17 @@ pub(crate) struct Place {
     server: String,
     /// The database's name; nothing for SQLite.
     pub(crate) name: String,
+    databases: Databases,
     _folder: Option<TempDir>,
 }
 
 impl Store {
     pub(crate) fn postgres(url: String) -> Self {
-        Self { kind: Kind::Postgres, server: url }
+        Self { kind: Kind::Postgres, server: url, databases: Databases::default() }
     }
 
     pub(crate) fn sqlite() -> Self {
-        Self { kind: Kind::Sqlite, server: String::new() }
+        Self { kind: Kind::Sqlite, server: String::new(), databases: Databases::default() }
     }
 
     /// An empty database or file.
@@ -66,21 +72,51 @@ impl Store {
                     url,
                     server: String::new(),
                     name: String::new(),
+                    databases: Databases::default(),
                     _folder: Some(folder),
                 })
             }
             Kind::Postgres => {
                 let name = format!("futurecall_bench_{}", Uuid::now_v7().simple());
-                self.tell(&format!("CREATE DATABASE {name}")).await?;
+                // Noted first: if we are interrupted meanwhile, it is removed all the same.
+                lock(&self.databases).push(name.clone());
+                tell(&self.server, &format!("CREATE DATABASE {name}")).await?;
                 let options: PgConnectOptions = self.server.parse()?;
                 let url = options.database(&name).to_url_lossy().into();
-                Ok(Place { kind: self.kind, url, server: self.server.clone(), name, _folder: None })
+                Ok(Place {
+                    kind: self.kind,
+                    url,
+                    server: self.server.clone(),
+                    name,
+                    databases: Arc::clone(&self.databases),
+                    _folder: None,
+                })
             }
         }
     }
 
-    async fn tell(&self, sql: &str) -> Result {
-        tell(&self.server, sql).await
+    /// A connection to the server, to none of the databases that are measured.
+    pub(crate) async fn connect(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect(&self.server).await?)
+    }
+
+    /// Whether this can be measured at all.
+    pub(crate) async fn may_make_databases(&self) -> Result<bool> {
+        if self.kind == Kind::Sqlite {
+            return Ok(true);
+        }
+        let mut connection = self.connect().await?;
+        let may = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user";
+        Ok(sqlx::query_scalar(may).fetch_one(&mut connection).await?)
+    }
+
+    /// Removes the databases that were not removed because something failed, or because we were interrupted.
+    pub(crate) async fn clean(&self) -> Result {
+        let left = std::mem::take(&mut *lock(&self.databases));
+        for name in left {
+            drop_database(&self.server, &name).await?;
+        }
+        Ok(())
     }
 }
 
@@ -112,10 +148,19 @@ impl Place {
 
     pub(crate) async fn remove(self) -> Result {
         if self.kind == Kind::Postgres {
-            tell(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await?;
+            drop_database(&self.server, &self.name).await?;
+            lock(&self.databases).retain(|name| *name != self.name);
         }
         Ok(())
     }
+}
+
+async fn drop_database(server: &str, name: &str) -> Result {
+    tell(server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+}
+
+fn lock(databases: &Databases) -> std::sync::MutexGuard<'_, Vec<String>> {
+    databases.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Names cannot be bound as parameters; those here are letters, digits and underscores.

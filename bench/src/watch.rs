@@ -28,17 +28,23 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// From then until now, and a second more: the database's clock may be read more coarsely than ours.
+    /// From then until now, and a little more: databases keep moments more coarsely than we do. Only a little before:
+    /// what is gone may have to be read there.
     pub(crate) fn since(from: SystemTime) -> Result<Self> {
-        let second = Duration::from_secs(1);
-        Ok(Self { from: seconds(from - second)?, to: seconds(SystemTime::now() + second)? })
+        let (before, after) = (Duration::from_millis(2), Duration::from_secs(1));
+        Ok(Self { from: seconds(from - before)?, to: seconds(SystemTime::now() + after)? })
     }
 }
 
 impl Watch {
     pub(crate) async fn open(place: &Place) -> Result<Self> {
         Ok(match place.kind {
-            Kind::Postgres => Self::Postgres(PgConnection::connect(&place.url).await?),
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&place.url).await?;
+                // Of a table that has just been filled, the planner knows nothing: our question is not to read all of it.
+                sqlx::raw_sql("SET enable_seqscan = off").execute(&mut connection).await?;
+                Self::Postgres(connection)
+            }
             Kind::Sqlite => {
                 let options: SqliteConnectOptions = place.url.parse()?;
                 Self::Sqlite(options.busy_timeout(Duration::from_secs(30)).connect().await?)
@@ -46,7 +52,7 @@ impl Watch {
         })
     }
 
-    /// Once no call that was due then is scheduled or running; how many times it asked.
+    /// Once no call that was due then is scheduled or running.
     ///
     /// Not by `inspect().counts()`, which counts every call that is stored.
     pub(crate) async fn ended(&mut self, name: &str, due: Due) -> Result {
