@@ -6,6 +6,7 @@ mod backlog;
 mod calls;
 mod charts;
 mod child;
+mod compare;
 mod compile;
 mod cost;
 mod drain;
@@ -53,6 +54,12 @@ async fn main() -> Result {
     let mut args = std::env::args().skip(1).peekable();
     if args.next_if(|arg| arg == child::ARGUMENT).is_some() {
         return child::run(args).await;
+    }
+    if args.next_if(|arg| arg == "compare").is_some() {
+        return tokio::select! {
+            compared = compare::run(args) => compared,
+            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        };
     }
     let wanted = Wanted::from_args(args)?;
     if !wanted.render.is_empty() {
