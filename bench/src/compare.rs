@@ -68,7 +68,7 @@ pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result {
 /// The same work by one peer with one kind of settings, and by ours with one kind.
 pub(crate) struct Comparison {
     theirs: Vec<Line>,
-    /// As many, each measured just before theirs.
+    /// As many, each measured just before or after theirs.
     ours: Vec<Line>,
 }
 
@@ -156,6 +156,12 @@ impl Wanted {
         }
     }
 
+    /// Where it matters, without any history, and with it as by default.
+    fn ours(&self, work: Work) -> &'static [Settings] {
+        let both = work == Work::Drain && self.sizes.settings > 1;
+        if both { &[Settings::Tuned, Settings::Default] } else { &[Settings::Default] }
+    }
+
     /// What a program is told to do. The database is chosen later.
     fn order(&self, work: Work, settings: Settings) -> Order {
         let sizes = self.sizes;
@@ -172,14 +178,14 @@ fn works(names: &str) -> Result<Vec<Work>> {
     Ok(names.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?)
 }
 
-/// One piece of work by each peer, in rounds; ours before each.
+/// One piece of work by each peer, in rounds, and by ours as often.
 async fn compare(
     store: &Store,
     peers: &[&'static Contestant],
     work: Work,
     wanted: &Wanted,
 ) -> Result<Vec<Comparison>> {
-    let ours = our_settings(work);
+    let ours = wanted.ours(work);
     let mut comparisons = Vec::new();
     for peer in peers {
         for _ in wanted.settings(peer, work) {
@@ -194,17 +200,25 @@ async fn compare(
         let mut places = comparisons.iter_mut();
         for peer in peers {
             for &settings in wanted.settings(peer, work) {
-                let mut before = Vec::new();
-                for &settings in ours {
-                    before.push(
-                        measure(&contestant::OURS, store, &wanted.order(work, settings), wanted).await?,
-                    );
+                let order = wanted.order(work, settings);
+                // Neither is always the one that runs after the other.
+                let mut theirs = None;
+                if round % 2 == 1 {
+                    theirs = Some(measure(peer, store, &order, wanted).await?.printed(round)?);
                 }
-                let theirs = measure(peer, store, &wanted.order(work, settings), wanted).await?;
-                for ours in before {
+                let mut lines = Vec::new();
+                for &settings in ours {
+                    let order = wanted.order(work, settings);
+                    lines.push(measure(&contestant::OURS, store, &order, wanted).await?.printed(round)?);
+                }
+                let theirs = match theirs {
+                    Some(theirs) => theirs,
+                    None => measure(peer, store, &order, wanted).await?.printed(round)?,
+                };
+                for ours in lines {
                     let place = places.next().ok_or("there is no place for a comparison")?;
-                    place.theirs.push(theirs.clone().printed(round)?);
-                    place.ours.push(ours.printed(round)?);
+                    place.theirs.push(theirs.clone());
+                    place.ours.push(ours);
                 }
             }
         }
@@ -213,11 +227,6 @@ async fn compare(
         println!("{}", serde_json::to_string(&comparison.summary())?);
     }
     Ok(comparisons)
-}
-
-/// Where it matters, with history as by default and without any.
-fn our_settings(work: Work) -> &'static [Settings] {
-    if work == Work::Drain { &[Settings::Tuned, Settings::Default] } else { &[Settings::Default] }
 }
 
 /// A peer that fails has no figure, and does not end the others' work; ours must not fail.

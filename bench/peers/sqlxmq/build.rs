@@ -25,8 +25,8 @@ fn main() -> Result {
 /// Where cargo has put the package.
 fn package() -> Result<PathBuf> {
     let mut cargo = Command::new(env::var("CARGO")?);
-    cargo.args(["metadata", "--format-version=1", "--locked", "--offline"]);
-    // Packages for other platforms may not be there.
+    cargo.args(["metadata", "--format-version=1", "--locked"]);
+    // It fetches every package that it tells of: not those for other platforms.
     let output = cargo.args(["--filter-platform", &env::var("TARGET")?]).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
