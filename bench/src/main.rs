@@ -133,7 +133,8 @@ async fn measure_at(store: &Store, figure: Figure, sizes: &Sizes, report: &mut R
         Figure::Recovery => recovery::measure(store, sizes, report).await,
         Figure::Cost => cost::measure(store, sizes, report).await,
         Figure::Memory => memory::measure(store, sizes, report).await,
-        Figure::Settings => settings::measure(store, sizes, report).await,
+        Figure::Limits => settings::measure_limits(store, sizes, report).await,
+        Figure::IdleSettings => settings::measure_idle(store, sizes, report).await,
         // Once, and not with any store.
         Figure::Compile => Ok(()),
     }

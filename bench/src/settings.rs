@@ -8,8 +8,8 @@ use crate::place::Store;
 use crate::report::{Line, Report};
 use crate::{Result, Sizes, drain, idle};
 
-/// Settings that are not the defaults, by the figures that they change. History is measured with the drain.
-pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
+/// The drain by pods with other limits. What history costs is measured with the drain itself.
+pub(crate) async fn measure_limits(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     for limit in [1, 8, 64, 512] {
         let mut rates = Vec::with_capacity(sizes.rounds);
         for _ in 0..sizes.rounds {
@@ -23,6 +23,11 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
         let set = format!("concurrency_limit {limit}");
         report.push(Line::ours(store.kind, "settings", figure, "calls/s").set(&set).rounds(&rates))?;
     }
+    Ok(())
+}
+
+/// What other intervals cost an idle pod.
+pub(crate) async fn measure_idle(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let second = Duration::from_secs(1);
     let settings = [
         ("scan_interval 1 s", Config::new().scan_interval(second)),

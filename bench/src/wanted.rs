@@ -9,7 +9,7 @@ const USAGE: &str = "usage: futurecall-bench WORK … [--quick] [--postgres] [--
        futurecall-bench render FILE … [OUTPUT]
 
 WORK    all, or any of: enqueue bulk drain drain-large latency lateness backlog horizon idle pods recovery cost memory
-        settings compile
+        limits idle-settings compile
 OUTPUT  --lines FILE      also writes the JSON lines there
         --markdown FILE   puts the table between the lines <!-- figures --> and <!-- /figures --> of that file
         --charts FOLDER   writes lateness.svg and throughput.svg there (otherwise to bench/target/figures)
@@ -47,12 +47,13 @@ pub(crate) enum Figure {
     Recovery,
     Cost,
     Memory,
-    Settings,
+    Limits,
+    IdleSettings,
     Compile,
 }
 
 impl Figure {
-    const ALL: [(&str, Self); 15] = [
+    const ALL: [(&str, Self); 16] = [
         ("enqueue", Self::Enqueue),
         ("bulk", Self::Bulk),
         ("drain", Self::Drain),
@@ -66,7 +67,8 @@ impl Figure {
         ("recovery", Self::Recovery),
         ("cost", Self::Cost),
         ("memory", Self::Memory),
-        ("settings", Self::Settings),
+        ("limits", Self::Limits),
+        ("idle-settings", Self::IdleSettings),
         ("compile", Self::Compile),
     ];
 }
