@@ -56,9 +56,12 @@ async fn main() -> Result {
         return child::run(args).await;
     }
     if args.next_if(|arg| arg == "compare").is_some() {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         return tokio::select! {
             compared = compare::run(args) => compared,
-            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            _ = interrupt.recv() => Err("interrupted".into()),
+            _ = terminate.recv() => Err("terminated".into()),
         };
     }
     let wanted = Wanted::from_args(args)?;
