@@ -5,13 +5,13 @@
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use futurecall_runtime::{Pod, Role};
+use futurecall_runtime::Pod;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use uuid::Uuid;
 
 use crate::Result;
-use crate::calls::Log;
+use crate::calls::{BenchFutureCall, Log};
 use crate::drain;
 use crate::place::Place;
 
@@ -137,8 +137,14 @@ pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result {
     input.read_line(&mut String::new()).await?;
     let log = Log::new(stamps);
     let state = std::sync::Arc::clone(&log);
-    let pod =
-        Pod::builder().database_url(&url).role(Role::Monolith).config(config).state(state).start().await?;
+    let pod = Pod::builder()
+        .without_discovery()
+        .register(BenchFutureCall)
+        .database_url(&url)
+        .config(config)
+        .state(state)
+        .start()
+        .await?;
     println!("started {}", pod.id());
 
     let tell = async {
