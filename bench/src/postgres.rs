@@ -61,6 +61,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let data = self.folder.path().join("data");
+        if !data.join("postmaster.pid").exists() {
+            // It has not started.
+            return;
+        }
         // Nothing in it is worth a checkpoint.
         if let Err(error) = run(self.control(&data).args(["--mode=immediate", "stop"])) {
             eprintln!("the server in {} did not stop: {error}", data.display());

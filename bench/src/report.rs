@@ -89,19 +89,30 @@ impl Line {
         }
     }
 
-    /// The figures in files of JSON lines; lines of another kind are passed over.
+    /// The figures in files of JSON lines; what is not such a line is passed over. A figure that was measured again
+    /// stands where it stood, with its later value.
     pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Self>> {
-        let mut lines = Vec::new();
+        let mut lines: Vec<Self> = Vec::new();
         for file in files {
             let text =
                 std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
             for line in text.lines().filter(|line| line.starts_with('{')) {
-                lines.push(
-                    serde_json::from_str(line).map_err(|error| format!("{}: {error}", file.display()))?,
-                );
+                let line: Self =
+                    serde_json::from_str(line).map_err(|error| format!("{}: {error}", file.display()))?;
+                match lines.iter_mut().find(|earlier| line.measures_the_same_as(earlier)) {
+                    Some(earlier) => *earlier = line,
+                    None => lines.push(line),
+                }
             }
         }
         Ok(lines)
+    }
+
+    fn measures_the_same_as(&self, other: &Self) -> bool {
+        let key = |line: &Self| {
+            [&line.who, &line.work, &line.figure, &line.set, &line.store, &line.unit].map(String::clone)
+        };
+        self.work != crate::machine::WORK && key(self) == key(other)
     }
 
     /// A file of JSON lines.

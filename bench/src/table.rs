@@ -1,4 +1,4 @@
-//! The figures for people: a Markdown table.
+//! The figures for people: Markdown tables.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,34 +6,96 @@ use std::path::Path;
 use crate::report::{Line, OURS, RAW, shown};
 use crate::{Result, machine};
 
-/// Ours, a row each, with plain SQL beside it where that was measured too.
+/// What was measured together, by the beginning of the kind of work.
+const GROUPS: [(&str, &[&str]); 11] = [
+    ("Storing calls", &["enqueue", "bulk"]),
+    ("Running calls that are due", &["drain"]),
+    ("When calls start", &["latency", "lateness"]),
+    ("Beside very many future calls", &["backlog"]),
+    ("With a transaction held open", &["horizon"]),
+    ("Several pods", &["pods"]),
+    ("A pod that is killed", &["recovery"]),
+    ("What a call costs the database", &["cost"]),
+    ("What a pod costs", &["idle", "memory"]),
+    ("Other settings than the defaults", &["settings"]),
+    ("What the attribute costs the compiler", &["compile"]),
+];
+
+/// Ours, a row each in the order in which they were measured, with plain SQL beside it where that was measured too.
 pub(crate) fn markdown(lines: &[Line]) -> String {
-    let mut table = machine::paragraph(lines);
-    table.push_str(
-        "| figure | store | value | unit | rounds | p90 | p99 | max | raw SQL | × raw SQL |\n\
-         | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-    );
-    for line in lines.iter().filter(|line| line.who == OURS && line.work != machine::WORK) {
-        let raw = lines.iter().find(|raw| raw.who == RAW && raw.is_beside(line));
-        let rounds = match (line.low, line.high) {
-            (Some(low), Some(high)) if line.n > Some(1) => format!("{}–{}", shown(low), shown(high)),
-            _ => String::new(),
-        };
-        let cells = [
-            line.title(),
-            line.store.clone(),
-            cell(line.value),
-            line.unit.clone(),
-            rounds,
-            cell(line.p90),
-            cell(line.p99),
-            cell(line.max),
-            cell(raw.and_then(|raw| raw.value)),
-            cell(line.ratio_to_raw),
-        ];
-        let _ = writeln!(table, "| {} |", cells.join(" | "));
+    let mut text = machine::paragraph(lines);
+    for (heading, works) in GROUPS {
+        let is_here = |line: &&Line| line.who == OURS && works.iter().any(|work| line.work.starts_with(work));
+        let (spreads, values): (Vec<&Line>, Vec<&Line>) =
+            lines.iter().filter(is_here).partition(|line| line.p50.is_some());
+        if spreads.is_empty() && values.is_empty() {
+            continue;
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "### {heading}\n");
+        for (columns, rows) in [(SPREADS, spreads), (VALUES, values)] {
+            if !rows.is_empty() {
+                table(&mut text, columns, &rows, lines);
+            }
+        }
     }
-    table
+    text
+}
+
+/// A heading, whether its cells are words, and what stands in them: given every line, to look for plain SQL.
+type Column = (&'static str, bool, fn(&Line, &[Line]) -> String);
+
+const SPREADS: &[Column] = &[
+    ("figure", true, |line, _| line.title()),
+    ("store", true, |line, _| line.store.clone()),
+    ("p50 ms", false, |line, _| cell(line.p50)),
+    ("p90", false, |line, _| cell(line.p90)),
+    ("p99", false, |line, _| cell(line.p99)),
+    ("max", false, |line, _| cell(line.max)),
+    ("early", false, |line, _| more(line, "early")),
+    ("other calls/s", false, |line, _| more(line, "other_calls")),
+];
+
+const VALUES: &[Column] = &[
+    ("figure", true, |line, _| line.title()),
+    ("store", true, |line, _| line.store.clone()),
+    ("value", false, |line, _| cell(line.value)),
+    ("unit", true, |line, _| line.unit.clone()),
+    ("rounds", false, |line, _| match (line.low, line.high) {
+        (Some(low), Some(high)) if line.n > Some(1) => format!("{}–{}", shown(low), shown(high)),
+        _ => String::new(),
+    }),
+    ("raw SQL", false, |line, lines| {
+        let raw = lines.iter().find(|raw| raw.who == RAW && raw.is_beside(line));
+        cell(raw.and_then(|raw| raw.value))
+    }),
+    ("× raw SQL", false, |line, _| cell(line.ratio_to_raw)),
+];
+
+/// Without the columns that hold nothing.
+fn table(text: &mut String, columns: &[Column], rows: &[&Line], lines: &[Line]) {
+    let cells = |column: &Column| -> Vec<String> { rows.iter().map(|row| column.2(row, lines)).collect() };
+    let columns: Vec<(&Column, Vec<String>)> = columns
+        .iter()
+        .map(|column| (column, cells(column)))
+        .filter(|(_, cells)| cells.iter().any(|cell| !cell.is_empty()))
+        .collect();
+    let mut row = |cells: Vec<&str>| {
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    };
+    row(columns.iter().map(|(column, _)| column.0).collect());
+    row(columns.iter().map(|(column, _)| if column.1 { "---" } else { "---:" }).collect());
+    for place in 0..rows.len() {
+        row(columns.iter().filter_map(|(_, cells)| Some(cells.get(place)?.as_str())).collect());
+    }
+    text.push('\n');
+}
+
+fn more(line: &Line, name: &str) -> String {
+    line.more
+        .get(name)
+        .and_then(serde_json::Value::as_f64)
+        .map_or(String::new(), |value| format!("{value:.0}"))
 }
 
 /// Replaces what stands between the marks in a file.
@@ -43,7 +105,7 @@ pub(crate) fn put_into(file: &Path, table: &str) -> Result {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
     let (before, after) = parts.ok_or_else(|| format!("{} has no {BEGIN}and {END}", file.display()))?;
-    Ok(std::fs::write(file, format!("{before}{BEGIN}\n{table}\n{END}{after}"))?)
+    Ok(std::fs::write(file, format!("{before}{BEGIN}\n{}\n{END}{after}", table.trim_end()))?)
 }
 
 impl Line {
