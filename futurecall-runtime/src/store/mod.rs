@@ -13,7 +13,7 @@ mod rows;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 pub(crate) mod transaction;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod turns;
 
 use std::fmt::Debug;

@@ -1,6 +1,6 @@
 //! Taking due calls, finding what a claim took, and giving calls back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -17,6 +17,7 @@ use super::tx::{
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
+use crate::store::turns::in_turns;
 use crate::store::{CallState, Claim, ClaimRequest, ClaimedCall, Held, Now, OnVanish, codec};
 
 const CLAIM: &str = "claim calls";
@@ -275,22 +276,6 @@ async fn must_wait(tx: &mut Tx<'_>) -> Result<Vec<Simple>, StoreError> {
         if waits(&rule, flag(row, "latest")) { uuid(row, "id").map(hex) } else { None }
     };
     Ok(rows.iter().filter_map(waiting).collect())
-}
-
-/// Lower priority first; then by turns among names, in the order of their oldest call; a lane's own by (due, id).
-fn in_turns(mut calls: Vec<ClaimedCall>) -> Vec<ClaimedCall> {
-    calls.sort_by_key(|call| (call.due, call.id));
-    let mut lanes: HashMap<(i16, String), ((Moment, CallId), u32)> = HashMap::new();
-    let mut placed: Vec<_> = calls
-        .into_iter()
-        .map(|call| {
-            let lane = lanes.entry((call.priority, call.name.clone())).or_insert(((call.due, call.id), 0));
-            lane.1 += 1;
-            ((call.priority, lane.1, lane.0), call)
-        })
-        .collect();
-    placed.sort_by_key(|(place, _)| *place);
-    placed.into_iter().map(|(_, call)| call).collect()
 }
 
 /// A call as [`GATHER`] gives it: id, name, identifier, arguments, format, priority, moment, attempt, schedule, trace.
