@@ -46,7 +46,7 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     pub(crate) const FULL: Self = Self {
-        rounds: 3,
+        rounds: 5,
         enqueue: Duration::from_secs(3),
         bulk: 100_000,
         drain: 20_000,

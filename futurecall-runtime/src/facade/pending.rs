@@ -2,6 +2,7 @@ use std::fmt;
 use std::future::IntoFuture;
 
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::check_identifier;
 use crate::args::ArgumentError;
@@ -126,8 +127,7 @@ impl IntoFuture for PendingCall {
 
 /// Many calls, not yet sent. Awaiting gives their ids, in their order.
 ///
-/// A failure of the database between two chunks leaves the chunks before it stored: [`ids`](Self::ids), taken
-/// beforehand, tells which calls to look for; [`in_transaction`](Self::in_transaction) is all or nothing.
+/// A failure of the database in the midst of it leaves some chunks stored: [`ids`](Self::ids), taken beforehand, tells which calls to look for; [`in_transaction`](Self::in_transaction) is all or nothing.
 #[derive(Debug)]
 #[must_use = "calls are not stored until this is awaited"]
 pub struct ScheduleAll {
@@ -171,6 +171,9 @@ impl ScheduleAll {
 /// connections gets its turn.
 const CHUNK: usize = 5_000;
 
+/// Chunks under way at once: while the server stores one, the next is made ready.
+const AT_ONCE: usize = 2;
+
 impl IntoFuture for ScheduleAll {
     type Output = Result<Vec<CallId>, ScheduleError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
@@ -179,9 +182,13 @@ impl IntoFuture for ScheduleAll {
         Box::pin(async move {
             let (pod, calls) = self.validated()?;
             let ids = calls.iter().map(|call| call.id).collect();
-            for chunk in calls.chunks(CHUNK) {
-                pod.enqueue_chunk(chunk.to_vec()).await?;
-            }
+            let mut calls = calls.into_iter();
+            let chunks = std::iter::from_fn(move || {
+                let chunk: Vec<_> = calls.by_ref().take(CHUNK).collect();
+                (!chunk.is_empty()).then_some(chunk)
+            });
+            let stored = stream::iter(chunks).map(|chunk| pod.enqueue_chunk(chunk)).buffered(AT_ONCE);
+            stored.try_collect::<()>().await?;
             Ok(ids)
         })
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{empty, nothing_done};
-use super::sql::{Reading, ahead, at, count, micros, pod as pod_column};
+use super::sql::{Query, Reading, ahead, at, count, micros, pod as pod_column};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::codec::{outcome_state, state_code};
@@ -33,6 +33,15 @@ const FINISH: &str = "
         FROM gone AS g WHERE g.state = ANY ($9::smallint[]) ON CONFLICT (id) DO NOTHING
     )
     SELECT array_agg(g.id) AS ids, array_agg(g.claim_no) AS claim_nos FROM gone AS g";
+
+/// As `FINISH`, where nothing is kept: the rows are not read back for a history.
+const FORGET: &str = "
+    WITH gone AS (
+        DELETE FROM futurecall.call AS c USING unnest($3::uuid[], $4::bigint[]) AS u(id, claim_no)
+        WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid AND {few u.id}
+        RETURNING c.id, c.claim_no
+    )
+    SELECT array_agg(g.id) AS ids, array_agg(g.claim_no) AS claim_nos, {now} AS now FROM gone AS g";
 
 /// What an earlier try, whose reply was lost, has recorded. A row of another outcome was written by a rescue: this pod
 /// came too late. (Told to stop, a failure stands as cancelled.)
@@ -134,18 +143,14 @@ impl PostgresStore {
         let mut rows: Vec<&Finish> = finished.iter().collect();
         // Locked in the order in which a cancellation locks them.
         rows.sort_by_key(|finish| finish.id);
-        let outcomes: Vec<_> = rows.iter().map(|finish| outcome_state(&finish.outcome)).collect();
+        let kept = kept_states(retention);
         let query = self
-            .query(FINISH)
+            .query(if kept.is_empty() { FORGET } else { FINISH })
             .bind(at(now))
             .bind(pod.as_uuid())
             .bind(rows.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
-            .bind(rows.iter().map(|finish| finish.claim_no).collect::<Vec<_>>())
-            .bind(outcomes.iter().map(|(state, _)| state_code(*state)).collect::<Vec<_>>())
-            .bind(outcomes.iter().map(|(_, said)| said.map(str::to_owned)).collect::<Vec<_>>())
-            .bind(rows.iter().map(|finish| finish.started_after.map(ahead)).collect::<Vec<_>>())
-            .bind(rows.iter().map(|finish| micros(finish.ran_for)).collect::<Vec<_>>())
-            .bind(kept_states(retention));
+            .bind(rows.iter().map(|finish| finish.claim_no).collect::<Vec<_>>());
+        let query = if kept.is_empty() { query } else { with_history(query, &rows, kept) };
         let row = self.write_one(FINISHING, query).await?;
         let mut done = gone(&row).map_err(nothing_done(FINISHING))?;
         let is_done = |finish: &Finish, done: &HashSet<(Uuid, i64)>| {
@@ -224,6 +229,17 @@ impl PostgresStore {
         let row = self.write(PRUNING, query).await?.pop().ok_or_else(|| empty(PRUNING))?;
         count(&row, "pruned").map_err(nothing_done(PRUNING))
     }
+}
+
+/// What `FINISH` wants besides, for the history.
+fn with_history(query: Query, rows: &[&Finish], kept: Vec<i16>) -> Query {
+    let outcomes: Vec<_> = rows.iter().map(|finish| outcome_state(&finish.outcome)).collect();
+    query
+        .bind(outcomes.iter().map(|(state, _)| state_code(*state)).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|(_, said)| said.map(str::to_owned)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|finish| finish.started_after.map(ahead)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|finish| micros(finish.ran_for)).collect::<Vec<_>>())
+        .bind(kept)
 }
 
 /// A limit as PostgreSQL counts.
