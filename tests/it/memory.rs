@@ -8,7 +8,7 @@ use futurecall_tests::{Database, Fixture, Harness, Transaction};
 
 use crate::transactions;
 
-struct Memory;
+pub(crate) struct Memory;
 
 #[async_trait]
 impl Harness for Memory {

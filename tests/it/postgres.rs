@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::transactions;
 
-struct Postgres;
+pub(crate) struct Postgres;
 
 #[async_trait]
 impl Harness for Postgres {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::transactions::{self, SqliteTransaction};
 
-struct Sqlite;
+pub(crate) struct Sqlite;
 
 #[async_trait]
 impl Harness for Sqlite {

@@ -8,7 +8,7 @@ mod inspect;
 mod lease;
 mod migrate;
 mod missed;
-mod model;
+pub(crate) mod model;
 mod recurring;
 mod scenarios;
 mod schedule;

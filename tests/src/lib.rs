@@ -12,6 +12,7 @@ mod dice;
 pub mod journal;
 mod make;
 mod suite;
+pub mod walks;
 
 pub use self::suite::{Database, Fixture, Harness, Topic, Transaction, exercise};
 

@@ -43,15 +43,32 @@ async fn it_does_what_the_model_does_on_a_third_walk(fixture: &Fixture) {
 }
 
 async fn it_does_what_the_model_does_with_calls_alone(fixture: &Fixture) {
-    let steps: Vec<_> =
-        ALL.into_iter().filter(|step| !matches!(step, Step::Declare | Step::Undeclare)).collect();
-    let walk = Walk { limited: true, ..Walk::new(fixture, 4) };
-    walk.go(200, &steps).await;
+    calls_alone(fixture, 4, 200).await;
 }
 
 async fn it_does_what_the_model_does_with_schedules_alone(fixture: &Fixture) {
-    let steps: Vec<_> = ALL.into_iter().filter(|step| !matches!(step, Step::Insert)).collect();
-    Walk::new(fixture, 5).go(200, &steps).await;
+    schedules_alone(fixture, 5, 200).await;
+}
+
+/// One walk, of one of these kinds by its seed.
+pub(crate) async fn walk(fixture: &Fixture, seed: u64, steps: usize) {
+    match seed % 3 {
+        0 => Walk::new(fixture, seed).go(steps, &ALL).await,
+        1 => calls_alone(fixture, seed, steps).await,
+        _ => schedules_alone(fixture, seed, steps).await,
+    }
+}
+
+async fn calls_alone(fixture: &Fixture, seed: u64, steps: usize) {
+    let choice: Vec<_> =
+        ALL.into_iter().filter(|step| !matches!(step, Step::Declare | Step::Undeclare)).collect();
+    let walk = Walk { limited: true, ..Walk::new(fixture, seed) };
+    walk.go(steps, &choice).await;
+}
+
+async fn schedules_alone(fixture: &Fixture, seed: u64, steps: usize) {
+    let choice: Vec<_> = ALL.into_iter().filter(|step| !matches!(step, Step::Insert)).collect();
+    Walk::new(fixture, seed).go(steps, &choice).await;
 }
 
 /// What a walk may do next.
