@@ -1,0 +1,37 @@
+//! What must never happen, as far as it shows in the moment in which it happens.
+
+/// Something that an action did and must not have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Breach {
+    /// A handler started before its call was due.
+    Early,
+    /// A handler started although its call was over.
+    StartAfterEnd,
+    /// A handler started although its call's cancellation had been acknowledged.
+    StartAfterCancel,
+    /// A run that had been flagged as cancelled got a further attempt.
+    AttemptAfterCancel,
+    /// A claim that was no longer held changed a row.
+    StaleWrite,
+    /// A handler started before the moment to which its call had been moved.
+    BeforeNewMoment,
+}
+
+/// A set of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Breaches(u8);
+
+impl Breaches {
+    /// Puts one in, if it happened.
+    pub const fn note(&mut self, breach: Breach, happened: bool) {
+        if happened {
+            self.0 |= 1 << breach as u8;
+        }
+    }
+
+    /// Whether it is in.
+    pub const fn has(self, breach: Breach) -> bool {
+        self.0 & (1 << breach as u8) != 0
+    }
+}

@@ -1,0 +1,182 @@
+//! A bounded world, as the checker walks it.
+
+use std::collections::BTreeSet;
+
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use crate::action::{Action, Reply};
+use crate::invariants::{Sight, always};
+use crate::mutants::Mutant;
+use crate::state::{Outcome, PodId, Row, World};
+use crate::step::Protocol;
+
+/// A world to begin with, and how far to look.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What it is about.
+    pub name: &'static str,
+    /// The rules.
+    pub protocol: Protocol,
+    /// The beginning.
+    pub start: World,
+    /// Where the clock stops.
+    pub horizon: u64,
+    /// What must be seen on the way.
+    pub sights: Vec<Sight>,
+}
+
+impl Setting {
+    /// The same with a mistake, and nothing to be seen but that.
+    #[must_use]
+    pub fn with(mut self, mutant: Mutant) -> Self {
+        self.protocol.mutant = Some(mutant);
+        self.sights.clear();
+        self
+    }
+}
+
+/// What a walk through a setting found.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    /// How many different worlds there are.
+    pub worlds: usize,
+    /// How many steps the longest way to one has.
+    pub depth: usize,
+    /// The invariants that do not hold, each with the shortest way to where it does not.
+    pub broken: Vec<(&'static str, Vec<Action>)>,
+    /// What was to be seen and was not.
+    pub unseen: Vec<&'static str>,
+}
+
+/// Walks every world of a setting.
+pub fn walk(setting: Setting, threads: usize) -> Walk {
+    let checker = setting.checker().threads(threads).spawn_bfs().join();
+    let (mut broken, mut unseen) = (Vec::new(), Vec::new());
+    for property in checker.model().properties() {
+        let found = checker.discovery(property.name);
+        match (property.expectation.discovery_is_failure(), found) {
+            (true, Some(path)) => broken.push((property.name, path.into_actions())),
+            (false, None) => unseen.push(property.name),
+            _ => {}
+        }
+    }
+    Walk { worlds: checker.unique_state_count(), depth: checker.max_depth(), broken, unseen }
+}
+
+/// Looks for the shortest way to break an invariant.
+pub fn break_it(setting: Setting, invariant: &'static str) -> Option<Vec<Action>> {
+    let found = HasDiscoveries::AnyOf(BTreeSet::from([invariant]));
+    let checker = setting.checker().finish_when(found).spawn_bfs().join();
+    checker.discovery(invariant).map(stateright::Path::into_actions)
+}
+
+impl Model for Setting {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![self.start.clone()]
+    }
+
+    /// Everything that anybody could try; [`Protocol::step`] says what cannot be.
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        actions.push(Action::Tick(1));
+        for (id, call) in (0..).zip(&world.calls) {
+            of_call(self, world, id, call.row, actions);
+        }
+        for pod in 0..world.pods.len() {
+            of_pod(world, self.protocol.ahead, pod, actions);
+        }
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        self.protocol.step(world, &action).map(|(after, _)| plain(after))
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let sights = self.sights.iter().map(|sight| sight.property());
+        always().into_iter().chain(sights).collect()
+    }
+
+    fn within_boundary(&self, world: &World) -> bool {
+        world.now <= self.horizon
+    }
+}
+
+/// The same world, in the one spelling of many: pods in order, for they differ in nothing but their places; and of what
+/// is over no more than somebody may ask for.
+fn plain(mut world: World) -> World {
+    let mut order: Vec<usize> = (0..world.pods.len()).collect();
+    order.sort_by(|one, other| world.pods.get(*one).cmp(&world.pods.get(*other)));
+    let is_moved = order.iter().enumerate().any(|(to, from)| to != *from);
+    for call in &mut world.calls {
+        if let Row::Over(_, last) = &mut call.row {
+            let may_ask = |by: PodId, number| {
+                let pod = world.pods.get(by.place).filter(|pod| pod.life == by.life);
+                pod.is_some_and(|pod| pod.reports.iter().any(|report| report.number == number))
+            };
+            *last = last.filter(|(by, number)| may_ask(*by, *number));
+        }
+        let by = match &mut call.row {
+            Row::Claimed(claim) => Some(&mut claim.pod),
+            Row::Over(_, Some((by, _))) => Some(by),
+            _ => None,
+        };
+        if let Some(by) = by.filter(|_| is_moved) {
+            by.place = order.iter().position(|from| *from == by.place).unwrap_or(by.place);
+        }
+    }
+    if is_moved {
+        world.pods.sort();
+    }
+    world
+}
+
+fn of_call(setting: &Setting, world: &World, id: usize, row: Row, actions: &mut Vec<Action>) {
+    let is_scheduled = row != Row::Absent;
+    for reply in [Reply::Heard, Reply::Lost] {
+        actions.push(Action::Insert(id, reply));
+        if is_scheduled {
+            actions.push(Action::Cancel(id, reply));
+            actions.push(Action::Move(id, world.now + 2, reply));
+        }
+    }
+    match row {
+        Row::Waiting => actions.push(Action::Skip(id)),
+        Row::Claimed(_) => actions.extend([Action::Rescue(id), Action::StoreSuccessor(id)]),
+        Row::Over(..) if setting.sights.contains(&Sight::Forgotten) => actions.push(Action::Prune(id)),
+        Row::Absent | Row::Over(..) | Row::Forgotten => {}
+    }
+}
+
+fn of_pod(world: &World, ahead: u64, place: usize, actions: &mut Vec<Action>) {
+    let Some(pod) = world.pods.get(place) else { return };
+    actions.extend([Action::Crash(place), Action::Stop(place)]);
+    actions.push(if pod.is_paused { Action::Resume(place) } else { Action::Pause(place) });
+    match &pod.asked {
+        None if is_claimable(world, ahead) => actions.push(Action::Ask(place)),
+        None => {}
+        Some(asked) if asked.is_lost => actions.push(Action::Adopt(place)),
+        Some(_) => {
+            actions.extend((0..world.calls.len()).map(|call| Action::Claim(place, call)));
+            actions.extend([Action::Receive(place), Action::LoseClaim(place)]);
+        }
+    }
+    for held in &pod.held {
+        let call = held.call;
+        actions.extend([Action::Renew(place, call, Reply::Heard), Action::LetGo(place, call)]);
+        if held.is_running {
+            let ends = [Outcome::Succeeded, Outcome::Failed, Outcome::GivenUp];
+            actions.extend(ends.map(|outcome| Action::End(place, call, outcome)));
+        } else {
+            actions.extend([Action::Start(place, call), Action::Release(place, call)]);
+        }
+    }
+    if !pod.reports.is_empty() {
+        actions.extend([Action::Finish(place, Reply::Heard), Action::Finish(place, Reply::Lost)]);
+    }
+}
+
+fn is_claimable(world: &World, ahead: u64) -> bool {
+    world.calls.iter().any(|call| call.row == Row::Waiting && call.due <= world.now + ahead)
+}

@@ -1,0 +1,73 @@
+//! Mistakes that a protocol like this one can hold. Each is found by an invariant; if one is not, the invariants are
+//! too weak.
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    /// What is claimed ahead of its moment starts at once.
+    StartAhead,
+    /// An outcome is stored whoever holds the call.
+    FinishWithoutFence,
+    /// An outcome is fenced by the pod alone, not by the number of its claim.
+    FinishFencedByPodOnly,
+    /// An outcome is stored though the call is over.
+    FinishWhatIsOver,
+    /// A lease is extended whoever holds the call.
+    RenewWithoutFence,
+    /// A call is given back by whoever held it once.
+    ReleaseWithoutFence,
+    /// Every claim of a pod has the same number.
+    ClaimNumberStands,
+    /// A cancellation says that a running call will never start.
+    CancelRunningAsRemoved,
+    /// A failed attempt does not look whether the call was cancelled meanwhile.
+    RetryIgnoresCancel,
+    /// A rescue does not look whether the call was cancelled meanwhile.
+    RescueIgnoresCancel,
+    /// A call that is held is moved as if it waited.
+    MoveRunning,
+    /// Moving a call that is held says that it was moved.
+    MoveRunningIsAcknowledged,
+    /// The pod does not look at its own lease before it starts a handler.
+    NoLeaseCheckBeforeStart,
+    /// The pod counts its lease from the reply, not from before the claim was sent.
+    LeaseCountedFromReply,
+    /// A rescue takes claims whose lease has not ended.
+    RescueTooSoon,
+    /// A rescue finds only the claims of pods that are there.
+    RescueByPods,
+    /// A call that takes its pod with it is run again for ever.
+    RerunForEver,
+    /// Storing a call again does not look whether it is over.
+    InsertAgainBlindly,
+    /// The successor of a run is stored in a transaction of its own, after the claim.
+    SuccessorApart,
+    /// Every claim of a run stores a successor.
+    SuccessorAtEveryClaim,
+}
+
+impl Mutant {
+    /// All of them, each with the setting in which it shows, and the invariant that finds it there.
+    pub const ALL: [(Self, &'static str, &'static str); 20] = [
+        (Self::StartAhead, "zombies", "I1 nothing starts early"),
+        (Self::FinishWithoutFence, "zombies", "I7 a stale claim changes nothing"),
+        (Self::FinishFencedByPodOnly, "retries", "I7 a stale claim changes nothing"),
+        (Self::FinishWhatIsOver, "once", "I2 a call ends once"),
+        (Self::RenewWithoutFence, "zombies", "I7 a stale claim changes nothing"),
+        (Self::ReleaseWithoutFence, "shutdowns", "I7 a stale claim changes nothing"),
+        (Self::ClaimNumberStands, "retries", "I7 a stale claim changes nothing"),
+        (Self::CancelRunningAsRemoved, "clients", "I5 what is cancelled does not start"),
+        (Self::RetryIgnoresCancel, "retries", "I5 what is cancelled does not start"),
+        (Self::RescueIgnoresCancel, "zombies", "I5 what is cancelled does not start"),
+        (Self::MoveRunning, "clients", "I8 no more starts than the policy allows"),
+        (Self::MoveRunningIsAcknowledged, "clients", "I10 a new moment is kept"),
+        (Self::NoLeaseCheckBeforeStart, "once", "I3 nothing starts after its end"),
+        (Self::LeaseCountedFromReply, "zombies", "I4 no two believe to run a call"),
+        (Self::RescueTooSoon, "crashes", "I4 no two believe to run a call"),
+        (Self::RescueByPods, "crashes", "I6 nothing is lost or stuck"),
+        (Self::RerunForEver, "crashes", "I8 no more starts than the policy allows"),
+        (Self::InsertAgainBlindly, "clients", "I2 a call ends once"),
+        (Self::SuccessorApart, "recurring", "I9 a schedule has one next run"),
+        (Self::SuccessorAtEveryClaim, "recurring", "I9 a schedule has one next run"),
+    ];
+}

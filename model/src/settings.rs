@@ -1,0 +1,105 @@
+//! The bounded worlds that are checked: each small enough to be walked whole, together all of the protocol.
+
+use crate::check::Setting;
+use crate::invariants::Sight;
+use crate::state::{Budget, Call, Pod, Policy, Row, Schedule, Stored, World};
+use crate::step::Protocol;
+
+/// All of them, with that many pods; `more` ticks are added to each.
+pub fn all(pods: usize, more: u64) -> Vec<Setting> {
+    let settings = [
+        crashes(pods),
+        zombies(pods),
+        once(pods),
+        retries(pods),
+        clients(pods),
+        recurring(pods),
+        shutdowns(pods),
+    ];
+    settings.into_iter().map(|setting| Setting { horizon: setting.horizon + more, ..setting }).collect()
+}
+
+/// The one of that name, with two pods.
+pub fn named(name: &str) -> Option<Setting> {
+    all(2, 0).into_iter().find(|setting| setting.name == name)
+}
+
+const RERUN: Policy = Policy { attempts: 1, reruns: 1 };
+const RETRY: Policy = Policy { attempts: 2, reruns: 0 };
+
+fn setting(name: &'static str, pods: usize, horizon: u64, calls: Vec<Call>, budget: Budget) -> Setting {
+    let pods = vec![Pod::default(); pods];
+    Setting {
+        name,
+        protocol: Protocol { lease: 1, ahead: 0, backoff: 1, mutant: None },
+        start: World { calls, pods, budget, ..World::default() },
+        horizon,
+        sights: Vec::new(),
+    }
+}
+
+fn stored(due: u64, policy: Policy) -> Call {
+    let mut call = Call { row: Row::Waiting, ..Call::new(due, policy) };
+    call.told.stored = Stored::Yes;
+    call
+}
+
+/// Processes vanish, and their call is run again, but not for ever.
+fn crashes(pods: usize) -> Setting {
+    let calls = vec![stored(0, RERUN)];
+    let budget = Budget { crashes: 2, losses: 1, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::Rerun, Sight::Dead, Sight::Adopted];
+    Setting { sights, ..setting("crashes", pods, 6, calls, budget) }
+}
+
+/// Processes stand still for longer than their lease, and go on.
+fn zombies(pods: usize) -> Setting {
+    let calls = vec![stored(1, RERUN)];
+    let budget = Budget { pauses: 2, cancels: 1, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::StaleOutcome, Sight::Zombie, Sight::Rerun];
+    let setting = Setting { sights, ..setting("zombies", pods, 6, calls, budget) };
+    Setting { protocol: Protocol { ahead: 1, ..setting.protocol }, ..setting }
+}
+
+/// Whatever happens, a call that is not to be run again starts once at the most.
+fn once(pods: usize) -> Setting {
+    let calls = vec![stored(0, Policy::ONCE)];
+    let budget = Budget { pauses: 1, crashes: 1, losses: 1, releases: 1, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::Interrupted, Sight::GivenBack];
+    Setting { sights, ..setting("once", pods, 5, calls, budget) }
+}
+
+/// Handlers fail, and are cancelled meanwhile.
+fn retries(pods: usize) -> Setting {
+    let calls = vec![stored(0, RETRY)];
+    let budget = Budget { failures: 2, cancels: 1, losses: 1, pauses: 1, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::Retried, Sight::CancelledRun];
+    Setting { sights, ..setting("retries", pods, 6, calls, budget) }
+}
+
+/// Clients schedule, move and cancel, and hear of it or not.
+fn clients(pods: usize) -> Setting {
+    let calls = vec![Call::new(1, Policy::ONCE)];
+    let budget = Budget { cancels: 1, moves: 1, losses: 2, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::Moved, Sight::CancelledRun, Sight::Forgotten];
+    let setting = Setting { sights, ..setting("clients", pods, 4, calls, budget) };
+    Setting { protocol: Protocol { ahead: 1, ..setting.protocol }, ..setting }
+}
+
+/// A schedule whose runs are skipped, given back and interrupted.
+fn recurring(pods: usize) -> Setting {
+    let calls = vec![Call { schedule: Some(0), ..stored(1, Policy::ONCE) }];
+    let budget = Budget { releases: 1, ..Budget::default() };
+    let sights = vec![Sight::Successor, Sight::Skipped];
+    let mut setting = Setting { sights, ..setting("recurring", pods, 3, calls, budget) };
+    setting.start.schedules = vec![Schedule { interval: 1, is_active: true }];
+    setting
+}
+
+/// Pods are told to stop: they give back what they have not started, and give up what does not end.
+fn shutdowns(pods: usize) -> Setting {
+    let calls = vec![stored(0, RERUN)];
+    let budget = Budget { stops: 1, pauses: 1, losses: 1, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::GivenBack, Sight::Rerun];
+    Setting { sights, ..setting("shutdowns", pods, 6, calls, budget) }
+}

@@ -1,0 +1,82 @@
+//! What clients ask for.
+
+use super::{Protocol, spend_reply};
+use crate::action::{Answer, Reply};
+use crate::mutants::Mutant;
+use crate::state::{End, Row, Stored, World};
+
+impl Protocol {
+    /// Stores a call, or stores it again after a lost reply: what is there already, or over, is left alone.
+    pub(super) fn insert(&self, world: &mut World, id: usize, reply: Reply) -> Option<Answer> {
+        let call = world.calls.get_mut(id)?;
+        if call.told.stored == Stored::Yes || call.schedule.is_some() {
+            return None;
+        }
+        let is_blind = self.errs(Mutant::InsertAgainBlindly) && call.told.stored == Stored::Perhaps;
+        match call.row {
+            Row::Absent => call.row = Row::Waiting,
+            Row::Over(..) if is_blind => call.row = Row::Waiting,
+            Row::Waiting | Row::Claimed(_) | Row::Over(..) => {}
+            // Whether it was stored and forgotten cannot be known any more: the client hears so, and nothing is done.
+            Row::Forgotten => return None,
+        }
+        call.told.stored = if reply == Reply::Heard { Stored::Yes } else { Stored::Perhaps };
+        spend_reply(world, reply)?;
+        Some(Answer::Done)
+    }
+
+    /// Removes what has not started, flags what is claimed.
+    pub(super) fn cancel(&self, world: &mut World, id: usize, reply: Reply) -> Option<Answer> {
+        spend_reply(world, reply)?;
+        world.budget.cancels = world.budget.cancels.checked_sub(1)?;
+        let call = world.calls.get_mut(id)?;
+        let answer = match &mut call.row {
+            Row::Waiting => {
+                call.row = Row::Over(End::Cancelled, None);
+                call.ends += 1;
+                Answer::Removed
+            }
+            Row::Claimed(claim) => {
+                claim.is_cancelled = true;
+                Answer::UnderWay
+            }
+            Row::Absent | Row::Over(..) | Row::Forgotten => Answer::Nothing,
+        };
+        if reply == Reply::Heard {
+            let says_removed = answer == Answer::Removed
+                || (answer == Answer::UnderWay && self.errs(Mutant::CancelRunningAsRemoved));
+            call.told.cancelled |= says_removed;
+            call.told.flagged |= answer == Answer::UnderWay;
+        }
+        if answer == Answer::Removed {
+            // One run was cancelled; the schedule that it belongs to goes on.
+            self.succeed(world, id);
+        }
+        Some(answer)
+    }
+
+    /// Moves a call that waits to another moment; one that is held stays as it is.
+    pub(super) fn move_to(&self, world: &mut World, id: usize, to: u64, reply: Reply) -> Option<Answer> {
+        spend_reply(world, reply)?;
+        world.budget.moves = world.budget.moves.checked_sub(1)?;
+        let call = world.calls.get_mut(id).filter(|call| call.schedule.is_none())?;
+        let answer = match call.row {
+            Row::Waiting => Answer::Done,
+            Row::Claimed(_) if self.errs(Mutant::MoveRunning) => {
+                call.row = Row::Waiting;
+                Answer::Done
+            }
+            Row::Claimed(_) if self.errs(Mutant::MoveRunningIsAcknowledged) => Answer::Done,
+            Row::Claimed(_) => Answer::UnderWay,
+            Row::Absent | Row::Over(..) | Row::Forgotten => Answer::Nothing,
+        };
+        if answer == Answer::Done {
+            if call.row == Row::Waiting {
+                call.due = to;
+            }
+            // Of two moves whose order nobody knows, neither is a promise.
+            call.told.due = if reply == Reply::Heard { Some(to) } else { None };
+        }
+        Some(answer)
+    }
+}
