@@ -16,7 +16,7 @@ use crate::error::{BoxError, ScheduleError, StartError};
 use crate::facade::{CancelRequest, FutureCallRef, PendingCall, check_name};
 use crate::moment::ToMoment;
 use crate::pod::Pod;
-use crate::registry::{CallFailure, Handler};
+use crate::registry::{CallFailure, Fate, Handler};
 use crate::session::Session;
 
 /// A call that is registered and scheduled by name.
@@ -116,6 +116,7 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
         state: Vec::new(),
         recurring: None,
         priority: 0,
+        fate: Fate::default(),
         by_name: true,
     })
 }

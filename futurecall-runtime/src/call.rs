@@ -5,14 +5,17 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::{Arg, ArgsReader, ArgumentError, Slice};
+use crate::config::OnInterrupt;
 use crate::error::BoxError;
 use crate::facade::CallTarget;
-use crate::registry::{CallFailure, DeclaredRule, Handler, RunHandler, StateNeed};
+use crate::registry::{CallFailure, DeclaredRule, Fate, Handler, RunHandler, StateNeed};
+use crate::retry::RetryPolicy;
 use crate::session::Session;
 
 /// A type with future calls. Implemented by [`#[future_call]`](crate::future_call), never by hand.
@@ -128,6 +131,7 @@ pub struct Method<C> {
     state: Vec<StateNeed>,
     recurring: Option<DeclaredRule>,
     priority: i16,
+    fate: Fate,
 }
 
 impl<C> Methods<C> {
@@ -148,6 +152,7 @@ impl<C> Method<C> {
             state: Vec::new(),
             recurring: None,
             priority: 0,
+            fate: Fate::default(),
         }
     }
 
@@ -185,6 +190,27 @@ impl<C> Method<C> {
         self.priority = priority;
         self
     }
+
+    /// The policy of `retry(..)`.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.fate.retry = Some(policy);
+        self
+    }
+
+    /// The time of `timeout = ".."`, in microseconds.
+    #[must_use]
+    pub fn timeout(mut self, timeout_us: u64) -> Self {
+        self.fate.timeout = Some(Duration::from_micros(timeout_us));
+        self
+    }
+
+    /// What `on_interrupt = ".."` says.
+    #[must_use]
+    pub fn on_interrupt(mut self, on_interrupt: OnInterrupt) -> Self {
+        self.fate.on_interrupt = Some(on_interrupt);
+        self
+    }
 }
 
 impl<C: FutureCall> Method<C> {
@@ -213,6 +239,7 @@ impl<C: FutureCall> Method<C> {
             state: self.state,
             recurring: self.recurring,
             priority: self.priority,
+            fate: self.fate,
             by_name: false,
         })
     }

@@ -19,6 +19,8 @@ use crate::store::Retention;
 /// | [`broken_grace`](Self::broken_grace) | `FUTURECALL_BROKEN_GRACE` | 0 s | up to 10 years |
 /// | [`lease`](Self::lease) | `FUTURECALL_LEASE` | 30 s | 300 ms to 1 day |
 /// | [`shutdown_grace`](Self::shutdown_grace) | `FUTURECALL_SHUTDOWN_GRACE` | 25 s | 0 s to 1 day |
+/// | [`on_interrupt`](Self::on_interrupt) | `FUTURECALL_ON_INTERRUPT` | `keep` | `keep`, `rerun` |
+/// | [`crash_budget`](Self::crash_budget) | `FUTURECALL_CRASH_BUDGET` | 5 | 1 to 1,000 |
 /// | [`retention`](Self::retention) | `FUTURECALL_RETENTION_SUCCEEDED`, `…_FAILED`, `…_INTERRUPTED`, `…_CANCELLED`, `…_SKIPPED` | 1 day; the others 30 days | 0 s (no history) to 10 years |
 ///
 /// Durations are written as `5s`, `250ms`, `1h 30m`, `30days`.
@@ -44,7 +46,20 @@ pub struct Config {
     pub(crate) broken_grace: Duration,
     pub(crate) lease: Duration,
     pub(crate) shutdown_grace: Duration,
+    pub(crate) on_interrupt: OnInterrupt,
+    pub(crate) crash_budget: u32,
     pub(crate) retention: Retention,
+}
+
+/// What becomes of a call whose run was interrupted: its pod vanished, or ended before the handler did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnInterrupt {
+    /// It is recorded as interrupted, and not run again by itself: at most once.
+    #[default]
+    Keep,
+    /// It is run again: at least once.
+    Rerun,
 }
 
 /// Whether a start looks for calls that this binary cannot run.
@@ -71,6 +86,8 @@ impl Default for Config {
             broken_grace: Duration::ZERO,
             lease: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(25),
+            on_interrupt: OnInterrupt::Keep,
+            crash_budget: 5,
             retention: Retention::default(),
         }
     }
@@ -157,6 +174,20 @@ impl Config {
         self
     }
 
+    /// What becomes of calls whose run was interrupted, where their method does not say: by `on_interrupt = "…"`, or by
+    /// `retry(…)`, with which they run again.
+    pub fn on_interrupt(mut self, on_interrupt: OnInterrupt) -> Self {
+        self.on_interrupt = on_interrupt;
+        self
+    }
+
+    /// How many pods may vanish with a call that is run again after it, before it ends as failed: a call that kills its
+    /// process does not go on doing so. Attempts that end so count as no `max_attempts`; a shutdown counts as neither.
+    pub fn crash_budget(mut self, pods: u32) -> Self {
+        self.crash_budget = pods;
+        self
+    }
+
     /// How long the history keeps each outcome; zero writes no row.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
@@ -175,6 +206,13 @@ impl Config {
                     self.concurrency_limit
                 ),
             ));
+        }
+        if !(1..=1_000).contains(&self.crash_budget) {
+            let reason = format!(
+                "{} is outside 1 to 1000; to run nothing again, leave on_interrupt at keep",
+                self.crash_budget
+            );
+            return Err(StartError::setting("crash_budget", reason));
         }
         within("scan_interval", self.scan_interval, Duration::from_millis(100), Duration::from_hours(1))?;
         within("lease", self.lease, Duration::from_millis(300), DAY)?;

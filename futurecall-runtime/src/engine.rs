@@ -6,6 +6,7 @@
 //! | `claim` | sleeps until the next call is due, claims, hands out; `pace` says how much |
 //! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
+//! | `outcome` | what a run's end means for its call |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history |
@@ -21,6 +22,7 @@ mod finish;
 mod held;
 mod housekeeping;
 mod lease;
+mod outcome;
 mod pace;
 mod ready;
 mod run;
@@ -288,10 +290,14 @@ pub struct RunSummary {
     pub started: u64,
     /// Of them: ended well.
     pub succeeded: u64,
-    /// Of them: failed, panicked, or could not decode their arguments.
+    /// Of them: failed, panicked, or could not decode their arguments, for good.
     pub failed: u64,
+    /// Of them: failed, and are due again later.
+    pub retried: u64,
     /// Calls found interrupted: their pod had vanished; or abandoned here.
     pub interrupted: u64,
+    /// Calls that were not started, because the time within which they might was over.
+    pub expired: u64,
     /// Runs of schedules that their rules passed over.
     pub skipped: u64,
     /// Started calls by stored name.

@@ -1,10 +1,13 @@
 //! Every error of the public surface: one enum per step, each text saying what to do next.
 
+mod call;
 mod schedule;
 mod start;
 mod state;
 mod store;
 
+pub use self::call::CallError;
+pub(crate) use self::call::{Decision, decision_of};
 pub use self::schedule::ScheduleError;
 pub use self::start::StartError;
 pub use self::state::MissingState;

@@ -19,6 +19,7 @@ mod nearest;
 mod pod;
 pub mod recurring;
 mod registry;
+mod retry;
 mod session;
 mod state;
 pub mod store;
@@ -33,9 +34,9 @@ pub use uuid;
 pub use self::args::{ArgumentError, MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH};
 pub use self::by_name::InvokableFutureCall;
 pub use self::call::{CallArg, CallOutput, FutureCall};
-pub use self::config::{CheckBrokenCalls, Config};
+pub use self::config::{CheckBrokenCalls, Config, OnInterrupt};
 pub use self::engine::{RunSummary, ShutdownSummary};
-pub use self::error::{BoxError, MissingState, ScheduleError, StartError, StoreError};
+pub use self::error::{BoxError, CallError, MissingState, ScheduleError, StartError, StoreError};
 pub use self::facade::{
     CallTarget, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule, Recurring,
     RecurringCallRef, ScheduleAll,
@@ -46,6 +47,7 @@ pub use self::moment::{Moment, MomentOutOfRange, ToMoment};
 pub use self::pod::{ApplicationPool, Pod, PodBuilder, Role};
 #[doc(inline)]
 pub use self::recurring::{Missed, Overlap};
+pub use self::retry::{Backoff, RetryPolicy};
 pub use self::session::{CallInfo, Session};
 pub use self::store::transaction::InTransaction;
 #[doc(inline)]

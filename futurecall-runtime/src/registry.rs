@@ -4,12 +4,16 @@ use std::any::TypeId;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::args::ArgumentError;
+use crate::config::{Config, OnInterrupt};
 use crate::error::{BoxError, MissingState, StartError};
+use crate::retry::RetryPolicy;
 use crate::session::Session;
 use crate::store::OnVanish;
 
@@ -36,8 +40,21 @@ pub(crate) struct Handler {
     pub recurring: Option<DeclaredRule>,
     /// The priority of its calls, unless scheduled otherwise.
     pub priority: i16,
+    /// What becomes of a run that does not succeed.
+    pub fate: Fate,
     /// Whether it came from the by-name interface: its arguments are `{"data": …}`.
     pub by_name: bool,
+}
+
+/// What a method says of its runs that do not succeed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fate {
+    /// Whether a failed attempt is followed by another.
+    pub retry: Option<RetryPolicy>,
+    /// How long an attempt may take.
+    pub timeout: Option<Duration>,
+    /// What becomes of an interrupted one; `None`: what the pod says, or what `retry` implies.
+    pub on_interrupt: Option<OnInterrupt>,
 }
 
 /// State that a call takes.
@@ -106,10 +123,36 @@ impl fmt::Debug for Handler {
     }
 }
 
+impl Handler {
+    /// Whether a run that was interrupted is followed by another.
+    pub(crate) fn reruns(&self, config: &Config) -> bool {
+        let implied = if self.fate.retry.is_some() { OnInterrupt::Rerun } else { config.on_interrupt };
+        self.fate.on_interrupt.unwrap_or(implied) == OnInterrupt::Rerun
+    }
+}
+
 /// All handlers of a pod.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    by_name: HashMap<String, Arc<Handler>>,
+    by_name: HashMap<String, Entry>,
+}
+
+/// A handler, and what its policy was asked when it was added, so that no claim has to.
+#[derive(Clone, Debug)]
+struct Entry {
+    handler: Arc<Handler>,
+    /// How long after its pod vanished a call is due again.
+    rerun_after: Duration,
+}
+
+impl Entry {
+    fn on_vanish(&self, config: &Config) -> OnVanish {
+        if self.handler.reruns(config) {
+            OnVanish::Rerun { budget: config.crash_budget, after: self.rerun_after }
+        } else {
+            OnVanish::Keep
+        }
+    }
 }
 
 impl Registry {
@@ -117,21 +160,24 @@ impl Registry {
     pub(crate) fn add(&mut self, handler: Handler) -> Result<(), StartError> {
         let handler = Arc::new(handler);
         let names = || std::iter::once(handler.name.as_ref()).chain(handler.aliases.iter().copied());
-        if let Some((name, other)) = names().find_map(|name| Some((name, self.by_name.get(name)?))) {
+        if let Some((name, other)) = names().find_map(|name| Some((name, self.get(name)?))) {
             return Err(StartError::DuplicateName {
                 name: name.to_owned(),
                 types: vec![other.type_name.to_owned(), handler.type_name.to_owned()],
             });
         }
+        // A policy's own function is the user's code, and may panic.
+        let first_wait = || handler.fate.retry.and_then(|policy| policy.next(1, 0.0)).unwrap_or_default();
+        let rerun_after = std::panic::catch_unwind(AssertUnwindSafe(first_wait)).unwrap_or_default();
         for name in names() {
-            self.by_name.insert(name.to_owned(), Arc::clone(&handler));
+            self.by_name.insert(name.to_owned(), Entry { handler: Arc::clone(&handler), rerun_after });
         }
         Ok(())
     }
 
     /// The handler that answers to a stored name.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Handler>> {
-        self.by_name.get(name)
+        self.by_name.get(name).map(|entry| &entry.handler)
     }
 
     /// Every name answered to, aliases too, sorted.
@@ -142,8 +188,11 @@ impl Registry {
     }
 
     /// What a claim asks for.
-    pub(crate) fn claimable(&self) -> Vec<(String, OnVanish)> {
-        self.names().into_iter().map(|name| (name, OnVanish::Keep)).collect()
+    pub(crate) fn claimable(&self, config: &Config) -> Vec<(String, OnVanish)> {
+        let mut names: Vec<_> =
+            self.by_name.iter().map(|(name, entry)| (name.clone(), entry.on_vanish(config))).collect();
+        names.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        names
     }
 
     /// Whether this pod runs nothing.
@@ -155,7 +204,7 @@ impl Registry {
     pub(crate) fn handlers(&self) -> impl Iterator<Item = &Arc<Handler>> {
         self.by_name
             .iter()
-            .filter(|(name, handler)| name.as_str() == handler.name)
-            .map(|(_, handler)| handler)
+            .filter(|(name, entry)| name.as_str() == entry.handler.name)
+            .map(|(_, entry)| &entry.handler)
     }
 }

@@ -18,7 +18,12 @@ CREATE TABLE futurecall.call (
     id               uuid PRIMARY KEY,
     name             text NOT NULL,
     priority         smallint NOT NULL DEFAULT 0,
+    -- Of the next attempt, or of the one that runs.
     due_at           timestamptz NOT NULL,
+    -- Of the first attempt, once the call has been made due again.
+    first_due_at     timestamptz,
+    -- No handler is started after this, unless one was before.
+    expires_at       timestamptz,
     identifier       text,
     args             json NOT NULL,
     format           smallint NOT NULL DEFAULT 1,
@@ -31,9 +36,16 @@ CREATE TABLE futurecall.call (
     claim_no         bigint,
     claimed_at       timestamptz,
     lease_until      timestamptz,
-    -- What is to happen if the pod vanishes: 0 keep as interrupted, 1 run again.
-    on_vanish        smallint NOT NULL DEFAULT 0,
+    -- What is to happen if the pod vanishes: 0 keep as interrupted; otherwise run again, that many microseconds later,
+    -- until as many of its pods have vanished.
+    on_vanish        integer NOT NULL DEFAULT 0,
+    vanish_after     bigint NOT NULL DEFAULT 0,
     attempt          integer NOT NULL DEFAULT 0,
+    -- How many attempts have failed and are followed by another, and how many of its pods have vanished.
+    failures         integer NOT NULL DEFAULT 0,
+    vanished         integer NOT NULL DEFAULT 0,
+    -- The newest attempts that ended and are followed by another, as one array; none is NULL.
+    attempts         jsonb,
     started          boolean NOT NULL DEFAULT false,
     cancel_requested boolean NOT NULL DEFAULT false,
     error            text,
@@ -73,7 +85,9 @@ CREATE TABLE futurecall.finished (
     started_at  timestamptz,
     duration_us bigint,
     finished_at timestamptz NOT NULL,
-    error       text
+    error       text,
+    -- The attempts before the last one.
+    attempts    jsonb
 );
 
 CREATE INDEX finished_at ON futurecall.finished (state, finished_at, id);

@@ -15,7 +15,12 @@ CREATE TABLE futurecall_call (
     id               BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),
     name             TEXT NOT NULL,
     priority         INTEGER NOT NULL DEFAULT 0 CHECK (priority BETWEEN -32768 AND 32767),
+    -- Of the next attempt, or of the one that runs.
     due_at           INTEGER NOT NULL CHECK (due_at BETWEEN 0 AND 253402300799999999),
+    -- Of the first attempt, once the call has been made due again.
+    first_due_at     INTEGER,
+    -- No handler is started after this, unless one was before.
+    expires_at       INTEGER,
     identifier       TEXT,
     args             TEXT NOT NULL,
     format           INTEGER NOT NULL DEFAULT 1,
@@ -28,9 +33,16 @@ CREATE TABLE futurecall_call (
     claim_no         INTEGER,
     claimed_at       INTEGER,
     lease_until      INTEGER,
-    -- What is to happen if the pod vanishes: 0 keep as interrupted, 1 run again.
+    -- What is to happen if the pod vanishes: 0 keep as interrupted; otherwise run again, that many microseconds later,
+    -- until as many of its pods have vanished.
     on_vanish        INTEGER NOT NULL DEFAULT 0,
+    vanish_after     INTEGER NOT NULL DEFAULT 0,
     attempt          INTEGER NOT NULL DEFAULT 0,
+    -- How many attempts have failed and are followed by another, and how many of its pods have vanished.
+    failures         INTEGER NOT NULL DEFAULT 0,
+    vanished         INTEGER NOT NULL DEFAULT 0,
+    -- The newest attempts that ended and are followed by another, as one JSON array; none is NULL.
+    attempts         TEXT,
     started          INTEGER NOT NULL DEFAULT 0,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     error            TEXT,
@@ -68,7 +80,9 @@ CREATE TABLE futurecall_finished (
     started_at  INTEGER,
     duration_us INTEGER,
     finished_at INTEGER NOT NULL,
-    error       TEXT
+    error       TEXT,
+    -- The attempts before the last one.
+    attempts    TEXT
 ) STRICT;
 
 CREATE INDEX futurecall_finished_at ON futurecall_finished (state, finished_at, id);

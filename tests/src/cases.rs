@@ -10,6 +10,7 @@ mod migrate;
 mod missed;
 pub(crate) mod model;
 mod recurring;
+mod retry;
 mod scenarios;
 mod schedule;
 mod together;
@@ -24,6 +25,7 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Recurring => recurring::CASES,
         Topic::Missed => missed::CASES,
         Topic::Lease => lease::CASES,
+        Topic::Retry => retry::CASES,
         Topic::History => history::CASES,
         Topic::Inspect => inspect::CASES,
         Topic::Migrate => migrate::CASES,

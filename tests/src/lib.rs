@@ -23,7 +23,7 @@ macro_rules! conformance {
     ($harness:expr) => {
         $crate::conformance!(
             $harness; schedule: Schedule, claim: Claim, cancel: Cancel, recurring: Recurring, missed: Missed,
-            lease: Lease, history: History, inspect: Inspect, migrate: Migrate, hazards: Hazards,
+            lease: Lease, retry: Retry, history: History, inspect: Inspect, migrate: Migrate, hazards: Hazards,
             scenarios: Scenarios, together: Together, model: Model,
         );
     };

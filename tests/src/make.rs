@@ -54,6 +54,7 @@ pub(crate) fn call(name: &str) -> NewCall {
         format: 1,
         priority: 0,
         due: Due::At(at(0)),
+        expires_after: None,
         traceparent: None,
     }
 }
@@ -95,6 +96,10 @@ pub(crate) fn identifier(identifier: &str) -> CancelTarget {
 
 pub(crate) fn failed(error: &str) -> Outcome {
     Outcome::Failed { error: error.to_owned() }
+}
+
+pub(crate) fn retry(error: &str, after: u64) -> Outcome {
+    Outcome::Retry { error: error.to_owned(), after: secs(after) }
 }
 
 pub(crate) fn ids(calls: &[ClaimedCall]) -> Vec<CallId> {
@@ -203,7 +208,12 @@ impl Pod {
 
     /// The same pod, whose calls are run again if it vanishes.
     pub(crate) fn rerunning(self) -> Self {
-        Self { on_vanish: OnVanish::Rerun, ..self }
+        self.rerunning_within(5, Duration::ZERO)
+    }
+
+    /// The same pod, whose calls are run again that long after it vanished, until so many pods have.
+    pub(crate) fn rerunning_within(self, budget: u32, after: Duration) -> Self {
+        Self { on_vanish: OnVanish::Rerun { budget, after }, ..self }
     }
 
     /// The same pod by another handle.

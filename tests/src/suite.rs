@@ -75,6 +75,8 @@ pub enum Topic {
     Missed,
     /// Leases, fences, vanished pods, lost replies.
     Lease,
+    /// Attempts that are followed by another, pods that vanish again and again, and calls that expire.
+    Retry,
     /// Outcomes, retention and pruning.
     History,
     /// What people are shown.

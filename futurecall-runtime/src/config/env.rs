@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use super::{CheckBrokenCalls, Config};
+use super::{CheckBrokenCalls, Config, OnInterrupt};
 use crate::error::StartError;
 use crate::nearest::nearest;
 
 const PREFIX: &str = "FUTURECALL_";
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "FUTURECALL_EXECUTION_ENABLED",
     "FUTURECALL_CONCURRENCY_LIMIT",
     "FUTURECALL_SCAN_INTERVAL",
@@ -15,6 +15,8 @@ const NAMES: [&str; 13] = [
     "FUTURECALL_BROKEN_GRACE",
     "FUTURECALL_LEASE",
     "FUTURECALL_SHUTDOWN_GRACE",
+    "FUTURECALL_ON_INTERRUPT",
+    "FUTURECALL_CRASH_BUDGET",
     "FUTURECALL_RETENTION_SUCCEEDED",
     "FUTURECALL_RETENTION_FAILED",
     "FUTURECALL_RETENTION_INTERRUPTED",
@@ -47,6 +49,12 @@ where
             "BROKEN_GRACE" => config.broken_grace = duration(name, value)?,
             "LEASE" => config.lease = duration(name, value)?,
             "SHUTDOWN_GRACE" => config.shutdown_grace = duration(name, value)?,
+            "ON_INTERRUPT" => config.on_interrupt = on_interrupt(name, value)?,
+            "CRASH_BUDGET" => {
+                config.crash_budget = value.parse().map_err(|_| {
+                    StartError::setting(name, format!("`{value}` is not a whole number from 1 to 1000"))
+                })?;
+            }
             "RETENTION_SUCCEEDED" => config.retention.succeeded = duration(name, value)?,
             "RETENTION_FAILED" => config.retention.failed = duration(name, value)?,
             "RETENTION_INTERRUPTED" => config.retention.interrupted = duration(name, value)?,
@@ -80,6 +88,14 @@ fn check(name: &str, value: &str) -> Result<CheckBrokenCalls, StartError> {
         "always" => Ok(CheckBrokenCalls::Always),
         "never" => Ok(CheckBrokenCalls::Never),
         _ => Err(StartError::setting(name, format!("`{value}` is none of `auto`, `always`, `never`"))),
+    }
+}
+
+fn on_interrupt(name: &str, value: &str) -> Result<OnInterrupt, StartError> {
+    match value {
+        "keep" => Ok(OnInterrupt::Keep),
+        "rerun" => Ok(OnInterrupt::Rerun),
+        _ => Err(StartError::setting(name, format!("`{value}` is neither `keep` nor `rerun`"))),
     }
 }
 

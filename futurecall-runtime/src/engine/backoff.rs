@@ -43,6 +43,12 @@ pub(super) fn jittered(base: Duration) -> Duration {
     base.saturating_sub(tenth).saturating_add(tenth.saturating_mul(2).saturating_mul(share) / 0xFFFF)
 }
 
+/// A random number from 0 to 1.
+pub(super) fn chance() -> f64 {
+    let bits = uuid::Uuid::new_v4().as_u128() & 0xFFFF_FFFF;
+    f64::from(u32::try_from(bits).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -172,7 +172,7 @@ async fn claim(
     ahead: Duration,
     sweep: bool,
 ) -> Result<Claimed, StoreError> {
-    let names = engine.registry().claimable();
+    let names = engine.registry().claimable(&engine.config);
     if names.is_empty() {
         let deadline = Deadline::new(crate::clock::read(), Duration::ZERO);
         return Ok(Claimed { claim: Claim::default(), deadline });
@@ -262,12 +262,16 @@ fn spawn(engine: &Arc<Engine>, in_hand: InHand) -> impl Future<Output = run::End
 impl RunSummary {
     fn count(&mut self, ended: &run::Ended) {
         let Some(how) = ended.how else { return };
-        self.started = self.started.saturating_add(1);
-        let total = self.by_name.entry(ended.name.clone()).or_default();
-        *total = total.saturating_add(1);
+        if how != run::How::Expired {
+            self.started = self.started.saturating_add(1);
+            let total = self.by_name.entry(ended.name.clone()).or_default();
+            *total = total.saturating_add(1);
+        }
         let counter = match how {
             run::How::Succeeded => &mut self.succeeded,
             run::How::Failed => &mut self.failed,
+            run::How::Retried => &mut self.retried,
+            run::How::Expired => &mut self.expired,
             run::How::Interrupted => &mut self.interrupted,
         };
         *counter = counter.saturating_add(1);

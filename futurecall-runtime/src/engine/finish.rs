@@ -8,7 +8,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::backoff::Backoff;
 use super::supervise::supervised;
 use super::{Engine, NOW};
-use crate::store::Finish;
+use crate::store::{Finish, Outcome as StoredOutcome};
 
 /// The most outcomes of one statement.
 const MOST: usize = 2_000;
@@ -92,8 +92,18 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
     }
     if frees_a_schedule {
         engine.sweep_now();
+    } else if is_due_again_soon(engine, &finished) {
+        engine.wake();
     }
     engine.wake_if_wanting();
+}
+
+/// Whether one of these calls is due again before this pod looks by itself.
+fn is_due_again_soon(engine: &Engine, finished: &[Finish]) -> bool {
+    finished.iter().any(|finish| match finish.outcome {
+        StoredOutcome::Retry { after, .. } => after <= engine.config.scan_interval,
+        _ => finish.outcome.is_again(),
+    })
 }
 
 /// The database refused one of several outcomes.

@@ -1,6 +1,5 @@
 //! One claimed call, from the last look at its lease to its outcome on its way to the database.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument;
 
 use super::held::Signals;
+use super::outcome::{self, End};
 use super::ready::InHand;
 use super::{Engine, claim, finish};
 use crate::pod::Pod;
@@ -29,6 +29,10 @@ pub(super) struct Ended {
 pub(super) enum How {
     Succeeded,
     Failed,
+    /// It failed, and is tried again.
+    Retried,
+    /// It was not started.
+    Expired,
     Interrupted,
 }
 
@@ -91,6 +95,9 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let (id, claim_no) = (call.id, call.claim_no);
     let handler = engine.registry().get(&call.name).cloned();
     let now = crate::clock::read();
+    if let Some(outcome) = outcome::expired(&call, engine.clock.at_least(now.monotonic)) {
+        return report(engine, call, outcome, None, Duration::ZERO, stored);
+    }
     let signals = if handler.is_some() && !engine.stop.is_cancelled() {
         engine.held.start(id, claim_no, now, margin(engine))
     } else {
@@ -107,28 +114,43 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let started_after = engine.config.lease.saturating_sub(deadline.left(now));
     // Dropping a handler and showing its error are the user's code as well, and may panic.
     let outcome = AssertUnwindSafe(attempt(engine, &call, &handler, &signals)).catch_unwind().await;
-    let outcome = outcome.unwrap_or_else(|panic| Some(panicked(panic.as_ref())));
+    let outcome =
+        outcome.unwrap_or_else(|panic| Some(outcome::of(engine, &call, &handler, End::Panicked(panic))));
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
+    if let Some(outcome) = outcome {
+        return report(engine, call, outcome, Some(started_after), ran_for, stored);
+    }
+    engine.held.remove(std::iter::once((id, claim_no)));
+    if call.schedule.is_some() {
+        engine.sweep_now();
+    }
+    Ended { name: call.name, how: Some(How::Interrupted) }
+}
+
+/// Hands an outcome in to be stored.
+fn report(
+    engine: &Arc<Engine>,
+    call: ClaimedCall,
+    outcome: Outcome,
+    started_after: Option<Duration>,
+    ran_for: Duration,
+    stored: Option<oneshot::Sender<()>>,
+) -> Ended {
     let how = match &outcome {
-        Some(Outcome::Succeeded) => How::Succeeded,
-        Some(Outcome::Failed { .. }) => How::Failed,
-        Some(Outcome::Interrupted { .. }) | None => How::Interrupted,
+        Outcome::Succeeded => How::Succeeded,
+        Outcome::Failed { .. } => How::Failed,
+        Outcome::Retry { .. } => How::Retried,
+        Outcome::Expired { .. } => How::Expired,
+        Outcome::Interrupted { .. } | Outcome::Rerun { .. } => How::Interrupted,
     };
     let name = if stored.is_some() { call.name.clone() } else { String::new() };
-    if let Some(outcome) = outcome {
-        engine.finisher.send(finish::Outcome {
-            finish: Finish { id, claim_no, outcome, started_after: Some(started_after), ran_for },
-            name: call.name,
-            is_of_schedule: call.schedule.is_some(),
-            stored,
-            token: engine.runs.token(),
-        });
-    } else {
-        engine.held.remove(std::iter::once((id, claim_no)));
-        if call.schedule.is_some() {
-            engine.sweep_now();
-        }
-    }
+    engine.finisher.send(finish::Outcome {
+        finish: Finish { id: call.id, claim_no: call.claim_no, outcome, started_after, ran_for },
+        name: call.name,
+        is_of_schedule: call.schedule.is_some(),
+        stored,
+        token: engine.runs.token(),
+    });
     Ended { name, how: Some(how) }
 }
 
@@ -149,7 +171,7 @@ async fn attempt(
         id: call.id,
         name: call.name.clone(),
         identifier: call.identifier.clone(),
-        due: call.due,
+        due: call.first_due,
         attempt: call.attempt,
         schedule: call.schedule,
         traceparent: call.traceparent.clone(),
@@ -162,59 +184,26 @@ async fn attempt(
         (handler.run)(&session, args).await
     };
     let run = AssertUnwindSafe(run).catch_unwind().instrument(span.clone());
-    let result = tokio::select! {
+    let timeout = async {
+        match handler.fate.timeout {
+            Some(timeout) => {
+                tokio::time::sleep(timeout).await;
+                timeout
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let end = tokio::select! {
         biased;
         () = signals.lost.cancelled() => {
             let _in_span = span.enter();
             tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
             return None;
         }
-        result = run => result,
-        () = signals.abandoned.cancelled() => {
-            let error = format!("the pod shut down before the handler ended (grace {:?})", engine.config.shutdown_grace);
-            return Some(Outcome::Interrupted { error });
-        }
+        result = run => result.map_or_else(End::Panicked, End::Returned),
+        timeout = timeout => End::TimedOut(timeout),
+        () = signals.abandoned.cancelled() => End::Abandoned,
     };
     let _in_span = span.enter();
-    Some(match result {
-        Ok(Ok(())) => Outcome::Succeeded,
-        Ok(Err(failure)) => failed(&failure),
-        Err(panic) => panicked(panic.as_ref()),
-    })
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Outcome {
-    let error = storable(&format!("panicked: {}", panic_text(panic)));
-    tracing::error!(error, "a call panicked");
-    Outcome::Failed { error }
-}
-
-fn failed(failure: &CallFailure) -> Outcome {
-    let error = storable(&failure.to_string());
-    tracing::error!(error, "a call failed");
-    Outcome::Failed { error }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("with a value that is not text")
-}
-
-/// An error text as every database can hold it: no NUL, at most 8,000 characters.
-fn storable(error: &str) -> String {
-    error.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).take(8_000).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::storable;
-
-    #[test]
-    fn errors_are_cut_and_cleaned() {
-        assert_eq!(storable("a\0b"), "a\u{fffd}b");
-        assert_eq!(storable(&"é".repeat(10_000)).chars().count(), 8_000);
-    }
+    Some(outcome::of(engine, call, handler, end))
 }

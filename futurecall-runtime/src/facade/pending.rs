@@ -48,6 +48,7 @@ impl PendingCall {
                 format,
                 priority: 0,
                 due,
+                expires_after: None,
                 traceparent: None,
             })
         });

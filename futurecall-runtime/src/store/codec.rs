@@ -1,7 +1,14 @@
 //! The small numbers that both SQL stores write, and how they read back.
 
+use std::time::Duration;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::id::PodId;
+use crate::moment::Moment;
 use crate::recurring::Rule;
-use crate::store::{CallState, Outcome, ScheduleOrigin, ScheduleState};
+use crate::store::{AttemptRecord, CallState, Outcome, ScheduleOrigin, ScheduleState};
 
 /// The number of a finished state; `None` for states that never stand in the history.
 pub(super) const fn state_code(state: CallState) -> Option<i16> {
@@ -29,13 +36,60 @@ pub(super) const fn state_of(code: i16) -> CallState {
     }
 }
 
-/// The history's state and the error text of an outcome.
+/// The state and the error text of an outcome: the history's, or (where the call is to run again) the attempt's.
 pub(super) fn outcome_state(outcome: &Outcome) -> (CallState, Option<&str>) {
     match outcome {
         Outcome::Succeeded => (CallState::Succeeded, None),
-        Outcome::Failed { error } => (CallState::Failed, Some(error)),
-        Outcome::Interrupted { error } => (CallState::Interrupted, Some(error)),
+        Outcome::Failed { error } | Outcome::Retry { error, .. } => (CallState::Failed, Some(error)),
+        Outcome::Interrupted { error } | Outcome::Rerun { error } => (CallState::Interrupted, Some(error)),
+        Outcome::Expired { error } => (CallState::Expired, Some(error)),
     }
+}
+
+/// After how long a call is due again that has ended so; `None`: it is over.
+pub(super) fn again_after(outcome: &Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Retry { after, .. } => Some(*after),
+        Outcome::Rerun { .. } => Some(Duration::ZERO),
+        _ => None,
+    }
+}
+
+/// How much an outcome adds to the call's count of failures.
+pub(super) const fn failures(outcome: &Outcome) -> i32 {
+    matches!(outcome, Outcome::Retry { .. }) as i32
+}
+
+/// An attempt as both SQL stores keep it on the call's row, in microseconds.
+#[derive(Deserialize)]
+struct StoredAttempt {
+    attempt: u32,
+    pod: Option<Uuid>,
+    state: i16,
+    started_at: Option<i64>,
+    duration_us: Option<u64>,
+    ended_at: Option<i64>,
+    error: Option<String>,
+}
+
+/// The stored attempts of a call, oldest first. One that a hand has spoiled is left out.
+pub(super) fn attempts_of(text: Option<&str>) -> Vec<AttemptRecord> {
+    let stored: Vec<serde_json::Value> =
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let moment = |micros: Option<i64>| micros.and_then(|micros| Moment::from_micros(micros).ok());
+    let record = |value| {
+        let stored: StoredAttempt = serde_json::from_value(value).ok()?;
+        Some(AttemptRecord {
+            number: stored.attempt,
+            pod: stored.pod.map(PodId::from_uuid),
+            started: moment(stored.started_at),
+            duration: stored.duration_us.map(Duration::from_micros),
+            ended: moment(stored.ended_at),
+            outcome: state_of(stored.state),
+            error: stored.error,
+        })
+    };
+    stored.into_iter().filter_map(record).collect()
 }
 
 /// The number of a schedule's origin.

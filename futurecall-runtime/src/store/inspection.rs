@@ -179,7 +179,7 @@ pub struct CallRecord {
     pub identifier: Option<String>,
     /// Its priority; lower goes first.
     pub priority: i16,
-    /// When it is, or was, due.
+    /// When it is, or was, due: its first attempt, however often it has been tried since.
     pub due: Moment,
     /// Where it stands.
     pub state: CallState,
@@ -187,8 +187,10 @@ pub struct CallRecord {
     pub attempt: u32,
     /// Why this pod could not run it, if it could not (filled in by `inspect()`, which knows the handlers).
     pub broken: Option<String>,
-    /// When it is tried again, after a failed attempt.
+    /// When it is tried again, while it waits for that after a failed or interrupted attempt.
     pub next_attempt: Option<Moment>,
+    /// After which moment it is not started any more, while it is pending; `None`: it may start however late.
+    pub expires: Option<Moment>,
     /// The schedule that produced it.
     pub schedule: Option<ScheduleId>,
     /// When it was stored.
@@ -205,7 +207,8 @@ pub struct CallRecord {
     pub cancel_requested: bool,
     /// What went wrong last, or why it was cancelled or skipped.
     pub error: Option<String>,
-    /// Its attempts, oldest first. Filled in by `call(id)` alone.
+    /// Its attempts, oldest first; of a call that was tried more than 100 times, the newest. Filled in by `call(id)`
+    /// alone.
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -221,6 +224,8 @@ pub struct AttemptRecord {
     pub started: Option<Moment>,
     /// How long it ran; `None` while it runs, or where nobody knows.
     pub duration: Option<Duration>,
+    /// When it ended; `None` while it runs.
+    pub ended: Option<Moment>,
     /// How it ended; `Running` while it runs.
     pub outcome: CallState,
     /// What it said.

@@ -232,7 +232,11 @@ impl Store for MemoryStore {
         finished: &[Finish],
         retention: &Retention,
     ) -> Result<Vec<bool>, StoreError> {
-        self.state().finish(now, pod, finished, retention)
+        let results = self.state().finish(now, pod, finished, retention)?;
+        if finished.iter().any(|finish| finish.outcome.is_again()) {
+            self.wake_others();
+        }
+        Ok(results)
     }
 
     async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
@@ -322,6 +326,7 @@ mod tests {
             format: 1,
             priority: 0,
             due,
+            expires_after: None,
             traceparent: None,
         }
     }

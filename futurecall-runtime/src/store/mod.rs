@@ -28,6 +28,7 @@ pub use self::inspection::{
 pub use self::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
+pub(crate) use self::rows::ATTEMPTS_KEPT;
 pub use self::rows::{
     CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Declared, Due, Finish, Held, Inserted, Lease,
     NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescued, Retention, ScheduleOrigin,
@@ -158,9 +159,10 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Vec<Renewed>, StoreError>;
 
-    /// Records outcomes and moves the calls to the history; `true` where the fence held. Repeating it after a lost
-    /// reply is safe: a call that already stands in the history under this pod and claim number, with this outcome,
-    /// counts as `true`. One that was rescued meanwhile stands there as interrupted: `false`.
+    /// Records outcomes and moves the calls to the history, or makes them due again ([`Outcome::Retry`],
+    /// [`Outcome::Rerun`]); `true` where the fence held. Repeating it after a lost reply is safe: a call that already
+    /// stands in the history under this pod and claim number, with this outcome, or has that attempt on record, counts
+    /// as `true`. One that was rescued meanwhile stands there as interrupted: `false`.
     async fn finish(
         &self,
         now: Now,
@@ -173,8 +175,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError>;
 
     /// Takes up to `limit` claims whose lease has ended, of whatever name and pod: `OnVanish::Keep` records the call
-    /// as `Interrupted`, `OnVanish::Rerun` makes it claimable again at once; one flagged as cancelled becomes
-    /// `Cancelled`. Needs nothing but the call rows.
+    /// as `Interrupted`, `OnVanish::Rerun` makes it due again, or records it as `Failed` when its budget is spent; one
+    /// flagged as cancelled becomes `Cancelled`. Needs nothing but the call rows.
     async fn rescue(&self, now: Now, limit: usize, retention: &Retention)
     -> Result<Vec<Rescued>, StoreError>;
 

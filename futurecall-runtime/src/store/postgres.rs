@@ -4,6 +4,7 @@
 //! COMMITTED; nothing outlives a transaction on a connection, so that a pooler in transaction mode changes nothing but
 //! the wake-ups.
 
+mod again;
 mod cancel;
 mod claim;
 mod connect;

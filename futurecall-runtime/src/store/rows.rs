@@ -42,6 +42,8 @@ pub struct NewCall {
     pub priority: i16,
     /// When it is due.
     pub due: Due,
+    /// How long after its moment (or after it was stored, if that came later) it may still start; `None`: for ever.
+    pub expires_after: Option<Duration>,
     /// The W3C `traceparent` of whoever scheduled it, if any.
     pub traceparent: Option<String>,
 }
@@ -158,6 +160,9 @@ pub struct ClaimRequest {
     pub retention: Retention,
 }
 
+/// How many ended attempts of one call are kept: the newest.
+pub(crate) const ATTEMPTS_KEPT: usize = 100;
+
 /// What happens to a claimed call whose pod vanishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -165,8 +170,13 @@ pub enum OnVanish {
     /// It is recorded as `Interrupted` and not run again by itself.
     #[default]
     Keep,
-    /// It is due again at once.
-    Rerun,
+    /// It is due again, until so many of its pods have vanished.
+    Rerun {
+        /// How many pods may vanish with the call before it ends as `Failed`; 1 or more.
+        budget: u32,
+        /// How long after the rescue it is due.
+        after: Duration,
+    },
 }
 
 /// The answer to a claim.
@@ -200,8 +210,14 @@ pub struct ClaimedCall {
     pub format: i16,
     /// Its priority.
     pub priority: i16,
-    /// When it was due.
+    /// When it was due: its first attempt, or the one that it waited for.
     pub due: Moment,
+    /// When it was due first.
+    pub first_due: Moment,
+    /// No handler may start after this, unless one has before.
+    pub expires: Option<Moment>,
+    /// How many of its attempts have ended with [`Outcome::Retry`].
+    pub failures: u32,
     /// The database's clock when it was claimed.
     pub claimed: Moment,
     /// Which run of the handler this is; 1 is the first. Counted at the claim, given back by `release`.
@@ -274,6 +290,32 @@ pub enum Outcome {
         /// Why.
         error: String,
     },
+    /// As `Failed`, but the call is to run again: it is due that long after the database's now, unclaimed, with its
+    /// attempt counted and on record. If it was cancelled meanwhile, it ends as `Cancelled` instead.
+    Retry {
+        /// What the attempt said.
+        error: String,
+        /// How long until the next one is due.
+        after: Duration,
+    },
+    /// As `Interrupted`, but the call may run again and is due at once. No pod has vanished, and nothing has failed:
+    /// neither count grows.
+    Rerun {
+        /// Why.
+        error: String,
+    },
+    /// No handler was started: the time within which it might was over.
+    Expired {
+        /// Since when.
+        error: String,
+    },
+}
+
+impl Outcome {
+    /// Whether the call is to run again.
+    pub(crate) const fn is_again(&self) -> bool {
+        matches!(self, Self::Retry { .. } | Self::Rerun { .. })
+    }
 }
 
 /// A claim whose pod vanished.

@@ -4,6 +4,7 @@
 //! reading has connections of its own. Rows travel as one JSON array, in and out: through the driver a statement costs
 //! some 10 microseconds and each row it answers with more than one, a row inside it almost nothing.
 
+mod again;
 mod cancel;
 mod claim;
 mod connect;

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futurecall_runtime::CallId;
 use futurecall_runtime::store::{
@@ -215,7 +216,7 @@ async fn a_live_claim_is_left_alone(fixture: &Fixture) {
 async fn a_vanished_pods_call_is_interrupted(fixture: &Fixture) {
     let pod = fixture.pod();
     let claimed = one_claimed(fixture, &pod).await;
-    let now = at(30).checked_add(std::time::Duration::from_micros(1)).unwrap();
+    let now = at(30).checked_add(Duration::from_micros(1)).unwrap();
     let rescued = fixture.rescue(now).await;
     assert_eq!(rescued.len(), 1);
     let one = &rescued[0];
@@ -269,10 +270,12 @@ async fn a_call_to_be_rerun_is_due_at_once(fixture: &Fixture) {
     assert_eq!(record.attempts.last().map(|attempt| attempt.number), Some(2));
 }
 
+const RERUN: OnVanish = OnVanish::Rerun { budget: 5, after: Duration::ZERO };
+
 async fn the_policy_is_that_of_the_name(fixture: &Fixture) {
     fixture.add(&[call("keep"), call("rerun")]).await;
     let pod = fixture.pod();
-    let names = vec![("keep".to_owned(), OnVanish::Keep), ("rerun".to_owned(), OnVanish::Rerun)];
+    let names = vec![("keep".to_owned(), OnVanish::Keep), ("rerun".to_owned(), RERUN)];
     let claim = pod.send(at(0), &ClaimRequest { names, ..pod.request(&[], 10) }).await;
     assert_eq!(claim.calls.len(), 2);
     for rescued in fixture.rescue(at(60)).await {

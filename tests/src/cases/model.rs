@@ -19,7 +19,7 @@ use futurecall_runtime::{Moment, PodId};
 use self::rows::{held, is_lane_by_lane, of_claimed, of_record, plain, settled};
 use crate::cases::inspect::beat;
 use crate::dice::Dice;
-use crate::make::{SOON, call, every, identifier, micros, schedule, secs};
+use crate::make::{SOON, call, every, identifier, micros, retry, schedule, secs};
 use crate::suite::{Fixture, cases};
 
 cases![
@@ -193,7 +193,8 @@ impl<'a> Walk<'a> {
                 };
                 let name = *self.dice.one_of(&NAMES).expect("a name");
                 let identifier = (self.dice.below(3) > 0).then(|| format!("label {}", self.dice.below(3)));
-                NewCall { due, identifier, priority: self.dice.small(3), ..call(name) }
+                let expires_after = (self.dice.below(4) == 0).then(|| secs(self.dice.below(40) as u64));
+                NewCall { due, identifier, expires_after, priority: self.dice.small(3), ..call(name) }
             })
             .collect();
         let again = self.dice.below(4) == 0;
@@ -205,7 +206,8 @@ impl<'a> Walk<'a> {
     async fn claim(&mut self) {
         let names = NAMES.iter().filter(|_| self.dice.below(4) > 0).map(|name| (*name).to_owned());
         let names: Vec<_> = names.collect();
-        let on_vanish = [OnVanish::Keep, OnVanish::Rerun][self.dice.below(2)];
+        let rerun = OnVanish::Rerun { budget: 2, after: secs(self.dice.below(3) as u64 * 10) };
+        let on_vanish = [OnVanish::Keep, rerun][self.dice.below(2)];
         let until = (self.dice.below(5) == 0)
             .then(|| Moment::from_micros(self.now.as_micros() - 20_000_000).expect("within the range"));
         let request = ClaimRequest {
@@ -286,9 +288,12 @@ impl<'a> Walk<'a> {
         let ends: Vec<_> = some
             .iter()
             .map(|_| {
-                let outcome = match self.dice.below(4) {
+                let outcome = match self.dice.below(8) {
                     0 => Outcome::Failed { error: "no".to_owned() },
                     1 => Outcome::Interrupted { error: "given up".to_owned() },
+                    2 | 3 => retry("not yet", self.dice.below(90) as u64),
+                    4 => Outcome::Rerun { error: "shutting down".to_owned() },
+                    5 => Outcome::Expired { error: "too late".to_owned() },
                     _ => Outcome::Succeeded,
                 };
                 let started_after = (self.dice.below(4) > 0).then(|| secs(1));

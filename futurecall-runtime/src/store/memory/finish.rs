@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::rows::{Call, End, HeldBy, State, refuse_nul};
+use super::rows::{Call, End, HeldBy, PastAttempt, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
@@ -57,19 +57,12 @@ impl State {
             .filter(|call| call.is_held_by(pod, finish.claim_no))
             .and_then(|call| call.held)
         else {
-            let before = self.finished.get(&finish.id);
-            let ours = before.filter(|before| before.call.is_held_by(pod, finish.claim_no));
-            return ours.is_some_and(|before| may_stand_as(&finish.outcome, before.state));
+            return self.is_finished_by(pod, finish);
         };
-        let state = match finish.outcome {
-            Outcome::Succeeded => CallState::Succeeded,
-            // Told to stop, and stopped in whatever way: it was cancelled.
-            Outcome::Failed { .. } | Outcome::Interrupted { .. } if held.cancel_requested => {
-                CallState::Cancelled
-            }
-            Outcome::Failed { .. } => CallState::Failed,
-            Outcome::Interrupted { .. } => CallState::Interrupted,
-        };
+        // Told to stop, and stopped in whatever way: it was cancelled.
+        let may_be_cancelled = !matches!(finish.outcome, Outcome::Succeeded | Outcome::Expired { .. });
+        let is_cancelled = held.cancel_requested && may_be_cancelled;
+        let state = if is_cancelled { CallState::Cancelled } else { state_of(&finish.outcome) };
         let started =
             finish.started_after.map(|after| held.claimed.checked_add(after).unwrap_or(Moment::MAX));
         let end = End {
@@ -78,8 +71,55 @@ impl State {
             started,
             duration: started.map(|_| finish.ran_for),
         };
-        self.end(now, finish.id, end, retention);
+        match &finish.outcome {
+            Outcome::Retry { after, .. } if !is_cancelled => {
+                self.again(now, finish.id, *after, &end, Why::Failed);
+            }
+            Outcome::Rerun { .. } if !is_cancelled => {
+                self.again(now, finish.id, Duration::ZERO, &end, Why::HandedBack);
+            }
+            Outcome::Expired { .. } => {
+                self.give_attempt_back(finish.id);
+                self.end(now, finish.id, end, retention);
+            }
+            _ => self.end(now, finish.id, end, retention),
+        }
         true
+    }
+
+    /// Whether that outcome was recorded before, by the flush whose reply was lost.
+    fn is_finished_by(&self, pod: PodId, finish: &Finish) -> bool {
+        let before = self.finished.get(&finish.id);
+        let ours = before.filter(|before| before.call.is_held_by(pod, finish.claim_no));
+        if ours.is_some_and(|before| may_stand_as(&finish.outcome, before.state)) {
+            return true;
+        }
+        let past = self.call(finish.id).or(before.map(|before| &before.call)).map(|call| &call.past);
+        let is_ours = |past: &PastAttempt| {
+            past.record.pod == Some(pod)
+                && past.claim_no == finish.claim_no
+                && past.record.outcome == state_of(&finish.outcome)
+        };
+        finish.outcome.is_again() && past.is_some_and(|past| past.iter().any(is_ours))
+    }
+
+    /// Makes a claimed call due again.
+    fn again(&mut self, now: Moment, id: CallId, after: Duration, end: &End, why: Why) {
+        let Some(mut call) = self.take(id) else { return };
+        call.again(now.checked_add(after).unwrap_or(Moment::MAX), end, now);
+        match why {
+            Why::Failed => call.failures = call.failures.saturating_add(1),
+            Why::Vanished => call.vanished = call.vanished.saturating_add(1),
+            Why::HandedBack => {}
+        }
+        self.put(call);
+    }
+
+    fn give_attempt_back(&mut self, id: CallId) {
+        if let Some(mut call) = self.take(id) {
+            call.attempt = call.attempt.saturating_sub(1);
+            self.put(call);
+        }
     }
 
     fn renew_one(&mut self, pod: PodId, held: &Held, until: Moment) -> Renewed {
@@ -97,32 +137,62 @@ impl State {
         id: CallId,
         retention: &Retention,
     ) -> Option<Rescued> {
-        let mut call = self.call(id)?.clone();
-        let rerun = held.on_vanish == OnVanish::Rerun && !held.cancel_requested;
-        let rescued = Rescued { id, name: call.name.clone(), pod: held.pod, rerun };
+        let call = self.call(id)?;
+        let (name, vanished) = (call.name.clone(), call.vanished.saturating_add(1));
         let proven = if held.started { "proven" } else { "not proven" };
-        let error = format!(
+        let last = format!(
             "pod {} vanished: its lease ended at {}; the handler's start is {proven}",
             held.pod, held.lease_until
         );
-        if rerun {
-            call.held = None;
-            call.error = Some(error);
-            self.put(call);
-        } else {
-            let state = if held.cancel_requested { CallState::Cancelled } else { CallState::Interrupted };
-            // A started handler's exact moment went with its pod; the claim is the nearest that is known.
-            let started = held.started.then_some(held.claimed);
-            self.end(now, id, End { state, error: Some(error), started, duration: None }, retention);
+        let (state, error, again) = match held.on_vanish {
+            _ if held.cancel_requested => (CallState::Cancelled, last, None),
+            OnVanish::Keep => (CallState::Interrupted, last, None),
+            OnVanish::Rerun { budget, after } if vanished < budget => {
+                (CallState::Interrupted, last, Some(after))
+            }
+            OnVanish::Rerun { .. } => (CallState::Failed, budget_spent(vanished, &last), None),
+        };
+        // A started handler's exact moment went with its pod; the claim is the nearest that is known.
+        let end =
+            End { state, error: Some(error), started: held.started.then_some(held.claimed), duration: None };
+        match again {
+            Some(after) => self.again(now, id, after, &end, Why::Vanished),
+            None => self.end(now, id, end, retention),
         }
-        Some(rescued)
+        Some(Rescued { id, name, pod: held.pod, rerun: again.is_some() })
     }
+}
+
+/// Why a call is due again.
+#[derive(Clone, Copy)]
+enum Why {
+    Failed,
+    Vanished,
+    HandedBack,
+}
+
+fn budget_spent(vanished: u32, last: &str) -> String {
+    format!("{vanished} of its pods vanished, so it is not run again; the last time, {last}")
 }
 
 fn said(outcome: &Outcome) -> Option<&str> {
     match outcome {
         Outcome::Succeeded => None,
-        Outcome::Failed { error } | Outcome::Interrupted { error } => Some(error),
+        Outcome::Failed { error }
+        | Outcome::Interrupted { error }
+        | Outcome::Retry { error, .. }
+        | Outcome::Rerun { error }
+        | Outcome::Expired { error } => Some(error),
+    }
+}
+
+/// How the attempt stands on record; of one that is the last, how the call does.
+fn state_of(outcome: &Outcome) -> CallState {
+    match outcome {
+        Outcome::Succeeded => CallState::Succeeded,
+        Outcome::Failed { .. } | Outcome::Retry { .. } => CallState::Failed,
+        Outcome::Interrupted { .. } | Outcome::Rerun { .. } => CallState::Interrupted,
+        Outcome::Expired { .. } => CallState::Expired,
     }
 }
 
@@ -130,8 +200,8 @@ fn said(outcome: &Outcome) -> Option<&str> {
 /// rescue: the pod came too late.
 fn may_stand_as(outcome: &Outcome, state: CallState) -> bool {
     match outcome {
-        Outcome::Succeeded => state == CallState::Succeeded,
-        Outcome::Failed { .. } => matches!(state, CallState::Failed | CallState::Cancelled),
-        Outcome::Interrupted { .. } => matches!(state, CallState::Interrupted | CallState::Cancelled),
+        Outcome::Retry { .. } | Outcome::Rerun { .. } => state == CallState::Cancelled,
+        Outcome::Failed { .. } | Outcome::Interrupted { .. } if state == CallState::Cancelled => true,
+        _ => state == state_of(outcome),
     }
 }

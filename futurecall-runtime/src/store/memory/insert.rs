@@ -46,11 +46,14 @@ fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
         Due::At(moment) => moment,
         Due::After(delay) => now.checked_add(delay).map_err(|error| StoreError::refused(DOING, error))?,
     };
+    let expires = call.expires_after.map(|time| due.max(now).checked_add(time).unwrap_or(Moment::MAX));
     Ok(Call {
         id: call.id,
         name: call.name.clone(),
         priority: call.priority,
         due,
+        first_due: None,
+        expires,
         identifier: call.identifier.clone(),
         args: call.args.clone(),
         format: call.format,
@@ -58,6 +61,9 @@ fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
         traceparent: call.traceparent.clone(),
         created: now,
         attempt: 0,
+        past: Vec::new(),
+        failures: 0,
+        vanished: 0,
         error: None,
         held: None,
     })

@@ -27,6 +27,7 @@ impl State {
     pub(super) fn record(&self, id: CallId) -> Option<CallRecord> {
         let row = self.row(id)?;
         let mut record = row.record();
+        record.attempts.extend(row.call().past.iter().map(|past| past.record.clone()));
         record.attempts.extend(row.attempt());
         Some(record)
     }
@@ -130,7 +131,8 @@ impl State {
 
     fn schedule_record(&self, schedule: &Schedule) -> ScheduleRecord {
         let active = schedule.state == ScheduleState::Active;
-        let pending = self.calls_of(schedule.id).filter(|call| active && call.held.is_none());
+        let pending =
+            self.calls_of(schedule.id).filter(|call| active && call.held.is_none() && !call.is_again());
         ScheduleRecord {
             id: schedule.id,
             name: schedule.name.clone(),
@@ -202,11 +204,12 @@ impl Row<'_> {
             format: call.format,
             identifier: call.identifier.clone(),
             priority: call.priority,
-            due: call.due,
+            due: call.first_due.unwrap_or(call.due),
             state: self.state(),
             attempt: call.attempt,
             broken: None,
-            next_attempt: None,
+            next_attempt: Some(call.due).filter(|_| self.state() == CallState::Scheduled && call.is_again()),
+            expires: call.expires.filter(|_| finished.is_none()),
             schedule: call.schedule,
             created: call.created,
             finished,
@@ -222,16 +225,17 @@ impl Row<'_> {
     /// The attempt that it is in, or ended with.
     fn attempt(&self) -> Option<AttemptRecord> {
         let call = self.call();
-        let held = call.held?;
-        let (duration, error) = match self {
-            Self::Pending(_) => (None, None),
-            Self::Finished(row) => (row.duration, call.error.clone()),
+        let held = call.held.filter(|_| call.attempt > 0)?;
+        let (duration, ended, error) = match self {
+            Self::Pending(_) => (None, None, None),
+            Self::Finished(row) => (row.duration, Some(row.at), call.error.clone()),
         };
         Some(AttemptRecord {
             number: call.attempt,
             pod: Some(held.pod),
             started: self.started(),
             duration,
+            ended,
             outcome: self.state(),
             error,
         })

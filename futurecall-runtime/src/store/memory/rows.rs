@@ -8,7 +8,9 @@ use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
-use crate::store::{CallState, Now, OnVanish, PodBeat, Retention, ScheduleOrigin, ScheduleState};
+use crate::store::{
+    ATTEMPTS_KEPT, AttemptRecord, CallState, Now, OnVanish, PodBeat, Retention, ScheduleOrigin, ScheduleState,
+};
 
 /// Everything the store holds.
 #[derive(Default)]
@@ -33,7 +35,11 @@ pub(super) struct Call {
     pub(super) id: CallId,
     pub(super) name: String,
     pub(super) priority: i16,
+    /// Of its next attempt, or of the one that runs.
     pub(super) due: Moment,
+    /// Of its first attempt, once it has been made due again.
+    pub(super) first_due: Option<Moment>,
+    pub(super) expires: Option<Moment>,
     pub(super) identifier: Option<String>,
     pub(super) args: String,
     pub(super) format: i16,
@@ -41,8 +47,20 @@ pub(super) struct Call {
     pub(super) traceparent: Option<String>,
     pub(super) created: Moment,
     pub(super) attempt: u32,
+    /// Of its attempts: those that ended, and are not the last.
+    pub(super) past: Vec<PastAttempt>,
+    pub(super) failures: u32,
+    /// How many of its pods have vanished.
+    pub(super) vanished: u32,
     pub(super) error: Option<String>,
     pub(super) held: Option<HeldBy>,
+}
+
+/// An attempt that ended, after which the call is run again.
+#[derive(Clone)]
+pub(super) struct PastAttempt {
+    pub(super) record: AttemptRecord,
+    pub(super) claim_no: i64,
 }
 
 /// Who has claimed a call.
@@ -111,6 +129,32 @@ impl Call {
     /// Whether exactly this claim holds the call.
     pub(super) fn is_held_by(&self, pod: PodId, claim_no: i64) -> bool {
         self.held.is_some_and(|held| held.pod == pod && held.claim_no == claim_no)
+    }
+
+    /// Whether it has been made due again after an attempt. If it is a run of a schedule, its successor is stored.
+    pub(super) fn is_again(&self) -> bool {
+        self.first_due.is_some()
+    }
+
+    /// Makes a claimed call due again; its attempt goes on record.
+    pub(super) fn again(&mut self, due: Moment, end: &End, now: Moment) {
+        let Some(held) = self.held.take() else { return };
+        let record = AttemptRecord {
+            number: self.attempt,
+            pod: Some(held.pod),
+            started: end.started,
+            duration: end.duration,
+            ended: Some(now),
+            outcome: end.state,
+            error: end.error.clone(),
+        };
+        if self.past.len() >= ATTEMPTS_KEPT {
+            self.past.remove(0);
+        }
+        self.past.push(PastAttempt { record, claim_no: held.claim_no });
+        self.first_due.get_or_insert(self.due);
+        self.due = due;
+        self.error.clone_from(&end.error);
     }
 
     /// Whether a pod holds it whose lease has not ended.

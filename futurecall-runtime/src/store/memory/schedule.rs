@@ -56,7 +56,7 @@ impl State {
             }
         }
         for id in &ended {
-            for call in self.pending_of(*id) {
+            for call in self.unclaimed_of(*id) {
                 let end = End::without_run(CallState::Cancelled, "its schedule is no longer declared");
                 self.end(now, call.id, end, &Retention::default());
             }
@@ -117,10 +117,12 @@ impl State {
         }
     }
 
-    /// Of the calls of a schedule that are not over, only the last one (by due moment, then id) needs a successor.
+    /// Of the calls of a schedule that are not over, only the last one (by due moment, then id) needs a successor; never
+    /// one that is run again.
     fn is_last(&self, call: &Call) -> bool {
         let Some(schedule) = call.schedule else { return true };
-        !self.calls_of(schedule).any(|other| (other.due, other.id) > (call.due, call.id))
+        let mut others = self.calls_of(schedule).filter(|other| !other.is_again());
+        !call.is_again() && !others.any(|other| (other.due, other.id) > (call.due, call.id))
     }
 
     fn is_overlapped(&self, now: Moment, call: &Call) -> bool {
@@ -128,8 +130,13 @@ impl State {
             .is_some_and(|id| self.calls_of(id).any(|other| other.id != call.id && other.is_running(now)))
     }
 
-    fn pending_of(&self, id: ScheduleId) -> Vec<Call> {
+    fn unclaimed_of(&self, id: ScheduleId) -> Vec<Call> {
         self.calls_of(id).filter(|call| call.held.is_none()).cloned().collect()
+    }
+
+    /// Without the runs that are to be run again: a schedule's next run is another.
+    fn pending_of(&self, id: ScheduleId) -> Vec<Call> {
+        self.calls_of(id).filter(|call| call.held.is_none() && !call.is_again()).cloned().collect()
     }
 
     /// Refuses what cannot be declared, before anything is changed.
@@ -165,7 +172,7 @@ impl State {
         new.key.clone_into(&mut renamed.key);
         new.name.clone_into(&mut renamed.name);
         let id = renamed.id;
-        for mut call in self.pending_of(id) {
+        for mut call in self.unclaimed_of(id) {
             self.take(call.id);
             new.name.clone_into(&mut call.name);
             self.put(call);
@@ -239,6 +246,8 @@ impl Schedule {
             name: self.name.clone(),
             priority: self.priority,
             due,
+            first_due: None,
+            expires: None,
             identifier: self.identifier.clone(),
             args: self.args.clone(),
             format: self.format,
@@ -246,6 +255,9 @@ impl Schedule {
             traceparent: None,
             created: now,
             attempt: 0,
+            past: Vec::new(),
+            failures: 0,
+            vanished: 0,
             error: None,
             held: None,
         }

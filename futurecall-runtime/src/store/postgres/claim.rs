@@ -108,7 +108,8 @@ const CLAIM: &str = "
         ) > (SELECT count(*) FROM claimed) ELSE false END AS crowded,
         NULL::uuid AS id, NULL::bigint AS claim_no, NULL::text AS name, NULL::text AS identifier, NULL::text AS args,
         NULL::smallint AS format, NULL::smallint AS priority, NULL::timestamptz AS due, NULL::timestamptz AS claimed,
-        NULL::integer AS attempt, NULL::uuid AS schedule_id, NULL::text AS traceparent
+        NULL::integer AS attempt, NULL::uuid AS schedule_id, NULL::text AS traceparent,
+        NULL::timestamptz AS first_due_at, NULL::timestamptz AS expires_at, NULL::integer AS failures
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, c.* FROM claimed AS c";
 
@@ -420,13 +421,18 @@ fn bind_claim_all(
 
 /// Binds what `{claim}` wants.
 pub(super) fn bind_claim(query: Query, now: Now, request: &ClaimRequest) -> Query {
-    let rerun = request.names.iter().filter(|(_, on_vanish)| *on_vanish == OnVanish::Rerun);
+    // By name: until how many of its pods have vanished, and how long after.
+    let rerun = request.names.iter().filter_map(|(name, on_vanish)| match on_vanish {
+        OnVanish::Rerun { budget, after } => Some((name.clone(), [i64::from(*budget), ahead(*after)].into())),
+        OnVanish::Keep => None,
+    });
+    let rerun: serde_json::Map<String, serde_json::Value> = rerun.collect();
     query
         .bind(at(now))
         .bind(request.pod.as_uuid())
         .bind(request.claim_no)
         .bind(ahead(request.lease))
-        .bind(rerun.map(|(name, _)| name.clone()).collect::<Vec<_>>())
+        .bind(serde_json::Value::Object(rerun).to_string())
 }
 
 #[cfg(test)]

@@ -5,15 +5,15 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::PostgresStore;
 use super::connect::{empty, nothing_done};
 use super::sql::{Query, Reading, ahead, at, count, micros, pod as pod_column};
+use super::{PostgresStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::codec::{outcome_state, state_code};
 use crate::store::{CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention};
 
-const FINISHING: &str = "record outcomes";
+pub(super) const FINISHING: &str = "record outcomes";
 const RENEWING: &str = "renew leases";
 const RESCUING: &str = "rescue calls of pods that vanished";
 const PRUNING: &str = "prune the history";
@@ -28,7 +28,7 @@ const FINISH: &str = "
         RETURNING c.*, c.claimed_at + {span u.started_after} AS began, u.said, u.ran_for,
             CASE WHEN c.cancel_requested AND u.outcome IN (2, 3) THEN 4 ELSE u.outcome END AS state
     ), kept AS (
-        {history} g.state, g.attempt, g.claimed_by, g.claim_no, g.began,
+        {history} g.state, CASE WHEN g.state = 5 THEN g.attempt - 1 ELSE g.attempt END, g.claimed_by, g.claim_no, g.began,
             CASE WHEN g.began IS NOT NULL THEN g.ran_for END, {now}, g.said
         FROM gone AS g WHERE g.state = ANY ($9::smallint[]) ON CONFLICT (id) DO NOTHING
     )
@@ -49,7 +49,7 @@ const FINISHED_BEFORE: &str = "
     SELECT f.id, f.claim_no FROM futurecall.finished AS f
     JOIN unnest($2::uuid[], $3::bigint[], $4::smallint[]) AS u(id, claim_no, state)
         ON u.id = f.id AND u.claim_no = f.claim_no
-    WHERE f.pod = $1::uuid AND (f.state = u.state OR (f.state = 4 AND u.state <> 1))";
+    WHERE f.pod = $1::uuid AND (f.state = u.state OR (f.state = 4 AND u.state IN (0, 2, 3)))";
 
 /// $2 pod, $3 lease, $4 ids, $5 claim numbers, $6 whether started. A row that somebody else has locked (a cancellation
 /// in an application's open transaction) is passed by, so that it cannot hold up the other leases. Its lease is kept as
@@ -88,9 +88,13 @@ const RESCUE: &str = "
     ), locked AS MATERIALIZED (
         SELECT c.* FROM expired AS e CROSS JOIN LATERAL (
             SELECT c.id, c.name, c.claimed_by AS pod, c.lease_until, c.cancel_requested,
-                c.on_vanish = 1 AND NOT c.cancel_requested AS rerun,
-                CASE WHEN c.started THEN c.claimed_at END AS began,
-                format('pod %s vanished: its lease ended at %s; the handler''s start is %s', c.claimed_by,
+                c.vanished + 1 < c.on_vanish AND NOT c.cancel_requested AS rerun,
+                CASE WHEN c.cancel_requested THEN 4 WHEN c.on_vanish > 0 AND c.vanished + 1 >= c.on_vanish THEN 2
+                    ELSE 3 END AS state,
+                CASE WHEN c.started THEN c.claimed_at END AS began, NULL::bigint AS ran_for,
+                CASE WHEN c.on_vanish > 0 AND c.vanished + 1 >= c.on_vanish AND NOT c.cancel_requested
+                    THEN format('%s of its pods vanished, so it is not run again; the last time, ', c.vanished + 1)
+                    ELSE '' END || format('pod %s vanished: its lease ended at %s; the handler''s start is %s', c.claimed_by,
                     to_char(c.lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
                     CASE WHEN c.started THEN 'proven' ELSE 'not proven' END) AS said
             FROM futurecall.call AS c
@@ -98,16 +102,16 @@ const RESCUE: &str = "
             FOR UPDATE SKIP LOCKED
         ) AS c
     ), freed AS (
-        UPDATE futurecall.call AS c SET {unclaim}, error = l.said
+        UPDATE futurecall.call AS c SET due_at = {lease c.vanish_after}, vanished = c.vanished + 1, {again}
         FROM locked AS l WHERE c.id = l.id AND l.rerun AND {few l.id}
     ), gone AS (
         DELETE FROM futurecall.call AS c
         USING locked AS l WHERE c.id = l.id AND NOT l.rerun AND {few l.id} RETURNING c.*
     ), kept AS (
-        {history} CASE WHEN l.cancel_requested THEN 4 ELSE 3 END, g.attempt, g.claimed_by, g.claim_no, l.began,
+        {history} l.state, g.attempt, g.claimed_by, g.claim_no, l.began,
             NULL, {now}, l.said
         FROM gone AS g JOIN locked AS l ON l.id = g.id
-        WHERE CASE WHEN l.cancel_requested THEN 4 ELSE 3 END = ANY ($3::smallint[])
+        WHERE l.state = ANY ($3::smallint[])
         ON CONFLICT (id) DO NOTHING
     )
     SELECT l.id, l.name, l.pod, l.rerun FROM locked AS l ORDER BY l.lease_until, l.id";
@@ -140,7 +144,36 @@ impl PostgresStore {
         if finished.is_empty() {
             return Ok(Vec::new());
         }
-        let mut rows: Vec<&Finish> = finished.iter().collect();
+        let mut done = if finished.iter().any(|finish| finish.outcome.is_again()) {
+            self.finish_or_again(now, pod, finished, retention).await?
+        } else {
+            let rows: Vec<&Finish> = finished.iter().collect();
+            let row = self.write_one(FINISHING, self.finishing(now, pod, rows, retention)).await?;
+            gone(&row).map_err(nothing_done(FINISHING))?
+        };
+        let is_done = |finish: &Finish, done: &HashSet<(Uuid, i64)>| {
+            done.contains(&(finish.id.as_uuid(), finish.claim_no))
+        };
+        let open: Vec<&Finish> = finished.iter().filter(|finish| !is_done(finish, &done)).collect();
+        if !open.is_empty() {
+            done.extend(self.finished_before(pod, FINISHED_BEFORE, &open).await?);
+        }
+        let open: Vec<&Finish> =
+            finished.iter().filter(|finish| finish.outcome.is_again() && !is_done(finish, &done)).collect();
+        if !open.is_empty() {
+            done.extend(self.finished_before(pod, again::RECORDED_BEFORE, &open).await?);
+        }
+        Ok(finished.iter().map(|finish| is_done(finish, &done)).collect())
+    }
+
+    /// The statement that ends these calls.
+    pub(super) fn finishing(
+        &self,
+        now: Now,
+        pod: PodId,
+        mut rows: Vec<&Finish>,
+        retention: &Retention,
+    ) -> Query {
         // Locked in the order in which a cancellation locks them.
         rows.sort_by_key(|finish| finish.id);
         let kept = kept_states(retention);
@@ -150,30 +183,30 @@ impl PostgresStore {
             .bind(pod.as_uuid())
             .bind(rows.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
             .bind(rows.iter().map(|finish| finish.claim_no).collect::<Vec<_>>());
-        let query = if kept.is_empty() { query } else { with_history(query, &rows, kept) };
-        let row = self.write_one(FINISHING, query).await?;
-        let mut done = gone(&row).map_err(nothing_done(FINISHING))?;
-        let is_done = |finish: &Finish, done: &HashSet<(Uuid, i64)>| {
-            done.contains(&(finish.id.as_uuid(), finish.claim_no))
+        if kept.is_empty() { query } else { with_history(query, &rows, kept) }
+    }
+
+    /// Which of these an earlier try, whose reply was lost, has recorded.
+    async fn finished_before(
+        &self,
+        pod: PodId,
+        template: &'static str,
+        open: &[&Finish],
+    ) -> Result<Vec<(Uuid, i64)>, StoreError> {
+        // One that was to run again stands in the history as cancelled, if it is there by this pod.
+        let is_again = |finish: &Finish| finish.outcome.is_again() && template == FINISHED_BEFORE;
+        let state = |finish: &&Finish| {
+            if is_again(finish) { Some(0) } else { state_code(outcome_state(&finish.outcome).0) }
         };
-        let open: Vec<&Finish> = finished.iter().filter(|finish| !is_done(finish, &done)).collect();
-        if !open.is_empty() {
-            let query = self
-                .query(FINISHED_BEFORE)
-                .bind(pod.as_uuid())
-                .bind(open.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
-                .bind(open.iter().map(|finish| finish.claim_no).collect::<Vec<_>>())
-                .bind(
-                    open.iter()
-                        .map(|finish| state_code(outcome_state(&finish.outcome).0))
-                        .collect::<Vec<_>>(),
-                );
-            for row in self.read(FINISHING, query).await? {
-                let key = || Ok((row.try_get("id")?, row.try_get("claim_no")?));
-                done.insert(key().map_err(nothing_done(FINISHING))?);
-            }
-        }
-        Ok(finished.iter().map(|finish| is_done(finish, &done)).collect())
+        let query = self
+            .query(template)
+            .bind(pod.as_uuid())
+            .bind(open.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
+            .bind(open.iter().map(|finish| finish.claim_no).collect::<Vec<_>>())
+            .bind(open.iter().map(state).collect::<Vec<_>>());
+        let rows = self.read(FINISHING, query).await?;
+        let key = |row: &PgRow| Ok((row.try_get("id")?, row.try_get("claim_no")?));
+        rows.iter().map(key).collect::<Reading<_>>().map_err(nothing_done(FINISHING))
     }
 
     pub(super) async fn renew_leases(
@@ -253,7 +286,7 @@ fn kept_states(retention: &Retention) -> Vec<i16> {
 }
 
 /// Which claims a statement has ended.
-fn gone(row: &PgRow) -> Reading<HashSet<(Uuid, i64)>> {
+pub(super) fn gone(row: &PgRow) -> Reading<HashSet<(Uuid, i64)>> {
     let ids: Option<Vec<Uuid>> = row.try_get("ids")?;
     let claim_nos: Option<Vec<i64>> = row.try_get("claim_nos")?;
     Ok(ids.unwrap_or_default().into_iter().zip(claim_nos.unwrap_or_default()).collect())

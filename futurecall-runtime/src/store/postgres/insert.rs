@@ -14,49 +14,51 @@ use crate::store::{Due, Inserted, NewCall, Now, TransactionRef};
 const DOING: &str = "store calls";
 const DOING_IN: &str = "store calls in the transaction";
 
-/// $2 to $10: the columns of the calls.
+/// $2 to $11: the columns of the calls, $12 whether to list what was stored.
 const STORE: &str = "
     WITH stored AS (
         INSERT INTO futurecall.call
-            (id, name, priority, due_at, identifier, args, format, traceparent, created_at)
+            (id, name, priority, due_at, identifier, args, format, traceparent, expires_at, created_at)
         SELECT u.id, u.name, u.priority, coalesce({at u.due}, {clock} + {span u.after}),
-            u.identifier, u.args::json, u.format, u.traceparent, {now}
+            u.identifier, u.args::json, u.format, u.traceparent,
+            {expiry u.due, u.after, u.expires}, {now}
         FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-                $9::smallint[], $10::text[])
-            AS u(id, name, priority, due, after, identifier, args, format, traceparent)
+                $9::smallint[], $10::text[], $11::bigint[])
+            AS u(id, name, priority, due, after, identifier, args, format, traceparent, expires)
         ON CONFLICT (id) DO NOTHING
         RETURNING id, due_at
     )
     SELECT count(*) AS stored, {us min(due_at)} AS earliest, {now_us} AS now,
-        CASE WHEN $11::boolean OR count(*) <> cardinality($2::uuid[]) THEN array_agg(id) END AS ids
+        CASE WHEN $12::boolean OR count(*) <> cardinality($2::uuid[]) THEN array_agg(id) END AS ids
     FROM stored";
 
-/// As `STORE`, of one call: most calls come alone, and a plain row costs half. $2 to $10: its columns.
+/// As `STORE`, of one call: most calls come alone, and a plain row costs half. $2 to $11: its columns.
 const STORE_ONE: &str = "
     INSERT INTO futurecall.call
-        (id, name, priority, due_at, identifier, args, format, traceparent, created_at)
+        (id, name, priority, due_at, identifier, args, format, traceparent, expires_at, created_at)
     VALUES ($2::uuid, $3::text, $4::smallint, coalesce({at $5::bigint}, {clock} + {span $6::bigint}), $7::text,
-        $8::text::json, $9::smallint, $10::text, {now})";
+        $8::text::json, $9::smallint, $10::text, {expiry $5::bigint, $6::bigint, $11::bigint}, {now})";
 
 /// What a repetition has just stored, but had been run before: $1 its ids.
 const FORGET_FINISHED: &str = "
     DELETE FROM futurecall.call AS c USING futurecall.finished AS f
     WHERE c.id = ANY ($1::uuid[]) AND f.id = c.id AND c.claimed_by IS NULL";
 
-/// As `STORE`, with the wake-up at the commit: $11 within that time, $12 channel.
+/// As `STORE`, with the wake-up at the commit: $12 within that time, $13 channel.
 const STORE_IN: &str = "
     WITH stored AS (
         INSERT INTO futurecall.call
-            (id, name, priority, due_at, identifier, args, format, traceparent, created_at)
+            (id, name, priority, due_at, identifier, args, format, traceparent, expires_at, created_at)
         SELECT u.id, u.name, u.priority, coalesce({at u.due}, {clock} + {span u.after}),
-            u.identifier, u.args::json, u.format, u.traceparent, {now}
+            u.identifier, u.args::json, u.format, u.traceparent,
+            {expiry u.due, u.after, u.expires}, {now}
         FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-                $9::smallint[], $10::text[])
-            AS u(id, name, priority, due, after, identifier, args, format, traceparent)
+                $9::smallint[], $10::text[], $11::bigint[])
+            AS u(id, name, priority, due, after, identifier, args, format, traceparent, expires)
         RETURNING due_at
     )
-    SELECT pg_notify($12::text, {us min(due_at)}::text)::text FROM stored
-    HAVING min(due_at) <= {now} + {span $11::bigint}";
+    SELECT pg_notify($13::text, {us min(due_at)}::text)::text FROM stored
+    HAVING min(due_at) <= {now} + {span $12::bigint}";
 
 impl PostgresStore {
     pub(super) async fn insert_calls(
@@ -122,7 +124,8 @@ impl PostgresStore {
             .bind(call.identifier.clone())
             .bind(call.args.clone())
             .bind(call.format)
-            .bind(call.traceparent.clone());
+            .bind(call.traceparent.clone())
+            .bind(call.expires_after.map(ahead));
         match self.write(DOING, query).await {
             Ok(_) => {}
             Err(error) if is_taken(&error) => return Ok(Inserted::Duplicate),
@@ -205,6 +208,7 @@ struct Columns {
     args: Vec<String>,
     formats: Vec<i16>,
     traceparents: Vec<Option<String>>,
+    expires: Vec<Option<i64>>,
 }
 
 impl Columns {
@@ -220,6 +224,7 @@ impl Columns {
             args: calls.iter().map(|call| call.args.clone()).collect(),
             formats: calls.iter().map(|call| call.format).collect(),
             traceparents: calls.iter().map(|call| call.traceparent.clone()).collect(),
+            expires: calls.iter().map(|call| call.expires_after.map(ahead)).collect(),
         }
     }
 
@@ -234,6 +239,7 @@ impl Columns {
             .bind(self.args)
             .bind(self.formats)
             .bind(self.traceparents)
+            .bind(self.expires)
     }
 }
 

@@ -10,7 +10,7 @@ use super::sql::{Query, Reading, at, count, micros, moment, moment_or_none, pod 
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
-use crate::store::codec::{origin_of, rule_of, schedule_of, state_code, state_of};
+use crate::store::codec::{attempts_of, origin_of, rule_of, schedule_of, state_code, state_of};
 use crate::store::{
     AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodBeat, PodRecord,
     ScheduleRecord, ScheduleState,
@@ -28,18 +28,19 @@ const SCHEDULE_LISTING: &str = "list schedules";
 const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// The columns of a record, of a call that is not over. A state of none: scheduled or running.
-const PENDING: &str = "c.id, c.name, c.args::text AS args, c.format, c.identifier, c.priority, {us c.due_at} AS due,
+const PENDING: &str = "c.id, c.name, c.args::text AS args, c.format, c.identifier, c.priority, {us coalesce(c.first_due_at, c.due_at)} AS due,
     NULL::smallint AS state, c.attempt, c.schedule_id, {us c.created_at} AS created, NULL::bigint AS finished,
     c.claimed_by AS pod, {us c.lease_until} AS lease_until,
     CASE WHEN c.started THEN {us c.claimed_at} END AS started, NULL::bigint AS duration_us, c.cancel_requested,
-    c.error";
+    c.error, CASE WHEN c.first_due_at IS NOT NULL AND c.claimed_by IS NULL THEN {us c.due_at} END AS next_attempt,
+    {us c.expires_at} AS expires";
 
 /// The same of one that is over.
 const FINISHED: &str =
     "f.id, f.name, f.args::text AS args, f.format, f.identifier, f.priority, {us f.due_at} AS due,
     f.state, f.attempt, f.schedule_id, {us f.created_at} AS created, {us f.finished_at} AS finished,
     f.pod, NULL::bigint AS lease_until, {us f.started_at} AS started, f.duration_us,
-    false AS cancel_requested, f.error";
+    false AS cancel_requested, f.error, NULL::bigint AS next_attempt, NULL::bigint AS expires";
 
 /// Of each lane the first ones, and of these the first: no index has all calls by their due moment. The inner limit is
 /// written into the statement, because the planner guesses ill about one that it does not know.
@@ -87,9 +88,9 @@ const KEY: &str = "
     ORDER BY over LIMIT 1";
 
 const RECORD: &str = "
-    SELECT :pending FROM futurecall.call AS c WHERE c.id = $1::uuid
+    SELECT :pending, c.attempts::text AS attempts FROM futurecall.call AS c WHERE c.id = $1::uuid
     UNION ALL
-    SELECT :finished FROM futurecall.finished AS f WHERE f.id = $1::uuid";
+    SELECT :finished, f.attempts::text FROM futurecall.finished AS f WHERE f.id = $1::uuid";
 
 const COUNTS: &str = "
     SELECT 0::smallint AS state, count(*) FILTER (WHERE c.claimed_by IS NULL) AS calls,
@@ -116,7 +117,7 @@ const SCHEDULES: &str = "
     SELECT s.id, s.name, s.identifier, s.args::text AS args, s.declared::text AS declared,
         s.effective::text AS effective, s.origin, s.state, s.reason, {us s.created_at} AS created,
         CASE WHEN s.state = 0 THEN (SELECT {us min(c.due_at)} FROM futurecall.call AS c
-            WHERE c.schedule_id = s.id AND c.claimed_by IS NULL) END AS next
+            WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL) END AS next
     FROM futurecall.schedule AS s ORDER BY s.created_at, s.id";
 
 const PODS: &str = "
@@ -178,6 +179,8 @@ impl PostgresStore {
         let rows = self.read(LOOKING, self.composed(&sql).bind(id.as_uuid())).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut found = record(row).map_err(nothing_done(LOOKING))?;
+        let before: Option<String> = row.try_get("attempts").map_err(nothing_done(LOOKING))?;
+        found.attempts = attempts_of(before.as_deref());
         let attempt = attempt(row, &found).map_err(nothing_done(LOOKING))?;
         found.attempts.extend(attempt);
         Ok(Some(found))
@@ -307,7 +310,8 @@ fn record(row: &PgRow) -> Reading<CallRecord> {
         state,
         attempt: small_count(row, "attempt")?,
         broken: None,
-        next_attempt: None,
+        next_attempt: moment_or_none(row, "next_attempt")?,
+        expires: moment_or_none(row, "expires")?,
         schedule: row.try_get::<Option<Uuid>, _>("schedule_id")?.map(ScheduleId::from_uuid),
         created: moment(row, "created")?,
         finished: moment_or_none(row, "finished")?,
@@ -322,7 +326,7 @@ fn record(row: &PgRow) -> Reading<CallRecord> {
 
 /// The attempt that a call is in, or ended with.
 fn attempt(row: &PgRow, record: &CallRecord) -> Reading<Option<AttemptRecord>> {
-    if record.pod.is_none() {
+    if record.pod.is_none() || record.attempt == 0 {
         return Ok(None);
     }
     let duration: Option<i64> = row.try_get("duration_us")?;
@@ -331,6 +335,7 @@ fn attempt(row: &PgRow, record: &CallRecord) -> Reading<Option<AttemptRecord>> {
         pod: record.pod,
         started: moment_or_none(row, "started")?,
         duration: duration.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
+        ended: record.finished,
         outcome: record.state,
         error: record.error.clone().filter(|_| record.state.is_finished()),
     }))

@@ -163,6 +163,14 @@ impl Lanes {
         }
     }
 
+    /// This store has made a call due again.
+    pub(super) fn due_again(&self, name: &str, priority: i16, due: i64) {
+        if let Some(lanes) = self.lock().get_mut(name) {
+            let new = Lane { from: END, next: END, unseen: END };
+            lanes.entry(priority).or_insert(new).lower((due, Uuid::nil()));
+        }
+    }
+
     /// Somebody has stored or given back calls of whatever lane, the earliest of them due then.
     pub(super) fn lower(&self, earliest: i64) {
         let lanes = &mut *self.lock();
@@ -262,6 +270,7 @@ mod tests {
             format: 1,
             priority,
             due: Due::At(Moment::MIN),
+            expires_after: None,
             traceparent: None,
         }
     }

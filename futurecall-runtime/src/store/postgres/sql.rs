@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Postgres, Row};
+use sqlx::{Postgres, Row, ValueRef};
 use uuid::Uuid;
 
 use crate::id::{CallId, PodId, ScheduleId};
@@ -61,15 +61,23 @@ pub(super) fn moment_or_none(row: &PgRow, column: &str) -> Reading<Option<Moment
     row.try_get::<Option<i64>, _>(column).map(|micros| micros.map(clamped))
 }
 
+/// A `timestamptz` column that is never empty.
+fn timestamp(row: &PgRow, column: &str) -> Reading<Moment> {
+    timestamp_or_none(row, column)?.ok_or_else(|| sqlx::Error::ColumnNotFound(column.to_owned()))
+}
+
 /// A `timestamptz` column as the server sends it, in microseconds since 2000. To have it turned into microseconds since
 /// 1970 costs the server more than reading the row does.
-fn timestamp(row: &PgRow, column: &str) -> Reading<Moment> {
+fn timestamp_or_none(row: &PgRow, column: &str) -> Reading<Option<Moment>> {
     let value = row.try_get_raw(column)?;
+    if value.is_null() {
+        return Ok(None);
+    }
     let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
     let since_2000 = <[u8; 8]>::try_from(bytes)
         .map(i64::from_be_bytes)
         .map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(clamped(since_2000.saturating_add(YEAR_2000)))
+    Ok(Some(clamped(since_2000.saturating_add(YEAR_2000))))
 }
 
 /// Microseconds from 1970 to 2000.
@@ -96,6 +104,9 @@ pub(super) fn claimed(row: &PgRow) -> Reading<ClaimedCall> {
         format: row.try_get("format")?,
         priority: row.try_get("priority")?,
         due: timestamp(row, "due")?,
+        first_due: timestamp_or_none(row, "first_due_at")?.map_or_else(|| timestamp(row, "due"), Ok)?,
+        expires: timestamp_or_none(row, "expires_at")?,
+        failures: small_count(row, "failures")?,
         claimed: timestamp(row, "claimed")?,
         attempt: small_count(row, "attempt")?,
         schedule: row.try_get::<Option<Uuid>, _>("schedule_id")?.map(ScheduleId::from_uuid),
@@ -133,6 +144,7 @@ fn expand(template: &str, sql: &mut String) {
                 push_span(micros, sql);
                 sql.push_str(", timestamptz '9999-12-31 23:59:59.999999+00')");
             }
+            Some(("expiry", spans)) => push_expiry(spans, sql),
             Some(("few", id)) => {
                 // True of every id. A plan that was made when the table was all but empty would read the whole table for
                 // what it takes to be ten rows, and still do so when there are a million: of a range that it can only
@@ -165,6 +177,21 @@ fn push_span(micros: &str, sql: &mut String) {
     sql.extend(["(", micros, ") % 1000000 * interval '1 microsecond')"]);
 }
 
+/// When a new call expires: that long after it is due, or after now, whichever is later; at the last moment that we
+/// know at most. The spans are its moment, its delay and the time it is given; most have none.
+fn push_expiry(spans: &str, sql: &mut String) {
+    let mut spans = spans.split(", ");
+    let mut next = || spans.next().unwrap_or("NULL");
+    let (due, after, expires) = (next(), next(), next());
+    sql.extend(["CASE WHEN ", expires, " IS NOT NULL THEN least(greatest(coalesce("]);
+    push_moment(due, sql);
+    expand(", {clock} + ", sql);
+    push_span(after, sql);
+    expand("), {now}) + ", sql);
+    push_span(expires, sql);
+    sql.push_str(", timestamptz '9999-12-31 23:59:59.999999+00') END");
+}
+
 fn piece_of(piece: &str) -> &'static str {
     match piece {
         // Stable within the statement, so that an index can be searched by it; the clock's own function is not.
@@ -176,23 +203,34 @@ fn piece_of(piece: &str) -> &'static str {
         "claim" => {
             "claimed_by = $2::uuid, claim_no = $3::bigint, claimed_at = {now}, \
              lease_until = {lease $4::bigint}, attempt = c.attempt + 1, started = false, \
-             on_vanish = CASE WHEN c.name = ANY ($5::text[]) THEN 1 ELSE 0 END"
+             on_vanish = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 0)::integer, 0), \
+             vanish_after = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 1)::bigint, 0)"
         }
         "unclaim" => {
             "claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, started = false, \
-             on_vanish = 0"
+             on_vanish = 0, vanish_after = 0"
+        }
+        // Makes a claimed call `c` due again, once its due_at is set; `l` says how its attempt ended. Of the attempts
+        // the newest 100 stay.
+        "again" => {
+            "first_due_at = coalesce(c.first_due_at, c.due_at), error = l.said, \
+             attempts = CASE WHEN jsonb_array_length(c.attempts) >= 100 THEN c.attempts - 0 \
+             ELSE coalesce(c.attempts, '[]') END || jsonb_build_array(jsonb_build_object('attempt', c.attempt, \
+             'pod', c.claimed_by, 'claim_no', c.claim_no, 'state', l.state, 'started_at', {us l.began}, \
+             'duration_us', l.ran_for, 'ended_at', {now_us}, 'error', l.said)), {unclaim}"
         }
         "claimed" => {
             "c.id, c.claim_no, c.name, c.identifier, c.args::text AS args, c.format, c.priority, \
-             c.due_at AS due, c.claimed_at AS claimed, c.attempt, c.schedule_id, c.traceparent"
+             c.due_at AS due, c.claimed_at AS claimed, c.attempt, c.schedule_id, c.traceparent, c.first_due_at, \
+             c.expires_at, c.failures"
         }
         // Completed by: state, attempt, pod, claim_no, started_at, duration_us, finished_at, error FROM … AS g.
         "history" => {
             "INSERT INTO futurecall.finished (id, name, priority, due_at, identifier, args, format, schedule_id, \
-             rerun_of, traceparent, created_at, state, attempt, pod, claim_no, started_at, duration_us, \
+             rerun_of, traceparent, created_at, attempts, state, attempt, pod, claim_no, started_at, duration_us, \
              finished_at, error) \
-             SELECT g.id, g.name, g.priority, g.due_at, g.identifier, g.args, g.format, g.schedule_id, \
-             g.rerun_of, g.traceparent, g.created_at,"
+             SELECT g.id, g.name, g.priority, coalesce(g.first_due_at, g.due_at), g.identifier, g.args, g.format, \
+             g.schedule_id, g.rerun_of, g.traceparent, g.created_at, g.attempts,"
         }
         // True of every lane that there is. Of a list that it can only guess at, the planner takes such a range to leave
         // next to nothing; without it, it expects hundreds of lanes, and compiles the statement for longer (JIT) than

@@ -69,6 +69,7 @@ fn call(name: &str) -> NewCall {
         format: 1,
         priority: 0,
         due: Due::After(Duration::ZERO),
+        expires_after: None,
         traceparent: None,
     }
 }

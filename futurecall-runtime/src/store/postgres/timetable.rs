@@ -43,6 +43,10 @@ pub(super) struct Schedule {
 }
 
 /// A call of a schedule that is not over.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column of a statement, true or not whatever the others are"
+)]
 struct Live {
     id: Uuid,
     schedule: Uuid,
@@ -51,6 +55,8 @@ struct Live {
     is_running: bool,
     /// Its schedule is not in the table (deleted by hand).
     is_orphan: bool,
+    /// It is run again after an attempt: its successor is stored, and it is none of its schedule's next runs.
+    is_again: bool,
 }
 
 /// What is to happen to a due call of a schedule.
@@ -84,6 +90,7 @@ const COLUMNS: &str = "
 
 const CALLS: &str = "
     SELECT c.id, c.schedule_id, {us c.due_at} AS due, c.claimed_by IS NULL AS waiting,
+        c.first_due_at IS NOT NULL AS again,
         coalesce(c.lease_until >= {now}, false) AS running,
         NOT EXISTS (SELECT FROM futurecall.schedule AS s WHERE s.id = c.schedule_id) AS orphan
     FROM futurecall.call AS c WHERE c.schedule_id = ANY ($2::uuid[])";
@@ -230,7 +237,7 @@ impl Timetable {
     /// Gives an active schedule that has no pending call its next one.
     pub(super) fn restore(&mut self, schedule: Uuid) {
         let Some(known) = self.schedules.get(&schedule) else { return };
-        let has_pending = self.calls.iter().any(|call| call.schedule == schedule && call.is_waiting);
+        let has_pending = self.calls.iter().any(|call| call.is_next_of(schedule));
         if known.state != ScheduleState::Active || has_pending {
             return;
         }
@@ -264,8 +271,15 @@ impl Timetable {
             Ok(Some(due)) => {
                 let id = CallId::new().as_uuid();
                 self.successors.push((id, schedule, due));
-                let is_waiting = true;
-                self.calls.push(Live { id, schedule, due, is_waiting, is_running: false, is_orphan: false });
+                self.calls.push(Live {
+                    id,
+                    schedule,
+                    due,
+                    is_waiting: true,
+                    is_running: false,
+                    is_orphan: false,
+                    is_again: false,
+                });
                 return;
             }
             Ok(None) => "its rule has no further moment".to_owned(),
@@ -280,7 +294,7 @@ impl Timetable {
     /// Removes the pending calls of a schedule, and says when they were due.
     fn drop_pending(&mut self, schedule: Uuid) -> Vec<Moment> {
         let mut due = Vec::new();
-        for call in self.calls.extract_if(.., |call| call.schedule == schedule && call.is_waiting) {
+        for call in self.calls.extract_if(.., |call| call.is_next_of(schedule)) {
             due.push(call.due);
             // One that this transaction was yet to store is simply not stored.
             let before = self.successors.len();
@@ -297,10 +311,13 @@ impl Timetable {
         Some((call.schedule, call.due))
     }
 
-    /// Of the waiting calls of a schedule, only the last one (by due moment, then id) needs a successor.
+    /// Of the waiting calls of a schedule, only the last one (by due moment, then id) needs a successor; never one that
+    /// is run again.
     fn is_last(&self, schedule: Uuid, due: Moment, id: Uuid) -> bool {
-        let mut others = self.calls.iter().filter(|call| call.schedule == schedule && call.is_waiting);
-        !others.any(|other| (other.due, other.id) > (due, id))
+        let mut waiting = self.calls.iter().filter(|call| call.schedule == schedule && call.is_waiting);
+        !waiting.any(|call| {
+            if call.id == id { call.is_again } else { !call.is_again && (call.due, call.id) > (due, id) }
+        })
     }
 
     fn is_overlapped(&self, schedule: Uuid, id: Uuid) -> bool {
@@ -328,6 +345,11 @@ impl Schedule {
 }
 
 impl Live {
+    /// Whether it is one of the schedule's next runs.
+    fn is_next_of(&self, schedule: Uuid) -> bool {
+        self.schedule == schedule && self.is_waiting && !self.is_again
+    }
+
     fn read(row: &PgRow) -> Reading<Self> {
         Ok(Self {
             id: row.try_get("id")?,
@@ -336,6 +358,7 @@ impl Live {
             is_waiting: row.try_get("waiting")?,
             is_running: row.try_get("running")?,
             is_orphan: row.try_get("orphan")?,
+            is_again: row.try_get("again")?,
         })
     }
 }

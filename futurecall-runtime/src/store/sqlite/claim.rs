@@ -12,7 +12,7 @@ use super::SqliteStore;
 use super::finish::{End, claims, end};
 use super::schedule::{Run, settle, waits};
 use super::tx::{
-    Tx, after, batch, flag, hex, kept, limit as rows_of, moment_in, no_nul, number, small, text, uuid,
+    Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small, text, uuid,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
@@ -56,12 +56,14 @@ SELECT (SELECT min(first) FROM head) AS next,
     EXISTS (SELECT 1 FROM futurecall_call INDEXED BY futurecall_call_run
         WHERE schedule_id IS NOT NULL AND claimed_by IS NOT NULL AND lease_until >= ?3) AS running";
 
-/// ?1 the lanes, ?2 the moment by which calls are due (of schedules: ?7), ?3 how many of each lane, ?4 the calls passed
-/// over, ?5 the pod, ?6 the claim number, ?7 now, ?8 when the lease ends, ?9 the names that run again if the pod
-/// vanishes.
-pub(super) const TAKE: &str = "
-UPDATE futurecall_call SET claimed_by = ?5, claim_no = ?6, claimed_at = ?7, lease_until = ?8,
-    on_vanish = name IN (SELECT value FROM json_each(?9)), attempt = attempt + 1, started = 0
+macro_rules! take {
+    ($on_vanish:literal) => {
+        concat!(
+            "
+UPDATE futurecall_call SET claimed_by = ?5, claim_no = ?6, claimed_at = ?7, lease_until = ?8, attempt = attempt + 1,
+    started = 0",
+            $on_vanish,
+            "
 WHERE rowid IN (
     SELECT c.rowid FROM json_each(?1) AS lane CROSS JOIN futurecall_call c
     WHERE c.rowid IN (
@@ -69,13 +71,27 @@ WHERE rowid IN (
         WHERE x.claimed_by IS NULL AND x.name = lane.value ->> 0 AND x.priority = lane.value ->> 1 AND x.due_at <= ?2
             AND (x.due_at <= ?7 OR x.schedule_id IS NULL)
             AND (?4 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?4)))
-        ORDER BY x.due_at, x.id LIMIT ?3 + 0))";
+        ORDER BY x.due_at, x.id LIMIT ?3 + 0))"
+        )
+    };
+}
+
+/// ?1 the lanes, ?2 the moment by which calls are due (of schedules: ?7), ?3 how many of each lane, ?4 the calls passed
+/// over, ?5 the pod, ?6 the claim number, ?7 now, ?8 when the lease ends.
+pub(super) const TAKE: &str = take!("");
+
+/// The same where calls of some names run again if the pod vanishes. ?9 those names, how often, and after how long.
+pub(super) const TAKE_TO_RERUN: &str = take!(
+    ",
+    (on_vanish, vanish_after) = (SELECT coalesce(max(value ->> 1), 0), coalesce(max(value ->> 2), 0)
+        FROM json_each(?9) WHERE value ->> 0 = name)"
+);
 
 /// What one claim holds. ?1 the pod, ?2 the claim number, ?3 when its lease ends. One row: through the driver each takes
 /// as long as ten calls in it do.
 pub(super) const GATHER: &str = "
 SELECT json_group_array(json_array(hex(id), name, identifier, args, format, priority, due_at, attempt,
-    nullif(hex(schedule_id), ''), traceparent)) AS calls, count(*) AS held
+    nullif(hex(schedule_id), ''), traceparent, coalesce(first_due_at, due_at), expires_at, failures)) AS calls, count(*) AS held
 FROM futurecall_call INDEXED BY futurecall_call_claimed
 WHERE claimed_by IS NOT NULL AND lease_until = ?3 AND claimed_by = ?1 AND claim_no = ?2";
 
@@ -87,7 +103,8 @@ WHERE schedule_id IS NOT NULL AND claimed_by IS NOT NULL AND claimed_by = ?1 AND
 /// The due, unclaimed calls of schedules of which a run is under way. ?1 now.
 pub(super) const BEHIND: &str = "
 SELECT c.id, s.effective, NOT EXISTS (SELECT 1 FROM futurecall_call later
-    WHERE later.schedule_id = s.id AND (later.due_at, later.id) > (c.due_at, c.id)) AS latest
+    WHERE later.schedule_id = s.id AND (later.due_at, later.id) > (c.due_at, c.id)
+        AND later.first_due_at IS NULL) AND c.first_due_at IS NULL AS latest
 FROM (SELECT DISTINCT schedule_id FROM futurecall_call INDEXED BY futurecall_call_run
     WHERE schedule_id IS NOT NULL AND claimed_by IS NOT NULL AND lease_until >= ?1) AS run
 CROSS JOIN futurecall_schedule s ON s.id = run.schedule_id
@@ -219,14 +236,9 @@ async fn take_share(
     let priority = lanes.first().map(|(_, priority)| *priority);
     let lanes: Vec<_> = lanes.iter().take_while(|(_, of)| Some(*of) == priority).take(room).collect();
     let share = room / lanes.len().max(1);
-    let rerun: Vec<_> = request
-        .names
-        .iter()
-        .filter(|(_, on_vanish)| *on_vanish == OnVanish::Rerun)
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let rerun = to_rerun(request, &lanes);
     let sql = tx
-        .sql(TAKE)
+        .sql(if rerun.is_empty() { TAKE } else { TAKE_TO_RERUN })
         .bind(batch(CLAIM, &lanes)?)
         .bind(horizon(tx, request).as_micros())
         .bind(rows_of(share))
@@ -234,9 +246,18 @@ async fn take_share(
         .bind(request.pod.as_uuid())
         .bind(request.claim_no)
         .bind(tx.now.as_micros())
-        .bind(after(tx.now, request.lease).as_micros())
-        .bind(batch(CLAIM, &rerun)?);
+        .bind(after(tx.now, request.lease).as_micros());
+    let sql = if rerun.is_empty() { sql } else { sql.bind(batch(CLAIM, &rerun)?) };
     Ok(usize::try_from(tx.run(sql).await?).unwrap_or(usize::MAX))
+}
+
+/// Of these lanes' names, those whose calls run again if the pod vanishes: until how many have, and after how long.
+fn to_rerun<'a>(request: &'a ClaimRequest, lanes: &[&(String, i64)]) -> Vec<(&'a str, u32, i64)> {
+    let rerun = request.names.iter().filter_map(|(name, on_vanish)| match on_vanish {
+        OnVanish::Rerun { budget, after } => Some((name.as_str(), *budget, micros(*after))),
+        OnVanish::Keep => None,
+    });
+    rerun.filter(|(name, ..)| lanes.iter().any(|(lane, _)| lane == name)).collect()
 }
 
 /// The runs of schedules that this claim holds and nobody has decided about.
@@ -278,7 +299,8 @@ async fn must_wait(tx: &mut Tx<'_>) -> Result<Vec<Simple>, StoreError> {
     Ok(rows.iter().filter_map(waiting).collect())
 }
 
-/// A call as [`GATHER`] gives it: id, name, identifier, arguments, format, priority, moment, attempt, schedule, trace.
+/// A call as [`GATHER`] gives it: id, name, identifier, arguments, format, priority, moment, attempt, schedule, trace,
+/// first moment, expiry, failures.
 #[derive(Deserialize)]
 struct Gathered(
     Uuid,
@@ -291,6 +313,9 @@ struct Gathered(
     u32,
     Option<Uuid>,
     Option<String>,
+    #[serde(deserialize_with = "moment_of")] Moment,
+    Option<i64>,
+    u32,
 );
 
 fn moment_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
@@ -299,7 +324,9 @@ fn moment_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Er
 
 impl Gathered {
     fn claimed(self, claim_no: i64, now: Moment) -> ClaimedCall {
-        let Self(id, name, identifier, args, format, priority, due, attempt, schedule, traceparent) = self;
+        let Self(id, name, identifier, args, format, priority, due, attempt, schedule, traceparent, ..) =
+            self;
+        let Self(.., first_due, expires, failures) = self;
         ClaimedCall {
             id: CallId::from_uuid(id),
             claim_no,
@@ -309,6 +336,9 @@ impl Gathered {
             format,
             priority,
             due,
+            first_due,
+            expires: expires.and_then(|micros| Moment::from_micros(micros).ok()),
+            failures,
             claimed: now,
             attempt,
             schedule: schedule.map(ScheduleId::from_uuid),
@@ -328,6 +358,9 @@ fn call(row: &SqliteRow) -> Option<ClaimedCall> {
         format: small(row, "format")?,
         priority: small(row, "priority")?,
         due: moment_in(row, "due_at")?,
+        first_due: moment_in(row, "first_due_at").or_else(|| moment_in(row, "due_at"))?,
+        expires: moment_in(row, "expires_at"),
+        failures: small(row, "failures")?,
         claimed: moment_in(row, "claimed_at")?,
         attempt: small(row, "attempt")?,
         schedule: uuid(row, "schedule_id").map(ScheduleId::from_uuid),
@@ -337,7 +370,8 @@ fn call(row: &SqliteRow) -> Option<ClaimedCall> {
 
 /// ?1 the pod, ?2 the claim number.
 const FIND: &str = "
-SELECT id, claim_no, name, identifier, args, format, priority, due_at, claimed_at, attempt, schedule_id, traceparent
+SELECT id, claim_no, name, identifier, args, format, priority, due_at, claimed_at, attempt, schedule_id, traceparent,
+    first_due_at, expires_at, failures
 FROM futurecall_call INDEXED BY futurecall_call_claimed
 WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
 
@@ -368,7 +402,7 @@ WHERE c.cancel_requested";
 /// ?1 the claims, ?2 the pod.
 pub(super) const GIVE_BACK: &str = "
 UPDATE futurecall_call SET claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, on_vanish = 0,
-    attempt = max(attempt - 1, 0), started = 0
+    vanish_after = 0, attempt = max(attempt - 1, 0), started = 0
 WHERE rowid IN (
     SELECT c.rowid FROM json_each(?1) CROSS JOIN futurecall_call c
         ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)";

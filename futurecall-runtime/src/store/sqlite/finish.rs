@@ -8,11 +8,12 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
-use super::SqliteStore;
+use super::again::Again;
 use super::tx::{
     Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, text,
     uuid,
 };
+use super::{SqliteStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::{CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, codec};
@@ -23,9 +24,9 @@ macro_rules! to_history {
         concat!(
             "
 INSERT INTO futurecall_finished (id, name, priority, due_at, identifier, args, format, schedule_id, rerun_of,
-    traceparent, created_at, state, attempt, pod, claim_no, started_at, duration_us, finished_at, error)
-SELECT c.id, c.name, c.priority, c.due_at, c.identifier, c.args, c.format, c.schedule_id, c.rerun_of,
-    c.traceparent, c.created_at,",
+    traceparent, created_at, attempts, state, attempt, pod, claim_no, started_at, duration_us, finished_at, error)
+SELECT c.id, c.name, c.priority, coalesce(c.first_due_at, c.due_at), c.identifier, c.args, c.format, c.schedule_id,
+    c.rerun_of, c.traceparent, c.created_at, c.attempts,",
             $rest
         )
     };
@@ -44,7 +45,7 @@ FROM json_each(?1) CROSS JOIN futurecall_call c
 pub(super) const RECORD: &str = to_history!(
     "
     CASE WHEN c.cancel_requested AND value ->> 2 IN (2, 3) THEN 4 ELSE value ->> 2 END AS state,
-    c.attempt, c.claimed_by, c.claim_no, c.claimed_at + (value ->> 4), value ->> 5, ?3, value ->> 3
+    c.attempt - (value ->> 2 = 5), c.claimed_by, c.claim_no, c.claimed_at + (value ->> 4), value ->> 5, ?3, value ->> 3
 FROM json_each(?1) CROSS JOIN futurecall_call c
     ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1
 WHERE ?4 >> CASE WHEN c.cancel_requested AND value ->> 2 IN (2, 3) THEN 4 ELSE value ->> 2 END & 1
@@ -59,7 +60,7 @@ pub(super) const REMOVE: &str =
 pub(super) const RECORDED: &str = "
 SELECT json_group_array(key) AS places FROM json_each(?1) CROSS JOIN futurecall_finished f
     ON f.id = unhex(value ->> 0) AND f.pod = ?2 AND f.claim_no = value ->> 1
-    AND (f.state = value ->> 2 OR (f.state = 4 AND value ->> 2 <> 1))";
+    AND ((f.state = value ->> 2 AND value ->> 6 IS NULL) OR (f.state = 4 AND value ->> 2 IN (2, 3)))";
 
 pub(super) async fn finish(
     store: &SqliteStore,
@@ -71,18 +72,34 @@ pub(super) async fn finish(
     if finished.is_empty() {
         return Ok(Vec::new());
     }
-    let mut rows = Vec::with_capacity(finished.len());
-    for one in finished {
+    let (mut over, mut again) = (Part::default(), Part::default());
+    for (place, one) in finished.iter().enumerate() {
         let (state, error) = codec::outcome_state(&one.outcome);
         no_nul(FINISH, "an error's text", error.unwrap_or_default())?;
         let (started, ran) = (one.started_after.map(micros), one.started_after.map(|_| micros(one.ran_for)));
-        rows.push((hex(one.id.as_uuid()), one.claim_no, codec::state_code(state), error, started, ran));
+        let after = codec::again_after(&one.outcome).map(micros);
+        let part = if after.is_some() { &mut again } else { &mut over };
+        let failures = codec::failures(&one.outcome);
+        part.places.push(place);
+        part.rows.push(Ended(
+            hex(one.id.as_uuid()),
+            one.claim_no,
+            codec::state_code(state),
+            error.map(str::to_owned),
+            started,
+            ran,
+            after,
+            failures,
+        ));
     }
-    let (rows, kept) = (batch(FINISH, &rows)?, kept(retention));
-    let (count, pod) = (finished.len(), pod.as_uuid());
+    let (kept, count, pod) = (kept(retention), finished.len(), pod.as_uuid());
     let places = store
         .write(FINISH, now, move |mut tx| {
-            Box::pin(async move { record(&mut tx, rows, count, pod, kept).await })
+            Box::pin(async move {
+                let mut done = again::record(&mut tx, &mut over, again, pod).await?;
+                done.append(&mut record(&mut tx, over, pod, kept).await?);
+                Ok(done)
+            })
         })
         .await?;
     let mut held = vec![false; count];
@@ -94,15 +111,39 @@ pub(super) async fn finish(
     Ok(held)
 }
 
+/// An outcome as the statements take it: id, claim number, state, error, when it started after its claim and for how
+/// long it ran; where the call is to run again, after how long, and how much its count of failures grows.
+#[derive(Debug, Serialize)]
+pub(super) struct Ended(Simple, i64, Option<i16>, Option<String>, Option<i64>, Option<i64>, Option<i64>, i32);
+
+impl Ended {
+    /// The attempt of a call that is to run again.
+    pub(super) fn again(self) -> Again {
+        let Self(id, _, state, error, started, ran, after, failures) = self;
+        Again(id, error, state, started, ran, after.unwrap_or(0), failures, 0)
+    }
+}
+
+/// Some of a batch's outcomes, with their places in it.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) places: Vec<usize>,
+    pub(super) rows: Vec<Ended>,
+}
+
+impl Part {
+    /// What the statements say of places in this part, as places in the batch.
+    pub(super) fn in_batch(&self, places: &[usize]) -> Vec<usize> {
+        places.iter().filter_map(|place| self.places.get(*place).copied()).collect()
+    }
+}
+
 /// Records outcomes; returns the places of those whose fence held.
-async fn record(
-    tx: &mut Tx<'_>,
-    rows: String,
-    count: usize,
-    pod: Uuid,
-    kept: i64,
-) -> Result<Vec<usize>, StoreError> {
-    let now = tx.now.as_micros();
+async fn record(tx: &mut Tx<'_>, part: Part, pod: Uuid, kept: i64) -> Result<Vec<usize>, StoreError> {
+    if part.rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (now, rows) = (tx.now.as_micros(), batch(FINISH, &part.rows)?);
     let held = tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?;
     let mut places = places(held.as_ref());
     if !places.is_empty() {
@@ -112,14 +153,15 @@ async fn record(
         let row_ids = held.as_ref().and_then(|row| text(row, "row_ids")).unwrap_or_default();
         tx.run(tx.sql(REMOVE).bind(row_ids)).await?;
     }
-    if places.len() < count {
+    if places.len() < part.rows.len() {
         // Done before, by the flush whose reply was lost.
         places.append(&mut self::places(tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?.as_ref()));
     }
-    Ok(places)
+    Ok(part.in_batch(&places))
 }
 
-fn places(row: Option<&SqliteRow>) -> Vec<usize> {
+/// What a statement says of places.
+pub(super) fn places(row: Option<&SqliteRow>) -> Vec<usize> {
     let places = row.and_then(|row| text(row, "places")).unwrap_or_default();
     serde_json::from_str(&places).unwrap_or_default()
 }
@@ -179,15 +221,8 @@ const RESCUE: &str = "rescue the calls of vanished pods";
 
 /// ?1 now, ?2 how many.
 pub(super) const ENDED: &str = "
-SELECT id, name, claimed_by, lease_until, started, on_vanish, cancel_requested FROM futurecall_call
-WHERE claimed_by IS NOT NULL AND lease_until < ?1 ORDER BY lease_until, id LIMIT ?2 + 0";
-
-/// ?1 ids and errors.
-pub(super) const RERUN: &str = "
-UPDATE futurecall_call SET claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, on_vanish = 0,
-    started = 0, error = lost.error
-FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS error FROM json_each(?1)) AS lost
-WHERE futurecall_call.id = lost.id";
+SELECT id, name, claimed_by, claim_no, lease_until, started, on_vanish, vanish_after, vanished, cancel_requested
+FROM futurecall_call WHERE claimed_by IS NOT NULL AND lease_until < ?1 ORDER BY lease_until, id LIMIT ?2 + 0";
 
 pub(super) async fn rescue(
     store: &SqliteStore,
@@ -210,23 +245,31 @@ async fn rescue_some(tx: &mut Tx<'_>, limit: usize, kept: i64) -> Result<Vec<Res
             continue;
         };
         let moment = moment_in(row, "lease_until").unwrap_or(tx.now);
-        let proof = if flag(row, "started") { "proven" } else { "not proven" };
+        let started = flag(row, "started");
+        let proof = if started { "proven" } else { "not proven" };
         let (pod, id) = (PodId::from_uuid(pod), CallId::from_uuid(id));
         let error =
             format!("pod {pod} vanished: its lease ended at {moment}; the handler's start is {proof}");
+        let budget = number(row, "on_vanish").unwrap_or(0);
+        let vanished = number(row, "vanished").unwrap_or(0).saturating_add(1);
         let cancelled = flag(row, "cancel_requested");
-        let rerun = !cancelled && flag(row, "on_vanish");
+        let rerun = !cancelled && vanished < budget;
         if rerun {
-            again.push((hex(id.as_uuid()), error));
-        } else {
+            let after = number(row, "vanish_after").unwrap_or(0);
+            again.push(again::vanished(id, error, started, after));
+        } else if cancelled || budget == 0 {
             let state = if cancelled { CallState::Cancelled } else { CallState::Interrupted };
             over.push(End::of_claim(id, state, error));
+        } else {
+            let error =
+                format!("{vanished} of its pods vanished, so it is not run again; the last time, {error}");
+            over.push(End::of_claim(id, CallState::Failed, error));
         }
         rescued.push(Rescued { id, name, pod, rerun });
     }
     end(tx, RESCUE, &over, kept).await?;
     if !again.is_empty() {
-        tx.run(tx.sql(RERUN).bind(batch(RESCUE, &again)?)).await?;
+        again::make_due(tx, RESCUE, &again).await?;
     }
     Ok(rescued)
 }

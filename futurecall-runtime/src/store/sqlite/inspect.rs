@@ -20,11 +20,11 @@ const LOOK: &str = "look at a call";
 
 const CALL: &str = "
 SELECT id, name, args, format, identifier, priority, due_at, claimed_by, lease_until, claimed_at, attempt, started,
-    cancel_requested, schedule_id, created_at, error FROM futurecall_call WHERE ";
+    cancel_requested, schedule_id, created_at, error, first_due_at, expires_at, attempts FROM futurecall_call WHERE ";
 
 const FINISHED: &str = "
 SELECT id, name, args, format, identifier, priority, due_at, state, attempt, pod, started_at, duration_us, finished_at,
-    schedule_id, created_at, error FROM futurecall_finished WHERE ";
+    schedule_id, created_at, error, attempts FROM futurecall_finished WHERE ";
 
 /// Where a page begins.
 #[derive(Clone, Copy)]
@@ -181,6 +181,7 @@ fn record(row: &SqliteRow, state: CallState) -> Option<CallRecord> {
         attempt: small(row, "attempt")?,
         broken: None,
         next_attempt: None,
+        expires: None,
         schedule: uuid(row, "schedule_id").map(ScheduleId::from_uuid),
         created: moment_in(row, "created_at")?,
         finished: None,
@@ -196,12 +197,17 @@ fn record(row: &SqliteRow, state: CallState) -> Option<CallRecord> {
 fn pending_record(row: &SqliteRow) -> Option<CallRecord> {
     let pod = uuid(row, "claimed_by").map(PodId::from_uuid);
     let state = if pod.is_some() { CallState::Running } else { CallState::Scheduled };
+    let call = record(row, state)?;
+    let first_due = moment_in(row, "first_due_at");
     Some(CallRecord {
+        due: first_due.unwrap_or(call.due),
+        next_attempt: Some(call.due).filter(|_| pod.is_none() && first_due.is_some()),
+        expires: moment_in(row, "expires_at"),
         pod,
         lease_until: moment_in(row, "lease_until"),
         start_proven: pod.map(|_| flag(row, "started")),
         cancel_requested: flag(row, "cancel_requested"),
-        ..record(row, state)?
+        ..call
     })
 }
 
@@ -234,8 +240,9 @@ pub(super) async fn call(
         .await
 }
 
-/// Adds the attempt that the row itself tells of.
+/// Adds the attempts that ended before, and the one that the row itself tells of.
 fn with_attempt(mut call: CallRecord, row: &SqliteRow, started: &str) -> CallRecord {
+    call.attempts = codec::attempts_of(text(row, "attempts").as_deref());
     if call.pod.is_some() && call.attempt > 0 {
         let proven = call.start_proven == Some(true);
         call.attempts.push(AttemptRecord {
@@ -243,6 +250,7 @@ fn with_attempt(mut call: CallRecord, row: &SqliteRow, started: &str) -> CallRec
             pod: call.pod,
             started: if proven { moment_in(row, started) } else { None },
             duration: small(row, "duration_us").map(Duration::from_micros),
+            ended: call.finished,
             outcome: call.state,
             error: if call.state.is_finished() { call.error.clone() } else { None },
         });
@@ -252,7 +260,8 @@ fn with_attempt(mut call: CallRecord, row: &SqliteRow, started: &str) -> CallRec
 
 const SCHEDULES: &str = "
 SELECT s.id, s.name, s.identifier, s.args, s.declared, s.effective, s.origin, s.state, s.reason, s.created_at,
-    (SELECT min(c.due_at) FROM futurecall_call c WHERE c.schedule_id = s.id AND c.claimed_by IS NULL) AS next
+    (SELECT min(c.due_at) FROM futurecall_call c
+        WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL) AS next
 FROM futurecall_schedule s ORDER BY s.created_at, s.id";
 
 pub(super) async fn schedules(store: &SqliteStore) -> Result<Vec<ScheduleRecord>, StoreError> {

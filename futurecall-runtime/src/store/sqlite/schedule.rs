@@ -23,7 +23,8 @@ const DECLARE: &str = "declare schedules";
 /// ?1 the key.
 pub(super) const FIND: &str = "
 SELECT s.id, s.args, s.format, s.priority, s.declared, s.effective, s.anchor, s.state,
-    (SELECT max(c.due_at) FROM futurecall_call c WHERE c.schedule_id = s.id AND c.claimed_by IS NULL) AS pending
+    (SELECT max(c.due_at) FROM futurecall_call c
+        WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL) AS pending
 FROM futurecall_schedule s WHERE s.key = ?1";
 
 /// ?1 the id, ?2 the key, ?3 the name, ?4 the identifier, ?5 the arguments, ?6 the format, ?7 the priority, ?8 the rule,
@@ -38,9 +39,9 @@ ON CONFLICT (key) DO UPDATE SET name = ?3, identifier = ?4, args = ?5, format = 
 /// ?1 the schedule, ?2 the origin.
 const SET_ORIGIN: &str = "UPDATE futurecall_schedule SET origin = ?2 WHERE id = ?1 AND origin <> ?2";
 
-/// ?1 the schedule.
+/// ?1 the schedule. Runs that are to be run again stay: they are none of its next ones.
 pub(super) const DROP_PENDING: &str =
-    "DELETE FROM futurecall_call WHERE schedule_id = ?1 AND claimed_by IS NULL";
+    "DELETE FROM futurecall_call WHERE schedule_id = ?1 AND claimed_by IS NULL AND first_due_at IS NULL";
 
 pub(super) async fn declare(
     store: &SqliteStore,
@@ -254,7 +255,7 @@ struct Stored {
     active: bool,
     rule: Result<Rule, String>,
     anchor: Option<Moment>,
-    /// The last of its calls by (due, id): the only one that needs a successor.
+    /// The last of its calls by (due, id), without those that are run again: the only one that needs a successor.
     latest: Option<Uuid>,
     /// Whether a run is under way.
     running: bool,
@@ -280,7 +281,8 @@ pub(super) struct Settled {
 /// ?1 the schedules, ?2 now, ?3 the calls that do not count as under way.
 pub(super) const LOAD: &str = "
 SELECT s.id, s.state, s.effective, s.anchor,
-    (SELECT c.id FROM futurecall_call c WHERE c.schedule_id = s.id ORDER BY c.due_at DESC, c.id DESC LIMIT 1) AS latest,
+    (SELECT c.id FROM futurecall_call c WHERE c.schedule_id = s.id AND c.first_due_at IS NULL
+        ORDER BY c.due_at DESC, c.id DESC LIMIT 1) AS latest,
     EXISTS (SELECT 1 FROM futurecall_call c WHERE c.schedule_id = s.id AND c.claimed_by IS NOT NULL
         AND c.lease_until >= ?2 AND c.id NOT IN (SELECT unhex(value) FROM json_each(?3))) AS running
 FROM json_each(?1) CROSS JOIN futurecall_schedule s ON s.id = unhex(value)";

@@ -30,7 +30,7 @@ pub(super) fn of_record(record: &CallRecord) -> Which {
 pub(super) fn of_claimed(call: &ClaimedCall) -> Which {
     match call.schedule {
         None => Which::Given(call.id),
-        Some(schedule) => Which::OfSchedule(schedule, call.due, call.claimed),
+        Some(schedule) => Which::OfSchedule(schedule, call.first_due, call.claimed),
     }
 }
 

@@ -3,12 +3,13 @@
 use sqlx::AssertSqlSafe;
 use sqlx::Row;
 
-use super::super::{cancel, claim, finish, insert, schedule};
+use super::super::{again, cancel, claim, finish, insert, schedule};
 use super::{application, folder, migrated};
 
-const STATEMENTS: [(&str, &str); 31] = [
+const STATEMENTS: [(&str, &str); 35] = [
     ("claim::LANES", claim::LANES),
     ("claim::TAKE", claim::TAKE),
+    ("claim::TAKE_TO_RERUN", claim::TAKE_TO_RERUN),
     ("claim::GATHER", claim::GATHER),
     ("claim::RUNS", claim::RUNS),
     ("claim::BEHIND", claim::BEHIND),
@@ -20,7 +21,10 @@ const STATEMENTS: [(&str, &str); 31] = [
     ("finish::RECORDED", finish::RECORDED),
     ("finish::EXTEND", finish::EXTEND),
     ("finish::ENDED", finish::ENDED),
-    ("finish::RERUN", finish::RERUN),
+    ("again::CANCELLED", again::CANCELLED),
+    ("again::HELD", again::HELD),
+    ("again::AGAIN", again::AGAIN),
+    ("again::RECORDED", again::RECORDED),
     ("finish::BURY", finish::BURY),
     ("finish::FORGET", finish::FORGET),
     ("finish::OLD", finish::OLD),
