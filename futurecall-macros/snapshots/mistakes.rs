@@ -115,7 +115,7 @@ const _: () = {
     "future call `new` must be an `async fn`\nhelp: constructors and synchronous helpers belong in another `impl` block; or keep it here without `pub`, or with `#[future_call(skip)]`"
 }
 ::core::compile_error! {
-    "unknown option `nme`; on a method `#[future_call]` takes `name`, `alias`, `skip`, `priority`, `every`, `cron` and `time_zone`\nhelp: write `name`"
+    "unknown option `nme`; on a method `#[future_call]` takes `name`, `alias`, `skip`, `priority`, `retry`, `timeout`, `on_interrupt`, `every`, `cron` and `time_zone`\nhelp: write `name`"
 }
 ::core::compile_error! {
     "an argument of a future call can't hold a reference: it is stored now and read back when the call runs\nhelp: take `Vec<String>`"

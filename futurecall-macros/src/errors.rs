@@ -135,15 +135,46 @@ pub(crate) fn recurring_arguments(name: &str) -> String {
     )
 }
 
-pub(crate) fn bad_duration(reason: &str) -> String {
+pub(crate) fn bad_duration(what: &str, reason: &str) -> String {
+    let what = if what.starts_with('i') { format!("an {what}") } else { format!("a {what}") };
     format!(
-        "this is not an interval: {reason}\nhelp: write a number and a unit, like `90s`, `15min` or `1h 30min`"
+        "this is not {what}: {reason}\nhelp: write a number and a unit, like `90s`, `15min` or `1h 30min`"
     )
 }
 
-pub(crate) const INTERVAL_TOO_SHORT: &str = "the shortest interval is one millisecond";
+pub(crate) fn too_short(what: &str) -> String {
+    format!("the shortest {what} is one millisecond")
+}
 
-pub(crate) const INTERVAL_TOO_LONG: &str = "the longest interval is 36525 days, which are 100 years";
+pub(crate) fn too_long(what: &str) -> String {
+    format!("the longest {what} is 36525 days, which are 100 years")
+}
+
+pub(crate) const RETRY_WITHOUT_ATTEMPTS: &str = "`retry` needs to know how many attempts there are in all, the first \
+     one included\nhelp: write `retry(max_attempts = 5)`";
+
+pub(crate) const BAD_ATTEMPTS: &str =
+    "`max_attempts` is a whole number from 1 to 10000: all attempts, the first one included";
+
+pub(crate) fn unknown_in_retry(name: &str) -> String {
+    format!("unknown option `{name}`; `retry` takes `max_attempts` and `backoff`")
+}
+
+pub(crate) const BAD_BACKOFF: &str = "this is not a backoff\n\
+     help: write `exponential(\"1s\", max = \"1h\", jitter)`, `fixed(\"10s\")` or `custom(path::to::function)`";
+
+pub(crate) const BAD_EXPONENTIAL: &str = "an exponential backoff takes its first wait, then `max = \"..\"` and \
+     `jitter` if wanted\nhelp: write `exponential(\"1s\", max = \"1h\", jitter)`";
+
+pub(crate) const BAD_FIXED: &str = "a fixed backoff takes its wait\nhelp: write `fixed(\"10s\")`";
+
+pub(crate) const BAD_CUSTOM: &str = "a custom backoff takes the path of a function `fn(attempt: u32) -> Duration`\n\
+     help: write `custom(path::to::function)`";
+
+pub(crate) const MAX_BELOW_FIRST: &str = "the longest wait is shorter than the first one";
+
+pub(crate) const BAD_ON_INTERRUPT: &str = "an interrupted run is kept as interrupted or run again\n\
+     help: write `on_interrupt = \"keep\"` or `on_interrupt = \"rerun\"`";
 
 pub(crate) fn bad_cron(reason: &str) -> String {
     format!("this cron expression can't be read: {reason}")

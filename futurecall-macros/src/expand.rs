@@ -6,7 +6,9 @@ use syn::ext::IdentExt;
 use syn::{Attribute, Ident, Type};
 
 use crate::fallback;
-use crate::model::{Argument, CallBlock, DefaultValue, Method, Parameter, Passing, Rule};
+use crate::model::{
+    Argument, Backoff, CallBlock, DefaultValue, Fate, Method, OnInterrupt, Parameter, Passing, Retry, Rule,
+};
 use crate::names;
 
 /// Everything that a block becomes.
@@ -275,9 +277,37 @@ fn registration(method: &Method, block: &CallBlock) -> TokenStream {
         }
     });
     let priority = (*priority != 0).then(|| quote!(.priority(#priority)));
+    let fate = fate(&method.fate, &private);
     quote! {
-        __methods.add(#private::Method::new(#stored_name, #runner) #aliases #check #(#state)* #recurring #priority);
+        __methods.add(
+            #private::Method::new(#stored_name, #runner) #aliases #check #(#state)* #recurring #priority #fate
+        );
     }
+}
+
+// Output: .retry(RetryPolicy::new(5).backoff(fixed(10000000))).timeout(30000000).on_interrupt(OnInterrupt::Rerun)
+fn fate(fate: &Fate, private: &TokenStream) -> TokenStream {
+    let retry = fate.retry.as_ref().map(|Retry { max_attempts, backoff }| {
+        let backoff = backoff.as_ref().map(|backoff| match backoff {
+            Backoff::Fixed(wait) => quote!(#private::fixed(#wait)),
+            Backoff::Exponential { first, max, jitter } => {
+                let max = max.map_or_else(
+                    || quote!(::core::option::Option::None),
+                    |max| quote!(::core::option::Option::Some(#max)),
+                );
+                quote!(#private::exponential(#first, #max, #jitter))
+            }
+            Backoff::Custom(function) => quote!(#private::Backoff::Custom(#function)),
+        });
+        let backoff = backoff.map(|backoff| quote!(.backoff(#backoff)));
+        quote!(.retry(#private::RetryPolicy::new(#max_attempts) #backoff))
+    });
+    let timeout = fate.timeout.map(|timeout| quote!(.timeout(#timeout)));
+    let on_interrupt = fate.on_interrupt.map(|on_interrupt| match on_interrupt {
+        OnInterrupt::Keep => quote!(.on_interrupt(#private::OnInterrupt::Keep)),
+        OnInterrupt::Rerun => quote!(.on_interrupt(#private::OnInterrupt::Rerun)),
+    });
+    quote!(#retry #timeout #on_interrupt)
 }
 
 // Output: Runner::Free(|__session, mut __args| Box::pin(async move {

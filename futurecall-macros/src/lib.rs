@@ -6,6 +6,7 @@ mod expand;
 // The runtime's own file: what compiles is what starts.
 mod expression;
 mod fallback;
+mod fate;
 mod method;
 mod model;
 mod names;

@@ -9,7 +9,7 @@ use syn::{
 };
 
 use crate::errors::{self, Errors};
-use crate::model::{Argument, DefaultValue, Method, Parameter, Passing, StateParameter, Stub};
+use crate::model::{Argument, DefaultValue, Fate, Method, Parameter, Passing, StateParameter, Stub};
 use crate::options::{self, ParameterOptions};
 use crate::validate::{self, Context};
 use crate::{attrs, names, types};
@@ -75,6 +75,7 @@ pub(crate) fn validate(function: &mut ImplItemFn, context: &Context, errors: &mu
         aliases: Vec::new(),
         priority: 0,
         rule: None,
+        fate: Fate::default(),
         on_instance,
         session_span: session.span?,
         parameters: parameters?,

@@ -77,6 +77,7 @@ pub(crate) struct Method {
     pub(crate) aliases: Vec<String>,
     pub(crate) priority: i16,
     pub(crate) rule: Option<Rule>,
+    pub(crate) fate: Fate,
     /// Whether it takes `&self`.
     pub(crate) on_instance: bool,
     /// Where the user wrote the session's type.
@@ -149,6 +150,40 @@ pub(crate) struct StateParameter {
 pub(crate) enum Rule {
     Every { micros: u64 },
     Cron { expression: LitStr, time_zone: Option<LitStr> },
+}
+
+/// What becomes of a run that does not succeed.
+#[derive(Clone, Default)]
+pub(crate) struct Fate {
+    pub(crate) retry: Option<Retry>,
+    /// In microseconds.
+    pub(crate) timeout: Option<u64>,
+    pub(crate) on_interrupt: Option<OnInterrupt>,
+}
+
+/// `retry(max_attempts = 5, backoff = ..)`
+#[derive(Clone)]
+pub(crate) struct Retry {
+    pub(crate) max_attempts: u32,
+    pub(crate) backoff: Option<Backoff>,
+}
+
+/// How long a call waits for its next attempt, in microseconds.
+#[derive(Clone)]
+pub(crate) enum Backoff {
+    /// `fixed("10s")`
+    Fixed(u64),
+    /// `exponential("1s", max = "1h", jitter)`
+    Exponential { first: u64, max: Option<u64>, jitter: bool },
+    /// `custom(path::to::function)`
+    Custom(Path),
+}
+
+/// `"keep"` or `"rerun"`
+#[derive(Clone, Copy)]
+pub(crate) enum OnInterrupt {
+    Keep,
+    Rerun,
 }
 
 /// A public method with a mistake: its facade method exists, so that call sites stay quiet, and takes anything.

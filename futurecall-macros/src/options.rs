@@ -12,11 +12,12 @@ use syn::{Attribute, Expr, ExprLit, ExprPath, ExprUnary, Lit, LitStr, Meta, Path
 
 use crate::errors::{self, Errors};
 use crate::expression::{self, Refusal};
-use crate::model::{DefaultValue, Rule};
+use crate::model::{DefaultValue, Fate, Rule};
 use crate::names;
 
-const ON_BLOCK: &[&str] = &["name", "alias", "priority", "crate"];
-const ON_METHOD: &[&str] = &["name", "alias", "skip", "priority", "every", "cron", "time_zone"];
+const ON_BLOCK: &[&str] = &["name", "alias", "priority", "retry", "timeout", "on_interrupt", "crate"];
+const ON_METHOD: &[&str] =
+    &["name", "alias", "skip", "priority", "retry", "timeout", "on_interrupt", "every", "cron", "time_zone"];
 const ON_PARAMETER: &[&str] = &["default", "alias", "state"];
 
 /// The options of a block.
@@ -25,6 +26,7 @@ pub(crate) struct BlockOptions {
     pub(crate) name: Option<LitStr>,
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) priority: Option<i16>,
+    pub(crate) fate: Fate,
     pub(crate) runtime: Option<Path>,
 }
 
@@ -35,6 +37,7 @@ pub(crate) struct MethodOptions {
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) skip: bool,
     pub(crate) priority: Option<i16>,
+    pub(crate) fate: Fate,
     /// With the span of the option's name.
     pub(crate) rule: Option<(Rule, Span)>,
 }
@@ -56,7 +59,9 @@ pub(crate) fn of_block(tokens: TokenStream, errors: &mut Errors) -> BlockOptions
             "alias" => options.aliases.extend(item.text(errors).filter(|name| is_stored_name(name, errors))),
             "priority" => options.priority = item.priority(errors),
             "crate" => options.runtime = item.path(errors),
-            _ => {}
+            _ => {
+                options.fate.take(&item, errors);
+            }
         }
     }
     options
@@ -87,7 +92,9 @@ pub(crate) fn of_method(attributes: &[Attribute], errors: &mut Errors) -> Method
                     errors.push(&item.name, errors::SKIP_ALONE);
                 }
             }
-            _ => {}
+            _ => {
+                options.fate.take(&item, errors);
+            }
         }
     }
     if let (Some(_), Some((_, span))) = (&every, &cron) {
@@ -125,12 +132,12 @@ pub(crate) fn of_parameter(attributes: &[Attribute], errors: &mut Errors) -> Par
 }
 
 /// `name`, `name = value` or `name(..)`.
-struct Item {
-    name: Ident,
-    value: Value,
+pub(crate) struct Item {
+    pub(crate) name: Ident,
+    pub(crate) value: Value,
 }
 
-enum Value {
+pub(crate) enum Value {
     None,
     Assigned(Expr),
     Listed(TokenStream),
@@ -154,11 +161,11 @@ impl Parse for Item {
 }
 
 impl Item {
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.name.unraw().to_string()
     }
 
-    fn text(&self, errors: &mut Errors) -> Option<LitStr> {
+    pub(crate) fn text(&self, errors: &mut Errors) -> Option<LitStr> {
         match &self.value {
             Value::Assigned(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Some(text.clone()),
             _ => self.wrong_form(&format!("{} = \"..\"", self.name()), errors),
@@ -216,7 +223,7 @@ impl Item {
         }
     }
 
-    fn wrong_form<T>(&self, form: &str, errors: &mut Errors) -> Option<T> {
+    pub(crate) fn wrong_form<T>(&self, form: &str, errors: &mut Errors) -> Option<T> {
         let name = self.name();
         match &self.value {
             Value::Assigned(value) => errors.push(value, errors::option_form(&name, form)),
@@ -326,25 +333,29 @@ fn is_key(key: &LitStr, errors: &mut Errors) -> bool {
 }
 
 fn interval(text: &LitStr, errors: &mut Errors) -> Option<Rule> {
+    micros(text, "interval", errors).map(|micros| Rule::Every { micros })
+}
+
+/// A duration in microseconds, which are what the stores keep; finer ones round up, as moments do.
+pub(crate) fn micros(text: &LitStr, what: &str, errors: &mut Errors) -> Option<u64> {
     let duration = match humantime::parse_duration(&text.value()) {
         Ok(duration) => duration,
         Err(error) => {
-            errors.push(text, errors::bad_duration(&error.to_string()));
+            errors.push(text, errors::bad_duration(what, &error.to_string()));
             return None;
         }
     };
-    // Microseconds are what the stores keep; finer intervals round up, as moments do.
     match u64::try_from(duration.as_nanos().div_ceil(1_000)) {
-        Ok(..SHORTEST_INTERVAL) => errors.push(text, errors::INTERVAL_TOO_SHORT),
-        Ok(micros @ ..=LONGEST_INTERVAL) => return Some(Rule::Every { micros }),
-        _ => errors.push(text, errors::INTERVAL_TOO_LONG),
+        Ok(..SHORTEST) => errors.push(text, errors::too_short(what)),
+        Ok(micros @ ..=LONGEST) => return Some(micros),
+        _ => errors.push(text, errors::too_long(what)),
     }
     None
 }
 
 /// What the runtime takes, in microseconds: from a millisecond to a hundred years.
-const SHORTEST_INTERVAL: u64 = 1_000;
-const LONGEST_INTERVAL: u64 = 36_525 * 24 * 60 * 60 * 1_000_000;
+const SHORTEST: u64 = 1_000;
+const LONGEST: u64 = 36_525 * 24 * 60 * 60 * 1_000_000;
 
 fn is_cron(text: &LitStr, errors: &mut Errors) -> bool {
     match expression::parse(&text.value()) {

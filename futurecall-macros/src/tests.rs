@@ -95,6 +95,27 @@ fn options_and_attributes() {
 }
 
 #[test]
+fn what_becomes_of_runs_that_do_not_succeed() {
+    check(
+        "fate",
+        quote!(retry(max_attempts = 5), timeout = "30s", on_interrupt = "keep"),
+        &quote! {
+            impl Mail {
+                pub async fn as_the_block(session: &Session) {}
+                #[future_call(retry(max_attempts = 3, backoff = exponential("1s", max = "1h", jitter)), timeout = "1min")]
+                pub async fn exponential(session: &Session) {}
+                #[future_call(retry(backoff = fixed("10s"), max_attempts = 2), on_interrupt = "rerun")]
+                pub async fn fixed(session: &Session) {}
+                #[future_call(retry(max_attempts = 4, backoff = custom(Self::wait)))]
+                pub async fn custom(session: &Session) {}
+                #[future_call(retry(max_attempts = 1, backoff = exponential("2h")))]
+                pub async fn once(session: &Session) {}
+            }
+        },
+    );
+}
+
+#[test]
 fn raw_identifiers_and_generics() {
     check(
         "raw_generic",
@@ -157,6 +178,12 @@ fn nothing_panics() {
         quote!(impl X { #[future_call()] #[future_call] #[future_call(,)] pub async fn f(s: &Session) {} }),
         quote!(impl X { #[future_call(name = "self", alias, alias(), skip(1), priority = -1_0)] pub async fn f() {} }),
         quote!(impl X { #[future_call(name = "\u{0}", every = "", cron = "", time_zone = "")] pub async fn f() {} }),
+        quote!(impl X { #[future_call(retry, timeout, on_interrupt)] pub async fn f(s: &Session) {} }),
+        quote!(impl X { #[future_call(retry(), timeout = 5, on_interrupt())] pub async fn f(s: &Session) {} }),
+        quote!(impl X { #[future_call(retry(1 + 1))] pub async fn f(s: &Session) {} }),
+        quote!(impl X { #[future_call(retry(max_attempts, backoff, x))] pub async fn f(s: &Session) {} }),
+        quote!(impl X { #[future_call(retry(max_attempts = 0, backoff = exponential()))] pub async fn f(s: &Session) {} }),
+        quote!(impl X { #[future_call(retry(max_attempts = 99999999999, backoff = x::fixed("")))] pub async fn f() {} }),
         quote!(impl X { m! {} const C: u8 = 1; type T = u8; pub fn g() {} fn h(#[future_call(state)] self) {} }),
         quote!(
             enum E {}

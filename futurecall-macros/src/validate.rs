@@ -118,6 +118,7 @@ impl Calls<'_> {
                     aliases,
                     priority: options.priority.or(self.options.priority).unwrap_or(0),
                     rule: options.rule.map(|(rule, _)| rule),
+                    fate: options.fate.or(&self.options.fate),
                     ..parsed
                 };
                 self.methods.push((method, token));

@@ -164,11 +164,12 @@ pub struct FutureCallRef {
     due: Result<Due, ScheduleError>,
     identifier: Option<String>,
     priority: Option<i16>,
+    expires_after: Option<Duration>,
 }
 
 impl FutureCallRef {
     fn new(pod: Pod, due: Result<Due, ScheduleError>) -> Self {
-        Self { pod, due, identifier: None, priority: None }
+        Self { pod, due, identifier: None, priority: None, expires_after: None }
     }
 
     /// Labels the call, to cancel it together with others of that identifier. Not unique; 1 to 255 characters, no
@@ -184,14 +185,26 @@ impl FutureCallRef {
         self
     }
 
+    /// Gives the call that long to start, counted from its moment (or from now, if that has passed already): one that no
+    /// pod could start within it, because all were down or busy, is recorded as [`CallState::Expired`] and never
+    /// started. Without it a call is run however late.
+    ///
+    /// It is for calls that nobody wants late, such as a reminder of a meeting. It bounds the start of the first attempt:
+    /// a run may last longer, and attempts that follow one go by `retry(…)`. A call that expired still shows as
+    /// scheduled, and late, until a pod looks at it. Zero is [`ScheduleError::NoTimeToStart`] when awaited.
+    pub fn expires_after(mut self, time: Duration) -> Self {
+        self.expires_after = Some(time);
+        self
+    }
+
     /// The facade of a type, without an extension trait in scope.
     pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
         C::__calls(self)
     }
 
     pub(crate) fn named(self, name: &str, format: i16, args: Result<String, ArgumentError>) -> PendingCall {
-        let Self { pod, due, identifier, priority } = self;
-        PendingCall::new(pod, name, due, args, format).with(identifier, priority)
+        let Self { pod, due, identifier, priority, expires_after } = self;
+        PendingCall::new(pod, name, due, args, format).with(identifier, priority, expires_after)
     }
 }
 

@@ -1,10 +1,13 @@
 //! What expansions of `#[future_call]` call. No logic, and no promise: the macro crate is pinned to this version.
 
 use std::any::{TypeId, type_name};
+use std::time::Duration;
 
 pub use crate::args::{Arg, ArgSpec, ArgsReader, ArgsWriter, Slice, TEXT, Text, check};
 pub use crate::call::{Method, Methods, Run, Runner};
+pub use crate::config::OnInterrupt;
 pub use crate::registry::StateNeed;
+pub use crate::retry::{Backoff, RetryPolicy};
 
 #[cfg(feature = "discovery")]
 pub use inventory;
@@ -35,4 +38,19 @@ pub const fn every(interval_us: u64) -> DeclaredRule {
 /// The rule of `cron = ".."`, in the zone of `time_zone = ".."`.
 pub const fn cron(expression: &'static str, time_zone: &'static str) -> DeclaredRule {
     DeclaredRule::Cron { expression, time_zone }
+}
+
+/// The backoff `fixed("..")`, in microseconds.
+pub const fn fixed(wait_us: u64) -> Backoff {
+    Backoff::Fixed(Duration::from_micros(wait_us))
+}
+
+/// The backoff `exponential("..", max = "..", jitter)`, in microseconds.
+pub const fn exponential(first_us: u64, max_us: Option<u64>, jitter: bool) -> Backoff {
+    let first = Duration::from_micros(first_us);
+    let max = match max_us {
+        Some(max_us) => Duration::from_micros(max_us),
+        None => crate::retry::longest(first),
+    };
+    Backoff::Exponential { first, max, jitter }
 }

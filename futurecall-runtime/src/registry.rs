@@ -126,7 +126,8 @@ impl fmt::Debug for Handler {
 impl Handler {
     /// Whether a run that was interrupted is followed by another.
     pub(crate) fn reruns(&self, config: &Config) -> bool {
-        let implied = if self.fate.retry.is_some() { OnInterrupt::Rerun } else { config.on_interrupt };
+        let retries = self.fate.retry.is_some_and(|policy| policy.max_attempts() > 1);
+        let implied = if retries { OnInterrupt::Rerun } else { config.on_interrupt };
         self.fate.on_interrupt.unwrap_or(implied) == OnInterrupt::Rerun
     }
 }
@@ -206,5 +207,54 @@ impl Registry {
             .iter()
             .filter(|(name, entry)| name.as_str() == entry.handler.name)
             .map(|(_, entry)| &entry.handler)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::retry::Backoff;
+
+    fn handler(name: &'static str, fate: Fate) -> Handler {
+        Handler {
+            name: name.into(),
+            aliases: &[],
+            type_name: "Example",
+            run: Arc::new(|_, _| async { Ok(()) }.boxed()),
+            check: |_| Ok(()),
+            state: Vec::new(),
+            recurring: None,
+            priority: 0,
+            fate,
+            by_name: false,
+        }
+    }
+
+    #[test]
+    fn a_claim_says_what_becomes_of_each_name_if_the_pod_vanishes() {
+        let wait = Duration::from_secs(7);
+        let retry = |attempts, backoff| Some(RetryPolicy::new(attempts).backoff(backoff));
+        let mut registry = Registry::default();
+        let fates = [
+            ("a", Fate::default()),
+            ("b", Fate { on_interrupt: Some(OnInterrupt::Keep), ..Fate::default() }),
+            ("c", Fate { on_interrupt: Some(OnInterrupt::Rerun), ..Fate::default() }),
+            ("d", Fate { retry: retry(2, Backoff::Fixed(wait)), ..Fate::default() }),
+            ("e", Fate { retry: retry(1, Backoff::Fixed(wait)), ..Fate::default() }),
+            ("f", Fate { retry: retry(2, Backoff::Custom(|_| panic!("no answer"))), ..Fate::default() }),
+        ];
+        for (name, fate) in fates {
+            registry.add(handler(name, fate)).unwrap();
+        }
+        let told = |on_interrupt| {
+            let config = Config::new().crash_budget(3).on_interrupt(on_interrupt);
+            registry.claimable(&config).into_iter().map(|(_, on_vanish)| on_vanish).collect::<Vec<_>>()
+        };
+        let rerun = |after| OnVanish::Rerun { budget: 3, after };
+        let (keep, at_once) = (OnVanish::Keep, rerun(Duration::ZERO));
+        assert_eq!(told(OnInterrupt::Keep), [keep, keep, at_once, rerun(wait), keep, at_once]);
+        assert_eq!(told(OnInterrupt::Rerun), [at_once, keep, at_once, rerun(wait), at_once, at_once]);
     }
 }

@@ -69,9 +69,10 @@ impl Backoff {
     pub(crate) const DEFAULT: Self =
         Self::Exponential { first: Duration::from_secs(1), max: LONGEST, jitter: true };
 
-    /// From `first` on twice as long after each failure, to at most an hour, without jitter.
+    /// From `first` on twice as long after each failure, to at most an hour (or `first`, if that is longer), without
+    /// jitter.
     pub const fn exponential(first: Duration) -> Self {
-        Self::Exponential { first, max: LONGEST, jitter: false }
+        Self::Exponential { first, max: longest(first), jitter: false }
     }
 
     /// How long the wait is after that many failures. It never overflows; what is longer than 100 years is cut to that.
@@ -90,10 +91,15 @@ impl Backoff {
     }
 }
 
-/// The longest wait of an exponential backoff that names none.
+/// The longest wait of most exponential backoffs.
 const LONGEST: Duration = Duration::from_hours(1);
 /// Longer waits are nonsense, and would leave the years that databases hold.
 const CENTURY: Duration = Duration::from_hours(36_525 * 24);
+
+/// The longest wait of an exponential backoff that names none.
+pub(crate) const fn longest(first: Duration) -> Duration {
+    if first.as_micros() > LONGEST.as_micros() { first } else { LONGEST }
+}
 
 /// Between a half and all of it.
 fn shortened(wait: Duration, chance: f64) -> Duration {

@@ -6,6 +6,7 @@ mod hazards;
 mod lease;
 mod many;
 mod recurring;
+mod retry;
 mod support;
 mod transactions;
 mod typed;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{CheckBrokenCalls, Config};
+use super::{CheckBrokenCalls, Config, OnInterrupt};
 
 fn refused(config: &Config) -> String {
     config.validate().unwrap_err().to_string()
@@ -19,6 +19,7 @@ fn defaults_are_valid_and_as_documented() {
     assert_eq!(config.retention.failed, Duration::from_hours(720));
     assert_eq!(config.check_broken_calls, CheckBrokenCalls::Auto);
     assert!(!config.delete_broken_calls);
+    assert_eq!((config.on_interrupt, config.crash_budget), (OnInterrupt::Keep, 5));
 }
 
 #[test]
@@ -27,6 +28,8 @@ fn nonsense_names_the_setting() {
     assert!(refused(&Config::new().concurrency_limit(usize::MAX)).contains("1 to 100000"));
     assert!(refused(&Config::new().scan_interval(Duration::ZERO)).contains("scan_interval"));
     assert!(refused(&Config::new().lease(Duration::MAX)).contains("lease"));
+    assert!(refused(&Config::new().crash_budget(0)).contains("crash_budget"));
+    assert!(refused(&Config::new().crash_budget(1_001)).contains("1 to 1000"));
     assert!(refused(&Config::new().broken_grace(Duration::MAX)).contains("broken_grace"));
 }
 
@@ -42,6 +45,8 @@ fn the_environment_sets_every_setting() {
         ("FUTURECALL_BROKEN_GRACE", "14days"),
         ("FUTURECALL_LEASE", "1m 30s"),
         ("FUTURECALL_SHUTDOWN_GRACE", "0"),
+        ("FUTURECALL_ON_INTERRUPT", "rerun"),
+        ("FUTURECALL_CRASH_BUDGET", "2"),
         ("FUTURECALL_RETENTION_SUCCEEDED", "0s"),
         ("FUTURECALL_RETENTION_FAILED", "1h"),
         ("FUTURECALL_RETENTION_INTERRUPTED", "2h"),
@@ -55,6 +60,7 @@ fn the_environment_sets_every_setting() {
     assert_eq!(config.broken_grace, Duration::from_hours(336));
     assert_eq!(config.lease, Duration::from_secs(90));
     assert_eq!(config.shutdown_grace, Duration::ZERO);
+    assert_eq!((config.on_interrupt, config.crash_budget), (OnInterrupt::Rerun, 2));
     assert_eq!(config.retention.succeeded, Duration::ZERO);
     assert_eq!(config.retention.skipped, Duration::from_hours(4));
 }
@@ -67,4 +73,6 @@ fn a_misspelt_or_unreadable_variable_says_what_to_write() {
     assert!(told("FUTURECALL_LEASE", "5 parsecs").contains("write `5s`"));
     assert!(told("FUTURECALL_EXECUTION_ENABLED", "maybe").contains("neither `true` nor `false`"));
     assert!(told("FUTURECALL_CONCURRENCY_LIMIT", "-1").contains("whole number"));
+    assert!(told("FUTURECALL_CRASH_BUDGET", "some").contains("whole number from 1 to 1000"));
+    assert!(told("FUTURECALL_ON_INTERRUPT", "retry").contains("neither `keep` nor `rerun`"));
 }

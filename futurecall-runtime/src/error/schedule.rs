@@ -24,6 +24,8 @@ pub enum ScheduleError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The call is to expire the moment it is due.
+    NoTimeToStart,
     /// The recurring rule cannot be kept.
     Rule(RuleError),
     /// The transaction belongs to another kind of database than the pod's.
@@ -77,6 +79,10 @@ impl fmt::Display for ScheduleError {
             ),
             Self::BadIdentifier { reason } => write!(f, "the identifier {reason}"),
             Self::BadName { reason } => write!(f, "the name {reason}"),
+            Self::NoTimeToStart => f.write_str(
+                "the call would expire the moment it is due: give it time to start, or leave `expires_after` out to \
+                 have it run however late",
+            ),
             Self::Rule(source) => source.fmt(f),
             Self::WrongDatabase => f.write_str(
                 "the transaction belongs to another kind of database than the pod's: begin it on a pool of the \

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::IntoFuture;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -55,14 +56,21 @@ impl PendingCall {
         Self { pod, id, call }
     }
 
-    pub(crate) fn with(self, identifier: Option<String>, priority: Option<i16>) -> Self {
-        let labelled = match identifier {
-            Some(identifier) => self.identifier(identifier),
+    pub(crate) fn with(
+        mut self,
+        identifier: Option<String>,
+        priority: Option<i16>,
+        expires_after: Option<Duration>,
+    ) -> Self {
+        if let Some(identifier) = identifier {
+            self = self.identifier(identifier);
+        }
+        if let Some(priority) = priority {
+            self = self.priority(priority);
+        }
+        match expires_after {
+            Some(time) => self.expires_after(time),
             None => self,
-        };
-        match priority {
-            Some(priority) => labelled.priority(priority),
-            None => labelled,
         }
     }
 
@@ -95,6 +103,18 @@ impl PendingCall {
         if let Ok(call) = &mut self.call {
             call.priority = priority;
         }
+        self
+    }
+
+    /// Gives the call that long to start: see [`FutureCallRef::expires_after`](crate::FutureCallRef::expires_after).
+    pub fn expires_after(mut self, time: Duration) -> Self {
+        self.call = self.call.and_then(|mut call| {
+            if time.is_zero() {
+                return Err(ScheduleError::NoTimeToStart);
+            }
+            call.expires_after = Some(time);
+            Ok(call)
+        });
         self
     }
 

@@ -1,0 +1,176 @@
+//! The options that say what becomes of a run that does not succeed: `retry`, `timeout` and `on_interrupt`.
+
+use syn::ext::IdentExt;
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::{Expr, ExprAssign, ExprCall, ExprLit, ExprPath, Lit, LitStr, Path, Token};
+
+use crate::errors::{self, Errors};
+use crate::model::{Backoff, Fate, OnInterrupt, Retry};
+use crate::options::{Item, Value, micros};
+
+impl Fate {
+    /// Takes in an option; says whether it is one of these.
+    pub(crate) fn take(&mut self, item: &Item, errors: &mut Errors) -> bool {
+        match item.name().as_str() {
+            "retry" => self.retry = retry(item, errors),
+            "timeout" => {
+                self.timeout = item.text(errors).and_then(|text| micros(&text, "timeout", errors));
+            }
+            "on_interrupt" => {
+                self.on_interrupt = item.text(errors).and_then(|text| on_interrupt(&text, errors));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// What a method says, and where it says nothing, what its block does.
+    pub(crate) fn or(self, block: &Self) -> Self {
+        Self {
+            retry: self.retry.or_else(|| block.retry.clone()),
+            timeout: self.timeout.or(block.timeout),
+            on_interrupt: self.on_interrupt.or(block.on_interrupt),
+        }
+    }
+}
+
+fn on_interrupt(text: &LitStr, errors: &mut Errors) -> Option<OnInterrupt> {
+    match text.value().as_str() {
+        "keep" => Some(OnInterrupt::Keep),
+        "rerun" => Some(OnInterrupt::Rerun),
+        _ => {
+            errors.push(text, errors::BAD_ON_INTERRUPT);
+            None
+        }
+    }
+}
+
+fn retry(item: &Item, errors: &mut Errors) -> Option<Retry> {
+    let Value::Listed(listed) = &item.value else {
+        return item.wrong_form("retry(max_attempts = 5)", errors);
+    };
+    let items = match Punctuated::<Item, Token![,]>::parse_terminated.parse2(listed.clone()) {
+        Ok(items) => items,
+        Err(error) => {
+            errors.syntax(error);
+            return None;
+        }
+    };
+    let (mut max_attempts, mut backoff, mut is_said) = (None, None, false);
+    let mut seen: Vec<String> = Vec::new();
+    for option in items {
+        let name = option.name();
+        if seen.contains(&name) {
+            errors.push(&option.name, errors::option_twice(&name));
+            continue;
+        }
+        match name.as_str() {
+            "max_attempts" => {
+                is_said = true;
+                max_attempts = attempts(&option, errors);
+            }
+            "backoff" => backoff = self::backoff(&option, errors),
+            _ => {
+                // It may have been meant to say how many.
+                is_said = true;
+                errors.push(&option.name, errors::unknown_in_retry(&name));
+            }
+        }
+        seen.push(name);
+    }
+    if !is_said {
+        errors.push(&item.name, errors::RETRY_WITHOUT_ATTEMPTS);
+    }
+    Some(Retry { max_attempts: max_attempts?, backoff })
+}
+
+fn attempts(option: &Item, errors: &mut Errors) -> Option<u32> {
+    let Value::Assigned(value) = &option.value else {
+        return option.wrong_form("max_attempts = 5", errors);
+    };
+    let number = match value {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if matches!(number.suffix(), "" | "u32") => {
+            number.base10_parse::<u32>().ok().filter(|number| (1..=10_000).contains(number))
+        }
+        _ => None,
+    };
+    if number.is_none() {
+        errors.push(value, errors::BAD_ATTEMPTS);
+    }
+    number
+}
+
+// Input:  backoff = exponential("1s", max = "1h", jitter)
+fn backoff(option: &Item, errors: &mut Errors) -> Option<Backoff> {
+    let Value::Assigned(value) = &option.value else {
+        return option.wrong_form("backoff = fixed(\"10s\")", errors);
+    };
+    let called = match value {
+        Expr::Call(ExprCall { func, args, .. }) => match &**func {
+            Expr::Path(ExprPath { path, qself: None, .. }) => path.get_ident().map(|name| (name, args)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some((name, args)) = called else {
+        errors.push(value, errors::BAD_BACKOFF);
+        return None;
+    };
+    let args: Vec<&Expr> = args.iter().collect();
+    match name.unraw().to_string().as_str() {
+        "exponential" => exponential(value, &args, errors),
+        "fixed" => match args.as_slice() {
+            [wait] if text(wait).is_some() => wait_of(wait, errors).map(Backoff::Fixed),
+            _ => refused(value, errors::BAD_FIXED, errors),
+        },
+        "custom" => match args.as_slice() {
+            [Expr::Path(ExprPath { path, qself: None, .. })] => Some(Backoff::Custom(Path::clone(path))),
+            _ => refused(value, errors::BAD_CUSTOM, errors),
+        },
+        _ => refused(value, errors::BAD_BACKOFF, errors),
+    }
+}
+
+fn exponential(value: &Expr, args: &[&Expr], errors: &mut Errors) -> Option<Backoff> {
+    let [first, rest @ ..] = args else { return refused(value, errors::BAD_EXPONENTIAL, errors) };
+    if text(first).is_none() {
+        return refused(value, errors::BAD_EXPONENTIAL, errors);
+    }
+    let first = wait_of(first, errors);
+    let (mut max, mut jitter) = (None, false);
+    for arg in rest {
+        match arg {
+            Expr::Assign(ExprAssign { left, right, .. }) if is_word(left, "max") && text(right).is_some() => {
+                let wait = wait_of(right, errors)?;
+                if first.is_some_and(|first| wait < first) {
+                    return refused(right, errors::MAX_BELOW_FIRST, errors);
+                }
+                max = Some(wait);
+            }
+            word if is_word(word, "jitter") => jitter = true,
+            other => return refused(other, errors::BAD_EXPONENTIAL, errors),
+        }
+    }
+    Some(Backoff::Exponential { first: first?, max, jitter })
+}
+
+fn refused<T>(at: &Expr, text: &str, errors: &mut Errors) -> Option<T> {
+    errors.push(at, text);
+    None
+}
+
+fn wait_of(value: &Expr, errors: &mut Errors) -> Option<u64> {
+    micros(text(value)?, "wait", errors)
+}
+
+fn text(value: &Expr) -> Option<&LitStr> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text),
+        _ => None,
+    }
+}
+
+fn is_word(value: &Expr, word: &str) -> bool {
+    matches!(value, Expr::Path(ExprPath { path, qself: None, .. }) if path.is_ident(word))
+}

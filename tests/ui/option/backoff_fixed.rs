@@ -1,0 +1,12 @@
+// A fixed backoff takes one wait.
+use futurecall_runtime::prelude::*;
+
+pub struct Example;
+
+#[future_call]
+impl Example {
+    #[future_call(retry(max_attempts = 3, backoff = fixed("1s", "2s")))]
+    pub async fn hello(_session: &Session) {}
+}
+
+fn main() {}
