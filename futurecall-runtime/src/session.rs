@@ -61,9 +61,9 @@ pub struct CallInfo {
     pub name: String,
     /// Its identifier, if it has one.
     pub identifier: Option<String>,
-    /// When it was due, by the database's clock.
+    /// When it was due, by the database's clock: its first attempt, however often it was tried since.
     pub due: Moment,
-    /// Which attempt this is; 1 is the first.
+    /// Which attempt this is; 1 is the first. Attempts of pods that vanished count.
     pub attempt: u32,
     /// The schedule that produced it, if one did.
     pub schedule: Option<ScheduleId>,

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futurecall_runtime::Role;
 use futurecall_runtime::prelude::*;
+use futurecall_runtime::{CallState, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
@@ -215,6 +215,61 @@ async fn two_processes_share_one_postgres() {
     let backend = Backend::postgres().await;
     let Backend::Postgres(database) = &backend else { unreachable!("made so above") };
     two_processes(&backend, &database.url, &database.schema).await;
+    backend.drop().await;
+}
+
+/// A call that takes down whatever process runs it: two of them, as its budget is.
+async fn deadly(backend: &Backend, url: &str, schema: &str) {
+    let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let id = scheduler.future_call_with_delay("deadly", Some(&1), Duration::ZERO).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    let process = || {
+        Command::new(env!("CARGO_BIN_EXE_pod"))
+            .args([url, schema])
+            .arg(&ledger)
+            .args(["5", "2"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    for _ in 0..2 {
+        let mut child = process();
+        // Its input stays open: only the call ends it.
+        let input = child.stdin.take();
+        assert_eq!(child.wait().await.unwrap().code(), Some(9));
+        drop(input);
+    }
+    let mut child = process();
+    let call = eventually("the call is over", || async {
+        scheduler.inspect().call(id).await.unwrap().filter(|call| call.state.is_finished())
+    })
+    .await;
+    assert_eq!((call.state, call.attempt, call.attempts.len()), (CallState::Failed, 2, 2));
+    let error = call.error.unwrap();
+    assert!(error.starts_with("2 of its pods vanished, so it is not run again"), "{error}");
+    assert_ne!(call.attempts[0].pod, call.attempts[1].pod);
+    drop(child.stdin.take());
+    assert!(child.wait().await.unwrap().success());
+    assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "D\nD\n");
+    scheduler.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_call_that_kills_its_processes_ends_failed_on_sqlite() {
+    let backend = Backend::sqlite();
+    let Backend::Sqlite(file) = &backend else { unreachable!("made so above") };
+    deadly(&backend, &file.url, "futurecall").await;
+    backend.drop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_kills_its_processes_ends_failed_on_postgres() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("made so above") };
+    deadly(&backend, &database.url, &database.schema).await;
     backend.drop().await;
 }
 

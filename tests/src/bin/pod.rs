@@ -1,6 +1,8 @@
-//! A pod in a process of its own: runs the call `ledger` until its standard input ends, and writes a line a run.
+//! A pod in a process of its own: runs the call `ledger` until its standard input ends, and writes a line a run. The call
+//! `deadly` writes a line as well, and takes the process down.
 //!
-//! `pod URL SCHEMA LEDGER [SCAN]`, with the seconds between scans: the line is `S <data> <process id>`, written with one `write` to a file opened for
+//! `pod URL SCHEMA LEDGER [SCAN [BUDGET]]`, with the seconds between scans, and how many pods an interrupted call may take
+//! down before it is not run again (without it, none is): the line is `S <data> <process id>`, written with one `write` to a file opened for
 //! appending, so that lines of several processes never mix and survive a kill.
 
 use std::fs::File;
@@ -8,6 +10,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futurecall_runtime::OnInterrupt;
 use futurecall_runtime::prelude::*;
 use futurecall_tests::backend::Backend;
 use tokio::io::AsyncReadExt;
@@ -24,22 +27,41 @@ impl InvokableFutureCall for Ledger {
     }
 }
 
+struct Deadly(Arc<File>);
+
+impl InvokableFutureCall for Deadly {
+    type Data = u64;
+
+    async fn invoke(&self, _session: &Session, _data: Option<u64>) -> Result<(), BoxError> {
+        self.0.as_ref().write_all(b"D\n")?;
+        std::process::exit(DEAD)
+    }
+}
+
+/// How a process ends that `deadly` took down.
+const DEAD: i32 = 9;
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().ok_or("usage: pod URL SCHEMA LEDGER [SCAN]");
+    let mut next = || arguments.next().ok_or("usage: pod URL SCHEMA LEDGER [SCAN [BUDGET]]");
     let (url, schema, ledger) = (next()?, next()?, next()?);
     let mut config = Backend::config();
     if let Some(scan) = arguments.next() {
         config = config.scan_interval(Duration::from_secs(scan.parse()?));
     }
-    let ledger = File::options().append(true).create(true).open(ledger)?;
+    if let Some(budget) = arguments.next() {
+        let lease = Duration::from_secs(2);
+        config = config.on_interrupt(OnInterrupt::Rerun).crash_budget(budget.parse()?).lease(lease);
+    }
+    let ledger = Arc::new(File::options().append(true).create(true).open(ledger)?);
     let pod = Pod::builder()
         .database_url(url)
         .schema(schema)
         .without_discovery()
         .config(config)
-        .register_future_call("ledger", Ledger(Arc::new(ledger)))
+        .register_future_call("ledger", Ledger(Arc::clone(&ledger)))
+        .register_future_call("deadly", Deadly(ledger))
         .start()
         .await?;
     println!("ready");

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use futurecall_runtime::recurring::{Missed, Overlap};
 use futurecall_runtime::store::{
-    AttemptRecord, CallFilter, CallState, CancelTarget, Cancelled, ClaimedCall, Due, Finish, Held, NewCall,
-    Now, Outcome,
+    AttemptRecord, CallFilter, CallState, CancelTarget, Cancelled, ClaimRequest, ClaimedCall, Due, Finish,
+    Held, NewCall, Now, Outcome,
 };
+use futurecall_runtime::{CallId, Moment};
 
 use crate::make::{
     FORGET, KEEP, Pod, at, call, call_at, every, failed, finish, held, identifier, labelled, retry, schedule,
@@ -100,11 +101,11 @@ async fn a_retry_says_when_to_look_again(fixture: &Fixture) {
     assert_eq!(pod.ask(at(0), &["work"], 10).await.next, None);
     assert!(pod.finish(at(5), &first, retry("no", 30)).await);
     for sweep in [false, true] {
-        let request = futurecall_runtime::store::ClaimRequest { sweep, ..pod.request(&["work"], 10) };
+        let request = ClaimRequest { sweep, ..pod.request(&["work"], 10) };
         assert_eq!(pod.send(at(5), &request).await.next, Some(secs(30)), "sweep: {sweep}");
     }
     // One that runs again at once is found by a claim that does not look at everything.
-    let request = futurecall_runtime::store::ClaimRequest { sweep: false, ..pod.request(&["work"], 10) };
+    let request = ClaimRequest { sweep: false, ..pod.request(&["work"], 10) };
     assert_eq!(pod.send(at(35), &request).await.calls.len(), 1);
 }
 
@@ -115,7 +116,7 @@ async fn a_retry_at_another_priority_is_found_without_a_sweep(fixture: &Fixture)
     // Everything is looked at while the only call of its lane is claimed.
     assert_eq!(pod.claim(at(1), &["work"], 10).await, []);
     assert!(pod.finish(at(2), &first, retry("no", 0)).await);
-    let request = futurecall_runtime::store::ClaimRequest { sweep: false, ..pod.request(&["work"], 10) };
+    let request = ClaimRequest { sweep: false, ..pod.request(&["work"], 10) };
     let again = pod.send(at(2), &request).await.calls;
     assert_eq!((again.len(), again[0].priority), (1, 7));
 }
@@ -448,10 +449,17 @@ async fn an_expiry_is_counted_from_the_moment(fixture: &Fixture) {
         // Alone, and then all together.
         fixture.store.insert(Now::At(at(0)), std::slice::from_ref(call), false, secs(1)).await.unwrap();
     }
-    let together: Vec<_> =
-        calls.iter().map(|call| NewCall { id: futurecall_runtime::CallId::new(), ..call.clone() }).collect();
+    let together: Vec<_> = calls.iter().map(|call| NewCall { id: CallId::new(), ..call.clone() }).collect();
     fixture.add(&together).await;
-    let last = futurecall_runtime::Moment::MAX;
+    // And inside an application's transaction, where there is one.
+    if let Some(mut transaction) = fixture.database.begin().await {
+        let within = [given(Due::At(Moment::MAX), Some(secs(60))), given(Due::At(at(0)), None)];
+        fixture.store.insert_in(transaction.lend().lend(), &within, secs(1)).await.unwrap();
+        transaction.commit().await;
+        assert_eq!(fixture.record(within[0].id).await.expires, Some(Moment::MAX));
+        assert_eq!(fixture.record(within[1].id).await.expires, None);
+    }
+    let last = Moment::MAX;
     let expected = [Some(at(3_700)), Some(at(3_800)), Some(at(3_600)), Some(last), None];
     for (call, expires) in calls.iter().chain(&together).zip(expected.iter().chain(&expected)) {
         assert_eq!(fixture.record(call.id).await.expires, *expires);
