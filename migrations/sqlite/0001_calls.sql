@@ -36,11 +36,11 @@ CREATE TABLE futurecall_call (
     -- What is to happen if the pod vanishes: 0 keep as interrupted; otherwise run again, that many microseconds later,
     -- until as many of its pods have vanished.
     on_vanish        INTEGER NOT NULL DEFAULT 0,
-    vanish_after     INTEGER NOT NULL DEFAULT 0,
-    attempt          INTEGER NOT NULL DEFAULT 0,
     -- How many attempts have failed and are followed by another, and how many of its pods have vanished.
     failures         INTEGER NOT NULL DEFAULT 0,
     vanished         INTEGER NOT NULL DEFAULT 0,
+    attempt          INTEGER NOT NULL DEFAULT 0,
+    vanish_after     INTEGER,
     -- The newest attempts that ended and are followed by another, as one JSON array; none is NULL.
     attempts         TEXT,
     started          INTEGER NOT NULL DEFAULT 0,

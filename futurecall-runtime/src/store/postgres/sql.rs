@@ -203,12 +203,12 @@ fn piece_of(piece: &str) -> &'static str {
         "claim" => {
             "claimed_by = $2::uuid, claim_no = $3::bigint, claimed_at = {now}, \
              lease_until = {lease $4::bigint}, attempt = c.attempt + 1, started = false, \
-             on_vanish = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 0)::integer, 0), \
-             vanish_after = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 1)::bigint, 0)"
+             on_vanish = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 0)::smallint, 0), \
+             vanish_after = ((SELECT $5::text::jsonb) -> c.name ->> 1)::bigint"
         }
         "unclaim" => {
             "claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, started = false, \
-             on_vanish = 0, vanish_after = 0"
+             on_vanish = 0, vanish_after = NULL"
         }
         // Makes a claimed call `c` due again, once its due_at is set; `l` says how its attempt ended. Of the attempts
         // the newest 100 stay.
@@ -222,7 +222,7 @@ fn piece_of(piece: &str) -> &'static str {
         "claimed" => {
             "c.id, c.claim_no, c.name, c.identifier, c.args::text AS args, c.format, c.priority, \
              c.due_at AS due, c.claimed_at AS claimed, c.attempt, c.schedule_id, c.traceparent, c.first_due_at, \
-             c.expires_at, c.failures"
+             c.expires_at, c.failures::integer AS failures"
         }
         // Completed by: state, attempt, pod, claim_no, started_at, duration_us, finished_at, error FROM … AS g.
         "history" => {

@@ -27,7 +27,7 @@ SELECT json_group_array(key) AS places FROM json_each(?1) CROSS JOIN futurecall_
 /// how much its counts of failures and of vanished pods grow. ?2 now, ?3 how many attempts are kept.
 pub(super) const AGAIN: &str = "
 UPDATE futurecall_call SET claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, on_vanish = 0,
-    vanish_after = 0, started = 0, error = said.error, first_due_at = coalesce(first_due_at, due_at),
+    vanish_after = NULL, started = 0, error = said.error, first_due_at = coalesce(first_due_at, due_at),
     due_at = min(?2 + said.after, 253402300799999999), failures = failures + said.failed,
     vanished = vanished + said.gone,
     attempts = json_insert(

@@ -83,7 +83,7 @@ pub(super) const TAKE: &str = take!("");
 /// The same where calls of some names run again if the pod vanishes. ?9 those names, how often, and after how long.
 pub(super) const TAKE_TO_RERUN: &str = take!(
     ",
-    (on_vanish, vanish_after) = (SELECT coalesce(max(value ->> 1), 0), coalesce(max(value ->> 2), 0)
+    (on_vanish, vanish_after) = (SELECT coalesce(max(value ->> 1), 0), max(value ->> 2)
         FROM json_each(?9) WHERE value ->> 0 = name)"
 );
 
@@ -91,7 +91,7 @@ pub(super) const TAKE_TO_RERUN: &str = take!(
 /// as long as ten calls in it do.
 pub(super) const GATHER: &str = "
 SELECT json_group_array(json_array(hex(id), name, identifier, args, format, priority, due_at, attempt,
-    nullif(hex(schedule_id), ''), traceparent, coalesce(first_due_at, due_at), expires_at, failures)) AS calls, count(*) AS held
+    nullif(hex(schedule_id), ''), traceparent, first_due_at, expires_at, failures)) AS calls, count(*) AS held
 FROM futurecall_call INDEXED BY futurecall_call_claimed
 WHERE claimed_by IS NOT NULL AND lease_until = ?3 AND claimed_by = ?1 AND claim_no = ?2";
 
@@ -313,7 +313,7 @@ struct Gathered(
     u32,
     Option<Uuid>,
     Option<String>,
-    #[serde(deserialize_with = "moment_of")] Moment,
+    Option<i64>,
     Option<i64>,
     u32,
 );
@@ -327,6 +327,7 @@ impl Gathered {
         let Self(id, name, identifier, args, format, priority, due, attempt, schedule, traceparent, ..) =
             self;
         let Self(.., first_due, expires, failures) = self;
+        let moment = |micros: Option<i64>| micros.and_then(|micros| Moment::from_micros(micros).ok());
         ClaimedCall {
             id: CallId::from_uuid(id),
             claim_no,
@@ -336,8 +337,8 @@ impl Gathered {
             format,
             priority,
             due,
-            first_due,
-            expires: expires.and_then(|micros| Moment::from_micros(micros).ok()),
+            first_due: moment(first_due).unwrap_or(due),
+            expires: moment(expires),
             failures,
             claimed: now,
             attempt,
@@ -402,7 +403,7 @@ WHERE c.cancel_requested";
 /// ?1 the claims, ?2 the pod.
 pub(super) const GIVE_BACK: &str = "
 UPDATE futurecall_call SET claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, on_vanish = 0,
-    vanish_after = 0, attempt = max(attempt - 1, 0), started = 0
+    vanish_after = NULL, attempt = max(attempt - 1, 0), started = 0
 WHERE rowid IN (
     SELECT c.rowid FROM json_each(?1) CROSS JOIN futurecall_call c
         ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)";

@@ -20,7 +20,7 @@ macro_rules! insert {
             "
 INSERT INTO futurecall_call (id, name, identifier, args, format, priority, due_at, traceparent, expires_at, created_at)
 SELECT unhex(v ->> 0), v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 5, coalesce(v ->> 6, ?2 + (v ->> 7)), v ->> 8,
-    min(max(coalesce(v ->> 6, ?2 + (v ->> 7)), ?2) + (v ->> 9), 253402300799999999), ?2
+    iif(v ->> 9 IS NULL, NULL, min(max(coalesce(v ->> 6, ?2 + (v ->> 7)), ?2) + (v ->> 9), 253402300799999999)), ?2
 FROM (SELECT value AS v FROM json_each(?1))
 WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM futurecall_finished f WHERE f.id = unhex(v ->> 0))",
             $on_conflict
