@@ -37,13 +37,13 @@ CREATE TABLE futurecall.call (
     claimed_at       timestamptz,
     lease_until      timestamptz,
     -- What is to happen if the pod vanishes: 0 keep as interrupted; otherwise run again, that many microseconds later,
-    -- until as many of its pods have vanished.
+    -- until as many of its pods have vanished. (Never NULL: a claim then makes the row no longer than it must.)
+    vanish_after     bigint NOT NULL DEFAULT 0,
     on_vanish        smallint NOT NULL DEFAULT 0,
     -- How many attempts have failed and are followed by another, and how many of its pods have vanished.
     failures         smallint NOT NULL DEFAULT 0,
     vanished         smallint NOT NULL DEFAULT 0,
     attempt          integer NOT NULL DEFAULT 0,
-    vanish_after     bigint,
     -- The newest attempts that ended and are followed by another, as one array; none is NULL.
     attempts         jsonb,
     started          boolean NOT NULL DEFAULT false,

@@ -204,11 +204,11 @@ fn piece_of(piece: &str) -> &'static str {
             "claimed_by = $2::uuid, claim_no = $3::bigint, claimed_at = {now}, \
              lease_until = {lease $4::bigint}, attempt = c.attempt + 1, started = false, \
              on_vanish = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 0)::smallint, 0), \
-             vanish_after = ((SELECT $5::text::jsonb) -> c.name ->> 1)::bigint"
+             vanish_after = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 1)::bigint, 0)"
         }
         "unclaim" => {
             "claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, started = false, \
-             on_vanish = 0, vanish_after = NULL"
+             on_vanish = 0, vanish_after = 0"
         }
         // Makes a claimed call `c` due again, once its due_at is set; `l` says how its attempt ended. Of the attempts
         // the newest 100 stay.

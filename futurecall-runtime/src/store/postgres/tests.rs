@@ -105,7 +105,10 @@ fn succeeded(call: &ClaimedCall) -> Finish {
 async fn claims_are_hot_updates() {
     let (mut home, store) = Home::migrated().await;
     store.insert(Now::Database, &calls("work", 2_000), false, SOON).await.unwrap();
-    let claim = store.claim(Now::Database, &request(&["work"], 1_000)).await.unwrap();
+    // To be run again if its pod vanishes, which says most.
+    let rerun = OnVanish::Rerun { budget: 1_000, after: Duration::from_hours(1) };
+    let request = ClaimRequest { names: vec![("work".to_owned(), rerun)], ..request(&["work"], 1_000) };
+    let claim = store.claim(Now::Database, &request).await.unwrap();
     assert_eq!(claim.calls.len(), 1_000);
     assert_eq!(claim.next, Some(Duration::ZERO), "1,000 more are due");
 
@@ -135,6 +138,22 @@ async fn other_handles_hear_of_what_is_due_soon() {
     transaction.commit().await.unwrap();
     other.changed().await;
 
+    // Also of a call that is to be tried again.
+    let request = request(&["work"], 1);
+    let claimed = store.claim(Now::Database, &request).await.unwrap().calls.remove(0);
+    let finish = |call: &ClaimedCall, after| {
+        let outcome = Outcome::Retry { error: "not yet".to_owned(), after };
+        Finish { outcome, ..succeeded(call) }
+    };
+    let retention = Retention::default();
+    store.finish(Now::Database, request.pod, &[finish(&claimed, SOON / 2)], &retention).await.unwrap();
+    other.changed().await;
+
+    let claimed = store.claim(Now::Database, &ClaimRequest { claim_no: 2, ..request.clone() }).await.unwrap();
+    store
+        .finish(Now::Database, request.pod, &[finish(&claimed.calls[0], SOON * 2)], &retention)
+        .await
+        .unwrap();
     let later = NewCall { due: Due::After(SOON * 2), ..call("work") };
     store.insert(Now::Database, &[later], false, SOON).await.unwrap();
     let heard = tokio::time::timeout(Duration::from_millis(300), other.changed()).await;
