@@ -7,6 +7,7 @@
 //! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `outcome` | what a run's end means for its call |
+//! | `complete` | completes a call in a transaction of its handler |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history |
@@ -16,6 +17,7 @@
 mod alarm;
 mod backoff;
 mod claim;
+mod complete;
 mod database_clock;
 mod enqueue;
 mod finish;
@@ -40,6 +42,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::complete::{Completion, Opened};
 use self::database_clock::DatabaseClock;
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;

@@ -5,6 +5,7 @@ mod schedule;
 mod start;
 mod state;
 mod store;
+mod transaction;
 
 pub use self::call::CallError;
 pub(crate) use self::call::{Decision, decision_of};
@@ -12,6 +13,7 @@ pub use self::schedule::ScheduleError;
 pub use self::start::StartError;
 pub use self::state::MissingState;
 pub use self::store::StoreError;
+pub use self::transaction::TransactionError;
 
 /// What a handler may fail with: anything that can become a boxed error (`anyhow::Error`, `String`, your own enum).
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -36,7 +36,9 @@ pub use self::by_name::InvokableFutureCall;
 pub use self::call::{CallArg, CallOutput, FutureCall};
 pub use self::config::{CheckBrokenCalls, Config, OnInterrupt};
 pub use self::engine::{RunSummary, ShutdownSummary};
-pub use self::error::{BoxError, CallError, MissingState, ScheduleError, StartError, StoreError};
+pub use self::error::{
+    BoxError, CallError, MissingState, ScheduleError, StartError, StoreError, TransactionError,
+};
 pub use self::facade::{
     CallTarget, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule, Recurring,
     RecurringCallRef, ScheduleAll,
@@ -48,8 +50,8 @@ pub use self::pod::{ApplicationPool, Pod, PodBuilder, Role};
 #[doc(inline)]
 pub use self::recurring::{Missed, Overlap};
 pub use self::retry::{Backoff, RetryPolicy};
-pub use self::session::{CallInfo, Session};
-pub use self::store::transaction::InTransaction;
+pub use self::session::{CallInfo, CallTransaction, Session};
+pub use self::store::transaction::{InTransaction, TransactionDatabase};
 #[doc(inline)]
 pub use self::store::{
     AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled, Counts, PodRecord, Retention,

@@ -1,15 +1,20 @@
 //! What a handler is given while it runs.
 
+mod transaction;
+
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::error::MissingState;
+pub use self::transaction::CallTransaction;
+use crate::engine::Completion;
+use crate::error::{MissingState, TransactionError};
 use crate::facade::FutureCalls;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::pod::Pod;
 use crate::state::StateMap;
+use crate::store::transaction::TransactionDatabase;
 
 /// The company of one run: who called, what the pod offers, and whether to stop.
 ///
@@ -49,6 +54,7 @@ pub struct Session {
     state: Arc<StateMap>,
     call: CallInfo,
     cancelled: CancellationToken,
+    completion: Arc<Completion>,
 }
 
 /// The call that is being run.
@@ -72,8 +78,14 @@ pub struct CallInfo {
 }
 
 impl Session {
-    pub(crate) fn new(pod: Pod, state: Arc<StateMap>, call: CallInfo, cancelled: CancellationToken) -> Self {
-        Self { pod, state, call, cancelled }
+    pub(crate) fn new(
+        pod: Pod,
+        state: Arc<StateMap>,
+        call: CallInfo,
+        cancelled: CancellationToken,
+        completion: Arc<Completion>,
+    ) -> Self {
+        Self { pod, state, call, cancelled, completion }
     }
 
     /// The pod that runs this call.
@@ -98,6 +110,59 @@ impl Session {
     /// The call that is being run.
     pub fn call(&self) -> &CallInfo {
         &self.call
+    }
+
+    /// Begins a transaction of the pod's database, in which the handler's own writes and the call's completion are
+    /// committed together: either both stand, or neither does, whatever breaks, and however often the call is run.
+    ///
+    /// `Db` is `sqlx::Postgres` or `sqlx::Sqlite`. [`complete`](CallTransaction::complete) commits; it is fenced, so that a
+    /// pod that lost the call in the meantime can complete nothing. A run has one such transaction at a time.
+    ///
+    /// On PostgreSQL it is READ COMMITTED, on one of as many connections of its own as the pod's `connections`; more
+    /// runs at once wait for each other, 30 seconds at most. On SQLite it is begun with `BEGIN IMMEDIATE`, such
+    /// transactions run one at a time, and everybody else waits for its end before they write. So it may be open for a
+    /// quarter of the lease, 4 seconds at most: after that the handler is dropped, and its call has failed. Inside it,
+    /// schedule with `.in_transaction(&mut tx)`: awaiting a call without that would wait for this very transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionError`]: the wrong database, the memory store, a transaction that is open already, or what the
+    /// database said. Nothing was written.
+    ///
+    /// ```standalone_crate
+    /// use futurecall_runtime::prelude::*;
+    /// use futurecall_runtime::{CallState, Role};
+    ///
+    /// pub struct LedgerFutureCall;
+    ///
+    /// #[future_call]
+    /// impl LedgerFutureCall {
+    ///     pub async fn book(session: &Session, amount: i64) -> Result<(), BoxError> {
+    ///         let mut tx = session.transaction::<sqlx::Sqlite>().await?;
+    ///         sqlx::query("INSERT INTO entry (amount) VALUES (?)").bind(amount).execute(&mut *tx).await?;
+    ///         tx.complete().await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}", folder.path().join("app.db").display());
+    /// # let options = url.parse::<sqlx::sqlite::SqliteConnectOptions>()?.create_if_missing(true);
+    /// let pool = sqlx::SqlitePool::connect_with(options).await?;
+    /// sqlx::query("CREATE TABLE entry (amount INTEGER NOT NULL)").execute(&pool).await?;
+    /// let pod = Pod::builder().pool(&pool).role(Role::Maintenance).start().await?;
+    /// let id = pod.future_calls().call_now().ledger().book(7).await?;
+    /// pod.run_due().await?;
+    /// let booked: i64 = sqlx::query_scalar("SELECT sum(amount) FROM entry").fetch_one(&pool).await?;
+    /// assert_eq!((booked, pod.future_calls().status(id).await?), (7, Some(CallState::Succeeded)));
+    /// # pod.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    pub async fn transaction<Db: TransactionDatabase>(
+        &self,
+    ) -> Result<CallTransaction<'_, Db>, TransactionError> {
+        CallTransaction::begin(self).await
     }
 
     /// Resolves when the run should stop: its call was cancelled, or the pod's shutdown grace is over. A run that

@@ -1,5 +1,6 @@
 //! Pods on every store: the promises of the contract, seen from outside.
 
+mod completion;
 mod endings;
 mod engine;
 mod hazards;

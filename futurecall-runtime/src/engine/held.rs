@@ -29,16 +29,42 @@ struct Entry {
     /// Befell it, whether or not its handler had started.
     lost: bool,
     cancelled: bool,
+    ending: Ending,
     /// Of the handler, once it has started.
     signals: Option<Signals>,
 }
 
+/// How far a run is with completing its call by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It is not at it.
+    No,
+    /// The database decides: until it has, a lost claim may be one that was completed.
+    Underway,
+    /// The call is complete, and there is no claim to lose any more.
+    Done,
+}
+
 impl Entry {
     fn lose(&mut self) {
+        if self.ending == Ending::Done {
+            return;
+        }
         self.lost = true;
+        if self.ending == Ending::No {
+            self.stop();
+        }
+    }
+
+    fn stop(&self) {
         if let Some(signals) = &self.signals {
             signals.lost.cancel();
         }
+    }
+
+    /// Whether there is a lease to renew, or to lose.
+    fn has_lease(&self) -> bool {
+        self.ending != Ending::Done
     }
 
     fn cancel(&mut self) {
@@ -64,11 +90,18 @@ impl HeldCalls {
     pub(super) fn add(&self, claims: impl Iterator<Item = (CallId, i64)>, deadline: Deadline) {
         let mut entries = self.entries();
         for (id, claim_no) in claims {
-            let entry =
-                Entry { claim_no, started: false, deadline, lost: false, cancelled: false, signals: None };
-            if let Some(mut before) = entries.insert(id, entry) {
+            let entry = Entry {
+                claim_no,
+                started: false,
+                deadline,
+                lost: false,
+                cancelled: false,
+                ending: Ending::No,
+                signals: None,
+            };
+            if let Some(before) = entries.insert(id, entry) {
                 // This pod claims it anew, so it had lost it: what still runs under the old claim must stop.
-                before.lose();
+                before.stop();
             }
         }
     }
@@ -85,6 +118,26 @@ impl HeldCalls {
         let signals = Signals::default();
         entry.signals = Some(signals.clone());
         Some(signals)
+    }
+
+    /// A run is about to complete its call by itself; `false` if its claim is lost.
+    pub(super) fn begin_to_settle(&self, id: CallId, claim_no: i64) -> bool {
+        let mut entries = self.entries();
+        let entry = entries.get_mut(&id).filter(|entry| entry.claim_no == claim_no && !entry.lost);
+        entry.is_some_and(|entry| {
+            entry.ending = Ending::Underway;
+            true
+        })
+    }
+
+    /// It has done so or not. A claim that was lost meanwhile and is not complete stops its handler now.
+    pub(super) fn settle(&self, id: CallId, claim_no: i64, is_done: bool) {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(&id).filter(|entry| entry.claim_no == claim_no) else { return };
+        entry.ending = if is_done { Ending::Done } else { Ending::No };
+        if !is_done && entry.lost {
+            entry.stop();
+        }
     }
 
     /// The outcomes are stored, or the claims given back.
@@ -111,6 +164,7 @@ impl HeldCalls {
     pub(super) fn all(&self) -> Vec<Held> {
         self.entries()
             .iter()
+            .filter(|(_, entry)| entry.has_lease())
             .map(|(id, entry)| Held { id: *id, claim_no: entry.claim_no, started: entry.started })
             .collect()
     }
@@ -142,13 +196,17 @@ impl HeldCalls {
     /// Stops every handler whose lease ends within `margin` although nobody could renew it. Returns how many.
     pub(super) fn fence(&self, now: Reading, margin: Duration) -> usize {
         let mut entries = self.entries();
-        let ending = entries.values_mut().filter(|entry| !entry.lost && entry.deadline.left(now) <= margin);
+        let ending = entries
+            .values_mut()
+            .filter(|entry| entry.has_lease() && !entry.lost && entry.deadline.left(now) <= margin);
         ending.map(Entry::lose).count()
     }
 
     /// How long until the first lease ends; `None` if nothing is held.
     pub(super) fn shortest(&self, now: Reading) -> Option<Duration> {
-        self.entries().values().filter(|entry| !entry.lost).map(|entry| entry.deadline.left(now)).min()
+        let entries = self.entries();
+        let held = entries.values().filter(|entry| entry.has_lease() && !entry.lost);
+        held.map(|entry| entry.deadline.left(now)).min()
     }
 
     /// Asks every handler to stop.

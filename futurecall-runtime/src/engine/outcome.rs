@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use super::Engine;
-use crate::error::{Decision, decision_of};
+use crate::error::{Decision, TransactionError, decision_of};
 use crate::moment::Moment;
 use crate::registry::{CallFailure, Handler};
 use crate::store::{ClaimedCall, Outcome};
@@ -19,6 +19,8 @@ pub(super) enum End {
     Panicked(Box<dyn Any + Send>),
     /// It took longer than it may.
     TimedOut(Duration),
+    /// Its transaction was open for longer than everybody else can wait.
+    Overdue,
     /// The shutdown was out of patience.
     Abandoned,
 }
@@ -42,6 +44,11 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: En
         }
         End::TimedOut(timeout) => {
             let error = format!("timed out after {}", humantime::format_duration(timeout));
+            failed(call, handler, error, None)
+        }
+        End::Overdue => {
+            let limit = engine.transaction_limit();
+            let error = format!("the handler was stopped: {}", TransactionError::TooLong { limit });
             failed(call, handler, error, None)
         }
         End::Abandoned => {

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::held::Signals;
 use super::outcome::{self, End};
 use super::ready::InHand;
-use super::{Engine, claim, finish};
+use super::{Completion, Engine, claim, finish};
 use crate::pod::Pod;
 use crate::registry::{CallFailure, Handler};
 use crate::session::{CallInfo, Session};
@@ -112,10 +112,18 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     };
     engine.started.fetch_add(1, Ordering::Relaxed);
     let started_after = engine.config.lease.saturating_sub(deadline.left(now));
+    let completion = Completion::new(id, claim_no, now.monotonic, started_after);
     // Dropping a handler and showing its error are the user's code as well, and may panic.
-    let outcome = AssertUnwindSafe(attempt(engine, &call, &handler, &signals)).catch_unwind().await;
+    let outcome =
+        AssertUnwindSafe(attempt(engine, &call, &handler, &signals, &completion)).catch_unwind().await;
     let outcome =
         outcome.unwrap_or_else(|panic| Some(outcome::of(engine, &call, &handler, End::Panicked(panic))));
+    if completion.settled().await {
+        return completed(engine, call, outcome.as_ref(), stored.is_some());
+    }
+    if outcome == Some(Outcome::Succeeded) && completion.was_dropped() {
+        tracing::warn!(%id, name = call.name, "a call succeeded whose transaction was dropped without `complete()`: what it wrote there was rolled back");
+    }
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
     if let Some(outcome) = outcome {
         return report(engine, call, outcome, Some(started_after), ran_for, stored);
@@ -154,6 +162,19 @@ fn report(
     Ended { name, how: Some(how) }
 }
 
+/// The end of a run that has completed its call by itself: the database has its outcome already.
+fn completed(engine: &Engine, call: ClaimedCall, outcome: Option<&Outcome>, is_counted: bool) -> Ended {
+    if outcome != Some(&Outcome::Succeeded) {
+        tracing::warn!(id = %call.id, name = call.name, "a handler did not end well after it had completed its call: the call has succeeded all the same");
+    }
+    engine.held.remove(std::iter::once((call.id, call.claim_no)));
+    if call.schedule.is_some() {
+        engine.sweep_now();
+    }
+    engine.wake_if_wanting();
+    Ended { name: if is_counted { call.name } else { String::new() }, how: Some(How::Succeeded) }
+}
+
 /// How much of a lease must be left for a handler to start: a hundredth, for clocks that drift.
 fn margin(engine: &Engine) -> Duration {
     engine.config.lease / 100
@@ -165,6 +186,7 @@ async fn attempt(
     call: &ClaimedCall,
     handler: &Handler,
     signals: &Signals,
+    completion: &Arc<Completion>,
 ) -> Option<Outcome> {
     let span = tracing::info_span!("future_call", id = %call.id, name = %call.name, attempt = call.attempt);
     let info = CallInfo {
@@ -176,8 +198,13 @@ async fn attempt(
         schedule: call.schedule,
         traceparent: call.traceparent.clone(),
     };
-    let session =
-        Session::new(Pod::of_session(engine), Arc::clone(&engine.state), info, signals.cancelled.clone());
+    let session = Session::new(
+        Pod::of_session(engine),
+        Arc::clone(&engine.state),
+        info,
+        signals.cancelled.clone(),
+        Arc::clone(completion),
+    );
     let run = async {
         let args = crate::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name)
             .map_err(CallFailure::Arguments)?;
@@ -201,6 +228,7 @@ async fn attempt(
             return None;
         }
         result = run => result.map_or_else(End::Panicked, End::Returned),
+        () = completion.overdue.cancelled() => End::Overdue,
         timeout = timeout => End::TimedOut(timeout),
         () = signals.abandoned.cancelled() => End::Abandoned,
     };

@@ -21,10 +21,11 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use self::rows::State;
+use super::transaction::OpenTransaction;
 use super::{
-    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
-    Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed, Rescued,
-    Retention, ScheduleRecord, Store, TransactionRef,
+    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
+    Counts, Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
+    Rescued, Retention, ScheduleRecord, Store, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -237,6 +238,25 @@ impl Store for MemoryStore {
             self.wake_others();
         }
         Ok(results)
+    }
+
+    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+        Ok(None)
+    }
+
+    async fn complete(
+        &self,
+        _transaction: OpenTransaction,
+        _now: Now,
+        _pod: PodId,
+        _finish: &Finish,
+        _retention: &Retention,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::wrong_database("complete the call in its transaction"))
+    }
+
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+        Ok(self.state().completed(pod, id, claim_no))
     }
 
     async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {

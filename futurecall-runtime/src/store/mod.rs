@@ -30,12 +30,13 @@ pub use self::memory::MemoryStore;
 pub use self::postgres::PostgresStore;
 pub(crate) use self::rows::ATTEMPTS_KEPT;
 pub use self::rows::{
-    CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Declared, Due, Finish, Held, Inserted, Lease,
-    NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescued, Retention, ScheduleOrigin,
+    CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Declared, Due, Finish, Held,
+    Inserted, Lease, NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescued, Retention,
+    ScheduleOrigin,
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
-use self::transaction::TransactionRef;
+use self::transaction::{OpenTransaction, TransactionRef};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
@@ -170,6 +171,27 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
         finished: &[Finish],
         retention: &Retention,
     ) -> Result<Vec<bool>, StoreError>;
+
+    /// Begins a transaction for a handler, that may write and that ends with [`complete`](Self::complete) or is rolled
+    /// back when it is dropped. `limit`: for how long it may be open where everybody else waits for its end (SQLite).
+    ///
+    /// `None`: the store knows no transactions. Busy when its turn does not come.
+    async fn begin(&self, limit: Duration) -> Result<Option<OpenTransaction>, StoreError>;
+
+    /// Records one outcome in that transaction and commits it, if the fence holds; `false` where it does not: then
+    /// everything in it is rolled back. After a lost reply [`completed`](Self::completed) tells what became of it.
+    async fn complete(
+        &self,
+        transaction: OpenTransaction,
+        now: Now,
+        pod: PodId,
+        finish: &Finish,
+        retention: &Retention,
+    ) -> Result<bool, StoreError>;
+
+    /// What became of a claim whose [`complete`](Self::complete) got no reply. Waits for a transaction that is still
+    /// ending.
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError>;
 
     /// Gives claimed calls back unstarted, with their attempt. Returns how many were still held.
     async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError>;

@@ -20,11 +20,12 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod timetable;
+mod transaction;
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,10 +35,12 @@ use sqlx::postgres::PgConnectOptions;
 use self::connect::{Link, nothing_done};
 use self::lanes::Lanes;
 use self::listen::Wake;
+pub(crate) use self::transaction::PostgresOpen;
+use super::transaction::OpenTransaction;
 use super::{
-    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
-    Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed, Rescued,
-    Retention, ScheduleRecord, Store, TransactionRef,
+    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
+    Counts, Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
+    Rescued, Retention, ScheduleRecord, Store, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -73,6 +76,8 @@ pub struct PostgresStore {
     lanes: Arc<Lanes>,
     /// How many claims in a row found nothing but rows that others had locked.
     crowded: AtomicU32,
+    /// Connections for the transactions of handlers, opened when the first is wanted.
+    lending: OnceLock<PgPool>,
 }
 
 impl PostgresStore {
@@ -111,7 +116,8 @@ impl PostgresStore {
     fn on(link: Link, schema: Arc<str>) -> Self {
         let lanes = Arc::new(Lanes::default());
         let link = Arc::new(link);
-        Self { link, wake: Wake::new(&schema, Arc::clone(&lanes)), lanes, schema, crowded: AtomicU32::new(0) }
+        let wake = Wake::new(&schema, Arc::clone(&lanes));
+        Self { link, wake, lanes, schema, crowded: AtomicU32::new(0), lending: OnceLock::new() }
     }
 
     fn options(&self) -> PgConnectOptions {
@@ -222,6 +228,25 @@ impl Store for PostgresStore {
         retention: &Retention,
     ) -> Result<Vec<bool>, StoreError> {
         self.finish_calls(now, pod, finished, retention).await
+    }
+
+    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+        self.begin_for_handler().await.map(Some)
+    }
+
+    async fn complete(
+        &self,
+        transaction: OpenTransaction,
+        now: Now,
+        pod: PodId,
+        finish: &Finish,
+        retention: &Retention,
+    ) -> Result<bool, StoreError> {
+        self.complete_call(transaction, now, pod, finish, retention).await
+    }
+
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+        self.completed_call(pod, id, claim_no).await
     }
 
     async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {

@@ -19,6 +19,7 @@ mod pen;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod tx;
 mod writer;
 
@@ -29,13 +30,14 @@ use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
 
 use self::connect::{OPEN, Source, Tables, fault};
+pub(crate) use self::transaction::SqliteOpen;
 use self::tx::{Tx, moment};
 use self::writer::Writer;
-use super::transaction::TransactionRef;
+use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
-    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
-    Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed, Rescued,
-    Retention, ScheduleRecord, Store, sealed,
+    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
+    Counts, Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
+    Rescued, Retention, ScheduleRecord, Store, sealed,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -53,6 +55,8 @@ pub struct SqliteStore {
     writer: Writer,
     /// `None` in memory, where the writer's connection is the only one.
     readers: Option<SqlitePool>,
+    /// For the transactions of handlers; `None` in memory.
+    lending: Option<SqlitePool>,
 }
 
 /// How many connections a store opens unless told, the writer among them.
@@ -122,7 +126,8 @@ impl SqliteStore {
 
     fn with(source: Source, tables: Tables, writer: Writer) -> Self {
         let readers = (!writer.in_memory).then(|| source.reading());
-        Self { source, tables, writer, readers }
+        let lending = (!writer.in_memory).then(|| transaction::pool(&source));
+        Self { source, tables, writer, readers, lending }
     }
 
     /// Runs `work` in a transaction on the writer's connection, which other operations may share.
@@ -258,6 +263,25 @@ impl Store for SqliteStore {
         retention: &Retention,
     ) -> Result<Vec<bool>, StoreError> {
         finish::finish(self, now, pod, finished, retention).await
+    }
+
+    async fn begin(&self, limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+        transaction::begin(self, limit).await
+    }
+
+    async fn complete(
+        &self,
+        transaction: OpenTransaction,
+        now: Now,
+        pod: PodId,
+        finish: &Finish,
+        retention: &Retention,
+    ) -> Result<bool, StoreError> {
+        transaction::complete(self, transaction, now, pod, finish, retention).await
+    }
+
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+        transaction::completed(self, pod, id, claim_no).await
     }
 
     async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {

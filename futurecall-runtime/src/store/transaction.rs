@@ -1,4 +1,11 @@
-//! The application's own transaction, of either database, behind one sealed trait.
+//! Transactions of either database behind sealed traits: the application's own, and those that a store begins for a
+//! handler.
+
+use std::fmt::Debug;
+use std::ops::DerefMut;
+use std::time::Duration;
+
+use crate::session::CallTransaction;
 
 /// A connection inside the application's transaction, lent to a store.
 #[derive(Debug)]
@@ -20,16 +27,89 @@ mod sealed {
 }
 
 /// What [`in_transaction`](crate::PendingCall::in_transaction) takes: `&mut` of a sqlx transaction or connection of
-/// PostgreSQL or SQLite. Sealed.
+/// PostgreSQL or SQLite, or of a [`CallTransaction`](crate::CallTransaction). Sealed.
 pub trait InTransaction: sealed::Sealed + Send {
     /// Lends the connection.
     #[doc(hidden)]
     fn lend(&mut self) -> TransactionRef<'_>;
 }
 
+/// A database whose transactions a run can complete its call in: `sqlx::Postgres` and `sqlx::Sqlite`, as the type
+/// argument of [`Session::transaction`](crate::Session::transaction). Sealed.
+pub trait TransactionDatabase: sealed::Sealed + Debug + Send + Sync + 'static {
+    /// What statements are run on.
+    #[doc(hidden)]
+    type Connection: InTransaction;
+    /// The open transaction.
+    #[doc(hidden)]
+    type Open: DerefMut<Target = Self::Connection> + Debug + Send + Sync;
+    /// The store's word for it.
+    #[doc(hidden)]
+    const KIND: &'static str;
+
+    /// `None`: it is of the other database.
+    #[doc(hidden)]
+    fn of(open: OpenTransaction) -> Option<Self::Open>;
+    #[doc(hidden)]
+    fn back(open: Self::Open) -> OpenTransaction;
+}
+
+/// A transaction that a store has begun for a handler. Dropped, it is rolled back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenTransaction {
+    /// Of PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres(super::postgres::PostgresOpen),
+    /// Of SQLite.
+    #[cfg(feature = "sqlite")]
+    Sqlite(super::sqlite::SqliteOpen),
+}
+
+impl OpenTransaction {
+    /// How long it may be open, where others wait for its end meanwhile.
+    pub fn limit(&self) -> Option<Duration> {
+        match *self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref open) => Some(open.limit()),
+        }
+    }
+
+    /// Whether it has been open for longer than its limit.
+    pub fn is_overdue(&self) -> bool {
+        match *self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref open) => open.is_overdue(),
+        }
+    }
+}
+
+impl<Db: TransactionDatabase> sealed::Sealed for CallTransaction<'_, Db> {}
+impl<Db: TransactionDatabase> InTransaction for CallTransaction<'_, Db> {
+    fn lend(&mut self) -> TransactionRef<'_> {
+        (**self).lend()
+    }
+}
+
+impl sealed::Sealed for OpenTransaction {}
+impl InTransaction for OpenTransaction {
+    fn lend(&mut self) -> TransactionRef<'_> {
+        match *self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ref mut open) => TransactionRef::Postgres(open),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref mut open) => TransactionRef::Sqlite(open),
+        }
+    }
+}
+
 #[cfg(feature = "postgres")]
 mod postgres {
-    use super::{InTransaction, TransactionRef, sealed::Sealed};
+    use super::{InTransaction, OpenTransaction, TransactionDatabase, TransactionRef, sealed::Sealed};
 
     impl Sealed for sqlx::PgConnection {}
     impl InTransaction for sqlx::PgConnection {
@@ -51,11 +131,30 @@ mod postgres {
             TransactionRef::Postgres(self)
         }
     }
+
+    impl Sealed for sqlx::Postgres {}
+    impl TransactionDatabase for sqlx::Postgres {
+        type Connection = sqlx::PgConnection;
+        type Open = crate::store::postgres::PostgresOpen;
+        const KIND: &'static str = "postgres";
+
+        fn of(open: OpenTransaction) -> Option<Self::Open> {
+            match open {
+                OpenTransaction::Postgres(open) => Some(open),
+                #[cfg(feature = "sqlite")]
+                OpenTransaction::Sqlite(_) => None,
+            }
+        }
+
+        fn back(open: Self::Open) -> OpenTransaction {
+            OpenTransaction::Postgres(open)
+        }
+    }
 }
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
-    use super::{InTransaction, TransactionRef, sealed::Sealed};
+    use super::{InTransaction, OpenTransaction, TransactionDatabase, TransactionRef, sealed::Sealed};
 
     impl Sealed for sqlx::SqliteConnection {}
     impl InTransaction for sqlx::SqliteConnection {
@@ -75,6 +174,25 @@ mod sqlite {
     impl InTransaction for sqlx::pool::PoolConnection<sqlx::Sqlite> {
         fn lend(&mut self) -> TransactionRef<'_> {
             TransactionRef::Sqlite(self)
+        }
+    }
+
+    impl Sealed for sqlx::Sqlite {}
+    impl TransactionDatabase for sqlx::Sqlite {
+        type Connection = sqlx::SqliteConnection;
+        type Open = crate::store::sqlite::SqliteOpen;
+        const KIND: &'static str = "sqlite";
+
+        fn of(open: OpenTransaction) -> Option<Self::Open> {
+            match open {
+                OpenTransaction::Sqlite(open) => Some(open),
+                #[cfg(feature = "postgres")]
+                OpenTransaction::Postgres(_) => None,
+            }
+        }
+
+        fn back(open: Self::Open) -> OpenTransaction {
+            OpenTransaction::Sqlite(open)
         }
     }
 }

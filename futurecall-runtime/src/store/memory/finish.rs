@@ -4,7 +4,9 @@ use super::rows::{Call, End, HeldBy, PastAttempt, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
-use crate::store::{CallState, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued, Retention};
+use crate::store::{
+    CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued, Retention,
+};
 
 impl State {
     pub(super) fn finish(
@@ -17,6 +19,17 @@ impl State {
         refuse_nul("record outcomes", finished.iter().filter_map(|finish| said(&finish.outcome)))?;
         let now = self.now(now);
         Ok(finished.iter().map(|finish| self.finish_one(now, pod, finish, retention)).collect())
+    }
+
+    pub(super) fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Completed {
+        if self.call(id).is_some_and(|call| call.is_held_by(pod, claim_no)) {
+            return Completed::No;
+        }
+        let before = self.finished.get(&id).filter(|before| before.call.is_held_by(pod, claim_no));
+        match before {
+            Some(before) if before.state == CallState::Succeeded => Completed::Yes,
+            _ => Completed::Lost,
+        }
     }
 
     pub(super) fn renew(&mut self, now: Now, pod: PodId, held: &[Held], lease: Duration) -> Vec<Renewed> {

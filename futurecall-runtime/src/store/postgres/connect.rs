@@ -27,6 +27,8 @@ const KEPT: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) pool: PgPool,
+    /// How many connections the pool may open.
+    pub(super) connections: u32,
     /// Whether each statement needs a transaction of its own: where the server's default isolation is not READ
     /// COMMITTED, and where a pooler may hand two messages of one statement to two servers.
     guarded: bool,
@@ -58,25 +60,24 @@ impl Link {
             None => options.application_name("futurecall"),
         };
         let named = !is_cache_off(&options);
-        let pool = PgPoolOptions::new()
+        let pool = ping_idle(PgPoolOptions::new())
             .max_connections(connections.max(1))
             .acquire_timeout(PATIENCE)
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    if about.idle_for > TRUSTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_with(options)
             .await
             .map_err(nothing_done(DOING))?;
         let is_read_committed = is_read_committed(&pool, named).await.map_err(nothing_done(DOING))?;
         let most_warm = usize::try_from(connections.saturating_sub(1)).unwrap_or(0);
         let guarded = !named || !is_read_committed;
-        Ok(Self { pool, guarded, named, warm: Mutex::default(), most_warm, texts: Mutex::default() })
+        Ok(Self {
+            pool,
+            connections: connections.max(1),
+            guarded,
+            named,
+            warm: Mutex::default(),
+            most_warm,
+            texts: Mutex::default(),
+        })
     }
 
     /// Runs one statement that changes something, and is all there is to the change.
@@ -199,6 +200,18 @@ impl PostgresStore {
     }
 }
 
+/// A pool that asks a connection whether it still lives where it has stood idle.
+pub(super) fn ping_idle(options: PgPoolOptions) -> PgPoolOptions {
+    options.test_before_acquire(false).before_acquire(|connection, about| {
+        Box::pin(async move {
+            if about.idle_for > TRUSTED {
+                connection.ping().await?;
+            }
+            Ok(true)
+        })
+    })
+}
+
 /// Commits; a reply that is lost here leaves the outcome unknown.
 pub(super) async fn commit(
     doing: &'static str,
@@ -226,7 +239,7 @@ pub(super) fn empty(doing: &'static str) -> StoreError {
     StoreError::permanent(doing, sqlx::Error::RowNotFound)
 }
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// What a statement may have done although its reply was lost.
 #[derive(Clone, Copy, PartialEq, Eq)]

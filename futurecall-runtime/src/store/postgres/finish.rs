@@ -45,7 +45,7 @@ const FORGET: &str = "
 
 /// What an earlier try, whose reply was lost, has recorded. A row of another outcome was written by a rescue: this pod
 /// came too late. (Told to stop, a failure stands as cancelled.)
-const FINISHED_BEFORE: &str = "
+pub(super) const FINISHED_BEFORE: &str = "
     SELECT f.id, f.claim_no FROM futurecall.finished AS f
     JOIN unnest($2::uuid[], $3::bigint[], $4::smallint[]) AS u(id, claim_no, state)
         ON u.id = f.id AND u.claim_no = f.claim_no
@@ -187,7 +187,7 @@ impl PostgresStore {
     }
 
     /// Which of these an earlier try, whose reply was lost, has recorded.
-    async fn finished_before(
+    pub(super) async fn finished_before(
         &self,
         pod: PodId,
         template: &'static str,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 
@@ -17,8 +17,21 @@ pub(super) struct File {
     path: Option<PathBuf>,
     /// Whose turn it is: fairer than racing for the file's lock. Inside: since when that lock has been in the hands of
     /// others than these.
-    pub(super) turn: Mutex<Option<Instant>>,
+    pub(super) turn: Arc<Mutex<Option<Instant>>>,
+    /// Whose turn it is among handlers that want a transaction: only one of them is in the queue for the other.
+    pub(super) lending: Arc<Mutex<Lending>>,
+    /// Whether a handler's transaction has the turn.
+    pub(super) is_lent: AtomicBool,
     writers: Lock<Vec<Weak<Neighbour>>>,
+}
+
+/// What the transactions of handlers have taken of the file's lock.
+#[derive(Debug, Default)]
+pub(super) struct Lending {
+    /// How long they have held it in a row.
+    pub(super) held: Duration,
+    /// When they last did.
+    pub(super) until: Option<Instant>,
 }
 
 /// By their canonical paths: the log is found by the path, so that another path to the same file is another database.
@@ -48,7 +61,13 @@ impl File {
     }
 
     fn new(path: Option<PathBuf>) -> Self {
-        Self { path, turn: Mutex::default(), writers: Lock::default() }
+        Self {
+            path,
+            turn: Arc::default(),
+            lending: Arc::default(),
+            is_lent: AtomicBool::new(false),
+            writers: Lock::default(),
+        }
     }
 
     /// Where its write-ahead log is.
@@ -65,6 +84,11 @@ impl File {
                 other.tell();
             }
         }
+    }
+
+    /// Says to all of this process who listen that a handler's transaction has committed.
+    pub(super) fn tell_all(&self) {
+        lock(&self.writers).iter().filter_map(Weak::upgrade).for_each(|writer| writer.tell());
     }
 }
 

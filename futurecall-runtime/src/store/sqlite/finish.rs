@@ -74,23 +74,9 @@ pub(super) async fn finish(
     }
     let (mut over, mut again) = (Part::default(), Part::default());
     for (place, one) in finished.iter().enumerate() {
-        let (state, error) = codec::outcome_state(&one.outcome);
-        no_nul(FINISH, "an error's text", error.unwrap_or_default())?;
-        let (started, ran) = (one.started_after.map(micros), one.started_after.map(|_| micros(one.ran_for)));
-        let after = codec::again_after(&one.outcome).map(micros);
-        let part = if after.is_some() { &mut again } else { &mut over };
-        let failures = codec::failures(&one.outcome);
+        let part = if one.outcome.is_again() { &mut again } else { &mut over };
         part.places.push(place);
-        part.rows.push(Ended(
-            hex(one.id.as_uuid()),
-            one.claim_no,
-            codec::state_code(state),
-            error.map(str::to_owned),
-            started,
-            ran,
-            after,
-            failures,
-        ));
+        part.rows.push(Ended::of(one)?);
     }
     let (kept, count, pod) = (kept(retention), finished.len(), pod.as_uuid());
     let places = store
@@ -117,6 +103,22 @@ pub(super) async fn finish(
 pub(super) struct Ended(Simple, i64, Option<i16>, Option<String>, Option<i64>, Option<i64>, Option<i64>, i32);
 
 impl Ended {
+    pub(super) fn of(finish: &Finish) -> Result<Self, StoreError> {
+        let (state, error) = codec::outcome_state(&finish.outcome);
+        no_nul(FINISH, "an error's text", error.unwrap_or_default())?;
+        let started = finish.started_after.map(micros);
+        Ok(Self(
+            hex(finish.id.as_uuid()),
+            finish.claim_no,
+            codec::state_code(state),
+            error.map(str::to_owned),
+            started,
+            started.map(|_| micros(finish.ran_for)),
+            codec::again_after(&finish.outcome).map(micros),
+            codec::failures(&finish.outcome),
+        ))
+    }
+
     /// The attempt of a call that is to run again.
     pub(super) fn again(self) -> Again {
         let Self(id, _, state, error, started, ran, after, failures) = self;
@@ -143,21 +145,42 @@ async fn record(tx: &mut Tx<'_>, part: Part, pod: Uuid, kept: i64) -> Result<Vec
     if part.rows.is_empty() {
         return Ok(Vec::new());
     }
-    let (now, rows) = (tx.now.as_micros(), batch(FINISH, &part.rows)?);
+    let mut places = end_held(tx, &part.rows, pod, kept).await?;
+    if places.len() < part.rows.len() {
+        // Done before, by the flush whose reply was lost.
+        places.append(&mut was_recorded(tx, &part.rows, pod).await?);
+    }
+    Ok(part.in_batch(&places))
+}
+
+/// Records the outcomes of the claims that are still held; returns their places.
+pub(super) async fn end_held(
+    tx: &mut Tx<'_>,
+    ended: &[Ended],
+    pod: Uuid,
+    kept: i64,
+) -> Result<Vec<usize>, StoreError> {
+    let (now, rows) = (tx.now.as_micros(), batch(FINISH, ended)?);
     let held = tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?;
-    let mut places = places(held.as_ref());
+    let places = places(held.as_ref());
     if !places.is_empty() {
         if kept != 0 {
-            tx.run(tx.sql(RECORD).bind(rows.clone()).bind(pod).bind(now).bind(kept)).await?;
+            tx.run(tx.sql(RECORD).bind(rows).bind(pod).bind(now).bind(kept)).await?;
         }
         let row_ids = held.as_ref().and_then(|row| text(row, "row_ids")).unwrap_or_default();
         tx.run(tx.sql(REMOVE).bind(row_ids)).await?;
     }
-    if places.len() < part.rows.len() {
-        // Done before, by the flush whose reply was lost.
-        places.append(&mut self::places(tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?.as_ref()));
-    }
-    Ok(part.in_batch(&places))
+    Ok(places)
+}
+
+/// The places of those that stand in the history with this outcome.
+pub(super) async fn was_recorded(
+    tx: &mut Tx<'_>,
+    ended: &[Ended],
+    pod: Uuid,
+) -> Result<Vec<usize>, StoreError> {
+    let rows = batch(FINISH, ended)?;
+    Ok(places(tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?.as_ref()))
 }
 
 /// What a statement says of places.

@@ -6,6 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -194,7 +195,7 @@ impl Pen {
     ) -> Result<MutexGuard<'f, Option<Instant>>, StoreError> {
         let mut pause = Duration::from_millis(1);
         loop {
-            let mut turn = file.turn.lock().await;
+            let mut turn = self.turn(file, doing).await?;
             let error = match self.command("BEGIN IMMEDIATE").await {
                 Ok(()) => {
                     *turn = None;
@@ -214,6 +215,24 @@ impl Pen {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE);
+        }
+    }
+
+    /// Waits for the turn among the writers of this process. That of a handler's transaction ends within its limit, unless
+    /// the handler blocks the application's runtime.
+    async fn turn<'f>(
+        &self,
+        file: &'f File,
+        doing: &'static str,
+    ) -> Result<MutexGuard<'f, Option<Instant>>, StoreError> {
+        loop {
+            match tokio::time::timeout(self.source.patience, file.turn.lock()).await {
+                Ok(turn) => return Ok(turn),
+                Err(_) if file.is_lent.load(Ordering::Relaxed) => {
+                    return Err(StoreError::busy(doing, "the transaction of a call holds the file's lock"));
+                }
+                Err(_) => {}
+            }
         }
     }
 

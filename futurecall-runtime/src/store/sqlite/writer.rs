@@ -46,6 +46,7 @@ pub(super) struct Writer {
     inbox: mpsc::UnboundedSender<Message>,
     /// Whether the database lives in memory, so that this connection is the only one.
     pub(super) in_memory: bool,
+    pub(super) file: Arc<File>,
     news: Arc<News>,
     listening: Arc<AtomicBool>,
 }
@@ -68,17 +69,18 @@ impl Writer {
                     match open(&source).await {
                         Err(error) => drop(ready.send(Err(error))),
                         Ok((connection, path)) => {
-                            drop(ready.send(Ok(path.is_none())));
+                            let in_memory = path.is_none();
                             let me = Neighbour::new(its_inbox);
                             let file = path.map_or_else(File::in_memory, |path| File::shared(path, &me));
+                            drop(ready.send(Ok((in_memory, Arc::clone(&file)))));
                             Pen::new(source, file, me, connection, its_news).await.serve(messages).await;
                         }
                     }
                 });
             })
             .map_err(|error| StoreError::transient(OPEN, error))?;
-        let in_memory = opened.await.map_err(|_| gone(OPEN))??;
-        Ok(Self { inbox, in_memory, news, listening: Arc::default() })
+        let (in_memory, file) = opened.await.map_err(|_| gone(OPEN))??;
+        Ok(Self { inbox, in_memory, file, news, listening: Arc::default() })
     }
 
     /// Runs `work` in a transaction, which it may share with others, and answers after the commit.

@@ -1,0 +1,224 @@
+//! A run that completes its call by itself, in a transaction with its handler's own writes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::{Engine, NOW};
+use crate::clock::Deadline;
+use crate::error::{StoreError, TransactionError};
+use crate::id::CallId;
+use crate::store::transaction::{OpenTransaction, TransactionDatabase};
+use crate::store::{Completed, Finish, Outcome};
+
+/// The longest that a handler's transaction may be open where everybody else waits for it: less than the 5 seconds for
+/// which other processes wait for a SQLite file.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// How long the database may take to commit, and then to say what became of a COMMIT that got no reply.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far a run is with completing its call by itself.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    id: CallId,
+    claim_no: i64,
+    began: Instant,
+    started_after: Duration,
+    step: watch::Sender<Step>,
+    /// A transaction is open for longer than everybody else can wait: the handler is dropped.
+    pub(super) overdue: CancellationToken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// No transaction was begun, or the last one was dropped.
+    Idle { dropped: bool },
+    /// One is open.
+    Open,
+    /// It is being committed.
+    Underway,
+    /// The call is complete.
+    Done,
+}
+
+/// While this lives, the run has a transaction open.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    completion: Arc<Completion>,
+    /// Ends the watch over the transaction's time.
+    closed: CancellationToken,
+}
+
+impl Completion {
+    pub(super) fn new(id: CallId, claim_no: i64, began: Instant, started_after: Duration) -> Arc<Self> {
+        let step = watch::Sender::new(Step::Idle { dropped: false });
+        Arc::new(Self { id, claim_no, began, started_after, step, overdue: CancellationToken::new() })
+    }
+
+    /// Waits for a completion under way; says whether the call is complete.
+    pub(super) async fn settled(&self) -> bool {
+        let mut step = self.step.subscribe();
+        let settled = step.wait_for(|step| *step != Step::Underway).await;
+        settled.is_ok_and(|step| *step == Step::Done)
+    }
+
+    /// Whether the handler's last transaction was dropped, so that what it wrote there is gone.
+    pub(super) fn was_dropped(&self) -> bool {
+        *self.step.borrow() == Step::Idle { dropped: true }
+    }
+
+    fn go(&self, from: Step, to: Step) -> bool {
+        self.step.send_if_modified(|step| {
+            let goes = *step == from;
+            if goes {
+                *step = to;
+            }
+            goes
+        })
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.closed.cancel();
+        self.completion.go(Step::Open, Step::Idle { dropped: true });
+    }
+}
+
+/// A completion under way; given up when dropped.
+struct Underway {
+    engine: Arc<Engine>,
+    completion: Arc<Completion>,
+    is_done: bool,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let Completion { id, claim_no, .. } = *self.completion;
+        self.engine.held.settle(id, claim_no, self.is_done);
+        let to = if self.is_done { Step::Done } else { Step::Idle { dropped: false } };
+        self.completion.go(Step::Underway, to);
+    }
+}
+
+impl Engine {
+    /// How long a handler's transaction may be open where everybody else waits for it: so short that a lease can be
+    /// renewed after it.
+    pub(super) fn transaction_limit(&self) -> Duration {
+        (self.config.lease / 4).min(LONGEST)
+    }
+
+    /// Begins a transaction for a handler.
+    pub(crate) async fn begin<Db: TransactionDatabase>(
+        &self,
+        completion: &Arc<Completion>,
+    ) -> Result<(Db::Open, Opened), TransactionError> {
+        let database = self.store.kind();
+        if database == "memory" {
+            return Err(TransactionError::NoTransactions);
+        }
+        let wrong = || TransactionError::WrongDatabase { asked: Db::KIND, database };
+        if database != Db::KIND {
+            return Err(wrong());
+        }
+        let idle = *completion.step.borrow();
+        match idle {
+            Step::Done => return Err(TransactionError::AlreadyComplete),
+            Step::Open | Step::Underway => return Err(TransactionError::AlreadyOpen),
+            Step::Idle { .. } if !completion.go(idle, Step::Open) => {
+                return Err(TransactionError::AlreadyOpen);
+            }
+            Step::Idle { .. } => {}
+        }
+        let opened = Opened { completion: Arc::clone(completion), closed: CancellationToken::new() };
+        let open =
+            self.store.begin(self.transaction_limit()).await?.ok_or(TransactionError::NoTransactions)?;
+        if let Some(limit) = open.limit() {
+            let (overdue, closed) = (completion.overdue.clone(), opened.closed.clone());
+            tokio::spawn(async move {
+                if closed.run_until_cancelled(tokio::time::sleep(limit)).await.is_some() {
+                    overdue.cancel();
+                }
+            });
+        }
+        Ok((Db::of(open).ok_or_else(wrong)?, opened))
+    }
+
+    /// Completes a run's call in its handler's transaction. Goes on to its end if this future is dropped.
+    pub(crate) async fn complete(
+        self: &Arc<Self>,
+        open: OpenTransaction,
+        opened: Opened,
+    ) -> Result<(), TransactionError> {
+        let completion = Arc::clone(&opened.completion);
+        if let Some(limit) = open.limit().filter(|_| open.is_overdue()) {
+            return Err(TransactionError::TooLong { limit });
+        }
+        let (id, claim_no) = (completion.id, completion.claim_no);
+        if !self.held.begin_to_settle(id, claim_no) {
+            return Err(TransactionError::LeaseLost);
+        }
+        completion.go(Step::Open, Step::Underway);
+        drop(opened);
+        let mut underway = Underway { engine: Arc::clone(self), completion, is_done: false };
+        let (tell, told) = oneshot::channel();
+        self.runs.spawn(async move {
+            let completed = commit(&underway.engine, &underway.completion, open).await;
+            underway.is_done = completed.is_ok();
+            drop(underway);
+            // A handler that is gone does not need the answer.
+            let _ = tell.send(completed);
+        });
+        let unknown = || StoreError::unknown("complete the call", "the pod has ended");
+        told.await.unwrap_or_else(|_| Err(TransactionError::OutcomeUnknown { id, source: unknown() }))
+    }
+}
+
+async fn commit(
+    engine: &Engine,
+    completion: &Completion,
+    open: OpenTransaction,
+) -> Result<(), TransactionError> {
+    let Completion { id, claim_no, began, started_after, .. } = *completion;
+    let ran_for = crate::clock::instant().saturating_duration_since(began);
+    let finish =
+        Finish { id, claim_no, outcome: Outcome::Succeeded, started_after: Some(started_after), ran_for };
+    let completing = engine.store.complete(open, NOW, engine.pod, &finish, &engine.config.retention);
+    let source = match tokio::time::timeout(PATIENCE, completing).await {
+        Ok(Ok(true)) => return Ok(()),
+        Ok(Ok(false)) => return Err(TransactionError::LeaseLost),
+        Ok(Err(error)) if !error.outcome_unknown() => return Err(error.into()),
+        Ok(Err(error)) => error,
+        Err(_) => StoreError::unknown("complete the call", "the database did not answer in time"),
+    };
+    tracing::warn!(%id, error = %source, "the reply to the COMMIT that completes a call was lost; looking what became of it");
+    let unkept = engine.config.retention.succeeded.is_zero();
+    match look(engine, id, claim_no).await {
+        Some(Completed::Yes) => Ok(()),
+        Some(Completed::No) => Err(TransactionError::Store(StoreError::transient(
+            "complete the call",
+            "the connection broke, and the transaction was rolled back",
+        ))),
+        Some(Completed::Lost) if !unkept => Err(TransactionError::LeaseLost),
+        Some(Completed::Lost) | None => Err(TransactionError::OutcomeUnknown { id, source }),
+    }
+}
+
+/// Asks what became of a completion until there is an answer, or patience is over.
+async fn look(engine: &Engine, id: CallId, claim_no: i64) -> Option<Completed> {
+    let give_up = Deadline::new(crate::clock::read(), PATIENCE);
+    let mut backoff = Backoff::default();
+    loop {
+        let left = give_up.left(crate::clock::read());
+        let looking = engine.store.completed(engine.pod, id, claim_no);
+        match tokio::time::timeout(left, looking).await {
+            Ok(Ok(completed)) => return Some(completed),
+            Ok(Err(error)) if error.is_transient() => tokio::time::sleep(backoff.failed()).await,
+            Ok(Err(_)) | Err(_) => return None,
+        }
+    }
+}

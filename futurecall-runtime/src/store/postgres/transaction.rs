@@ -1,0 +1,125 @@
+//! Transactions for handlers: on a pool of their own, so that handlers never keep the store from its work.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+
+use super::PostgresStore;
+use super::connect::{BEGIN, commit, empty, nothing_done, ping_idle, step};
+use super::finish::{FINISHED_BEFORE, gone};
+use crate::error::StoreError;
+use crate::id::{CallId, PodId};
+use crate::store::transaction::OpenTransaction;
+use crate::store::{Completed, Finish, Now, Outcome, Retention};
+
+const BEGINNING: &str = "begin a transaction";
+const COMPLETING: &str = "complete the call in its transaction";
+const ASKING: &str = "ask what became of the transaction";
+
+/// How long a handler waits for one of the connections.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a connection without work is kept.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// A pod that is stopped between two statements must not keep the call's row locked for ever.
+const NO_IDLING: &str = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true)";
+const NO_WAITING: &str = "SELECT set_config('lock_timeout', '5s', true)";
+
+/// $1 call, $2 pod, $3 claim number. Waits for a completion under way, which has the row locked.
+const HELD: &str = "
+    SELECT c.id FROM futurecall.call AS c
+    WHERE c.id = $1::uuid AND c.claimed_by = $2::uuid AND c.claim_no = $3::bigint FOR UPDATE";
+
+/// A handler's transaction. Dropped, it is rolled back.
+#[derive(Debug)]
+pub struct PostgresOpen {
+    transaction: Transaction<'static, Postgres>,
+}
+
+impl Deref for PostgresOpen {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for PostgresOpen {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
+
+impl PostgresStore {
+    pub(super) async fn begin_for_handler(&self) -> Result<OpenTransaction, StoreError> {
+        let begun = self.lending.get_or_init(|| self.lending_pool()).begin_with(BEGIN).await;
+        let transaction = begun.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => StoreError::busy(BEGINNING, NO_TURN),
+            error => nothing_done(BEGINNING)(error),
+        })?;
+        Ok(OpenTransaction::Postgres(PostgresOpen { transaction }))
+    }
+
+    pub(super) async fn complete_call(
+        &self,
+        open: OpenTransaction,
+        now: Now,
+        pod: PodId,
+        finish: &Finish,
+        retention: &Retention,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = match open {
+            OpenTransaction::Postgres(open) => open.transaction,
+            #[cfg(feature = "sqlite")]
+            OpenTransaction::Sqlite(_) => return Err(StoreError::wrong_database(COMPLETING)),
+        };
+        step(COMPLETING, &mut transaction, self.link.fixed(NO_IDLING)).await?;
+        let query = self.finishing(now, pod, vec![finish], retention);
+        let row = step(COMPLETING, &mut transaction, query).await?.pop().ok_or_else(|| empty(COMPLETING))?;
+        if gone(&row).map_err(nothing_done(COMPLETING))?.is_empty() {
+            transaction.rollback().await.map_err(nothing_done(COMPLETING))?;
+            return Ok(false);
+        }
+        commit(COMPLETING, transaction).await?;
+        Ok(true)
+    }
+
+    pub(super) async fn completed_call(
+        &self,
+        pod: PodId,
+        id: CallId,
+        claim_no: i64,
+    ) -> Result<Completed, StoreError> {
+        let mut transaction = self.begin(ASKING).await?;
+        step(ASKING, &mut transaction, self.link.fixed(NO_WAITING)).await?;
+        let query = self.query(HELD).bind(id.as_uuid()).bind(pod.as_uuid()).bind(claim_no);
+        let held = step(ASKING, &mut transaction, query).await?;
+        if !held.is_empty() {
+            return Ok(Completed::No);
+        }
+        let finish = Finish {
+            id,
+            claim_no,
+            outcome: Outcome::Succeeded,
+            started_after: None,
+            ran_for: Duration::ZERO,
+        };
+        transaction.commit().await.map_err(nothing_done(ASKING))?;
+        let done = self.finished_before(pod, FINISHED_BEFORE, &[&finish]).await?;
+        Ok(if done.is_empty() { Completed::Lost } else { Completed::Yes })
+    }
+
+    fn lending_pool(&self) -> PgPool {
+        ping_idle(PgPoolOptions::new())
+            .max_connections(self.link.connections)
+            .acquire_timeout(PATIENCE)
+            .idle_timeout(IDLE)
+            .connect_lazy_with(self.options())
+    }
+}
+
+const NO_TURN: &str = "all connections for the transactions of handlers were in use for 30 seconds, or the server did \
+    not answer: keep such transactions short, or give the pod more connections (`.connections(n)`)";
