@@ -8,6 +8,7 @@
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `outcome` | what a run's end means for its call |
 //! | `complete` | completes a call in a transaction of its handler |
+//! | `rerun` | runs a finished call again |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history |
@@ -27,6 +28,7 @@ mod lease;
 mod outcome;
 mod pace;
 mod ready;
+mod rerun;
 mod run;
 mod shutdown;
 mod supervise;
@@ -51,7 +53,7 @@ use self::ready::ReadyCalls;
 pub use self::shutdown::ShutdownSummary;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
-use crate::id::PodId;
+use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::pod::Role;
 use crate::registry::Registry;
@@ -211,6 +213,11 @@ impl Engine {
     /// Stores a chunk of calls by itself.
     pub(crate) async fn enqueue_chunk(self: &Arc<Self>, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
         enqueue::chunk(Arc::clone(self), calls).await
+    }
+
+    /// Stores a new call that does a finished one's work.
+    pub(crate) async fn run_again(&self, of: CallId) -> Result<CallId, ScheduleError> {
+        rerun::run_again(self, of).await
     }
 
     /// Wakes the claimer if one of these calls may be due before its next look.

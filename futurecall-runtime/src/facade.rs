@@ -3,6 +3,7 @@
 mod cancel;
 mod pending;
 mod recurring;
+mod reschedule;
 mod text;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub use self::cancel::CancelRequest;
 pub use self::pending::{PendingCall, ScheduleAll};
 pub use self::recurring::{PendingSchedule, Recurring, RecurringCallRef};
+pub use self::reschedule::{CallOrIdentifier, RescheduleRequest, When};
 pub(crate) use self::text::{check_identifier, check_name};
 use crate::args::ArgumentError;
 use crate::call::FutureCall;
@@ -107,9 +109,7 @@ impl FutureCalls {
     /// schedules rightly. Zero means at once; finer than a microsecond rounds up. A delay that ends after the year
     /// 9999 is [`ScheduleError::MomentOutOfRange`] when awaited.
     pub fn call_with_delay(&self, delay: Duration) -> FutureCallRef {
-        let due =
-            crate::clock::wall().checked_add(delay).map(|_| Due::After(delay)).map_err(ScheduleError::from);
-        FutureCallRef::new(self.pod.clone(), due)
+        FutureCallRef::new(self.pod.clone(), after(delay))
     }
 
     /// A call due at a moment: any [`DateTime<Tz>`](chrono::DateTime) (resolved to UTC), [`SystemTime`](std::time::SystemTime),
@@ -144,6 +144,55 @@ impl FutureCalls {
     /// Cancels one call. One run of a schedule can be cancelled so; the schedule goes on with the next.
     pub fn cancel_call(&self, id: CallId) -> CancelRequest {
         CancelRequest::new(self.pod.clone(), Ok(CancelTarget::Call(id)))
+    }
+
+    /// Moves what has not started to another moment: one call, by its id, or all with an identifier. `when` is a delay
+    /// from now or a moment, as for [`call_with_delay`](Self::call_with_delay) and
+    /// [`call_at_time`](Self::call_at_time); one in the past means now.
+    ///
+    /// A run under way is never touched, only counted. Of a schedule the pending run moves, and the rule stays as it is:
+    /// after the moved run comes the rule's first moment behind it, so that a run brought forward comes in addition, and
+    /// one put off takes the place of those that it passes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+    /// use std::time::Duration;
+    /// use futurecall_runtime::Pod;
+    ///
+    /// let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
+    /// let (calls, hour) = (pod.future_calls(), Duration::from_secs(3600));
+    /// let id = pod.future_call_with_delay("elsewhere.run", Some(&7), hour).identifier("user:7").await?;
+    ///
+    /// let moved = calls.reschedule("user:7", hour * 24).await?;
+    /// assert_eq!((moved.calls, moved.running), (1, 0));
+    /// let new_year = "2035-01-01T00:00:00Z".parse::<futurecall_runtime::chrono::DateTime<_>>()?;
+    /// calls.reschedule(id, new_year).await?;
+    /// assert_eq!(pod.inspect().call(id).await?.unwrap().due.to_utc(), new_year);
+    /// # pod.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn reschedule(&self, target: impl CallOrIdentifier, when: impl When) -> RescheduleRequest {
+        RescheduleRequest::new(self.pod.clone(), target, when)
+    }
+
+    /// Makes a call due now, whatever its moment was: [`reschedule`](Self::reschedule) without a delay.
+    pub fn run_now(&self, target: impl CallOrIdentifier) -> RescheduleRequest {
+        self.reschedule(target, Duration::ZERO)
+    }
+
+    /// Does again what a finished call was to do: stores a new call, due now, of the same name, arguments, identifier and
+    /// priority, and gives its id. `inspect()` shows which call it does again (`rerun_of`).
+    ///
+    /// For calls that failed, were interrupted, cancelled or skipped, or expired: every end but success. Each time it is
+    /// asked for it makes another call; a lost reply never makes two. A run of a schedule is run again as a call of its own,
+    /// of which the schedule takes no notice.
+    ///
+    /// # Errors
+    ///
+    /// [`ScheduleError::UnknownCall`], [`ScheduleError::StillPending`], [`ScheduleError::HasSucceeded`]: nothing was
+    /// stored. Else what the database said.
+    pub async fn run_again(&self, id: CallId) -> Result<CallId, ScheduleError> {
+        self.pod.run_again(id).await
     }
 
     /// Where a call stands; `None` if there is no such call, or its history row has passed its retention.
@@ -217,4 +266,9 @@ impl CallTarget for FutureCallRef {
         self.priority = Some(self.priority.unwrap_or(call.priority));
         self.named(call.name, crate::args::FORMAT, call.args)
     }
+}
+
+/// That long from now, unless it ends after the year 9999.
+fn after(delay: Duration) -> Result<Due, ScheduleError> {
+    crate::clock::wall().checked_add(delay).map(|_| Due::After(delay)).map_err(ScheduleError::from)
 }

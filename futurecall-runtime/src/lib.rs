@@ -40,8 +40,8 @@ pub use self::error::{
     BoxError, CallError, MissingState, ScheduleError, StartError, StoreError, TransactionError,
 };
 pub use self::facade::{
-    CallTarget, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule, Recurring,
-    RecurringCallRef, ScheduleAll,
+    CallOrIdentifier, CallTarget, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule,
+    Recurring, RecurringCallRef, RescheduleRequest, ScheduleAll, When,
 };
 pub use self::id::{CallId, PodId, ScheduleId};
 pub use self::inspector::Inspector;
@@ -54,8 +54,8 @@ pub use self::session::{CallInfo, CallTransaction, Session};
 pub use self::store::transaction::{InTransaction, TransactionDatabase};
 #[doc(inline)]
 pub use self::store::{
-    AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled, Counts, PodRecord, Retention,
-    ScheduleOrigin, ScheduleRecord, ScheduleState,
+    AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled, Counts, PodRecord, Rescheduled,
+    Retention, ScheduleOrigin, ScheduleRecord, ScheduleState,
 };
 
 /// What a file with future calls needs: `use futurecall_runtime::prelude::*;`.

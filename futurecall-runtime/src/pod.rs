@@ -15,9 +15,10 @@ use crate::by_name::InvokableFutureCall;
 use crate::engine::{Engine, RunSummary, ShutdownSummary};
 use crate::error::{ScheduleError, StartError, StoreError};
 use crate::facade::FutureCalls;
+use crate::id::CallId;
 use crate::inspector::Inspector;
 use crate::store::transaction::TransactionRef;
-use crate::store::{CancelTarget, Cancelled, Declared, NewCall, NewSchedule, Now};
+use crate::store::{CancelTarget, Cancelled, Declared, Due, NewCall, NewSchedule, Now, Rescheduled};
 
 /// What a pod does with calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,6 +195,25 @@ impl Pod {
             engine.renew_now();
         }
         Ok(cancelled)
+    }
+
+    pub(crate) async fn reschedule(
+        &self,
+        target: &CancelTarget,
+        due: Due,
+    ) -> Result<Rescheduled, ScheduleError> {
+        let engine = self.running()?;
+        let soon = engine.config.scan_interval;
+        let moved = engine.store.reschedule(Now::Database, target, due, soon).await?;
+        if moved.calls > 0 {
+            // They may be due before the claimer's next look.
+            engine.wake();
+        }
+        Ok(moved)
+    }
+
+    pub(crate) async fn run_again(&self, of: CallId) -> Result<CallId, ScheduleError> {
+        self.running()?.run_again(of).await
     }
 
     pub(crate) async fn cancel_in(

@@ -6,6 +6,7 @@ mod engine;
 mod hazards;
 mod lease;
 mod many;
+mod moved;
 mod recurring;
 mod retry;
 mod support;

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod claim;
+mod completion;
 mod hazards;
 mod history;
 mod inspect;
@@ -10,6 +11,7 @@ mod migrate;
 mod missed;
 pub(crate) mod model;
 mod recurring;
+mod reschedule;
 mod retry;
 mod scenarios;
 mod schedule;
@@ -22,6 +24,8 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Schedule => schedule::CASES,
         Topic::Claim => claim::CASES,
         Topic::Cancel => cancel::CASES,
+        Topic::Completion => completion::CASES,
+        Topic::Reschedule => reschedule::CASES,
         Topic::Recurring => recurring::CASES,
         Topic::Missed => missed::CASES,
         Topic::Lease => lease::CASES,

@@ -22,8 +22,9 @@ pub use self::suite::{Database, Fixture, Harness, Topic, Transaction, exercise};
 macro_rules! conformance {
     ($harness:expr) => {
         $crate::conformance!(
-            $harness; schedule: Schedule, claim: Claim, cancel: Cancel, recurring: Recurring, missed: Missed,
-            lease: Lease, retry: Retry, history: History, inspect: Inspect, migrate: Migrate, hazards: Hazards,
+            $harness; schedule: Schedule, claim: Claim, cancel: Cancel, completion: Completion,
+            reschedule: Reschedule, recurring: Recurring, missed: Missed, lease: Lease, retry: Retry,
+            history: History, inspect: Inspect, migrate: Migrate, hazards: Hazards,
             scenarios: Scenarios, together: Together, model: Model,
         );
     };

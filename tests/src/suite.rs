@@ -69,6 +69,10 @@ pub enum Topic {
     Claim,
     /// Cancelling by identifier and by id, and discarding.
     Cancel,
+    /// Ends of calls in transactions of their handlers.
+    Completion,
+    /// Moving calls, and running them again.
+    Reschedule,
     /// Declaring schedules, their successors, their end.
     Recurring,
     /// Runs that were missed, and runs that overlap.

@@ -17,7 +17,7 @@ const MOST: usize = 2_000;
 /// How many single calls may wait before callers wait for room.
 const ROOM: usize = 16_384;
 /// For how long a flush is tried again before its callers hear of it.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 type Reply = oneshot::Sender<Result<(), ScheduleError>>;
 
@@ -251,7 +251,7 @@ async fn insert_part(engine: &Engine, calls: &[NewCall]) -> Result<Vec<Inserted>
 }
 
 /// Whether every call that is over leaves a row, by which a repetition knows that it has been stored before.
-fn keeps_history(retention: &Retention) -> bool {
+pub(super) fn keeps_history(retention: &Retention) -> bool {
     let Retention { succeeded, failed, interrupted, cancelled, skipped: _ } = retention;
     [succeeded, failed, interrupted, cancelled].iter().all(|kept| !kept.is_zero())
 }

@@ -30,6 +30,21 @@ pub enum ScheduleError {
     Rule(RuleError),
     /// The transaction belongs to another kind of database than the pod's.
     WrongDatabase,
+    /// There is no such call to be run again: it was never stored, or its history row has passed its retention.
+    UnknownCall {
+        /// Which call.
+        id: CallId,
+    },
+    /// A call that is not over cannot be run again.
+    StillPending {
+        /// Which call.
+        id: CallId,
+    },
+    /// A call that succeeded is not run again.
+    HasSucceeded {
+        /// Which call.
+        id: CallId,
+    },
     /// The pod has been shut down.
     Stopped,
     /// The application's own open transaction holds the SQLite file's lock: nothing was stored within 5 seconds.
@@ -88,6 +103,17 @@ impl fmt::Display for ScheduleError {
                 "the transaction belongs to another kind of database than the pod's: begin it on a pool of the \
                  database that the pod was started with",
             ),
+            Self::UnknownCall { id } => write!(
+                f,
+                "there is no call {id}: it was never stored, or its history row has passed its retention"
+            ),
+            Self::StillPending { id } => write!(
+                f,
+                "call {id} is not over: `run_now(id)` moves one that waits, and a running one is run again after its end"
+            ),
+            Self::HasSucceeded { id } => {
+                write!(f, "call {id} has succeeded: schedule another one if it is to be done once more")
+            }
             Self::Stopped => f.write_str("the pod has been shut down: schedule before `shutdown()` returns"),
             Self::Busy(source) => write!(
                 f,

@@ -193,6 +193,8 @@ pub struct CallRecord {
     pub expires: Option<Moment>,
     /// The schedule that produced it.
     pub schedule: Option<ScheduleId>,
+    /// The finished call that it does again.
+    pub rerun_of: Option<CallId>,
     /// When it was stored.
     pub created: Moment,
     /// When it ended.

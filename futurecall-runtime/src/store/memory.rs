@@ -9,6 +9,7 @@ mod claim;
 mod finish;
 mod insert;
 mod inspect;
+mod reschedule;
 mod rows;
 mod schedule;
 
@@ -24,8 +25,8 @@ use self::rows::State;
 use super::transaction::OpenTransaction;
 use super::{
     CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
-    Counts, Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
-    Rescued, Retention, ScheduleRecord, Store, TransactionRef,
+    Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -196,6 +197,29 @@ impl Store for MemoryStore {
         _retention: &Retention,
     ) -> Result<Cancelled, StoreError> {
         Err(StoreError::wrong_database("cancel in the transaction"))
+    }
+
+    async fn reschedule(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        due: Due,
+        soon: Duration,
+    ) -> Result<Rescheduled, StoreError> {
+        let (moved, wake) = self.state().reschedule(now, target, due, soon)?;
+        if wake {
+            self.wake_others();
+        }
+        Ok(moved)
+    }
+
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+        let _ = again;
+        let outcome = self.state().run_again(now, of, id);
+        if outcome == RunAgain::Stored {
+            self.wake_others();
+        }
+        Ok(outcome)
     }
 
     async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {

@@ -31,8 +31,8 @@ pub use self::postgres::PostgresStore;
 pub(crate) use self::rows::ATTEMPTS_KEPT;
 pub use self::rows::{
     CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Declared, Due, Finish, Held,
-    Inserted, Lease, NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescued, Retention,
-    ScheduleOrigin,
+    Inserted, Lease, NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescheduled, Rescued,
+    Retention, RunAgain, ScheduleOrigin,
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
@@ -121,6 +121,26 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
         target: &CancelTarget,
         retention: &Retention,
     ) -> Result<Cancelled, StoreError>;
+
+    /// Moves what has not started to another moment, counts it, and counts what runs, which is left alone. A moment that
+    /// has passed means now. Repeating it is harmless. The rules of schedules stay: only a pending run moves.
+    ///
+    /// `soon`: other pods are woken, after the commit, when the new moment is due within this time.
+    async fn reschedule(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        due: Due,
+        soon: Duration,
+    ) -> Result<Rescheduled, StoreError>;
+
+    /// Stores a call `id`, due now, that is to do again what the finished call `of` was to do, unless that succeeded: of
+    /// the same name, arguments, identifier and priority, of no schedule, and naming `of` in
+    /// [`CallRecord::rerun_of`]. Wakes other pods after the commit.
+    ///
+    /// With `again` it is a repetition after a lost reply: what is stored already, or has already finished, is not stored
+    /// twice. Where the history is not kept, a repetition cannot tell.
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError>;
 
     /// Declares schedules; the results stand in the order of `schedules`. Compares with what was *declared* before,
     /// not with what an operator has since put in effect:

@@ -14,6 +14,7 @@ mod inspect;
 mod lanes;
 mod listen;
 mod migrate;
+mod reschedule;
 mod runs;
 mod schedule;
 mod sql;
@@ -39,8 +40,8 @@ pub(crate) use self::transaction::PostgresOpen;
 use super::transaction::OpenTransaction;
 use super::{
     CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
-    Counts, Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
-    Rescued, Retention, ScheduleRecord, Store, TransactionRef,
+    Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -192,6 +193,20 @@ impl Store for PostgresStore {
         retention: &Retention,
     ) -> Result<Cancelled, StoreError> {
         self.cancel_target_in(transaction, target, retention).await
+    }
+
+    async fn reschedule(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        due: Due,
+        soon: Duration,
+    ) -> Result<Rescheduled, StoreError> {
+        self.reschedule_calls(now, target, due, soon).await
+    }
+
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+        self.run_call_again(now, of, id, again).await
     }
 
     async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {

@@ -59,7 +59,7 @@ pub enum Inserted {
     Duplicate,
 }
 
-/// What to cancel.
+/// What to cancel, or to move to another moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CancelTarget {
     /// All calls and schedules with this identifier.
@@ -85,6 +85,36 @@ impl Cancelled {
     pub const fn new(calls: u64, schedules: u64, running: u64) -> Self {
         Self { calls, schedules, running }
     }
+}
+
+/// What moving calls to another moment found and did. All zero: nothing of that identifier was pending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rescheduled {
+    /// Calls that had not started, and are now due at the new moment.
+    pub calls: u64,
+    /// Runs that were already under way: they are left alone.
+    pub running: u64,
+}
+
+impl Rescheduled {
+    /// Counts a move.
+    pub const fn new(calls: u64, running: u64) -> Self {
+        Self { calls, running }
+    }
+}
+
+/// What became of the wish to run a finished call again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunAgain {
+    /// The new call is stored; if it was a repetition, at the latest by it.
+    Stored,
+    /// The old one is not over.
+    Pending,
+    /// The old one succeeded.
+    Succeeded,
+    /// There is no old one, neither pending nor in the history.
+    Unknown,
 }
 
 /// Where a schedule was declared.

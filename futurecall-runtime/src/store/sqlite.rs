@@ -16,6 +16,7 @@ mod inspect;
 mod migrate;
 mod news;
 mod pen;
+mod reschedule;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -36,8 +37,8 @@ use self::writer::Writer;
 use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
     CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
-    Counts, Declared, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
-    Rescued, Retention, ScheduleRecord, Store, sealed,
+    Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store, sealed,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -227,6 +228,26 @@ impl Store for SqliteStore {
         retention: &Retention,
     ) -> Result<Cancelled, StoreError> {
         cancel::cancel_in(&self.tables, lent("cancel calls", transaction)?, target, retention).await
+    }
+
+    async fn reschedule(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        due: Due,
+        _soon: Duration,
+    ) -> Result<Rescheduled, StoreError> {
+        reschedule::reschedule(self, now, target, due).await
+    }
+
+    async fn run_again(
+        &self,
+        now: Now,
+        of: CallId,
+        id: CallId,
+        _again: bool,
+    ) -> Result<RunAgain, StoreError> {
+        reschedule::run_again(self, now, of, id).await
     }
 
     async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {

@@ -64,27 +64,39 @@ pub enum OpenTransaction {
     /// Of SQLite.
     #[cfg(feature = "sqlite")]
     Sqlite(super::sqlite::SqliteOpen),
+    /// Of no database: there is something to match when both features are off.
+    #[doc(hidden)]
+    None,
 }
 
 impl OpenTransaction {
     /// How long it may be open, where others wait for its end meanwhile.
+    #[cfg(feature = "sqlite")]
     pub fn limit(&self) -> Option<Duration> {
-        match *self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => None,
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(ref open) => Some(open.limit()),
+        match self {
+            Self::Sqlite(open) => Some(open.limit()),
+            _ => None,
         }
     }
 
+    /// How long it may be open, where others wait for its end meanwhile.
+    #[cfg(not(feature = "sqlite"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub fn limit(&self) -> Option<Duration> {
+        None
+    }
+
     /// Whether it has been open for longer than its limit.
+    #[cfg(feature = "sqlite")]
     pub fn is_overdue(&self) -> bool {
-        match *self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => false,
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(ref open) => open.is_overdue(),
-        }
+        matches!(self, Self::Sqlite(open) if open.is_overdue())
+    }
+
+    /// Whether it has been open for longer than its limit.
+    #[cfg(not(feature = "sqlite"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub fn is_overdue(&self) -> bool {
+        false
     }
 }
 
@@ -98,11 +110,12 @@ impl<Db: TransactionDatabase> InTransaction for CallTransaction<'_, Db> {
 impl sealed::Sealed for OpenTransaction {}
 impl InTransaction for OpenTransaction {
     fn lend(&mut self) -> TransactionRef<'_> {
-        match *self {
+        match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(ref mut open) => TransactionRef::Postgres(open),
+            Self::Postgres(open) => TransactionRef::Postgres(open),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(ref mut open) => TransactionRef::Sqlite(open),
+            Self::Sqlite(open) => TransactionRef::Sqlite(open),
+            Self::None => TransactionRef::None(std::marker::PhantomData),
         }
     }
 }
@@ -141,8 +154,7 @@ mod postgres {
         fn of(open: OpenTransaction) -> Option<Self::Open> {
             match open {
                 OpenTransaction::Postgres(open) => Some(open),
-                #[cfg(feature = "sqlite")]
-                OpenTransaction::Sqlite(_) => None,
+                _ => None,
             }
         }
 
@@ -186,8 +198,7 @@ mod sqlite {
         fn of(open: OpenTransaction) -> Option<Self::Open> {
             match open {
                 OpenTransaction::Sqlite(open) => Some(open),
-                #[cfg(feature = "postgres")]
-                OpenTransaction::Postgres(_) => None,
+                _ => None,
             }
         }
 

@@ -14,7 +14,7 @@ use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use tokio::sync::Semaphore;
 
-use super::support::Note;
+use super::support::{Note, UntilCancelled};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -115,7 +115,7 @@ impl<Db: Kind> Bench<Db> {
             self.pod.inspect().call(id).await.unwrap().filter(|record| record.state.is_finished())
         })
         .await;
-        let all = self.pod.inspect().calls(CallFilter::new().name("book")).await.unwrap().calls;
+        let all = self.pod.inspect().calls(CallFilter::new()).await.unwrap().calls;
         assert_eq!(all.iter().filter(|row| row.id == id).count(), 1, "{all:?}");
         record
     }
@@ -170,6 +170,9 @@ impl<Db: Kind> InvokableFutureCall for Book<Db> {
         if how == "too late" {
             self.pass_the_gate("started").await;
         }
+        if how == "wrong database" {
+            drop(session.transaction::<sqlx::Postgres>().await?);
+        }
         let mut tx = session.transaction::<Db>().await?;
         Db::insert(&mut tx).await?;
         match how.as_str() {
@@ -186,6 +189,9 @@ impl<Db: Kind> InvokableFutureCall for Book<Db> {
                 drop(tx);
                 tx = session.transaction::<Db>().await?;
                 Db::insert(&mut tx).await?;
+            }
+            "deadlock" => {
+                session.pod().future_call_with_delay("note", Some("x"), HOUR).await?;
             }
             "wait inside" => self.pass_the_gate("inside").await,
             _ => {}
@@ -303,6 +309,87 @@ async fn many_at_once_take_turns<Db: Kind>() {
         assert_eq!(bench.end_of(id).await.state, CallState::Succeeded);
     }
     assert_eq!(bench.accounts().await, 40);
+    bench.end().await;
+}
+
+/// On SQLite everybody waits for the one who writes: whoever keeps them waiting is stopped, and all others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_holds_a_sqlite_file_for_too_long_is_stopped_and_no_lease_is_lost() {
+    // A quarter of the lease for each of the three that are stopped: together almost a whole one.
+    let bench = Bench::<sqlx::Sqlite>::with(Config::new().lease(Duration::from_secs(3))).await;
+    let waits = UntilCancelled(bench.journal.clone());
+    bench.pod.register_future_call("wait", waits).unwrap();
+    let other = bench.pod.future_call_with_delay("wait", Some("-"), Duration::ZERO).identifier("y");
+    let other = other.await.unwrap();
+    bench.journal.wait_for(1).await;
+    for _ in 0..3 {
+        let record = bench.book("wait inside").await;
+        assert_eq!(record.state, CallState::Failed);
+        let error = record.error.unwrap();
+        assert!(error.contains("longer than 750ms") && error.contains("rolled back"), "{error}");
+    }
+    assert_eq!(bench.accounts().await, 0);
+    // Its lease has been renewed all the while.
+    assert_eq!(bench.pod.future_calls().cancel("y").await.unwrap().running, 1);
+    assert_eq!(bench.end_of(other).await.state, CallState::Succeeded);
+    bench.end().await;
+}
+
+/// A handler that schedules without `in_transaction` waits for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_its_own_transaction_is_told_how_not_to() {
+    let bench = Bench::<sqlx::Sqlite>::with(Config::new().lease(Duration::from_secs(3))).await;
+    let record = bench.book("deadlock").await;
+    assert_eq!(record.state, CallState::Failed);
+    assert!(record.error.unwrap().contains(".in_transaction(&mut tx)"));
+    assert_eq!(bench.accounts().await, 0);
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wrong_database_is_named() {
+    let bench = Bench::<sqlx::Sqlite>::new().await;
+    let record = bench.book("wrong database").await;
+    let error = record.error.unwrap();
+    assert!(error.contains("session.transaction::<sqlx::Sqlite>()"), "{error}");
+    bench.end().await;
+
+    for url in ["memory:", "sqlite::memory:"] {
+        let book = Book::<sqlx::Sqlite> {
+            journal: Journal::new(),
+            gate: Arc::new(Semaphore::new(0)),
+            database: PhantomData,
+        };
+        let builder = Pod::builder().without_discovery().database_url(url);
+        let pod = builder.register_future_call("book", book).start().await.unwrap();
+        let id = pod.future_call_with_delay("book", Some("plain"), Duration::ZERO).await.unwrap();
+        let record = eventually("the call is over", || async {
+            pod.inspect().call(id).await.unwrap().filter(|record| record.state.is_finished())
+        })
+        .await;
+        let error = record.error.unwrap();
+        assert!(error.contains("no transactions") && error.contains("SQLite file"), "{url}: {error}");
+        pod.shutdown().await;
+    }
+}
+
+/// The server ends the connection in the middle of the COMMIT.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_without_an_answer_is_looked_into() {
+    const DIES_AT_COMMIT: &str = "
+        CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON account DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION die()";
+    let bench = Bench::<sqlx::Postgres>::new().await;
+    sqlx::raw_sql(DIES_AT_COMMIT).execute(&bench.pool).await.unwrap();
+    let record = bench.book("plain").await;
+    assert_eq!(record.state, CallState::Failed, "the handler heard of it, and failed");
+    assert!(record.error.unwrap().contains("rolled back"));
+    assert_eq!(bench.accounts().await, 0);
+    sqlx::raw_sql("DROP TRIGGER dies ON account").execute(&bench.pool).await.unwrap();
+    assert_eq!(bench.book("plain").await.state, CallState::Succeeded);
+    assert_eq!(bench.accounts().await, 1);
     bench.end().await;
 }
 

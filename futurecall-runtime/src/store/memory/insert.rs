@@ -42,10 +42,7 @@ impl State {
 fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
     let texts = [Some(&call.name), call.identifier.as_ref(), Some(&call.args), call.traceparent.as_ref()];
     refuse_nul(DOING, texts.into_iter().flatten().map(String::as_str))?;
-    let due = match call.due {
-        Due::At(moment) => moment,
-        Due::After(delay) => now.checked_add(delay).map_err(|error| StoreError::refused(DOING, error))?,
-    };
+    let due = due_at(DOING, now, call.due)?;
     let expires = call.expires_after.map(|time| due.max(now).checked_add(time).unwrap_or(Moment::MAX));
     Ok(Call {
         id: call.id,
@@ -58,6 +55,7 @@ fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
         args: call.args.clone(),
         format: call.format,
         schedule: None,
+        rerun_of: None,
         traceparent: call.traceparent.clone(),
         created: now,
         attempt: 0,
@@ -67,4 +65,12 @@ fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
         error: None,
         held: None,
     })
+}
+
+/// The moment that it means when it is stored now.
+pub(super) fn due_at(doing: &'static str, now: Moment, due: Due) -> Result<Moment, StoreError> {
+    match due {
+        Due::At(moment) => Ok(moment),
+        Due::After(delay) => now.checked_add(delay).map_err(|error| StoreError::refused(doing, error)),
+    }
 }

@@ -211,6 +211,7 @@ impl Row<'_> {
             next_attempt: Some(call.due).filter(|_| self.state() == CallState::Scheduled && call.is_again()),
             expires: call.expires.filter(|_| finished.is_none()),
             schedule: call.schedule,
+            rerun_of: call.rerun_of,
             created: call.created,
             finished,
             pod: held.map(|held| held.pod),

@@ -44,6 +44,7 @@ pub(super) struct Call {
     pub(super) args: String,
     pub(super) format: i16,
     pub(super) schedule: Option<ScheduleId>,
+    pub(super) rerun_of: Option<CallId>,
     pub(super) traceparent: Option<String>,
     pub(super) created: Moment,
     pub(super) attempt: u32,

@@ -252,6 +252,7 @@ impl Schedule {
             args: self.args.clone(),
             format: self.format,
             schedule: Some(self.id),
+            rerun_of: None,
             traceparent: None,
             created: now,
             attempt: 0,

@@ -40,7 +40,7 @@ const STORE_ONE: &str = "
         $8::text::json, $9::smallint, $10::text, {expiry $5::bigint, $6::bigint, $11::bigint}, {now})";
 
 /// What a repetition has just stored, but had been run before: $1 its ids.
-const FORGET_FINISHED: &str = "
+pub(super) const FORGET_FINISHED: &str = "
     DELETE FROM futurecall.call AS c USING futurecall.finished AS f
     WHERE c.id = ANY ($1::uuid[]) AND f.id = c.id AND c.claimed_by IS NULL";
 
@@ -243,7 +243,7 @@ impl Columns {
     }
 }
 
-fn due_or_after(due: Due) -> (Option<i64>, Option<i64>) {
+pub(super) fn due_or_after(due: Due) -> (Option<i64>, Option<i64>) {
     match due {
         Due::At(moment) => (Some(moment.as_micros()), None),
         Due::After(delay) => (None, Some(micros(delay))),

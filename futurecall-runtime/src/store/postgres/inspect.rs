@@ -29,7 +29,7 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// The columns of a record, of a call that is not over. A state of none: scheduled or running.
 const PENDING: &str = "c.id, c.name, c.args::text AS args, c.format, c.identifier, c.priority, {us coalesce(c.first_due_at, c.due_at)} AS due,
-    NULL::smallint AS state, c.attempt, c.schedule_id, {us c.created_at} AS created, NULL::bigint AS finished,
+    NULL::smallint AS state, c.attempt, c.schedule_id, c.rerun_of, {us c.created_at} AS created, NULL::bigint AS finished,
     c.claimed_by AS pod, {us c.lease_until} AS lease_until,
     CASE WHEN c.started THEN {us c.claimed_at} END AS started, NULL::bigint AS duration_us, c.cancel_requested,
     c.error, CASE WHEN c.first_due_at IS NOT NULL AND c.claimed_by IS NULL THEN {us c.due_at} END AS next_attempt,
@@ -38,7 +38,7 @@ const PENDING: &str = "c.id, c.name, c.args::text AS args, c.format, c.identifie
 /// The same of one that is over.
 const FINISHED: &str =
     "f.id, f.name, f.args::text AS args, f.format, f.identifier, f.priority, {us f.due_at} AS due,
-    f.state, f.attempt, f.schedule_id, {us f.created_at} AS created, {us f.finished_at} AS finished,
+    f.state, f.attempt, f.schedule_id, f.rerun_of, {us f.created_at} AS created, {us f.finished_at} AS finished,
     f.pod, NULL::bigint AS lease_until, {us f.started_at} AS started, f.duration_us,
     false AS cancel_requested, f.error, NULL::bigint AS next_attempt, NULL::bigint AS expires";
 
@@ -313,6 +313,7 @@ fn record(row: &PgRow) -> Reading<CallRecord> {
         next_attempt: moment_or_none(row, "next_attempt")?,
         expires: moment_or_none(row, "expires")?,
         schedule: row.try_get::<Option<Uuid>, _>("schedule_id")?.map(ScheduleId::from_uuid),
+        rerun_of: row.try_get::<Option<Uuid>, _>("rerun_of")?.map(CallId::from_uuid),
         created: moment(row, "created")?,
         finished: moment_or_none(row, "finished")?,
         pod,

@@ -163,7 +163,7 @@ impl Lanes {
         }
     }
 
-    /// This store has made a call due again.
+    /// This store has made a call due then, which was not before.
     pub(super) fn due_again(&self, name: &str, priority: i16, due: i64) {
         if let Some(lanes) = self.lock().get_mut(name) {
             let new = Lane { from: END, next: END, unseen: END };

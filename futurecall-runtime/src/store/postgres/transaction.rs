@@ -71,10 +71,8 @@ impl PostgresStore {
         finish: &Finish,
         retention: &Retention,
     ) -> Result<bool, StoreError> {
-        let mut transaction = match open {
-            OpenTransaction::Postgres(open) => open.transaction,
-            #[cfg(feature = "sqlite")]
-            OpenTransaction::Sqlite(_) => return Err(StoreError::wrong_database(COMPLETING)),
+        let OpenTransaction::Postgres(PostgresOpen { mut transaction }) = open else {
+            return Err(StoreError::wrong_database(COMPLETING));
         };
         step(COMPLETING, &mut transaction, self.link.fixed(NO_IDLING)).await?;
         let query = self.finishing(now, pod, vec![finish], retention);

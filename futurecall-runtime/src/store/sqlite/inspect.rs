@@ -20,11 +20,11 @@ const LOOK: &str = "look at a call";
 
 const CALL: &str = "
 SELECT id, name, args, format, identifier, priority, due_at, claimed_by, lease_until, claimed_at, attempt, started,
-    cancel_requested, schedule_id, created_at, error, first_due_at, expires_at, attempts FROM futurecall_call WHERE ";
+    cancel_requested, schedule_id, rerun_of, created_at, error, first_due_at, expires_at, attempts FROM futurecall_call WHERE ";
 
 const FINISHED: &str = "
 SELECT id, name, args, format, identifier, priority, due_at, state, attempt, pod, started_at, duration_us, finished_at,
-    schedule_id, created_at, error, attempts FROM futurecall_finished WHERE ";
+    schedule_id, rerun_of, created_at, error, attempts FROM futurecall_finished WHERE ";
 
 /// Where a page begins.
 #[derive(Clone, Copy)]
@@ -183,6 +183,7 @@ fn record(row: &SqliteRow, state: CallState) -> Option<CallRecord> {
         next_attempt: None,
         expires: None,
         schedule: uuid(row, "schedule_id").map(ScheduleId::from_uuid),
+        rerun_of: uuid(row, "rerun_of").map(CallId::from_uuid),
         created: moment_in(row, "created_at")?,
         finished: None,
         pod: None,

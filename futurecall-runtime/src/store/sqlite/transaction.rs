@@ -170,10 +170,8 @@ pub(super) async fn complete(
     finish: &Finish,
     retention: &Retention,
 ) -> Result<bool, StoreError> {
-    let SqliteOpen { mut transaction, place, .. } = match open {
-        OpenTransaction::Sqlite(open) => open,
-        #[cfg(feature = "postgres")]
-        OpenTransaction::Postgres(_) => return Err(StoreError::wrong_database(COMPLETE)),
+    let OpenTransaction::Sqlite(SqliteOpen { mut transaction, place, .. }) = open else {
+        return Err(StoreError::wrong_database(COMPLETE));
     };
     let rows = [Ended::of(finish)?];
     let mut tx = Tx::own(&mut transaction, store.tables.clone(), COMPLETE, now);

@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use super::insert::due_at;
+use super::rows::{Call, State, refuse_nul};
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::moment::Moment;
+use crate::store::{CallState, CancelTarget, Due, Now, Rescheduled, RunAgain};
+
+const DOING: &str = "reschedule calls";
+
+impl State {
+    /// Moves calls; also says whether they are due soon.
+    pub(super) fn reschedule(
+        &mut self,
+        now: Now,
+        target: &CancelTarget,
+        due: Due,
+        soon: Duration,
+    ) -> Result<(Rescheduled, bool), StoreError> {
+        let now = self.now(now);
+        let due = due_at(DOING, now, due)?.max(now);
+        let targets: Vec<Call> = match target {
+            CancelTarget::Identifier(identifier) => {
+                refuse_nul(DOING, [identifier.as_str()])?;
+                let is_target = |call: &&Call| call.identifier.as_deref() == Some(identifier);
+                self.calls().filter(is_target).cloned().collect()
+            }
+            CancelTarget::Call(id) => self.call(*id).cloned().into_iter().collect(),
+        };
+        let mut moved = Rescheduled::default();
+        for call in targets {
+            if call.held.is_some() {
+                moved.running += u64::from(call.is_running(now));
+            } else {
+                self.take(call.id);
+                let expires = expiry(&call, due);
+                self.put(Call { due, expires, ..call });
+                moved.calls += 1;
+            }
+        }
+        let horizon = now.checked_add(soon).unwrap_or(Moment::MAX);
+        Ok((moved, moved.calls > 0 && due <= horizon))
+    }
+
+    pub(super) fn run_again(&mut self, now: Now, of: CallId, id: CallId) -> RunAgain {
+        let now = self.now(now);
+        if self.call(id).is_some() || self.finished.contains_key(&id) {
+            return RunAgain::Stored;
+        }
+        if self.call(of).is_some() {
+            return RunAgain::Pending;
+        }
+        match self.finished.get(&of) {
+            None => RunAgain::Unknown,
+            Some(old) if old.state == CallState::Succeeded => RunAgain::Succeeded,
+            Some(old) => {
+                let call = Call {
+                    id,
+                    due: now,
+                    schedule: None,
+                    rerun_of: Some(of),
+                    created: now,
+                    first_due: None,
+                    expires: None,
+                    past: Vec::new(),
+                    failures: 0,
+                    vanished: 0,
+                    attempt: 0,
+                    error: None,
+                    held: None,
+                    ..old.call.clone()
+                };
+                self.put(call);
+                RunAgain::Stored
+            }
+        }
+    }
+}
+
+/// A call keeps the time within which it may start; one that is run again after an attempt is bound by its policy.
+fn expiry(call: &Call, due: Moment) -> Option<Moment> {
+    let expires = call.expires.filter(|_| !call.is_again());
+    let time = expires.map(|expires| expires.saturating_since(call.due.max(call.created)));
+    time.map_or(call.expires, |time| Some(due.checked_add(time).unwrap_or(Moment::MAX)))
+}
