@@ -3,6 +3,7 @@
 //!
 //! The variable `FUTURECALL_TEST_SEED`, a number, sets the walks off elsewhere.
 
+mod moves;
 mod rows;
 
 use std::fmt::Debug;
@@ -83,12 +84,14 @@ enum Step {
     Cancel,
     CancelOne,
     Discard,
+    Reschedule,
+    RunAgain,
     Declare,
     Undeclare,
     Prune,
 }
 
-const ALL: [Step; 16] = [
+const ALL: [Step; 18] = [
     Step::Insert,
     Step::Insert,
     Step::Claim,
@@ -102,6 +105,8 @@ const ALL: [Step; 16] = [
     Step::Cancel,
     Step::CancelOne,
     Step::Discard,
+    Step::Reschedule,
+    Step::RunAgain,
     Step::Declare,
     Step::Undeclare,
     Step::Prune,
@@ -166,6 +171,8 @@ impl<'a> Walk<'a> {
             Step::Cancel => self.cancel().await,
             Step::CancelOne => self.cancel_one().await,
             Step::Discard => self.discard().await,
+            Step::Reschedule => self.reschedule().await,
+            Step::RunAgain => self.run_again().await,
             Step::Declare => self.declare().await,
             Step::Undeclare => self.undeclare().await,
             Step::Prune => {

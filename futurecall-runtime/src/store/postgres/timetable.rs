@@ -214,9 +214,11 @@ impl Timetable {
             }
             _ => Turn::Run,
         };
-        if let Some(call) = self.calls.iter_mut().find(|call| call.id == id) {
+        if matches!(turn, Turn::Skip(_)) {
+            self.calls.retain(|call| call.id != id);
+        } else if let Some(call) = self.calls.iter_mut().find(|call| call.id == id) {
             call.is_waiting = false;
-            call.is_running = matches!(turn, Turn::Run);
+            call.is_running = true;
         }
         turn
     }
@@ -311,11 +313,11 @@ impl Timetable {
         Some((call.schedule, call.due))
     }
 
-    /// Of the waiting calls of a schedule, only the last one (by due moment, then id) needs a successor; never one that
-    /// is run again.
+    /// Of the calls of a schedule that are not over, only the last one (by due moment, then id) needs a successor; never
+    /// one that is run again.
     fn is_last(&self, schedule: Uuid, due: Moment, id: Uuid) -> bool {
-        let mut waiting = self.calls.iter().filter(|call| call.schedule == schedule && call.is_waiting);
-        !waiting.any(|call| {
+        let mut calls = self.calls.iter().filter(|call| call.schedule == schedule);
+        !calls.any(|call| {
             if call.id == id { call.is_again } else { !call.is_again && (call.due, call.id) > (due, id) }
         })
     }
