@@ -1,0 +1,135 @@
+//! What was broken, when, and for whom: every tolerated anomaly must overlap a fault that explains it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::{Result, clock};
+
+/// Ways to break things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A worker is killed (SIGKILL) and started anew.
+    Kill,
+    /// A worker is asked to end, and started anew. Explains nothing: a shutdown loses and repeats nothing.
+    Restart,
+    /// A worker stands still (SIGSTOP) for longer than its lease.
+    Pause,
+    /// The wall clock of a worker's process is set forward or back.
+    Clock,
+    /// All its connections are cut.
+    Cut,
+    /// Nothing passes its connections, in either direction.
+    Stall,
+    /// The server acts, and its replies are thrown away; then the connections are cut.
+    Mute,
+    /// The database server is killed (SIGKILL) with all its processes, and started anew.
+    Crash,
+    /// The server ends all sessions.
+    Terminate,
+    /// Somebody else takes all connections that the server has.
+    Exhaust,
+    /// Somebody else holds the lock of a table (PostgreSQL), or of the file (SQLite).
+    Lock,
+    /// Measured, not made: the machine let a process wait for the processor.
+    Slow,
+    /// Measured, not made: the database let everybody wait for its answer.
+    Busy,
+}
+
+/// One fault.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) kind: Kind,
+    /// Whom it befell; none is all.
+    pub(crate) worker: Option<usize>,
+    /// Microseconds of the monotonic clock.
+    pub(crate) begin: i64,
+    pub(crate) end: i64,
+}
+
+impl Kind {
+    /// Whether a call may run again, or end as interrupted, because of it.
+    pub(crate) const fn interrupts(self) -> bool {
+        !matches!(self, Self::Restart)
+    }
+
+    /// Whether a handler may run on, for the length of it, although its lease is over: nothing else may run in that
+    /// process, so that nothing in it can notice.
+    pub(crate) const fn stands_still(self) -> bool {
+        matches!(self, Self::Pause | Self::Slow)
+    }
+}
+
+/// All faults of a run.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    all: Mutex<Vec<Fault>>,
+    file: File,
+}
+
+impl Faults {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        Ok(Self { all: Mutex::default(), file: File::create(path)? })
+    }
+
+    /// Does something to break things, and writes down when it began and ended.
+    pub(crate) async fn during<T>(
+        &self,
+        kind: Kind,
+        worker: Option<usize>,
+        breaking: impl Future<Output = T>,
+    ) -> T {
+        let begin = clock::monotonic();
+        let _ = writeln!(&self.file, "begin {kind:?} {worker:?} {begin}");
+        let result = breaking.await;
+        self.add(Fault { kind, worker, begin, end: clock::monotonic() });
+        result
+    }
+
+    pub(crate) fn add(&self, fault: Fault) {
+        let Fault { kind, worker, begin, end } = fault;
+        let _ = writeln!(&self.file, "end {kind:?} {worker:?} {begin} {end}");
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Fault> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How many of each kind, in one line.
+#[derive(Debug)]
+pub(crate) struct Counted(pub(crate) BTreeMap<Kind, usize>);
+
+impl Counted {
+    pub(crate) fn of(faults: &[Fault]) -> Self {
+        let mut counts = BTreeMap::new();
+        for fault in faults {
+            *counts.entry(fault.kind).or_default() += 1;
+        }
+        Self(counts)
+    }
+
+    /// How many were made, not measured.
+    pub(crate) fn made(&self) -> usize {
+        self.0
+            .iter()
+            .filter(|(kind, _)| !matches!(kind, Kind::Slow | Kind::Busy))
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "faults={}", self.made())?;
+        for (kind, count) in &self.0 {
+            write!(f, " {}={count}", format!("{kind:?}").to_lowercase())?;
+        }
+        Ok(())
+    }
+}

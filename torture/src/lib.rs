@@ -1,0 +1,99 @@
+//! Breaks real processes and real databases under load, and checks what became of every call.
+//!
+//! The parent starts a PostgreSQL of its own (or takes a SQLite file), workers as processes of their own, and between
+//! them a proxy; it schedules and cancels calls, and breaks everything meanwhile. Handlers write what they do to a ledger
+//! that no database knows of; producers write down what they were told; faults write down when they were. In the end
+//! the checker compares all of that with what the database holds. `docs/GUARANTEES.md` says what is promised.
+
+mod acks;
+mod bend;
+mod checker;
+mod child;
+mod clock;
+mod database;
+mod dice;
+mod fault;
+mod ledger;
+mod mutant;
+mod place;
+mod postgres;
+mod producer;
+mod proxy;
+mod storm;
+mod torture;
+mod worker;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use futurecall_runtime::BoxError;
+
+use crate::mutant::Mutant;
+
+type Result<T = ()> = std::result::Result<T, BoxError>;
+
+/// What the command line says.
+#[derive(Debug, Parser)]
+#[command(
+    about = "Breaks real processes and real databases under load, and checks what became of every call"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// How long the storm lasts.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// The same in minutes, for a soak.
+    #[arg(long, conflicts_with = "seconds")]
+    minutes: Option<u64>,
+    /// The same seed throws the same faults.
+    #[arg(long, global = true)]
+    seed: Option<u64>,
+    /// SQLite instead of PostgreSQL.
+    #[arg(long)]
+    sqlite: bool,
+    /// Without faults: nothing may run twice then.
+    #[arg(long)]
+    calm: bool,
+    /// With a mistake in the protocol, which the checker must find.
+    #[arg(long, conflicts_with = "sqlite")]
+    mutant: Option<Mutant>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs every mutant, and says which of them the checker caught.
+    Mutants {
+        /// How long each lasts.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+    #[command(hide = true)]
+    Worker(worker::Orders),
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+///
+/// Whatever kept a run from its end; violations are no errors, but a failure.
+pub async fn command() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let seed = arguments.seed.unwrap_or_else(|| clock::real().unsigned_abs() % 1_000_000);
+    match arguments.command {
+        Some(Command::Worker(orders)) => worker::work(orders).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Mutants { seconds }) => torture::mutants(seed, Duration::from_secs(seconds)).await,
+        None => {
+            let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));
+            let plan = torture::Plan {
+                seed,
+                time: Duration::from_secs(seconds),
+                sqlite: arguments.sqlite,
+                calm: arguments.calm,
+                mutant: arguments.mutant,
+            };
+            torture::torture(&plan).await
+        }
+    }
+}

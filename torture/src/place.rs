@@ -1,0 +1,56 @@
+//! Where a run keeps what it writes: a folder that is kept when something was found.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::Result;
+
+/// The folder of a run.
+#[derive(Debug)]
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Result<Self> {
+        // Short: the path of a socket may have about 100 characters. And open to the user that runs PostgreSQL.
+        let folder = tempfile::Builder::new().prefix("futurecall-torture.").tempdir_in("/tmp")?;
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        std::fs::create_dir(folder.path().join("database"))?;
+        Ok(Self(folder))
+    }
+
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.path().join("ledger")
+    }
+
+    pub(crate) fn acks(&self) -> PathBuf {
+        self.path().join("acks")
+    }
+
+    pub(crate) fn faults(&self) -> PathBuf {
+        self.path().join("faults")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path().join("database")
+    }
+
+    /// What a worker says.
+    pub(crate) fn log(&self, worker: usize) -> PathBuf {
+        self.path().join(format!("worker-{worker}.log"))
+    }
+
+    /// By which a worker's wall clock is bent.
+    pub(crate) fn clock(&self, worker: usize) -> PathBuf {
+        self.path().join(format!("clock-{worker}"))
+    }
+
+    /// Leaves everything where it is, and says where that is.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.0.keep()
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}

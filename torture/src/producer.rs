@@ -1,0 +1,145 @@
+//! Those who schedule and cancel, and write down what they were told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futurecall_runtime::{CallId, Cancelled as Counts, Pod, ScheduleError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::acks::{Acks, Answer, Cancelled, Kind, Promise, Stored};
+use crate::clock;
+use crate::dice::Dice;
+use crate::worker::TortureCallsExt as _;
+
+/// What producers do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// How many schedule at the same time.
+    pub(crate) producers: u64,
+    /// Whether some handlers keep their thread to themselves. They cannot be stopped: of use only without faults.
+    pub(crate) blocks: bool,
+}
+
+/// Schedules until told to stop; cancellations still under way are waited for with the tracker.
+pub(crate) async fn produce(
+    pod: Pod,
+    acks: Arc<Acks>,
+    mut dice: Dice,
+    load: Load,
+    stop: CancellationToken,
+    cancellations: TaskTracker,
+) {
+    while !stop.is_cancelled() {
+        if dice.percent(10) {
+            many(&pod, &acks, &mut dice, load).await;
+        } else {
+            one(&pod, &acks, &mut dice, load, &cancellations).await;
+        }
+        tokio::time::sleep(dice.between(5, 25)).await;
+    }
+}
+
+/// One call.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    kind: Kind,
+    delay: Duration,
+    milliseconds: u64,
+    blocks: bool,
+}
+
+impl Plan {
+    fn new(dice: &mut Dice, load: Load) -> Self {
+        let kind = if dice.percent(50) { Kind::Keep } else { Kind::Rerun };
+        let delay = if dice.percent(30) { Duration::ZERO } else { dice.between(1, 3_000) };
+        let blocks = load.blocks && dice.percent(1);
+        let time = match dice.below(200) {
+            // Longer than several leases.
+            0 => dice.between(5_000, 8_000),
+            1..20 => dice.between(50, 400),
+            _ => dice.between(0, 20),
+        };
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(0);
+        Self {
+            kind,
+            delay,
+            milliseconds: if blocks { milliseconds.min(1_000) } else { milliseconds },
+            blocks,
+        }
+    }
+
+    fn call(self, pod: &Pod) -> futurecall_runtime::PendingCall {
+        let calls = pod.future_calls().call_with_delay(self.delay).torture();
+        match self.kind {
+            Kind::Keep => calls.keep(self.milliseconds, self.blocks),
+            Kind::Rerun => calls.rerun(self.milliseconds, self.blocks),
+        }
+    }
+
+    /// Counted from now, before the call is sent.
+    fn promise(self) -> Promise {
+        let delay = i64::try_from(self.delay.as_micros()).unwrap_or(i64::MAX);
+        let not_before = clock::real().saturating_add(delay);
+        Promise { kind: self.kind, stored: Stored::Yes, not_before, cancelled: None }
+    }
+}
+
+async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Dice, load: Load, cancellations: &TaskTracker) {
+    let plan = Plan::new(dice, load);
+    let mut promise = plan.promise();
+    let call = plan.call(pod);
+    let id = call.id();
+    let by_identifier = dice.percent(50);
+    let call = if by_identifier { call.identifier(id) } else { call };
+    promise.stored = stored(&call.await.map(drop));
+    acks.scheduled(id.as_uuid(), promise);
+    if promise.stored != Stored::No && dice.percent(12) {
+        // Around its moment, so that some are waiting, some are being claimed and some run.
+        let wait = plan.delay.saturating_sub(Duration::from_millis(30)) + dice.between(0, 60);
+        let (pod, acks) = (pod.clone(), Arc::clone(acks));
+        cancellations.spawn(async move {
+            tokio::time::sleep(wait).await;
+            cancel(&pod, &acks, id, by_identifier).await;
+        });
+    }
+}
+
+async fn many(pod: &Pod, acks: &Acks, dice: &mut Dice, load: Load) {
+    let plans: Vec<Plan> = (0..10).map(|_| Plan::new(dice, load)).collect();
+    let mut promises: Vec<Promise> = plans.iter().map(|plan| plan.promise()).collect();
+    let all = pod.future_calls().schedule_all(plans.iter().map(|plan| plan.call(pod)));
+    let ids = all.ids();
+    let told = stored(&all.await.map(drop));
+    for (id, promise) in ids.into_iter().zip(&mut promises) {
+        promise.stored = told;
+        acks.scheduled(id.as_uuid(), *promise);
+    }
+}
+
+fn stored(told: &Result<(), ScheduleError>) -> Stored {
+    match told {
+        Ok(()) => Stored::Yes,
+        Err(error) if error.outcome_unknown() => Stored::Unknown,
+        Err(_) => Stored::No,
+    }
+}
+
+async fn cancel(pod: &Pod, acks: &Acks, id: CallId, by_identifier: bool) {
+    let calls = pod.future_calls();
+    let sent = clock::monotonic();
+    let told = if by_identifier { calls.cancel(id).await } else { calls.cancel_call(id).await };
+    let answer = answer(&told);
+    acks.cancelled(id.as_uuid(), Cancelled { answer, sent, answered: clock::monotonic() });
+}
+
+fn answer(told: &Result<Counts, ScheduleError>) -> Answer {
+    match told {
+        Ok(counts) if counts.calls > 0 => Answer::Withdrawn,
+        Ok(counts) if counts.running > 0 => Answer::Running,
+        // A claim whose lease is over and whom nobody rescued yet is flagged, and counted nowhere.
+        Ok(_) => Answer::Nothing,
+        Err(error) if error.outcome_unknown() => Answer::Unknown,
+        Err(_) => Answer::Refused,
+    }
+}

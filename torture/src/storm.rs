@@ -1,0 +1,224 @@
+//! Breaks things, by the throws of seeded dice, until told to stop; whatever it broke is whole again when it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sqlx::Connection as _;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::Result;
+use crate::bend;
+use crate::child::Worker;
+use crate::database::{Database, stranger};
+use crate::dice::Dice;
+use crate::fault::{Faults, Kind};
+use crate::place::Folder;
+use crate::postgres::{CONNECTIONS, Server};
+use crate::proxy::{Lane, Passage};
+use crate::worker::Orders;
+
+/// What can be broken.
+pub(crate) struct Targets {
+    pub(crate) folder: Arc<Folder>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) workers: Vec<Target>,
+    /// The way of the producers to the database: cut as well when all are. None on SQLite.
+    pub(crate) producers: Option<Lane>,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) lease: Duration,
+    /// Without it no clock is bent.
+    pub(crate) library: Option<bend::Library>,
+}
+
+/// One worker, and its way to the database.
+pub(crate) struct Target {
+    pub(crate) orders: Orders,
+    pub(crate) worker: Mutex<Worker>,
+    pub(crate) lane: Option<Lane>,
+    /// Whether its wall clock can be bent.
+    pub(crate) is_bent: bool,
+}
+
+impl Target {
+    pub(crate) fn start(&self, targets: &Targets) -> Result<Worker> {
+        let library = targets.library.as_ref().filter(|_| self.is_bent);
+        Worker::start(&self.orders, &targets.folder, library)
+    }
+}
+
+/// Breaks processes: one worker at a time.
+pub(crate) async fn of_processes(
+    targets: &Targets,
+    mut dice: Dice,
+    stop: &CancellationToken,
+    kinds: &[Kind],
+) -> Result {
+    while pause(&mut dice, stop).await {
+        let Some(kind) = kinds.get(dice.below(kinds.len())).copied() else { return Ok(()) };
+        let number = dice.below(targets.workers.len());
+        let Some(target) = targets.workers.get(number) else { return Ok(()) };
+        let lease = u64::try_from(targets.lease.as_millis()).unwrap_or(u64::MAX);
+        let breaking = targets.faults.during(kind, Some(number), async {
+            let mut worker = target.worker.lock().await;
+            match kind {
+                Kind::Kill => {
+                    worker.kill().await?;
+                    tokio::time::sleep(dice.between(0, 300)).await;
+                    *worker = target.start(targets)?;
+                }
+                Kind::Restart => {
+                    worker.end().await?;
+                    *worker = target.start(targets)?;
+                }
+                Kind::Pause => {
+                    worker.signal(Signal::STOP)?;
+                    tokio::time::sleep(dice.between(lease + 200, lease + 1_500)).await;
+                    worker.signal(Signal::CONT)?;
+                }
+                _ => {}
+            }
+            Result::Ok(())
+        });
+        breaking.await?;
+    }
+    Ok(())
+}
+
+/// Sets wall clocks forward and back.
+pub(crate) async fn of_clocks(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
+    let bent: Vec<usize> = targets
+        .workers
+        .iter()
+        .enumerate()
+        .filter(|(_, target)| target.is_bent)
+        .map(|(number, _)| number)
+        .collect();
+    while pause(&mut dice, stop).await {
+        let Some(number) = bent.get(dice.below(bent.len())).copied() else { return Ok(()) };
+        let file = targets.folder.clock(number);
+        let breaking = targets.faults.during(Kind::Clock, Some(number), async {
+            bend::set(&file, &mut dice)?;
+            tokio::time::sleep(dice.between(1_500, 4_000)).await;
+            bend::right(&file)?;
+            // A process looks once in a second.
+            tokio::time::sleep(Duration::from_millis(1_200)).await;
+            Result::Ok(())
+        });
+        breaking.await?;
+    }
+    Ok(())
+}
+
+/// Breaks the database, and what leads to it.
+pub(crate) async fn of_databases(
+    targets: &Targets,
+    mut dice: Dice,
+    stop: &CancellationToken,
+    kinds: &[Kind],
+) -> Result {
+    while pause(&mut dice, stop).await {
+        let Some(kind) = kinds.get(dice.below(kinds.len())).copied() else { return Ok(()) };
+        match (kind, &*targets.database) {
+            (Kind::Cut | Kind::Stall | Kind::Mute, _) => break_network(targets, &mut dice, kind).await,
+            (_, Database::Postgres { server, .. }) => {
+                targets.faults.during(kind, None, break_server(server, kind)).await?;
+            }
+            (_, Database::Sqlite { file, .. }) => {
+                let breaking = targets.faults.during(kind, None, async {
+                    let mut stranger = stranger(file).await?;
+                    let transaction = stranger.begin_with("BEGIN IMMEDIATE").await?;
+                    tokio::time::sleep(Duration::from_secs(3)).await;
+                    transaction.rollback().await?;
+                    Result::Ok(())
+                });
+                breaking.await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the next fault; `false` if there is to be none.
+async fn pause(dice: &mut Dice, stop: &CancellationToken) -> bool {
+    stop.run_until_cancelled(tokio::time::sleep(dice.between(200, 1_200))).await.is_some()
+}
+
+async fn break_network(targets: &Targets, dice: &mut Dice, kind: Kind) {
+    let worker = if dice.percent(50) { Some(dice.below(targets.workers.len())) } else { None };
+    let lanes: Vec<&Lane> = match worker.and_then(|number| targets.workers.get(number)) {
+        Some(target) => target.lane.iter().collect(),
+        None => targets
+            .workers
+            .iter()
+            .filter_map(|target| target.lane.as_ref())
+            .chain(&targets.producers)
+            .collect(),
+    };
+    let set = |passage| lanes.iter().for_each(|lane| lane.set(passage));
+    let cut = || lanes.iter().for_each(|lane| lane.cut());
+    let breaking = async {
+        match kind {
+            Kind::Stall => {
+                set(Passage::Stalled);
+                tokio::time::sleep(dice.between(500, 4_000)).await;
+            }
+            Kind::Mute => {
+                set(Passage::Mute);
+                tokio::time::sleep(dice.between(20, 300)).await;
+                cut();
+            }
+            _ => cut(),
+        }
+        set(Passage::Open);
+    };
+    targets.faults.during(kind, worker, breaking).await;
+}
+
+async fn break_server(server: &Server, kind: Kind) -> Result {
+    match kind {
+        Kind::Crash => {
+            server.kill().await?;
+            tokio::task::block_in_place(|| server.start_again())
+        }
+        Kind::Terminate => terminate(server).await,
+        Kind::Exhaust => {
+            let mut taken = Vec::new();
+            while taken.len() < CONNECTIONS as usize {
+                // Once all are taken, the sessions of the others end, and theirs are taken as well.
+                match server.connect().await {
+                    Ok(connection) => taken.push(connection),
+                    Err(_) => break,
+                }
+                if taken.len() == 20 {
+                    terminate_with(taken.last_mut().ok_or("no connection")?).await?;
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            drop(taken);
+            Ok(())
+        }
+        _ => {
+            let mut connection = server.connect().await?;
+            let mut transaction = connection.begin().await?;
+            sqlx::query("LOCK TABLE futurecall.call IN ACCESS EXCLUSIVE MODE")
+                .execute(&mut *transaction)
+                .await?;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            transaction.rollback().await?;
+            Ok(())
+        }
+    }
+}
+
+async fn terminate(server: &Server) -> Result {
+    terminate_with(&mut server.connect().await?).await
+}
+
+/// Ends every session but those of this program.
+async fn terminate_with(connection: &mut sqlx::PgConnection) -> Result {
+    let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'futurecall'";
+    sqlx::query(all).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! A pod in a process of its own, which may be killed: this program, started with the argument `worker`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futurecall_runtime::prelude::*;
+use futurecall_runtime::{Config, Role};
+use tokio::io::AsyncReadExt as _;
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
+use crate::ledger::{Ledger, What};
+use crate::{Result, clock};
+
+/// What a worker is told.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Orders {
+    #[arg(long)]
+    pub(crate) url: String,
+    #[arg(long)]
+    pub(crate) number: usize,
+    #[arg(long)]
+    pub(crate) ledger: PathBuf,
+    /// Milliseconds.
+    #[arg(long)]
+    pub(crate) lease: u64,
+}
+
+pub(crate) struct TortureFutureCall;
+
+#[future_call]
+impl TortureFutureCall {
+    /// At most one start.
+    pub(crate) async fn keep(
+        session: &Session,
+        milliseconds: u64,
+        blocks: bool,
+        #[future_call(state)] ledger: &Arc<Ledger>,
+    ) {
+        run(session, ledger, milliseconds, blocks).await;
+    }
+
+    /// At least one full run.
+    pub(crate) async fn rerun(
+        session: &Session,
+        milliseconds: u64,
+        blocks: bool,
+        #[future_call(state)] ledger: &Arc<Ledger>,
+    ) {
+        run(session, ledger, milliseconds, blocks).await;
+    }
+}
+
+async fn run(session: &Session, ledger: &Ledger, milliseconds: u64, blocks: bool) {
+    let mut attempt = Attempt::start(session, ledger);
+    let time = Duration::from_millis(milliseconds);
+    if blocks {
+        std::thread::sleep(time);
+    } else {
+        tokio::time::sleep(time).await;
+    }
+    attempt.what = What::End;
+}
+
+/// One run; what became of it is written when it is dropped.
+struct Attempt<'l> {
+    ledger: &'l Ledger,
+    call: Uuid,
+    pod: Uuid,
+    number: u32,
+    what: What,
+}
+
+impl<'l> Attempt<'l> {
+    fn start(session: &Session, ledger: &'l Ledger) -> Self {
+        let call = session.call();
+        let (id, number, pod) = (call.id.as_uuid(), call.attempt, session.pod().id().as_uuid());
+        ledger.write(What::Start, id, pod, number);
+        Self { ledger, call: id, pod, number, what: What::Stopped }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.ledger.write(self.what, self.call, self.pod, self.number);
+    }
+}
+
+/// The settings that all pods of a run share.
+pub(crate) fn config(lease: Duration) -> Config {
+    Config::new()
+        .lease(lease)
+        .concurrency_limit(16)
+        .scan_interval(Duration::from_millis(500))
+        // The longest handler takes 8 s: a shutdown waits for all of them.
+        .shutdown_grace(Duration::from_secs(15))
+}
+
+/// Runs calls until standard input ends. It says `ready` once it runs.
+pub(crate) async fn work(orders: Orders) -> Result {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let ledger = Arc::new(Ledger::open(&orders.ledger, orders.number)?);
+    let watch = Arc::clone(&ledger);
+    std::thread::spawn(move || watch_for_gaps(&watch));
+    let builder = || {
+        Pod::builder()
+            .database_url(&orders.url)
+            .role(Role::Monolith)
+            .without_discovery()
+            .register(TortureFutureCall)
+            .state(Arc::clone(&ledger))
+            .config(config(Duration::from_millis(orders.lease)))
+    };
+    // Started in the middle of a fault, it tries again, as a service's supervisor would.
+    let pod = loop {
+        match builder().start().await {
+            Ok(pod) => break pod,
+            Err(error) => {
+                eprintln!("could not start: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    println!("ready");
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    pod.shutdown().await;
+    Ok(())
+}
+
+/// Writes down when this process did not get the processor: the machine's fault, and nobody else's.
+fn watch_for_gaps(ledger: &Ledger) {
+    const PAUSE: Duration = Duration::from_millis(20);
+    /// Microseconds.
+    const GAP: i64 = 100_000;
+    let mut before = clock::monotonic();
+    loop {
+        std::thread::sleep(PAUSE);
+        let now = clock::monotonic();
+        if now - before > GAP {
+            let milliseconds = u32::try_from((now - before) / 1_000).unwrap_or(u32::MAX);
+            ledger.write(What::Gap, Uuid::nil(), Uuid::nil(), milliseconds);
+        }
+        before = now;
+    }
+}
