@@ -65,7 +65,7 @@ pub(crate) struct Row {
     pub(crate) attempt: u32,
     /// Microseconds since 1970 by the database's clock; none while it is pending.
     pub(crate) finished: Option<i64>,
-    /// How often it was deleted from the table of calls.
+    /// How often it was deleted from the table of calls while it was claimed.
     pub(crate) gone: u32,
 }
 

@@ -19,13 +19,14 @@ pub(crate) enum Database {
     Sqlite { file: PathBuf, pool: SqlitePool },
 }
 
-/// Beside the library's tables: how often each call was deleted, and which calls are to run again.
+/// Beside the library's tables: how often each call was deleted while it was claimed, and which calls are to run again.
 ///
-/// The table of what is over has one row a call at most, so it alone could not show that a call ended twice.
+/// The table of what is over has one row a call at most, so it alone could not show that a call ended twice. (A repeated
+/// insert whose call is over already is undone in its own transaction: that deletes a row as well, which nobody claimed.)
 const POSTGRES: &str = "
     CREATE TABLE public.gone (id uuid NOT NULL);
     CREATE FUNCTION public.note_gone() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN INSERT INTO public.gone SELECT id FROM old_rows; RETURN NULL; END $$;
+        $$ BEGIN INSERT INTO public.gone SELECT id FROM old_rows WHERE claimed_by IS NOT NULL; RETURN NULL; END $$;
     CREATE TRIGGER note_gone AFTER DELETE ON futurecall.call REFERENCING OLD TABLE AS old_rows
         FOR EACH STATEMENT EXECUTE FUNCTION public.note_gone();
     CREATE FUNCTION public.rerun() RETURNS trigger LANGUAGE plpgsql AS
@@ -35,7 +36,8 @@ const POSTGRES: &str = "
 
 const SQLITE: &str = "
     CREATE TABLE gone (id BLOB NOT NULL) STRICT;
-    CREATE TRIGGER note_gone AFTER DELETE ON futurecall_call BEGIN INSERT INTO gone VALUES (OLD.id); END;
+    CREATE TRIGGER note_gone AFTER DELETE ON futurecall_call WHEN OLD.claimed_by IS NOT NULL
+        BEGIN INSERT INTO gone VALUES (OLD.id); END;
     CREATE TRIGGER rerun AFTER UPDATE OF claimed_by ON futurecall_call
         WHEN NEW.claimed_by IS NOT NULL AND NEW.name = 'torture.rerun'
         BEGIN UPDATE futurecall_call SET on_vanish = 1 WHERE id = NEW.id; END;";

@@ -7,12 +7,14 @@
 
 mod acks;
 mod bend;
+mod chaos;
 mod checker;
 mod child;
 mod clock;
 mod database;
 mod dice;
 mod fault;
+mod ground;
 mod ledger;
 mod mutant;
 mod place;
@@ -69,6 +71,8 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// Plays the five scenarios of recovery, and prints how soon the work went on after each.
+    Chaos,
     #[command(hide = true)]
     Worker(worker::Orders),
 }
@@ -84,6 +88,7 @@ pub async fn command() -> Result<ExitCode> {
     match arguments.command {
         Some(Command::Worker(orders)) => worker::work(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Mutants { seconds }) => torture::mutants(seed, Duration::from_secs(seconds)).await,
+        Some(Command::Chaos) => chaos::chaos(seed).await,
         None => {
             let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));
             let plan = torture::Plan {

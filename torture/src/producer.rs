@@ -15,10 +15,10 @@ use crate::worker::TortureCallsExt as _;
 /// What producers do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    /// How many schedule at the same time.
-    pub(crate) producers: u64,
     /// Whether some handlers keep their thread to themselves. They cannot be stopped: of use only without faults.
     pub(crate) blocks: bool,
+    /// How many of a thousand handlers take longer than several leases.
+    pub(crate) long: usize,
 }
 
 /// Schedules until told to stop; cancellations still under way are waited for with the tracker.
@@ -36,7 +36,7 @@ pub(crate) async fn produce(
         } else {
             one(&pod, &acks, &mut dice, load, &cancellations).await;
         }
-        tokio::time::sleep(dice.between(5, 25)).await;
+        tokio::time::sleep(dice.between(5, 20)).await;
     }
 }
 
@@ -54,10 +54,9 @@ impl Plan {
         let kind = if dice.percent(50) { Kind::Keep } else { Kind::Rerun };
         let delay = if dice.percent(30) { Duration::ZERO } else { dice.between(1, 3_000) };
         let blocks = load.blocks && dice.percent(1);
-        let time = match dice.below(200) {
-            // Longer than several leases.
-            0 => dice.between(5_000, 8_000),
-            1..20 => dice.between(50, 400),
+        let time = match dice.below(1_000) {
+            throw if throw < load.long => dice.between(4_000, 8_000),
+            throw if throw < 100 => dice.between(50, 400),
             _ => dice.between(0, 20),
         };
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(0);
@@ -103,6 +102,16 @@ async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Dice, load: Load, cancellat
             cancel(&pod, &acks, id, by_identifier).await;
         });
     }
+}
+
+/// One call that is due at once and short.
+pub(crate) async fn schedule_now(pod: Pod, acks: Arc<Acks>) {
+    let plan = Plan { kind: Kind::Rerun, delay: Duration::ZERO, milliseconds: 5, blocks: false };
+    let mut promise = plan.promise();
+    let call = plan.call(&pod);
+    let id = call.id();
+    promise.stored = stored(&call.await.map(drop));
+    acks.scheduled(id.as_uuid(), promise);
 }
 
 async fn many(pod: &Pod, acks: &Acks, dice: &mut Dice, load: Load) {

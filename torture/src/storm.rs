@@ -1,5 +1,7 @@
 //! Breaks things, by the throws of seeded dice, until told to stop; whatever it broke is whole again when it ends.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +30,6 @@ pub(crate) struct Targets {
     pub(crate) producers: Option<Lane>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) lease: Duration,
-    /// Without it no clock is bent.
-    pub(crate) library: Option<bend::Library>,
 }
 
 /// One worker, and its way to the database.
@@ -37,14 +37,13 @@ pub(crate) struct Target {
     pub(crate) orders: Orders,
     pub(crate) worker: Mutex<Worker>,
     pub(crate) lane: Option<Lane>,
-    /// Whether its wall clock can be bent.
-    pub(crate) is_bent: bool,
+    /// With it, its wall clock can be bent.
+    pub(crate) library: Option<bend::Library>,
 }
 
 impl Target {
     pub(crate) fn start(&self, targets: &Targets) -> Result<Worker> {
-        let library = targets.library.as_ref().filter(|_| self.is_bent);
-        Worker::start(&self.orders, &targets.folder, library)
+        Worker::start(&self.orders, &targets.folder, self.library.as_ref())
     }
 }
 
@@ -92,7 +91,7 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Dice, stop: &Cancella
         .workers
         .iter()
         .enumerate()
-        .filter(|(_, target)| target.is_bent)
+        .filter(|(_, target)| target.library.is_some())
         .map(|(number, _)| number)
         .collect();
     while pause(&mut dice, stop).await {
@@ -120,23 +119,47 @@ pub(crate) async fn of_databases(
 ) -> Result {
     while pause(&mut dice, stop).await {
         let Some(kind) = kinds.get(dice.below(kinds.len())).copied() else { return Ok(()) };
-        match (kind, &*targets.database) {
-            (Kind::Cut | Kind::Stall | Kind::Mute, _) => break_network(targets, &mut dice, kind).await,
-            (_, Database::Postgres { server, .. }) => {
-                targets.faults.during(kind, None, break_server(server, kind)).await?;
-            }
-            (_, Database::Sqlite { file, .. }) => {
-                let breaking = targets.faults.during(kind, None, async {
-                    let mut stranger = stranger(file).await?;
-                    let transaction = stranger.begin_with("BEGIN IMMEDIATE").await?;
-                    tokio::time::sleep(Duration::from_secs(3)).await;
-                    transaction.rollback().await?;
-                    Result::Ok(())
-                });
-                breaking.await?;
-            }
+        match kind {
+            Kind::Cut | Kind::Stall | Kind::Mute => break_network(targets, &mut dice, kind).await,
+            _ => break_database(targets, kind, dice.between(500, 3_200)).await?,
         }
     }
+    Ok(())
+}
+
+/// Breaks the database itself, for everybody; it is whole again when this returns. What is held, is held for that time.
+pub(crate) async fn break_database(targets: &Targets, kind: Kind, time: Duration) -> Result {
+    let breaking = async {
+        match &*targets.database {
+            Database::Postgres { server, .. } => break_server(server, kind, time).await,
+            Database::Sqlite { file, .. } => hold_the_lock(file, time).await,
+        }
+    };
+    targets.faults.during(kind, None, breaking).await
+}
+
+/// Kills some workers, and starts them anew a while later.
+pub(crate) async fn kill(targets: &Targets, numbers: Range<usize>, after: Duration) -> Result {
+    for number in numbers.clone() {
+        if let Some(target) = targets.workers.get(number) {
+            targets
+                .faults
+                .during(Kind::Kill, Some(number), async { target.worker.lock().await.kill().await })
+                .await?;
+        }
+    }
+    tokio::time::sleep(after).await;
+    for target in targets.workers.get(numbers).unwrap_or_default() {
+        *target.worker.lock().await = target.start(targets)?;
+    }
+    Ok(())
+}
+
+async fn hold_the_lock(file: &Path, time: Duration) -> Result {
+    let mut stranger = stranger(file).await?;
+    let transaction = stranger.begin_with("BEGIN IMMEDIATE").await?;
+    tokio::time::sleep(time).await;
+    transaction.rollback().await?;
     Ok(())
 }
 
@@ -176,7 +199,7 @@ async fn break_network(targets: &Targets, dice: &mut Dice, kind: Kind) {
     targets.faults.during(kind, worker, breaking).await;
 }
 
-async fn break_server(server: &Server, kind: Kind) -> Result {
+async fn break_server(server: &Server, kind: Kind, time: Duration) -> Result {
     match kind {
         Kind::Crash => {
             server.kill().await?;
@@ -195,7 +218,7 @@ async fn break_server(server: &Server, kind: Kind) -> Result {
                     terminate_with(taken.last_mut().ok_or("no connection")?).await?;
                 }
             }
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            tokio::time::sleep(time).await;
             drop(taken);
             Ok(())
         }
@@ -205,7 +228,7 @@ async fn break_server(server: &Server, kind: Kind) -> Result {
             sqlx::query("LOCK TABLE futurecall.call IN ACCESS EXCLUSIVE MODE")
                 .execute(&mut *transaction)
                 .await?;
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            tokio::time::sleep(time).await;
             transaction.rollback().await?;
             Ok(())
         }

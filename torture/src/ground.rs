@@ -1,0 +1,232 @@
+//! What every run stands on: a database, workers, producers' pods, and the books that are kept of all of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futurecall_runtime::{Pod, Role};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::acks::Acks;
+use crate::bend::{self, Library};
+use crate::checker::{History, Verdict, check};
+use crate::child::Worker;
+use crate::database::Database;
+use crate::fault::{Fault, Faults, Kind};
+use crate::ledger::{Event, What};
+use crate::mutant::{Mutant, Rewrite, undone};
+use crate::place::Folder;
+use crate::postgres::Server;
+use crate::proxy::Lane;
+use crate::storm::{Target, Targets};
+use crate::worker::Orders;
+use crate::{Result, clock, ledger, worker};
+
+/// How long after the last fault every call must have come to its end.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) sqlite: bool,
+    /// Whether a worker's wall clock can be set.
+    pub(crate) bends: bool,
+    pub(crate) mutant: Option<Mutant>,
+    pub(crate) workers: usize,
+    /// How long a lease lasts by the database.
+    pub(crate) lease: Duration,
+}
+
+/// All of it, running.
+pub(crate) struct Ground {
+    pub(crate) acks: Arc<Acks>,
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) targets: Arc<Targets>,
+    wanted: Wanted,
+    folder: Arc<Folder>,
+    database: Arc<Database>,
+    over: CancellationToken,
+}
+
+/// What was left of it, and what the checker found.
+pub(crate) struct Report {
+    pub(crate) verdict: Verdict,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) events: Vec<Event>,
+    /// How long it took until every call had come to its end.
+    pub(crate) drained: Duration,
+    folder: Arc<Folder>,
+    database: Database,
+}
+
+impl Wanted {
+    fn rewrites(&self) -> &'static [Rewrite] {
+        self.mutant.map_or(&[], Mutant::rewrites)
+    }
+}
+
+impl Ground {
+    pub(crate) async fn prepare(wanted: Wanted) -> Result<Self> {
+        let folder = Arc::new(Folder::new()?);
+        let database = Arc::new(open(wanted, &folder)?);
+        let faults = Arc::new(Faults::open(&folder.faults())?);
+        let acks = Arc::new(Acks::open(&folder.acks())?);
+        let producers = lane(wanted, &database).await?;
+        let url = url_of(producers.as_ref(), &database);
+        let pods = vec![producer(&url, wanted.lease).await?, producer(&url, wanted.lease).await?];
+        database.prepare().await?;
+        let workers = workers(wanted, &folder, &database).await?;
+        let targets = Arc::new(Targets {
+            folder: Arc::clone(&folder),
+            database: Arc::clone(&database),
+            workers,
+            producers,
+            faults: Arc::clone(&faults),
+            lease: wanted.lease,
+        });
+        let over = CancellationToken::new();
+        tokio::spawn(watch(Arc::downgrade(&database), faults, over.clone()));
+        Ok(Self { acks, pods, targets, wanted, folder, database, over })
+    }
+
+    /// Waits until every call has come to its end, ends everybody, and checks.
+    pub(crate) async fn check(self) -> Result<Report> {
+        let drained = drain(&self.database).await?;
+        self.over.cancel();
+        for pod in &self.pods {
+            pod.shutdown().await;
+        }
+        for target in &self.targets.workers {
+            target.worker.lock().await.end().await?;
+        }
+        let missing = undone(self.wanted.rewrites());
+        if !missing.is_empty() {
+            return Err(format!("no statement has the text that this mutant changes: {missing:?}").into());
+        }
+        let Self { acks, targets, wanted, folder, database, .. } = self;
+        let faults = targets.faults.all();
+        drop(targets);
+        let history = history(wanted, &folder, &database, &acks, faults).await?;
+        let verdict = check(&history);
+        let database = Arc::into_inner(database).ok_or("somebody still uses the database")?;
+        let History { events, faults, .. } = history;
+        Ok(Report { verdict, faults, events, drained, folder, database })
+    }
+}
+
+impl Report {
+    /// Says what was found and how to see it again, and leaves the evidence where it is.
+    pub(crate) fn complain(self, again: &str) {
+        for (violation, calls) in &self.verdict.violations {
+            eprintln!("{violation:?}: {}", calls.len());
+            calls.iter().take(5).for_each(|call| eprintln!("  {call}"));
+        }
+        // The server ends; its files stay.
+        drop(self.database);
+        let kept = Arc::into_inner(self.folder).map(Folder::keep).unwrap_or_default();
+        eprintln!("again: {again}\nledgers and database: {}", kept.display());
+    }
+}
+
+fn open(wanted: Wanted, folder: &Folder) -> Result<Database> {
+    if wanted.sqlite {
+        return Ok(Database::sqlite(&folder.database()));
+    }
+    let synchronous_commit = wanted.mutant != Some(Mutant::AsynchronousCommit);
+    Ok(Database::postgres(Server::start(folder.database(), synchronous_commit)?))
+}
+
+async fn lane(wanted: Wanted, database: &Database) -> Result<Option<Lane>> {
+    match database {
+        Database::Postgres { server, .. } => Ok(Some(Lane::open(server.socket(), wanted.rewrites()).await?)),
+        Database::Sqlite { .. } => Ok(None),
+    }
+}
+
+fn url_of(lane: Option<&Lane>, database: &Database) -> String {
+    match (lane, database) {
+        (Some(lane), _) => lane.url(),
+        (None, Database::Sqlite { file, .. }) => format!("sqlite:{}", file.display()),
+        (None, Database::Postgres { .. }) => String::new(),
+    }
+}
+
+async fn producer(url: &str, lease: Duration) -> Result<Pod> {
+    let builder = Pod::builder().database_url(url).role(Role::Serverless).without_discovery();
+    Ok(builder.config(worker::config(lease)).start().await?)
+}
+
+async fn workers(wanted: Wanted, folder: &Arc<Folder>, database: &Arc<Database>) -> Result<Vec<Target>> {
+    let library = if wanted.bends { Library::find() } else { None };
+    if wanted.bends && library.is_none() {
+        eprintln!("NO CLOCK IS BENT: libfaketime was not found (Debian: apt-get install libfaketime)");
+    }
+    let believed = wanted.mutant.map_or(wanted.lease, |mutant| mutant.believed_lease(wanted.lease));
+    let mut workers = Vec::new();
+    for number in 0..wanted.workers {
+        let lane = lane(wanted, database).await?;
+        let orders = Orders {
+            url: url_of(lane.as_ref(), database),
+            number,
+            ledger: folder.ledger(),
+            lease: u64::try_from(believed.as_millis())?,
+        };
+        // One of them only: reading a bent clock is slow.
+        let library = library.clone().filter(|_| number == 0);
+        bend::right(&folder.clock(number))?;
+        let worker = Mutex::new(Worker::start(&orders, folder, library.as_ref())?);
+        workers.push(Target { orders, worker, lane, library });
+    }
+    Ok(workers)
+}
+
+/// Writes down when the database answered so slowly that leases may end unrenewed: the machine's fault, and nobody else's.
+async fn watch(database: std::sync::Weak<Database>, faults: Arc<Faults>, over: CancellationToken) {
+    /// Microseconds.
+    const SLOW: i64 = 400_000;
+    let watching = async {
+        while let Some(database) = database.upgrade() {
+            let begin = clock::monotonic();
+            // Its answer is of no interest; while it is down, that stands in the list already.
+            let _ = database.ping().await;
+            let end = clock::monotonic();
+            if end - begin > SLOW {
+                faults.add(Fault { kind: Kind::Busy, worker: None, begin, end });
+            }
+            drop(database);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let _ = over.run_until_cancelled(watching).await;
+}
+
+/// Waits until no call is left, or patience is over.
+async fn drain(database: &Database) -> Result<Duration> {
+    let began = Instant::now();
+    while database.pending().await? > 0 && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(began.elapsed())
+}
+
+async fn history(
+    wanted: Wanted,
+    folder: &Folder,
+    database: &Database,
+    acks: &Acks,
+    mut faults: Vec<Fault>,
+) -> Result<History> {
+    let events = ledger::read(&folder.ledger())?;
+    for event in events.iter().filter(|event| event.what == What::Gap) {
+        let begin = event.at - i64::from(event.attempt) * 1_000;
+        faults.push(Fault { kind: Kind::Slow, worker: Some(event.worker), begin, end: event.at });
+    }
+    Ok(History {
+        events,
+        promises: acks.all(),
+        rows: database.rows().await?,
+        faults,
+        lease: i64::try_from(wanted.lease.as_micros())?,
+        real_offset: clock::real() - clock::monotonic(),
+    })
+}
