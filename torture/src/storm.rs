@@ -190,11 +190,14 @@ async fn break_network(targets: &Targets, dice: &mut Dice, kind: Kind) {
             Kind::Mute => {
                 set(Passage::Mute);
                 tokio::time::sleep(dice.between(20, 300)).await;
-                cut();
             }
-            _ => cut(),
+            _ => {}
         }
         set(Passage::Open);
+        if kind != Kind::Stall {
+            // After that: whatever had a part of its replies swallowed must not live on.
+            cut();
+        }
     };
     targets.faults.during(kind, worker, breaking).await;
 }
