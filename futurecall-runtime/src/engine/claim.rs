@@ -110,7 +110,7 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     let claimed = claim(engine, room, None, AHEAD, sweep).await?;
     let now = crate::clock::instant();
     if sweep {
-        pace.swept(sent, now);
+        pace.swept(sent, now, engine.config.scan_interval);
     }
     let is_full = claimed.claim.calls.len() >= room.min(MOST);
     let next = claimed.claim.next;

@@ -10,7 +10,7 @@ use crate::error::StoreError;
 
 /// Rows at once: a long transaction would hold up others.
 const CHUNK: usize = 1_000;
-/// The search for vanished pods takes at most this share of the time.
+/// The search for vanished pods takes at most this share of the time, unless it would come less than once in a lease.
 const SHARE: u32 = 20;
 /// How often the history is pruned.
 const PRUNE: Duration = Duration::from_mins(1);
@@ -35,8 +35,7 @@ async fn rescue_until_stopped(engine: &Engine) {
             Ok(_) => {
                 backoff.succeeded();
                 let took = crate::clock::instant().saturating_duration_since(began);
-                // It reads all that is due: with a million due calls that takes a while.
-                jittered((engine.config.lease / 3).min(BEAT)).max(took.saturating_mul(SHARE))
+                jittered(until_next_look(engine.config.lease, took))
             }
             Err(error) => {
                 let wait = backoff.failed();
@@ -47,6 +46,13 @@ async fn rescue_until_stopped(engine: &Engine) {
             }
         };
     }
+}
+
+/// How long to wait after a look that took so long. It reads all that is due, and with a million due calls that takes a
+/// while; but a look that only waited (for a lock, for a server that came back) must not hold up the next for longer
+/// than a lease.
+fn until_next_look(lease: Duration, took: Duration) -> Duration {
+    took.saturating_mul(SHARE).min(lease).max((lease / 3).min(BEAT))
 }
 
 /// Takes every claim whose lease has ended; returns how many calls were interrupted.
@@ -90,5 +96,22 @@ async fn prune_until_stopped(engine: &Engine) {
                 backoff.failed()
             }
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::until_next_look;
+
+    #[test]
+    fn a_look_that_took_long_puts_the_next_off_for_a_lease_at_most() {
+        let (lease, millis) = (Duration::from_secs(30), Duration::from_millis);
+        assert_eq!(until_next_look(lease, millis(5)), millis(10_000));
+        assert_eq!(until_next_look(lease, millis(1_000)), millis(20_000));
+        // It waited for a lock, for a minute: 20 minutes were once too many.
+        assert_eq!(until_next_look(lease, millis(60_000)), lease);
+        assert_eq!(until_next_look(millis(2_000), millis(4_000)), millis(2_000));
     }
 }

@@ -10,7 +10,7 @@ const MOST: usize = 1_000;
 const SPAN: Duration = Duration::from_millis(2);
 /// How often everything is looked at while calls are claimed.
 const SWEEP: Duration = Duration::from_secs(1);
-/// At most this share of the time is spent on looking at everything.
+/// At most this share of the time is spent on looking at everything, unless it would come more seldom than an idle pod looks.
 const SWEEP_SHARE: u32 = 20;
 
 /// What the claimer remembers from one claim to the next.
@@ -55,10 +55,11 @@ impl Pace {
         self.sweep_from.is_none_or(|from| from <= now)
     }
 
-    /// Everything has been looked at.
-    pub(super) fn swept(&mut self, sent: Instant, answered: Instant) {
+    /// Everything has been looked at. `longest`: a look that only waited (for a lock, for a server that came back) puts
+    /// the next off for no longer than that.
+    pub(super) fn swept(&mut self, sent: Instant, answered: Instant, longest: Duration) {
         let took = answered.saturating_duration_since(sent);
-        self.sweep_from = answered.checked_add(SWEEP.max(took.saturating_mul(SWEEP_SHARE)));
+        self.sweep_from = answered.checked_add(took.saturating_mul(SWEEP_SHARE).min(longest).max(SWEEP));
     }
 }
 
@@ -91,9 +92,12 @@ mod tests {
     fn sweeps_come_every_second_or_less_often_when_they_take_long() {
         let (mut pace, start) = (Pace::default(), crate::clock::instant());
         assert!(pace.is_sweep_due(start));
-        pace.swept(start, start + MS);
+        let longest = 5_000 * MS;
+        pace.swept(start, start + MS, longest);
         assert!(!pace.is_sweep_due(start + 1_000 * MS) && pace.is_sweep_due(start + 1_001 * MS));
-        pace.swept(start, start + 200 * MS);
+        pace.swept(start, start + 200 * MS, longest);
         assert!(!pace.is_sweep_due(start + 4_199 * MS) && pace.is_sweep_due(start + 4_200 * MS));
+        pace.swept(start, start + 4_000 * MS, longest);
+        assert!(!pace.is_sweep_due(start + 8_999 * MS) && pace.is_sweep_due(start + 9_000 * MS));
     }
 }
