@@ -19,7 +19,7 @@ pub(crate) enum Database {
     Sqlite { file: PathBuf, pool: SqlitePool },
 }
 
-/// Beside the library's tables: how often each call was deleted while it was claimed, and which calls are to run again.
+/// Beside the library's tables: how often each call was deleted while it was claimed.
 ///
 /// The table of what is over has one row a call at most, so it alone could not show that a call ended twice. (A repeated
 /// insert whose call is over already is undone in its own transaction: that deletes a row as well, which nobody claimed.)
@@ -28,19 +28,12 @@ const POSTGRES: &str = "
     CREATE FUNCTION public.note_gone() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN INSERT INTO public.gone SELECT id FROM old_rows WHERE claimed_by IS NOT NULL; RETURN NULL; END $$;
     CREATE TRIGGER note_gone AFTER DELETE ON futurecall.call REFERENCING OLD TABLE AS old_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION public.note_gone();
-    CREATE FUNCTION public.rerun() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN NEW.on_vanish := 1; RETURN NEW; END $$;
-    CREATE TRIGGER rerun BEFORE UPDATE ON futurecall.call FOR EACH ROW
-        WHEN (NEW.claimed_by IS NOT NULL AND NEW.name = 'torture.rerun') EXECUTE FUNCTION public.rerun();";
+        FOR EACH STATEMENT EXECUTE FUNCTION public.note_gone();";
 
 const SQLITE: &str = "
     CREATE TABLE gone (id BLOB NOT NULL) STRICT;
     CREATE TRIGGER note_gone AFTER DELETE ON futurecall_call WHEN OLD.claimed_by IS NOT NULL
-        BEGIN INSERT INTO gone VALUES (OLD.id); END;
-    CREATE TRIGGER rerun AFTER UPDATE OF claimed_by ON futurecall_call
-        WHEN NEW.claimed_by IS NOT NULL AND NEW.name = 'torture.rerun'
-        BEGIN UPDATE futurecall_call SET on_vanish = 1 WHERE id = NEW.id; END;";
+        BEGIN INSERT INTO gone VALUES (OLD.id); END;";
 
 const ROWS: &str = "
     SELECT c.id, 0 AS state, c.claimed_by AS pod, c.attempt, NULL AS finished FROM {call} AS c

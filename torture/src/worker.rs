@@ -42,6 +42,7 @@ impl TortureFutureCall {
     }
 
     /// At least one full run.
+    #[future_call(on_interrupt = "rerun")]
     pub(crate) async fn rerun(
         session: &Session,
         milliseconds: u64,
@@ -91,6 +92,8 @@ impl Drop for Attempt<'_> {
 pub(crate) fn config(lease: Duration) -> Config {
     Config::new()
         .lease(lease)
+        // So many pods vanish here that a call which outlives them all has killed none of them.
+        .crash_budget(1_000)
         .concurrency_limit(16)
         .scan_interval(Duration::from_millis(500))
         // The longest handler takes 8 s: a shutdown waits for all of them.
