@@ -14,7 +14,7 @@ pub use self::pending::{PendingCall, ScheduleAll};
 pub use self::recurring::{PendingSchedule, Recurring, RecurringCallRef};
 pub use self::reschedule::{CallOrIdentifier, RescheduleRequest, When};
 pub(crate) use self::text::{check_identifier, check_name};
-use crate::args::ArgumentError;
+use crate::args::{ArgumentError, Size};
 use crate::call::FutureCall;
 use crate::error::ScheduleError;
 use crate::id::CallId;
@@ -39,11 +39,17 @@ pub trait CallTarget: sealed::Sealed + Sized {
 
 /// A facade method's call: its stored name and its encoded arguments. Made by generated code alone.
 #[doc(hidden)]
-#[derive(Debug)]
 pub struct EncodedCall {
     pub name: &'static str,
     pub priority: i16,
     pub args: Result<String, ArgumentError>,
+}
+
+impl fmt::Debug for EncodedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let args = self.args.as_deref().map(Size::of);
+        f.debug_struct("EncodedCall").field("name", &self.name).field("args", &args).finish_non_exhaustive()
+    }
 }
 
 /// The way to schedule and to cancel: [`Pod::future_calls`].
@@ -165,7 +171,7 @@ impl FutureCalls {
     ///
     /// let moved = calls.reschedule("user:7", hour * 24).await?;
     /// assert_eq!((moved.calls, moved.running), (1, 0));
-    /// let new_year = "2035-01-01T00:00:00Z".parse::<futurecall_runtime::chrono::DateTime<_>>()?;
+    /// let new_year = "2035-01-01T00:00:00Z".parse::<futurecall_runtime::chrono::DateTime<futurecall_runtime::chrono::Utc>>()?;
     /// calls.reschedule(id, new_year).await?;
     /// assert_eq!(pod.inspect().call(id).await?.unwrap().due.to_utc(), new_year);
     /// # pod.shutdown().await;

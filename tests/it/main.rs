@@ -7,6 +7,7 @@ mod hygiene;
 mod memory;
 mod pods;
 mod postgres;
+mod secrets;
 mod seed;
 mod sqlite;
 mod stored_args;

@@ -12,6 +12,7 @@ mod dice;
 pub mod histories;
 pub mod journal;
 mod make;
+pub mod overheard;
 mod suite;
 pub mod walks;
 

@@ -10,7 +10,6 @@ use serde_json::value::RawValue;
 use super::{ArgumentError, absent};
 
 /// The entries of one stored object, in their order, values unparsed.
-#[derive(Debug)]
 pub(crate) struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// Why an argument does not decode.
@@ -130,6 +129,8 @@ pub(crate) fn reason(error: &serde_json::Error) -> String {
         ("invalid value: ", ", expected "),
         ("unknown variant ", ", expected "),
         ("unknown variant ", ", there are no variants"),
+        ("unknown field ", ", expected "),
+        ("unknown field ", ", there are no fields"),
     ] {
         if let Some(rest) = text.strip_prefix(start)
             // A quoted string may itself hold the words that follow it, never outside its quotes: the last one counts.

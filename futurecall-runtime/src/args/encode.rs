@@ -4,7 +4,7 @@
 //! wrapper below passes everything on unchanged, and refuses those, and nesting that the reader would refuse.
 
 use std::cell::Cell;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
 
 use serde::ser::{self, Serialize, Serializer};
@@ -12,10 +12,17 @@ use serde::ser::{self, Serialize, Serializer};
 use super::{ArgumentError, MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH};
 
 /// Collects JSON up to the limit, and only counts what exceeds it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Sink {
     stored: Vec<u8>,
     bytes: usize,
+}
+
+impl fmt::Debug for Sink {
+    /// Without what is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sink({} bytes)", self.bytes)
+    }
 }
 
 /// Why a value cannot be stored.

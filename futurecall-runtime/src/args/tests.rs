@@ -42,6 +42,12 @@ enum Shape {
     Named { a: i128, b: Vec<Shape> },
 }
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Strict {
+    known: u8,
+}
+
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Meters(f64);
 
@@ -218,6 +224,8 @@ fn errors_name_the_parameter_and_keep_the_value_to_themselves() {
             "unknown variant, expected one of `Unit`, `New`, `Pair`, `Named`",
         ),
         (told::<Shape>(r#"{"x":{"Named":{"a":1}}}"#), "missing field `b`"),
+        (told::<Strict>(r#"{"x":{"secret":1}}"#), "unknown field, expected `known`"),
+        (told::<Strict>(r#"{"x":{"a`, expected b":1}}"#), "unknown field, expected `known`"),
         (told::<u8>(r#"{"x":1e400}"#), "number out of range"),
     ] {
         assert_eq!(told, format!("argument `x` of `example.hello`: {expected}"));

@@ -5,13 +5,32 @@ use crate::error::BoxError;
 /// What a database answered instead of doing its work.
 ///
 /// Opaque on purpose: decide by its predicates, show it with `Display`, follow `source()` for the driver's own words.
+/// `Debug` has no more to say than `Display`: what a server adds to its message may quote a row, and with it arguments.
 #[derive(Debug)]
 pub struct StoreError {
     kind: Kind,
     /// What was being done, as a fragment that fits "could not …".
     doing: &'static str,
-    source: Option<BoxError>,
+    source: Option<Cause>,
 }
+
+/// What went wrong below, reduced to what it says of itself: a server's refusal would show the refused row in its `Debug`
+/// (as the detail of a violated constraint), and so would the errors that it names as its own sources.
+struct Cause(BoxError);
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.to_string())
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -34,27 +53,27 @@ enum Kind {
 impl StoreError {
     /// Trying again may help; nothing was done.
     pub fn transient(doing: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { kind: Kind::Transient, doing, source: Some(source.into()) }
+        Self { kind: Kind::Transient, doing, source: Some(Cause(source.into())) }
     }
 
     /// The reply was lost: the work may have been done.
     pub fn unknown(doing: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { kind: Kind::Unknown, doing, source: Some(source.into()) }
+        Self { kind: Kind::Unknown, doing, source: Some(Cause(source.into())) }
     }
 
     /// The database refused a row of the batch; nothing was done.
     pub fn refused(doing: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { kind: Kind::Refused, doing, source: Some(source.into()) }
+        Self { kind: Kind::Refused, doing, source: Some(Cause(source.into())) }
     }
 
     /// Somebody else's transaction held a lock for too long; nothing was done.
     pub fn busy(doing: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { kind: Kind::Busy, doing, source: Some(source.into()) }
+        Self { kind: Kind::Busy, doing, source: Some(Cause(source.into())) }
     }
 
     /// A read transaction could not become a writing one; nothing was done.
     pub fn conflict(doing: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { kind: Kind::Conflict, doing, source: Some(source.into()) }
+        Self { kind: Kind::Conflict, doing, source: Some(Cause(source.into())) }
     }
 
     /// The transaction given is one of another kind of database; nothing was done.
@@ -64,7 +83,7 @@ impl StoreError {
 
     /// Trying again will not help; nothing was done.
     pub fn permanent(doing: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { kind: Kind::Permanent, doing, source: Some(source.into()) }
+        Self { kind: Kind::Permanent, doing, source: Some(Cause(source.into())) }
     }
 
     /// The same error for another caller of the same batch: its text is the original's, and it has no source.
@@ -74,8 +93,14 @@ impl StoreError {
 
     /// The same error for who was doing something else in the same transaction.
     pub(crate) fn echo_as(&self, doing: &'static str) -> Self {
-        let source = self.source.as_ref().map(|source| source.to_string().into());
+        let source = self.source.as_ref().map(|source| Cause(source.to_string().into()));
         Self { kind: self.kind, doing, source }
+    }
+
+    /// The driver's own error, for who has to know more than what it means.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn driver<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.source.as_ref().and_then(|source| source.0.downcast_ref())
     }
 
     /// Whether the same operation may succeed later. Also true where the outcome is unknown.
@@ -127,6 +152,6 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+        self.source.as_ref().map(|source| source as &(dyn std::error::Error + 'static))
     }
 }

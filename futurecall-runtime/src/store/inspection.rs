@@ -163,8 +163,8 @@ impl CallPage {
     }
 }
 
-/// One call, as it stands in the database.
-#[derive(Clone, Debug, PartialEq)]
+/// One call, as it stands in the database. `Debug` shows its arguments by their size alone.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CallRecord {
     /// Which call.
@@ -246,8 +246,8 @@ pub enum ScheduleState {
     Ended,
 }
 
-/// One schedule.
-#[derive(Clone, Debug, PartialEq)]
+/// One schedule. `Debug` shows its arguments by their size alone.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ScheduleRecord {
     /// Which schedule.

@@ -10,6 +10,7 @@ pub(crate) mod memory;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod rows;
+mod shown;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 pub(crate) mod transaction;

@@ -1,4 +1,4 @@
-//! What goes into a store and what comes out of it: plain rows, no behaviour.
+//! What goes into a store and what comes out of it: plain rows, no behaviour. (`Debug` of those with arguments: `shown`.)
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub enum Due {
 }
 
 /// A call to be stored. Texts are validated by the facade before it gets here.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NewCall {
     /// Made by the client, so that an insert can be repeated.
     pub id: CallId,
@@ -128,7 +128,7 @@ pub enum ScheduleOrigin {
 }
 
 /// A schedule as code declares it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NewSchedule {
     /// Used when the key is new.
     pub id: ScheduleId,
@@ -224,7 +224,7 @@ pub struct Claim {
 }
 
 /// A call in the hands of this pod.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ClaimedCall {
     /// Which call.
     pub id: CallId,

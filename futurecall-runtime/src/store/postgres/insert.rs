@@ -160,8 +160,7 @@ const EARLY: i64 = 100_000;
 
 /// Whether a call of that id exists already: no other value of a new call is to be unique.
 fn is_taken(error: &StoreError) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
-    matches!(source, Some(sqlx::Error::Database(said)) if said.is_unique_violation())
+    matches!(error.driver(), Some(sqlx::Error::Database(said)) if said.is_unique_violation())
 }
 
 /// The connection of the application's transaction, if it is one of PostgreSQL.

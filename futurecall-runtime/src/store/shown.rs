@@ -1,0 +1,61 @@
+//! How rows are shown to people (`Debug`): arguments by their size alone, because what is shown ends up in logs.
+
+use std::fmt;
+
+use super::{CallRecord, ClaimedCall, NewCall, NewSchedule, ScheduleRecord};
+use crate::args::Size;
+
+/// `Debug` of rows that hold arguments. Every other field is named, so that a new one has to be thought of here.
+macro_rules! without_arguments {
+    ($($row:ident { $($field:ident),* $(,)? })*) => {$(
+        impl fmt::Debug for $row {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let Self { $($field,)* args } = self;
+                let mut shown = f.debug_struct(stringify!($row));
+                $(shown.field(stringify!($field), $field);)*
+                shown.field("args", &Size::of(args)).finish()
+            }
+        }
+    )*};
+}
+
+without_arguments! {
+    NewCall { id, name, identifier, format, priority, due, expires_after, traceparent }
+    NewSchedule { id, key, former_keys, name, identifier, format, priority, rule, origin }
+    ClaimedCall {
+        id, claim_no, name, identifier, format, priority, due, first_due, expires, failures, claimed, attempt, schedule,
+        traceparent,
+    }
+    CallRecord {
+        id, name, format, identifier, priority, due, state, attempt, broken, next_attempt, expires, schedule, rerun_of,
+        created, finished,
+        pod, lease_until, start_proven, cancel_requested, error, attempts,
+    }
+    ScheduleRecord { id, name, identifier, declared, effective, origin, state, reason, next, created }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::CallId;
+    use crate::store::Due;
+
+    #[test]
+    fn a_row_shows_how_large_its_arguments_are_and_not_what_they_say() {
+        let call = NewCall {
+            id: CallId::new(),
+            name: "mail.send".to_owned(),
+            identifier: Some("user:1".to_owned()),
+            args: r#"{"to":"secret"}"#.to_owned(),
+            format: 1,
+            priority: 0,
+            due: Due::After(std::time::Duration::ZERO),
+            expires_after: None,
+            traceparent: None,
+        };
+        let shown = format!("{call:?}");
+        assert!(shown.contains("mail.send") && shown.contains("user:1"), "{shown}");
+        assert!(shown.contains("args: 15 bytes"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
