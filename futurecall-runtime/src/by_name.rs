@@ -17,6 +17,7 @@ use crate::facade::{CancelRequest, FutureCallRef, PendingCall, check_name};
 use crate::moment::ToMoment;
 use crate::pod::Pod;
 use crate::registry::{CallFailure, Fate, Handler};
+use crate::retry::RetryPolicy;
 use crate::session::Session;
 
 /// A call that is registered and scheduled by name.
@@ -51,6 +52,11 @@ pub trait InvokableFutureCall: Send + Sync + 'static {
         session: &Session,
         data: Option<Self::Data>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Whether a failed run is followed by another; asked once, when the call is registered. By default none is.
+    fn retry(&self) -> Option<RetryPolicy> {
+        None
+    }
 }
 
 /// Scheduling by name. A name that this pod does not know is accepted: another service runs it. A typed call takes an
@@ -98,6 +104,7 @@ impl Pod {
 pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<Handler, StartError> {
     check_name(&name)
         .map_err(|error: ScheduleError| StartError::setting("register_future_call", error.to_string()))?;
+    let fate = Fate { retry: call.retry(), ..Fate::default() };
     let call = Arc::new(call);
     Ok(Handler {
         name: name.into(),
@@ -116,7 +123,7 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
         state: Vec::new(),
         recurring: None,
         priority: 0,
-        fate: Fate::default(),
+        fate,
         by_name: true,
     })
 }

@@ -168,7 +168,8 @@ impl Config {
         self
     }
 
-    /// How long a shutdown waits for running handlers before it signals them.
+    /// How long a shutdown waits for running handlers before it signals them. One that then stops with an error, or has to
+    /// be abandoned, counts as interrupted: see [`on_interrupt`](Self::on_interrupt).
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.shutdown_grace = grace;
         self
@@ -182,7 +183,8 @@ impl Config {
     }
 
     /// How many pods may vanish with a call that is run again after it, before it ends as failed: a call that kills its
-    /// process does not go on doing so. Attempts that end so count as no `max_attempts`; a shutdown counts as neither.
+    /// process does not go on doing so. A pod that vanishes counts for every call that it had claimed, as nobody can tell
+    /// which of them it was. Attempts that end so count as no `max_attempts`; a shutdown counts as neither.
     pub fn crash_budget(mut self, pods: u32) -> Self {
         self.crash_budget = pods;
         self

@@ -92,6 +92,8 @@ pub(crate) struct Engine {
     wake: Notify,
     /// Wakes the lease thread before its time.
     renew: Notify,
+    /// The shutdown's grace is over: handlers are asked to stop.
+    asks_to_stop: AtomicBool,
     /// No more claims.
     pub(crate) stop: CancellationToken,
     /// Everything in the background ends.
@@ -138,6 +140,7 @@ impl Engine {
             beat_due: AtomicBool::new(false),
             wake: Notify::new(),
             renew: Notify::new(),
+            asks_to_stop: AtomicBool::new(false),
             stop: CancellationToken::new(),
             over: CancellationToken::new(),
             flushers: TaskTracker::new(),

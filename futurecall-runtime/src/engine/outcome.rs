@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Engine;
@@ -36,7 +37,16 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: En
                 CallFailure::State(_) => None,
                 CallFailure::Error(error) => decision_of(&**error),
             };
-            failed(call, handler, storable(&failure.to_string()), decision)
+            let error = storable(&failure.to_string());
+            // Asked to stop, and stopped with an error: that is an interruption, not a failure of the call.
+            if decision.is_none()
+                && engine.asks_to_stop.load(Ordering::Relaxed)
+                && handler.reruns(&engine.config)
+            {
+                tracing::info!(error, "a handler stopped because its pod ends; its call is run again");
+                return Outcome::Rerun { error };
+            }
+            failed(call, handler, error, decision)
         }
         End::Panicked(panic) => {
             let error = storable(&format!("panicked: {}", panic_text(panic.as_ref())));

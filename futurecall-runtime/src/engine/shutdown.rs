@@ -2,6 +2,7 @@
 //! abandoned as interrupted; every outcome is flushed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Engine, claim};
@@ -15,7 +16,7 @@ pub struct ShutdownSummary {
     pub running: u64,
     /// Of them: ended within the grace period or after the signal.
     pub finished: u64,
-    /// Of them: recorded as interrupted, because they did not end.
+    /// Of them: recorded as interrupted, because they did not end, or given back to run again where their method says so.
     pub interrupted: u64,
     /// How long it took.
     pub took: Duration,
@@ -38,6 +39,7 @@ pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
     let mut left = 0;
     if tokio::time::timeout(engine.config.shutdown_grace, engine.runs.wait()).await.is_err() {
         tracing::info!(calls = count(), "the shutdown's grace is over; asking handlers to stop");
+        engine.asks_to_stop.store(true, Ordering::Relaxed);
         engine.held.cancel_all();
         if tokio::time::timeout(AFTER_SIGNAL, engine.runs.wait()).await.is_err() {
             left = count();

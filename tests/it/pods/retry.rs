@@ -5,8 +5,8 @@ use std::time::Duration;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{ClaimRequest, Now, OnVanish};
 use futurecall_runtime::{
-    CallError, CallId, CallRecord, CallState, Cancelled, Config, OnInterrupt, PodId, Retention, Role,
-    ScheduleError,
+    Backoff, CallError, CallId, CallRecord, CallState, Cancelled, Config, OnInterrupt, PodId, Retention,
+    RetryPolicy, Role, ScheduleError,
 };
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
@@ -67,6 +67,14 @@ impl TryFutureCall {
         std::future::pending::<()>().await;
     }
 
+    /// Stops with an error when it is asked to.
+    #[future_call(retry(max_attempts = 1), on_interrupt = "rerun")]
+    pub(crate) async fn obedient(&self, session: &Session) -> Result<(), &'static str> {
+        self.write(session);
+        session.cancelled().await;
+        Err("stopped when told to")
+    }
+
     /// The first attempt never ends.
     pub(crate) async fn rerun(&self, session: &Session) {
         self.write(session);
@@ -102,6 +110,21 @@ impl InvokableFutureCall for AskAgain {
         // Wrapped by an error type that hides what it took over.
         let error = anyhow::Error::new(CallError::retry_in(Duration::from_millis(1))).context("busy");
         Err(error.into())
+    }
+}
+
+/// Fails, and is tried again twice.
+struct FailWithPolicy(Journal);
+
+impl InvokableFutureCall for FailWithPolicy {
+    type Data = String;
+
+    async fn invoke(&self, session: &Session, data: Option<String>) -> Result<(), BoxError> {
+        Fail(self.0.clone()).invoke(session, data).await
+    }
+
+    fn retry(&self) -> Option<RetryPolicy> {
+        Some(RetryPolicy::new(3).backoff(Backoff::Fixed(Duration::ZERO)))
     }
 }
 
@@ -183,6 +206,28 @@ on_all_stores! {
         pod.shutdown().await;
     }
 
+    async fn a_call_by_name_may_have_a_policy_as_well(backend: &Backend) {
+        let journal = Journal::new();
+        let pod = backend
+            .builder()
+            .role(Role::Maintenance)
+            .register_future_call("fail", FailWithPolicy(journal.clone()))
+            .start()
+            .await
+            .unwrap();
+        let id = pod.future_call_with_delay("fail", None::<&str>, Duration::ZERO).await.unwrap();
+        let mut retried = 0;
+        while !pod.inspect().call(id).await.unwrap().unwrap().state.is_finished() {
+            let summary = pod.run_due().await.unwrap();
+            assert!(summary.started <= 1 && summary.started == summary.retried + summary.failed, "{summary:?}");
+            retried += summary.retried;
+        }
+        let call = pod.inspect().call(id).await.unwrap().unwrap();
+        assert_eq!((call.state, call.attempt, retried), (CallState::Failed, 3, 2));
+        assert_eq!(journal.lines().len(), 3);
+        pod.shutdown().await;
+    }
+
     async fn without_a_policy_nothing_is_tried_again(backend: &Backend) {
         let journal = Journal::new();
         let pod = backend
@@ -240,7 +285,8 @@ on_all_stores! {
         let rerun = pod.future_calls().call_now().of::<TryFutureCall>().rerun().await.unwrap();
         let kept = pod.future_calls().call_now().of::<TryFutureCall>().kept().await.unwrap();
         let by_name = pod.future_call_with_delay("never", None::<&str>, Duration::ZERO).await.unwrap();
-        journal.wait_for(3).await;
+        let obedient = pod.future_calls().call_now().of::<TryFutureCall>().obedient().await.unwrap();
+        journal.wait_for(4).await;
         assert_eq!(pod.shutdown().await.interrupted, 3);
 
         let watcher = backend.builder().role(Role::Serverless).start().await.unwrap();
@@ -249,6 +295,11 @@ on_all_stores! {
         assert_eq!((call.state, call.attempt, call.attempts[0].outcome), (CallState::Scheduled, 1, CallState::Interrupted));
         assert!(errors(&call)[0].starts_with("the pod shut down"), "{call:?}");
         assert_eq!((look(kept).await.state, look(by_name).await.state), (CallState::Interrupted, CallState::Interrupted));
+
+        // An error of who was asked to stop is no failure of the call. (A cancelled one stays cancelled.)
+        let call = look(obedient).await;
+        assert_eq!((call.state, errors(&call)), (CallState::Scheduled, vec!["stopped when told to"]));
+        assert_eq!(watcher.future_calls().cancel_call(obedient).await.unwrap(), Cancelled::new(1, 0, 0));
 
         let second = Journal::new();
         let pod = start(impatient().on_interrupt(OnInterrupt::Rerun), second.clone()).await.unwrap();
