@@ -156,7 +156,8 @@ impl FutureCalls {
     /// from now or a moment, as for [`call_with_delay`](Self::call_with_delay) and
     /// [`call_at_time`](Self::call_at_time); one in the past means now.
     ///
-    /// A run under way is never touched, only counted. Of a schedule the pending run moves, and the rule stays as it is:
+    /// A run under way is never touched, only counted. A call that waits for its next attempt is tried at the new moment; one
+    /// that must start within some time of its moment has as long after the new one. Of a schedule the pending run moves, and the rule stays as it is:
     /// after the moved run comes the rule's first moment behind it, so that a run brought forward comes in addition, and
     /// one put off takes the place of those that it passes.
     ///

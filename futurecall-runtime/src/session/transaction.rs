@@ -3,7 +3,7 @@ use std::ops::{Deref, DerefMut};
 use super::Session;
 use crate::engine::Opened;
 use crate::error::TransactionError;
-use crate::store::transaction::TransactionDatabase;
+use crate::store::transaction::{InTransaction, TransactionDatabase, TransactionRef, sealed};
 
 /// A transaction of the pod's database in which a run writes what it has to write, and completes its call:
 /// [`Session::transaction`].
@@ -54,5 +54,13 @@ impl<Db: TransactionDatabase> Deref for CallTransaction<'_, Db> {
 impl<Db: TransactionDatabase> DerefMut for CallTransaction<'_, Db> {
     fn deref_mut(&mut self) -> &mut Db::Connection {
         &mut self.open
+    }
+}
+
+impl<Db: TransactionDatabase> sealed::Sealed for CallTransaction<'_, Db> {}
+
+impl<Db: TransactionDatabase> InTransaction for CallTransaction<'_, Db> {
+    fn lend(&mut self) -> TransactionRef<'_> {
+        self.open.lend()
     }
 }

@@ -5,8 +5,6 @@ use std::fmt::Debug;
 use std::ops::DerefMut;
 use std::time::Duration;
 
-use crate::session::CallTransaction;
-
 /// A connection inside the application's transaction, lent to a store.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -22,7 +20,8 @@ pub enum TransactionRef<'c> {
     None(std::marker::PhantomData<&'c mut ()>),
 }
 
-mod sealed {
+pub(crate) mod sealed {
+    /// Keeps the traits below ours.
     pub trait Sealed {}
 }
 
@@ -97,13 +96,6 @@ impl OpenTransaction {
     #[expect(clippy::unused_self, reason = "as with the feature")]
     pub fn is_overdue(&self) -> bool {
         false
-    }
-}
-
-impl<Db: TransactionDatabase> sealed::Sealed for CallTransaction<'_, Db> {}
-impl<Db: TransactionDatabase> InTransaction for CallTransaction<'_, Db> {
-    fn lend(&mut self) -> TransactionRef<'_> {
-        (**self).lend()
     }
 }
 

@@ -23,11 +23,14 @@ cases![
     a_moved_call_takes_its_place_in_the_order,
     a_call_brought_forward_is_found_without_a_sweep,
     a_moment_that_cannot_be_held_is_refused,
+    a_moved_call_keeps_the_time_within_which_it_may_start,
+    a_call_that_waits_for_its_next_attempt_moves,
     the_pending_run_of_a_schedule_moves_and_its_rule_stays,
     a_run_brought_forward_comes_in_addition,
     moving_a_run_while_the_one_before_is_going_keeps_the_schedule,
     reschedule_against_claim_tells_the_truth,
     a_failed_call_is_run_again,
+    a_call_that_was_tried_often_is_run_again_from_the_start,
     every_end_but_success_is_run_again,
     the_same_new_id_is_stored_once,
     what_cannot_be_run_again_says_why,
@@ -183,6 +186,67 @@ async fn a_moment_that_cannot_be_held_is_refused(fixture: &Fixture) {
         fixture.store.reschedule(Now::At(at(1)), &identifier("x"), too_long, SOON).await.unwrap_err();
     assert!(refused.is_refused(), "{refused:?}");
     assert_eq!(fixture.the_pending().await.due, at(0));
+}
+
+async fn a_moved_call_keeps_the_time_within_which_it_may_start(fixture: &Fixture) {
+    let window = Some(secs(50));
+    let (later, late) = (call_at("work", 100), call_at("work", -100));
+    let forever = Duration::from_hours(24 * 366 * 9_000);
+    let calls = [
+        NewCall { expires_after: window, ..later },
+        NewCall { expires_after: window, ..late },
+        NewCall { expires_after: Some(forever), ..call("work") },
+        call("work"),
+    ];
+    fixture.add(&calls).await;
+    let expected = [[at(150), at(550), at(570)], [at(50), at(550), at(570)], [Moment::MAX; 3]];
+    for (call, expected) in calls.iter().zip(expected) {
+        let target = CancelTarget::Call(call.id);
+        assert_eq!(fixture.record(call.id).await.expires, Some(expected[0]));
+        fixture.reschedule(at(10), &target, Due::At(at(500))).await;
+        assert_eq!(fixture.record(call.id).await.expires, Some(expected[1]));
+        fixture.reschedule(at(11), &target, Due::At(at(520))).await;
+        assert_eq!(fixture.record(call.id).await.expires, Some(expected[2]));
+    }
+    let target = CancelTarget::Call(calls[3].id);
+    assert_eq!(fixture.reschedule(at(12), &target, Due::At(at(500))).await, Rescheduled::new(1, 0));
+    assert_eq!(fixture.record(calls[3].id).await.expires, None, "it may start however late");
+}
+
+async fn a_call_that_waits_for_its_next_attempt_moves(fixture: &Fixture) {
+    fixture.add(&[NewCall { expires_after: Some(secs(30)), ..labelled("work", "x") }]).await;
+    let pod = fixture.pod();
+    let claimed = pod.claim_one(at(0), "work").await;
+    let again = Outcome::Retry { error: "no".to_owned(), after: secs(1_000) };
+    assert!(pod.finish(at(1), &claimed, again).await);
+    assert_eq!(fixture.the_pending().await.next_attempt, Some(at(1_001)));
+    assert_eq!(fixture.reschedule(at(2), &identifier("x"), Due::At(at(50))).await, Rescheduled::new(1, 0));
+    let record = fixture.the_pending().await;
+    assert_eq!((record.due, record.next_attempt, record.attempt), (at(0), Some(at(50)), 1));
+    assert_eq!(record.expires, Some(at(30)), "that was a limit for its first attempt");
+    assert!(pod.claim(at(49), &["work"], 10).await.is_empty());
+    let second = pod.claim_one(at(50), "work").await;
+    assert_eq!((second.attempt, second.first_due), (2, at(0)));
+}
+
+async fn a_call_that_was_tried_often_is_run_again_from_the_start(fixture: &Fixture) {
+    fixture.add(&[NewCall { expires_after: Some(secs(30)), ..call("work") }]).await;
+    let pod = fixture.pod();
+    for attempt in 1..=3 {
+        let claimed = pod.claim_one(at(attempt), "work").await;
+        let error = "no".to_owned();
+        let outcome =
+            if attempt < 3 { Outcome::Retry { error, after: Duration::ZERO } } else { failed("no more") };
+        assert!(pod.finish(at(attempt), &claimed, outcome).await);
+    }
+    let old = fixture.listed(CallState::Failed).await.remove(0);
+    let id = CallId::new();
+    assert_eq!(fixture.run_again(at(90), old.id, id).await, RunAgain::Stored);
+    let record = fixture.record(id).await;
+    assert_eq!((record.due, record.next_attempt, record.expires), (at(90), None, None));
+    assert!(record.attempts.is_empty());
+    let claimed = pod.claim_one(at(90), "work").await;
+    assert_eq!((claimed.attempt, claimed.failures, claimed.first_due), (1, 0, at(90)));
 }
 
 async fn the_pending_run_of_a_schedule_moves_and_its_rule_stays(fixture: &Fixture) {

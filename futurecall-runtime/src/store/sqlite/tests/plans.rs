@@ -3,10 +3,10 @@
 use sqlx::AssertSqlSafe;
 use sqlx::Row;
 
-use super::super::{again, cancel, claim, finish, insert, schedule};
+use super::super::{again, cancel, claim, finish, insert, reschedule, schedule};
 use super::{application, folder, migrated};
 
-const STATEMENTS: [(&str, &str); 35] = [
+const STATEMENTS: [(&str, &str); 41] = [
     ("claim::LANES", claim::LANES),
     ("claim::TAKE", claim::TAKE),
     ("claim::TAKE_TO_RERUN", claim::TAKE_TO_RERUN),
@@ -34,6 +34,12 @@ const STATEMENTS: [(&str, &str); 35] = [
     ("cancel::RECORD", cancel::RECORD),
     ("cancel::REMOVE", cancel::REMOVE),
     ("cancel::UNCLAIMED", cancel::UNCLAIMED),
+    ("reschedule::BY_IDENTIFIER, count", reschedule::BY_IDENTIFIER[0]),
+    ("reschedule::BY_IDENTIFIER, move", reschedule::BY_IDENTIFIER[1]),
+    ("reschedule::BY_ID, count", reschedule::BY_ID[0]),
+    ("reschedule::BY_ID, move", reschedule::BY_ID[1]),
+    ("reschedule::FIND", reschedule::FIND),
+    ("reschedule::STORE", reschedule::STORE),
     ("schedule::FIND", schedule::FIND),
     ("schedule::PENDING", schedule::PENDING),
     ("schedule::LOAD", schedule::LOAD),
