@@ -7,6 +7,10 @@ use crate::moment::Moment;
 /// The machine's wall clock, as the clock of databases that have none of their own (memory, SQLite).
 #[expect(clippy::disallowed_methods, reason = "this file is the one that may")]
 pub(crate) fn wall() -> Moment {
+    #[cfg(feature = "testing")]
+    if let Some(wall) = simulated::wall() {
+        return wall;
+    }
     // A clock set before 1970 or past 9999 reads as the nearest moment that a database can hold.
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Moment::MIN.checked_add(since).unwrap_or(Moment::MAX)
@@ -15,6 +19,10 @@ pub(crate) fn wall() -> Moment {
 /// The monotonic clock, for leases and timers of this process. It stands still while the machine is suspended.
 #[expect(clippy::disallowed_methods, reason = "this file is the one that may")]
 pub(crate) fn instant() -> Instant {
+    #[cfg(feature = "testing")]
+    if let Some(instant) = simulated::instant() {
+        return instant;
+    }
     Instant::now()
 }
 
@@ -54,4 +62,45 @@ pub(crate) struct Reading {
 /// Reads both clocks.
 pub(crate) fn read() -> Reading {
     Reading { monotonic: instant(), wall: wall() }
+}
+
+#[cfg(feature = "testing")]
+pub(crate) use self::simulated::{simulate, skip};
+
+/// The clocks of a simulation: of this thread, and of the runtime that it is in, whose time is paused.
+#[cfg(feature = "testing")]
+mod simulated {
+    use std::cell::Cell;
+    use std::time::{Duration, Instant};
+
+    use crate::moment::Moment;
+
+    thread_local! {
+        /// When the simulation began, by both clocks.
+        static BEGAN: Cell<Option<(Instant, Moment)>> = const { Cell::new(None) };
+    }
+
+    /// Begins, or ends, a simulation on this thread.
+    pub(crate) fn simulate(wall: Option<Moment>) {
+        BEGAN.set(wall.map(|wall| (tokio_instant(), wall)));
+    }
+
+    /// Sets the wall clock forward.
+    pub(crate) fn skip(time: Duration) {
+        BEGAN.set(BEGAN.get().map(|(instant, wall)| (instant, wall.checked_add(time).unwrap_or(wall))));
+    }
+
+    pub(super) fn wall() -> Option<Moment> {
+        let (instant, wall) = BEGAN.get()?;
+        wall.checked_add(tokio_instant().saturating_duration_since(instant)).ok()
+    }
+
+    pub(super) fn instant() -> Option<Instant> {
+        BEGAN.get().map(|_| tokio_instant())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this file is the one that may")]
+    fn tokio_instant() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
 }

@@ -27,6 +27,7 @@ mod housekeeping;
 mod lease;
 mod outcome;
 mod pace;
+mod process;
 mod ready;
 mod rerun;
 mod run;
@@ -49,6 +50,7 @@ use self::database_clock::DatabaseClock;
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;
 use self::held::HeldCalls;
+pub(crate) use self::process::Process;
 use self::ready::ReadyCalls;
 pub use self::shutdown::ShutdownSummary;
 use crate::config::Config;
@@ -68,6 +70,8 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: Config,
     pub(crate) state: Arc<StateMap>,
+    /// Where its tasks run.
+    process: Process,
     registry: RwLock<Registry>,
     /// Keys of the schedules that attributes declare, for the heartbeat.
     pub(crate) attribute_schedules: Vec<String>,
@@ -115,6 +119,7 @@ impl Engine {
         state: StateMap,
         registry: Registry,
         attribute_schedules: Vec<String>,
+        process: Process,
     ) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(config.concurrency_limit.min(Semaphore::MAX_PERMITS)));
         let (enqueuer, gathered) = Enqueuer::new();
@@ -125,6 +130,7 @@ impl Engine {
             store,
             config,
             state: Arc::new(state),
+            process,
             registry: RwLock::new(registry),
             attribute_schedules,
             enqueuer,
@@ -151,7 +157,7 @@ impl Engine {
         enqueue::start(&engine, gathered);
         finish::start(&engine, outcomes);
         engine.flushers.close();
-        tokio::spawn(shutdown::without_handles(Arc::clone(&engine)));
+        tokio::spawn(engine.process.task(shutdown::without_handles(Arc::clone(&engine))));
         engine
     }
 
@@ -280,7 +286,8 @@ impl Engine {
     pub(crate) async fn shut_down(self: &Arc<Self>) -> ShutdownSummary {
         let begin = || {
             let engine = Arc::clone(self);
-            let task = tokio::spawn(async move { shutdown::run(&engine).await });
+            let process = engine.process.clone();
+            let task = tokio::spawn(process.task(async move { shutdown::run(&engine).await }));
             task.map(Result::unwrap_or_default).boxed().shared()
         };
         self.shutdown.get_or_init(begin).clone().await

@@ -6,6 +6,7 @@ pub mod __private;
 mod args;
 mod by_name;
 mod call;
+mod chance;
 mod clock;
 mod config;
 mod discovery;
@@ -23,6 +24,9 @@ mod retry;
 mod session;
 mod state;
 pub mod store;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 
 pub use chrono;
 #[cfg(feature = "macros")]

@@ -16,6 +16,8 @@ const IDLE: Duration = Duration::from_mins(1);
 pub(super) struct Alarm {
     is_set: Mutex<bool>,
     changed: Condvar,
+    #[cfg(feature = "testing")]
+    rung: tokio::sync::Notify,
 }
 
 impl Alarm {
@@ -23,6 +25,8 @@ impl Alarm {
     pub(super) fn set(&self) {
         *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_one();
+        #[cfg(feature = "testing")]
+        self.rung.notify_one();
     }
 
     /// Sleeps until then, or until it is set.
@@ -36,6 +40,11 @@ impl Alarm {
 
 /// Starts the thread. It ends when the pod stops.
 pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
+    #[cfg(feature = "testing")]
+    if engine.process.has_no_threads() {
+        tokio::spawn(engine.process.task(ring_until_stopped(Arc::clone(engine))));
+        return Ok(());
+    }
     let weak = Arc::downgrade(engine);
     let alarm = Arc::clone(&engine.ready.alarm);
     let runtime = tokio::runtime::Handle::current();
@@ -50,6 +59,21 @@ pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
         }
     };
     std::thread::Builder::new().name("futurecall-alarm".to_owned()).spawn(ring).map(drop)
+}
+
+/// The same as a task, where there are no threads.
+#[cfg(feature = "testing")]
+async fn ring_until_stopped(engine: Arc<Engine>) {
+    while !engine.stop.is_cancelled() {
+        let now = crate::clock::instant();
+        let next = engine.ready.ripen(now);
+        run::dispatch(&engine);
+        tokio::select! {
+            biased;
+            () = engine.ready.alarm.rung.notified() => {}
+            () = tokio::time::sleep_until(next.unwrap_or(now + IDLE).into()) => {}
+        }
+    }
 }
 
 #[cfg(test)]

@@ -36,9 +36,7 @@ impl Backoff {
 
 /// That long, give or take a tenth, so that pods started together do not ask together.
 pub(super) fn jittered(base: Duration) -> Duration {
-    // The random bits of a fresh UUID: no generator of our own for a tenth of a wait.
-    let random = uuid::Uuid::new_v4().as_u128() & 0xFFFF;
-    let share = u32::try_from(random).unwrap_or(0);
+    let share = crate::chance::bits() & 0xFFFF;
     let tenth = base / 10;
     base.saturating_sub(tenth).saturating_add(tenth.saturating_mul(2).saturating_mul(share) / 0xFFFF)
 }

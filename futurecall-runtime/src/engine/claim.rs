@@ -28,15 +28,16 @@ const UNSTORED: usize = 4_000;
 /// Starts the claimer, and the listener that wakes it for what other processes store.
 pub(super) fn start(engine: &Arc<Engine>) {
     let (listener, claimer) = (Arc::clone(engine), Arc::clone(engine));
-    tokio::spawn(async move { supervised(&listener, "listen", || listen(&listener)).await });
-    engine
-        .claimers
-        .spawn(async move { supervised(&claimer, "claim", || claim_until_stopped(&claimer)).await });
+    let listen = async move { supervised(&listener, "listen", || listen(&listener)).await };
+    let claim = async move { supervised(&claimer, "claim", || claim_until_stopped(&claimer)).await };
+    tokio::spawn(engine.process.task(listen));
+    engine.claimers.spawn(engine.process.task(claim));
 }
 
 async fn listen(engine: &Engine) {
     loop {
         tokio::select! {
+            biased;
             () = engine.store.changed() => engine.wake(),
             () = engine.stop.cancelled() => return,
         }
@@ -254,8 +255,8 @@ pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreErr
 /// Starts a call in a task of its own, so that dropping `run_due` does not stop what it started; gives what became of it.
 fn spawn(engine: &Arc<Engine>, in_hand: InHand) -> impl Future<Output = run::Ended> + use<> {
     let engine = Arc::clone(engine);
-    let tracker = engine.runs.clone();
-    let task = tracker.spawn(async move { run::run_in_turn(&engine, in_hand).await });
+    let (tracker, process) = (engine.runs.clone(), engine.process.clone());
+    let task = tracker.spawn(process.task(async move { run::run_in_turn(&engine, in_hand).await }));
     async move { task.await.unwrap_or_default() }
 }
 

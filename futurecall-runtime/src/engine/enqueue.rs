@@ -97,9 +97,10 @@ pub(super) async fn one(engine: &Engine, call: NewCall) -> Result<(), ScheduleEr
 /// Starts the task that flushes.
 pub(super) fn start(engine: &Arc<Engine>, gathered: mpsc::Receiver<Waiting>) {
     let (engine, gathered) = (Arc::clone(engine), Mutex::new(gathered));
-    engine.flushers.clone().spawn(async move {
+    let (tracker, process) = (engine.flushers.clone(), engine.process.clone());
+    tracker.spawn(process.task(async move {
         supervised(&engine, "enqueue", || async { run(&engine, &mut *gathered.lock().await).await }).await;
-    });
+    }));
 }
 
 /// Flushes until the pod is over; what was handed in before that is still stored.
@@ -161,8 +162,10 @@ pub(super) async fn chunk(engine: Arc<Engine>, calls: Vec<NewCall>) -> Result<()
     if engine.over.is_cancelled() {
         return Err(ScheduleError::Stopped);
     }
-    let stored =
-        tokio::spawn(async move { insert(&engine, &calls).await.into_iter().collect::<Result<(), _>>() });
+    let process = engine.process.clone();
+    let stored = tokio::spawn(
+        process.task(async move { insert(&engine, &calls).await.into_iter().collect::<Result<(), _>>() }),
+    );
     stored.await.unwrap_or(Err(ScheduleError::Stopped))
 }
 

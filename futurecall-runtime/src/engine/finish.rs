@@ -50,9 +50,10 @@ impl Finisher {
 /// Starts the task that flushes.
 pub(super) fn start(engine: &Arc<Engine>, outcomes: mpsc::UnboundedReceiver<Outcome>) {
     let (engine, outcomes) = (Arc::clone(engine), Mutex::new(outcomes));
-    engine.flushers.clone().spawn(async move {
+    let (tracker, process) = (engine.flushers.clone(), engine.process.clone());
+    tracker.spawn(process.task(async move {
         supervised(&engine, "finish", || async { run(&engine, &mut *outcomes.lock().await).await }).await;
-    });
+    }));
 }
 
 /// Flushes until the pod is over and nothing is left.
@@ -130,6 +131,7 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
             tracing::warn!(%error, calls = finished.len(), "could not store outcomes; trying again");
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => {}
             () = engine.over.cancelled() => return Ok(vec![false; finished.len()]),
         }

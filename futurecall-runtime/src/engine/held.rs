@@ -160,13 +160,17 @@ impl HeldCalls {
         self.entries().values().filter(|entry| entry.started).count()
     }
 
-    /// What to renew.
+    /// What to renew, in id order: that is how databases lock rows.
     pub(super) fn all(&self) -> Vec<Held> {
-        self.entries()
-            .iter()
-            .filter(|(_, entry)| entry.has_lease())
-            .map(|(id, entry)| Held { id: *id, claim_no: entry.claim_no, started: entry.started })
-            .collect()
+        let entries = self.entries();
+        let held = |(id, entry): (&CallId, &Entry)| Held {
+            id: *id,
+            claim_no: entry.claim_no,
+            started: entry.started,
+        };
+        let mut all: Vec<_> = entries.iter().filter(|(_, entry)| entry.has_lease()).map(held).collect();
+        all.sort_unstable_by_key(|held| held.id);
+        all
     }
 
     /// A renewal counted from before it was sent.
@@ -196,10 +200,9 @@ impl HeldCalls {
     /// Stops every handler whose lease ends within `margin` although nobody could renew it. Returns how many.
     pub(super) fn fence(&self, now: Reading, margin: Duration) -> usize {
         let mut entries = self.entries();
-        let ending = entries
-            .values_mut()
-            .filter(|entry| entry.has_lease() && !entry.lost && entry.deadline.left(now) <= margin);
-        ending.map(Entry::lose).count()
+        let ending =
+            |entry: &Entry| entry.has_lease() && !entry.lost && entry.deadline.left(now) <= margin;
+        in_order(&mut entries).filter(|entry| ending(entry)).map(Entry::lose).count()
     }
 
     /// How long until the first lease ends; `None` if nothing is held.
@@ -211,15 +214,20 @@ impl HeldCalls {
 
     /// Asks every handler to stop.
     pub(super) fn cancel_all(&self) {
-        self.entries().values_mut().for_each(Entry::cancel);
+        in_order(&mut self.entries()).for_each(Entry::cancel);
     }
 
     /// Drops every handler; each is recorded as interrupted.
     pub(super) fn abandon_all(&self) {
-        let entries = self.entries();
-        entries
-            .values()
+        in_order(&mut self.entries())
             .filter_map(|entry| entry.signals.as_ref())
             .for_each(|signals| signals.abandoned.cancel());
     }
+}
+
+/// The same order in every run of the program: what happens to many calls at once can then be repeated.
+fn in_order(entries: &mut HashMap<CallId, Entry>) -> impl Iterator<Item = &mut Entry> {
+    let mut all: Vec<_> = entries.iter_mut().collect();
+    all.sort_unstable_by_key(|(id, _)| **id);
+    all.into_iter().map(|(_, entry)| entry)
 }

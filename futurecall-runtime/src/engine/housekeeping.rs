@@ -18,8 +18,10 @@ const PRUNE: Duration = Duration::from_mins(1);
 /// Starts both tasks.
 pub(super) fn start(engine: &Arc<Engine>) {
     let (rescuer, pruner) = (Arc::clone(engine), Arc::clone(engine));
-    tokio::spawn(async move { supervised(&rescuer, "rescue", || rescue_until_stopped(&rescuer)).await });
-    tokio::spawn(async move { supervised(&pruner, "prune", || prune_until_stopped(&pruner)).await });
+    let rescue = async move { supervised(&rescuer, "rescue", || rescue_until_stopped(&rescuer)).await };
+    let prune = async move { supervised(&pruner, "prune", || prune_until_stopped(&pruner)).await };
+    tokio::spawn(engine.process.task(rescue));
+    tokio::spawn(engine.process.task(prune));
 }
 
 async fn rescue_until_stopped(engine: &Engine) {
@@ -27,6 +29,7 @@ async fn rescue_until_stopped(engine: &Engine) {
     let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
+            biased;
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
@@ -79,6 +82,7 @@ async fn prune_until_stopped(engine: &Engine) {
     let mut wait = jittered(PRUNE);
     loop {
         tokio::select! {
+            biased;
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }

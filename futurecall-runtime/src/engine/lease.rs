@@ -14,13 +14,17 @@ use crate::store::{Lease, Store};
 
 /// Starts the thread. It ends with the pod.
 pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // A shutdown waits for the thread's last look.
-    let token = engine.flushers.token();
+    let (token, process) = (engine.flushers.token(), engine.process.clone());
     let keep = async move {
         supervised(&engine, "lease", || keep_leases(&engine)).await;
         drop(token);
     };
+    if process.has_no_threads() {
+        tokio::spawn(process.task(keep));
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
         .name("futurecall-lease".to_owned())
         .spawn(move || runtime.block_on(keep))

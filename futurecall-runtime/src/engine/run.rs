@@ -43,7 +43,7 @@ pub(super) fn dispatch(engine: &Arc<Engine>) {
             return;
         }
         let Ok(permit) = Arc::clone(&engine.slots).try_acquire_owned() else { return };
-        engine.runs.spawn(slot(Arc::clone(engine), permit));
+        engine.runs.spawn(engine.process.task(slot(Arc::clone(engine), permit)));
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) async fn supervised<F: Future<Output = ()>>(
         tracing::error!(task = name, "a background task panicked; it is started again");
         let wait = backoff.failed();
         tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => {}
             () = engine.over.cancelled() => return,
         }
@@ -31,7 +32,7 @@ mod tests {
 
     use super::supervised;
     use crate::config::Config;
-    use crate::engine::Engine;
+    use crate::engine::{Engine, Process};
     use crate::pod::Role;
     use crate::registry::Registry;
     use crate::state::StateMap;
@@ -41,7 +42,15 @@ mod tests {
     async fn a_task_that_panics_begins_anew() {
         let store = std::sync::Arc::new(MemoryStore::new());
         let (config, state) = (Config::default(), StateMap::default());
-        let engine = Engine::new(Role::Serverless, store, config, state, Registry::default(), Vec::new());
+        let engine = Engine::new(
+            Role::Serverless,
+            store,
+            config,
+            state,
+            Registry::default(),
+            Vec::new(),
+            Process::default(),
+        );
         let runs = Cell::new(0);
         supervised(&engine, "test", || async {
             runs.set(runs.get() + 1);

@@ -7,7 +7,7 @@ use super::{Pod, Role, broken, declared};
 use crate::by_name::InvokableFutureCall;
 use crate::call::{FutureCall, handlers_of};
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Process};
 use crate::error::StartError;
 use crate::registry::{Handler, Registry};
 use crate::state::StateMap;
@@ -39,6 +39,7 @@ pub struct PodBuilder {
     discovery: bool,
     registered: Vec<Registered>,
     by_name: Vec<Result<Handler, StartError>>,
+    process: Process,
 }
 
 /// A type given to `register`, with its handlers.
@@ -59,6 +60,7 @@ impl PodBuilder {
             discovery: true,
             registered: Vec::new(),
             by_name: Vec::new(),
+            process: Process::default(),
         }
     }
 
@@ -140,6 +142,14 @@ impl PodBuilder {
         self
     }
 
+    /// The pod's tasks are those of a simulated process.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    pub fn in_process(mut self, process: crate::testing::Process) -> Self {
+        self.process = Process::simulated(process);
+        self
+    }
+
     /// Runs only what is registered by hand.
     pub fn without_discovery(mut self) -> Self {
         self.discovery = false;
@@ -152,8 +162,18 @@ impl PodBuilder {
     ///
     /// [`StartError`]; nothing runs in the background after it.
     pub async fn start(self) -> Result<Pod, StartError> {
-        let Self { database, placement, role, mut config, from_env, state, discovery, registered, by_name } =
-            self;
+        let Self {
+            database,
+            placement,
+            role,
+            mut config,
+            from_env,
+            state,
+            discovery,
+            registered,
+            by_name,
+            process,
+        } = self;
         if from_env {
             config = config.overridden_by_env()?;
         }
@@ -168,7 +188,7 @@ impl PodBuilder {
 
         let store = open(database, &placement).await?;
         store.migrate().await?;
-        let engine = Engine::new(role, store, config, state, registry, keys);
+        let engine = Engine::new(role, store, config, state, registry, keys, process);
         let pod = Pod::new(Arc::clone(&engine));
         if let Err(error) = begin(&engine, runs, schedules).await {
             // Also removes the heartbeat that said this pod lives.

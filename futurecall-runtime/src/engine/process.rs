@@ -1,0 +1,45 @@
+//! The process that a pod's tasks run in: the real one, or one of a simulation that can stand still.
+
+/// Where the tasks of a pod run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Process {
+    #[cfg(feature = "testing")]
+    simulated: Option<crate::testing::Process>,
+}
+
+#[cfg(not(feature = "testing"))]
+impl Process {
+    /// A task of this process.
+    #[expect(clippy::unused_self, reason = "as the one of simulations")]
+    pub(super) fn task<F: Future>(&self, future: F) -> F {
+        future
+    }
+
+    /// Whether what needs a thread of its own is to be a task.
+    #[expect(clippy::unused_self, reason = "as the one of simulations")]
+    pub(super) const fn has_no_threads(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Process {
+    /// One of a simulation.
+    pub(crate) fn simulated(process: crate::testing::Process) -> Self {
+        Self { simulated: Some(process) }
+    }
+
+    /// A task of this process.
+    pub(super) fn task<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        use futures_util::future::Either;
+        match &self.simulated {
+            None => Either::Left(future),
+            Some(process) => Either::Right(process.task(future)),
+        }
+    }
+
+    /// Whether what needs a thread of its own is to be a task.
+    pub(super) const fn has_no_threads(&self) -> bool {
+        self.simulated.is_some()
+    }
+}
