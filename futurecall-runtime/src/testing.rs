@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 pub use crate::store::sealed::Sealed;
+pub use crate::store::transaction::TransactionRef;
 
 thread_local! {
     static DICE: Cell<Option<u64>> = const { Cell::new(None) };

@@ -9,6 +9,7 @@ mod pods;
 mod postgres;
 mod secrets;
 mod seed;
+mod simulation;
 mod sqlite;
 mod stored_args;
 mod tidy;

@@ -1,6 +1,7 @@
 //! Repeatable chance: the same seed throws the same numbers on every machine.
 
 /// A small generator (`SplitMix64`), good enough to shuffle cases.
+#[derive(Debug)]
 pub(crate) struct Dice(u64);
 
 impl Dice {

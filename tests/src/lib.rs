@@ -13,6 +13,7 @@ pub mod histories;
 pub mod journal;
 mod make;
 pub mod overheard;
+pub mod simulation;
 mod suite;
 pub mod walks;
 

@@ -95,7 +95,9 @@ impl Protocol {
             Row::Absent | Row::Waiting | Row::Forgotten => (None, false),
         };
         if !ours {
-            let is_repetition = matches!(call.row, Row::Over(_, last) if last == Some((by, report.number)));
+            let last = Some((by, report.number));
+            let is_repetition =
+                matches!(call.row, Row::Over(end, of) if of == last && may_end(report.outcome, end));
             return Some(if is_repetition { Answer::Over } else { Answer::Refused });
         }
         let is_stale = call.claims != report.claim;
@@ -232,6 +234,16 @@ pub(super) fn prune(world: &mut World, id: usize) -> Option<Answer> {
     }
     call.row = Row::Forgotten;
     Some(Answer::Done)
+}
+
+/// Whether a call that ended so can have ended with that outcome. One that was rescued meanwhile has not: its pod comes
+/// too late.
+const fn may_end(outcome: Outcome, end: End) -> bool {
+    match outcome {
+        Outcome::Succeeded => matches!(end, End::Succeeded),
+        Outcome::Failed => matches!(end, End::Failed | End::Cancelled),
+        Outcome::GivenUp => matches!(end, End::Interrupted | End::Cancelled),
+    }
 }
 
 fn is_held_by(claim: Claim, by: PodId, number: u64) -> bool {

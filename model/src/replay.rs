@@ -1,0 +1,113 @@
+//! Walks the trace of a real run through the model: every line must be a step that the model allows, with the result that
+//! the model gives, and every invariant must hold after it.
+//!
+//! What a trace cannot show is taken as kindly as it can be: the reply to a claim arrives at once, and a pod hears of every
+//! renewal. A real pod believes less, so that it starts nothing that the model would not.
+
+mod lines;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use stateright::{Expectation, Property};
+
+use crate::action::{Action, Answer};
+use crate::check::Setting;
+use crate::invariants::always;
+use crate::line::Line;
+use crate::state::{Budget, World};
+use crate::step::Protocol;
+
+/// Why a trace is not one of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The number of the line, from 0.
+    pub number: usize,
+    /// The line.
+    pub line: Box<Line>,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} is none that the protocol allows: {}: {:?}", self.number, self.why, self.line)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Walks a trace; `lease` and `ahead` are those of the pods, in microseconds. Gives the world at its end.
+pub fn replay(lines: &[Line], lease: u64, ahead: u64) -> Result<World, Refusal> {
+    let mut replay = Replay::new(lease, ahead);
+    for (number, line) in lines.iter().enumerate() {
+        replay.take(line).map_err(|why| Refusal { number, line: Box::new(line.clone()), why })?;
+    }
+    Ok(replay.setting.start)
+}
+
+/// The world as far as the trace has told it.
+struct Replay {
+    /// Its beginning is where the replay stands.
+    setting: Setting,
+    invariants: Vec<Property<Setting>>,
+    calls: BTreeMap<String, usize>,
+    pods: BTreeMap<String, usize>,
+    schedules: BTreeMap<String, usize>,
+}
+
+impl Replay {
+    fn new(lease: u64, ahead: u64) -> Self {
+        let protocol = Protocol { lease, ahead, backoff: 0, mutant: None };
+        let start = World::default();
+        Self {
+            setting: Setting { name: "replay", protocol, start, horizon: u64::MAX, sights: Vec::new() },
+            invariants: always(),
+            calls: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+        }
+    }
+
+    fn take(&mut self, line: &Line) -> Result<(), String> {
+        let world = &mut self.setting.start;
+        world.budget = BOUNDLESS;
+        if line.at < world.now {
+            return Err("the clock went back".to_owned());
+        }
+        world.now = line.at;
+        self.tell(&line.what)?;
+        for invariant in &self.invariants {
+            debug_assert!(matches!(invariant.expectation, Expectation::Always));
+            if !(invariant.condition)(&self.setting, &self.setting.start) {
+                return Err(format!("{} does not hold", invariant.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a step of the model.
+    fn step(&mut self, action: &Action) -> Result<Answer, String> {
+        let Some((world, answer)) = self.setting.protocol.step(&self.setting.start, action) else {
+            return Err(format!("{action:?} cannot happen now"));
+        };
+        self.setting.start = world;
+        Ok(answer)
+    }
+
+    fn world(&mut self) -> &mut World {
+        &mut self.setting.start
+    }
+}
+
+/// Whatever may go wrong in a real run may go wrong.
+const BOUNDLESS: Budget = Budget {
+    crashes: u8::MAX,
+    pauses: u8::MAX,
+    losses: u8::MAX,
+    cancels: u8::MAX,
+    moves: u8::MAX,
+    failures: u8::MAX,
+    stops: u8::MAX,
+    releases: u8::MAX,
+};

@@ -1,0 +1,97 @@
+//! Simulated runs by the hundreds, and the stores that must not pass for right.
+//!
+//! `FUTURECALL_SIM_SEED=… cargo test -p futurecall-tests --test it simulation::seeds` plays one seed alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use futurecall_tests::simulation::{Counts, Mutant, Report, Settings, simulate};
+
+/// How many seeds are played.
+const SEEDS: u64 = 500;
+/// Within how many of them every mutant must be caught.
+const CATCH: u64 = 100;
+
+#[test]
+fn seeds() {
+    if let Some(seed) = chosen() {
+        let report = simulate(seed, Settings::default());
+        for line in &report.lines {
+            println!("{} {:?}", line.at, line.what);
+        }
+        println!("{:?}, hash {:016x}", report.counts, report.hash());
+        check(&report);
+        return;
+    }
+    let began = Instant::now();
+    let (next, counts) = (AtomicU64::new(1), std::sync::Mutex::new(Counts::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > SEEDS {
+                        return;
+                    }
+                    let report = simulate(seed, Settings::default());
+                    check(&report);
+                    counts.lock().unwrap().add(report.counts);
+                }
+            });
+        }
+    });
+    let counts = *counts.lock().unwrap();
+    println!("{SEEDS} seeds in {:?}: {counts:?}", began.elapsed());
+    assert!(
+        counts.faults > 100 * SEEDS / 10 && counts.rescues > SEEDS / 2 && counts.refusals > 0,
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let (once, again) = (simulate(7, Settings::default()), simulate(7, Settings::default()));
+    let differing = once.lines.iter().zip(&again.lines).find(|(one, other)| one != other);
+    assert_eq!(differing, None);
+    assert_eq!((once.hash(), once.counts), (again.hash(), again.counts));
+    assert_ne!(once.hash(), simulate(8, Settings::default()).hash());
+}
+
+#[test]
+fn nothing_is_run_again_where_nothing_goes_wrong() {
+    for seed in 1..=20 {
+        let report = simulate(seed, Settings { faults: false, ..Settings::default() });
+        check(&report);
+        let Counts { rescues, refusals, faults, starts, .. } = report.counts;
+        assert_eq!((rescues, refusals, faults), (0, 0, 0), "seed {seed}");
+        assert!(starts > 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn every_mutant_is_caught() {
+    let mut missed = Vec::new();
+    for mutant in Mutant::ALL {
+        let settings = Settings { mutant: Some(mutant), troubles: 20, slow: 20, ..Settings::default() };
+        let caught =
+            (1..=CATCH).map(|seed| simulate(seed, settings)).find(|report| !report.violations.is_empty());
+        match caught {
+            Some(report) => println!("{mutant:?}, seed {}: {}", report.seed, report.violations[0]),
+            None => missed.push(mutant),
+        }
+    }
+    assert!(missed.is_empty(), "not caught within {CATCH} seeds: {missed:?}");
+}
+
+fn chosen() -> Option<u64> {
+    std::env::var("FUTURECALL_SIM_SEED").ok()?.parse().ok()
+}
+
+fn check(report: &Report) {
+    let Report { seed, violations, .. } = report;
+    assert!(
+        violations.is_empty(),
+        "seed {seed}: {violations:#?}\n\
+         FUTURECALL_SIM_SEED={seed} cargo test -p futurecall-tests --test it simulation::seeds -- --nocapture"
+    );
+}

@@ -1,0 +1,105 @@
+//! Whole runs in simulated time: engine and memory store, several pods, and a network and machines that fail; all by the
+//! throw of one seed.
+//!
+//! Nothing in a simulation depends on anything else: the runtime has one thread and paused time, chance is seeded, and
+//! names take the place of ids. The same seed therefore gives the same trace. Each trace is walked through the model.
+
+mod checker;
+mod faulty;
+mod handlers;
+mod mutants;
+mod play;
+mod pods;
+mod script;
+mod server;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futurecall_model::line::Line;
+use futurecall_runtime::store::MemoryStore;
+use futurecall_runtime::testing::Simulation;
+
+pub use self::mutants::Mutant;
+use self::play::Play;
+pub use self::world::Counts;
+use self::world::World;
+
+/// How large a simulation is, and what may go wrong in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many pods there are at a time.
+    pub pods: usize,
+    /// How many calls are scheduled, beside a schedule.
+    pub calls: usize,
+    /// How often something befalls a pod, or all of them.
+    pub troubles: usize,
+    /// How many of a thousand messages take up to two leases.
+    pub slow: usize,
+    /// For how long there are troubles.
+    pub length: Duration,
+    /// The pods' leases.
+    pub lease: Duration,
+    /// Whether anything goes wrong at all.
+    pub faults: bool,
+    /// How the store breaks the protocol, if it does.
+    pub mutant: Option<Mutant>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pods: 2,
+            calls: 20,
+            troubles: 10,
+            slow: 4,
+            length: Duration::from_secs(40),
+            lease: Duration::from_secs(4),
+            faults: true,
+            mutant: None,
+        }
+    }
+}
+
+/// What a simulation did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// What must not have happened.
+    pub violations: Vec<String>,
+    /// The trace.
+    pub lines: Vec<Line>,
+    /// What happened how often.
+    pub counts: Counts,
+}
+
+impl Report {
+    /// The same for the same trace.
+    pub fn hash(&self) -> u64 {
+        let text = self.lines.iter().map(|line| format!("{line:?}\n")).collect::<String>();
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+}
+
+/// Plays what a seed throws, and checks it.
+pub fn simulate(seed: u64, settings: Settings) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(async {
+        let simulation = Simulation::begin(seed, World::start());
+        let (world, store) = (Arc::new(World::new(seed, settings)), MemoryStore::at(World::start()));
+        let mut play = Play::new(&world, &store, &simulation);
+        play.perform(script::script(seed, &settings)).await;
+        checker::check(&world, &store).await;
+        let shared = world.shared();
+        Report {
+            seed,
+            violations: shared.violations.clone(),
+            lines: shared.lines.clone(),
+            counts: shared.counts,
+        }
+    })
+}

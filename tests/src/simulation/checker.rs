@@ -1,0 +1,47 @@
+//! What must be true of a simulation that has come to rest.
+
+use futurecall_model::replay::replay;
+use futurecall_model::state::Row;
+use futurecall_runtime::store::{CallState, MemoryStore, Now, Store};
+
+use super::world::World;
+
+/// How long before its moment a call may be claimed, in microseconds.
+const AHEAD: u64 = 10_000;
+
+/// Walks the trace through the model, and looks at what the store holds in the end.
+pub(crate) async fn check(world: &World, store: &MemoryStore) {
+    let lines = world.shared().lines.clone();
+    let lease = u64::try_from(world.settings.lease.as_micros()).unwrap_or(u64::MAX);
+    match replay(&lines, lease, AHEAD) {
+        Err(refusal) => world.violated(refusal.to_string()),
+        Ok(end) => {
+            for (number, call) in end.calls.iter().enumerate() {
+                if !matches!(call.row, Row::Over(..)) {
+                    world.violated(format!("c{number} is stuck: {call:?}"));
+                }
+            }
+        }
+    }
+    let (named, refused) = {
+        let shared = world.shared();
+        (shared.calls.clone(), shared.refused.clone())
+    };
+    for (id, name) in named {
+        let state = store.call(Now::At(world.now()), id).await.ok().flatten().map(|record| record.state);
+        if state.is_none_or(|state| matches!(state, CallState::Scheduled | CallState::Running)) {
+            world.violated(format!("{name} is not over, but {state:?}"));
+        }
+        if refused.contains(&id) {
+            world.violated(format!("{name} was refused, and is stored all the same"));
+        }
+    }
+    let unknown = world.shared().lines.iter().filter(|line| is_of_unknown(line)).count();
+    if unknown > 0 {
+        world.violated(format!("{unknown} lines are about calls that were never stored"));
+    }
+}
+
+fn is_of_unknown(line: &futurecall_model::line::Line) -> bool {
+    matches!(&line.what, futurecall_model::line::What::Told { call, .. } if call == "unknown")
+}

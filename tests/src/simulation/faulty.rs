@@ -1,0 +1,241 @@
+//! The store as a pod sees it: over a network that is slow, breaks, and loses replies. What was sent is done, or not,
+//! whatever becomes of the pod meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futurecall_runtime::store::{
+    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
+    Declared, Finish, Held, Inserted, MemoryStore, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
+    Rescued, Retention, ScheduleRecord, Store,
+};
+use futurecall_runtime::testing::{Sealed, TransactionRef};
+use futurecall_runtime::{CallId, Moment, PodId, StoreError};
+use tokio::sync::oneshot;
+
+use super::server::Server;
+use super::world::{Trouble, World, of};
+
+/// One pod's way to the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Faulty {
+    server: Server,
+}
+
+impl Faulty {
+    pub(crate) fn new(world: &Arc<World>, inner: MemoryStore, pod: String) -> Self {
+        Self { server: Server::new(Arc::clone(world), inner, pod) }
+    }
+
+    /// Sends something, and waits for the reply. The server is no part of the pod's process: it goes on when that does not.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Server) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let server = self.server.clone();
+        let lot = server.world.draw(&server.pod);
+        tokio::spawn(async move {
+            tokio::time::sleep(lot.before).await;
+            let result = serve(&server, lot.trouble, work);
+            tokio::time::sleep(lot.after).await;
+            let is_lost = result.is_ok() && (lot.trouble == Some(Trouble::Lost) || server.world.is_out());
+            let _ = reply.send(if is_lost { Err(unknown()) } else { result });
+        });
+        answer.await.unwrap_or_else(|_| Err(unknown()))
+    }
+}
+
+fn serve<T>(
+    server: &Server,
+    trouble: Option<Trouble>,
+    work: impl FnOnce(&Server) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    if server.world.is_out() {
+        server.world.trouble(&server.pod, Duration::ZERO);
+        return Err(StoreError::transient("reach the database", "it is out"));
+    }
+    match trouble {
+        Some(Trouble::Broken) => Err(StoreError::transient("reach the database", "the connection broke")),
+        Some(Trouble::Busy) => Err(StoreError::busy("write", "somebody else's transaction")),
+        Some(Trouble::Lost) | None => work(server),
+    }
+}
+
+fn unknown() -> StoreError {
+    StoreError::unknown("hear from the database", "the connection broke")
+}
+
+impl Sealed for Faulty {}
+
+#[async_trait]
+impl Store for Faulty {
+    fn kind(&self) -> &'static str {
+        "simulation"
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    async fn now(&self) -> Result<Moment, StoreError> {
+        self.ask(|server| Ok(server.world.now())).await
+    }
+
+    async fn changed(&self) {
+        self.server.changed().await;
+    }
+
+    async fn insert(
+        &self,
+        _now: Now,
+        calls: &[NewCall],
+        again: bool,
+        soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        let calls = calls.to_vec();
+        self.ask(move |server| server.insert(&calls, again, soon)).await
+    }
+
+    async fn insert_in(
+        &self,
+        _transaction: TransactionRef<'_>,
+        _calls: &[NewCall],
+        _soon: Duration,
+    ) -> Result<(), StoreError> {
+        Err(StoreError::wrong_database("store calls in the transaction"))
+    }
+
+    async fn cancel(
+        &self,
+        _now: Now,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        let (target, retention) = (target.clone(), *retention);
+        self.ask(move |server| server.cancel(&target, &retention)).await
+    }
+
+    async fn cancel_in(
+        &self,
+        _transaction: TransactionRef<'_>,
+        _target: &CancelTarget,
+        _retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        Err(StoreError::wrong_database("cancel in the transaction"))
+    }
+
+    async fn declare(&self, _now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+        let schedules = schedules.to_vec();
+        self.ask(move |server| server.declare(&schedules)).await
+    }
+
+    async fn end_undeclared(
+        &self,
+        _now: Now,
+        live: &[String],
+        pod_live: Duration,
+    ) -> Result<u64, StoreError> {
+        let live = live.to_vec();
+        self.ask(move |server| server.end_undeclared(&live, pod_live)).await
+    }
+
+    async fn claim(&self, _now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        let (request, sent) = (request.clone(), of(self.server.world.now()));
+        self.ask(move |server| server.claim(&request, sent)).await
+    }
+
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+        self.ask(move |server| server.find_claim(pod, claim_no)).await
+    }
+
+    async fn renew(
+        &self,
+        _now: Now,
+        pod: PodId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        let held = held.to_vec();
+        self.ask(move |server| server.renew(pod, &held, lease)).await
+    }
+
+    async fn finish(
+        &self,
+        _now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<bool>, StoreError> {
+        let (finished, retention) = (finished.to_vec(), *retention);
+        self.ask(move |server| server.finish(pod, &finished, &retention)).await
+    }
+
+    async fn release(&self, _now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
+        let held = held.to_vec();
+        self.ask(move |server| server.release(pod, &held)).await
+    }
+
+    async fn rescue(
+        &self,
+        _now: Now,
+        limit: usize,
+        retention: &Retention,
+    ) -> Result<Vec<Rescued>, StoreError> {
+        let retention = *retention;
+        self.ask(move |server| server.rescue(limit, &retention)).await
+    }
+
+    async fn beat(&self, _now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+        let pod = pod.clone();
+        self.ask(move |server| server.beat(&pod)).await
+    }
+
+    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+        self.ask(move |server| server.leave(pod)).await
+    }
+
+    async fn prune(&self, _now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        let retention = *retention;
+        self.ask(move |server| server.prune(&retention, limit)).await
+    }
+
+    async fn discard(
+        &self,
+        _now: Now,
+        _calls: &[(CallId, String)],
+        _retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn calls(&self, _now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+        let filter = filter.clone();
+        self.ask(move |server| server.calls(&filter)).await
+    }
+
+    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+        self.ask(move |server| Ok(server.record(id))).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+        self.ask(Server::schedules).await
+    }
+
+    async fn pods(&self, _now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
+        self.ask(move |server| server.pods(within)).await
+    }
+
+    async fn counts(&self, _now: Now) -> Result<Counts, StoreError> {
+        self.ask(Server::counts).await
+    }
+
+    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        self.ask(move |server| server.pending_names(cap)).await
+    }
+}

@@ -1,0 +1,54 @@
+//! What the calls of a simulation do: they write that they started, take a while, and succeed or fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futurecall_model::line::What;
+use futurecall_runtime::prelude::*;
+
+use super::world::World;
+
+/// Calls that are kept when their pod vanishes.
+pub(crate) const KEEP: &str = "sim.keep";
+/// Calls that are run again.
+pub(crate) const RERUN: &str = "sim.rerun";
+/// Runs of a schedule.
+pub(crate) const TICK: &str = "sim.tick";
+
+/// A handler of one pod.
+pub(crate) struct Work {
+    pub(crate) world: Arc<World>,
+    pub(crate) pod: String,
+}
+
+impl InvokableFutureCall for Work {
+    type Data = u32;
+
+    async fn invoke(&self, session: &Session, _data: Option<u32>) -> Result<(), BoxError> {
+        let call = self.world.name(session.call().id);
+        self.world.write(What::Started { pod: self.pod.clone(), call });
+        let (length, fails) = self.draw();
+        tokio::select! {
+            biased;
+            () = session.cancelled() => Err("cancelled".into()),
+            () = tokio::time::sleep(length) => if fails { Err("no such luck".into()) } else { Ok(()) },
+        }
+    }
+}
+
+impl Work {
+    /// How long a run takes, and whether it fails.
+    fn draw(&self) -> (Duration, bool) {
+        let lease = usize::try_from(self.world.settings.lease.as_millis()).unwrap_or(0);
+        let mut shared = self.world.shared();
+        shared.counts.starts += 1;
+        let dice = &mut shared.dice;
+        let longest = match dice.below(20) {
+            0..=9 => 30,
+            10..=13 => 1_000,
+            14..=16 => lease,
+            _ => lease * 3,
+        };
+        (Duration::from_millis(dice.below(longest) as u64), dice.below(7) == 0)
+    }
+}

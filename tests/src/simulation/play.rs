@@ -1,0 +1,181 @@
+//! Plays a script: pods, clients and troubles, and in the end waits until everything is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futurecall_model::line::{Promise, What};
+use futurecall_runtime::store::{CallFilter, CallState, MemoryStore, NewSchedule, Now, Store};
+use futurecall_runtime::testing::Simulation;
+use futurecall_runtime::{CallId, Pod, ScheduleError};
+
+use super::faulty::Faulty;
+use super::handlers::TICK;
+use super::pods::{Place, Running};
+use super::script::Deed;
+use super::world::World;
+use crate::make::{every, schedule};
+
+/// The stage of one simulation.
+pub(crate) struct Play<'s> {
+    world: Arc<World>,
+    store: MemoryStore,
+    simulation: &'s Simulation,
+    places: Vec<Place>,
+    /// Vanished ones are kept until the end: nothing of them may run, their destructors neither.
+    vanished: Vec<Running>,
+}
+
+impl<'s> Play<'s> {
+    pub(crate) fn new(world: &Arc<World>, store: &MemoryStore, simulation: &'s Simulation) -> Self {
+        let places = (0..world.settings.pods).map(Place::new).collect();
+        Self { world: Arc::clone(world), store: store.clone(), simulation, places, vanished: Vec::new() }
+    }
+
+    /// Everything, from the first pod to the last.
+    pub(crate) async fn perform(&mut self, script: Vec<(Duration, Deed)>) {
+        self.declare().await;
+        for place in &mut self.places {
+            place.start(&self.world, &self.store).await;
+        }
+        let began = tokio::time::Instant::now();
+        for (at, deed) in script {
+            tokio::time::sleep_until(began + at).await;
+            self.perform_one(deed).await;
+        }
+        self.come_to_rest().await;
+    }
+
+    async fn perform_one(&mut self, deed: Deed) {
+        match deed {
+            Deed::Schedule { place, name, delay, cancel_after } => {
+                let Some(running) = self.running(place) else { return };
+                let (world, pod) = (Arc::clone(&self.world), running.pod.clone());
+                running.spawn(async move {
+                    let Some(id) = schedule_one(&world, &pod, name, delay).await else { return };
+                    if let Some(after) = cancel_after {
+                        tokio::time::sleep(after).await;
+                        cancel_one(&world, &pod, id).await;
+                    }
+                });
+            }
+            Deed::Pause { place, length } => {
+                let Some(running) = self.running(place).cloned() else { return };
+                running.pause(&self.world, length);
+                tokio::spawn(async move {
+                    tokio::time::sleep(length).await;
+                    running.process.go_on();
+                });
+            }
+            Deed::Kill { place, down } => {
+                let (world, store) = (Arc::clone(&self.world), self.store.clone());
+                let Some(place) = self.places.get_mut(place) else { return };
+                self.vanished.extend(place.kill(&world));
+                tokio::time::sleep(down / 4).await;
+                place.start(&world, &store).await;
+            }
+            Deed::Shutdown { place } => {
+                let (world, store) = (Arc::clone(&self.world), self.store.clone());
+                let Some(place) = self.places.get_mut(place) else { return };
+                if let Some(running) = place.running.take() {
+                    world.trouble(&running.name, Duration::MAX);
+                    let pod = running.pod.clone();
+                    running.spawn(async move {
+                        pod.shutdown().await;
+                    });
+                    self.vanished.push(running);
+                }
+                place.start(&world, &store).await;
+            }
+            Deed::Outage { length } => {
+                self.world.begin_outage(length / 2);
+                self.trouble_all(length);
+            }
+            Deed::Suspend { length } => {
+                self.simulation.suspend(length);
+                self.trouble_all(Duration::ZERO);
+            }
+        }
+    }
+
+    /// One schedule that is there from the beginning.
+    async fn declare(&self) {
+        let new = NewSchedule {
+            name: TICK.to_owned(),
+            args: "{}".to_owned(),
+            format: 2,
+            ..schedule("tick", every(7))
+        };
+        let quiet = Faulty::new(&self.world, self.store.clone(), "operator".to_owned());
+        while let Err(error) = quiet.declare(Now::Database, std::slice::from_ref(&new)).await {
+            assert!(error.is_transient(), "the schedule cannot be declared: {error}");
+        }
+    }
+
+    /// Nothing more goes wrong; whatever is pending has to end, and soon.
+    async fn come_to_rest(&mut self) {
+        self.world.quieten();
+        for running in self.places.iter().filter_map(|place| place.running.as_ref()) {
+            running.process.go_on();
+        }
+        let operator = Faulty::new(&self.world, self.store.clone(), "operator".to_owned());
+        let target = crate::make::identifier("tick");
+        if let Err(error) = operator.cancel(Now::Database, &target, &crate::make::KEEP).await {
+            self.world.violated(format!("the schedule could not be ended: {error}"));
+        }
+        // What was sent before may arrive only now, and clients may still try.
+        tokio::time::sleep(self.world.settings.lease * 2 + Duration::from_secs(15)).await;
+        let patience = self.world.settings.lease * 8 + Duration::from_secs(40);
+        let end = tokio::time::Instant::now() + patience;
+        while self.pending().await > 0 && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        for place in &mut self.places {
+            if let Some(running) = place.running.take() {
+                running.pod.shutdown().await;
+            }
+        }
+    }
+
+    async fn pending(&self) -> usize {
+        let filter = CallFilter::new().limit(10_000);
+        let page = self.store.calls(Now::At(self.world.now()), &filter).await;
+        let is_pending = |state| matches!(state, CallState::Scheduled | CallState::Running);
+        page.map_or(0, |page| page.calls.iter().filter(|call| is_pending(call.state)).count())
+    }
+
+    fn running(&self, place: usize) -> Option<&Running> {
+        self.places.get(place).and_then(|place| place.running.as_ref())
+    }
+
+    fn trouble_all(&self, length: Duration) {
+        for running in self.places.iter().filter_map(|place| place.running.as_ref()).chain(&self.vanished) {
+            self.world.trouble(&running.name, length);
+        }
+    }
+}
+
+async fn schedule_one(world: &World, pod: &Pod, name: &'static str, delay: Duration) -> Option<CallId> {
+    let call = pod.future_call_with_delay(name, None::<&u32>, delay);
+    let id = call.id();
+    match call.await {
+        Ok(_) => {
+            world.write(What::Told { call: world.name(id), what: Promise::Stored });
+            Some(id)
+        }
+        Err(ScheduleError::OutcomeUnknown { .. }) => None,
+        Err(_) => {
+            world.shared().refused.push(id);
+            None
+        }
+    }
+}
+
+async fn cancel_one(world: &World, pod: &Pod, id: CallId) {
+    let Ok(cancelled) = pod.future_calls().cancel_call(id).await else { return };
+    let call = world.name(id);
+    if cancelled.calls > 0 {
+        world.write(What::Told { call, what: Promise::Cancelled });
+    } else if cancelled.running > 0 {
+        world.write(What::Told { call, what: Promise::UnderWay });
+    }
+}

@@ -1,0 +1,61 @@
+//! What happens in a simulation from outside, and when: thrown once, in advance.
+
+use std::time::Duration;
+
+use super::Settings;
+use crate::dice::Dice;
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+pub(crate) enum Deed {
+    /// A client of a pod schedules a call, and cancels it some time after if it says so.
+    Schedule { place: usize, name: &'static str, delay: Duration, cancel_after: Option<Duration> },
+    /// A process stands still for that long.
+    Pause { place: usize, length: Duration },
+    /// A process vanishes, and another takes its place after that long.
+    Kill { place: usize, down: Duration },
+    /// A pod is shut down, and another takes its place.
+    Shutdown { place: usize },
+    /// Nobody reaches the database for that long.
+    Outage { length: Duration },
+    /// All machines are suspended for that long: their wall clocks go on, and nothing else.
+    Suspend { length: Duration },
+}
+
+/// Everything that is to happen, in order.
+pub(crate) fn script(seed: u64, settings: &Settings) -> Vec<(Duration, Deed)> {
+    let mut dice = Dice::new(seed ^ 0x5eed);
+    let mut deeds = Vec::new();
+    for _ in 0..settings.calls {
+        let at = seconds(&mut dice, settings.length);
+        let name = if dice.below(2) == 0 { super::handlers::KEEP } else { super::handlers::RERUN };
+        let delay =
+            if dice.below(3) == 0 { Duration::ZERO } else { seconds(&mut dice, Duration::from_secs(15)) };
+        let cancel_after = (dice.below(5) == 0).then(|| seconds(&mut dice, delay + Duration::from_secs(1)));
+        let place = dice.below(settings.pods);
+        deeds.push((at, Deed::Schedule { place, name, delay, cancel_after }));
+    }
+    if settings.faults {
+        for _ in 0..settings.troubles {
+            let at = seconds(&mut dice, settings.length);
+            let length = seconds(&mut dice, settings.lease * 3);
+            let place = dice.below(settings.pods);
+            deeds.push((
+                at,
+                match dice.below(8) {
+                    0 | 1 => Deed::Kill { place, down: length },
+                    2..=4 => Deed::Pause { place, length },
+                    5 => Deed::Shutdown { place },
+                    6 => Deed::Outage { length },
+                    _ => Deed::Suspend { length },
+                },
+            ));
+        }
+    }
+    deeds.sort_by_key(|(at, _)| *at);
+    deeds
+}
+
+fn seconds(dice: &mut Dice, longest: Duration) -> Duration {
+    Duration::from_millis(dice.below(usize::try_from(longest.as_millis()).unwrap_or(1).max(1)) as u64)
+}

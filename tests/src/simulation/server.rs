@@ -1,0 +1,257 @@
+//! The database of a simulation: a memory store that goes by the simulation's clock, and writes a trace of every commit.
+
+mod broken;
+mod rows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futurecall_model::line::{Fate, Found, What};
+use futurecall_model::state::Outcome as Ending;
+use futurecall_runtime::store::{
+    CallFilter, CallPage, CallRecord, CallState, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
+    Counts, Declared, Finish, Held, Inserted, Lease, MemoryStore, NewCall, NewSchedule, Now, Outcome,
+    PodBeat, PodRecord, Renewed, Rescued, Retention, ScheduleRecord, Store,
+};
+use futurecall_runtime::{CallId, PodId, StoreError};
+use futures_util::FutureExt;
+
+use super::mutants::Mutant;
+use super::world::{Holder, World, of};
+
+/// One pod's connection to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) world: Arc<World>,
+    pub(crate) pod: String,
+    inner: Arc<MemoryStore>,
+}
+
+impl Server {
+    pub(crate) fn new(world: Arc<World>, inner: MemoryStore, pod: String) -> Self {
+        Self { world, pod, inner: Arc::new(inner) }
+    }
+
+    pub(crate) async fn changed(&self) {
+        self.inner.changed().await;
+    }
+
+    pub(crate) fn insert(
+        &self,
+        calls: &[NewCall],
+        again: bool,
+        soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        if self.errs(Mutant::LoseCalls) && self.rolls(20) {
+            return Ok(calls.iter().map(|_| Inserted::Stored).collect());
+        }
+        let again = again && !self.errs(Mutant::InsertAgainBlindly);
+        let known: Vec<bool> = calls.iter().map(|call| self.record(call.id).is_some_and(is_live)).collect();
+        let inserted = done(self.inner.insert(self.now(), calls, again, soon))?;
+        for ((call, was_known), inserted) in calls.iter().zip(known).zip(&inserted) {
+            if *inserted == Inserted::Stored && !was_known && self.record(call.id).is_some_and(is_live) {
+                self.stored(call);
+            }
+        }
+        Ok(inserted)
+    }
+
+    pub(crate) fn cancel(
+        &self,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        let targets = self.targets(target);
+        let cancelled = done(self.inner.cancel(self.now(), target, retention))?;
+        self.note_ended_schedules();
+        let fresh = self.fresh_runs();
+        for record in targets {
+            let found = match record.state {
+                CallState::Scheduled => Found::Waiting,
+                CallState::Running => Found::Claimed,
+                _ => Found::Nothing,
+            };
+            let successor = fresh.of(record.schedule);
+            self.world.write(What::Cancelled { call: self.world.name(record.id), found, successor });
+        }
+        if self.errs(Mutant::CancelClaimedAsWaiting) {
+            return Ok(Cancelled::new(cancelled.calls + cancelled.running, cancelled.schedules, 0));
+        }
+        Ok(cancelled)
+    }
+
+    pub(crate) fn declare(&self, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+        let declared = done(self.inner.declare(self.now(), schedules))?;
+        for (new, declared) in schedules.iter().zip(&declared) {
+            if declared.created {
+                self.declared(declared.id, new);
+            }
+        }
+        Ok(declared)
+    }
+
+    pub(crate) fn end_undeclared(&self, live: &[String], pod_live: Duration) -> Result<u64, StoreError> {
+        done(self.inner.end_undeclared(self.now(), live, pod_live))
+    }
+
+    pub(crate) fn claim(&self, request: &ClaimRequest, sent: u64) -> Result<Claim, StoreError> {
+        let claim = done(self.inner.claim(self.claim_time(), &self.request(request)))?;
+        let fresh = self.fresh_runs();
+        for call in &claim.calls {
+            self.claimed(request.pod, call, sent, fresh.of(call.schedule));
+        }
+        if self.errs(Mutant::ForgetClaims) {
+            self.forget(request.pod, &claim.calls);
+        }
+        Ok(claim)
+    }
+
+    pub(crate) fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+        done(self.inner.find_claim(pod, claim_no))
+    }
+
+    pub(crate) fn renew(
+        &self,
+        pod: PodId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        let lease = if self.errs(Mutant::ShortLeases) { lease / 2 } else { lease };
+        let mut all = Vec::new();
+        for one in held {
+            let (pod, number) = self.fence(Mutant::RenewWithoutFence, pod, one.id, one.claim_no);
+            let asked = Held { claim_no: number, ..*one };
+            let renewed = done(self.inner.renew(self.now(), pod, &[asked], lease))?;
+            for renewed in renewed {
+                self.world.write(What::Renewed {
+                    pod: self.pod.clone(),
+                    call: self.world.name(one.id),
+                    number: number_of(one.claim_no),
+                    held: renewed.lease == Lease::Held,
+                });
+                all.push(renewed);
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn finish(
+        &self,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<bool>, StoreError> {
+        if self.errs(Mutant::LoseOutcomes) && self.rolls(5) {
+            return Ok(finished.iter().map(|_| true).collect());
+        }
+        let mut all = Vec::new();
+        for one in finished {
+            let was_held = self.holds(pod, one.id, one.claim_no);
+            let (by, number) = self.fence(Mutant::FinishWithoutFence, pod, one.id, one.claim_no);
+            let asked = Finish { claim_no: number, ..one.clone() };
+            let is_forged = (by, number) != (pod, one.claim_no);
+            let stored = done(self.inner.finish(self.now(), by, &[asked], retention))?;
+            let is_stored = stored.first().copied().unwrap_or(false);
+            let fate = match is_stored {
+                false => Fate::Refused,
+                true if was_held || is_forged => self.fate(one.id),
+                true => Fate::Known,
+            };
+            self.finished(one, fate);
+            all.push(is_stored);
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn release(&self, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
+        let mut released = 0;
+        for one in held {
+            let was_held = self.holds(pod, one.id, one.claim_no);
+            let (by, number) = self.fence(Mutant::ReleaseWithoutFence, pod, one.id, one.claim_no);
+            let asked = Held { claim_no: number, ..*one };
+            let count = done(self.inner.release(self.now(), by, &[asked]))?;
+            released += count;
+            let is_ours = count > 0 || was_held;
+            let fate = if is_ours { self.fate(one.id) } else { Fate::Refused };
+            self.released(one, fate);
+        }
+        Ok(released)
+    }
+
+    pub(crate) fn rescue(&self, limit: usize, retention: &Retention) -> Result<Vec<Rescued>, StoreError> {
+        let rescued = done(self.inner.rescue(self.rescue_time(), limit, retention))?;
+        for rescued in &rescued {
+            self.rescued(rescued);
+        }
+        Ok(rescued)
+    }
+
+    pub(crate) fn beat(&self, pod: &PodBeat) -> Result<(), StoreError> {
+        done(self.inner.beat(self.now(), pod))
+    }
+
+    pub(crate) fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+        done(self.inner.leave(pod))
+    }
+
+    pub(crate) fn prune(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        done(self.inner.prune(self.now(), retention, limit))
+    }
+
+    pub(crate) fn calls(&self, filter: &CallFilter) -> Result<CallPage, StoreError> {
+        done(self.inner.calls(self.now(), filter))
+    }
+
+    pub(crate) fn record(&self, id: CallId) -> Option<CallRecord> {
+        done(self.inner.call(self.now(), id)).ok().flatten()
+    }
+
+    pub(crate) fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+        done(self.inner.schedules())
+    }
+
+    pub(crate) fn pods(&self, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
+        done(self.inner.pods(self.now(), within))
+    }
+
+    pub(crate) fn counts(&self) -> Result<Counts, StoreError> {
+        done(self.inner.counts(self.now()))
+    }
+
+    pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        done(self.inner.pending_names(cap))
+    }
+
+    fn now(&self) -> Now {
+        Now::At(self.world.now())
+    }
+
+    /// Whether this claim holds the call, by the trace.
+    fn holds(&self, pod: PodId, id: CallId, number: i64) -> bool {
+        let shared = self.world.shared();
+        shared.claims.get(&id).is_some_and(|holder| holder.id == pod && holder.number == number)
+    }
+}
+
+/// A memory store never waits.
+fn done<T>(future: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let pending = || Err(StoreError::permanent("simulate", "the memory store has to be waited for"));
+    future.now_or_never().unwrap_or_else(pending)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `is_some_and`")]
+fn is_live(record: CallRecord) -> bool {
+    matches!(record.state, CallState::Scheduled | CallState::Running)
+}
+
+fn number_of(claim_no: i64) -> u64 {
+    u64::try_from(claim_no).unwrap_or(0)
+}
+
+fn ending(outcome: &Outcome) -> Ending {
+    match outcome {
+        Outcome::Succeeded => Ending::Succeeded,
+        Outcome::Interrupted { .. } => Ending::GivenUp,
+        _ => Ending::Failed,
+    }
+}

@@ -1,0 +1,63 @@
+//! How the mutants break the protocol.
+
+use std::time::Duration;
+
+use futurecall_runtime::store::{ClaimRequest, ClaimedCall, Held, Now, OnVanish, Store};
+use futurecall_runtime::{CallId, PodId};
+
+use super::{Server, done};
+use crate::simulation::mutants::Mutant;
+
+impl Server {
+    /// Whether this mistake is made.
+    pub(super) fn errs(&self, mutant: Mutant) -> bool {
+        self.world.settings.mutant == Some(mutant)
+    }
+
+    /// Whether it is made this time.
+    pub(super) fn rolls(&self, percent: usize) -> bool {
+        self.world.shared().dice.below(100) < percent
+    }
+
+    /// The fence as it is asked for; or, without a fence, whatever claim stands on the row.
+    pub(super) fn fence(&self, mutant: Mutant, pod: PodId, id: CallId, number: i64) -> (PodId, i64) {
+        if !self.errs(mutant) {
+            return (pod, number);
+        }
+        let shared = self.world.shared();
+        shared.claims.get(&id).map_or((pod, number), |holder| (holder.id, holder.number))
+    }
+
+    pub(super) fn claim_time(&self) -> Now {
+        let early = Duration::from_secs(u64::from(self.errs(Mutant::ClaimEarly)));
+        Now::At(self.world.now().checked_add(early).expect("simulations are short"))
+    }
+
+    pub(super) fn rescue_time(&self) -> Now {
+        let lease = self.world.settings.lease;
+        let early = if self.errs(Mutant::RescueTooSoon) { lease } else { Duration::ZERO };
+        Now::At(self.world.now().checked_add(early).expect("simulations are short"))
+    }
+
+    /// The claim as it is made: calls of one name are to be run again when their pod vanishes.
+    pub(super) fn request(&self, asked: &ClaimRequest) -> ClaimRequest {
+        let mut request = asked.clone();
+        for (name, on_vanish) in &mut request.names {
+            if name == "sim.rerun" || self.errs(Mutant::RerunEverything) {
+                *on_vanish = OnVanish::Rerun;
+            }
+        }
+        if self.errs(Mutant::ShortLeases) {
+            request.lease /= 2;
+        }
+        request
+    }
+
+    /// Gives back at once what was claimed, and says nothing of it.
+    pub(super) fn forget(&self, pod: PodId, calls: &[ClaimedCall]) {
+        let held: Vec<_> =
+            calls.iter().map(|call| Held { id: call.id, claim_no: call.claim_no, started: false }).collect();
+        let released = done(self.inner.release(self.now(), pod, &held));
+        debug_assert!(released.is_ok(), "{released:?}");
+    }
+}

@@ -1,0 +1,228 @@
+//! What a simulation shares: the time, the dice, the troubles, and the trace.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futurecall_model::line::{Line, What};
+use futurecall_runtime::{CallId, Moment, ScheduleId};
+use tokio::time::Instant;
+
+use super::Settings;
+use crate::dice::Dice;
+use crate::make::micros;
+
+/// Shared by all pods, clients and the server of one simulation.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) settings: Settings,
+    began: Instant,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dice: Dice,
+    pub(crate) lines: Vec<Line>,
+    /// Names of calls, in the order in which they were stored.
+    pub(crate) calls: BTreeMap<CallId, String>,
+    pub(crate) schedules: BTreeMap<ScheduleId, String>,
+    /// Who holds what, by the trace.
+    pub(crate) claims: BTreeMap<CallId, Holder>,
+    /// What clients were told to be impossible, and must not have happened.
+    pub(crate) refused: Vec<CallId>,
+    /// Skipped runs that are in the trace.
+    pub(crate) skipped: Vec<CallId>,
+    pub(crate) violations: Vec<String>,
+    /// Until when nobody reaches the database.
+    outage: Option<Instant>,
+    /// Nothing more goes wrong.
+    is_quiet: bool,
+    /// What befell each pod, and until when.
+    troubles: Vec<(String, Moment)>,
+    pub(crate) counts: Counts,
+}
+
+/// Who holds a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    pub(crate) pod: String,
+    pub(crate) id: futurecall_runtime::PodId,
+    pub(crate) number: i64,
+    pub(crate) since: Moment,
+}
+
+/// What happened how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Operations that reached the database.
+    pub operations: u64,
+    /// Faults of all kinds.
+    pub faults: u64,
+    /// Handlers started.
+    pub starts: u64,
+    /// Claims of vanished pods that were found.
+    pub rescues: u64,
+    /// Late writes that the fence refused.
+    pub refusals: u64,
+}
+
+impl Counts {
+    /// Counts these as well.
+    pub fn add(&mut self, other: Self) {
+        self.operations += other.operations;
+        self.faults += other.faults;
+        self.starts += other.starts;
+        self.rescues += other.rescues;
+        self.refusals += other.refusals;
+    }
+}
+
+/// What is to become of one operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lot {
+    /// Until it is done.
+    pub(crate) before: Duration,
+    /// Until its reply arrives.
+    pub(crate) after: Duration,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It is not done.
+    Broken,
+    /// It is not done: somebody else's transaction is in the way.
+    Busy,
+    /// It is done, and the reply is lost.
+    Lost,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, settings: Settings) -> Self {
+        let shared = Shared {
+            dice: Dice::new(seed),
+            lines: Vec::new(),
+            calls: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            refused: Vec::new(),
+            skipped: Vec::new(),
+            violations: Vec::new(),
+            outage: None,
+            is_quiet: !settings.faults,
+            troubles: Vec::new(),
+            counts: Counts::default(),
+        };
+        Self { settings, began: Instant::now(), shared: Mutex::new(shared) }
+    }
+
+    /// The moment at which every simulation begins.
+    pub(crate) fn start() -> Moment {
+        micros(0)
+    }
+
+    /// The database's clock.
+    pub(crate) fn now(&self) -> Moment {
+        Self::start().checked_add(self.began.elapsed()).expect("simulations are short")
+    }
+
+    pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line of the trace.
+    pub(crate) fn write(&self, what: What) {
+        let line = Line { at: of(self.now()), what };
+        self.shared().lines.push(line);
+    }
+
+    pub(crate) fn violated(&self, what: impl Into<String>) {
+        self.shared().violations.push(what.into());
+    }
+
+    /// What is to become of an operation that this pod sends now.
+    pub(crate) fn draw(&self, pod: &str) -> Lot {
+        let mut shared = self.shared();
+        shared.counts.operations += 1;
+        let is_quiet = shared.is_quiet;
+        let dice = &mut shared.dice;
+        let (before, after) = (self.settings.latency(dice, is_quiet), self.settings.latency(dice, is_quiet));
+        let trouble = match dice.below(100) {
+            _ if is_quiet => None,
+            0 | 1 => Some(Trouble::Broken),
+            2 => Some(Trouble::Busy),
+            3..=5 => Some(Trouble::Lost),
+            _ => None,
+        };
+        let is_slow = before + after > Duration::from_millis(20);
+        drop(shared);
+        if trouble.is_some() || is_slow {
+            self.trouble(pod, before + after);
+        }
+        Lot { before, after, trouble }
+    }
+
+    /// Notes that something befalls a pod for that long: what happens to the claims that it has by then is explained by it.
+    pub(crate) fn trouble(&self, pod: &str, length: Duration) {
+        let until = self.now().checked_add(length).unwrap_or(Moment::MAX);
+        let mut shared = self.shared();
+        shared.counts.faults += 1;
+        shared.troubles.push((pod.to_owned(), until));
+    }
+
+    /// Whether something befell that pod since then.
+    pub(crate) fn was_troubled(&self, pod: &str, since: Moment) -> bool {
+        self.shared().troubles.iter().any(|(who, until)| who == pod && *until >= since)
+    }
+
+    pub(crate) fn begin_outage(&self, length: Duration) {
+        self.shared().outage = Some(Instant::now() + length);
+    }
+
+    /// Whether nobody reaches the database.
+    pub(crate) fn is_out(&self) -> bool {
+        self.shared().outage.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// From now on nothing goes wrong.
+    pub(crate) fn quieten(&self) {
+        let mut shared = self.shared();
+        shared.is_quiet = true;
+        shared.outage = None;
+    }
+
+    /// The name of a call.
+    pub(crate) fn name(&self, id: CallId) -> String {
+        self.shared().calls.get(&id).cloned().unwrap_or_else(|| "unknown".to_owned())
+    }
+}
+
+impl Shared {
+    /// Names a call that was stored just now.
+    pub(crate) fn name_new(&mut self, id: CallId) -> String {
+        let name = format!("c{}", self.calls.len());
+        self.calls.insert(id, name.clone());
+        name
+    }
+}
+
+/// A moment as traces have it.
+pub(crate) fn of(moment: Moment) -> u64 {
+    u64::try_from(moment.as_micros()).unwrap_or(0)
+}
+
+impl Settings {
+    /// How long something takes on its way.
+    fn latency(&self, dice: &mut Dice, is_quiet: bool) -> Duration {
+        let lease = usize::try_from(self.lease.as_millis()).unwrap_or(0);
+        let longest = match dice.below(1_000) {
+            _ if is_quiet => 2,
+            0..=29 => 500,
+            30..=150 => 50,
+            throw if throw >= 1_000 - self.slow => lease * 2,
+            _ => 3,
+        };
+        Duration::from_millis(dice.below(longest) as u64)
+    }
+}
