@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 pub use crate::store::sealed::Sealed;
-pub use crate::store::transaction::TransactionRef;
+pub use crate::store::transaction::{OpenTransaction, TransactionRef};
 
 thread_local! {
     static DICE: Cell<Option<u64>> = const { Cell::new(None) };

@@ -79,4 +79,6 @@ pub enum Answer {
     Again,
     /// The call is over.
     Over,
+    /// It was done before.
+    Known,
 }

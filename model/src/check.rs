@@ -7,7 +7,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use crate::action::{Action, Reply};
 use crate::invariants::{Sight, always};
 use crate::mutants::Mutant;
-use crate::state::{Outcome, PodId, Row, World};
+use crate::state::{Outcome, Pod, PodId, Row, World};
 use crate::step::Protocol;
 
 /// A world to begin with, and how far to look.
@@ -111,25 +111,30 @@ fn plain(mut world: World) -> World {
     let is_moved = order.iter().enumerate().any(|(to, from)| to != *from);
     for call in &mut world.calls {
         if let Row::Over(_, last) = &mut call.row {
-            let may_ask = |by: PodId, number| {
-                let pod = world.pods.get(by.place).filter(|pod| pod.life == by.life);
-                pod.is_some_and(|pod| pod.reports.iter().any(|report| report.number == number))
-            };
-            *last = last.filter(|(by, number)| may_ask(*by, *number));
+            *last = last.filter(|(by, number)| is_awaited(&world.pods, *by, *number));
         }
+        call.past.retain(|(by, number, _)| is_awaited(&world.pods, *by, *number));
         let by = match &mut call.row {
             Row::Claimed(claim) => Some(&mut claim.pod),
             Row::Over(_, Some((by, _))) => Some(by),
             _ => None,
         };
-        if let Some(by) = by.filter(|_| is_moved) {
-            by.place = order.iter().position(|from| *from == by.place).unwrap_or(by.place);
+        if is_moved {
+            for by in by.into_iter().chain(call.past.iter_mut().map(|(by, ..)| by)) {
+                by.place = order.iter().position(|from| *from == by.place).unwrap_or(by.place);
+            }
         }
     }
     if is_moved {
         world.pods.sort();
     }
     world
+}
+
+/// Whether that pod has an outcome of that claim on its way.
+fn is_awaited(pods: &[Pod], by: PodId, number: u64) -> bool {
+    let pod = pods.get(by.place).filter(|pod| pod.life == by.life);
+    pod.is_some_and(|pod| pod.reports.iter().any(|report| report.number == number))
 }
 
 fn of_call(setting: &Setting, world: &World, id: usize, row: Row, actions: &mut Vec<Action>) {

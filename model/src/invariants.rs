@@ -26,7 +26,10 @@ pub fn always() -> Vec<Property<Setting>> {
             !world.breaches.has(Breach::StaleWrite)
         }),
         Property::always("I8 no more starts than the policy allows", |_, world: &World| {
-            world.calls.iter().all(|call| call.starts <= call.policy.attempts + call.policy.reruns)
+            world
+                .calls
+                .iter()
+                .all(|call| call.starts <= call.policy.attempts + call.policy.reruns + call.handed_back)
         }),
         Property::always("I9 a schedule has one next run", |_, world: &World| {
             let active = (0..).zip(&world.schedules).filter(|(_, schedule)| schedule.is_active);

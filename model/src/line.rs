@@ -37,6 +37,8 @@ pub enum What {
         due: u64,
         /// How long it is from one run to the next.
         interval: u64,
+        /// How often each run may be run again after its pod vanished.
+        reruns: u8,
     },
     /// A schedule was ended.
     Ended {

@@ -61,8 +61,14 @@ pub struct Call {
     pub due: u64,
     /// Counted at the claim, given back by a release.
     pub attempt: u8,
+    /// How many of its attempts failed and were followed by another.
+    pub failures: u8,
     /// How often a pod that held it vanished.
     pub interruptions: u8,
+    /// How often a pod that stopped handed it back for another run.
+    pub handed_back: u8,
+    /// Attempts on record: by whom, under which number, and how they ended.
+    pub past: Vec<(PodId, u64, Outcome)>,
     /// What is to happen to it.
     pub policy: Policy,
     /// The schedule that it is a run of.
@@ -265,7 +271,10 @@ impl Call {
             row: Row::Absent,
             due,
             attempt: 0,
+            failures: 0,
             interruptions: 0,
+            handed_back: 0,
+            past: Vec::new(),
             policy,
             schedule: None,
             has_successor: false,

@@ -43,6 +43,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Whether anything goes wrong at all.
     pub faults: bool,
+    /// Whether interrupted calls are run again.
+    pub reruns: bool,
     /// How the store breaks the protocol, if it does.
     pub mutant: Option<Mutant>,
 }
@@ -57,8 +59,16 @@ impl Default for Settings {
             length: Duration::from_secs(40),
             lease: Duration::from_secs(4),
             faults: true,
+            reruns: false,
             mutant: None,
         }
+    }
+}
+
+impl Settings {
+    /// How often a call is run again after its pod vanished.
+    fn reruns(&self) -> u8 {
+        if self.reruns { 2 } else { 0 }
     }
 }
 
@@ -84,8 +94,13 @@ impl Report {
     }
 }
 
-/// Plays what a seed throws, and checks it.
+/// Plays what a seed throws, and checks it. Interrupted calls are run again in every other seed.
+///
+/// # Panics
+///
+/// Where the simulation itself is wrong.
 pub fn simulate(seed: u64, settings: Settings) -> Report {
+    let settings = Settings { reruns: seed.is_multiple_of(2), ..settings };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     runtime.block_on(async {

@@ -43,8 +43,7 @@ pub(super) fn jittered(base: Duration) -> Duration {
 
 /// A random number from 0 to 1.
 pub(super) fn chance() -> f64 {
-    let bits = uuid::Uuid::new_v4().as_u128() & 0xFFFF_FFFF;
-    f64::from(u32::try_from(bits).unwrap_or(0)) / f64::from(u32::MAX)
+    f64::from(crate::chance::bits()) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -139,11 +139,11 @@ impl Engine {
             self.store.begin(self.transaction_limit()).await?.ok_or(TransactionError::NoTransactions)?;
         if let Some(limit) = open.limit() {
             let (overdue, closed) = (completion.overdue.clone(), opened.closed.clone());
-            tokio::spawn(async move {
+            tokio::spawn(self.process.task(async move {
                 if closed.run_until_cancelled(tokio::time::sleep(limit)).await.is_some() {
                     overdue.cancel();
                 }
-            });
+            }));
         }
         Ok((Db::of(open).ok_or_else(wrong)?, opened))
     }
@@ -166,13 +166,13 @@ impl Engine {
         drop(opened);
         let mut underway = Underway { engine: Arc::clone(self), completion, is_done: false };
         let (tell, told) = oneshot::channel();
-        self.runs.spawn(async move {
+        self.runs.spawn(self.process.task(async move {
             let completed = commit(&underway.engine, &underway.completion, open).await;
             underway.is_done = completed.is_ok();
             drop(underway);
             // A handler that is gone does not need the answer.
             let _ = tell.send(completed);
-        });
+        }));
         let unknown = || StoreError::unknown("complete the call", "the pod has ended");
         told.await.unwrap_or_else(|_| Err(TransactionError::OutcomeUnknown { id, source: unknown() }))
     }

@@ -200,8 +200,7 @@ impl HeldCalls {
     /// Stops every handler whose lease ends within `margin` although nobody could renew it. Returns how many.
     pub(super) fn fence(&self, now: Reading, margin: Duration) -> usize {
         let mut entries = self.entries();
-        let ending =
-            |entry: &Entry| entry.has_lease() && !entry.lost && entry.deadline.left(now) <= margin;
+        let ending = |entry: &Entry| entry.has_lease() && !entry.lost && entry.deadline.left(now) <= margin;
         in_order(&mut entries).filter(|entry| ending(entry)).map(Entry::lose).count()
     }
 

@@ -12,7 +12,10 @@ impl Replay {
                 let policy = Policy { attempts: *attempts, reruns: *reruns };
                 self.store(call, &Call::new(*due, policy)).map(drop)
             }
-            What::Declared { schedule, call, due, interval } => self.declare(schedule, call, *due, *interval),
+            What::Declared { schedule, call, due, interval, reruns } => {
+                let policy = Policy { attempts: 1, reruns: *reruns };
+                self.declare(schedule, *interval, call, &Call::new(*due, policy))
+            }
             What::Ended { schedule } => self.end(schedule),
             What::Told { call, what } => self.promise(call, *what),
             What::Cancelled { call, found, successor } => self.cancel(call, *found, successor.as_ref()),
@@ -72,11 +75,11 @@ impl Replay {
         Ok(id)
     }
 
-    fn declare(&mut self, schedule: &str, call: &str, due: u64, interval: u64) -> Result<(), String> {
+    fn declare(&mut self, schedule: &str, interval: u64, name: &str, call: &Call) -> Result<(), String> {
         let number = self.world().schedules.len();
         self.world().schedules.push(Schedule { interval, is_active: true });
         self.schedules.insert(schedule.to_owned(), number);
-        self.store(call, &Call { schedule: Some(number), ..Call::new(due, Policy::ONCE) }).map(drop)
+        self.store(name, &Call { schedule: Some(number), ..call.clone() }).map(drop)
     }
 
     fn end(&mut self, schedule: &str) -> Result<(), String> {
@@ -182,7 +185,9 @@ impl Replay {
     fn settle(&mut self, id: usize, answer: Answer, fate: Fate) -> Result<(), String> {
         let row = self.row(id)?;
         match (answer, fate) {
-            (Answer::Over, Fate::Known) | (Answer::Refused, Fate::Refused) => Ok(()),
+            (Answer::Refused, Fate::Refused) => Ok(()),
+            // Whether a repetition is called known or refused changes nothing.
+            (Answer::Known, Fate::Known | Fate::Refused) => Ok(()),
             (Answer::Over, Fate::Over(end)) if row.end() == Some(end) => Ok(()),
             (Answer::Again, Fate::Again(due)) => {
                 row.due = due;

@@ -98,7 +98,8 @@ impl Protocol {
             let last = Some((by, report.number));
             let is_repetition =
                 matches!(call.row, Row::Over(end, of) if of == last && may_end(report.outcome, end));
-            return Some(if is_repetition { Answer::Over } else { Answer::Refused });
+            let is_on_record = call.past.contains(&(by, report.number, report.outcome));
+            return Some(if is_repetition || is_on_record { Answer::Known } else { Answer::Refused });
         }
         let is_stale = call.claims != report.claim;
         let is_flagged = claim.is_some_and(|claim| claim.is_cancelled);
@@ -107,9 +108,10 @@ impl Protocol {
             Outcome::Failed | Outcome::GivenUp if is_flagged && !self.errs(Mutant::RetryIgnoresCancel) => {
                 Some(End::Cancelled)
             }
-            Outcome::Failed if call.attempts_left() => None,
+            Outcome::Failed if call.failures.saturating_add(1) < call.policy.attempts => None,
             Outcome::Failed => Some(End::Failed),
-            Outcome::GivenUp => self.interrupt(call),
+            Outcome::GivenUp if call.policy.reruns > 0 => None,
+            Outcome::GivenUp => Some(End::Interrupted),
         };
         let answer = if let Some(end) = end {
             call.row = Row::Over(end, Some((by, report.number)));
@@ -117,8 +119,13 @@ impl Protocol {
             Answer::Over
         } else {
             call.row = Row::Waiting;
-            let wait = if report.outcome == Outcome::Failed { self.backoff } else { 0 };
-            call.due = now.checked_add(wait)?;
+            call.past.push((by, report.number, report.outcome));
+            if report.outcome == Outcome::Failed {
+                call.failures = call.failures.saturating_add(1);
+                call.due = now.checked_add(self.backoff)?;
+            } else {
+                call.handed_back = call.handed_back.saturating_add(1);
+            }
             Answer::Again
         };
         world.breaches.note(Breach::StaleWrite, is_stale);
@@ -172,10 +179,11 @@ impl Protocol {
             return Some(Answer::Over);
         }
         call.row = Row::Waiting;
+        call.past.push((claim.pod, claim.number, Outcome::GivenUp));
         Some(Answer::Again)
     }
 
-    /// What becomes of a call whose pod vanished, or gave it up: `None` is that it runs again.
+    /// What becomes of a call whose pod vanished: `None` is that it runs again.
     fn interrupt(&self, call: &mut Call) -> Option<End> {
         let before = call.interruptions;
         call.interruptions = before.saturating_add(1);
@@ -192,13 +200,6 @@ impl Protocol {
         self.errs(Mutant::FinishWithoutFence)
             || is_held_by(claim, by, number)
             || (self.errs(Mutant::FinishFencedByPodOnly) && claim.pod == by)
-    }
-}
-
-impl Call {
-    /// Attempts that ended with their pod are counted against the reruns, not against these.
-    fn attempts_left(&self) -> bool {
-        self.attempt.saturating_sub(self.interruptions) < self.policy.attempts
     }
 }
 

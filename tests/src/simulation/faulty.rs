@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futurecall_runtime::store::{
-    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Counts,
-    Declared, Finish, Held, Inserted, MemoryStore, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
-    Rescued, Retention, ScheduleRecord, Store,
+    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
+    Counts, Declared, Due, Finish, Held, Inserted, MemoryStore, NewCall, NewSchedule, Now, PodBeat,
+    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store,
 };
-use futurecall_runtime::testing::{Sealed, TransactionRef};
+use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
 use futurecall_runtime::{CallId, Moment, PodId, StoreError};
 use tokio::sync::oneshot;
 
@@ -130,6 +130,27 @@ impl Store for Faulty {
         Err(StoreError::wrong_database("cancel in the transaction"))
     }
 
+    async fn reschedule(
+        &self,
+        _now: Now,
+        target: &CancelTarget,
+        due: Due,
+        soon: Duration,
+    ) -> Result<Rescheduled, StoreError> {
+        let target = target.clone();
+        self.ask(move |server| server.reschedule(&target, due, soon)).await
+    }
+
+    async fn run_again(
+        &self,
+        _now: Now,
+        of: CallId,
+        id: CallId,
+        again: bool,
+    ) -> Result<RunAgain, StoreError> {
+        self.ask(move |server| server.run_again(of, id, again)).await
+    }
+
     async fn declare(&self, _now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
         let schedules = schedules.to_vec();
         self.ask(move |server| server.declare(&schedules)).await
@@ -174,6 +195,25 @@ impl Store for Faulty {
     ) -> Result<Vec<bool>, StoreError> {
         let (finished, retention) = (finished.to_vec(), *retention);
         self.ask(move |server| server.finish(pod, &finished, &retention)).await
+    }
+
+    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+        Ok(None)
+    }
+
+    async fn complete(
+        &self,
+        _transaction: OpenTransaction,
+        _now: Now,
+        _pod: PodId,
+        _finish: &Finish,
+        _retention: &Retention,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::wrong_database("complete the call in its transaction"))
+    }
+
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+        self.ask(move |server| server.completed(pod, id, claim_no)).await
     }
 
     async fn release(&self, _now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {

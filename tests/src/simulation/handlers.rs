@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_model::line::What;
+use futurecall_runtime::CallError;
 use futurecall_runtime::prelude::*;
 
 use super::world::World;
 
-/// Calls that are kept when their pod vanishes.
-pub(crate) const KEEP: &str = "sim.keep";
-/// Calls that are run again.
-pub(crate) const RERUN: &str = "sim.rerun";
+/// Calls that end with their first failure.
+pub(crate) const PLAIN: &str = "sim.plain";
+/// Calls that ask for another attempt when they fail.
+pub(crate) const RETRY: &str = "sim.retry";
+/// How many attempts a call can ask for.
+pub(crate) const ATTEMPTS: u8 = 25;
 /// Runs of a schedule.
 pub(crate) const TICK: &str = "sim.tick";
 
@@ -30,9 +33,13 @@ impl InvokableFutureCall for Work {
         let (length, fails) = self.draw();
         tokio::select! {
             biased;
-            () = session.cancelled() => Err("cancelled".into()),
-            () = tokio::time::sleep(length) => if fails { Err("no such luck".into()) } else { Ok(()) },
+            () = session.cancelled() => {}
+            () = tokio::time::sleep(length) => if !fails { return Ok(()) },
         }
+        if session.call().name == RETRY {
+            return Err(CallError::retry_in(length.max(Duration::from_millis(700))).into());
+        }
+        Err("no such luck".into())
     }
 }
 
@@ -49,6 +56,6 @@ impl Work {
             14..=16 => lease,
             _ => lease * 3,
         };
-        (Duration::from_millis(dice.below(longest) as u64), dice.below(7) == 0)
+        (Duration::from_millis(dice.below(longest) as u64), dice.below(4) == 0)
     }
 }

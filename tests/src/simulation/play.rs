@@ -11,8 +11,8 @@ use futurecall_runtime::{CallId, Pod, ScheduleError};
 use super::faulty::Faulty;
 use super::handlers::TICK;
 use super::pods::{Place, Running};
-use super::script::Deed;
-use super::world::World;
+use super::script::{Deed, Whim};
+use super::world::{World, of};
 use crate::make::{every, schedule};
 
 /// The stage of one simulation.
@@ -47,14 +47,14 @@ impl<'s> Play<'s> {
 
     async fn perform_one(&mut self, deed: Deed) {
         match deed {
-            Deed::Schedule { place, name, delay, cancel_after } => {
+            Deed::Schedule { place, name, delay, then } => {
                 let Some(running) = self.running(place) else { return };
                 let (world, pod) = (Arc::clone(&self.world), running.pod.clone());
                 running.spawn(async move {
                     let Some(id) = schedule_one(&world, &pod, name, delay).await else { return };
-                    if let Some(after) = cancel_after {
+                    if let Some((after, whim)) = then {
                         tokio::time::sleep(after).await;
-                        cancel_one(&world, &pod, id).await;
+                        change_one(&world, &pod, id, whim).await;
                     }
                 });
             }
@@ -170,12 +170,22 @@ async fn schedule_one(world: &World, pod: &Pod, name: &'static str, delay: Durat
     }
 }
 
-async fn cancel_one(world: &World, pod: &Pod, id: CallId) {
-    let Ok(cancelled) = pod.future_calls().cancel_call(id).await else { return };
-    let call = world.name(id);
-    if cancelled.calls > 0 {
-        world.write(What::Told { call, what: Promise::Cancelled });
-    } else if cancelled.running > 0 {
-        world.write(What::Told { call, what: Promise::UnderWay });
+async fn change_one(world: &World, pod: &Pod, id: CallId, whim: Whim) {
+    let told = match whim {
+        Whim::Cancel => match pod.future_calls().cancel_call(id).await {
+            Ok(cancelled) if cancelled.calls > 0 => Some(Promise::Cancelled),
+            Ok(cancelled) if cancelled.running > 0 => Some(Promise::UnderWay),
+            _ => None,
+        },
+        Whim::Move(delay) => {
+            let to = world.now().checked_add(delay).map_or(0, of);
+            match pod.future_calls().reschedule(id, delay).await {
+                Ok(moved) if moved.calls > 0 => Some(Promise::Moved(to)),
+                _ => None,
+            }
+        }
+    };
+    if let Some(what) = told {
+        world.write(What::Told { call: world.name(id), what });
     }
 }

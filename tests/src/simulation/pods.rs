@@ -6,10 +6,10 @@ use std::time::Duration;
 use futurecall_model::line::What;
 use futurecall_runtime::store::MemoryStore;
 use futurecall_runtime::testing::Process;
-use futurecall_runtime::{CheckBrokenCalls, Config, Pod, StartError};
+use futurecall_runtime::{CheckBrokenCalls, Config, OnInterrupt, Pod, StartError};
 
 use super::faulty::Faulty;
-use super::handlers::{KEEP, RERUN, TICK, Work};
+use super::handlers::{PLAIN, RETRY, TICK, Work};
 use super::world::World;
 
 /// One place, and the process that runs there.
@@ -67,7 +67,10 @@ impl Running {
 async fn start(world: &Arc<World>, store: &MemoryStore, name: String) -> Option<Running> {
     let process = Process::new();
     let work = || Work { world: Arc::clone(world), pod: name.clone() };
+    let on_interrupt = if world.settings.reruns() > 0 { OnInterrupt::Rerun } else { OnInterrupt::Keep };
     let config = Config::new()
+        .on_interrupt(on_interrupt)
+        .crash_budget(u32::from(world.settings.reruns()) + 1)
         .lease(world.settings.lease)
         .concurrency_limit(3)
         .scan_interval(Duration::from_secs(2))
@@ -77,8 +80,8 @@ async fn start(world: &Arc<World>, store: &MemoryStore, name: String) -> Option<
         .store(Faulty::new(world, store.clone(), name.clone()))
         .config(config)
         .without_discovery()
-        .register_future_call(KEEP, work())
-        .register_future_call(RERUN, work())
+        .register_future_call(PLAIN, work())
+        .register_future_call(RETRY, work())
         .register_future_call(TICK, work())
         .in_process(process.clone());
     match builder.start().await {

@@ -8,8 +8,8 @@ use crate::dice::Dice;
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
-    /// A client of a pod schedules a call, and cancels it some time after if it says so.
-    Schedule { place: usize, name: &'static str, delay: Duration, cancel_after: Option<Duration> },
+    /// A client of a pod schedules a call, and thinks better of it some time after if it says so.
+    Schedule { place: usize, name: &'static str, delay: Duration, then: Option<(Duration, Whim)> },
     /// A process stands still for that long.
     Pause { place: usize, length: Duration },
     /// A process vanishes, and another takes its place after that long.
@@ -22,18 +22,32 @@ pub(crate) enum Deed {
     Suspend { length: Duration },
 }
 
+/// What a client thinks of a call some time after it has scheduled it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whim {
+    /// It shall not be.
+    Cancel,
+    /// It shall be that long after now.
+    Move(Duration),
+}
+
 /// Everything that is to happen, in order.
 pub(crate) fn script(seed: u64, settings: &Settings) -> Vec<(Duration, Deed)> {
     let mut dice = Dice::new(seed ^ 0x5eed);
     let mut deeds = Vec::new();
     for _ in 0..settings.calls {
         let at = seconds(&mut dice, settings.length);
-        let name = if dice.below(2) == 0 { super::handlers::KEEP } else { super::handlers::RERUN };
+        let name = if dice.below(2) == 0 { super::handlers::PLAIN } else { super::handlers::RETRY };
         let delay =
             if dice.below(3) == 0 { Duration::ZERO } else { seconds(&mut dice, Duration::from_secs(15)) };
-        let cancel_after = (dice.below(5) == 0).then(|| seconds(&mut dice, delay + Duration::from_secs(1)));
+        let after = seconds(&mut dice, delay + Duration::from_secs(1));
+        let then = match dice.below(8) {
+            0 | 1 => Some((after, Whim::Cancel)),
+            2 => Some((after, Whim::Move(seconds(&mut dice, Duration::from_secs(10))))),
+            _ => None,
+        };
         let place = dice.below(settings.pods);
-        deeds.push((at, Deed::Schedule { place, name, delay, cancel_after }));
+        deeds.push((at, Deed::Schedule { place, name, delay, then }));
     }
     if settings.faults {
         for _ in 0..settings.troubles {

@@ -10,8 +10,8 @@ use futurecall_model::line::{Fate, Found, What};
 use futurecall_model::state::Outcome as Ending;
 use futurecall_runtime::store::{
     CallFilter, CallPage, CallRecord, CallState, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
-    Counts, Declared, Finish, Held, Inserted, Lease, MemoryStore, NewCall, NewSchedule, Now, Outcome,
-    PodBeat, PodRecord, Renewed, Rescued, Retention, ScheduleRecord, Store,
+    Completed, Counts, Declared, Due, Finish, Held, Inserted, Lease, MemoryStore, NewCall, NewSchedule, Now,
+    Outcome, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store,
 };
 use futurecall_runtime::{CallId, PodId, StoreError};
 use futures_util::FutureExt;
@@ -66,11 +66,7 @@ impl Server {
         self.note_ended_schedules();
         let fresh = self.fresh_runs();
         for record in targets {
-            let found = match record.state {
-                CallState::Scheduled => Found::Waiting,
-                CallState::Running => Found::Claimed,
-                _ => Found::Nothing,
-            };
+            let found = found(&record);
             let successor = fresh.of(record.schedule);
             self.world.write(What::Cancelled { call: self.world.name(record.id), found, successor });
         }
@@ -78,6 +74,30 @@ impl Server {
             return Ok(Cancelled::new(cancelled.calls + cancelled.running, cancelled.schedules, 0));
         }
         Ok(cancelled)
+    }
+
+    pub(crate) fn reschedule(
+        &self,
+        target: &CancelTarget,
+        due: Due,
+        soon: Duration,
+    ) -> Result<Rescheduled, StoreError> {
+        let targets = self.targets(target);
+        let moved = done(self.inner.reschedule(self.now(), target, due, soon))?;
+        for record in targets {
+            let found = found(&record);
+            let to = self.record(record.id).map_or(0, |record| of(record.due));
+            self.world.write(What::Moved { call: self.world.name(record.id), to, found });
+        }
+        Ok(moved)
+    }
+
+    pub(crate) fn run_again(&self, old: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+        done(self.inner.run_again(self.now(), old, id, again))
+    }
+
+    pub(crate) fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+        done(self.inner.completed(pod, id, claim_no))
     }
 
     pub(crate) fn declare(&self, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
@@ -244,6 +264,14 @@ fn is_live(record: CallRecord) -> bool {
     matches!(record.state, CallState::Scheduled | CallState::Running)
 }
 
+fn found(record: &CallRecord) -> Found {
+    match record.state {
+        CallState::Scheduled => Found::Waiting,
+        CallState::Running => Found::Claimed,
+        _ => Found::Nothing,
+    }
+}
+
 fn number_of(claim_no: i64) -> u64 {
     u64::try_from(claim_no).unwrap_or(0)
 }
@@ -251,7 +279,7 @@ fn number_of(claim_no: i64) -> u64 {
 fn ending(outcome: &Outcome) -> Ending {
     match outcome {
         Outcome::Succeeded => Ending::Succeeded,
-        Outcome::Interrupted { .. } => Ending::GivenUp,
+        Outcome::Interrupted { .. } | Outcome::Rerun { .. } => Ending::GivenUp,
         _ => Ending::Failed,
     }
 }

@@ -39,13 +39,12 @@ impl Server {
         Now::At(self.world.now().checked_add(early).expect("simulations are short"))
     }
 
-    /// The claim as it is made: calls of one name are to be run again when their pod vanishes.
+    /// The claim as it is made.
     pub(super) fn request(&self, asked: &ClaimRequest) -> ClaimRequest {
         let mut request = asked.clone();
-        for (name, on_vanish) in &mut request.names {
-            if name == "sim.rerun" || self.errs(Mutant::RerunEverything) {
-                *on_vanish = OnVanish::Rerun;
-            }
+        if self.errs(Mutant::RerunEverything) {
+            let again = OnVanish::Rerun { budget: 1_000, after: Duration::ZERO };
+            request.names.iter_mut().for_each(|(_, on_vanish)| *on_vanish = again);
         }
         if self.errs(Mutant::ShortLeases) {
             request.lease /= 2;

@@ -10,6 +10,8 @@ use futurecall_runtime::store::{
 };
 use futurecall_runtime::{CallId, PodId, ScheduleId};
 
+use crate::simulation::handlers;
+
 use super::{Holder, Server, done, ending, number_of, of};
 
 /// Runs of schedules that were stored just now.
@@ -25,8 +27,9 @@ impl Server {
     pub(super) fn stored(&self, call: &NewCall) {
         let Some(record) = self.record(call.id) else { return };
         let name = self.world.shared().name_new(call.id);
-        let reruns = if call.name == "sim.rerun" { u8::MAX - 1 } else { 0 };
-        self.world.write(What::Stored { call: name, due: of(record.due), attempts: 1, reruns });
+        let attempts = if call.name == handlers::RETRY { handlers::ATTEMPTS } else { 1 };
+        let reruns = self.world.settings.reruns();
+        self.world.write(What::Stored { call: name, due: of(record.due), attempts, reruns });
     }
 
     pub(super) fn declared(&self, id: ScheduleId, new: &NewSchedule) {
@@ -39,7 +42,8 @@ impl Server {
         drop(shared);
         let next = new.rule.advance(record.due, record.due, record.due).ok().and_then(|advance| advance.next);
         let interval = next.map_or(0, |next| of(next) - of(record.due));
-        self.world.write(What::Declared { schedule, call, due: of(record.due), interval });
+        let (due, reruns) = (of(record.due), self.world.settings.reruns());
+        self.world.write(What::Declared { schedule, call, due, interval, reruns });
     }
 
     pub(super) fn claimed(&self, pod: PodId, call: &ClaimedCall, sent: u64, successor: Option<Successor>) {
