@@ -88,7 +88,7 @@ pub struct Report {
 impl Report {
     /// The same for the same trace.
     pub fn hash(&self) -> u64 {
-        let text = self.lines.iter().map(|line| format!("{line:?}\n")).collect::<String>();
+        let text = self.lines.iter().map(|line| format!("{line:?}")).collect::<Vec<_>>().join("\n");
         text.bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }

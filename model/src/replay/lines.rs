@@ -185,9 +185,8 @@ impl Replay {
     fn settle(&mut self, id: usize, answer: Answer, fate: Fate) -> Result<(), String> {
         let row = self.row(id)?;
         match (answer, fate) {
-            (Answer::Refused, Fate::Refused) => Ok(()),
             // Whether a repetition is called known or refused changes nothing.
-            (Answer::Known, Fate::Known | Fate::Refused) => Ok(()),
+            (Answer::Refused, Fate::Refused) | (Answer::Known, Fate::Known | Fate::Refused) => Ok(()),
             (Answer::Over, Fate::Over(end)) if row.end() == Some(end) => Ok(()),
             (Answer::Again, Fate::Again(due)) => {
                 row.due = due;
