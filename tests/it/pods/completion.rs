@@ -316,7 +316,7 @@ async fn many_at_once_take_turns<Db: Kind>() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_holds_a_sqlite_file_for_too_long_is_stopped_and_no_lease_is_lost() {
     // A quarter of the lease for each of the three that are stopped: together almost a whole one.
-    let bench = Bench::<sqlx::Sqlite>::with(Config::new().lease(Duration::from_secs(3))).await;
+    let bench = Bench::<sqlx::Sqlite>::with(Config::new().lease(Duration::from_secs(6))).await;
     let waits = UntilCancelled(bench.journal.clone());
     bench.pod.register_future_call("wait", waits).unwrap();
     let other = bench.pod.future_call_with_delay("wait", Some("-"), Duration::ZERO).identifier("y");
@@ -326,7 +326,7 @@ async fn who_holds_a_sqlite_file_for_too_long_is_stopped_and_no_lease_is_lost() 
         let record = bench.book("wait inside").await;
         assert_eq!(record.state, CallState::Failed);
         let error = record.error.unwrap();
-        assert!(error.contains("longer than 750ms") && error.contains("rolled back"), "{error}");
+        assert!(error.contains("longer than 1.5s") && error.contains("rolled back"), "{error}");
     }
     assert_eq!(bench.accounts().await, 0);
     // Its lease has been renewed all the while.
