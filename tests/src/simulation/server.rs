@@ -120,6 +120,7 @@ impl Server {
         for call in &claim.calls {
             self.claimed(request.pod, call, sent, fresh.of(call.schedule));
         }
+        self.skipped(fresh);
         if self.errs(Mutant::ForgetClaims) {
             self.forget(request.pod, &claim.calls);
         }

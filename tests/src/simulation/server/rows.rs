@@ -14,12 +14,15 @@ use crate::simulation::handlers;
 
 use super::{Holder, Server, done, ending, number_of, of};
 
-/// Runs of schedules that were stored just now.
-pub(super) struct Fresh(BTreeMap<ScheduleId, Successor>);
+/// Runs of schedules that were stored, or skipped, just now.
+pub(super) struct Fresh {
+    stored: BTreeMap<ScheduleId, Successor>,
+    skipped: Vec<(CallId, Option<Successor>)>,
+}
 
 impl Fresh {
     pub(super) fn of(&self, schedule: Option<ScheduleId>) -> Option<Successor> {
-        self.0.get(&schedule?).cloned()
+        self.stored.get(&schedule?).cloned()
     }
 }
 
@@ -142,10 +145,10 @@ impl Server {
         }
     }
 
-    /// Finds the runs of schedules that the last statement stored, and writes down those that it skipped.
+    /// Finds the runs of schedules that the last statement stored or skipped.
     pub(super) fn fresh_runs(&self) -> Fresh {
         let schedules: Vec<_> = self.world.shared().schedules.keys().copied().collect();
-        let mut fresh = BTreeMap::new();
+        let mut fresh = Fresh { stored: BTreeMap::new(), skipped: Vec::new() };
         for schedule in schedules {
             let (mut next, mut skipped) = (None, Vec::new());
             for record in self.runs_of(schedule) {
@@ -159,12 +162,17 @@ impl Server {
                     skipped.push(record.id);
                 }
             }
-            for id in skipped {
-                self.world.write(What::Skipped { call: self.world.name(id), successor: next.take() });
-            }
-            fresh.extend(next.map(|next| (schedule, next)));
+            fresh.skipped.extend(skipped.into_iter().map(|id| (id, next.take())));
+            fresh.stored.extend(next.map(|next| (schedule, next)));
         }
-        Fresh(fresh)
+        fresh
+    }
+
+    /// Runs are skipped because another is under way, which may have been claimed by the same statement: they come after.
+    pub(super) fn skipped(&self, fresh: Fresh) {
+        for (id, successor) in fresh.skipped {
+            self.world.write(What::Skipped { call: self.world.name(id), successor });
+        }
     }
 
     fn runs_of(&self, schedule: ScheduleId) -> Vec<CallRecord> {
