@@ -1,20 +1,21 @@
 //! Simulated runs by the hundreds, and the stores that must not pass for right.
 //!
-//! `FUTURECALL_SIM_SEED=… cargo test -p futurecall-tests --test it simulation::seeds` plays one seed alone.
+//! `FUTURECALL_SIM_SEED=… cargo test -p futurecall-tests --test it simulation::seeds` plays one seed alone, and
+//! `FUTURECALL_SIM_SEEDS=…` that many.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use futurecall_tests::simulation::{Counts, Mutant, Report, Settings, simulate};
 
-/// How many seeds are played.
+/// How many seeds are played, unless the environment says otherwise.
 const SEEDS: u64 = 500;
 /// Within how many of them every mutant must be caught.
 const CATCH: u64 = 100;
 
 #[test]
 fn seeds() {
-    if let Some(seed) = chosen() {
+    if let Some(seed) = number("FUTURECALL_SIM_SEED") {
         let report = simulate(seed, Settings::default());
         for line in &report.lines {
             println!("{} {:?}", line.at, line.what);
@@ -23,14 +24,14 @@ fn seeds() {
         check(&report);
         return;
     }
-    let began = Instant::now();
+    let (began, seeds) = (Instant::now(), number("FUTURECALL_SIM_SEEDS").unwrap_or(SEEDS));
     let (next, counts) = (AtomicU64::new(1), std::sync::Mutex::new(Counts::default()));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > SEEDS {
+                    if seed > seeds {
                         return;
                     }
                     let report = simulate(seed, Settings::default());
@@ -41,11 +42,14 @@ fn seeds() {
         }
     });
     let counts = *counts.lock().unwrap();
-    println!("{SEEDS} seeds in {:?}: {counts:?}", began.elapsed());
-    assert!(
-        counts.faults > 100 * SEEDS / 10 && counts.rescues > SEEDS / 2 && counts.refusals > 0,
-        "{counts:?}"
+    let Counts { operations, faults, starts, rescues, refusals } = counts;
+    println!(
+        "simulation seeds={seeds} operations={operations} faults={faults} starts={starts} rescues={rescues} \
+         refusals={refusals} violations=0 seconds={}",
+        began.elapsed().as_secs()
     );
+    assert!(faults > 10 * seeds && starts > 10 * seeds, "{counts:?}");
+    assert!(rescues > seeds / 2 && refusals > seeds / 50, "{counts:?}");
 }
 
 #[test]
@@ -80,11 +84,13 @@ fn every_mutant_is_caught() {
             None => missed.push(mutant),
         }
     }
+    println!("simulated mutants caught {} of {}", Mutant::ALL.len() - missed.len(), Mutant::ALL.len());
     assert!(missed.is_empty(), "not caught within {CATCH} seeds: {missed:?}");
 }
 
-fn chosen() -> Option<u64> {
-    std::env::var("FUTURECALL_SIM_SEED").ok()?.parse().ok()
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 fn check(report: &Report) {
