@@ -7,6 +7,7 @@ mod hygiene;
 mod memory;
 mod pods;
 mod postgres;
+mod roles;
 mod secrets;
 mod seed;
 mod simulation;

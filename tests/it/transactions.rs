@@ -53,7 +53,11 @@ impl Transaction for PostgresTransaction {
 /// A transaction in the database of `DATABASE_URL`; none where that is not set.
 pub(crate) async fn postgres() -> Option<Box<dyn Transaction>> {
     let url = std::env::var("DATABASE_URL").ok()?;
-    let pool =
-        PgPoolOptions::new().max_connections(1).connect(&url).await.expect("the server of DATABASE_URL");
-    Some(Box::new(PostgresTransaction(pool.begin().await.expect("a transaction"))))
+    Some(postgres_at(&url).await)
+}
+
+/// A transaction in the PostgreSQL database of that URL.
+pub(crate) async fn postgres_at(url: &str) -> Box<dyn Transaction> {
+    let pool = PgPoolOptions::new().max_connections(1).connect(url).await.expect("the server of the URL");
+    Box::new(PostgresTransaction(pool.begin().await.expect("a transaction")))
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::StartError;
+use crate::store::place::{check_prefix, check_schema};
 use crate::store::{MemoryStore, Store};
 
 /// The application's own sqlx pool, of either database. Sealed.
@@ -74,8 +75,8 @@ impl Default for Placement {
 impl Placement {
     /// Refuses names that would have to be quoted, and pool sizes that make no sense.
     pub(super) fn validate(&self) -> Result<(), StartError> {
-        check_name("schema", &self.schema)?;
-        check_name("table_prefix", &self.table_prefix)?;
+        setting("schema", &self.schema, check_schema(&self.schema))?;
+        setting("table_prefix", &self.table_prefix, check_prefix(&self.table_prefix))?;
         if (1..=1_000).contains(&self.connections) {
             return Ok(());
         }
@@ -83,16 +84,8 @@ impl Placement {
     }
 }
 
-fn check_name(setting: &str, name: &str) -> Result<(), StartError> {
-    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if first && rest && name.len() <= 48 {
-        return Ok(());
-    }
-    Err(StartError::setting(
-        setting,
-        format!("`{}` is not 1 to 48 of a-z, 0-9 and _, beginning with a letter or _", name.escape_debug()),
-    ))
+fn setting(name: &str, value: &str, check: Result<(), &str>) -> Result<(), StartError> {
+    check.map_err(|fault| StartError::setting(name, format!("`{}` {fault}", value.escape_debug())))
 }
 
 /// Opens the store of a database.

@@ -171,7 +171,8 @@ pub struct CallRecord {
     pub id: CallId,
     /// Its stored name.
     pub name: String,
-    /// Its arguments: raw JSON, to the byte as stored.
+    /// Its arguments: raw JSON, to the byte as stored. Empty where the database role may not read them all (the viewer of
+    /// `migrations/roles.sql`).
     pub args: String,
     /// The form of `args`: 1 keyed by parameter, 2 by name (`{"data": …}`).
     pub format: i16,
@@ -256,7 +257,7 @@ pub struct ScheduleRecord {
     pub name: String,
     /// Its label, and that of its calls.
     pub identifier: Option<String>,
-    /// The arguments of every run.
+    /// The arguments of every run; empty as those of a [`CallRecord`] are.
     pub args: String,
     /// The rule that code declared.
     pub declared: Rule,

@@ -7,6 +7,7 @@
 mod codec;
 mod inspection;
 pub(crate) mod memory;
+pub(crate) mod place;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod rows;

@@ -15,6 +15,7 @@ mod lanes;
 mod listen;
 mod migrate;
 mod reschedule;
+mod rights;
 mod runs;
 mod schedule;
 mod sql;
@@ -32,11 +33,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::OnceCell;
 
 use self::connect::{Link, nothing_done};
 use self::lanes::Lanes;
 use self::listen::Wake;
 pub(crate) use self::transaction::PostgresOpen;
+use super::place::check_schema;
 use super::transaction::OpenTransaction;
 use super::{
     CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
@@ -52,7 +55,8 @@ const CONNECTIONS: u32 = 4;
 
 /// Calls in a PostgreSQL database (14 or newer), shared by all pods that reach it.
 ///
-/// The tables stand in a schema of their own; [`migrate`](Store::migrate) makes them. A handle opens a small pool of
+/// The tables stand in a schema of their own; [`migrate`](Store::migrate) makes them, and asks for no right to where they
+/// are there: a pod needs no more than the rights that `migrations/roles.sql` grants to its kind. A handle opens a small pool of
 /// its own, and one more connection to hear of other pods' calls once [`changed`](Store::changed) is first waited for.
 ///
 /// # Behind a connection pooler
@@ -79,6 +83,8 @@ pub struct PostgresStore {
     crowded: AtomicU32,
     /// Connections for the transactions of handlers, opened when the first is wanted.
     lending: OnceLock<PgPool>,
+    /// Whether the database role may read arguments; asked when they are first to be shown.
+    sees_arguments: OnceCell<bool>,
 }
 
 impl PostgresStore {
@@ -86,7 +92,7 @@ impl PostgresStore {
     /// connections of its own at most.
     ///
     /// `schema` is the name of the schema for the tables: `a` to `z`, `0` to `9` and `_`, 48 characters at most, not
-    /// beginning with a digit.
+    /// beginning with a digit or with `pg_`.
     pub async fn open(url: &str, schema: &str) -> Result<Self, StoreError> {
         Self::open_with(url, schema, CONNECTIONS).await
     }
@@ -109,7 +115,9 @@ impl PostgresStore {
         schema: &str,
         connections: u32,
     ) -> Result<Self, StoreError> {
-        check_schema(schema)?;
+        check_schema(schema).map_err(|fault| {
+            StoreError::permanent("use the database", format!("schema `{}` {fault}", schema.escape_debug()))
+        })?;
         let link = Link::open(options, connections).await?;
         Ok(Self::on(link, schema.into()))
     }
@@ -118,7 +126,8 @@ impl PostgresStore {
         let lanes = Arc::new(Lanes::default());
         let link = Arc::new(link);
         let wake = Wake::new(&schema, Arc::clone(&lanes));
-        Self { link, wake, lanes, schema, crowded: AtomicU32::new(0), lending: OnceLock::new() }
+        let (crowded, lending, sees_arguments) = (AtomicU32::new(0), OnceLock::new(), OnceCell::new());
+        Self { link, wake, lanes, schema, crowded, lending, sees_arguments }
     }
 
     fn options(&self) -> PgConnectOptions {
@@ -325,18 +334,4 @@ impl Store for PostgresStore {
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         self.names_of_pending(cap).await
     }
-}
-
-/// The name is written into the SQL and into a channel's name, which PostgreSQL cuts at 63 characters without a word.
-fn check_schema(schema: &str) -> Result<(), StoreError> {
-    let starts = schema.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
-    let goes_on = schema.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if starts && goes_on && schema.len() <= 48 {
-        return Ok(());
-    }
-    let says = format!(
-        "{schema:?} cannot be the name of its schema: write a to z, 0 to 9 and _, 48 characters at most, not \
-         beginning with a digit"
-    );
-    Err(StoreError::permanent("use the database", says))
 }

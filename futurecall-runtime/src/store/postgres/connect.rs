@@ -289,6 +289,7 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
             StoreError::transient(doing, error)
         }
         ("42P01" | "3F000", _) => StoreError::permanent(doing, Advice::new(error, NOT_MIGRATED)),
+        ("42501", _) => StoreError::permanent(doing, Advice::new(error, NO_RIGHT)),
         ("42P05" | "26000", _) => StoreError::permanent(doing, Advice::new(error, POOLER)),
         // Data that cannot be: encoding, JSON, ranges, constraints, nesting.
         (_, "22" | "23" | "54") => StoreError::refused(doing, error),
@@ -299,6 +300,8 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
 const NO_CONNECTION: &str =
     "is the server running at that host and port, and does it have connections to spare?";
 const NOT_MIGRATED: &str = "the tables are not there: was this database migrated, with this schema?";
+const NO_RIGHT: &str = "does this database role have the rights of what the pod does? migrations/roles.sql grants them, \
+    and is to be run again after an upgrade";
 const POOLER: &str = "a connection pooler shares servers between transactions: let it track prepared statements \
     (pgbouncer 1.21: max_prepared_statements), or add ?statement-cache-capacity=0 to the database URL";
 

@@ -47,8 +47,8 @@ const FINISHED: &str =
 /// $1 name, $2 identifier, $3 schedule, $4 whether running, $5 and $6 after which due moment and id, $7 limit.
 const PENDING_PAGE: &str = "
     WITH RECURSIVE {lanes}
-    SELECT :columns FROM lane AS l CROSS JOIN LATERAL (
-        SELECT * FROM futurecall.call AS c
+    SELECT c.* FROM lane AS l CROSS JOIN LATERAL (
+        SELECT :columns, c.due_at FROM futurecall.call AS c
         WHERE c.name = l.name AND c.priority = l.priority
             AND ($2::text IS NULL OR c.identifier = $2::text)
             AND ($3::uuid IS NULL OR c.schedule_id = $3::uuid)
@@ -71,8 +71,8 @@ const NARROW_PAGE: &str = "
 
 /// $4 states, $5 and $6 before which end and id.
 const FINISHED_PAGE: &str = "
-    SELECT :columns FROM unnest($4::smallint[]) AS u(state) CROSS JOIN LATERAL (
-        SELECT * FROM futurecall.finished AS f
+    SELECT f.* FROM unnest($4::smallint[]) AS u(state) CROSS JOIN LATERAL (
+        SELECT :columns, f.finished_at FROM futurecall.finished AS f
         WHERE f.state = u.state AND ($1::text IS NULL OR f.name = $1::text)
             AND ($2::text IS NULL OR f.identifier = $2::text)
             AND ($3::uuid IS NULL OR f.schedule_id = $3::uuid)
@@ -160,12 +160,12 @@ impl PostgresStore {
         let is_pending_over = is_history_wanted && after.as_ref().is_some_and(|key| key.is_over);
         let mut calls = Vec::new();
         if is_pending_wanted && !is_pending_over {
-            let query = self.pending_page(filter, after.as_ref(), limit + 1);
+            let query = self.pending_page(filter, after.as_ref(), limit + 1).await?;
             calls.extend(records(LISTING, &self.read(LISTING, query).await?)?);
         }
         if is_history_wanted && calls.len() <= limit {
             let after = after.as_ref().filter(|key| key.is_over);
-            let query = self.finished_page(filter, after, limit + 1 - calls.len());
+            let query = self.finished_page(filter, after, limit + 1 - calls.len()).await?;
             calls.extend(records(LISTING, &self.read(LISTING, query).await?)?);
         }
         let is_more = calls.len() > limit;
@@ -176,7 +176,7 @@ impl PostgresStore {
 
     pub(super) async fn call_record(&self, id: CallId) -> Result<Option<CallRecord>, StoreError> {
         let sql = RECORD.replace(":pending", PENDING).replace(":finished", FINISHED);
-        let rows = self.read(LOOKING, self.composed(&sql).bind(id.as_uuid())).await?;
+        let rows = self.read(LOOKING, self.shown(&sql).await?.bind(id.as_uuid())).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut found = record(row).map_err(nothing_done(LOOKING))?;
         let before: Option<String> = row.try_get("attempts").map_err(nothing_done(LOOKING))?;
@@ -187,7 +187,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn schedule_records(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
-        let rows = self.read(SCHEDULE_LISTING, self.query(SCHEDULES)).await?;
+        let rows = self.read(SCHEDULE_LISTING, self.shown(SCHEDULES).await?).await?;
         let records = rows.iter().map(schedule_record).collect::<Reading<Vec<_>>>();
         Ok(records.map_err(nothing_done(SCHEDULE_LISTING))?.into_iter().flatten().collect())
     }
@@ -244,7 +244,12 @@ impl PostgresStore {
         rows.first().map(key).transpose().map_err(nothing_done(LISTING))
     }
 
-    fn pending_page(&self, filter: &CallFilter, after: Option<&Key>, limit: usize) -> Query {
+    async fn pending_page(
+        &self,
+        filter: &CallFilter,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Query, StoreError> {
         let running = filter.state.map(|state| state == CallState::Running);
         let page = if filter.identifier.is_some() {
             NARROW_PAGE.replace(":narrow", "c.identifier = $2::text")
@@ -255,28 +260,35 @@ impl PostgresStore {
         } else {
             PENDING_PAGE.replace(":limit", &limit.next_power_of_two().to_string())
         };
-        self.composed(&page.replace(":columns", PENDING))
+        let query = self.shown(&page.replace(":columns", PENDING)).await?;
+        Ok(query
             .bind(filter.name.clone())
             .bind(filter.identifier.clone())
             .bind(filter.schedule.map(|schedule| schedule.as_uuid()))
             .bind(running)
             .bind(after.map(|key| key.moment))
             .bind(after.map(|key| key.id))
-            .bind(super::finish::as_limit(limit))
+            .bind(super::finish::as_limit(limit)))
     }
 
-    fn finished_page(&self, filter: &CallFilter, after: Option<&Key>, limit: usize) -> Query {
+    async fn finished_page(
+        &self,
+        filter: &CallFilter,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Query, StoreError> {
         let wanted = |state: &CallState| filter.state.is_none_or(|only| only == *state);
         let states: Vec<i16> = CallState::ALL.into_iter().filter(wanted).filter_map(state_code).collect();
         let page = FINISHED_PAGE.replace(":limit", &limit.next_power_of_two().to_string());
-        self.composed(&page.replace(":columns", FINISHED))
+        let query = self.shown(&page.replace(":columns", FINISHED)).await?;
+        Ok(query
             .bind(filter.name.clone())
             .bind(filter.identifier.clone())
             .bind(filter.schedule.map(|schedule| schedule.as_uuid()))
             .bind(states)
             .bind(after.map(|key| key.moment))
             .bind(after.map(|key| key.id))
-            .bind(super::finish::as_limit(limit))
+            .bind(super::finish::as_limit(limit)))
     }
 }
 

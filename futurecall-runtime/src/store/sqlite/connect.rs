@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, SqlStr, SqliteConnection};
 
 use crate::error::StoreError;
+use crate::store::place::check_prefix;
 
 /// The prefix that stands in the SQL of this folder and in the migrations.
 const DEFAULT_PREFIX: &str = "futurecall_";
@@ -90,20 +91,9 @@ pub(super) struct Tables {
 impl Tables {
     /// Takes a prefix that cannot be anything but the beginning of a name.
     pub(super) fn new(prefix: &str) -> Result<Self, StoreError> {
-        let mut characters = prefix.chars();
-        let sound = characters.next().is_some_and(|first| first.is_ascii_lowercase() || first == '_')
-            && characters.all(|next| next.is_ascii_lowercase() || next.is_ascii_digit() || next == '_')
-            && prefix.len() <= 48;
-        if !sound {
-            let message = format!(
-                "the table prefix {prefix:?} must be 1 to 48 characters: lower-case letters, digits and \
-                 underscores, and no digit first"
-            );
-            return Err(StoreError::permanent(OPEN, message));
-        }
-        if prefix.starts_with("sqlite_") {
-            return Err(StoreError::permanent(OPEN, "SQLite keeps the table prefix `sqlite_` to itself"));
-        }
+        check_prefix(prefix).map_err(|fault| {
+            StoreError::permanent(OPEN, format!("table_prefix `{}` {fault}", prefix.escape_debug()))
+        })?;
         Ok(Self { prefix: (prefix != DEFAULT_PREFIX).then(|| prefix.into()) })
     }
 
