@@ -34,6 +34,32 @@ fn the_runtime_reads_the_time_in_one_file() {
     );
 }
 
+/// What is shown ends up in logs: `store/shown.rs` writes `Debug` for rows with arguments.
+#[test]
+fn nothing_that_holds_arguments_derives_debug() {
+    let mut broken = Vec::new();
+    let mut seen = 0;
+    for file in runtime_sources() {
+        let text = read(&file);
+        let mut derives_debug = false;
+        for (number, line) in text.lines().enumerate() {
+            match line.trim() {
+                derive if derive.starts_with("#[derive(") => derives_debug = derive.contains("Debug"),
+                "}" => derives_debug = false,
+                field if field.contains("args: ") && field.contains("String") && field.ends_with(',') => {
+                    seen += 1;
+                    if derives_debug && !field.contains('"') {
+                        broken.push(format!("{}:{}: {field}", shown(&file), number + 1));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(seen >= 5, "the walk has lost its way");
+    report("a type that holds arguments does not derive Debug: show their size (crate::args::Size)", &broken);
+}
+
 #[test]
 fn sql_stands_in_the_stores() {
     let statements = ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM "];
