@@ -2,6 +2,7 @@
 
 mod differential;
 mod expansion;
+mod fuzzed;
 mod histories;
 mod hygiene;
 mod memory;
