@@ -22,7 +22,9 @@ mod postgres;
 mod producer;
 mod proxy;
 mod storm;
+mod sweep;
 mod torture;
+mod victim;
 mod worker;
 
 use std::process::ExitCode;
@@ -53,7 +55,7 @@ struct Arguments {
     #[arg(long, global = true)]
     seed: Option<u64>,
     /// SQLite instead of PostgreSQL.
-    #[arg(long)]
+    #[arg(long, global = true)]
     sqlite: bool,
     /// Without faults: nothing may run twice then.
     #[arg(long)]
@@ -73,8 +75,12 @@ enum Command {
     },
     /// Plays the five scenarios of recovery, and prints how soon the work went on after each.
     Chaos,
+    /// Kills a process before, within and after every operation of a store, and counts what its successor makes of it.
+    Sweep,
     #[command(hide = true)]
     Worker(worker::Orders),
+    #[command(hide = true)]
+    Victim(victim::Orders),
 }
 
 /// Does what the command line says.
@@ -88,6 +94,8 @@ pub async fn command() -> Result<ExitCode> {
     match arguments.command {
         Some(Command::Worker(orders)) => worker::work(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Mutants { seconds }) => torture::mutants(seed, Duration::from_secs(seconds)).await,
+        Some(Command::Victim(orders)) => victim::live(orders).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Sweep) => sweep::sweep(arguments.sqlite).await,
         Some(Command::Chaos) => chaos::chaos(seed).await,
         None => {
             let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));

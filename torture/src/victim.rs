@@ -1,0 +1,387 @@
+//! A process that goes once through every operation of a store, and dies at one of them: this program, started with the
+//! argument `victim`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use futurecall_runtime::recurring::Rule;
+use futurecall_runtime::store::{
+    CancelTarget, ClaimRequest, Completed, Due, Finish, Held, NewCall, NewSchedule, Now, OnVanish, Outcome,
+    PodBeat, PostgresStore, Retention, RunAgain, ScheduleOrigin, SqliteStore, Store,
+};
+use futurecall_runtime::{CallFilter, CallId, InTransaction as _, PodId, ScheduleId, StoreError};
+use uuid::Uuid;
+
+use crate::Result;
+use crate::ledger::{Ledger, What};
+
+/// How long its claims last.
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
+const NOW: Now = Now::Database;
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
+pub(crate) const OPERATIONS: [&str; 30] = [
+    "migrate",
+    "separate",
+    "now",
+    "beat",
+    "declare",
+    "end_undeclared",
+    "insert",
+    "cancel",
+    "claim",
+    "find_claim",
+    "renew",
+    "begin",
+    "insert_in",
+    "cancel_in",
+    "complete",
+    "completed",
+    "finish",
+    "release",
+    "reschedule",
+    "run_again",
+    "rescue",
+    "prune",
+    "discard",
+    "calls",
+    "call",
+    "schedules",
+    "pods",
+    "counts",
+    "pending_names",
+    "leave",
+];
+
+/// Where at an operation something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Boundary {
+    /// Death, before anything is sent.
+    Before,
+    /// It is done, and its reply is lost: the process lives, and finds out.
+    Lost,
+    /// Death, when the reply has come.
+    After,
+}
+
+/// What a victim is told.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Orders {
+    #[arg(long)]
+    pub(crate) url: String,
+    #[arg(long)]
+    pub(crate) schema: String,
+    #[arg(long)]
+    pub(crate) ledger: PathBuf,
+    #[arg(long)]
+    pub(crate) base: u128,
+    #[arg(long)]
+    pub(crate) operation: String,
+    #[arg(long)]
+    pub(crate) boundary: Boundary,
+}
+
+/// The calls of a life, by what becomes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Claimed, started and finished; kept when its pod vanishes.
+    Kept,
+    /// The same, and run again when its pod vanishes.
+    Rerun,
+    /// Claimed and given back unstarted.
+    KeptReleased,
+    RerunReleased,
+    Cancelled,
+    /// Moved from in an hour to now.
+    Moved,
+    /// Claimed, started, and completed in a transaction.
+    Completed,
+    /// Stored in that transaction.
+    StoredIn,
+    /// Cancelled in that transaction.
+    CancelledIn,
+    /// Claimed, started, and failed.
+    Failed,
+    /// What failed, again.
+    Again,
+    Discarded,
+    /// Claimed by a pod that vanished.
+    Vanished,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Kept,
+        Self::Rerun,
+        Self::KeptReleased,
+        Self::RerunReleased,
+        Self::Cancelled,
+        Self::Moved,
+        Self::Completed,
+        Self::StoredIn,
+        Self::CancelledIn,
+        Self::Failed,
+        Self::Again,
+        Self::Discarded,
+        Self::Vanished,
+    ];
+
+    pub(crate) fn id(self, base: u128) -> CallId {
+        CallId::from_uuid(Uuid::from_u128(base + self as u128))
+    }
+
+    fn call(self, base: u128) -> NewCall {
+        let name = match self {
+            Self::Rerun | Self::RerunReleased => "torture.rerun",
+            Self::Vanished => "torture.vanished",
+            _ => "torture.keep",
+        };
+        let is_late = matches!(self, Self::Cancelled | Self::Moved | Self::CancelledIn | Self::Discarded);
+        NewCall {
+            id: self.id(base),
+            name: name.to_owned(),
+            identifier: None,
+            args: r#"{"milliseconds": 0, "blocks": false}"#.to_owned(),
+            format: 1,
+            priority: 0,
+            due: Due::After(if is_late { HOUR } else { Duration::ZERO }),
+            expires_after: None,
+            traceparent: None,
+        }
+    }
+}
+
+/// The store of a URL.
+pub(crate) async fn open(url: &str, schema: &str) -> Result<Arc<dyn Store>> {
+    if url.starts_with("sqlite:") {
+        Ok(Arc::new(SqliteStore::open(url, "futurecall_").await?))
+    } else {
+        Ok(Arc::new(PostgresStore::open_with(url, schema, 2).await?))
+    }
+}
+
+/// Lives, unless it dies. A life to its end was one that lost a reply.
+pub(crate) async fn live(orders: Orders) -> Result {
+    let store = open(&orders.url, &orders.schema).await?;
+    let ledger = Ledger::open(&orders.ledger, 0)?;
+    let life = Life { orders, store, ledger, pod: PodId::new() };
+    life.begin().await?;
+    life.claim().await?;
+    life.complete().await?;
+    life.finish().await?;
+    life.tidy().await?;
+    life.look().await
+}
+
+struct Life {
+    orders: Orders,
+    store: Arc<dyn Store>,
+    ledger: Ledger,
+    pod: PodId,
+}
+
+impl Life {
+    /// Does an operation, unless this is where it dies. After a lost reply it is done once more.
+    async fn step<T, F>(&self, operation: &str, mut work: impl FnMut(bool) -> F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, StoreError>>,
+    {
+        let at = (operation == self.orders.operation).then_some(self.orders.boundary);
+        if at == Some(Boundary::Before) {
+            std::process::abort();
+        }
+        let done = work(false).await?;
+        match at {
+            Some(Boundary::After) => std::process::abort(),
+            Some(Boundary::Lost) => {
+                drop(done);
+                Ok(work(true).await?)
+            }
+            _ => Ok(done),
+        }
+    }
+
+    fn id(&self, part: Part) -> CallId {
+        part.id(self.orders.base)
+    }
+
+    fn target(&self, part: Part) -> CancelTarget {
+        CancelTarget::Call(self.id(part))
+    }
+
+    fn call(&self, part: Part) -> NewCall {
+        part.call(self.orders.base)
+    }
+
+    async fn begin(&self) -> Result {
+        let (store, kept) = (&self.store, Retention::default());
+        self.step("migrate", |_| store.migrate()).await?;
+        self.step("separate", |_| store.separate()).await?;
+        self.step("now", |_| store.now()).await?;
+        let beat = PodBeat {
+            id: self.pod,
+            label: "victim".to_owned(),
+            role: "monolith".to_owned(),
+            version: "0".to_owned(),
+            names: vec!["torture.keep".to_owned(), "torture.rerun".to_owned()],
+            schedules: Vec::new(),
+            slots: 1,
+            running: 0,
+        };
+        self.step("beat", |_| store.beat(NOW, &beat)).await?;
+        let schedules = [schedule()?];
+        self.step("declare", |_| store.declare(NOW, &schedules)).await?;
+        self.step("end_undeclared", |_| store.end_undeclared(NOW, &[], HOUR)).await?;
+        let later = [Part::StoredIn, Part::Again];
+        let calls: Vec<NewCall> =
+            Part::ALL.into_iter().filter(|part| !later.contains(part)).map(|part| self.call(part)).collect();
+        self.step("insert", |again| store.insert(NOW, &calls, again, HOUR)).await?;
+        // Somebody else takes a call and vanishes.
+        let vanished =
+            request(PodId::new(), &[("torture.vanished", OnVanish::Keep)], Duration::from_millis(1));
+        let claim = store.claim(NOW, &vanished).await?;
+        assert_eq!(claim.calls.len(), 1, "the call that nobody else runs");
+        let cancelled = self.target(Part::Cancelled);
+        self.step("cancel", |_| store.cancel(NOW, &cancelled, &kept)).await?;
+        Ok(())
+    }
+
+    /// Claims all that is due, and starts some of it.
+    async fn claim(&self) -> Result {
+        let store = &self.store;
+        let rerun = OnVanish::Rerun { budget: 1_000, after: Duration::ZERO };
+        let request = request(self.pod, &[("torture.keep", OnVanish::Keep), ("torture.rerun", rerun)], LEASE);
+        let request = &request;
+        let claimed = self.step("claim", |again| async move {
+            // Whoever lost the reply to a claim looks for what it took.
+            if again {
+                return Ok(store.find_claim(self.pod, CLAIM).await?.len());
+            }
+            Ok(store.claim(NOW, request).await?.calls.len())
+        });
+        assert_eq!(claimed.await?, 6, "all that is due is claimed");
+        let found = self.step("find_claim", |_| store.find_claim(self.pod, CLAIM)).await?;
+        assert_eq!(found.len(), 6, "what was claimed is found");
+        for part in [Part::Kept, Part::Rerun, Part::Completed, Part::Failed] {
+            self.ledger.write(What::Start, self.id(part).as_uuid(), self.pod.as_uuid(), 1);
+        }
+        let held = [held(self.id(Part::Kept)), held(self.id(Part::Rerun))];
+        self.step("renew", |_| store.renew(NOW, self.pod, &held, LEASE)).await?;
+        Ok(())
+    }
+
+    fn finished(&self, part: Part, outcome: Outcome) -> Finish {
+        let (id, none) = (self.id(part), Duration::ZERO);
+        Finish { id, claim_no: CLAIM, outcome, started_after: Some(none), ran_for: none }
+    }
+
+    /// One call ends together with what else stands in its transaction.
+    async fn complete(&self) -> Result {
+        let (store, kept) = (&self.store, Retention::default());
+        let open = self.step("begin", |_| store.begin(Duration::from_secs(10))).await?;
+        let mut open = open.ok_or("this store has no transactions")?;
+        let call = [self.call(Part::StoredIn)];
+        let at = |operation: &str| (operation == self.orders.operation).then_some(self.orders.boundary);
+        // A reply lost inside a transaction is the end of the transaction: there is nothing to find out.
+        let die = |operation: &str, boundary| {
+            if at(operation) == Some(boundary) {
+                std::process::abort()
+            }
+        };
+        die("insert_in", Boundary::Before);
+        store.insert_in(open.lend(), &call, HOUR).await?;
+        die("insert_in", Boundary::After);
+        die("cancel_in", Boundary::Before);
+        store.cancel_in(open.lend(), &self.target(Part::CancelledIn), &kept).await?;
+        die("cancel_in", Boundary::After);
+        let finish = self.finished(Part::Completed, Outcome::Succeeded);
+        die("complete", Boundary::Before);
+        let is_done = store.complete(open, NOW, self.pod, &finish, &kept).await?;
+        assert!(is_done, "the claim is held");
+        die("complete", Boundary::After);
+        let id = self.id(Part::Completed);
+        let completed = self.step("completed", |_| store.completed(self.pod, id, CLAIM)).await?;
+        assert_eq!(completed, Completed::Yes);
+        Ok(())
+    }
+
+    async fn finish(&self) -> Result {
+        let (store, kept) = (&self.store, Retention::default());
+        let failed = Outcome::Failed { error: "no such luck".to_owned() };
+        let finished = [
+            self.finished(Part::Kept, Outcome::Succeeded),
+            self.finished(Part::Rerun, Outcome::Succeeded),
+            self.finished(Part::Failed, failed),
+        ];
+        let done = self.step("finish", |_| store.finish(NOW, self.pod, &finished, &kept)).await?;
+        assert_eq!(done, [true; 3], "the claims are held, and to finish twice is to finish once");
+        let unstarted = |part| Held { started: false, ..held(self.id(part)) };
+        let held = [unstarted(Part::KeptReleased), unstarted(Part::RerunReleased)];
+        self.step("release", |_| store.release(NOW, self.pod, &held)).await?;
+        Ok(())
+    }
+
+    async fn tidy(&self) -> Result {
+        let (store, kept) = (&self.store, Retention::default());
+        let moved = self.target(Part::Moved);
+        self.step("reschedule", |_| store.reschedule(NOW, &moved, Due::After(Duration::ZERO), HOUR)).await?;
+        let (of, id) = (self.id(Part::Failed), self.id(Part::Again));
+        let again = self.step("run_again", |again| store.run_again(NOW, of, id, again)).await?;
+        assert_eq!(again, RunAgain::Stored);
+        self.step("rescue", |_| store.rescue(NOW, 100, &kept)).await?;
+        self.step("prune", |_| store.prune(NOW, &kept, 100)).await?;
+        let discarded = [(self.id(Part::Discarded), "broken".to_owned())];
+        self.step("discard", |_| store.discard(NOW, &discarded, &kept)).await?;
+        Ok(())
+    }
+
+    async fn look(&self) -> Result {
+        let store = &self.store;
+        let filter = CallFilter::new();
+        self.step("calls", |_| store.calls(NOW, &filter)).await?;
+        self.step("call", |_| store.call(NOW, self.id(Part::Kept))).await?;
+        self.step("schedules", |_| store.schedules()).await?;
+        self.step("pods", |_| store.pods(NOW, HOUR)).await?;
+        self.step("counts", |_| store.counts(NOW)).await?;
+        self.step("pending_names", |_| store.pending_names(100)).await?;
+        self.step("leave", |_| store.leave(self.pod)).await
+    }
+}
+
+const CLAIM: i64 = 1;
+
+fn held(id: CallId) -> Held {
+    Held { id, claim_no: CLAIM, started: true }
+}
+
+fn request(pod: PodId, names: &[(&str, OnVanish)], lease: Duration) -> ClaimRequest {
+    ClaimRequest {
+        pod,
+        claim_no: CLAIM,
+        names: names.iter().map(|(name, on_vanish)| ((*name).to_owned(), *on_vanish)).collect(),
+        limit: 100,
+        lease,
+        until: None,
+        ahead: Duration::ZERO,
+        sweep: true,
+        retention: Retention::default(),
+    }
+}
+
+fn schedule() -> Result<NewSchedule> {
+    Ok(NewSchedule {
+        id: ScheduleId::new(),
+        key: "sweep".to_owned(),
+        former_keys: Vec::new(),
+        name: "torture.keep".to_owned(),
+        identifier: None,
+        args: r#"{"milliseconds": 0, "blocks": false}"#.to_owned(),
+        format: 1,
+        priority: 0,
+        rule: Rule::every(HOUR)?,
+        origin: ScheduleOrigin::Code,
+    })
+}
