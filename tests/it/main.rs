@@ -1,5 +1,6 @@
 //! Every test that needs more than one crate, in one binary.
 
+mod catalogue;
 mod differential;
 mod expansion;
 mod fuzzed;

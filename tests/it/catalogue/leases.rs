@@ -1,0 +1,89 @@
+//! Handlers that run for long, that never yield, and whose pods lose their connections.
+
+use std::time::Duration;
+
+use futurecall_runtime::prelude::*;
+use futurecall_runtime::{CallState, Role};
+use futurecall_tests::backend::Backend;
+use futurecall_tests::journal::Journal;
+use futurecall_tests::on_all_stores;
+use tokio_util::sync::CancellationToken;
+
+use super::support::{Until, eager, is, outlast};
+
+const LEASE: Duration = Duration::from_secs(1);
+
+/// Takes a processor for itself until its gate opens; writes when it starts and when it ends.
+struct Burn {
+    journal: Journal,
+    gate: CancellationToken,
+}
+
+impl InvokableFutureCall for Burn {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, _data: Option<String>) -> Result<(), BoxError> {
+        self.journal.write("started");
+        while !self.gate.is_cancelled() {
+            std::hint::spin_loop();
+        }
+        self.journal.write("ended");
+        Ok(())
+    }
+}
+
+on_all_stores! {
+    /// hexpm #1825: Oban's Lifeline rescued by age, six minutes, what took up to 47, and ran it again every night. Here a
+    /// call is rescued when its lease ends, and a pod that lives renews it, however long the handler takes.
+    async fn a_handler_longer_than_ten_leases_runs_once(backend: &Backend) {
+        let handler = Until::new();
+        let start = || {
+            let config = eager().lease(LEASE);
+            backend.builder().config(config).register_future_call("slow", handler.clone()).start()
+        };
+        let (one, two) = (start().await.unwrap(), start().await.unwrap());
+        let store = backend.store().await;
+        let id = one.future_call_with_delay("slow", Some("1"), Duration::ZERO).await.unwrap();
+        handler.journal.wait_for(1).await;
+        outlast(&*store, id, 10, LEASE).await;
+        handler.gate.cancel();
+        is(&*store, id, CallState::Succeeded).await;
+        one.shutdown().await;
+        two.shutdown().await;
+        assert_eq!(handler.journal.lines(), ["started 1", "ended 1"]);
+    }
+
+    /// DotNetWorkQueue #294, #303: its own scheduler, under load, delayed a heartbeat by 9 s, and the call ran twice.
+    /// Here leases are renewed by a thread with a runtime and a connection of its own: a handler may take the only thread
+    /// of the application's runtime and never give it back.
+    async fn a_handler_that_never_yields_keeps_its_lease(backend: &Backend) {
+        let (journal, gate) = (Journal::new(), CancellationToken::new());
+        // If this test fails, the handler must not go on.
+        let _open = gate.clone().drop_guard();
+        let burn = || Burn { journal: journal.clone(), gate: gate.clone() };
+        let burner = backend.builder().config(eager().lease(LEASE)).register_future_call("burn", burn());
+        let over = gate.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let pod = burner.start().await.unwrap();
+                over.cancelled().await;
+                pod.shutdown().await
+            })
+        });
+        let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
+        let id = scheduler.future_call_with_delay("burn", None::<&str>, Duration::ZERO).await.unwrap();
+        journal.wait_for(1).await;
+        let other = backend.builder().config(eager().lease(LEASE)).register_future_call("burn", burn());
+        let other = other.start().await.unwrap();
+        let store = backend.store().await;
+        outlast(&*store, id, 4, LEASE).await;
+        gate.cancel();
+        is(&*store, id, CallState::Succeeded).await;
+        let summary = tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
+        assert_eq!(summary.interrupted, 0);
+        other.shutdown().await;
+        scheduler.shutdown().await;
+        assert_eq!(journal.lines(), ["started", "ended"]);
+    }
+}
