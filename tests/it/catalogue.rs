@@ -19,6 +19,8 @@
 //! | apalis-sqlite #75 | `together::two_types_of_calls_in_one_store_stay_apart` |
 
 mod leases;
+mod outages;
 mod support;
 mod together;
+mod unknown;
 mod vanished;

@@ -9,7 +9,7 @@ use futurecall_tests::journal::Journal;
 use futurecall_tests::on_all_stores;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Until, eager, is, outlast};
+use super::support::{Connections, Until, eager, is, outlast};
 
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -86,4 +86,37 @@ on_all_stores! {
         scheduler.shutdown().await;
         assert_eq!(journal.lines(), ["started", "ended"]);
     }
+}
+
+/// `GoodJob` #90: a call was owned by a session-level advisory lock, which a restart of PostgreSQL released while the call
+/// ran on: it ran a second time. Here a claim stands in the call's row, and whatever happens to a session, no other pod may
+/// have the call before its lease has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_of_the_database_owns_a_call() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let connections = Connections::new(database);
+    let handler = Until::new();
+    let lease = Duration::from_secs(3);
+    let builder = || {
+        let builder = backend.builder().config(eager().lease(lease));
+        builder.register_future_call("slow", handler.clone())
+    };
+    let one = connections.of(builder()).start().await.unwrap();
+    let id = one.future_call_with_delay("slow", Some("1"), Duration::ZERO).await.unwrap();
+    handler.journal.wait_for(1).await;
+    let two = builder().start().await.unwrap();
+    let store = backend.store().await;
+    for _ in 0..3 {
+        assert_eq!(connections.advisory_locks().await, 0);
+        assert!(connections.end().await > 0);
+        outlast(&*store, id, 1, lease).await;
+    }
+    handler.gate.cancel();
+    is(&*store, id, CallState::Succeeded).await;
+    one.shutdown().await;
+    two.shutdown().await;
+    assert_eq!(handler.journal.lines(), ["started 1", "ended 1"]);
+    drop(store);
+    backend.drop().await;
 }

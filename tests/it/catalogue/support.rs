@@ -1,12 +1,19 @@
 //! What the entries of the catalogue share.
 
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use futurecall_runtime::PodBuilder;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{ClaimRequest, Now, OnVanish, Store};
 use futurecall_runtime::{CallId, CallRecord, CallState, PodId, Retention};
 use futurecall_tests::backend::Backend;
+use futurecall_tests::database::TestDatabase;
 use futurecall_tests::journal::{Journal, eventually};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 /// Writes `started` and its data, waits until its gate opens, and writes `ended` and its data.
@@ -101,4 +108,132 @@ pub(super) async fn vanish_with(store: &dyn Store, name: &str, calls: usize) -> 
 /// Pods that look for calls all the time, so that one who would steal does so soon.
 pub(super) fn eager() -> futurecall_runtime::Config {
     Backend::config().scan_interval(Duration::from_millis(100))
+}
+
+/// The connections of one pod to PostgreSQL, apart from those of all other pods and tests.
+pub(super) struct Connections<'b> {
+    database: &'b TestDatabase,
+    name: String,
+}
+
+impl<'b> Connections<'b> {
+    /// Of a pod that is yet to start.
+    pub(super) fn new(database: &'b TestDatabase) -> Self {
+        Self { database, name: format!("pod_{}", uuid::Uuid::new_v4().simple()) }
+    }
+
+    /// The pod will have no other connections.
+    pub(super) fn of(&self, builder: PodBuilder) -> PodBuilder {
+        let separator = if self.database.url.contains('?') { '&' } else { '?' };
+        builder.database_url(format!("{}{separator}application_name={}", self.database.url, self.name))
+    }
+
+    /// Has the server end them all; says how many there were.
+    pub(super) async fn end(&self) -> i64 {
+        self.count("pg_terminate_backend(a.pid)").await
+    }
+
+    /// Has the server end those that listen; says how many there were.
+    pub(super) async fn deafen(&self) -> i64 {
+        self.count("CASE WHEN a.query LIKE 'LISTEN %' THEN pg_terminate_backend(a.pid) END").await
+    }
+
+    /// How many of them listen.
+    pub(super) async fn listening(&self) -> i64 {
+        self.count("a.query LIKE 'LISTEN %'").await
+    }
+
+    /// How many of them hold advisory locks.
+    pub(super) async fn advisory_locks(&self) -> i64 {
+        self.count("EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'advisory')").await
+    }
+
+    async fn count(&self, condition: &str) -> i64 {
+        // Materialized, so that nothing is ended before it is known to be this pod's.
+        let text = format!(
+            "WITH mine AS MATERIALIZED (SELECT a.pid, a.query FROM pg_stat_activity AS a \
+                 WHERE a.datname = current_database() AND a.application_name = $1) \
+             SELECT count(*) FROM mine AS a WHERE {condition}"
+        );
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(text)).bind(&self.name);
+        query.fetch_one(&self.database.pool).await.unwrap()
+    }
+}
+
+/// A pod in a process of its own, with its log and its ledger.
+pub(super) struct Process {
+    child: Child,
+    /// What it has warned of, line by line.
+    pub(super) log: Journal,
+}
+
+/// Where processes write what they run.
+pub(super) struct Ledger {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Ledger {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { path: folder.path().join("ledger"), _folder: folder }
+    }
+
+    /// How many lines begin so.
+    pub(super) fn count(&self, start: &str) -> usize {
+        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        text.lines().filter(|line| line.starts_with(start)).count()
+    }
+
+    /// Waits until there are at least so many lines that begin so.
+    pub(super) async fn wait_for(&self, start: &str, count: usize) {
+        eventually(&format!("{count} lines begin with `{start}`"), || async {
+            (self.count(start) >= count).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Process {
+    /// Starts one on a host of that name.
+    pub(super) async fn start(url: &str, schema: &str, ledger: &Ledger, host: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pod"))
+            .args([url, schema])
+            .arg(&ledger.path)
+            .arg("1")
+            .env("HOSTNAME", host)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = Journal::new();
+        let (mut errors, lines) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = errors.next_line().await {
+                lines.write(line);
+            }
+        });
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = said.next_line().await.unwrap();
+        assert_eq!(ready.as_deref(), Some("ready"), "{:?}", log.lines());
+        Self { child, log }
+    }
+
+    /// Kills it, as `kill -9` does.
+    pub(super) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Fails if it has ended.
+    pub(super) fn assert_lives(&mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "{:?}", self.log.lines());
+    }
+
+    /// Asks it to end, and waits for that.
+    pub(super) async fn end(mut self) -> ExitStatus {
+        drop(self.child.stdin.take());
+        self.child.wait().await.unwrap()
+    }
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallFilter, CallState, Role};
+use futurecall_runtime::store::{Now, Store};
+use futurecall_runtime::{CallFilter, CallState, Retention, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
+
+use tokio_util::sync::CancellationToken;
 
 use super::support::{Note, eager};
 
@@ -29,7 +32,83 @@ impl GreetingFutureCall {
     }
 }
 
+const IDENTIFIERS: usize = 6;
+
+/// What an application does all day: stores, cancels, declares.
+async fn load(pod: &Pod, journal: &Journal) {
+    let calls = || pod.future_calls();
+    for round in 0..40 {
+        let label = |n: usize| format!("label {}", n % IDENTIFIERS);
+        let some = (0..20).map(|n| calls().call_now().identifier(label(n)).invoice().send(1));
+        calls().schedule_all(some.collect::<Vec<_>>()).await.unwrap();
+        let every = calls().call_recurring().identifier(label(round)).every(Duration::from_millis(50));
+        every.invoice().send(2).await.unwrap();
+        calls().cancel(label(round + 3)).await.unwrap();
+        // The pods keep up.
+        journal.wait_for(round).await;
+    }
+}
+
+/// What every pod does for all, all the time.
+async fn maintain(store: &dyn Store, over: &CancellationToken) {
+    let soon_gone = Duration::from_millis(1);
+    let retention = Retention {
+        succeeded: soon_gone,
+        failed: soon_gone,
+        interrupted: soon_gone,
+        cancelled: soon_gone,
+        skipped: soon_gone,
+    };
+    while !over.is_cancelled() {
+        store.rescue(Now::Database, 100, &retention).await.unwrap();
+        store.prune(Now::Database, &retention, 100).await.unwrap();
+        store.end_undeclared(Now::Database, &[], Duration::from_hours(1)).await.unwrap();
+        let page = store.calls(Now::Database, &CallFilter::new().limit(10)).await.unwrap().calls;
+        let broken: Vec<_> = page.iter().map(|call| (call.id, "discarded".to_owned())).collect();
+        store.discard(Now::Database, &broken, &retention).await.unwrap();
+        store.counts(Now::Database).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn deadlocks(backend: &Backend) -> i64 {
+    let Backend::Postgres(database) = backend else { return 0 };
+    let query =
+        "SELECT coalesce(sum(deadlocks), 0)::bigint FROM pg_stat_database WHERE datname = current_database()";
+    sqlx::query_scalar(query).fetch_one(&database.pool).await.unwrap()
+}
+
 on_all_stores! {
+    /// River #1059, Oban #1030: statements of maintenance deadlocked with those of workers, or piled up behind their locks.
+    /// Here everybody locks schedules first, then calls, in the order of their ids, and maintenance passes by what is
+    /// locked: no operation of anybody fails, and PostgreSQL counts no deadlock.
+    async fn maintenance_under_load_meets_no_deadlock(backend: &Backend) {
+        let journal = Journal::new();
+        let deadlocks_before = deadlocks(backend).await;
+        let start = || backend.builder().config(eager()).register(InvoiceFutureCall).state(journal.clone()).start();
+        let (one, two) = (start().await.unwrap(), start().await.unwrap());
+        let stores = [backend.store().await, backend.store().await];
+        let over = CancellationToken::new();
+        let loading = async {
+            let _over = over.clone().drop_guard();
+            tokio::join!(load(&one, &journal), load(&two, &journal));
+        };
+        tokio::join!(maintain(&*stores[0], &over), maintain(&*stores[1], &over), loading);
+        for n in 0..IDENTIFIERS {
+            one.future_calls().cancel(format!("label {n}")).await.unwrap();
+        }
+        eventually("nothing is pending", || async {
+            let counts = one.inspect().counts().await.unwrap();
+            (counts.scheduled + counts.running == 0).then_some(())
+        })
+        .await;
+        assert_eq!(one.inspect().counts().await.unwrap().failed, 0);
+        one.shutdown().await;
+        two.shutdown().await;
+        drop(stores);
+        assert_eq!(deadlocks(backend).await, deadlocks_before);
+    }
+
     /// Sidekiq 8.1.3: a shutdown with two capsules pushed back what was being run, and it ran twice. Here a pod gives back
     /// what has not started, under its own claim, and waits for what has.
     async fn a_storm_of_shutdowns_runs_nothing_twice(backend: &Backend) {

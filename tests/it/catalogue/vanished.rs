@@ -13,7 +13,7 @@ use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Note, eager, is, record, vanish_with};
+use super::support::{Ledger, Note, Process, eager, is, record, vanish_with};
 
 /// Holds a thread until it may go on, so that nobody can stop it, and counts how many of its kind run at once.
 #[derive(Clone, Default)]
@@ -159,5 +159,49 @@ on_all_stores! {
         assert_eq!((counts.scheduled, counts.interrupted, counts.cancelled), (0, CALLS - 1, 1));
         pod.shutdown().await;
         scheduler.shutdown().await;
+    }
+}
+
+/// Oban #862: the node's name was its identity, a restart had the same name, and what its predecessor had left was never
+/// rescued: its owner seemed to live. Here a pod's id is made anew by every process, and a rescue looks at leases alone.
+async fn a_restart_finds_its_orphans(backend: &Backend, url: &str, schema: &str) {
+    let ledger = Ledger::new();
+    let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let orphan = scheduler.future_call_with_delay("hang", Some(&1), Duration::ZERO).await.unwrap();
+    let first = Process::start(url, schema, &ledger, "web-1").await;
+    ledger.wait_for("H 1 ", 1).await;
+    let store = backend.store().await;
+    let dead = record(&*store, orphan).await.pod;
+    first.kill().await;
+    let second = Process::start(url, schema, &ledger, "web-1").await;
+    is(&*store, orphan, CallState::Interrupted).await;
+    let live = scheduler.future_call_with_delay("ledger", Some(&2), Duration::ZERO).await.unwrap();
+    is(&*store, live, CallState::Succeeded).await;
+    let live = record(&*store, live).await.pod;
+    assert!(dead.is_some() && live.is_some() && dead != live, "{dead:?} {live:?}");
+    let pods = scheduler.inspect().pods().await.unwrap();
+    assert!(pods.iter().all(|pod| pod.label.starts_with("web-1:")), "{pods:?}");
+    assert!(second.end().await.success());
+    assert_eq!((ledger.count("H 1 "), ledger.count("S 2 ")), (1, 1));
+    scheduler.shutdown().await;
+}
+
+mod a_restart_under_the_same_host_name_finds_its_orphans {
+    use super::*;
+
+    #[tokio::test]
+    async fn on_sqlite() {
+        let backend = Backend::sqlite();
+        let Backend::Sqlite(file) = &backend else { unreachable!("it is one") };
+        a_restart_finds_its_orphans(&backend, &file.url, "futurecall").await;
+        backend.drop().await;
+    }
+
+    #[tokio::test]
+    async fn on_postgres() {
+        let backend = Backend::postgres().await;
+        let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+        a_restart_finds_its_orphans(&backend, &database.url, &database.schema).await;
+        backend.drop().await;
     }
 }

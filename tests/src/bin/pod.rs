@@ -1,5 +1,6 @@
 //! A pod in a process of its own: runs the call `ledger` until its standard input ends, and writes a line a run. The call
-//! `deadly` writes a line as well, and takes the process down.
+//! `deadly` writes a line as well, and takes the process down; `hang` writes one with `H`, and never ends. What the pod warns
+//! of goes to the standard error.
 //!
 //! `pod URL SCHEMA LEDGER [SCAN [BUDGET]]`, with the seconds between scans, and how many pods an interrupted call may take
 //! down before it is not run again (without it, none is): the line is `S <data> <process id>`, written with one `write` to a file opened for
@@ -41,8 +42,22 @@ impl InvokableFutureCall for Deadly {
 /// How a process ends that `deadly` took down.
 const DEAD: i32 = 9;
 
+struct Hang(Arc<File>);
+
+impl InvokableFutureCall for Hang {
+    type Data = u64;
+
+    async fn invoke(&self, _session: &Session, data: Option<u64>) -> Result<(), BoxError> {
+        let line = format!("H {} {}\n", data.ok_or("a hanging call needs a number")?, std::process::id());
+        self.0.as_ref().write_all(line.as_bytes())?;
+        std::future::pending().await
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
+    warnings.with_ansi(false).with_writer(std::io::stderr).init();
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().ok_or("usage: pod URL SCHEMA LEDGER [SCAN [BUDGET]]");
     let (url, schema, ledger) = (next()?, next()?, next()?);
@@ -61,7 +76,8 @@ async fn main() -> Result<(), BoxError> {
         .without_discovery()
         .config(config)
         .register_future_call("ledger", Ledger(Arc::clone(&ledger)))
-        .register_future_call("deadly", Deadly(ledger))
+        .register_future_call("deadly", Deadly(Arc::clone(&ledger)))
+        .register_future_call("hang", Hang(ledger))
         .start()
         .await?;
     println!("ready");

@@ -1,0 +1,196 @@
+//! What a test puts between a pod and PostgreSQL, to end connections and to lose replies.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::database::TestDatabase;
+
+/// A way to the test's server that can be shut. It ends with the runtime of its test.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where to connect to instead.
+    pub url: String,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    server: String,
+    is_shut: AtomicBool,
+    /// Cancelled to end all connections; then replaced.
+    cut: Mutex<CancellationToken>,
+    refused: AtomicUsize,
+    /// A piece of the statement whose reply is to be lost.
+    doomed: Mutex<Option<String>>,
+    lost: AtomicUsize,
+}
+
+impl Proxy {
+    /// Opens a way to the database.
+    ///
+    /// # Panics
+    ///
+    /// If no port can be had.
+    pub async fn before(database: &TestDatabase) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (url, server) = redirected(&database.url, address);
+        let state = Arc::new(State {
+            server,
+            is_shut: AtomicBool::new(false),
+            cut: Mutex::default(),
+            refused: AtomicUsize::new(0),
+            doomed: Mutex::default(),
+            lost: AtomicUsize::new(0),
+        });
+        tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { url, state }
+    }
+
+    /// Ends all connections, and every new one as soon as it is made.
+    pub fn shut(&self) {
+        self.state.is_shut.store(true, Ordering::SeqCst);
+        std::mem::take(&mut *self.state.cut.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
+    }
+
+    /// Lets connections through again.
+    pub fn open(&self) {
+        self.state.is_shut.store(false, Ordering::SeqCst);
+    }
+
+    /// How many connections were ended as soon as they were made.
+    pub fn refused(&self) -> usize {
+        self.state.refused.load(Ordering::SeqCst)
+    }
+
+    /// The next statement that holds this text is carried out, and committed, but its connection ends without a reply.
+    pub fn lose_the_reply_to(&self, statement: &str) {
+        *self.state.doomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(statement.to_owned());
+    }
+
+    /// How many replies were lost so.
+    pub fn lost(&self) -> usize {
+        self.state.lost.load(Ordering::SeqCst)
+    }
+}
+
+/// The URL with another host and port, and the host and port that it had.
+fn redirected(url: &str, address: SocketAddr) -> (String, String) {
+    let (before, rest) = url.split_once('@').expect("the URL names a user");
+    let (server, path) = rest.split_once('/').expect("the URL names a database");
+    let separator = if path.contains('?') { '&' } else { '?' };
+    (format!("{before}@{address}/{path}{separator}sslmode=disable"), server.to_owned())
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((client, _)) = listener.accept().await {
+        if state.is_shut.load(Ordering::SeqCst) {
+            state.refused.fetch_add(1, Ordering::SeqCst);
+            continue;
+        }
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let cut = state.cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // Whatever ends it, the client sees an end of its connection.
+            let _ = cut.run_until_cancelled(serve(client, &state)).await;
+        });
+    }
+}
+
+async fn serve(client: TcpStream, state: &State) -> std::io::Result<()> {
+    let server = TcpStream::connect(&state.server).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let is_losing = AtomicBool::new(false);
+    tokio::select! {
+        result = ask(from_client, to_server, state, &is_losing) => result,
+        result = answer(from_server, to_client, state, &is_losing) => result,
+    }
+}
+
+/// One message: what stands before it (its type, which the first message of a client lacks, and its length), and its body.
+async fn message(from: &mut (impl AsyncRead + Unpin), has_type: bool) -> std::io::Result<(u8, Vec<u8>)> {
+    let kind = if has_type { from.read_u8().await? } else { 0 };
+    let length = from.read_u32().await?;
+    let mut message = Vec::with_capacity(length as usize + 1);
+    message.extend(has_type.then_some(kind));
+    message.extend(length.to_be_bytes());
+    let head = message.len();
+    message.resize(head + (length as usize).saturating_sub(4), 0);
+    from.read_exact(&mut message[head..]).await?;
+    Ok((kind, message))
+}
+
+async fn ask(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    state: &State,
+    is_losing: &AtomicBool,
+) -> std::io::Result<()> {
+    let mut statements = HashMap::<Vec<u8>, String>::new();
+    // The doomed statement is on its way; and whether it stands in a transaction.
+    let (mut is_doomed, mut in_transaction) = (false, false);
+    let mut has_type = false;
+    loop {
+        let (kind, message) = message(&mut from, has_type).await?;
+        has_type = true;
+        let mut words = message.get(5..).unwrap_or_default().split(|byte| *byte == 0);
+        let mut word = || words.next().unwrap_or_default();
+        match kind {
+            // Prepares a statement: its name and its text.
+            b'P' => {
+                let (name, text) = (word().to_vec(), String::from_utf8_lossy(word()).into_owned());
+                statements.insert(name, text);
+            }
+            // Binds a portal to a statement: both by name.
+            b'B' => {
+                let _portal = word();
+                let text = statements.get(word()).map_or("", String::as_str);
+                let mut doomed = state.doomed.lock().unwrap_or_else(PoisonError::into_inner);
+                if doomed.as_ref().is_some_and(|doomed| text.contains(doomed.as_str())) {
+                    *doomed = None;
+                    is_doomed = true;
+                }
+            }
+            // A whole statement.
+            b'Q' => {
+                let text = word();
+                in_transaction = text.starts_with(b"BEGIN");
+                if is_doomed && text.starts_with(b"COMMIT") {
+                    is_losing.store(true, Ordering::SeqCst);
+                }
+            }
+            // Asks for the answer.
+            b'S' if is_doomed && !in_transaction => is_losing.store(true, Ordering::SeqCst),
+            _ => {}
+        }
+        to.write_all(&message).await?;
+    }
+}
+
+async fn answer(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    state: &State,
+    is_losing: &AtomicBool,
+) -> std::io::Result<()> {
+    loop {
+        let (kind, message) = message(&mut from, true).await?;
+        if !is_losing.load(Ordering::SeqCst) {
+            to.write_all(&message).await?;
+        } else if kind == b'Z' {
+            // The server is done.
+            state.lost.fetch_add(1, Ordering::SeqCst);
+            return Ok(());
+        }
+    }
+}
