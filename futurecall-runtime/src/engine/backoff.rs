@@ -64,6 +64,17 @@ mod tests {
     }
 
     #[test]
+    fn five_minutes_without_a_database_are_few_tries() {
+        let mut backoff = Backoff::default();
+        let (mut passed, mut tries) = (Duration::ZERO, 0);
+        while passed < Duration::from_mins(5) {
+            passed += backoff.failed();
+            tries += 1;
+        }
+        assert!((60..80).contains(&tries), "{tries}");
+    }
+
+    #[test]
     fn jitter_stays_within_a_tenth() {
         for _ in 0..1_000 {
             let wait = jittered(Duration::from_secs(10));

@@ -22,6 +22,8 @@ const MOST: usize = 1_000;
 const AHEAD: Duration = Duration::from_millis(10);
 /// How long a claimed call may wait for a slot before it is given back: another pod may have one.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// For how long giving calls back is tried again.
+const GIVING_BACK: Duration = Duration::from_secs(10);
 /// How many outcomes may wait to be stored before no more is claimed.
 const UNSTORED: usize = 4_000;
 
@@ -281,10 +283,17 @@ impl RunSummary {
 
 /// Gives claims back unstarted.
 pub(super) async fn release(engine: &Engine, held: &[Held]) {
-    match engine.store.release(NOW, engine.pod, held).await {
-        Ok(_) => {}
-        // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.
-        Err(error) => tracing::warn!(%error, calls = held.len(), "could not give unstarted calls back"),
+    let give_up = Deadline::new(crate::clock::read(), GIVING_BACK.min(engine.config.lease));
+    let mut backoff = Backoff::default();
+    // Fenced, so that it may be said twice.
+    while let Err(error) = engine.store.release(NOW, engine.pod, held).await {
+        let wait = backoff.failed();
+        if !error.is_transient() || engine.over.is_cancelled() || give_up.left(crate::clock::read()) < wait {
+            // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.
+            tracing::warn!(%error, calls = held.len(), "could not give unstarted calls back");
+            break;
+        }
+        tokio::time::sleep(wait).await;
     }
     engine.held.remove(held.iter().map(|held| (held.id, held.claim_no)));
 }

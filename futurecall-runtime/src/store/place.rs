@@ -13,7 +13,7 @@ pub(crate) fn check_schema(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Refuses what cannot begin the names of tables. The fault completes "table_prefix `…` …".
+/// Refuses what cannot begin the names of tables. The fault completes "`table_prefix` `…` …".
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
     check(prefix)?;
     if prefix.starts_with("sqlite_") {

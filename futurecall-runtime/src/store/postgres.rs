@@ -127,7 +127,7 @@ impl PostgresStore {
         let link = Arc::new(link);
         let wake = Wake::new(&schema, Arc::clone(&lanes));
         let (crowded, lending, sees_arguments) = (AtomicU32::new(0), OnceLock::new(), OnceCell::new());
-        Self { link, wake, lanes, schema, crowded, lending, sees_arguments }
+        Self { link, schema, wake, lanes, crowded, lending, sees_arguments }
     }
 
     fn options(&self) -> PgConnectOptions {
