@@ -44,7 +44,7 @@ fn seeds() {
     let counts = *counts.lock().unwrap();
     let Counts { operations, faults, starts, rescues, refusals } = counts;
     println!(
-        "simulation seeds={seeds} operations={operations} faults={faults} starts={starts} rescues={rescues} \
+        "\nsimulation seeds={seeds} operations={operations} faults={faults} starts={starts} rescues={rescues} \
          refusals={refusals} violations=0 seconds={}",
         began.elapsed().as_secs()
     );
@@ -84,7 +84,7 @@ fn every_mutant_is_caught() {
             None => missed.push(mutant),
         }
     }
-    println!("simulated mutants caught {} of {}", Mutant::ALL.len() - missed.len(), Mutant::ALL.len());
+    println!("\nsimulated mutants caught {} of {}", Mutant::ALL.len() - missed.len(), Mutant::ALL.len());
     assert!(missed.is_empty(), "not caught within {CATCH} seeds: {missed:?}");
 }
 
