@@ -89,7 +89,7 @@ fn names(input: &[u8]) {
         && text.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
         && !text.starts_with("pg_")
         && !text.starts_with("sqlite_");
-    let is_label = !text.is_empty() && text.chars().count() <= 255 && !text.chars().any(|c| c.is_control());
+    let is_label = !text.is_empty() && text.chars().count() <= 255 && !text.chars().any(char::is_control);
     on_runtime(async {
         let builder = || Pod::builder().database_url("memory:").role(Role::Serverless);
         for builder in [builder().schema(&*text), builder().table_prefix(&*text)] {

@@ -4,7 +4,7 @@
 /// names without a word.
 const LONGEST: usize = 48;
 
-/// Refuses what cannot be the name of a schema without being quoted. The fault completes "schema `…` …".
+/// Refuses what cannot be the name of a schema without being quoted. The fault completes "`schema` … …".
 pub(crate) fn check_schema(name: &str) -> Result<(), &'static str> {
     check(name)?;
     if name.starts_with("pg_") {
@@ -13,7 +13,7 @@ pub(crate) fn check_schema(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Refuses what cannot begin the names of tables. The fault completes "`table_prefix` `…` …".
+/// Refuses what cannot begin the names of tables. The fault completes "`table_prefix` … …".
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
     check(prefix)?;
     if prefix.starts_with("sqlite_") {
