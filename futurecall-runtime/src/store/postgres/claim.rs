@@ -57,7 +57,7 @@ const CLAIM: &str = "
     WITH clock AS MATERIALIZED (
         SELECT {now} AS now, least({now} + {span $7::bigint}, {at $6::bigint}) AS horizon
     ), lane AS MATERIALIZED (
-        SELECT u.place, u.name, u.priority, {at u.due} AS from_due, u.id AS from_id, u.share, r.id AS run,
+        SELECT u.place, u.name, u.priority, {at u.due} AS from_due, u.id AS from_id, u.share, {vanish}, r.id AS run,
             coalesce(r.due_at, 'infinity') AS run_due,
             coalesce(r.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) AS run_id
         FROM unnest((SELECT $9::text[]), (SELECT $10::smallint[]), (SELECT $11::bigint[]), (SELECT $12::uuid[]),
@@ -70,7 +70,7 @@ const CLAIM: &str = "
             ORDER BY c.due_at, c.id LIMIT 1
         ) AS r ON true
     ), locked AS MATERIALIZED (
-        SELECT c.place, c.id FROM lane AS l CROSS JOIN LATERAL (
+        SELECT c.place, c.id, l.on_vanish, l.vanish_after FROM lane AS l CROSS JOIN LATERAL (
             SELECT c.place, c.id FROM (
                 SELECT c.ctid AS place, c.id FROM futurecall.call AS c
                 WHERE c.name = l.name AND c.priority = l.priority

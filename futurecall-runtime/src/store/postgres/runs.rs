@@ -45,7 +45,9 @@ const LOCK: &str = "
 
 /// $2 to $5 as `{claim}` wants them, $6 ids.
 const CLAIM_THESE: &str = "
-    UPDATE futurecall.call AS c SET {claim} WHERE c.id = ANY ($6::uuid[]) AND c.claimed_by IS NULL
+    UPDATE futurecall.call AS c SET {claim}
+    FROM (SELECT u.id, {vanish} FROM futurecall.call AS u WHERE u.id = ANY ($6::uuid[])) AS l
+    WHERE c.id = l.id AND c.claimed_by IS NULL AND {few l.id}
     RETURNING {claimed}";
 
 /// $2 ids, $3 reasons, $4 whether skipped calls are kept.

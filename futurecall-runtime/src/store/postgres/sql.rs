@@ -200,11 +200,16 @@ fn piece_of(piece: &str) -> &'static str {
         // What delays count from. Never in a predicate: it is read anew for every row.
         "clock" => "coalesce({at $1::bigint}, clock_timestamp())",
         // How a claim changes a row; none of these columns is in an index, which keeps the update HOT.
+        // What is to happen if the pod vanishes comes from `l`: see `vanish`.
         "claim" => {
             "claimed_by = $2::uuid, claim_no = $3::bigint, claimed_at = {now}, \
              lease_until = {lease $4::bigint}, attempt = c.attempt + 1, started = false, \
-             on_vanish = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 0)::smallint, 0), \
-             vanish_after = coalesce(((SELECT $5::text::jsonb) -> c.name ->> 1)::bigint, 0)"
+             on_vanish = l.on_vanish, vanish_after = l.vanish_after"
+        }
+        // Of the name of a lane or call `u`.
+        "vanish" => {
+            "coalesce(((SELECT $5::text::jsonb) -> u.name ->> 0)::smallint, 0::smallint) AS on_vanish, \
+             coalesce(((SELECT $5::text::jsonb) -> u.name ->> 1)::bigint, 0) AS vanish_after"
         }
         "unclaim" => {
             "claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, started = false, \
