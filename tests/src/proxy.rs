@@ -27,9 +27,18 @@ struct State {
     /// Cancelled to end all connections; then replaced.
     cut: Mutex<CancellationToken>,
     refused: AtomicUsize,
-    /// A piece of the statement whose reply is to be lost.
-    doomed: Mutex<Option<String>>,
+    /// The reply that is to be lost.
+    doomed: Mutex<Option<Doomed>>,
     lost: AtomicUsize,
+}
+
+/// A reply that is to be lost.
+#[derive(Clone, Debug)]
+struct Doomed {
+    /// A piece of its statement.
+    statement: String,
+    /// A piece of the reply itself.
+    reply: String,
 }
 
 impl Proxy {
@@ -72,7 +81,13 @@ impl Proxy {
 
     /// The next statement that holds this text is carried out, and committed, but its connection ends without a reply.
     pub fn lose_the_reply_to(&self, statement: &str) {
-        *self.state.doomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(statement.to_owned());
+        self.lose_a_reply_to(statement, "");
+    }
+
+    /// The same of the next one that stands in no transaction and whose reply holds that text.
+    pub fn lose_a_reply_to(&self, statement: &str, reply: &str) {
+        let doomed = Doomed { statement: statement.to_owned(), reply: reply.to_owned() };
+        *self.state.doomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(doomed);
     }
 
     /// How many replies were lost so.
@@ -110,10 +125,10 @@ async fn serve(client: TcpStream, state: &State) -> std::io::Result<()> {
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let is_losing = AtomicBool::new(false);
+    let losing = Mutex::default();
     tokio::select! {
-        result = ask(from_client, to_server, state, &is_losing) => result,
-        result = answer(from_server, to_client, state, &is_losing) => result,
+        result = ask(from_client, to_server, state, &losing) => result,
+        result = answer(from_server, to_client, state, &losing) => result,
     }
 }
 
@@ -134,11 +149,11 @@ async fn ask(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     state: &State,
-    is_losing: &AtomicBool,
+    losing: &Mutex<Option<Doomed>>,
 ) -> std::io::Result<()> {
     let mut statements = HashMap::<Vec<u8>, String>::new();
     // The doomed statement is on its way; and whether it stands in a transaction.
-    let (mut is_doomed, mut in_transaction) = (false, false);
+    let (mut sent, mut in_transaction) = (None, false);
     let mut has_type = false;
     loop {
         let (kind, message) = message(&mut from, has_type).await?;
@@ -156,21 +171,22 @@ async fn ask(
                 let _portal = word();
                 let text = statements.get(word()).map_or("", String::as_str);
                 let mut doomed = state.doomed.lock().unwrap_or_else(PoisonError::into_inner);
-                if doomed.as_ref().is_some_and(|doomed| text.contains(doomed.as_str())) {
-                    *doomed = None;
-                    is_doomed = true;
+                if doomed.as_ref().is_some_and(|doomed| text.contains(&doomed.statement)) {
+                    sent = doomed.take();
                 }
             }
             // A whole statement.
             b'Q' => {
                 let text = word();
                 in_transaction = text.starts_with(b"BEGIN");
-                if is_doomed && text.starts_with(b"COMMIT") {
-                    is_losing.store(true, Ordering::SeqCst);
+                if sent.is_some() && text.starts_with(b"COMMIT") {
+                    *losing.lock().unwrap_or_else(PoisonError::into_inner) = sent.take();
                 }
             }
             // Asks for the answer.
-            b'S' if is_doomed && !in_transaction => is_losing.store(true, Ordering::SeqCst),
+            b'S' if sent.is_some() && !in_transaction => {
+                *losing.lock().unwrap_or_else(PoisonError::into_inner) = sent.take();
+            }
             _ => {}
         }
         to.write_all(&message).await?;
@@ -181,16 +197,32 @@ async fn answer(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     state: &State,
-    is_losing: &AtomicBool,
+    losing: &Mutex<Option<Doomed>>,
 ) -> std::io::Result<()> {
+    let mut held_back = Vec::new();
     loop {
         let (kind, message) = message(&mut from, true).await?;
-        if !is_losing.load(Ordering::SeqCst) {
+        let doomed = losing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(doomed) = doomed else {
             to.write_all(&message).await?;
-        } else if kind == b'Z' {
-            // The server is done.
+            continue;
+        };
+        held_back.extend(message);
+        if kind != b'Z' {
+            continue;
+        }
+        // The server is done.
+        if holds(&held_back, doomed.reply.as_bytes()) {
             state.lost.fetch_add(1, Ordering::SeqCst);
             return Ok(());
         }
+        // It was another one's.
+        *losing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *state.doomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(doomed);
+        to.write_all(&std::mem::take(&mut held_back)).await?;
     }
+}
+
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
+    text.is_empty() || bytes.windows(text.len()).any(|window| window == text)
 }
