@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `enqueue` | gathers single calls into one insert (group commit) |
 //! | `claim` | sleeps until the next call is due, claims, hands out; `pace` says how much |
+//! | `late` | gives back what a claim takes after its connection was lost |
 //! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `outcome` | what a run's end means for its call |
@@ -24,6 +25,7 @@ mod enqueue;
 mod finish;
 mod held;
 mod housekeeping;
+mod late;
 mod lease;
 mod outcome;
 mod pace;

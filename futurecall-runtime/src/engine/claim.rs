@@ -10,7 +10,7 @@ use super::backoff::{Backoff, jittered};
 use super::pace::Pace;
 use super::ready::InHand;
 use super::supervise::supervised;
-use super::{Engine, NOW, RunSummary, run};
+use super::{Engine, NOW, RunSummary, late, run};
 use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
@@ -169,7 +169,7 @@ struct Claimed {
 }
 
 async fn claim(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     limit: usize,
     until: Option<Moment>,
     ahead: Duration,
@@ -194,7 +194,12 @@ async fn claim(
     let sent = crate::clock::read();
     let claim = match engine.store.claim(NOW, &request).await {
         Ok(claim) => claim,
-        Err(error) if error.outcome_unknown() => adopt(engine, request.claim_no, error).await?,
+        Err(error) if error.outcome_unknown() => {
+            let found = adopt(engine, request.claim_no, error).await;
+            let known = found.iter().flat_map(|claim| claim.calls.iter().map(|call| call.id)).collect();
+            late::watch(engine, request.claim_no, known);
+            found?
+        }
         Err(error) => return Err(error),
     };
     if let Some(now) = claim.now {
@@ -208,7 +213,7 @@ async fn claim(
     Ok(Claimed { claim, deadline })
 }
 
-/// A claim whose reply was lost: find what it took before claiming again.
+/// A claim whose reply was lost: find what it took before claiming again. (What it takes later, [`late`] finds.)
 async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Claim, StoreError> {
     tracing::warn!(%error, claim_no, "the reply to a claim was lost; looking for what it took");
     let mut backoff = Backoff::default();
