@@ -1,15 +1,17 @@
 //! What every run stands on: a database, workers, producers' pods, and the books that are kept of all of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futurecall_runtime::{Pod, Role};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::acks::Acks;
 use crate::bend::{self, Library};
-use crate::checker::{History, Verdict, check};
+use crate::checker::{Clock, History, Standing, Verdict, check};
 use crate::child::Worker;
 use crate::database::Database;
 use crate::fault::{Fault, Faults, Kind};
@@ -18,6 +20,7 @@ use crate::mutant::{Mutant, Rewrite, undone};
 use crate::place::Folder;
 use crate::postgres::Server;
 use crate::proxy::Lane;
+use crate::recurring::{self, Rule};
 use crate::storm::{Target, Targets};
 use crate::worker::Orders;
 use crate::{Result, clock, ledger, worker};
@@ -33,6 +36,8 @@ pub(crate) struct Wanted {
     pub(crate) bends: bool,
     pub(crate) mutant: Option<Mutant>,
     pub(crate) workers: usize,
+    /// Whether there are schedules.
+    pub(crate) recurs: bool,
     /// How long a lease lasts by the database.
     pub(crate) lease: Duration,
 }
@@ -45,6 +50,7 @@ pub(crate) struct Ground {
     wanted: Wanted,
     folder: Arc<Folder>,
     database: Arc<Database>,
+    schedules: Vec<(Uuid, Rule)>,
     over: CancellationToken,
 }
 
@@ -75,6 +81,10 @@ impl Ground {
         let url = url_of(producers.as_ref(), &database);
         let pods = vec![producer(&url, wanted.lease).await?, producer(&url, wanted.lease).await?];
         database.prepare().await?;
+        let schedules = match pods.first() {
+            Some(pod) if wanted.recurs => recurring::declare(pod).await?,
+            _ => Vec::new(),
+        };
         let workers = workers(wanted, &folder, &database).await?;
         let targets = Arc::new(Targets {
             folder: Arc::clone(&folder),
@@ -86,12 +96,12 @@ impl Ground {
         });
         let over = CancellationToken::new();
         tokio::spawn(watch(Arc::downgrade(&database), faults, over.clone()));
-        Ok(Self { acks, pods, targets, wanted, folder, database, over })
+        Ok(Self { acks, pods, targets, wanted, folder, database, schedules, over })
     }
 
     /// Waits until every call has come to its end, ends everybody, and checks.
     pub(crate) async fn check(self) -> Result<Report> {
-        let drained = drain(&self.database).await?;
+        let (drained, standing) = drain(&self.database).await?;
         self.over.cancel();
         for pod in &self.pods {
             pod.shutdown().await;
@@ -103,10 +113,21 @@ impl Ground {
         if !missing.is_empty() {
             return Err(format!("no statement has the text that this mutant changes: {missing:?}").into());
         }
-        let Self { acks, targets, wanted, folder, database, .. } = self;
-        let faults = targets.faults.all();
+        let Self { acks, targets, wanted, folder, database, schedules, .. } = self;
+        let events = ledger::read(&folder.ledger())?;
+        let mut faults = targets.faults.all();
+        faults.extend(gaps(&events));
+        let history = History {
+            events,
+            promises: acks.all(),
+            rows: database.rows().await?,
+            faults,
+            lease: clock::micros(wanted.lease),
+            clock: Clock { real_offset: clock::real() - clock::monotonic(), steps: targets.faults.steps() },
+            schedules: schedules.into_iter().collect(),
+            standing,
+        };
         drop(targets);
-        let history = history(wanted, &folder, &database, &acks, faults).await?;
         let verdict = check(&history);
         let database = Arc::into_inner(database).ok_or("somebody still uses the database")?;
         let History { events, faults, .. } = history;
@@ -200,33 +221,27 @@ async fn watch(database: std::sync::Weak<Database>, faults: Arc<Faults>, over: C
     let _ = over.run_until_cancelled(watching).await;
 }
 
-/// Waits until no call is left, or patience is over.
-async fn drain(database: &Database) -> Result<Duration> {
-    let began = Instant::now();
-    while database.pending().await? > 0 && began.elapsed() < PATIENCE {
+/// Waits until no call is left and every schedule has gone on, or patience is over; says how schedules stand then.
+async fn drain(database: &Database) -> Result<(Duration, HashMap<Uuid, Standing>)> {
+    let (began, now) = (Instant::now(), database.now().await?);
+    loop {
+        let schedules = database.schedules().await?;
+        let goes_on = |(standing, open): &(Standing, bool)| {
+            standing.next == 1 && !open && standing.due.is_some_and(|due| due > now)
+        };
+        let is_over = database.pending().await? == 0 && schedules.values().all(goes_on);
+        if is_over || began.elapsed() > PATIENCE {
+            let standing = schedules.into_iter().map(|(id, (standing, _))| (id, standing)).collect();
+            return Ok((began.elapsed(), standing));
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Ok(began.elapsed())
 }
 
-async fn history(
-    wanted: Wanted,
-    folder: &Folder,
-    database: &Database,
-    acks: &Acks,
-    mut faults: Vec<Fault>,
-) -> Result<History> {
-    let events = ledger::read(&folder.ledger())?;
-    for event in events.iter().filter(|event| event.what == What::Gap) {
-        let begin = event.at - i64::from(event.attempt) * 1_000;
-        faults.push(Fault { kind: Kind::Slow, worker: Some(event.worker), begin, end: event.at });
-    }
-    Ok(History {
-        events,
-        promises: acks.all(),
-        rows: database.rows().await?,
-        faults,
-        lease: i64::try_from(wanted.lease.as_micros())?,
-        real_offset: clock::real() - clock::monotonic(),
+/// When processes did not get the processor.
+fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
+    events.iter().filter(|event| event.what == What::Gap).map(|event| {
+        let begin = event.at - i64::from(event.run.attempt) * 1_000;
+        Fault { kind: Kind::Slow, worker: Some(event.worker), begin, end: event.at }
     })
 }

@@ -21,6 +21,8 @@ mod place;
 mod postgres;
 mod producer;
 mod proxy;
+mod recurring;
+mod retry;
 mod storm;
 mod sweep;
 mod torture;

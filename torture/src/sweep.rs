@@ -166,7 +166,7 @@ async fn wrong(orders: &Orders, store: &Arc<dyn Store>) -> Result<Vec<String>> {
 fn starts(path: &Path) -> Result<HashMap<Uuid, usize>> {
     let mut starts = HashMap::new();
     for event in ledger::read(path)?.iter().filter(|event| event.what == What::Start) {
-        *starts.entry(event.call).or_default() += 1;
+        *starts.entry(event.run.call).or_default() += 1;
     }
     Ok(starts)
 }

@@ -14,6 +14,7 @@ use crate::fault::{Counted, Kind};
 use crate::ground::{Ground, Report, Wanted};
 use crate::mutant::Mutant;
 use crate::producer::{Load, produce};
+use crate::recurring::declare_again;
 use crate::storm::{self, Targets};
 
 /// How long a lease lasts: short, so that faults outlast it.
@@ -100,6 +101,7 @@ impl Plan {
             bends: !self.calm && !self.sqlite && self.mutant.is_none(),
             mutant: self.mutant,
             workers: if self.sqlite { 2 } else { 4 },
+            recurs: true,
             lease: LEASE,
         }
     }
@@ -155,6 +157,9 @@ async fn run(plan: &Plan) -> Result<Report> {
             tokio::spawn(produce(pod.clone(), acks, dice, load, stop.clone(), cancellations.clone()))
         })
         .collect();
+    if let Some(pod) = ground.pods.first() {
+        cancellations.spawn(declare_again(pod.clone(), Dice::part(plan.seed, 20), stop.clone()));
+    }
     let storm = tokio::spawn(storm(plan.clone(), Arc::clone(&ground.targets), stop.clone()));
     tokio::time::sleep(plan.time).await;
     stop.cancel();
