@@ -11,13 +11,15 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::checker::{Ended, Row, Standing, State};
+use crate::disk::Disk;
+use crate::mutant::Mutant;
 use crate::postgres::Server;
 
 /// Either of the two.
 #[derive(Debug)]
 pub(crate) enum Database {
     Postgres { server: Server, pool: PgPool },
-    Sqlite { file: PathBuf, pool: SqlitePool },
+    Sqlite { file: PathBuf, pool: SqlitePool, disk: Option<Disk> },
 }
 
 /// Beside the library's tables: how often each call was deleted while it was claimed.
@@ -56,18 +58,33 @@ impl Database {
         Self::Postgres { server, pool }
     }
 
-    pub(crate) fn sqlite(folder: &Path) -> Self {
+    pub(crate) fn sqlite(folder: &Path, disk: Option<Disk>) -> Self {
         let file = folder.join("calls.db");
         let options = SqliteConnectOptions::new().filename(&file).busy_timeout(Duration::from_secs(30));
         let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
-        Self::Sqlite { file, pool }
+        Self::Sqlite { file, pool, disk }
     }
 
-    /// Adds what the checker wants to know, once the library's tables are there.
-    pub(crate) async fn prepare(&self) -> Result {
+    /// Adds what the checker wants to know, and the mistake of a mutant, once the library's tables are there.
+    pub(crate) async fn prepare(&self, mutant: Option<Mutant>) -> Result {
         match self {
             Self::Postgres { pool, .. } => pool.execute(POSTGRES).await.map(drop)?,
-            Self::Sqlite { pool, .. } => pool.execute(SQLITE).await.map(drop)?,
+            Self::Sqlite { pool, .. } => {
+                pool.execute(SQLITE).await?;
+                pool.execute(mutant.map_or("", Mutant::triggers)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies it to a folder, if it would end with this program. The server ends.
+    pub(crate) fn keep(&self, place: &Path, kept: &Path) -> Result {
+        let is_fleeting = match self {
+            Self::Postgres { server, .. } => server.stop().map(|()| server.disks.is_some())?,
+            Self::Sqlite { disk, .. } => disk.is_some(),
+        };
+        if is_fleeting {
+            std::process::Command::new("cp").arg("-a").arg(place).arg(kept).status()?;
         }
         Ok(())
     }

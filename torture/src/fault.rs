@@ -35,6 +35,10 @@ pub(crate) enum Kind {
     Exhaust,
     /// Somebody else holds the lock of a table (PostgreSQL), or of the file (SQLite).
     Lock,
+    /// The disk of the database's data is full; then it has room again.
+    Full,
+    /// The disk of the server's write-ahead log is full, which ends the server; then it has room again.
+    FullLog,
     /// The database's clock is set forward: leases end at once.
     Forward,
     /// The database's clock is set back. Explains nothing: leases only last longer.

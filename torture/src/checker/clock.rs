@@ -53,6 +53,11 @@ impl Clock {
         all.collect()
     }
 
+    /// The first of them.
+    pub(super) fn first_moment(&self, said: i64) -> i64 {
+        self.moments(said).into_iter().min().unwrap_or(said - self.real_offset)
+    }
+
     /// The last of them.
     pub(super) fn last_moment(&self, said: i64) -> i64 {
         self.moments(said).into_iter().max().unwrap_or(said - self.real_offset)

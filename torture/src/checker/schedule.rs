@@ -12,6 +12,8 @@ use crate::recurring::Rule;
 
 /// How late a run may be claimed without a fault that explains it.
 const LATE: i64 = 1_000_000;
+/// How long after the moment that it records an end may be written: until then its run is seen to go on.
+const WRITING: i64 = 500_000;
 
 /// What is promised of the runs of schedules, which no producer asks for: all that the database or the ledger has heard of.
 pub(super) fn promises(history: &History) -> HashMap<Uuid, Promise> {
@@ -70,9 +72,13 @@ impl<'h> Checked<'h> {
         }
         let firsts: Vec<&Row> =
             self.runs.values().filter_map(|runs| runs.first()).map(|(_, row)| *row).collect();
-        for pair in firsts.windows(2) {
+        for (place, pair) in firsts.windows(2).enumerate() {
             let [before, after] = pair else { continue };
             self.check_gap(before, after, verdict);
+            // The first is due while the workers are being started.
+            if place > 0 {
+                self.check_late(before, after, verdict);
+            }
         }
     }
 
@@ -90,8 +96,15 @@ impl<'h> Checked<'h> {
             self.add(verdict, Violation::BoundaryMissing, &what);
         }
         verdict.missed += usize::try_from((after.due - before.due) / every - 1).unwrap_or(0);
-        if after.created - before.due > every + LATE && !self.is_explained(before.due, after.created) {
-            let late = after.created - before.due;
+    }
+
+    /// A run that is claimed late needs a fault, whatever the policy makes of it.
+    fn check_late(&self, before: &Row, after: &Row, verdict: &mut Verdict) {
+        let every = micros(self.rule.every);
+        // Where all are to run, each waits for the one before.
+        let late = after.created - before.due;
+        let is_late = late > every + LATE && self.rule.missed != Missed::RunAll;
+        if is_late && !self.is_explained(before.due, after.created) {
             let what = format!("{} was claimed {late} µs late without a fault", before.due);
             self.add(verdict, Violation::BoundaryMissing, &what);
         }
@@ -100,10 +113,13 @@ impl<'h> Checked<'h> {
     /// Skipped because it was missed, or because the run before it was still going.
     fn check_skipped(&self, call: Uuid, row: &Row, verdict: &mut Verdict) {
         verdict.skipped += 1;
-        let ended = row.finished.unwrap_or(i64::MAX);
+        let ended = row.finished.unwrap_or(row.due);
         let was_missed = self.rule.missed == Missed::Skip && ended >= row.due + micros(self.rule.every);
+        let clock = &self.history.clock;
+        let skipped = clock.first_moment(ended);
         let goes_on = |other: &Row| {
-            !matches!(other.state, State::Skipped) && other.finished.is_none_or(|finished| finished >= ended)
+            let over = other.finished.map(|finished| clock.last_moment(finished) + WRITING);
+            other.state != State::Skipped && over.is_none_or(|over| over >= skipped)
         };
         let before = self.runs.range(..row.due).flat_map(|(_, runs)| runs);
         let overlapped = self.rule.overlap == Overlap::Skip
@@ -117,8 +133,7 @@ impl<'h> Checked<'h> {
     /// Whether anything was broken between two moments of the database's clock, or shortly before.
     fn is_explained(&self, from: i64, until: i64) -> bool {
         let clock = &self.history.clock;
-        let from = clock.moments(from).into_iter().min().unwrap_or(from - clock.real_offset);
-        let (from, until) = (from - 3 * self.history.lease, clock.last_moment(until));
+        let (from, until) = (clock.first_moment(from) - 3 * self.history.lease, clock.last_moment(until));
         self.history.faults.iter().any(|fault| fault.begin <= until && fault.end >= from)
     }
 
