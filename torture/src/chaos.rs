@@ -57,8 +57,15 @@ struct Played {
 
 /// Plays all five on one database, prints a table, and checks every call.
 pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
-    let wanted =
-        Wanted { sqlite: false, bends: false, disks: false, mutant: None, workers: 4, recurs: false, lease: LEASE };
+    let wanted = Wanted {
+        sqlite: false,
+        bends: false,
+        disks: false,
+        mutant: None,
+        workers: 4,
+        recurs: false,
+        lease: LEASE,
+    };
     let ground = Ground::prepare(wanted).await?;
     let (stop, calls) = (CancellationToken::new(), TaskTracker::new());
     let load = tokio::spawn(load(ground.pods.clone(), Arc::clone(&ground.acks), stop.clone(), calls.clone()));

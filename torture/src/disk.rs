@@ -43,7 +43,9 @@ pub(crate) fn enter() -> bool {
         eprintln!("NO DISK IS FULL: {error}");
         return false;
     }
-    eprintln!("NO DISK IS FULL: that needs root and the rights to mount; everything else is tortured all the same");
+    eprintln!(
+        "NO DISK IS FULL: that needs root and the rights to mount; everything else is tortured all the same"
+    );
     false
 }
 
@@ -77,7 +79,8 @@ impl Disk {
     }
 
     fn used(&self) -> Result<u64> {
-        let told = Command::new("stat").args(["--file-system", "--format=%S %b %f"]).arg(&self.place).output()?;
+        let told =
+            Command::new("stat").args(["--file-system", "--format=%S %b %f"]).arg(&self.place).output()?;
         let told = String::from_utf8(told.stdout)?;
         let mut numbers = told.split_whitespace().map(str::parse::<u64>);
         let mut next = || numbers.next().ok_or("stat says nothing of the file system");

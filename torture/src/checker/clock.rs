@@ -53,14 +53,22 @@ impl Clock {
         all.collect()
     }
 
-    /// The first of them.
+    /// When it first said this or more.
     pub(super) fn first_moment(&self, said: i64) -> i64 {
-        self.moments(said).into_iter().min().unwrap_or(said - self.real_offset)
+        let all = self.settings().filter_map(|(from, until, by)| {
+            let at = (said - self.real_offset - by).max(from);
+            (at <= until).then_some(at)
+        });
+        all.min().unwrap_or(said - self.real_offset)
     }
 
-    /// The last of them.
+    /// When it last said this or less.
     pub(super) fn last_moment(&self, said: i64) -> i64 {
-        self.moments(said).into_iter().max().unwrap_or(said - self.real_offset)
+        let all = self.settings().filter_map(|(from, until, by)| {
+            let at = (said - self.real_offset - by).min(until);
+            (at >= from).then_some(at)
+        });
+        all.max().unwrap_or(said - self.real_offset)
     }
 }
 
@@ -87,6 +95,11 @@ mod tests {
         // Twice it said this, before and after it was set back; and this not at all.
         assert_eq!(set.moments(75 * second), [15 * second, 80 * second]);
         assert_eq!(set.last_moment(75 * second), 80 * second);
+        // What it left out, it said when it was set.
         assert!(set.moments(12 * second).is_empty());
+        assert_eq!(set.first_moment(12 * second), 10 * second);
+        assert_eq!((set.first_moment(75 * second), set.first_moment(5 * second)), (15 * second, 5 * second));
+        assert_eq!((set.last_moment(5 * second), set.last_moment(90 * second)), (5 * second, 95 * second));
+        assert_eq!(set.last_moment(12 * second), 10 * second + 10);
     }
 }
