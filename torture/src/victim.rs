@@ -15,7 +15,7 @@ use futurecall_runtime::{CallFilter, CallId, InTransaction as _, PodId, Schedule
 use uuid::Uuid;
 
 use crate::Result;
-use crate::ledger::{Ledger, What};
+use crate::ledger::{Ledger, Run, What};
 
 /// How long its claims last.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
@@ -266,7 +266,8 @@ impl Life {
         let found = self.step("find_claim", |_| store.find_claim(self.pod, CLAIM)).await?;
         assert_eq!(found.len(), 6, "what was claimed is found");
         for part in [Part::Kept, Part::Rerun, Part::Completed, Part::Failed] {
-            self.ledger.write(What::Start, self.id(part).as_uuid(), self.pod.as_uuid(), 1);
+            let (call, pod) = (self.id(part).as_uuid(), self.pod.as_uuid());
+            self.ledger.write(What::Start, Run { call, pod, attempt: 1, ..Run::default() });
         }
         let held = [held(self.id(Part::Kept)), held(self.id(Part::Rerun))];
         self.step("renew", |_| store.renew(NOW, self.pod, &held, LEASE)).await?;
