@@ -10,6 +10,7 @@ pub(crate) mod memory;
 pub(crate) mod place;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+mod redaction;
 mod rows;
 mod shown;
 #[cfg(feature = "sqlite")]
@@ -30,6 +31,7 @@ pub use self::inspection::{
 pub use self::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
+pub use self::redaction::Redaction;
 pub(crate) use self::rows::ATTEMPTS_KEPT;
 pub use self::rows::{
     CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Declared, Due, Finish, Held,
