@@ -10,6 +10,6 @@ mod moved;
 mod recurring;
 mod redact;
 mod retry;
-mod support;
+pub(crate) mod support;
 mod transactions;
 mod typed;
