@@ -61,6 +61,8 @@ use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::pod::Role;
 use crate::registry::Registry;
+use crate::signals::trace::TraceContext;
+use crate::signals::{CallMeter, Meter};
 use crate::state::StateMap;
 use crate::store::{Due, NewCall, Now, PodBeat, Store};
 
@@ -72,6 +74,10 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: Config,
     pub(crate) state: Arc<StateMap>,
+    /// What is measured.
+    pub(crate) meter: Meter,
+    /// Whom to ask for the trace of whoever schedules; set before the pod is handed out.
+    pub(crate) trace_context: OnceLock<TraceContext>,
     /// Where its tasks run.
     process: Process,
     registry: RwLock<Registry>,
@@ -132,6 +138,8 @@ impl Engine {
             store,
             config,
             state: Arc::new(state),
+            meter: Meter::new(),
+            trace_context: OnceLock::new(),
             process,
             registry: RwLock::new(registry),
             attribute_schedules,
@@ -245,6 +253,29 @@ impl Engine {
         }
     }
 
+    /// The span in which calls are stored; each remembers it.
+    pub(crate) fn schedule_span(&self, calls: &mut [NewCall]) -> tracing::Span {
+        self.trace_context.get_or_init(TraceContext::default).schedule(calls)
+    }
+
+    /// What is measured of the calls of that name.
+    fn call_meter(&self, name: &str) -> Arc<CallMeter> {
+        self.registry()
+            .get(name)
+            .map_or_else(|| Arc::clone(&self.meter.other), |handler| Arc::clone(&handler.meter))
+    }
+
+    /// Counts calls that were stored.
+    pub(crate) fn count_scheduled(&self, calls: &[NewCall]) {
+        for calls in calls.chunk_by(|one, next| one.name == next.name) {
+            let (Some(first), count) = (calls.first(), calls.len() as u64) else { continue };
+            match self.registry().get(&first.name) {
+                Some(handler) => handler.meter.scheduled(count),
+                None => self.meter.scheduled_elsewhere(&first.name, count),
+            }
+        }
+    }
+
     /// Reads the database's clock.
     pub(crate) async fn see_clock(&self) -> Result<(), StoreError> {
         let sent = crate::clock::instant();
@@ -274,6 +305,7 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             names: self.registry().names(),
             schedules: self.attribute_schedules.clone(),
+            redacted: self.registry().redacted(),
             slots: u32::try_from(limit).unwrap_or(u32::MAX),
             running: u32::try_from(running).unwrap_or(u32::MAX),
         }

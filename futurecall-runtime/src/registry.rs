@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::config::{Config, OnInterrupt};
 use crate::error::{BoxError, MissingState, StartError};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
+use crate::signals::CallMeter;
 use crate::store::OnVanish;
 
 /// Runs one call: decodes its arguments, calls the method, says how it ended.
@@ -34,6 +35,10 @@ pub(crate) struct Handler {
     pub run: RunHandler,
     /// Decodes arguments without running, for the check of broken calls.
     pub check: fn(&str) -> Result<(), ArgumentError>,
+    /// The keys of arguments that people are not to be shown, older keys too.
+    pub redacted: &'static [&'static str],
+    /// What is measured of its calls; nothing before it stands in a registry.
+    pub meter: Arc<CallMeter>,
     /// What it takes from the pod's state.
     pub state: Vec<StateNeed>,
     /// The schedule that its attribute declares.
@@ -158,7 +163,8 @@ impl Entry {
 
 impl Registry {
     /// Adds a handler under its name and its aliases, or says who has one of them already.
-    pub(crate) fn add(&mut self, handler: Handler) -> Result<(), StartError> {
+    pub(crate) fn add(&mut self, mut handler: Handler) -> Result<(), StartError> {
+        handler.meter = Arc::new(CallMeter::of(&handler.name));
         let handler = Arc::new(handler);
         let names = || std::iter::once(handler.name.as_ref()).chain(handler.aliases.iter().copied());
         if let Some((name, other)) = names().find_map(|name| Some((name, self.get(name)?))) {
@@ -186,6 +192,15 @@ impl Registry {
         let mut names: Vec<_> = self.by_name.keys().cloned().collect();
         names.sort_unstable();
         names
+    }
+
+    /// Under every name answered to: the keys of arguments that people are not to be shown.
+    pub(crate) fn redacted(&self) -> BTreeMap<String, Vec<String>> {
+        let hidden = |(name, entry): (&String, &Entry)| {
+            let keys: Vec<_> = entry.handler.redacted.iter().map(|&key| key.to_owned()).collect();
+            (!keys.is_empty()).then(|| (name.clone(), keys))
+        };
+        self.by_name.iter().filter_map(hidden).collect()
     }
 
     /// What a claim asks for.
@@ -224,6 +239,8 @@ mod tests {
             type_name: "Example",
             run: Arc::new(|_, _| async { Ok(()) }.boxed()),
             check: |_| Ok(()),
+            redacted: &[],
+            meter: Arc::default(),
             state: Vec::new(),
             recurring: None,
             priority: 0,

@@ -126,10 +126,23 @@ CREATE TABLE futurecall.pod (
     version    text NOT NULL,
     names      text[] NOT NULL,
     schedules  text[] NOT NULL,
+    -- Arguments that are not to be shown: by stored name, their keys.
+    redacted   jsonb NOT NULL,
     slots      integer NOT NULL,
     running    integer NOT NULL,
     started_at timestamptz NOT NULL,
     beat_at    timestamptz NOT NULL
 ) WITH (fillfactor = 50);
+
+-- What runs have logged, where that is asked for.
+CREATE TABLE futurecall.log (
+    call_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    text    text NOT NULL,
+    at      timestamptz NOT NULL,
+    PRIMARY KEY (call_id, attempt)
+);
+
+CREATE INDEX log_at ON futurecall.log (at);
 
 INSERT INTO futurecall.migration (version, name) VALUES (1, 'calls');

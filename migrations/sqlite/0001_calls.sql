@@ -122,10 +122,23 @@ CREATE TABLE futurecall_pod (
     version    TEXT NOT NULL,
     names      TEXT NOT NULL,
     schedules  TEXT NOT NULL,
+    -- Arguments that are not to be shown: by stored name, their keys.
+    redacted   TEXT NOT NULL,
     slots      INTEGER NOT NULL,
     running    INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     beat_at    INTEGER NOT NULL
 ) STRICT;
+
+-- What runs have logged, where that is asked for.
+CREATE TABLE futurecall_log (
+    call_id BLOB NOT NULL CHECK (length(call_id) = 16),
+    attempt INTEGER NOT NULL,
+    text    TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (call_id, attempt)
+) STRICT;
+
+CREATE INDEX futurecall_log_at ON futurecall_log (at);
 
 INSERT INTO futurecall_migration (version, name, applied_at) VALUES (1, 'calls', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

@@ -126,7 +126,7 @@ mod suite {
     // Without the random walks, which ask for no other rights than the cases do.
     futurecall_tests::conformance!(
         Worker; schedule: Schedule, claim: Claim, cancel: Cancel, completion: Completion, reschedule: Reschedule,
-        recurring: Recurring, missed: Missed, lease: Lease, retry: Retry, history: History, inspect: Inspect, migrate: Migrate, hazards: Hazards, scenarios: Scenarios,
+        recurring: Recurring, missed: Missed, lease: Lease, retry: Retry, history: History, inspect: Inspect, migrate: Migrate, hazards: Hazards, signals: Signals, scenarios: Scenarios,
     );
 }
 
@@ -299,7 +299,7 @@ async fn only_the_owner_makes_tables_and_nobody_else_needs_to() {
     let error = roles.store("worker").await.migrate().await.unwrap_err();
     assert!(error.to_string().contains("migrations/roles.sql"), "{error}");
     // A schema that the owner owns is enough to make everything in.
-    for table in ["call", "finished", "schedule", "pod"] {
+    for table in ["call", "finished", "schedule", "pod", "log"] {
         roles.admin(&format!("DROP TABLE {}.{table}", roles.schema)).await;
     }
     roles.store("owner").await.migrate().await.unwrap();

@@ -15,6 +15,7 @@ mod reschedule;
 mod retry;
 mod scenarios;
 mod schedule;
+mod signals;
 mod together;
 
 use crate::suite::{Case, Topic};
@@ -34,6 +35,7 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Inspect => inspect::CASES,
         Topic::Migrate => migrate::CASES,
         Topic::Hazards => hazards::CASES,
+        Topic::Signals => signals::CASES,
         Topic::Scenarios => scenarios::CASES,
         Topic::Together => together::CASES,
         Topic::Model => model::CASES,

@@ -89,6 +89,8 @@ pub enum Topic {
     Migrate,
     /// Inputs that have broken other systems.
     Hazards,
+    /// What waits, and what runs have logged.
+    Signals,
     /// The scenarios of the system that this one is modelled on.
     Scenarios,
     /// Everything at once, from many tasks.

@@ -1,6 +1,7 @@
 //! A process that goes once through every operation of a store, and dies at one of them: this program, started with the
 //! argument `victim`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
-    CancelTarget, ClaimRequest, Completed, Due, Finish, Held, NewCall, NewSchedule, Now, OnVanish, Outcome,
-    PodBeat, PostgresStore, Retention, RunAgain, ScheduleOrigin, SqliteStore, Store,
+    CancelTarget, ClaimRequest, Completed, Due, Finish, Held, NewCall, NewLog, NewSchedule, Now, OnVanish,
+    Outcome, PodBeat, PostgresStore, Retention, RunAgain, ScheduleOrigin, SqliteStore, Store,
 };
 use futurecall_runtime::{CallFilter, CallId, InTransaction as _, PodId, ScheduleId, StoreError};
 use uuid::Uuid;
@@ -23,7 +24,7 @@ const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 30] = [
+pub(crate) const OPERATIONS: [&str; 33] = [
     "migrate",
     "separate",
     "now",
@@ -53,6 +54,9 @@ pub(crate) const OPERATIONS: [&str; 30] = [
     "pods",
     "counts",
     "pending_names",
+    "backlog",
+    "keep_logs",
+    "logs",
     "leave",
 ];
 
@@ -228,6 +232,7 @@ impl Life {
             version: "0".to_owned(),
             names: vec!["torture.keep".to_owned(), "torture.rerun".to_owned()],
             schedules: Vec::new(),
+            redacted: BTreeMap::new(),
             slots: 1,
             running: 0,
         };
@@ -348,6 +353,11 @@ impl Life {
         self.step("pods", |_| store.pods(NOW, HOUR)).await?;
         self.step("counts", |_| store.counts(NOW)).await?;
         self.step("pending_names", |_| store.pending_names(100)).await?;
+        self.step("backlog", |_| store.backlog(NOW, 100, HOUR)).await?;
+        let logs = [NewLog { id: self.id(Part::Kept), attempt: 1, text: "done".to_owned() }];
+        self.step("keep_logs", |_| store.keep_logs(NOW, &logs)).await?;
+        let kept = self.step("logs", |_| store.logs(self.id(Part::Kept))).await?;
+        assert_eq!(kept.len(), 1);
         self.step("leave", |_| store.leave(self.pod)).await
     }
 }

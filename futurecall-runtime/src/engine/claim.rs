@@ -14,6 +14,7 @@ use super::{Engine, NOW, RunSummary, late, run};
 use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
+use crate::signals::Op;
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
 
 /// The most calls of one claim.
@@ -192,7 +193,14 @@ async fn claim(
         retention: engine.config.retention,
     };
     let sent = crate::clock::read();
-    let claim = match engine.store.claim(NOW, &request).await {
+    let result = engine.store.claim(NOW, &request).await;
+    let received = crate::clock::instant();
+    let took = received.saturating_duration_since(sent.monotonic);
+    engine.meter.polled(took);
+    if result.is_err() {
+        engine.meter.failed(Op::Claim);
+    }
+    let claim = match result {
         Ok(claim) => claim,
         Err(error) if error.outcome_unknown() => {
             let found = adopt(engine, request.claim_no, error).await;
@@ -203,14 +211,26 @@ async fn claim(
         Err(error) => return Err(error),
     };
     if let Some(now) = claim.now {
-        engine.clock.saw(now, sent.monotonic, crate::clock::instant());
+        engine.clock.saw(now, sent.monotonic, received);
+        engine.meter.clock_skew(skew(sent.wall, took, now));
     }
     if claim.skipped > 0 {
+        engine.meter.missed(claim.skipped);
         tracing::debug!(runs = claim.skipped, "runs of schedules were skipped by their rules");
     }
     let deadline = Deadline::new(sent, engine.config.lease);
     engine.held.add(claim.calls.iter().map(|call| (call.id, call.claim_no)), deadline);
     Ok(Claimed { claim, deadline })
+}
+
+/// How far, in seconds, this machine's clock was ahead of the database's, which was read about halfway.
+fn skew(sent: Moment, took: Duration, database: Moment) -> f64 {
+    let halfway = sent.checked_add(took / 2).unwrap_or(sent);
+    if halfway >= database {
+        halfway.saturating_since(database).as_secs_f64()
+    } else {
+        -database.saturating_since(halfway).as_secs_f64()
+    }
 }
 
 /// A claim whose reply was lost: find what it took before claiming again. (What it takes later, [`late`] finds.)
@@ -292,6 +312,7 @@ pub(super) async fn release(engine: &Engine, held: &[Held]) {
     let mut backoff = Backoff::default();
     // Fenced, so that it may be said twice.
     while let Err(error) = engine.store.release(NOW, engine.pod, held).await {
+        engine.meter.failed(Op::Release);
         let wait = backoff.failed();
         if !error.is_transient() || engine.over.is_cancelled() || give_up.left(crate::clock::read()) < wait {
             // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.

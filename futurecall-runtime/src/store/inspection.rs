@@ -1,5 +1,6 @@
 //! What `pod.inspect()` answers with: records for people, dashboards and command lines.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::id::{CallId, PodId, ScheduleId};
@@ -289,6 +290,9 @@ pub struct PodRecord {
     pub version: String,
     /// The names it runs.
     pub names: Vec<String>,
+    /// The arguments that are not to be shown ([`#[future_call(redact)]`](crate::future_call)): by stored name, their keys,
+    /// older ones too. [`Redaction`](crate::store::Redaction) hides them.
+    pub redacted: BTreeMap<String, Vec<String>>,
     /// Handlers at once.
     pub slots: u32,
     /// Handlers running at its last heartbeat.
@@ -323,4 +327,29 @@ pub struct Counts {
     pub expired: u64,
     /// In the history.
     pub skipped: u64,
+}
+
+/// What waits in the database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Calls that wait, due or not; counting stops somewhere.
+    pub scheduled: u64,
+    /// Of them: those whose moment has come.
+    pub due: u64,
+    /// For how long the first of those has been due.
+    pub oldest_due_age: Option<Duration>,
+    /// Pods whose heartbeat is recent.
+    pub pods: u64,
+}
+
+/// What one attempt of a call has logged. `Debug` shows its size alone.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunLog {
+    /// Which attempt; 1 is the first.
+    pub attempt: u32,
+    /// Its lines.
+    pub text: String,
+    /// When it was stored, which is about when the attempt ended.
+    pub at: Moment,
 }

@@ -4,11 +4,13 @@
 //! Every method is one critical section under one lock, so that atomicity needs no thought here: a method checks
 //! everything that can fail first, and then changes rows.
 
+mod backlog;
 mod cancel;
 mod claim;
 mod finish;
 mod insert;
 mod inspect;
+mod logs;
 mod reschedule;
 mod rows;
 mod schedule;
@@ -24,9 +26,10 @@ use tokio::sync::Notify;
 use self::rows::State;
 use super::transaction::OpenTransaction;
 use super::{
-    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
-    Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store, TransactionRef,
+    Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
+    Completed, Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewLog, NewSchedule, Now, PodBeat,
+    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleRecord, Store,
+    TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -351,6 +354,18 @@ impl Store for MemoryStore {
 
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         Ok(self.state().pending_names(cap))
+    }
+
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        Ok(self.state().backlog(now, cap, pod_live))
+    }
+
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        self.state().keep_logs(now, logs)
+    }
+
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        Ok(self.state().logs(id))
     }
 }
 

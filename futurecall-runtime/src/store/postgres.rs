@@ -5,6 +5,7 @@
 //! the wake-ups.
 
 mod again;
+mod backlog;
 mod cancel;
 mod claim;
 mod connect;
@@ -13,6 +14,7 @@ mod insert;
 mod inspect;
 mod lanes;
 mod listen;
+mod logs;
 mod migrate;
 mod reschedule;
 mod rights;
@@ -42,9 +44,10 @@ pub(crate) use self::transaction::PostgresOpen;
 use super::place::check_schema;
 use super::transaction::OpenTransaction;
 use super::{
-    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
-    Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store, TransactionRef,
+    Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
+    Completed, Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewLog, NewSchedule, Now, PodBeat,
+    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleRecord, Store,
+    TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -333,5 +336,17 @@ impl Store for PostgresStore {
 
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         self.names_of_pending(cap).await
+    }
+
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        self.see_backlog(now, cap, pod_live).await
+    }
+
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        self.keep_run_logs(now, logs).await
+    }
+
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        self.run_logs(id).await
     }
 }

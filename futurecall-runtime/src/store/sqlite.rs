@@ -5,6 +5,7 @@
 //! some 10 microseconds and each row it answers with more than one, a row inside it almost nothing.
 
 mod again;
+mod backlog;
 mod cancel;
 mod claim;
 mod connect;
@@ -13,6 +14,7 @@ mod file;
 mod finish;
 mod insert;
 mod inspect;
+mod logs;
 mod migrate;
 mod news;
 mod pen;
@@ -36,9 +38,9 @@ use self::tx::{Tx, moment};
 use self::writer::Writer;
 use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
-    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
-    Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewSchedule, Now, PodBeat, PodRecord, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store, sealed,
+    Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
+    Completed, Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewLog, NewSchedule, Now, PodBeat,
+    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleRecord, Store, sealed,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -361,5 +363,17 @@ impl Store for SqliteStore {
 
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         inspect::pending_names(self, cap).await
+    }
+
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        backlog::backlog(self, now, cap, pod_live).await
+    }
+
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        logs::keep_logs(self, now, logs).await
+    }
+
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        logs::logs(self, id).await
     }
 }

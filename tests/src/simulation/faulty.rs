@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futurecall_runtime::store::{
-    CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
-    Counts, Declared, Due, Finish, Held, Inserted, MemoryStore, NewCall, NewSchedule, Now, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store,
+    Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
+    Completed, Counts, Declared, Due, Finish, Held, Inserted, MemoryStore, NewCall, NewLog, NewSchedule, Now,
+    PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleRecord, Store,
 };
 use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
 use futurecall_runtime::{CallId, Moment, PodId, StoreError};
@@ -277,5 +277,18 @@ impl Store for Faulty {
 
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         self.ask(move |server| server.pending_names(cap)).await
+    }
+
+    async fn backlog(&self, _now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        self.ask(move |server| server.backlog(cap, pod_live)).await
+    }
+
+    async fn keep_logs(&self, _now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        let logs = logs.to_vec();
+        self.ask(move |server| server.keep_logs(&logs)).await
+    }
+
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        self.ask(move |server| server.logs(id)).await
     }
 }

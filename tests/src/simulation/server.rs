@@ -9,9 +9,10 @@ use std::time::Duration;
 use futurecall_model::line::{Fate, Found, What};
 use futurecall_model::state::Outcome as Ending;
 use futurecall_runtime::store::{
-    CallFilter, CallPage, CallRecord, CallState, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
-    Completed, Counts, Declared, Due, Finish, Held, Inserted, Lease, MemoryStore, NewCall, NewSchedule, Now,
-    Outcome, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store,
+    Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget, Cancelled, Claim, ClaimRequest,
+    ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, Lease, MemoryStore, NewCall,
+    NewLog, NewSchedule, Now, Outcome, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention,
+    RunAgain, RunLog, ScheduleRecord, Store,
 };
 use futurecall_runtime::{CallId, PodId, StoreError};
 use futures_util::FutureExt;
@@ -241,6 +242,18 @@ impl Server {
 
     pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         done(self.inner.pending_names(cap))
+    }
+
+    pub(crate) fn backlog(&self, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        done(self.inner.backlog(self.now(), cap, pod_live))
+    }
+
+    pub(crate) fn keep_logs(&self, logs: &[NewLog]) -> Result<(), StoreError> {
+        done(self.inner.keep_logs(self.now(), logs))
+    }
+
+    pub(crate) fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        done(self.inner.logs(id))
     }
 
     fn now(&self) -> Now {

@@ -58,10 +58,12 @@ impl State {
             .collect();
         old.sort_unstable();
         old.truncate(limit);
-        for (_, id) in &old {
+        let gone: Vec<_> = old.into_iter().map(|(_, id)| id).collect();
+        for id in &gone {
             self.finished.remove(id);
         }
-        old.len() as u64
+        self.prune_logs(Now::At(now), retention, &gone);
+        gone.len() as u64
     }
 
     fn finish_one(&mut self, now: Moment, pod: PodId, finish: &Finish, retention: &Retention) -> bool {

@@ -9,7 +9,8 @@ use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::store::{
-    ATTEMPTS_KEPT, AttemptRecord, CallState, Now, OnVanish, PodBeat, Retention, ScheduleOrigin, ScheduleState,
+    ATTEMPTS_KEPT, AttemptRecord, CallState, Now, OnVanish, PodBeat, Retention, RunLog, ScheduleOrigin,
+    ScheduleState,
 };
 
 /// Everything the store holds.
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) finished: BTreeMap<CallId, Finished>,
     pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
     pub(super) pods: BTreeMap<PodId, Pod>,
+    pub(super) logs: BTreeMap<(CallId, u32), RunLog>,
 }
 
 /// A call that is scheduled or running.

@@ -130,6 +130,12 @@ const PRUNE: &str = "
         ORDER BY f.id FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM futurecall.finished AS f WHERE f.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING 1
+    ), unread AS (
+        DELETE FROM futurecall.log AS g WHERE g.call_id = ANY (ARRAY(SELECT l.id FROM locked AS l))
+    ), forgotten AS (
+        DELETE FROM futurecall.log AS g WHERE (g.call_id, g.attempt) IN (
+            SELECT o.call_id, o.attempt FROM futurecall.log AS o WHERE o.at < {ago $5::bigint} LIMIT $4::bigint)
+            AND g.call_id <> ALL (ARRAY(SELECT l.id FROM locked AS l))
     )
     SELECT count(*) AS pruned FROM gone";
 
@@ -258,7 +264,13 @@ impl PostgresStore {
             .into_iter()
             .filter_map(|state| state_code(state).map(|code| (code, micros(retention.of(state)))))
             .unzip();
-        let query = self.query(PRUNE).bind(at(now)).bind(states).bind(kept).bind(as_limit(limit));
+        let query = self
+            .query(PRUNE)
+            .bind(at(now))
+            .bind(states)
+            .bind(kept)
+            .bind(as_limit(limit))
+            .bind(micros(retention.longest()));
         let row = self.write(PRUNING, query).await?.pop().ok_or_else(|| empty(PRUNING))?;
         count(&row, "pruned").map_err(nothing_done(PRUNING))
     }

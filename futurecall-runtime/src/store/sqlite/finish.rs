@@ -9,6 +9,7 @@ use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::again::Again;
+use super::logs::prune_logs;
 use super::tx::{
     Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, text,
     uuid,
@@ -352,6 +353,13 @@ DELETE FROM futurecall_finished WHERE rowid IN (
         ON f.state = value ->> 0 AND f.finished_at < value ->> 1
     LIMIT ?2 + 0)";
 
+/// What was logged of the same ones.
+const UNREAD: &str = "
+DELETE FROM futurecall_log WHERE call_id IN (
+    SELECT f.id FROM json_each(?1) CROSS JOIN futurecall_finished f
+        ON f.state = value ->> 0 AND f.finished_at < value ->> 1
+    LIMIT ?2 + 0)";
+
 pub(super) async fn prune(
     store: &SqliteStore,
     now: Now,
@@ -368,7 +376,11 @@ pub(super) async fn prune(
                         Some((codec::state_code(state)?, before(tx.now, retention.of(state))))
                     })
                     .collect();
-                tx.run(tx.sql(OLD).bind(batch(PRUNE, &old)?).bind(rows_of(limit))).await
+                let (old, limit) = (batch(PRUNE, &old)?, rows_of(limit));
+                tx.run(tx.sql(UNREAD).bind(old.clone()).bind(limit)).await?;
+                let pruned = tx.run(tx.sql(OLD).bind(old).bind(limit)).await?;
+                prune_logs(&mut tx, &retention, limit).await?;
+                Ok(pruned)
             })
         })
         .await
