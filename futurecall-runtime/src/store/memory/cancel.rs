@@ -18,6 +18,10 @@ impl State {
                 Ok(self.cancel_identifier(now, identifier, retention))
             }
             CancelTarget::Call(id) => Ok(self.cancel_call(now, *id, retention)),
+            CancelTarget::Calls(ids) => Ok(ids.iter().fold(Cancelled::default(), |total, id| {
+                let one = self.cancel_call(now, *id, retention);
+                Cancelled::new(total.calls + one.calls, 0, total.running + one.running)
+            })),
         }
     }
 

@@ -27,6 +27,7 @@ impl State {
                 self.calls().filter(is_target).cloned().collect()
             }
             CancelTarget::Call(id) => self.call(*id).cloned().into_iter().collect(),
+            CancelTarget::Calls(ids) => ids.iter().filter_map(|id| self.call(*id)).cloned().collect(),
         };
         let mut moved = Rescheduled::default();
         for call in targets {

@@ -89,6 +89,7 @@ impl PostgresStore {
             CancelTarget::Call(id) => {
                 (schedules.bind(None::<String>).bind(id.as_uuid()), self.query(CALL).bind(id.as_uuid()))
             }
+            CancelTarget::Calls(_) => return Err(StoreError::permanent(DOING, "not built yet")),
         };
         step(DOING, &mut transaction, schedules).await?;
         let rows = step(DOING, &mut transaction, calls).await?;

@@ -43,7 +43,7 @@ pub(super) async fn cancel_in(
 fn check(target: &CancelTarget) -> Result<(), StoreError> {
     match target {
         CancelTarget::Identifier(identifier) => no_nul(DOING, "an identifier", identifier),
-        CancelTarget::Call(_) => Ok(()),
+        CancelTarget::Call(_) | CancelTarget::Calls(_) => Ok(()),
     }
 }
 
@@ -51,6 +51,14 @@ async fn cancel_target(tx: &mut Tx<'_>, target: &CancelTarget, kept: i64) -> Res
     match target {
         CancelTarget::Identifier(identifier) => cancel_identifier(tx, identifier, kept).await,
         CancelTarget::Call(id) => cancel_call(tx, *id, kept).await,
+        CancelTarget::Calls(ids) => {
+            let mut total = Cancelled::default();
+            for id in ids {
+                let one = cancel_call(tx, *id, kept).await?;
+                total = Cancelled::new(total.calls + one.calls, 0, total.running + one.running);
+            }
+            Ok(total)
+        }
     }
 }
 

@@ -53,18 +53,27 @@ pub(super) async fn reschedule(
 }
 
 async fn move_all(tx: &mut Tx<'_>, target: &CancelTarget, due: Due) -> Result<Rescheduled, StoreError> {
+    if let CancelTarget::Calls(ids) = target {
+        let mut total = Rescheduled::default();
+        for id in ids {
+            let one = Box::pin(move_all(tx, &CancelTarget::Call(*id), due)).await?;
+            total = Rescheduled::new(total.calls + one.calls, total.running + one.running);
+        }
+        return Ok(total);
+    }
     let (moment, delay) = match due {
         Due::At(moment) => (Some(moment.as_micros()), None),
         Due::After(delay) => (None, Some(micros(delay))),
     };
     let [count, update] = match target {
         CancelTarget::Identifier(_) => BY_IDENTIFIER,
-        CancelTarget::Call(_) => BY_ID,
+        CancelTarget::Call(_) | CancelTarget::Calls(_) => BY_ID,
     };
     let now = tx.now.as_micros();
     let [count, update] = [count, update].map(|text| match target {
         CancelTarget::Identifier(identifier) => tx.sql(text).bind(identifier.clone()).bind(now),
         CancelTarget::Call(id) => tx.sql(text).bind(id.as_uuid()).bind(now),
+        CancelTarget::Calls(_) => tx.sql(text).bind(None::<Vec<u8>>).bind(now),
     });
     let running = tx.row(count).await?.and_then(|row| number(&row, "running")).unwrap_or(0);
     let calls = tx.run(update.bind(moment).bind(delay)).await?;
