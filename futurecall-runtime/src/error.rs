@@ -1,6 +1,7 @@
 //! Every error of the public surface: one enum per step, each text saying what to do next.
 
 mod call;
+mod operate;
 mod schedule;
 mod start;
 mod state;
@@ -9,6 +10,7 @@ mod transaction;
 
 pub use self::call::CallError;
 pub(crate) use self::call::{Decision, decision_of};
+pub use self::operate::OperateError;
 pub use self::schedule::ScheduleError;
 pub use self::start::StartError;
 pub use self::state::MissingState;

@@ -65,6 +65,11 @@ id! {
 }
 
 id! {
+    /// The identity of one action of an operator.
+    ActionId
+}
+
+id! {
     /// The identity of one pod: fresh and random at every start, never the host's name, so that a restarted process
     /// is never mistaken for the one that vanished.
     PodId
@@ -80,6 +85,14 @@ impl CallId {
 
 impl ScheduleId {
     /// Makes a new id.
+    #[allow(clippy::new_without_default, reason = "two defaults would not be equal")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl ActionId {
+    /// Makes a new id, sorting after all that this process made before.
     #[allow(clippy::new_without_default, reason = "two defaults would not be equal")]
     pub fn new() -> Self {
         Self(Uuid::now_v7())

@@ -1,13 +1,20 @@
 //! `pod.inspect()`: what will happen, what happens, what has happened.
 
+mod why;
+
 use crate::error::StoreError;
 use crate::id::CallId;
+use crate::moment::Moment;
 use crate::pod::Pod;
-use crate::store::{CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodRecord, ScheduleRecord};
+use crate::store::{
+    ActionFilter, ActionRecord, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, Now,
+    PausedName, PodRecord, ScheduleRecord, Statistics, Store, TimelineCount,
+};
+use crate::why::Why;
 
 /// Looks at the database; changes nothing.
 ///
-/// Every method asks the database once and fails only with what it said.
+/// Methods fail only with what the database said. Actions on what is found stand on [`Pod::operate`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
@@ -40,7 +47,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn calls(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
-        let mut page = self.pod.engine().store.calls(Now::Database, &filter).await?;
+        let mut page = self.store().calls(Now::Database, &filter).await?;
         for call in &mut page.calls {
             self.diagnose(call);
         }
@@ -53,7 +60,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn call(&self, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        let mut found = self.pod.engine().store.call(Now::Database, id).await?;
+        let mut found = self.store().call(Now::Database, id).await?;
         if let Some(call) = &mut found {
             self.diagnose(call);
         }
@@ -66,7 +73,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
-        self.pod.engine().store.schedules().await
+        self.store().schedules().await
     }
 
     /// All pods heard of within a day, newest heartbeat first.
@@ -79,13 +86,126 @@ impl Inspector {
         engine.store.pods(Now::Database, engine.pod_live()).await
     }
 
-    /// How many calls are in each state.
+    /// How many calls are in each state, counted to the last: of millions that takes a while. See
+    /// [`counts_up_to`](Self::counts_up_to).
     ///
     /// # Errors
     ///
     /// The database could not be asked.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        self.pod.engine().store.counts(Now::Database).await
+        self.counts_up_to(u64::MAX).await
+    }
+
+    /// How many calls are in each state. Counting stops at `cap`, so that it stays cheap however many there are: a figure
+    /// that equals it means *that many or more*.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn counts_up_to(&self, cap: u64) -> Result<Counts, StoreError> {
+        self.store().counts(Now::Database, cap).await
+    }
+
+    /// How many calls a filter lets through, whatever its limit and page; counted up to `cap`.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn count(&self, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        self.store().count(Now::Database, filter, cap).await
+    }
+
+    /// How many pending calls are due between each two neighbours of `edges` (ascending moments; the first inside, the second
+    /// outside), by name, each figure counted up to `cap`. Schedules have one pending call each: their later runs are told
+    /// by [`Rule::upcoming`](crate::recurring::Rule::upcoming).
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        self.store().timeline(edges, cap).await
+    }
+
+    /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        self.store().pending_names(cap).await
+    }
+
+    /// What all pods have counted since that minute (of one name, if given), by minute, then name. Kept for 48 hours,
+    /// whatever the retention of the history; at most ten seconds old.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
+        self.store().statistics(since, name).await
+    }
+
+    /// The names that are paused.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        self.store().paused_names().await
+    }
+
+    /// What operators did, newest first: see [`Operator`](crate::Operator).
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        self.store().actions(filter).await
+    }
+
+    /// The database's settings that decide about durability and speed, as (name, value).
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.store().settings().await
+    }
+
+    /// All steps of the schema, applied or not.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        self.store().migrations().await
+    }
+
+    /// The database's clock: what *now* means for everything here.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn now(&self) -> Result<Moment, StoreError> {
+        self.store().now().await
+    }
+
+    /// Which database this is, in one lower-case word (`memory`, `sqlite`, `postgres`).
+    pub fn database(&self) -> &'static str {
+        self.store().kind()
+    }
+
+    /// Why a call has not run yet, or what became of it; `None` if there is none of that id.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked.
+    pub async fn why(&self, id: CallId) -> Result<Option<Why>, StoreError> {
+        why::why(self, id).await
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.pod.engine().store
     }
 
     /// Only a pod that runs calls can say that one is broken.

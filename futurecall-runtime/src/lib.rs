@@ -17,6 +17,7 @@ mod id;
 mod inspector;
 mod moment;
 mod nearest;
+mod operator;
 mod pod;
 pub mod recurring;
 mod registry;
@@ -28,6 +29,7 @@ pub mod store;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod why;
 
 pub use chrono;
 #[cfg(feature = "macros")]
@@ -42,15 +44,16 @@ pub use self::call::{CallArg, CallOutput, FutureCall};
 pub use self::config::{CheckBrokenCalls, Config, OnInterrupt};
 pub use self::engine::{RunSummary, ShutdownSummary};
 pub use self::error::{
-    BoxError, CallError, MissingState, ScheduleError, StartError, StoreError, TransactionError,
+    BoxError, CallError, MissingState, OperateError, ScheduleError, StartError, StoreError, TransactionError,
 };
 pub use self::facade::{
     CallOrIdentifier, CallTarget, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule,
     Recurring, RecurringCallRef, RescheduleRequest, ScheduleAll, When,
 };
-pub use self::id::{CallId, PodId, ScheduleId};
+pub use self::id::{ActionId, CallId, PodId, ScheduleId};
 pub use self::inspector::Inspector;
 pub use self::moment::{Moment, MomentOutOfRange, ToMoment};
+pub use self::operator::{Acted, Operator, Selection};
 pub use self::pod::{ApplicationPool, Pod, PodBuilder, Role};
 #[doc(inline)]
 pub use self::recurring::{Missed, Overlap};
@@ -59,9 +62,11 @@ pub use self::session::{CallInfo, CallTransaction, Session};
 pub use self::store::transaction::{InTransaction, TransactionDatabase};
 #[doc(inline)]
 pub use self::store::{
-    AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled, Counts, PodRecord, Rescheduled,
-    Retention, ScheduleOrigin, ScheduleRecord, ScheduleState,
+    ActionFilter, ActionRecord, AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled,
+    Counts, Histogram, MigrationRecord, PausedName, PodRecord, Rescheduled, Retention, ScheduleChanged,
+    ScheduleOrigin, ScheduleRecord, ScheduleState, Statistics, TimelineCount,
 };
+pub use self::why::{Reason, Why};
 
 /// What a file with future calls needs: `use futurecall_runtime::prelude::*;`.
 pub mod prelude {

@@ -19,6 +19,7 @@ use crate::error::{ScheduleError, StartError, StoreError};
 use crate::facade::FutureCalls;
 use crate::id::CallId;
 use crate::inspector::Inspector;
+use crate::operator::Operator;
 use crate::store::transaction::TransactionRef;
 use crate::store::{CancelTarget, Cancelled, Declared, Due, NewCall, NewSchedule, Now, Rescheduled};
 
@@ -100,6 +101,11 @@ impl Pod {
     /// The way to look: calls, schedules, pods, counts.
     pub fn inspect(&self) -> Inspector {
         Inspector::new(self.clone())
+    }
+
+    /// The way to act by hand, in somebody's name: cancel, move, repeat, delete, pause. Each action is recorded.
+    pub fn operate(&self, actor: impl fmt::Display) -> Operator {
+        Operator::new(self.clone(), actor.to_string())
     }
 
     /// Which pod this is: fresh at every start.

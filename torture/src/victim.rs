@@ -351,7 +351,7 @@ impl Life {
         self.step("call", |_| store.call(NOW, self.id(Part::Kept))).await?;
         self.step("schedules", |_| store.schedules()).await?;
         self.step("pods", |_| store.pods(NOW, HOUR)).await?;
-        self.step("counts", |_| store.counts(NOW)).await?;
+        self.step("counts", |_| store.counts(NOW, u64::MAX)).await?;
         self.step("pending_names", |_| store.pending_names(100)).await?;
         self.step("backlog", |_| store.backlog(NOW, 100, HOUR)).await?;
         let logs = [NewLog { id: self.id(Part::Kept), attempt: 1, text: "done".to_owned() }];

@@ -44,6 +44,11 @@ pub enum StartError {
         /// Why.
         source: Box<crate::ScheduleError>,
     },
+    /// The tables lack steps of the schema, and the pod was told not to migrate them.
+    NotMigrated {
+        /// Their numbers and names.
+        missing: Vec<String>,
+    },
     /// The database could not be opened or brought up to date.
     Store(StoreError),
 }
@@ -77,6 +82,12 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setting { name, reason } => write!(f, "setting `{name}`: {reason}"),
+            Self::NotMigrated { missing } => write!(
+                f,
+                "the database lacks these steps of the schema: {}; start a pod that may migrate it, or run `futurecall \
+                 migrate up`",
+                missing.join(", ")
+            ),
             Self::NoDatabase => f.write_str(
                 "no database: give `.database_url(\"sqlite:calls.db\")`, `.database_url(\"postgres://…\")`, or your \
                  own sqlx pool with `.pool(&pool)`",

@@ -17,7 +17,9 @@ pub(super) async fn check(engine: &Engine) -> Result<(), StoreError> {
     let wanted = match engine.config.check_broken_calls {
         CheckBrokenCalls::Never => false,
         CheckBrokenCalls::Always => true,
-        CheckBrokenCalls::Auto => engine.store.counts(Now::Database).await?.scheduled < MOST_UNASKED,
+        CheckBrokenCalls::Auto => {
+            engine.store.counts(Now::Database, u64::MAX).await?.scheduled < MOST_UNASKED
+        }
     };
     if !wanted {
         return Ok(());

@@ -36,6 +36,7 @@ pub struct PodBuilder {
     role: Role,
     config: Config,
     from_env: bool,
+    migrates: bool,
     state: StateMap,
     discovery: bool,
     registered: Vec<Registered>,
@@ -58,6 +59,7 @@ impl PodBuilder {
             role: Role::default(),
             config: Config::default(),
             from_env: false,
+            migrates: true,
             state: StateMap::default(),
             discovery: true,
             registered: Vec::new(),
@@ -174,6 +176,13 @@ impl PodBuilder {
         self
     }
 
+    /// Leaves the tables as they are: where a step of the schema is missing, the start fails and names it. For tools that
+    /// look at a service's database, and for teams that migrate by hand.
+    pub fn without_migration(mut self) -> Self {
+        self.migrates = false;
+        self
+    }
+
     /// Runs only what is registered by hand.
     pub fn without_discovery(mut self) -> Self {
         self.discovery = false;
@@ -192,6 +201,7 @@ impl PodBuilder {
             role,
             mut config,
             from_env,
+            migrates,
             state,
             discovery,
             registered,
@@ -212,7 +222,11 @@ impl PodBuilder {
         let keys = schedules.iter().map(|schedule| schedule.key.clone()).collect();
 
         let store = open(database, &placement).await?;
-        store.migrate().await?;
+        if migrates {
+            store.migrate().await?;
+        } else {
+            is_migrated(&*store).await?;
+        }
         let engine = Engine::new(role, store, config, state, registry, keys, process);
         let _ = engine.trace_context.set(trace_context);
         let pod = Pod::new(Arc::clone(&engine));
@@ -223,6 +237,17 @@ impl PodBuilder {
         }
         Ok(pod)
     }
+}
+
+/// An error where the tables are not those of this library.
+async fn is_migrated(store: &dyn Store) -> Result<(), StartError> {
+    let steps = store.migrations().await?;
+    let missing: Vec<String> = steps
+        .into_iter()
+        .filter(|step| step.applied.is_none())
+        .map(|step| format!("{} ({})", step.version, step.name))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(StartError::NotMigrated { missing }) }
 }
 
 async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) -> Result<(), StartError> {

@@ -86,6 +86,15 @@ pub struct CallFilter {
     pub state: Option<CallState>,
     /// Only calls of this schedule.
     pub schedule: Option<ScheduleId>,
+    /// Only calls whose moment is this one or later: pending ones by when they are due (next), finished ones by when they
+    /// ended.
+    pub from: Option<Moment>,
+    /// Only calls whose moment (as for `from`) is before this one.
+    pub until: Option<Moment>,
+    /// Only calls that this pod holds, or ran last.
+    pub pod: Option<PodId>,
+    /// Only calls whose error holds this text, whatever the case of its letters a to z.
+    pub error: Option<String>,
     /// At most this many; 100 unless told, 10,000 at most.
     pub limit: usize,
     /// Only what comes after this call in the listing's order: [`CallPage::next`] of the page before.
@@ -94,7 +103,18 @@ pub struct CallFilter {
 
 impl Default for CallFilter {
     fn default() -> Self {
-        Self { name: None, identifier: None, state: None, schedule: None, limit: 100, after: None }
+        Self {
+            name: None,
+            identifier: None,
+            state: None,
+            schedule: None,
+            from: None,
+            until: None,
+            pod: None,
+            error: None,
+            limit: 100,
+            after: None,
+        }
     }
 }
 
@@ -132,6 +152,34 @@ impl CallFilter {
         self
     }
 
+    /// Only calls whose moment is `from` or later: pending ones by when they are due, finished ones by when they ended.
+    #[must_use]
+    pub fn from(mut self, from: Moment) -> Self {
+        self.from = Some(from);
+        self
+    }
+
+    /// Only calls whose moment (as for [`from`](Self::from)) is before `until`.
+    #[must_use]
+    pub fn until(mut self, until: Moment) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// Only calls that this pod holds, or ran last.
+    #[must_use]
+    pub fn pod(mut self, pod: PodId) -> Self {
+        self.pod = Some(pod);
+        self
+    }
+
+    /// Only calls whose error holds this text, whatever the case of its letters a to z.
+    #[must_use]
+    pub fn error(mut self, text: impl Into<String>) -> Self {
+        self.error = Some(text.into());
+        self
+    }
+
     /// At most this many; clamped to 1 to 10,000.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
@@ -147,7 +195,8 @@ impl CallFilter {
     }
 }
 
-/// A page of calls.
+/// A page of calls. It may hold fewer than were asked for although more follow: where a filter has no index (`pod`,
+/// `error`), a page looks through a bounded number of calls and says from where to go on.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallPage {
@@ -272,8 +321,17 @@ pub struct ScheduleRecord {
     pub reason: Option<String>,
     /// When its next run is due; `None` when it is not active.
     pub next: Option<Moment>,
+    /// The first run's moment under the rule in effect: intervals count from it.
+    pub anchor: Moment,
     /// When it was first declared.
     pub created: Moment,
+}
+
+impl ScheduleRecord {
+    /// Its next `count` moments after `after`, by the rule in effect: what it would do if it were active.
+    pub fn upcoming(&self, after: Moment, count: usize) -> Vec<Moment> {
+        self.effective.upcoming(self.anchor, after, count)
+    }
 }
 
 /// One pod.
@@ -305,10 +363,19 @@ pub struct PodRecord {
     pub live: bool,
 }
 
-/// How many calls are in each state.
+impl PodRecord {
+    /// Whether its role runs calls at all.
+    pub fn runs(&self) -> bool {
+        self.role != "serverless"
+    }
+}
+
+/// How many calls are in each state. Where counting stops at a cap, a figure that equals it means *that many or more*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
+    /// The moment of the oldest call that is due and not claimed.
+    pub oldest_due: Option<Moment>,
     /// Waiting, due or not.
     pub scheduled: u64,
     /// Of `scheduled`: those whose moment has come.
@@ -352,4 +419,62 @@ pub struct RunLog {
     pub text: String,
     /// When it was stored, which is about when the attempt ended.
     pub at: Moment,
+}
+
+impl Counts {
+    /// Every figure.
+    pub(crate) fn all_mut(&mut self) -> [&mut u64; 9] {
+        [
+            &mut self.scheduled,
+            &mut self.due,
+            &mut self.running,
+            &mut self.succeeded,
+            &mut self.failed,
+            &mut self.interrupted,
+            &mut self.cancelled,
+            &mut self.expired,
+            &mut self.skipped,
+        ]
+    }
+}
+
+/// How many pending calls of a name are due within one stretch of a timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimelineCount {
+    /// The stored name.
+    pub name: String,
+    /// Which stretch: 0 lies between the first two edges.
+    pub stretch: usize,
+    /// How many; at the cap: that many or more. Never 0.
+    pub calls: u64,
+}
+
+impl TimelineCount {
+    /// A count.
+    pub const fn new(name: String, stretch: usize, calls: u64) -> Self {
+        Self { name, stretch, calls }
+    }
+}
+
+/// One step of the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MigrationRecord {
+    /// Its number; they are applied in this order.
+    pub version: u32,
+    /// Its name.
+    pub name: String,
+    /// When it was applied; `None`: not yet.
+    pub applied: Option<Moment>,
+    /// The SQL, as `futurecall migrate up` runs it, with this database's schema or prefix. Empty for one that a newer
+    /// version of the library has applied.
+    pub sql: String,
+}
+
+impl MigrationRecord {
+    /// A step.
+    pub const fn new(version: u32, name: String, applied: Option<Moment>, sql: String) -> Self {
+        Self { version, name, applied, sql }
+    }
 }

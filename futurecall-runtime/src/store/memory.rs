@@ -4,6 +4,7 @@
 //! Every method is one critical section under one lock, so that atomicity needs no thought here: a method checks
 //! everything that can fail first, and then changes rows.
 
+mod actions;
 mod backlog;
 mod cancel;
 mod claim;
@@ -11,9 +12,11 @@ mod finish;
 mod insert;
 mod inspect;
 mod logs;
+mod operate;
 mod reschedule;
 mod rows;
 mod schedule;
+mod statistics;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,13 +29,14 @@ use tokio::sync::Notify;
 use self::rows::State;
 use super::transaction::OpenTransaction;
 use super::{
-    Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
-    Completed, Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewLog, NewSchedule, Now, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleRecord, Store,
-    TransactionRef,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
+    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
+    TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
-use crate::id::{CallId, PodId};
+use crate::id::{ActionId, CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 
 /// Calls in this process's memory: for tests, and for programs whose calls may die with them.
@@ -348,8 +352,21 @@ impl Store for MemoryStore {
         Ok(self.state().pod_records(now, within))
     }
 
-    async fn counts(&self, now: Now) -> Result<Counts, StoreError> {
-        Ok(self.state().counts(now))
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+        Ok(self.state().counts(now, cap))
+    }
+
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        let _ = now;
+        self.state().count(filter, cap)
+    }
+
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        Ok(self.state().ahead(now, id, cap))
+    }
+
+    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        Ok(self.state().timeline(edges, cap))
     }
 
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
@@ -366,6 +383,80 @@ impl Store for MemoryStore {
 
     async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
         Ok(self.state().logs(id))
+    }
+
+    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        Ok(vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())])
+    }
+
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
+        Ok(self.state().delete(ids))
+    }
+
+    async fn change_schedule(
+        &self,
+        now: Now,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        let changed = self.state().change_schedule(now, id, change, retention)?;
+        if changed == ScheduleChanged::Changed {
+            self.wake_others();
+        }
+        Ok(changed)
+    }
+
+    async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
+        let triggered = self.state().trigger(now, schedule, id);
+        if triggered {
+            self.wake_others();
+        }
+        Ok(triggered)
+    }
+
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        let paused = self.state().pause_name(now, name, actor, reason)?;
+        if paused {
+            self.wake_others();
+        }
+        Ok(paused)
+    }
+
+    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        let resumed = self.state().paused.remove(name).is_some();
+        if resumed {
+            self.wake_others();
+        }
+        Ok(resumed)
+    }
+
+    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        Ok(self.state().paused.values().cloned().collect())
+    }
+
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+        self.state().note_action(now, action)
+    }
+
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        self.state().settle_action(id, outcome)
+    }
+
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        Ok(self.state().action_records(filter))
+    }
+
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+        self.state().put_statistics(pod, counted)
+    }
+
+    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
+        Ok(self.state().read_statistics(since, name))
     }
 }
 

@@ -7,6 +7,7 @@
 mod codec;
 mod inspection;
 pub(crate) mod memory;
+mod operations;
 pub(crate) mod place;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -15,6 +16,7 @@ mod rows;
 mod shown;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+mod statistics;
 pub(crate) mod transaction;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod turns;
@@ -25,10 +27,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::inspection::{
-    AttemptRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, Counts, PodRecord, RunLog,
-    ScheduleRecord, ScheduleState,
+    AttemptRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, PodRecord,
+    RunLog, ScheduleRecord, ScheduleState, TimelineCount,
 };
 pub use self::memory::MemoryStore;
+pub(crate) use self::operations::ACTIONS_KEPT;
+use self::operations::stopped;
+pub use self::operations::{
+    ActionFilter, ActionRecord, NewAction, PausedName, ScheduleChange, ScheduleChanged,
+};
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
 pub use self::redaction::Redaction;
@@ -40,9 +47,12 @@ pub use self::rows::{
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
+pub(crate) use self::statistics::STATISTICS_KEPT;
+use self::statistics::sums;
+pub use self::statistics::{Histogram, Statistics};
 use self::transaction::{OpenTransaction, TransactionRef};
 use crate::error::StoreError;
-use crate::id::{CallId, PodId};
+use crate::id::{ActionId, CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 
 pub(crate) mod sealed {
@@ -235,7 +245,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// Removes this pod's row.
     async fn leave(&self, pod: PodId) -> Result<(), StoreError>;
 
-    /// Deletes up to `limit` history rows that are older than their outcome's retention. Returns how many.
+    /// Deletes up to `limit` history rows that are older than their outcome's retention, and as many actions and
+    /// statistics that are too old. Returns how many of the history.
     async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
 
     /// Records these pending, unclaimed calls as `Cancelled` with the reason (broken calls). Returns how many were.
@@ -260,8 +271,19 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// All pods heard of within a day, newest heartbeat first; `live` says which beat within `within`.
     async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError>;
 
-    /// How many calls are in each state, and how many are due.
-    async fn counts(&self, now: Now) -> Result<Counts, StoreError>;
+    /// How many calls are in each state, how many are due, and since when; each counted up to `cap`.
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError>;
+
+    /// How many calls the filter lets through (its limit and its page do not matter), counted up to `cap`.
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError>;
+
+    /// How many due calls go before this one, counted up to `cap`: unclaimed ones of its own lane with an earlier (due, id),
+    /// and those of any name at a lower priority number. Zero if it is not pending.
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError>;
+
+    /// How many unclaimed calls are due between each two neighbours of `edges` (ascending; the first inside, the second
+    /// outside), by name; each figure counted up to `cap`. Stretches without calls are left out; by name, then stretch.
+    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError>;
 
     /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError>;
@@ -278,4 +300,57 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     /// What was kept of one call, by attempt.
     async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError>;
+
+    /// The database's settings that decide about durability and speed, as (name, value), for people and for checks:
+    /// `version`, and what the database itself calls its own settings (`fsync`, `journal_mode`, …).
+    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError>;
+
+    /// All steps of the schema, applied or not, by number. Works before [`migrate`](Self::migrate) as well.
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError>;
+
+    // --- operation --------------------------------------------------------------------------------------------------
+
+    /// Removes finished calls from the history. Returns how many were there. Pending ones are left alone.
+    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError>;
+
+    /// Changes a schedule at run time. Repeating it is harmless.
+    async fn change_schedule(
+        &self,
+        now: Now,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError>;
+
+    /// Stores one more run of a schedule, due now: a call `id` of it in addition to those of its rule, which takes no notice
+    /// of it. Also of a paused or ended one. `false`: there is no such schedule. Repeating it is harmless as long as the
+    /// history of the call is kept. Wakes other pods after the commit.
+    async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError>;
+
+    /// Lets no pod claim calls of that name until it is resumed, and wakes other pods, which leave it out of their claims.
+    /// `false`: it was paused already (that pause stays).
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError>;
+
+    /// Ends the pause of a name, and wakes other pods. `false`: it was not paused.
+    async fn resume_name(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// The names that are paused, by name.
+    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError>;
+
+    /// Writes down what an operator is about to do. Repeating it is harmless.
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError>;
+
+    /// Adds what came of it.
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError>;
+
+    /// What operators did, newest first. Kept for 90 days: [`prune`](Self::prune) deletes what is older.
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError>;
+
+    /// Writes what this pod has counted: each row replaces the one of the same pod, name and minute. Kept for 48 hours:
+    /// [`prune`](Self::prune) deletes what is older.
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError>;
+
+    /// What all pods have counted since that minute (of one name, if given), by minute, then name: one row for each of
+    /// both, whose figures are the sums of all pods'.
+    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError>;
 }

@@ -4,6 +4,7 @@
 //! COMMITTED; nothing outlives a transaction on a connection, so that a pooler in transaction mode changes nothing but
 //! the wake-ups.
 
+mod actions;
 mod again;
 mod backlog;
 mod cancel;
@@ -16,11 +17,13 @@ mod lanes;
 mod listen;
 mod logs;
 mod migrate;
+mod operate;
 mod reschedule;
 mod rights;
 mod runs;
 mod schedule;
 mod sql;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod timetable;
@@ -44,13 +47,14 @@ pub(crate) use self::transaction::PostgresOpen;
 use super::place::check_schema;
 use super::transaction::OpenTransaction;
 use super::{
-    Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
-    Completed, Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewLog, NewSchedule, Now, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleRecord, Store,
-    TransactionRef,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
+    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
+    TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
-use crate::id::{CallId, PodId};
+use crate::id::{ActionId, CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 
 /// How many connections a store opens unless told.
@@ -330,8 +334,20 @@ impl Store for PostgresStore {
         self.pod_records(now, within).await
     }
 
-    async fn counts(&self, now: Now) -> Result<Counts, StoreError> {
-        self.call_counts(now).await
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+        self.call_counts(now, cap).await
+    }
+
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        self.count_calls(now, filter, cap).await
+    }
+
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        self.calls_ahead(now, id, cap).await
+    }
+
+    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        self.call_timeline(edges, cap).await
     }
 
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
@@ -348,5 +364,63 @@ impl Store for PostgresStore {
 
     async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
         self.run_logs(id).await
+    }
+
+    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.server_settings().await
+    }
+
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        self.migration_records().await
+    }
+
+    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
+        self.delete_calls(ids).await
+    }
+
+    async fn change_schedule(
+        &self,
+        now: Now,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        self.change_schedule_of(now, id, change, retention).await
+    }
+
+    async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
+        self.trigger_schedule(now, schedule, id).await
+    }
+
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        self.pause_call_name(now, name, actor, reason).await
+    }
+
+    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        self.resume_call_name(name).await
+    }
+
+    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        self.paused_call_names().await
+    }
+
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+        self.note_action_of(now, action).await
+    }
+
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        self.settle_action_of(id, outcome).await
+    }
+
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        self.action_records(filter).await
+    }
+
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+        self.write_statistics(pod, counted).await
+    }
+
+    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
+        self.read_statistics(since, name).await
     }
 }

@@ -78,6 +78,8 @@ pub enum CancelTarget {
     Identifier(String),
     /// One call.
     Call(CallId),
+    /// These calls, each as if it were named alone; at most 1,000. Those that are not pending are passed over.
+    Calls(Vec<CallId>),
 }
 
 /// What a cancellation found and did. All zero: nothing of that identifier was pending.

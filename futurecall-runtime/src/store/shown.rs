@@ -31,7 +31,7 @@ without_arguments! {
         created, finished,
         pod, lease_until, start_proven, cancel_requested, error, attempts,
     }
-    ScheduleRecord { id, name, identifier, declared, effective, origin, state, reason, next, created }
+    ScheduleRecord { id, name, identifier, declared, effective, origin, state, reason, next, anchor, created }
 }
 
 impl fmt::Debug for NewLog {

@@ -4,6 +4,7 @@
 //! reading has connections of its own. Rows travel as one JSON array, in and out: through the driver a statement costs
 //! some 10 microseconds and each row it answers with more than one, a row inside it almost nothing.
 
+mod actions;
 mod again;
 mod backlog;
 mod cancel;
@@ -17,9 +18,11 @@ mod inspect;
 mod logs;
 mod migrate;
 mod news;
+mod operate;
 mod pen;
 mod reschedule;
 mod schedule;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -38,12 +41,14 @@ use self::tx::{Tx, moment};
 use self::writer::Writer;
 use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
-    Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
-    Completed, Counts, Declared, Due, Finish, Held, Inserted, NewCall, NewLog, NewSchedule, Now, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleRecord, Store, sealed,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
+    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
+    TimelineCount, sealed,
 };
 use crate::error::StoreError;
-use crate::id::{CallId, PodId};
+use crate::id::{ActionId, CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 
 /// Calls in a SQLite file.
@@ -357,8 +362,20 @@ impl Store for SqliteStore {
         inspect::pods(self, now, within).await
     }
 
-    async fn counts(&self, now: Now) -> Result<Counts, StoreError> {
-        inspect::counts(self, now).await
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+        inspect::counts(self, now, cap).await
+    }
+
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        inspect::count(self, now, filter, cap).await
+    }
+
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        inspect::ahead(self, now, id, cap).await
+    }
+
+    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        inspect::timeline(self, edges, cap).await
     }
 
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
@@ -375,5 +392,63 @@ impl Store for SqliteStore {
 
     async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
         logs::logs(self, id).await
+    }
+
+    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        connect::settings(self).await
+    }
+
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        migrate::migrations(self).await
+    }
+
+    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
+        operate::delete(self, ids).await
+    }
+
+    async fn change_schedule(
+        &self,
+        now: Now,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        operate::change_schedule(self, now, id, change, retention).await
+    }
+
+    async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
+        operate::trigger(self, now, schedule, id).await
+    }
+
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        operate::pause_name(self, now, name, actor, reason).await
+    }
+
+    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        operate::resume_name(self, name).await
+    }
+
+    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        operate::paused_names(self).await
+    }
+
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+        actions::note_action(self, now, action).await
+    }
+
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        actions::settle_action(self, id, outcome).await
+    }
+
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        actions::actions(self, filter).await
+    }
+
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+        statistics::put_statistics(self, pod, counted).await
+    }
+
+    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
+        statistics::statistics(self, since, name).await
     }
 }

@@ -80,7 +80,7 @@ on_all_stores! {
         }
         drop(over);
         eventually("all calls have ended", || async {
-            let counts = store.counts(Now::Database).await.unwrap();
+            let counts = store.counts(Now::Database, u64::MAX).await.unwrap();
             (counts.scheduled + counts.running == 0).then_some(())
         })
         .await;
@@ -90,7 +90,7 @@ on_all_stores! {
             let expected = if taken.contains(id) { CallState::Interrupted } else { CallState::Succeeded };
             assert_eq!((call.state, call.attempts.len()), (expected, 1), "{call:?}");
         }
-        let counts = store.counts(Now::Database).await.unwrap();
+        let counts = store.counts(Now::Database, u64::MAX).await.unwrap();
         let ended = (counts.succeeded + counts.interrupted, counts.failed);
         assert_eq!(ended, (ids.len() as u64, 0), "one row a call");
         let started = handler.started.lines();

@@ -352,7 +352,7 @@ async fn ten_thousand_calls_at_once(fixture: &Fixture) {
     const ALL: usize = 10_000;
     let calls: Vec<_> = (0..ALL).map(|n| labelled("work", &format!("label {}", n % 10))).collect();
     fixture.add(&calls).await;
-    let counts = fixture.store.counts(Now::At(at(0))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(0)), u64::MAX).await.unwrap();
     assert_eq!((counts.scheduled, counts.due), (10_000, 10_000));
     assert_eq!(fixture.cancel(at(0), &identifier("label 7")).await, Cancelled::new(1_000, 0, 0));
     let pod = fixture.pod();
@@ -366,7 +366,7 @@ async fn ten_thousand_calls_at_once(fixture: &Fixture) {
     assert_eq!(pod.store.finish(Now::At(at(2)), pod.id, &done, &KEEP).await.unwrap(), vec![true; 5_000]);
     let back: Vec<_> = back.iter().map(held).collect();
     assert_eq!(pod.store.release(Now::At(at(2)), pod.id, &back).await.unwrap(), 4_000);
-    let counts = fixture.store.counts(Now::At(at(2))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(2)), u64::MAX).await.unwrap();
     assert_eq!(
         (counts.scheduled, counts.running, counts.succeeded, counts.cancelled),
         (4_000, 0, 5_000, 1_000)

@@ -43,7 +43,7 @@ async fn outcomes_are_recorded(fixture: &Fixture) {
         assert_eq!((attempt.started, attempt.duration), (Some(at(1)), Some(secs(2))));
         assert_eq!(attempt.error.as_deref(), error);
     }
-    let counts = fixture.store.counts(Now::At(at(5))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(5)), u64::MAX).await.unwrap();
     assert_eq!((counts.succeeded, counts.failed, counts.interrupted), (1, 1, 1));
     assert_eq!((counts.scheduled, counts.running), (0, 0));
 }
@@ -122,7 +122,7 @@ async fn many_outcomes_at_once(fixture: &Fixture) {
     let batch: Vec<_> = claimed.iter().enumerate().map(|(n, call)| finish(call, outcome(n))).collect();
     let results = pod.store.finish(Now::At(at(2)), pod.id, &batch, &KEEP).await.unwrap();
     assert_eq!(results, vec![true; 1_500]);
-    let counts = fixture.store.counts(Now::At(at(2))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(2)), u64::MAX).await.unwrap();
     assert_eq!((counts.failed, counts.succeeded, counts.running), (500, 1_000, 0));
     assert_eq!(fixture.record(claimed[999].id).await.error.as_deref(), Some("number 999"));
 }
@@ -136,7 +136,7 @@ async fn an_outcome_kept_for_no_time_leaves_no_row(fixture: &Fixture) {
         assert!(pod.finish_keeping(at(1), call, outcome, &FORGET).await);
         assert_eq!(fixture.find(call.id).await, None);
     }
-    assert_eq!(fixture.store.counts(Now::At(at(1))).await.unwrap(), Counts::default());
+    assert_eq!(fixture.store.counts(Now::At(at(1)), u64::MAX).await.unwrap(), Counts::default());
     assert!(
         !pod.finish_keeping(at(2), &claimed[0], Outcome::Succeeded, &FORGET).await,
         "nobody can tell any more"

@@ -64,7 +64,7 @@ async fn an_empty_store_has_nothing_to_show(fixture: &Fixture) {
     assert_eq!(fixture.find(CallId::new()).await, None);
     assert_eq!(fixture.store.schedules().await.unwrap(), []);
     assert_eq!(fixture.store.pods(now, secs(60)).await.unwrap(), []);
-    assert_eq!(fixture.store.counts(now).await.unwrap(), Counts::default());
+    assert_eq!(fixture.store.counts(now, u64::MAX).await.unwrap(), Counts::default());
     assert_eq!(fixture.store.pending_names(10).await.unwrap(), []);
 }
 
@@ -196,12 +196,12 @@ async fn counts_tell_the_states_apart(fixture: &Fixture) {
     let pod = fixture.pod();
     pod.claim_one(at(5), "d").await;
     fixture.cancel(at(5), &identifier("x")).await;
-    let counts = fixture.store.counts(Now::At(at(50))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(50)), u64::MAX).await.unwrap();
     assert_eq!((counts.scheduled, counts.due, counts.running), (4, 3, 1));
     assert_eq!((counts.succeeded, counts.failed, counts.cancelled), (1, 2, 1));
     assert_eq!((counts.interrupted, counts.expired, counts.skipped), (0, 0, 0));
     fixture.rescue(at(50)).await;
-    let counts = fixture.store.counts(Now::At(at(49))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(49)), u64::MAX).await.unwrap();
     assert_eq!((counts.running, counts.interrupted, counts.due), (0, 1, 2));
 }
 

@@ -114,7 +114,7 @@ async fn finishing_twice_is_safe(fixture: &Fixture) {
     assert_eq!(fixture.store.finish(Now::At(at(5)), pod.id, &batch, &KEEP).await.unwrap(), [true, true]);
     assert_eq!(fixture.store.finish(Now::At(at(6)), pod.id, &batch, &KEEP).await.unwrap(), [true, true]);
     assert_eq!(fixture.record(claimed[0].id).await, before, "the first answer stays");
-    let counts = fixture.store.counts(Now::At(at(6))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(6)), u64::MAX).await.unwrap();
     assert_eq!((counts.failed, counts.succeeded, counts.running), (1, 1, 0));
 }
 
@@ -321,7 +321,7 @@ async fn rescues_at_once_take_each_call_once(fixture: &Fixture) {
         tokio::spawn(async move {
             let mut mine = Vec::new();
             // Rows that another one holds locked are passed over: each asks until all are rescued.
-            while store.counts(Now::At(at(60))).await.unwrap().running > 0 {
+            while store.counts(Now::At(at(60)), u64::MAX).await.unwrap().running > 0 {
                 mine.extend(store.rescue(Now::At(at(60)), 30, &KEEP).await.unwrap());
                 tokio::task::yield_now().await;
             }

@@ -66,7 +66,7 @@ async fn a_failed_attempt_is_followed_by_another(fixture: &Fixture) {
         (record.pod, record.lease_until, record.start_proven, record.finished),
         (None, None, None, None)
     );
-    let counts = fixture.store.counts(Now::At(at(10))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(10)), u64::MAX).await.unwrap();
     assert_eq!((counts.scheduled, counts.due, counts.running, counts.failed), (1, 0, 0, 0));
 
     let other = fixture.other_pod();
@@ -494,6 +494,6 @@ async fn a_call_that_expired_never_ran(fixture: &Fixture) {
     assert_eq!((record.state, record.error.as_deref()), (CallState::Expired, Some("too late")));
     assert_eq!((record.attempt, record.finished), (0, Some(at(9))));
     assert!(record.attempts.is_empty(), "no attempt was made");
-    let counts = fixture.store.counts(Now::At(at(9))).await.unwrap();
+    let counts = fixture.store.counts(Now::At(at(9)), u64::MAX).await.unwrap();
     assert_eq!((counts.expired, counts.running, counts.scheduled), (1, 0, 0));
 }

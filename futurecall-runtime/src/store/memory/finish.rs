@@ -5,7 +5,8 @@ use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::{
-    CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued, Retention,
+    ACTIONS_KEPT, CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued,
+    Retention, STATISTICS_KEPT,
 };
 
 impl State {
@@ -63,6 +64,8 @@ impl State {
             self.finished.remove(id);
         }
         self.prune_logs(Now::At(now), retention, &gone);
+        self.actions.retain(|_, action| now.saturating_since(action.at) <= ACTIONS_KEPT);
+        self.statistics.retain(|_, row| now.saturating_since(row.minute) <= STATISTICS_KEPT);
         gone.len() as u64
     }
 

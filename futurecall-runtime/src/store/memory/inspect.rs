@@ -6,7 +6,7 @@ use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::{
     AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodBeat, PodRecord,
-    ScheduleRecord, ScheduleState,
+    ScheduleRecord, ScheduleState, TimelineCount,
 };
 
 /// How long a pod that is not heard of any more is remembered.
@@ -14,8 +14,7 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 
 impl State {
     pub(super) fn page(&self, filter: &CallFilter) -> Result<CallPage, StoreError> {
-        let texts = [filter.name.as_deref(), filter.identifier.as_deref()];
-        refuse_nul("list calls", texts.into_iter().flatten())?;
+        refuse("list calls", filter)?;
         let mut calls: Vec<_> = self.listing(filter).into_iter().map(|row| row.record()).collect();
         let limit = filter.limit.clamp(1, 10_000);
         let more = calls.len() > limit;
@@ -47,7 +46,7 @@ impl State {
         records
     }
 
-    pub(super) fn counts(&self, now: Now) -> Counts {
+    pub(super) fn counts(&self, now: Now, cap: u64) -> Counts {
         let now = self.now(now);
         let mut counts = Counts::default();
         for call in self.calls() {
@@ -56,6 +55,8 @@ impl State {
             } else {
                 counts.scheduled += 1;
                 counts.due += u64::from(call.due <= now);
+                let oldest = counts.oldest_due.map_or(call.due, |oldest| oldest.min(call.due));
+                counts.oldest_due = if call.due <= now { Some(oldest) } else { counts.oldest_due };
             }
         }
         for row in self.finished.values() {
@@ -69,6 +70,44 @@ impl State {
                 CallState::Scheduled | CallState::Running | CallState::Failed => &mut counts.failed,
             };
             *count += 1;
+        }
+        for count in counts.all_mut() {
+            *count = (*count).min(cap);
+        }
+        counts
+    }
+
+    pub(super) fn count(&self, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        refuse("count calls", filter)?;
+        let filter = CallFilter { after: None, ..filter.clone() };
+        Ok((self.listing(&filter).len() as u64).min(cap))
+    }
+
+    pub(super) fn ahead(&self, now: Now, id: CallId, cap: u64) -> u64 {
+        let now = self.now(now);
+        let Some(call) = self.call(id) else { return 0 };
+        let goes_first = |other: &&Call| {
+            other.held.is_none()
+                && other.due <= now
+                && (other.priority < call.priority
+                    || (other.name == call.name
+                        && other.priority == call.priority
+                        && (other.due, other.id) < (call.due, call.id)))
+        };
+        (self.calls().filter(goes_first).count() as u64).min(cap)
+    }
+
+    pub(super) fn timeline(&self, edges: &[Moment], cap: u64) -> Vec<TimelineCount> {
+        let mut counts = Vec::new();
+        for (name, lanes) in &self.waiting {
+            for (stretch, edge) in edges.windows(2).enumerate() {
+                let [from, until] = edge else { continue };
+                let within = |(due, _): &&(Moment, CallId)| from <= due && due < until;
+                let calls = lanes.values().flatten().filter(within).count() as u64;
+                if calls > 0 {
+                    counts.push(TimelineCount::new(name.clone(), stretch, calls.min(cap)));
+                }
+            }
         }
         counts
     }
@@ -142,9 +181,16 @@ impl State {
             state: schedule.state,
             reason: schedule.reason.clone(),
             next: pending.map(|call| call.due).min(),
+            anchor: schedule.anchor,
             created: schedule.created,
         }
     }
+}
+
+/// PostgreSQL holds no NUL in a text, and so cannot be asked for one.
+fn refuse(doing: &'static str, filter: &CallFilter) -> Result<(), StoreError> {
+    let texts = [&filter.name, &filter.identifier, &filter.error];
+    refuse_nul(doing, texts.into_iter().flatten().map(String::as_str))
 }
 
 /// A call of either table.
@@ -169,8 +215,21 @@ impl Row<'_> {
         }
     }
 
+    /// By which the listing is ordered.
+    fn moment(&self) -> Moment {
+        match self {
+            Self::Pending(call) => call.due,
+            Self::Finished(row) => row.at,
+        }
+    }
+
     fn passes(&self, filter: &CallFilter) -> bool {
         let call = self.call();
+        let holds = |text: &String| {
+            call.error
+                .as_ref()
+                .is_some_and(|error| error.to_ascii_lowercase().contains(&text.to_ascii_lowercase()))
+        };
         filter.name.as_ref().is_none_or(|name| *name == call.name)
             && filter
                 .identifier
@@ -178,6 +237,10 @@ impl Row<'_> {
                 .is_none_or(|identifier| Some(identifier) == call.identifier.as_ref())
             && filter.schedule.is_none_or(|schedule| Some(schedule) == call.schedule)
             && filter.state.is_none_or(|state| state == self.state())
+            && filter.from.is_none_or(|from| from <= self.moment())
+            && filter.until.is_none_or(|until| self.moment() < until)
+            && filter.pod.is_none_or(|pod| call.held.is_some_and(|held| held.pod == pod))
+            && filter.error.as_ref().is_none_or(holds)
     }
 
     /// When its handler is known to have started.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::error::StoreError;
-use crate::id::{CallId, PodId, ScheduleId};
+use crate::id::{ActionId, CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::store::{
-    ATTEMPTS_KEPT, AttemptRecord, CallState, Now, OnVanish, PodBeat, Retention, RunLog, ScheduleOrigin,
-    ScheduleState,
+    ATTEMPTS_KEPT, ActionRecord, AttemptRecord, CallState, Now, OnVanish, PausedName, PodBeat, Retention,
+    RunLog, ScheduleOrigin, ScheduleState, Statistics,
 };
 
 /// Everything the store holds.
@@ -29,6 +29,10 @@ pub(super) struct State {
     pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
     pub(super) pods: BTreeMap<PodId, Pod>,
     pub(super) logs: BTreeMap<(CallId, u32), RunLog>,
+    pub(super) paused: BTreeMap<String, PausedName>,
+    pub(super) actions: BTreeMap<ActionId, ActionRecord>,
+    /// By minute, name and pod.
+    pub(super) statistics: BTreeMap<(Moment, String, PodId), Statistics>,
 }
 
 /// A call that is scheduled or running.

@@ -130,12 +130,33 @@ impl State {
             .is_some_and(|id| self.calls_of(id).any(|other| other.id != call.id && other.is_running(now)))
     }
 
+    /// A paused schedule produces calls again.
+    pub(super) fn resume_schedule(&mut self, now: Moment, id: ScheduleId) {
+        let Some(schedule) = self.schedules.get_mut(&id) else { return };
+        schedule.state = ScheduleState::Active;
+        schedule.reason = None;
+        self.restore(now, id);
+    }
+
+    /// Puts a rule in effect; the declared one stays.
+    pub(super) fn put_in_effect(&mut self, now: Moment, id: ScheduleId, rule: &Rule, first: Moment) {
+        let Some(schedule) = self.schedules.get_mut(&id) else { return };
+        schedule.effective = rule.clone();
+        schedule.anchor = first;
+        if schedule.state == ScheduleState::Active {
+            for call in self.pending_of(id) {
+                self.take(call.id);
+            }
+            self.go_on(now, id, Ok(Some(first)));
+        }
+    }
+
     fn unclaimed_of(&self, id: ScheduleId) -> Vec<Call> {
         self.calls_of(id).filter(|call| call.held.is_none()).cloned().collect()
     }
 
     /// Without the runs that are to be run again: a schedule's next run is another.
-    fn pending_of(&self, id: ScheduleId) -> Vec<Call> {
+    pub(super) fn pending_of(&self, id: ScheduleId) -> Vec<Call> {
         self.calls_of(id).filter(|call| call.held.is_none() && !call.is_again()).cloned().collect()
     }
 
@@ -191,14 +212,15 @@ impl State {
             self.restore(now, id);
             return Declared { id, created: false, changed: false };
         }
-        // New arguments or a new priority alone leave the rhythm as it is.
+        // New arguments or a new priority alone leave the rhythm as it is, unless it was paused.
         let keeps_rhythm = !revived && known.effective == new.rule;
         known.take(new);
-        if !keeps_rhythm {
+        let pending = self.pending_of(id);
+        let due = pending.iter().map(|call| call.due).max().filter(|_| keeps_rhythm);
+        if let (None, Some(known)) = (due, self.schedules.get_mut(&id)) {
             known.anchor = first;
         }
-        let pending = self.pending_of(id);
-        let due = pending.iter().map(|call| call.due).max().filter(|_| keeps_rhythm).unwrap_or(first);
+        let due = due.unwrap_or(first);
         for call in pending {
             self.take(call.id);
         }
@@ -240,7 +262,7 @@ impl State {
 
 impl Schedule {
     /// A new call of this schedule.
-    fn call(&self, now: Moment, due: Moment) -> Call {
+    pub(super) fn call(&self, now: Moment, due: Moment) -> Call {
         Call {
             id: CallId::new(),
             name: self.name.clone(),

@@ -108,6 +108,10 @@ impl PostgresStore {
                 let reasons = BTreeMap::from([(id.as_uuid(), "cancelled".to_owned())]);
                 self.pass_over(doing, connection, now, reasons, retention, Running::Flagged).await
             }
+            CancelTarget::Calls(ids) => {
+                let reasons = ids.iter().map(|id| (id.as_uuid(), "cancelled".to_owned())).collect();
+                self.pass_over(doing, connection, now, reasons, retention, Running::Flagged).await
+            }
         }
     }
 

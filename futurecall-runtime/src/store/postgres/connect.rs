@@ -329,3 +329,9 @@ impl std::error::Error for Advice {
         Some(&self.error)
     }
 }
+
+impl PostgresStore {
+    pub(super) async fn server_settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        Err(StoreError::permanent("read the settings", "not built yet"))
+    }
+}

@@ -6,6 +6,7 @@ use super::PostgresStore;
 use super::connect::{commit, nothing_done, step};
 use super::sql::in_schema;
 use crate::error::StoreError;
+use crate::store::MigrationRecord;
 
 const DOING: &str = "migrate the database";
 
@@ -88,5 +89,11 @@ impl PostgresStore {
         const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS futurecall;";
         let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\";", self.schema);
         file.replace(CREATE, if is_schema_there { "" } else { &create })
+    }
+}
+
+impl PostgresStore {
+    pub(super) async fn migration_records(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        Err(StoreError::permanent("list migrations", "not built yet"))
     }
 }

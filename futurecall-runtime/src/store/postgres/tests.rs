@@ -332,7 +332,7 @@ async fn a_connection_ended_by_the_server_costs_no_call() {
     }
     let counts = loop {
         // A connection that was used a moment ago is not asked whether it still lives.
-        match store.counts(Now::Database).await {
+        match store.counts(Now::Database, u64::MAX).await {
             Ok(counts) => break counts,
             Err(error) => assert!(error.is_transient(), "{error}"),
         }
@@ -382,7 +382,7 @@ async fn a_write_whose_connection_is_ended_has_an_unknown_outcome() {
     lock.rollback().await.unwrap();
     let again = store.insert(Now::Database, &given, true, SOON).await.unwrap();
     assert_eq!(again, [Inserted::Stored]);
-    assert_eq!(store.counts(Now::Database).await.unwrap().scheduled, 1);
+    assert_eq!(store.counts(Now::Database, u64::MAX).await.unwrap().scheduled, 1);
     home.remove().await;
 }
 
@@ -465,7 +465,7 @@ async fn every_microsecond_up_to_the_last_one_is_kept() {
 async fn tables_that_are_not_there_say_what_to_do() {
     let home = Home::new().await;
     let store = home.open().await;
-    let error = store.counts(Now::Database).await.unwrap_err();
+    let error = store.counts(Now::Database, u64::MAX).await.unwrap_err();
     assert!(!error.is_transient() && error.to_string().contains("was this database migrated"), "{error}");
     for schema in ["", "Upper", "1st", "a-b", "pg_x", "a\"; DROP TABLE x", &"a".repeat(49)] {
         let error = PostgresStore::open(&home.url, schema).await.unwrap_err();

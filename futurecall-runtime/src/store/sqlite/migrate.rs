@@ -3,6 +3,7 @@
 use super::SqliteStore;
 use super::tx::{Tx, number};
 use crate::error::StoreError;
+use crate::store::MigrationRecord;
 use crate::store::Now;
 
 const DOING: &str = "migrate the SQLite database";
@@ -49,4 +50,9 @@ async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str], StoreError>
         );
         StoreError::permanent(DOING, message)
     })
+}
+
+pub(super) async fn migrations(store: &SqliteStore) -> Result<Vec<MigrationRecord>, StoreError> {
+    let _ = store;
+    Err(StoreError::permanent("list migrations", "not built yet"))
 }

@@ -81,7 +81,7 @@ async fn store_one(store: &SqliteStore) -> Result<Vec<Inserted>, StoreError> {
 }
 
 async fn scheduled(store: &SqliteStore) -> u64 {
-    store.counts(Now::Database).await.expect("the file can be read").scheduled
+    store.counts(Now::Database, u64::MAX).await.expect("the file can be read").scheduled
 }
 
 #[test]
@@ -154,7 +154,7 @@ async fn memory_is_one_connection_that_handles_share() {
         let store = migrated(url).await;
         let other = store.separate().await.expect("shares");
         store_one(&store).await.expect("stored");
-        assert_eq!(other.counts(Now::Database).await.expect("read").scheduled, 1, "{url}");
+        assert_eq!(other.counts(Now::Database, u64::MAX).await.expect("read").scheduled, 1, "{url}");
         assert!(store.changed().now_or_never().is_none(), "nobody else can change it");
         let stranger = migrated(url).await;
         assert_eq!(scheduled(&stranger).await, 0, "{url}");

@@ -1,0 +1,83 @@
+use std::fmt;
+
+use crate::error::{ScheduleError, StoreError};
+use crate::id::ScheduleId;
+use crate::operator::Acted;
+
+/// Why an operator's action was not done, or not to all.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OperateError {
+    /// There is no such schedule.
+    UnknownSchedule(ScheduleId),
+    /// Nothing was done: a bad argument, or what the database said.
+    Schedule(ScheduleError),
+    /// A step of several failed: what came before it is done.
+    Partly {
+        /// What was done before.
+        acted: Acted,
+        /// Why it went no further. If its outcome is unknown, the step that failed may be done as well.
+        source: ScheduleError,
+    },
+}
+
+impl OperateError {
+    /// What was done before it failed.
+    pub fn acted(&self) -> Option<&Acted> {
+        match self {
+            Self::Partly { acted, .. } => Some(acted),
+            Self::UnknownSchedule(_) | Self::Schedule(_) => None,
+        }
+    }
+
+    /// Whether the same action may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Schedule(source) | Self::Partly { source, .. } => source.is_transient(),
+            Self::UnknownSchedule(_) => false,
+        }
+    }
+
+    /// Whether more may be done than it says.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Schedule(source) | Self::Partly { source, .. } => source.outcome_unknown(),
+            Self::UnknownSchedule(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for OperateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownSchedule(id) => {
+                write!(f, "there is no schedule {id}: `inspect().schedules()` lists them")
+            }
+            Self::Schedule(source) => source.fmt(f),
+            Self::Partly { acted, source } => {
+                write!(f, "done to {} calls, and then failed: {source}", acted.done)
+            }
+        }
+    }
+}
+
+impl std::error::Error for OperateError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::UnknownSchedule(_) => None,
+            Self::Schedule(source) | Self::Partly { source, .. } => source.source(),
+        }
+    }
+}
+
+impl From<ScheduleError> for OperateError {
+    fn from(error: ScheduleError) -> Self {
+        Self::Schedule(error)
+    }
+}
+
+impl From<StoreError> for OperateError {
+    fn from(error: StoreError) -> Self {
+        Self::Schedule(error.into())
+    }
+}

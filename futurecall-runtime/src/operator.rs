@@ -1,0 +1,295 @@
+//! `pod.operate("ada")`: what an operator does by hand, each action on record.
+
+mod bulk;
+
+use std::fmt;
+
+use crate::error::{OperateError, ScheduleError};
+use crate::facade::When;
+use crate::id::{ActionId, CallId, ScheduleId};
+use crate::pod::Pod;
+use crate::recurring::Rule;
+use crate::store::{CallFilter, NewAction, Now, ScheduleChange, ScheduleChanged, Store};
+
+pub use self::bulk::Acted;
+
+/// Acts in an operator's name: cancels, moves, repeats and deletes calls, pauses and changes schedules, pauses call types.
+/// Every action is written down before it is done (who, when, what), and what came of it after:
+/// [`Inspector::actions`](crate::Inspector::actions) lists them for 90 days. Who may do what is for the caller to decide.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+/// use std::time::Duration;
+/// use futurecall_runtime::{ActionFilter, Pod, Selection};
+///
+/// let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
+/// let id = pod.future_call_with_delay("mail.send", Some(&7), Duration::from_secs(3600)).await?;
+///
+/// let acted = pod.operate("ada").cancel(Selection::call(id)).await?;
+/// assert_eq!((acted.done, acted.running, acted.passed_over), (1, 0, 0));
+/// let actions = pod.inspect().actions(&ActionFilter::new().call(id)).await?;
+/// assert_eq!((actions[0].actor.as_str(), actions[0].verb.as_str()), ("ada", "cancel"));
+/// assert_eq!(actions[0].outcome.as_deref(), Some("1 done"));
+/// # pod.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Operator {
+    pod: Pod,
+    actor: String,
+}
+
+/// Which calls an action is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Selection {
+    /// These.
+    Calls(Vec<CallId>),
+    /// All that a filter lets through when the action begins, whatever its limit and page.
+    Matching(CallFilter),
+}
+
+impl Selection {
+    /// One call.
+    pub fn call(id: CallId) -> Self {
+        Self::Calls(vec![id])
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calls(ids) => match ids.as_slice() {
+                [id] => id.fmt(f),
+                ids => write!(f, "{} chosen calls", ids.len()),
+            },
+            Self::Matching(filter) => {
+                f.write_str("all calls")?;
+                let texts = [
+                    ("state", filter.state.map(|state| state.as_str().to_owned())),
+                    ("name", filter.name.clone()),
+                    ("identifier", filter.identifier.clone()),
+                    ("schedule", filter.schedule.map(|id| id.to_string())),
+                    ("pod", filter.pod.map(|id| id.to_string())),
+                    ("from", filter.from.map(|moment| moment.to_string())),
+                    ("until", filter.until.map(|moment| moment.to_string())),
+                    ("error", filter.error.clone()),
+                ];
+                texts
+                    .into_iter()
+                    .try_for_each(|(key, value)| value.map_or(Ok(()), |value| write!(f, " {key}={value}")))
+            }
+        }
+    }
+}
+
+impl Operator {
+    pub(crate) fn new(pod: Pod, actor: String) -> Self {
+        Self { pod, actor }
+    }
+
+    /// Cancels what has not started; what runs is told so and gets no further attempt, and counts as `running`.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`]; what was done before is done, and [`OperateError::acted`] counts it.
+    pub async fn cancel(&self, calls: Selection) -> Result<Acted, OperateError> {
+        self.bulk("cancel", calls, bulk::Deed::Cancel).await
+    }
+
+    /// Moves what has not started to another moment (a delay from now, or a moment); what runs is left alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel); a bad moment before anything is written.
+    pub async fn reschedule(&self, calls: Selection, when: impl When) -> Result<Acted, OperateError> {
+        let due = when.__due()?;
+        self.bulk("reschedule", calls, bulk::Deed::Reschedule(due)).await
+    }
+
+    /// Makes what has not started due now.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel).
+    pub async fn run_now(&self, calls: Selection) -> Result<Acted, OperateError> {
+        self.bulk(
+            "run_now",
+            calls,
+            bulk::Deed::Reschedule(crate::store::Due::After(std::time::Duration::ZERO)),
+        )
+        .await
+    }
+
+    /// Does again what finished calls were to do, but for those that succeeded: stores a new call for each, due now.
+    /// [`Acted::new_calls`] has their ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel).
+    pub async fn run_again(&self, calls: Selection) -> Result<Acted, OperateError> {
+        self.bulk("run_again", calls, bulk::Deed::RunAgain).await
+    }
+
+    /// Removes finished calls from the history. Pending ones are passed over: cancel them first.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel).
+    pub async fn delete(&self, calls: Selection) -> Result<Acted, OperateError> {
+        self.bulk("delete", calls, bulk::Deed::Delete).await
+    }
+
+    /// Lets a schedule produce no further call until it is resumed, over restarts and declarations. Its pending call is
+    /// removed; a run under way goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`].
+    pub async fn pause_schedule(
+        &self,
+        id: ScheduleId,
+        reason: &str,
+    ) -> Result<ScheduleChanged, OperateError> {
+        self.change("pause_schedule", id, ScheduleChange::Pause { reason: reason.to_owned() }).await
+    }
+
+    /// Lets a paused schedule go on, from its rule's next moment; what was missed is not made up for.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`].
+    pub async fn resume_schedule(&self, id: ScheduleId) -> Result<ScheduleChanged, OperateError> {
+        self.change("resume_schedule", id, ScheduleChange::Resume).await
+    }
+
+    /// Puts another rule in effect, until the code itself declares another one than it does now.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`]: also where the rule has no further moment.
+    pub async fn edit_schedule(&self, id: ScheduleId, rule: Rule) -> Result<ScheduleChanged, OperateError> {
+        self.change("edit_schedule", id, ScheduleChange::Edit(rule)).await
+    }
+
+    /// Ends a schedule. A declaration in code revives it at the next start: pausing lasts.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`].
+    pub async fn end_schedule(&self, id: ScheduleId, reason: &str) -> Result<ScheduleChanged, OperateError> {
+        self.change("end_schedule", id, ScheduleChange::End { reason: reason.to_owned() }).await
+    }
+
+    /// Runs a schedule's call once more, now, in addition to the runs of its rule. Works for a paused one as well.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError::UnknownSchedule`], or what the database said.
+    pub async fn trigger(&self, id: ScheduleId) -> Result<CallId, OperateError> {
+        let call = CallId::new();
+        let action = self.action("trigger", id.to_string());
+        let action = NewAction { schedule: Some(id), call: Some(call), ..action };
+        let stored = self.recorded(action, async {
+            let stored = self.store()?.trigger(Now::Database, id, call).await?;
+            if !stored {
+                return Err(OperateError::UnknownSchedule(id));
+            }
+            Ok((call, format!("call {call}")))
+        });
+        let call = stored.await?;
+        self.pod.engine().wake();
+        Ok(call)
+    }
+
+    /// Lets no pod claim calls of that stored name until it is resumed. Pods hear of it with their next look at the
+    /// database, within a second while they claim, within the scan interval otherwise; what runs goes on. `false`: it
+    /// was paused already.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`].
+    pub async fn pause_name(&self, name: &str, reason: &str) -> Result<bool, OperateError> {
+        let paused = self.recorded(self.action("pause_name", name.to_owned()), async {
+            let paused = self.store()?.pause_name(Now::Database, name, &self.actor, reason).await?;
+            Ok((paused, if paused { "paused" } else { "was paused already" }.to_owned()))
+        });
+        let paused = paused.await?;
+        self.pod.engine().wake();
+        Ok(paused)
+    }
+
+    /// Ends the pause of a name. `false`: it was not paused.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`].
+    pub async fn resume_name(&self, name: &str) -> Result<bool, OperateError> {
+        let resumed = self.recorded(self.action("resume_name", name.to_owned()), async {
+            let resumed = self.store()?.resume_name(name).await?;
+            Ok((resumed, if resumed { "resumed" } else { "was not paused" }.to_owned()))
+        });
+        let resumed = resumed.await?;
+        self.pod.engine().wake();
+        Ok(resumed)
+    }
+
+    async fn change(
+        &self,
+        verb: &str,
+        id: ScheduleId,
+        change: ScheduleChange,
+    ) -> Result<ScheduleChanged, OperateError> {
+        let action = NewAction { schedule: Some(id), ..self.action(verb, id.to_string()) };
+        let changed = self.recorded(action, async {
+            let retention = &self.pod.engine().config.retention;
+            let changed = self.store()?.change_schedule(Now::Database, id, &change, retention).await?;
+            match changed {
+                ScheduleChanged::Unknown => Err(OperateError::UnknownSchedule(id)),
+                ScheduleChanged::Changed => Ok((changed, "changed".to_owned())),
+                ScheduleChanged::Unchanged => Ok((changed, "was so already".to_owned())),
+                ScheduleChanged::Ended => Ok((changed, "had ended".to_owned())),
+            }
+        });
+        let changed = changed.await?;
+        self.pod.engine().wake();
+        Ok(changed)
+    }
+
+    fn action(&self, verb: &str, target: String) -> NewAction {
+        NewAction {
+            id: ActionId::new(),
+            actor: self.actor.clone(),
+            verb: verb.to_owned(),
+            target,
+            call: None,
+            schedule: None,
+        }
+    }
+
+    /// Writes an action down, does it, and adds what came of it. An action that cannot be written down is not done; one
+    /// whose outcome cannot be added is done, and stands there without.
+    async fn recorded<T>(
+        &self,
+        action: NewAction,
+        deed: impl Future<Output = Result<(T, String), OperateError>>,
+    ) -> Result<T, OperateError> {
+        let store = self.store()?;
+        store.note_action(Now::Database, &action).await?;
+        let done = deed.await;
+        let outcome = match &done {
+            Ok((_, outcome)) => outcome.clone(),
+            Err(error) => format!("failed: {error}"),
+        };
+        tracing::info!(actor = %self.actor, verb = action.verb, target = action.target, outcome, "an operator acted");
+        if let Err(error) = store.settle_action(action.id, &outcome).await {
+            tracing::warn!(%error, action = %action.id, "what came of an action could not be recorded");
+        }
+        done.map(|(value, _)| value)
+    }
+
+    fn store(&self) -> Result<&dyn Store, ScheduleError> {
+        let engine = self.pod.engine();
+        if engine.over.is_cancelled() { Err(ScheduleError::Stopped) } else { Ok(&*engine.store) }
+    }
+}

@@ -1,0 +1,152 @@
+//! One action on many calls, a step at a time.
+
+use super::{OperateError, Operator, Selection};
+use crate::error::ScheduleError;
+use crate::id::CallId;
+use crate::store::{CallFilter, CancelTarget, Due, NewAction, Now};
+
+/// Calls of one step: a long transaction would hold up others.
+const STEP: usize = 1_000;
+/// Calls of one look.
+const PAGE: usize = 10_000;
+/// How many new ids are given back.
+const IDS_GIVEN: usize = 1_000;
+
+/// What an action on calls did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Acted {
+    /// Calls to which it was done.
+    pub done: u64,
+    /// Calls that were running: told of their cancellation, otherwise left alone.
+    pub running: u64,
+    /// Chosen calls to which it could not be done: over already, not over yet, or gone.
+    pub passed_over: u64,
+    /// The calls that were stored, in the order of the old ones; the first 1,000.
+    pub new_calls: Vec<CallId>,
+}
+
+impl Acted {
+    fn add(&mut self, step: Self) {
+        self.done = self.done.saturating_add(step.done);
+        self.running = self.running.saturating_add(step.running);
+        self.passed_over = self.passed_over.saturating_add(step.passed_over);
+        let room = IDS_GIVEN.saturating_sub(self.new_calls.len());
+        self.new_calls.extend(step.new_calls.into_iter().take(room));
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} done", self.done);
+        for (count, word) in [(self.running, "running"), (self.passed_over, "passed over")] {
+            if count > 0 {
+                text += &format!(", {count} {word}");
+            }
+        }
+        text
+    }
+}
+
+/// What is done to each call.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deed {
+    Cancel,
+    Reschedule(Due),
+    RunAgain,
+    Delete,
+}
+
+impl Operator {
+    /// Does it to all, in steps of a thousand. The action's record counts what was done also where a step fails.
+    pub(super) async fn bulk(&self, verb: &str, calls: Selection, deed: Deed) -> Result<Acted, OperateError> {
+        let call = match &calls {
+            Selection::Calls(ids) => ids.first().copied().filter(|_| ids.len() == 1),
+            Selection::Matching(_) => None,
+        };
+        let action = NewAction { call, ..self.action(verb, calls.to_string()) };
+        self.recorded(action, async {
+            let mut acted = Acted::default();
+            match self.each_step(calls, deed, &mut acted).await {
+                Ok(()) => {
+                    let text = acted.text();
+                    Ok((acted, text))
+                }
+                Err(error) => Err(OperateError::Partly { acted, source: error }),
+            }
+        })
+        .await
+    }
+
+    async fn each_step(&self, calls: Selection, deed: Deed, acted: &mut Acted) -> Result<(), ScheduleError> {
+        let ids = match calls {
+            Selection::Calls(ids) => ids,
+            Selection::Matching(filter) => self.matching(filter).await?,
+        };
+        for step in ids.chunks(STEP) {
+            acted.add(self.step(step, deed).await?);
+        }
+        Ok(())
+    }
+
+    /// The ids of all calls that the filter lets through now. Gathered before the first is touched, because an action moves
+    /// calls within the listing, or out of it.
+    async fn matching(&self, filter: CallFilter) -> Result<Vec<CallId>, ScheduleError> {
+        let mut filter = CallFilter { after: None, limit: PAGE, ..filter };
+        let mut ids = Vec::new();
+        loop {
+            let page = self.store()?.calls(Now::Database, &filter).await?;
+            ids.extend(page.calls.iter().map(|call| call.id));
+            filter.after = page.next;
+            if page.next.is_none() {
+                return Ok(ids);
+            }
+        }
+    }
+
+    async fn step(&self, ids: &[CallId], deed: Deed) -> Result<Acted, ScheduleError> {
+        if ids.is_empty() {
+            return Ok(Acted::default());
+        }
+        let engine = self.pod.engine();
+        let retention = &engine.config.retention;
+        let target = CancelTarget::Calls(ids.to_vec());
+        let mut acted = Acted::default();
+        match deed {
+            Deed::Cancel => {
+                let cancelled = self.store()?.cancel(Now::Database, &target, retention).await?;
+                (acted.done, acted.running) = (cancelled.calls, cancelled.running);
+                if cancelled.running > 0 {
+                    engine.renew_now();
+                }
+            }
+            Deed::Reschedule(due) => {
+                let soon = engine.config.scan_interval;
+                let moved = self.store()?.reschedule(Now::Database, &target, due, soon).await?;
+                (acted.done, acted.running) = (moved.calls, moved.running);
+                engine.wake();
+            }
+            Deed::Delete => acted.done = self.store()?.delete(ids).await?,
+            Deed::RunAgain => self.run_each_again(ids, &mut acted).await?,
+        }
+        let met = acted.done.saturating_add(acted.running);
+        acted.passed_over = u64::try_from(ids.len()).unwrap_or(u64::MAX).saturating_sub(met);
+        Ok(acted)
+    }
+
+    async fn run_each_again(&self, ids: &[CallId], acted: &mut Acted) -> Result<(), ScheduleError> {
+        for id in ids {
+            match self.pod.run_again(*id).await {
+                Ok(call) => {
+                    acted.new_calls.push(call);
+                    acted.done = acted.done.saturating_add(1);
+                }
+                Err(
+                    ScheduleError::UnknownCall { .. }
+                    | ScheduleError::StillPending { .. }
+                    | ScheduleError::HasSucceeded { .. },
+                ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

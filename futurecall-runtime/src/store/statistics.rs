@@ -1,0 +1,163 @@
+//! What pods have counted, minute by minute: rates, durations and lateness of call types, independent of the history.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::Moment;
+
+/// How long statistics are kept.
+pub(crate) const STATISTICS_KEPT: Duration = Duration::from_hours(48);
+
+/// What one pod counted of one call type in one minute. A pod writes it anew with every heartbeat of that minute: the newest
+/// row holds all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// The stored name.
+    pub name: String,
+    /// The minute's first moment, by the database's clock.
+    pub minute: Moment,
+    /// Ended well.
+    pub succeeded: u64,
+    /// Failed for good.
+    pub failed: u64,
+    /// Failed, and followed by another attempt.
+    pub retried: u64,
+    /// Given up by the pod, or cut off.
+    pub interrupted: u64,
+    /// Not started, because their time was over.
+    pub expired: u64,
+    /// How long handlers ran.
+    pub durations: Histogram,
+    /// How late handlers started.
+    pub lateness: Histogram,
+}
+
+impl Statistics {
+    /// Nothing counted yet.
+    pub fn new(name: String, minute: Moment) -> Self {
+        Self {
+            name,
+            minute,
+            succeeded: 0,
+            failed: 0,
+            retried: 0,
+            interrupted: 0,
+            expired: 0,
+            durations: Histogram::default(),
+            lateness: Histogram::default(),
+        }
+    }
+
+    /// Adds what another one has counted; its name and minute do not matter.
+    pub fn merge(&mut self, other: &Self) {
+        for (total, count) in [
+            (&mut self.succeeded, other.succeeded),
+            (&mut self.failed, other.failed),
+            (&mut self.retried, other.retried),
+            (&mut self.interrupted, other.interrupted),
+            (&mut self.expired, other.expired),
+        ] {
+            *total = total.saturating_add(count);
+        }
+        self.durations.merge(&other.durations);
+        self.lateness.merge(&other.lateness);
+    }
+}
+
+/// The sums of what several pods have counted, by minute, then name.
+pub(super) fn sums(rows: impl IntoIterator<Item = Statistics>) -> Vec<Statistics> {
+    let mut sums: BTreeMap<(Moment, String), Statistics> = BTreeMap::new();
+    for row in rows {
+        match sums.entry((row.minute, row.name.clone())) {
+            Entry::Vacant(entry) => drop(entry.insert(row)),
+            Entry::Occupied(mut entry) => entry.get_mut().merge(&row),
+        }
+    }
+    sums.into_values().collect()
+}
+
+/// Durations in buckets that grow by a quarter of a power of two: a quantile is at most 19 % too high.
+///
+/// ```
+/// use std::time::Duration;
+/// use futurecall_runtime::Histogram;
+/// let mut lateness = Histogram::default();
+/// for ms in 1..=100 {
+///     lateness.add(Duration::from_millis(ms));
+/// }
+/// let median = lateness.quantile(0.5).unwrap();
+/// assert!(median >= Duration::from_millis(50) && median <= Duration::from_millis(60));
+/// assert_eq!(lateness.count(), 100);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Histogram {
+    /// How many stand in each bucket.
+    buckets: BTreeMap<u16, u64>,
+}
+
+impl Histogram {
+    /// Counts a duration.
+    pub fn add(&mut self, duration: Duration) {
+        let count = self.buckets.entry(bucket(duration)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Counts all that another one has counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (bucket, count) in &other.buckets {
+            let total = self.buckets.entry(*bucket).or_default();
+            *total = total.saturating_add(*count);
+        }
+    }
+
+    /// How many durations were counted.
+    pub fn count(&self) -> u64 {
+        self.buckets.values().fold(0, |total, count| total.saturating_add(*count))
+    }
+
+    /// The duration that a share of all does not exceed (0.5: the median): the upper edge of its bucket. `None` where
+    /// nothing was counted; a share outside 0 to 1 means the nearest of both.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank need not be exact beyond 52 bits, and is neither negative nor above the count"
+    )]
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let count = self.count();
+        let rank = ((share.clamp(0.0, 1.0) * count as f64).ceil() as u64).clamp(1, count.max(1));
+        let mut seen: u64 = 0;
+        self.buckets.iter().find_map(|(bucket, count)| {
+            seen = seen.saturating_add(*count);
+            (seen >= rank).then(|| edge(*bucket))
+        })
+    }
+}
+
+/// Bucket 0 holds up to a microsecond; then four for each doubling.
+fn bucket(duration: Duration) -> u16 {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1);
+    // The doubling that it lies in; of its four edges and the next one's first, the nearest above.
+    let first = u16::try_from(micros.ilog2()).unwrap_or(MOST).saturating_mul(4);
+    (first..first.saturating_add(4))
+        .find(|bucket| edge(*bucket) >= duration)
+        .unwrap_or(first.saturating_add(4))
+        .min(MOST)
+}
+
+/// Some 19 days: what takes longer stands in the last bucket.
+const MOST: u16 = 163;
+
+/// The upper edge of a bucket.
+fn edge(bucket: u16) -> Duration {
+    // 2^(n/4) for n of 0 to 3, in millionths.
+    const QUARTERS: [u64; 4] = [1_000_000, 1_189_207, 1_414_214, 1_681_793];
+    let quarter = QUARTERS.get(usize::from(bucket % 4)).copied().unwrap_or(1_000_000);
+    let micros = u128::from(quarter) << (bucket / 4);
+    Duration::from_nanos(u64::try_from(micros / 1_000).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,193 @@
+//! Why a call has not run (yet), in one answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::id::{CallId, PodId};
+use crate::moment::Moment;
+use crate::store::CallState;
+
+/// Why a call stands where it stands: [`Inspector::why`](crate::Inspector::why). `Display` gives it in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Why {
+    /// Which call.
+    pub id: CallId,
+    /// Where it stands.
+    pub state: CallState,
+    /// What holds it up, or what became of it: the decisive reason first. Never empty.
+    pub reasons: Vec<Reason>,
+}
+
+impl Why {
+    pub(crate) const fn new(id: CallId, state: CallState, reasons: Vec<Reason>) -> Self {
+        Self { id, state, reasons }
+    }
+}
+
+/// One reason why a call has not run, or what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Its moment has not come.
+    NotDue {
+        /// When it comes.
+        due: Moment,
+        /// How long that is from now, by the database's clock.
+        left: Duration,
+    },
+    /// An attempt has failed, or its pod has vanished, and the next one waits for its moment.
+    WaitsForRetry {
+        /// The attempt that comes next.
+        attempt: u32,
+        /// When.
+        at: Moment,
+        /// What the last one said.
+        error: Option<String>,
+    },
+    /// No pod is alive that runs calls.
+    NoPod,
+    /// Pods are alive, and none of them knows its name.
+    NoPodKnowsName {
+        /// Its stored name.
+        name: String,
+        /// How many pods are alive.
+        pods: u64,
+    },
+    /// Its name is paused.
+    Paused {
+        /// Its stored name.
+        name: String,
+        /// Who paused it.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// Since when.
+        since: Moment,
+    },
+    /// It is due, and others go before it.
+    Waiting {
+        /// How many due calls go before it; at [`Reason::AHEAD_CAP`]: that many or more.
+        ahead: u64,
+        /// Handlers at once, of all live pods that know its name.
+        slots: u64,
+        /// Handlers that run there now, by their last heartbeats.
+        running: u64,
+    },
+    /// A run of its schedule is still going, and its rule lets them not overlap.
+    RunBefore {
+        /// The run that is going.
+        id: CallId,
+    },
+    /// It is due, and nothing is known that holds it up: a pod takes it with its next look.
+    Due {
+        /// For how long it has been due.
+        late: Duration,
+    },
+    /// This binary could not run it: its arguments do not decode.
+    Broken {
+        /// Why, with the parameter's name.
+        reason: String,
+    },
+    /// A pod has claimed it.
+    Running {
+        /// Which pod.
+        pod: PodId,
+        /// Whether its handler is known to have started.
+        started: bool,
+        /// Until when the pod holds it unless it renews.
+        lease_until: Option<Moment>,
+    },
+    /// It was cancelled while it runs: its handler has been told.
+    CancelRequested,
+    /// It is over.
+    Finished {
+        /// When it ended.
+        at: Option<Moment>,
+        /// What it said, or why it was cancelled, skipped or not started.
+        error: Option<String>,
+    },
+    /// An operator did this to it last.
+    Action {
+        /// Who.
+        actor: String,
+        /// What, in one word.
+        verb: String,
+        /// When.
+        at: Moment,
+    },
+}
+
+impl Reason {
+    /// Where counting the calls that go before stops.
+    pub const AHEAD_CAP: u64 = 10_000;
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, reason) in self.reasons.iter().enumerate() {
+            write!(f, "{}{reason}", if n == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDue { due, left } => write!(f, "not due for {} (at {due})", roughly(*left)),
+            Self::WaitsForRetry { attempt, at, error } => {
+                write!(f, "waits for attempt {attempt} at {at}")?;
+                error.as_ref().map_or(Ok(()), |error| write!(f, ", after: {error}"))
+            }
+            Self::NoPod => f.write_str("no live pod runs calls: start one"),
+            Self::NoPodKnowsName { name, pods } => write!(
+                f,
+                "none of the {pods} live pods knows the name `{name}`: deploy one that does, or cancel the call"
+            ),
+            Self::Paused { name, actor, reason, since } => {
+                write!(f, "calls of `{name}` have been paused by {actor} since {since}")?;
+                if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
+            }
+            Self::Waiting { ahead, slots, running } => {
+                let more = if *ahead >= Self::AHEAD_CAP { " or more" } else { "" };
+                write!(f, "waits behind {ahead}{more} due calls, with {running} of {slots} slots taken")
+            }
+            Self::RunBefore { id } => write!(f, "the run before it ({id}) is still going"),
+            Self::Due { late } => {
+                write!(
+                    f,
+                    "due for {}, and nothing holds it up: a pod takes it with its next look",
+                    roughly(*late)
+                )
+            }
+            Self::Broken { reason } => write!(f, "broken: {reason}"),
+            Self::Running { pod, started, lease_until } => {
+                let how = if *started { "runs" } else { "is claimed, start not proven," };
+                write!(f, "{how} on pod {pod}")?;
+                lease_until
+                    .map_or(Ok(()), |until| write!(f, ", whose lease lasts until {until} unless renewed"))
+            }
+            Self::CancelRequested => f.write_str("cancelled while it runs: its handler has been told"),
+            Self::Finished { at, error } => {
+                f.write_str("over")?;
+                at.map_or(Ok(()), |at| write!(f, " since {at}"))?;
+                error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
+            }
+            Self::Action { actor, verb, at } => write!(f, "{actor} did `{verb}` to it at {at}"),
+        }
+    }
+}
+
+/// A duration in its two largest units.
+fn roughly(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if seconds == 0 => format!("{} ms", duration.as_millis()),
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
