@@ -30,6 +30,7 @@ use crate::{Result, clock, ledger, worker};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is wanted.
+#[expect(clippy::struct_excessive_bools, reason = "each is wanted or not, whatever the others are")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) sqlite: bool,

@@ -34,8 +34,8 @@ pub(crate) const ALL: [Rule; 6] = [
     Rule::new("long", 400, Missed::RunOnce, Overlap::Skip, Kind::Rerun, 600),
     Rule::new("beside", 300, Missed::RunOnce, Overlap::Allow, Kind::Rerun, 700),
     Rule::new("skip", 500, Missed::Skip, Overlap::Skip, Kind::Keep, 10),
-    // A clock that is set forward by an hour makes 720 runs due, one after the other.
-    Rule::new("all", 5_000, Missed::RunAll, Overlap::Skip, Kind::Rerun, 5),
+    // A clock that is set forward by an hour makes 360 runs due, one after the other.
+    Rule::new("all", 10_000, Missed::RunAll, Overlap::Skip, Kind::Rerun, 5),
     Rule {
         cron: Some("* * * * * *"),
         ..Rule::new("cron", 1_000, Missed::RunOnce, Overlap::Skip, Kind::Keep, 10)

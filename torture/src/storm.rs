@@ -111,11 +111,13 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Dice, stop: &Cancella
     Ok(())
 }
 
-/// Sets the clock of the database server, in steps shorter and longer than a lease: forward for good, or back for a while.
+/// By how much the clock of the server is set, in microseconds: shorter and longer than a lease.
+const SIZES: [i64; 5] = [500_000, 1_500_000, 3_000_000, 30_000_000, 90_000_000];
+const HOUR: i64 = 3_600_000_000;
+
+/// Sets the clock of the database server, forward for good, or back for a while.
 pub(crate) async fn of_server_clock(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
     let Database::Postgres { server, .. } = &*targets.database else { return Ok(()) };
-    const SIZES: [i64; 5] = [500_000, 1_500_000, 3_000_000, 30_000_000, 90_000_000];
-    const HOUR: i64 = 3_600_000_000;
     let set = |by| targets.faults.step(by, || server.set_clock(by));
     let (mut by, mut hours) = (0, 0);
     while server.has_a_clock()

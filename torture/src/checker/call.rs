@@ -125,7 +125,7 @@ impl<'h> Checked<'h> {
         match (row.state, self.promise.kind) {
             // A schedule goes on for ever.
             (State::Pending, _) if row.schedule.is_none() => {
-                self.add(verdict, Violation::Stuck, "is still pending")
+                self.add(verdict, Violation::Stuck, "is still pending");
             }
             (State::Succeeded, _) if !self.came_to_its_end(row) => {
                 self.add(verdict, Violation::NeverRan, "succeeded without a full run of that attempt");

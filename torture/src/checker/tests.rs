@@ -272,7 +272,7 @@ fn an_end_that_nobody_asked_for_is_one_too_many() {
 fn throwing(throws: &[Throw]) -> Told {
     let throws_so =
         |id: &Uuid| throws.iter().zip(1..).all(|(throw, attempt)| Throw::of(*id, attempt) == *throw);
-    Told::of((1..).map(Uuid::from_u128).find(throws_so).unwrap(), Kind::Tries)
+    Told::of((1..1_000_000).map(Uuid::from_u128).find(throws_so).unwrap(), Kind::Tries)
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn failures_are_followed_by_attempts_as_the_policy_says() {
         tried().ended_before(1, 1, true, 11).violates(),
         [Violation::WrongRecord, Violation::DuplicateWithoutFault]
     );
-    let one_short = tried().but(|_, row| drop(row.unwrap().ended.pop()));
+    let one_short = tried().but(|_, row| row.unwrap().ended.truncate(1));
     assert_eq!(one_short.violates(), [Violation::WrongRecord, Violation::DuplicateWithoutFault]);
 }
 
