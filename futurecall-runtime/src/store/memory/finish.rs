@@ -4,8 +4,9 @@ use super::rows::{Call, End, HeldBy, PastAttempt, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
-use crate::store::{ACTIONS_KEPT, STATISTICS_KEPT, 
-    CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued, Retention,
+use crate::store::{
+    ACTIONS_KEPT, CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued,
+    Retention, STATISTICS_KEPT,
 };
 
 impl State {

@@ -76,7 +76,16 @@ async fn no_statement_walks_a_table() {
     for (name, sql) in STATEMENTS {
         let plan = plan(&pool, sql).await;
         let walks = |step: &&String| {
-            let tables = ["futurecall_call", "futurecall_finished", "futurecall_statistics", "c", "f", "s", "x", "later"];
+            let tables = [
+                "futurecall_call",
+                "futurecall_finished",
+                "futurecall_statistics",
+                "c",
+                "f",
+                "s",
+                "x",
+                "later",
+            ];
             let walked = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
             walked.is_some_and(|table| tables.contains(&table))
         };
