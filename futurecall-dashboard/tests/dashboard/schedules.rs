@@ -6,12 +6,12 @@ use futurecall_runtime::{ScheduleId, ScheduleRecord};
 
 /// Recurs.
 #[derive(Debug)]
-pub struct TickFutureCall;
+pub(crate) struct TickFutureCall;
 
 #[future_call]
 impl TickFutureCall {
     /// Does nothing.
-    pub async fn tock(_session: &Session) {}
+    pub(crate) async fn tock(_session: &Session) {}
 }
 
 /// Declares a schedule by that cron rule.
