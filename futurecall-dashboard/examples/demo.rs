@@ -53,7 +53,9 @@ impl InvoiceFutureCall {
     pub async fn collect(_session: &Session, invoice: u64, cents: i128) -> Result<(), BoxError> {
         sleep(Duration::from_millis(80)).await;
         if cents > 1_000_000 {
-            return Err(format!("invoice {invoice}: the bank says the limit of this account is exceeded").into());
+            return Err(
+                format!("invoice {invoice}: the bank says the limit of this account is exceeded").into()
+            );
         }
         Ok(())
     }
@@ -136,15 +138,33 @@ async fn fill(pod: &Pod) -> Result<(), BoxError> {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     for account in 0..60 {
         calls.call_now().identifier(format!("account:{account}")).mail().welcome(account, "de").await?;
-        calls.call_with_delay(minutes(7 * account as u64 + 2)).identifier(format!("account:{account}")).mail().digest(account).await?;
-        calls.call_with_delay(minutes(account as u64 * account as u64)).invoice().collect(account as u64, 1_999).await?;
+        calls
+            .call_with_delay(minutes(7 * account as u64 + 2))
+            .identifier(format!("account:{account}"))
+            .mail()
+            .digest(account)
+            .await?;
+        calls
+            .call_with_delay(minutes(account as u64 * account as u64))
+            .invoice()
+            .collect(account as u64, 1_999)
+            .await?;
     }
     for account in 0..24 {
         calls.call_now().mail().digest(account).await?;
-        calls.call_now().invoice().collect(4_711 + account as u64, 18_446_744_073_709_551_617 * i128::from(account % 5 == 0)).await?;
+        calls
+            .call_now()
+            .invoice()
+            .collect(4_711 + account as u64, 18_446_744_073_709_551_617 * i128::from(account % 5 == 0))
+            .await?;
     }
     for text in [HOSTILE, "{{constructor.constructor('x')()}}", "' OR 1=1 --"] {
-        calls.call_now().identifier(format!("x:{}", text.replace(char::is_control, ""))).invoice().remind(text.to_owned()).await?;
+        calls
+            .call_now()
+            .identifier(format!("x:{}", text.replace(char::is_control, "")))
+            .invoice()
+            .remind(text.to_owned())
+            .await?;
         calls.call_now().report().crash(text.to_owned()).await?;
     }
     for year in 2024..2027 {
@@ -160,12 +180,28 @@ async fn fill(pod: &Pod) -> Result<(), BoxError> {
         pod.future_call_with_delay("mail.newsletter", Some(&serde(n)), minutes(n)).await?;
     }
 
-    calls.call_recurring().identifier("nightly").cron("30 2 * * *").time_zone("Europe/Berlin").report().nightly().await?;
-    calls.call_recurring().identifier("weekdays").cron("0 7 * * MON-FRI").time_zone("America/New_York").report().nightly().await?;
+    calls
+        .call_recurring()
+        .identifier("nightly")
+        .cron("30 2 * * *")
+        .time_zone("Europe/Berlin")
+        .report()
+        .nightly()
+        .await?;
+    calls
+        .call_recurring()
+        .identifier("weekdays")
+        .cron("0 7 * * MON-FRI")
+        .time_zone("America/New_York")
+        .report()
+        .nightly()
+        .await?;
     calls.call_recurring().identifier("often").every(Duration::from_secs(20)).report().refresh().await?;
     calls.call_recurring().identifier("hourly").every(minutes(60)).report().refresh().await?;
     let schedules = pod.inspect().schedules().await?;
-    let find = |identifier| schedules.iter().find(|one| one.identifier.as_deref() == Some(identifier)).map(|one| one.id);
+    let find = |identifier| {
+        schedules.iter().find(|one| one.identifier.as_deref() == Some(identifier)).map(|one| one.id)
+    };
     if let Some(id) = find("weekdays") {
         pod.operate("grace").pause_schedule(id, "holidays").await?;
     }

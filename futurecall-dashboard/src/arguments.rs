@@ -117,12 +117,14 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_by_laying_it_out() {
-        let json = r#"{"id":18446744073709551617,"f":1.10e400,"s":"a\"{b,\\","e":{},"l":[ ],"n":[1,{"x":null}]}"#;
+        let json =
+            r#"{"id":18446744073709551617,"f":1.10e400,"s":"a\"{b,\\","e":{},"l":[ ],"n":[1,{"x":null}]}"#;
         let laid_out = "{\n  \"id\": 18446744073709551617,\n  \"f\": 1.10e400,\n  \"s\": \"a\\\"{b,\\\\\",\n  \"e\": {},\n  \
                         \"l\": [],\n  \"n\": [\n    1,\n    {\n      \"x\": null\n    }\n  ]\n}";
         assert_eq!(pretty(json), laid_out);
         for broken in ["", "]]]]", "\"\\", "{\"a", "[[[["] {
-            let kept: String = pretty(broken).chars().filter(|character| !character.is_whitespace()).collect();
+            let kept: String =
+                pretty(broken).chars().filter(|character| !character.is_whitespace()).collect();
             assert_eq!(kept, broken);
         }
     }

@@ -98,8 +98,13 @@ mod tests {
 
     #[test]
     fn bars_fill_their_room_and_say_what_they_are() {
-        let bar = |parts: &[u64]| Bar { parts: parts.to_vec(), title: "<12:00>".into(), link: Some("calls?a&b".into()) };
-        let drawn = bars(&[bar(&[3, 1]), bar(&[0, 0]), bar(&[u64::MAX, u64::MAX])], &["ok", "bad"], 100, "l").into_string();
+        let bar = |parts: &[u64]| Bar {
+            parts: parts.to_vec(),
+            title: "<12:00>".into(),
+            link: Some("calls?a&b".into()),
+        };
+        let drawn = bars(&[bar(&[3, 1]), bar(&[0, 0]), bar(&[u64::MAX, u64::MAX])], &["ok", "bad"], 100, "l")
+            .into_string();
         assert!(!drawn.contains("style") && !drawn.contains("<12") && drawn.contains("&lt;12:00&gt;"));
         assert_eq!(drawn.matches("<a href=\"calls?a&amp;b\"").count(), 2, "empty bars lead nowhere");
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"));

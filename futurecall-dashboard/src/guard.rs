@@ -66,7 +66,9 @@ pub(crate) fn from_this_machine(parts: &Parts) -> Result<(), &'static str> {
         return Err("It is open to programs on its own machine alone.");
     }
     if FORWARDED.into_iter().any(|name| parts.headers.contains_key(HeaderName::from_static(name))) {
-        return Err("It is open to this machine alone, and this request came by a proxy. Give it an authorizer.");
+        return Err(
+            "It is open to this machine alone, and this request came by a proxy. Give it an authorizer.",
+        );
     }
     // A page elsewhere can point its own name at this machine; its requests say that name.
     if host(parts).is_some_and(|host| names_this_machine(&host)) {
@@ -139,7 +141,9 @@ mod tests {
         for name in ["localhost", "localhost:3000", "127.0.0.1:80", "[::1]", "[::1]:3000"] {
             assert!(names_this_machine(name), "{name}");
         }
-        for name in ["localhost.evil.example", "evil.example:80", "localhost:evil", "::1", "", "127.0.0.1.evil:1"] {
+        for name in
+            ["localhost.evil.example", "evil.example:80", "localhost:evil", "::1", "", "127.0.0.1.evil:1"]
+        {
             assert!(!names_this_machine(name), "{name}");
         }
     }

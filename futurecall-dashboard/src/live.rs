@@ -69,7 +69,8 @@ impl Live {
         loop {
             let counts = self.pod.inspect().counts_up_to(CAP).await;
             if let Ok(counts) = counts {
-                let ended = [counts.succeeded, counts.interrupted, counts.cancelled, counts.expired, counts.skipped];
+                let ended =
+                    [counts.succeeded, counts.interrupted, counts.cancelled, counts.expired, counts.skipped];
                 let ended = ended.into_iter().fold(0, u64::saturating_add);
                 self.tell([counts.due, counts.running, counts.scheduled, counts.failed, ended]);
             }

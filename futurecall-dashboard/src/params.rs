@@ -49,7 +49,9 @@ impl Params {
 
     /// The value of a field, read; `what` says what was expected.
     pub(crate) fn read<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Failure> {
-        let read = |text: &str| text.trim().parse().map_err(|_| Failure::Bad(format!("`{name}` is no {what}: {text}")));
+        let read = |text: &str| {
+            text.trim().parse().map_err(|_| Failure::Bad(format!("`{name}` is no {what}: {text}")))
+        };
         self.get(name).map(read).transpose()
     }
 

@@ -94,8 +94,8 @@ async fn answer(
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
     // Exactly these two: they say nothing but yes or no, and probes have no names.
     match path {
-        "/health/live" if reads => return Ok(plain(StatusCode::OK, "live\n")),
-        "/health/ready" if reads => return Ok(desk.ready.answer(&desk.pod).await),
+        "/health/live" if reads && stands_alone(parts) => return Ok(plain(StatusCode::OK, "live\n")),
+        "/health/ready" if reads && stands_alone(parts) => return Ok(desk.ready.answer(&desk.pod).await),
         _ => {}
     }
     if let Some(asset) = assets::find(path).filter(|_| reads) {
@@ -114,6 +114,12 @@ async fn answer(
     }
     let form = form(desk, parts, body, &visit).await?;
     pages::act(&visit, &segments, &form).await
+}
+
+/// Whether the path is what it says to the letter: on its way here, the router takes two slashes for one.
+fn stands_alone(parts: &Parts) -> bool {
+    let original = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+    original.path().strip_suffix(parts.uri.path()).is_some_and(|mount| !mount.ends_with('/'))
 }
 
 /// Who asks. The dashboard's own conditions come first, so that an authorizer need not know of them.
@@ -142,7 +148,8 @@ fn admit(desk: &Desk, parts: &Parts) -> Result<Access, Failure> {
 async fn form(desk: &Desk, parts: &Parts, body: Body, visit: &Visit) -> Result<Params, Failure> {
     if !guard::from_the_same_origin(parts) {
         return Err(Failure::Forbidden(
-            "Changes are taken from the dashboard's own pages alone, and this request came from elsewhere.".to_owned(),
+            "Changes are taken from the dashboard's own pages alone, and this request came from elsewhere."
+                .to_owned(),
         ));
     }
     let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -166,7 +173,8 @@ async fn form(desk: &Desk, parts: &Parts, body: Body, visit: &Visit) -> Result<P
 /// `….json`, or a program that asks for it. A browser's own list always names HTML.
 fn wants_json(parts: &Parts) -> bool {
     let accept = parts.headers.get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    parts.uri.path().ends_with(".json") || (accept.contains("application/json") && !accept.contains("text/html"))
+    parts.uri.path().ends_with(".json")
+        || (accept.contains("application/json") && !accept.contains("text/html"))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response {

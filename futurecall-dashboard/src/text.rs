@@ -39,7 +39,9 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// The first characters of a text, and whether there are more.
 pub(crate) fn cut(text: &str, characters: usize) -> (&str, bool) {
-    text.char_indices().nth(characters).map_or((text, false), |(end, _)| (text.get(..end).unwrap_or(text), true))
+    text.char_indices()
+        .nth(characters)
+        .map_or((text, false), |(end, _)| (text.get(..end).unwrap_or(text), true))
 }
 
 /// A text from anywhere in one short line.
@@ -180,7 +182,10 @@ mod tests {
 
     #[test]
     fn figures_read_well() {
-        assert_eq!((number(0), number(999), number(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+        assert_eq!(
+            (number(0), number(999), number(1_234_567)),
+            ("0".into(), "999".into(), "1,234,567".into())
+        );
         assert_eq!((capped(9, 10), capped(10, 10)), ("9".into(), "10+".into()));
         let shown = [0.000_5, 0.34, 2.34, 64.0, 7_320.0, 180_000.0].map(|s| span(Duration::from_secs_f64(s)));
         assert_eq!(shown, ["500 µs", "340 ms", "2.3 s", "1 min 4 s", "2 h 2 min", "2 d 2 h"]);

@@ -54,8 +54,9 @@ pub(crate) enum Theme {
 impl Theme {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-        let chosen =
-            cookies.flat_map(|cookies| cookies.split(';')).find_map(|cookie| cookie.trim().strip_prefix("futurecall-theme="));
+        let chosen = cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .find_map(|cookie| cookie.trim().strip_prefix("futurecall-theme="));
         match chosen {
             Some("light") => Self::Light,
             Some("dark") => Self::Dark,

@@ -19,13 +19,15 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     filter.before = visit.params.read::<ActionId>("before", "action's id")?;
     let actions = visit.inspect().actions(&filter).await?;
     let next = actions.last().filter(|_| actions.len() == PAGE).map(|last| last.id);
-    let html = || html! {
-        h1 { "Actions" }
-        p.quiet { "What operators did, here and by the command line, for 90 days." }
-        (action_rows(visit, &actions, "Nobody has done anything yet."))
-        nav.pager aria-label="Pages of the list" { @if let Some(next) = next {
-            a.button href=(visit.to(&Query::new().with("before", next).of("actions"))) rel="next" { "Older" }
-        } }
+    let html = || {
+        html! {
+            h1 { "Actions" }
+            p.quiet { "What operators did, here and by the command line, for 90 days." }
+            (action_rows(visit, &actions, "Nobody has done anything yet."))
+            nav.pager aria-label="Pages of the list" { @if let Some(next) = next {
+                a.button href=(visit.to(&Query::new().with("before", next).of("actions"))) rel="next" { "Older" }
+            } }
+        }
     };
     let json = || json!({ "actions": actions.iter().map(action_json).collect::<Vec<_>>(), "next": next });
     Ok(visit.page(Place::Actions, "Actions", html, json))

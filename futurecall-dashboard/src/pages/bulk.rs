@@ -90,7 +90,9 @@ impl Verb {
             (Self::Cancel, CallState::Running) => "are told so while they run, and get no further attempt",
             (_, CallState::Running) => "run already: they are passed over",
             (Self::Delete | Self::RunAgain, CallState::Scheduled) => "are not over yet: they are passed over",
-            (Self::Cancel, CallState::Scheduled) => "are cancelled and will not run; they stand in the history",
+            (Self::Cancel, CallState::Scheduled) => {
+                "are cancelled and will not run; they stand in the history"
+            }
             (Self::Reschedule, CallState::Scheduled) => "are moved to the moment below",
             (Self::RunNow, CallState::Scheduled) => "are due now, and run as soon as a slot is free",
             (Self::RunAgain, CallState::Succeeded) => "have succeeded: they are passed over",
@@ -139,7 +141,10 @@ impl Chosen {
             Self::Calls(ids) => {
                 for id in ids {
                     match inspect.call(*id).await? {
-                        Some(call) => counts.iter_mut().filter(|(state, _)| *state == call.state).for_each(|(_, n)| *n += 1),
+                        Some(call) => counts
+                            .iter_mut()
+                            .filter(|(state, _)| *state == call.state)
+                            .for_each(|(_, n)| *n += 1),
                         None => gone += 1,
                     }
                 }
@@ -198,34 +203,36 @@ async fn ask(visit: &Visit, verb: Verb, chosen: &Chosen, expected: Option<u64>) 
         return Err(Failure::Bad(format!("{} or more calls match: narrow the filter first.", number(CAP))));
     }
     let title = format!("{} {}?", verb.label(), calls(touched));
-    let html = || html! {
-        h1 { (title) }
-        @if let Some(expected) = expected {
-            p.notice.warn role="alert" data-test="changed" {
-                "Nothing was done: when you were asked, it would have been done to " (calls(expected)) ", and now there are more. Look again."
-            }
-        }
-        section.confirm data-test="confirm" {
-            (description(chosen, total))
-            ul.happens {
-                @for (state, count) in &counts {
-                    li data-state=(state.as_str()) { (pill(state.as_str())) " " b { (number(*count)) } " " (verb.happens(*state)) "." }
+    let html = || {
+        html! {
+            h1 { (title) }
+            @if let Some(expected) = expected {
+                p.notice.warn role="alert" data-test="changed" {
+                    "Nothing was done: when you were asked, it would have been done to " (calls(expected)) ", and now there are more. Look again."
                 }
-                @if gone > 0 { li { b { (number(gone)) } " are there no more." } }
-                @if total == 0 { li { "No call matches any more." } }
             }
-            form method="post" action=(visit.to("calls/act")) data-test="confirm-form" {
-                (visit.token()) (chosen.hidden())
-                input type="hidden" name="verb" value=(verb.word());
-                input type="hidden" name="expected" value=(touched);
-                @if verb == Verb::Reschedule { (moment_fields(visit.now)) }
-                div.buttons {
-                    @if touched > 0 {
-                        button.primary.danger[matches!(verb, Verb::Cancel | Verb::Delete)] type="submit" data-test="do" {
-                            (verb.label()) " " (calls(touched))
-                        }
+            section.confirm data-test="confirm" {
+                (description(chosen, total))
+                ul.happens {
+                    @for (state, count) in &counts {
+                        li data-state=(state.as_str()) { (pill(state.as_str())) " " b { (number(*count)) } " " (verb.happens(*state)) "." }
                     }
-                    a.button href=(visit.to(&chosen.list())) data-test="back" { "Back, and do nothing" }
+                    @if gone > 0 { li { b { (number(gone)) } " are there no more." } }
+                    @if total == 0 { li { "No call matches any more." } }
+                }
+                form method="post" action=(visit.to("calls/act")) data-test="confirm-form" {
+                    (visit.token()) (chosen.hidden())
+                    input type="hidden" name="verb" value=(verb.word());
+                    input type="hidden" name="expected" value=(touched);
+                    @if verb == Verb::Reschedule { (moment_fields(visit.now)) }
+                    div.buttons {
+                        @if touched > 0 {
+                            button.primary.danger[matches!(verb, Verb::Cancel | Verb::Delete)] type="submit" data-test="do" {
+                                (verb.label()) " " (calls(touched))
+                            }
+                        }
+                        a.button href=(visit.to(&chosen.list())) data-test="back" { "Back, and do nothing" }
+                    }
                 }
             }
         }
@@ -235,7 +242,10 @@ async fn ask(visit: &Visit, verb: Verb, chosen: &Chosen, expected: Option<u64>) 
 }
 
 fn touched(verb: Verb, counts: &[(CallState, u64)]) -> u64 {
-    counts.iter().filter(|(state, _)| verb.applies_to(*state)).fold(0, |total, (_, count)| total.saturating_add(*count))
+    counts
+        .iter()
+        .filter(|(state, _)| verb.applies_to(*state))
+        .fold(0, |total, (_, count)| total.saturating_add(*count))
 }
 
 fn description(chosen: &Chosen, total: u64) -> Markup {
@@ -272,7 +282,9 @@ fn when(visit: &Visit, form: &Params) -> Result<Moment, Failure> {
             Ok(after(visit.now, delay))
         }
         (None, None) => Err(Failure::Bad("Say when: after a duration, or at a moment.".to_owned())),
-        (Some(_), Some(_)) => Err(Failure::Bad("Say when in one way: after a duration, or at a moment.".to_owned())),
+        (Some(_), Some(_)) => {
+            Err(Failure::Bad("Say when in one way: after a duration, or at a moment.".to_owned()))
+        }
     }
 }
 
@@ -293,7 +305,12 @@ pub(crate) async fn act(visit: &Visit, form: &Params) -> Result<Response, Failur
 }
 
 /// On a task of its own: what was begun is not left halfway because a browser has gone.
-async fn operate(visit: &Visit, verb: Verb, selection: Selection, to: Option<Moment>) -> Result<Acted, Failure> {
+async fn operate(
+    visit: &Visit,
+    verb: Verb,
+    selection: Selection,
+    to: Option<Moment>,
+) -> Result<Acted, Failure> {
     let (operator, now) = (visit.operate(), visit.now);
     let deed = tokio::spawn(async move {
         match verb {
@@ -361,19 +378,23 @@ pub(crate) fn result(visit: &Visit) -> Result<Response, Failure> {
         .with("list", list)
         .of("calls/result");
     let Some(notice) = visit.notice(&page) else {
-        return Err(Failure::Missing("That is no result of this dashboard: look at the record of actions.".to_owned()));
+        return Err(Failure::Missing(
+            "That is no result of this dashboard: look at the record of actions.".to_owned(),
+        ));
     };
-    let html = || html! {
-        h1 { (notice) }
-        section.confirm data-test="result" {
-            dl.facts {
-                div { dt { "Done" } dd data-test="result-done" { (number(acted)) } }
-                div { dt { "Running" } dd data-test="result-running" { (number(running)) } }
-                div { dt { "Passed over" } dd data-test="result-passed-over" { (number(passed_over)) } }
-            }
-            div.buttons {
-                a.button.primary href=(visit.to(list)) { "Back to the calls" }
-                a.button href=(visit.to("actions")) { "Record of actions" }
+    let html = || {
+        html! {
+            h1 { (notice) }
+            section.confirm data-test="result" {
+                dl.facts {
+                    div { dt { "Done" } dd data-test="result-done" { (number(acted)) } }
+                    div { dt { "Running" } dd data-test="result-running" { (number(running)) } }
+                    div { dt { "Passed over" } dd data-test="result-passed-over" { (number(passed_over)) } }
+                }
+                div.buttons {
+                    a.button.primary href=(visit.to(list)) { "Back to the calls" }
+                    a.button href=(visit.to("actions")) { "Record of actions" }
+                }
             }
         }
     };

@@ -1,7 +1,9 @@
 //! One call: where it stands and why, its life, its arguments, its attempts, and what can be done to it.
 
 use axum::response::Response;
-use futurecall_runtime::{ActionFilter, ActionRecord, AttemptRecord, CallId, CallRecord, CallState, Moment, Why};
+use futurecall_runtime::{
+    ActionFilter, ActionRecord, AttemptRecord, CallId, CallRecord, CallState, Moment, Why,
+};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -28,7 +30,9 @@ pub(crate) async fn show(visit: &Visit, id: &str) -> Result<Response, Failure> {
     let id: CallId = id.parse().map_err(|_| Failure::Missing("That is no call's id.".to_owned()))?;
     let inspect = visit.inspect();
     let call = inspect.call(id).await?.ok_or_else(|| {
-        Failure::Missing(format!("There is no call {id}: it never was, was deleted, or its time in the history is over."))
+        Failure::Missing(format!(
+            "There is no call {id}: it never was, was deleted, or its time in the history is over."
+        ))
     })?;
     let page = Page {
         why: inspect.why(id).await?,
@@ -172,7 +176,9 @@ impl Page {
         let mut events = vec![Event::new(call.created, "scheduled", "Stored".to_owned())];
         let waited = call.attempts.first().and_then(|first| first.started);
         let due = match waited {
-            Some(started) if started >= call.due => format!("Due, and started {} later", span(started.saturating_since(call.due))),
+            Some(started) if started >= call.due => {
+                format!("Due, and started {} later", span(started.saturating_since(call.due)))
+            }
             _ => "Due".to_owned(),
         };
         events.push(Event::new(call.due, if call.due <= now { "due" } else { "scheduled" }, due));
@@ -182,15 +188,25 @@ impl Page {
             }
             if let Some(ended) = attempt.ended {
                 let text = format!("Attempt {} {}", attempt.number, attempt.outcome.as_str());
-                let text = attempt.duration.map_or(text.clone(), |duration| format!("{text} after {}", span(duration)));
+                let text = attempt
+                    .duration
+                    .map_or(text.clone(), |duration| format!("{text} after {}", span(duration)));
                 events.push(Event::new(ended, attempt.outcome.as_str(), text));
             }
         }
         if let Some(next) = call.next_attempt {
-            events.push(Event::new(next, "retrying", format!("Attempt {} is due", call.attempt.saturating_add(1))));
+            events.push(Event::new(
+                next,
+                "retrying",
+                format!("Attempt {} is due", call.attempt.saturating_add(1)),
+            ));
         }
         for action in &self.actions {
-            events.push(Event::new(action.at, "action", format!("{}: {}", action.actor, action.verb.replace('_', " "))));
+            events.push(Event::new(
+                action.at,
+                "action",
+                format!("{}: {}", action.actor, action.verb.replace('_', " ")),
+            ));
         }
         if let Some(finished) = call.finished {
             events.push(Event::new(finished, call.state.as_str(), format!("Over: {}", call.state.as_str())));

@@ -182,8 +182,12 @@ impl List {
     }
 
     fn json(&self, visit: &Visit) -> Value {
-        let filter: serde_json::Map<_, _> =
-            self.wanted.words().into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
+        let filter: serde_json::Map<_, _> = self
+            .wanted
+            .words()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), Value::String(value)))
+            .collect();
         json!({
             "now": time(visit.now),
             "filter": filter,

@@ -193,9 +193,13 @@ mod tests {
     fn moments_are_read_as_people_and_browsers_write_them() {
         let told = |text| read_moment(text).map(|moment| moment.to_string());
         let noon = Some("2026-07-01T12:00:00.000000Z".to_owned());
-        for text in
-            ["2026-07-01T12:00", "2026-07-01T12:00:00", "2026-07-01 12:00", "2026-07-01T14:00:00+02:00", "2026-07-01T12:00:00Z"]
-        {
+        for text in [
+            "2026-07-01T12:00",
+            "2026-07-01T12:00:00",
+            "2026-07-01 12:00",
+            "2026-07-01T14:00:00+02:00",
+            "2026-07-01T12:00:00Z",
+        ] {
             assert_eq!(told(text), noon, "{text}");
         }
         assert_eq!(told("2026-07-01").as_deref(), Some("2026-07-01T00:00:00.000000Z"));

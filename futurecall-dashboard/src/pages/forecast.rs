@@ -53,7 +53,9 @@ fn boundaries(anchor: Moment, interval_us: u64, next: Moment, stretch: &[Moment]
     let [from, until] = stretch else { return 0 };
     let interval = i128::from(interval_us.max(1));
     // Boundaries before a moment, counted from the anchor.
-    let until_there = |moment: i64| (i128::from(moment) - i128::from(anchor.as_micros()) + interval - 1).div_euclid(interval);
+    let until_there = |moment: i64| {
+        (i128::from(moment) - i128::from(anchor.as_micros()) + interval - 1).div_euclid(interval)
+    };
     let from = from.as_micros().max(next.as_micros().saturating_add(1));
     u64::try_from(until_there(until.as_micros()) - until_there(from)).unwrap_or(0)
 }
@@ -102,14 +104,21 @@ mod tests {
     fn boundaries_are_counted_as_they_would_be_walked() {
         let (anchor, interval) = (at(1_007), 10_000_000);
         for next in [1_007, 1_017, 1_057] {
-            for (from, until) in [(1_000, 1_060), (1_017, 1_018), (1_018, 1_027), (1_100, 1_100), (900, 1_000)] {
-                let walked = (0..1_000).map(|n| 1_007 + 10 * n).filter(|run| *run > next && *run >= from && *run < until);
+            for (from, until) in
+                [(1_000, 1_060), (1_017, 1_018), (1_018, 1_027), (1_100, 1_100), (900, 1_000)]
+            {
+                let walked = (0..1_000)
+                    .map(|n| 1_007 + 10 * n)
+                    .filter(|run| *run > next && *run >= from && *run < until);
                 let counted = boundaries(anchor, interval, at(next), &[at(from), at(until)]);
                 assert_eq!(counted, walked.count() as u64, "next {next}, {from} to {until}");
             }
         }
         let all = [Moment::MIN, Moment::MAX];
-        assert!(boundaries(at(5), 1_000, at(5), &all) > 200_000_000_000, "a millisecond's rule to the end of time");
+        assert!(
+            boundaries(at(5), 1_000, at(5), &all) > 200_000_000_000,
+            "a millisecond's rule to the end of time"
+        );
     }
 
     #[test]

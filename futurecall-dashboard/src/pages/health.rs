@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use axum::response::Response;
-use futurecall_runtime::{CallFilter, CallState, MigrationRecord, Moment, PodRecord, ScheduleState, ToMoment};
+use futurecall_runtime::{
+    CallFilter, CallState, MigrationRecord, Moment, PodRecord, ScheduleState, ToMoment,
+};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -114,36 +116,36 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         schema(&migrations),
         clock(visit.now),
     ];
-    let html = || html! {
-        h1 { "Health" }
-        table.cards data-test="findings" {
-            thead { tr { th scope="col" { "Grade" } th scope="col" { "What" } th scope="col" { "Finding" } } }
-            tbody { @for finding in &findings { tr {
-                td data-label="Grade" { span class=(format!("pill {}", finding.grade.word())) { (finding.grade.word()) } }
-                td data-label="What" { (finding.what) }
-                td data-label="Finding" { (finding.markup(visit)) }
-            } } }
-        }
-        div.columns {
-            section aria-labelledby="settings" {
-                h2 #settings { "The database’s settings" }
-                dl.facts data-test="settings" { @for (name, value) in &settings {
-                    div { dt { (safe(name)) } dd { span.text { (safe(value)) } } }
-                } }
+    let html = || {
+        html! {
+            h1 { "Health" }
+            table.cards data-test="findings" {
+                thead { tr { th scope="col" { "Grade" } th scope="col" { "What" } th scope="col" { "Finding" } } }
+                tbody { @for finding in &findings { tr {
+                    td data-label="Grade" { span class=(format!("pill {}", finding.grade.word())) { (finding.grade.word()) } }
+                    td data-label="What" { (finding.what) }
+                    td data-label="Finding" { (finding.markup(visit)) }
+                } } }
             }
-            section aria-labelledby="schema" {
-                h2 #schema { "Schema" }
-                dl.facts data-test="schema" { @for step in &migrations {
-                    div { dt { (format!("{:04} ", step.version)) (safe(&step.name)) }
-                        dd { @match step.applied { Some(at) => (when(visit.now, at)), None => span.bad { "not applied" } } } }
-                } }
+            div.columns {
+                section aria-labelledby="settings" {
+                    h2 #settings { "The database’s settings" }
+                    dl.facts data-test="settings" { @for (name, value) in &settings {
+                        div { dt { (safe(name)) } dd { span.text { (safe(value)) } } }
+                    } }
+                }
+                section aria-labelledby="schema" {
+                    h2 #schema { "Schema" }
+                    dl.facts data-test="schema" { @for step in &migrations {
+                        div { dt { (format!("{:04} ", step.version)) (safe(&step.name)) }
+                            dd { @match step.applied { Some(at) => (when(visit.now, at)), None => span.bad { "not applied" } } } }
+                    } }
+                }
             }
         }
     };
     let json = || {
-        let step = |step: &MigrationRecord| {
-            json!({ "version": step.version, "name": step.name, "applied": step.applied.map(time) })
-        };
+        let step = |step: &MigrationRecord| json!({ "version": step.version, "name": step.name, "applied": step.applied.map(time) });
         json!({
             "now": time(visit.now),
             "findings": findings.iter().map(Finding::json).collect::<Vec<_>>(),
@@ -164,16 +166,25 @@ fn alive(pods: &[PodRecord]) -> Finding {
 }
 
 fn known(pods: &[PodRecord], pending: &[(String, u64)]) -> Finding {
-    let known: BTreeSet<&str> =
-        pods.iter().filter(|pod| pod.live && pod.runs()).flat_map(|pod| &pod.names).map(String::as_str).collect();
+    let known: BTreeSet<&str> = pods
+        .iter()
+        .filter(|pod| pod.live && pod.runs())
+        .flat_map(|pod| &pod.names)
+        .map(String::as_str)
+        .collect();
     let unknown: Vec<_> = pending.iter().filter(|(name, _)| !known.contains(name.as_str())).collect();
     let Some((first, _)) = unknown.first() else {
         return Finding::new(Grade::Good, "Names", "Each pending call’s name is known to a live pod.");
     };
-    let told: Vec<_> =
-        unknown.iter().take(NAMES).map(|(name, count)| format!("{name} ({} pending)", capped(*count, CAP))).collect();
-    let more = if unknown.len() > NAMES { format!(", and {} more", unknown.len() - NAMES) } else { String::new() };
-    let text = format!("No live pod knows {}{more}: deploy one that does, or cancel the calls.", told.join(", "));
+    let told: Vec<_> = unknown
+        .iter()
+        .take(NAMES)
+        .map(|(name, count)| format!("{name} ({} pending)", capped(*count, CAP)))
+        .collect();
+    let more =
+        if unknown.len() > NAMES { format!(", and {} more", unknown.len() - NAMES) } else { String::new() };
+    let text =
+        format!("No live pod knows {}{more}: deploy one that does, or cancel the calls.", told.join(", "));
     Finding::new(Grade::Problem, "Names", text)
         .link(Query::new().with("state", "scheduled").with("name", first).of("calls"), "Look at them")
 }
@@ -191,14 +202,21 @@ async fn late(visit: &Visit) -> Result<Finding, Failure> {
 }
 
 async fn stuck(visit: &Visit) -> Result<Finding, Failure> {
-    let running = visit.inspect().calls(CallFilter::new().state(CallState::Running).limit(SAMPLE)).await?.calls;
-    let unheld = running.iter().filter(|call| call.lease_until.is_some_and(|until| until < visit.now)).count();
+    let running =
+        visit.inspect().calls(CallFilter::new().state(CallState::Running).limit(SAMPLE)).await?.calls;
+    let unheld =
+        running.iter().filter(|call| call.lease_until.is_some_and(|until| until < visit.now)).count();
     let long = running
         .iter()
-        .filter(|call| visit.now.saturating_since(call.next_attempt.unwrap_or(call.due)) > LONG && call.start_proven == Some(true))
+        .filter(|call| {
+            visit.now.saturating_since(call.next_attempt.unwrap_or(call.due)) > LONG
+                && call.start_proven == Some(true)
+        })
         .count();
     Ok(if unheld > 0 {
-        let text = format!("{unheld} running calls have no pod that holds them any more: the next look of any pod finds them.");
+        let text = format!(
+            "{unheld} running calls have no pod that holds them any more: the next look of any pod finds them."
+        );
         Finding::new(Grade::Warning, "Stuck", text).link("calls?state=running", "Look at them")
     } else if long > 0 {
         let text = format!("{long} running calls have been due for more than an hour.");
@@ -209,11 +227,16 @@ async fn stuck(visit: &Visit) -> Result<Finding, Failure> {
 }
 
 async fn broken(visit: &Visit) -> Result<Finding, Failure> {
-    let next = visit.inspect().calls(CallFilter::new().state(CallState::Scheduled).limit(SAMPLE)).await?.calls;
+    let next =
+        visit.inspect().calls(CallFilter::new().state(CallState::Scheduled).limit(SAMPLE)).await?.calls;
     let mut broken = next.iter().filter_map(|call| Some((call, call.broken.as_ref()?)));
     Ok(match broken.next() {
         Some((call, why)) => {
-            let text = format!("{} of the next {} calls cannot run here, the first because: {why}", broken.count() + 1, next.len());
+            let text = format!(
+                "{} of the next {} calls cannot run here, the first because: {why}",
+                broken.count() + 1,
+                next.len()
+            );
             Finding::new(Grade::Problem, "Broken", text).link(format!("calls/{}", call.id), "Look at it")
         }
         None => Finding::new(Grade::Good, "Broken", "Each of the next calls can run on this pod."),
@@ -243,9 +266,17 @@ fn schema(migrations: &[MigrationRecord]) -> Finding {
     let missing = migrations.iter().filter(|step| step.applied.is_none()).count();
     let newer = migrations.iter().filter(|step| step.sql.is_empty()).count();
     if missing > 0 {
-        Finding::new(Grade::Problem, "Schema", format!("{missing} steps are not applied: run `futurecall migrate up`."))
+        Finding::new(
+            Grade::Problem,
+            "Schema",
+            format!("{missing} steps are not applied: run `futurecall migrate up`."),
+        )
     } else if newer > 0 && migrations.len() > newer {
-        Finding::new(Grade::Note, "Schema", format!("{newer} steps were applied by a newer version than this pod’s."))
+        Finding::new(
+            Grade::Note,
+            "Schema",
+            format!("{newer} steps were applied by a newer version than this pod’s."),
+        )
     } else {
         Finding::new(Grade::Good, "Schema", "Every step is applied.")
     }
@@ -254,7 +285,11 @@ fn schema(migrations: &[MigrationRecord]) -> Finding {
 /// The database said what time it is a moment ago: this process's own clock should agree.
 fn clock(now: Moment) -> Finding {
     let Ok(own) = SystemTime::now().to_moment() else {
-        return Finding::new(Grade::Warning, "Clock", "This machine’s clock is outside the years 1970 to 9999.");
+        return Finding::new(
+            Grade::Warning,
+            "Clock",
+            "This machine’s clock is outside the years 1970 to 9999.",
+        );
     };
     let apart = own.saturating_since(now).max(now.saturating_since(own));
     if apart > SKEW {

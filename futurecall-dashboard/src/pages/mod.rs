@@ -27,7 +27,9 @@ pub(crate) async fn show(visit: &Visit, segments: &[&str]) -> Result<Response, F
         ["" | "overview"] => overview::show(visit).await,
         ["calls"] => calls::show(visit).await,
         ["calls", "result"] => bulk::result(visit),
-        ["calls", "confirm" | "act"] | ["types", "act"] | ["recurring", _, "act"] => Err(Failure::Method("POST")),
+        ["calls", "confirm" | "act"] | ["types", "act"] | ["recurring", _, "act"] => {
+            Err(Failure::Method("POST"))
+        }
         ["calls", id] => call::show(visit, id).await,
         ["timeline"] => timeline::show(visit).await,
         ["recurring"] => recurring::show(visit).await,
@@ -50,8 +52,8 @@ pub(crate) async fn act(visit: &Visit, segments: &[&str], form: &Params) -> Resu
         ["recurring", id, "act"] => schedule::act(visit, id, form).await,
         ["types", "act"] => types::act(visit, form).await,
         [
-            "" | "overview" | "calls" | "timeline" | "recurring" | "types" | "type" | "pods" | "health" | "actions"
-            | "live",
+            "" | "overview" | "calls" | "timeline" | "recurring" | "types" | "type" | "pods" | "health"
+            | "actions" | "live",
         ]
         | ["calls" | "recurring", _] => Err(Failure::Method("GET, HEAD")),
         _ => Err(missing()),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{CallFilter, CallRecord, CallState, Counts, Histogram, Moment, PodRecord, Statistics};
+use futurecall_runtime::{
+    CallFilter, CallRecord, CallState, Counts, Histogram, Moment, PodRecord, Statistics,
+};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -42,7 +44,8 @@ struct Hour {
 impl Hour {
     fn gather(now: Moment, counted: &[Statistics]) -> Self {
         let first = forecast::before(forecast::floor(now, MINUTE), HOUR - MINUTE);
-        let minute = |n: usize| first.checked_add(MINUTE * u32::try_from(n).unwrap_or(0)).unwrap_or(Moment::MAX);
+        let minute =
+            |n: usize| first.checked_add(MINUTE * u32::try_from(n).unwrap_or(0)).unwrap_or(Moment::MAX);
         let mut minutes: Vec<_> = (0..MINUTES).map(|n| Statistics::new(String::new(), minute(n))).collect();
         let mut total = Statistics::new(String::new(), first);
         for one in counted {
@@ -59,7 +62,8 @@ impl Hour {
 pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     let inspect = visit.inspect();
     let counted = inspect.statistics(forecast::before(visit.now, HOUR), None).await?;
-    let failed = |within| CallFilter::new().state(CallState::Failed).from(forecast::before(visit.now, within));
+    let failed =
+        |within| CallFilter::new().state(CallState::Failed).from(forecast::before(visit.now, within));
     let overview = Overview {
         counts: inspect.counts_up_to(CAP).await?,
         pods: inspect.pods().await?,
@@ -145,15 +149,25 @@ impl Overview {
     }
 
     fn chart_of_runs(&self) -> Markup {
-        let bars: Vec<_> = self.hour.minutes.iter().map(|minute| {
-            let (good, bad) = (minute.succeeded, minute.failed + minute.interrupted);
-            let title = format!("{}: {good} succeeded, {bad} failed or interrupted", minute.minute.to_utc().format("%H:%M"));
-            Bar { parts: vec![good, bad], title, link: None }
-        }).collect();
+        let bars: Vec<_> = self
+            .hour
+            .minutes
+            .iter()
+            .map(|minute| {
+                let (good, bad) = (minute.succeeded, minute.failed + minute.interrupted);
+                let title = format!(
+                    "{}: {good} succeeded, {bad} failed or interrupted",
+                    minute.minute.to_utc().format("%H:%M")
+                );
+                Bar { parts: vec![good, bad], title, link: None }
+            })
+            .collect();
         let total = &self.hour.total;
         let summary = format!(
             "{} succeeded, {} failed or interrupted, {} retried",
-            total.succeeded, total.failed + total.interrupted, total.retried,
+            total.succeeded,
+            total.failed + total.interrupted,
+            total.retried,
         );
         html! {
             section.figure aria-labelledby="runs" {
@@ -166,9 +180,14 @@ impl Overview {
     }
 
     fn chart_of_lateness(&self) -> Markup {
-        let late: Vec<_> = self.hour.minutes.iter().map(|minute| {
-            minute.lateness.quantile(0.99).map(|late| u64::try_from(late.as_micros()).unwrap_or(u64::MAX))
-        }).collect();
+        let late: Vec<_> = self
+            .hour
+            .minutes
+            .iter()
+            .map(|minute| {
+                minute.lateness.quantile(0.99).map(|late| u64::try_from(late.as_micros()).unwrap_or(u64::MAX))
+            })
+            .collect();
         let highest = late.iter().flatten().max().map_or("nothing ran".to_owned(), |most| {
             format!("highest {}", span(Duration::from_micros(*most)))
         });

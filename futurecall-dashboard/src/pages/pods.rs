@@ -17,14 +17,16 @@ const NAMES: usize = 6;
 pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     let pods = visit.inspect().pods().await?;
     let (live, gone): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.live);
-    let html = || html! {
-        h1 { "Pods" }
-        @if live.is_empty() { (empty("No pod is alive.")) } @else { (table(visit, &live)) }
-        @if !gone.is_empty() {
-            section aria-labelledby="gone" {
-                h2 #gone { "Not heard of any more" }
-                p.quiet { "Ended, or vanished, within the last day." }
-                (table(visit, &gone))
+    let html = || {
+        html! {
+            h1 { "Pods" }
+            @if live.is_empty() { (empty("No pod is alive.")) } @else { (table(visit, &live)) }
+            @if !gone.is_empty() {
+                section aria-labelledby="gone" {
+                    h2 #gone { "Not heard of any more" }
+                    p.quiet { "Ended, or vanished, within the last day." }
+                    (table(visit, &gone))
+                }
             }
         }
     };

@@ -24,34 +24,44 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     let text = visit.params.get("q").map(str::to_lowercase);
     let holds = |schedule: &ScheduleRecord| {
         text.as_ref().is_none_or(|text| {
-            [Some(&schedule.name), schedule.identifier.as_ref()].into_iter().flatten().any(|own| own.to_lowercase().contains(text))
+            [Some(&schedule.name), schedule.identifier.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|own| own.to_lowercase().contains(text))
         })
     };
     let mut all = visit.inspect().schedules().await?;
     let counts = STATES.map(|state| all.iter().filter(|schedule| word(schedule.state) == state).count());
-    all.retain(|schedule| state.map_or(schedule.state != ScheduleState::Ended, |state| word(schedule.state) == state) && holds(schedule));
+    all.retain(|schedule| {
+        state.map_or(schedule.state != ScheduleState::Ended, |state| word(schedule.state) == state)
+            && holds(schedule)
+    });
     // What is next stands first; what is not active has no next, and stands last.
     all.sort_by_key(|schedule| (schedule.next.is_none(), schedule.next, schedule.id));
     let found = all.len();
     all.truncate(PAGE);
-    let html = || html! {
-        h1 { "Recurring" }
-        (tabs(visit, state, &counts))
-        form.filter method="get" action=(visit.to("recurring")) role="search" aria-label="Filter schedules" data-test="filter" {
-            @if let Some(state) = state { input type="hidden" name="state" value=(state); }
-            div.fields {
-                label { "Name or identifier holds" input #filter-q type="text" name="q" maxlength="255" value=[visit.params.get("q")] data-filter; }
-                div.buttons { button.primary type="submit" { "Filter" } }
+    let html = || {
+        html! {
+            h1 { "Recurring" }
+            (tabs(visit, state, &counts))
+            form.filter method="get" action=(visit.to("recurring")) role="search" aria-label="Filter schedules" data-test="filter" {
+                @if let Some(state) = state { input type="hidden" name="state" value=(state); }
+                div.fields {
+                    label { "Name or identifier holds" input #filter-q type="text" name="q" maxlength="255" value=[visit.params.get("q")] data-filter; }
+                    div.buttons { button.primary type="submit" { "Filter" } }
+                }
             }
+            @if all.is_empty() { (empty("Nothing recurs here.")) } @else { (table(visit, &all)) }
+            @if found > PAGE { p.quiet { (number(PAGE as u64)) " of " (number(found as u64)) " are shown: filter to see others." } }
         }
-        @if all.is_empty() { (empty("Nothing recurs here.")) } @else { (table(visit, &all)) }
-        @if found > PAGE { p.quiet { (number(PAGE as u64)) " of " (number(found as u64)) " are shown: filter to see others." } }
     };
-    let json = || json!({
-        "now": time(visit.now),
-        "found": found,
-        "schedules": all.iter().map(|schedule| schedule_json(visit, schedule)).collect::<Vec<_>>(),
-    });
+    let json = || {
+        json!({
+            "now": time(visit.now),
+            "found": found,
+            "schedules": all.iter().map(|schedule| schedule_json(visit, schedule)).collect::<Vec<_>>(),
+        })
+    };
     Ok(visit.page(Place::Recurring, "Recurring", html, json))
 }
 

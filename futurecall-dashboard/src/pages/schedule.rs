@@ -8,8 +8,8 @@ use chrono_tz::Tz;
 use futurecall_runtime::chrono::{DateTime, Offset};
 use futurecall_runtime::recurring::{Missed, Overlap, Recurrence, Rule};
 use futurecall_runtime::{
-    ActionFilter, ActionRecord, CallFilter, CallRecord, Moment, ScheduleChanged, ScheduleId, ScheduleOrigin, ScheduleRecord,
-    ScheduleState,
+    ActionFilter, ActionRecord, CallFilter, CallRecord, Moment, ScheduleChanged, ScheduleId, ScheduleOrigin,
+    ScheduleRecord, ScheduleState,
 };
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -144,15 +144,15 @@ impl Page {
         let action = visit.to(&format!("recurring/{}/act", self.schedule.id));
         let simple = |verb: &str, label: &str| {
             html! { form method="post" action=(action) { (visit.token())
-                button type="submit" name="verb" value=(verb) data-test=(verb) { (label) } } }
+            button type="submit" name="verb" value=(verb) data-test=(verb) { (label) } } }
         };
         let reasoned = |verb: &str, label: &str, text: &str| {
             html! { details.deed id=(format!("deed-{verb}")) { summary.button data-test=(format!("{verb}-open")) { (label) "…" }
-                form method="post" action=(action) { (visit.token())
-                    p { (text) }
-                    label { "Reason" input type="text" name="reason" maxlength=(LONGEST_REASON) autocomplete="off"; }
-                    button.primary type="submit" name="verb" value=(verb) data-test=(verb) { (label) }
-                } } }
+            form method="post" action=(action) { (visit.token())
+                p { (text) }
+                label { "Reason" input type="text" name="reason" maxlength=(LONGEST_REASON) autocomplete="off"; }
+                button.primary type="submit" name="verb" value=(verb) data-test=(verb) { (label) }
+            } } }
         };
         html! {
             div.deeds data-test="schedule-actions" {
@@ -169,10 +169,14 @@ impl Page {
     fn editor(&self, visit: &Visit, action: &str) -> Markup {
         let rule = &self.schedule.effective;
         let (cron, zone, every) = match &rule.recurrence {
-            Recurrence::Cron { expression, time_zone, .. } => (Some(expression.as_str()), Some(time_zone.as_str()), None),
-            Recurrence::Every { interval_us, .. } => {
-                (None, None, Some(humantime::format_duration(Duration::from_micros(*interval_us)).to_string()))
+            Recurrence::Cron { expression, time_zone, .. } => {
+                (Some(expression.as_str()), Some(time_zone.as_str()), None)
             }
+            Recurrence::Every { interval_us, .. } => (
+                None,
+                None,
+                Some(humantime::format_duration(Duration::from_micros(*interval_us)).to_string()),
+            ),
             _ => (None, None, None),
         };
         html! {
@@ -255,11 +259,14 @@ fn read_rule(form: &Params) -> Result<Rule, Failure> {
     let bad = |error: &dyn std::fmt::Display| Failure::Bad(error.to_string());
     let mut rule = match (form.get("every"), form.get("cron")) {
         (Some(every), None) => {
-            let interval = humantime::parse_duration(every.trim())
-                .map_err(|_| Failure::Bad(format!("`every` is no duration: {every}. Write 15m or 2h 30m.")))?;
+            let interval = humantime::parse_duration(every.trim()).map_err(|_| {
+                Failure::Bad(format!("`every` is no duration: {every}. Write 15m or 2h 30m."))
+            })?;
             Rule::every(interval).map_err(|error| bad(&error))?
         }
-        (None, Some(cron)) => Rule::cron(cron, form.get("zone").unwrap_or("UTC").trim()).map_err(|error| bad(&error))?,
+        (None, Some(cron)) => {
+            Rule::cron(cron, form.get("zone").unwrap_or("UTC").trim()).map_err(|error| bad(&error))?
+        }
         _ => return Err(Failure::Bad("Give an interval or a cron expression, one of both.".to_owned())),
     };
     rule.missed = choice(form, "missed", [Missed::RunOnce, Missed::Skip, Missed::RunAll], missed_word)?;
@@ -358,7 +365,9 @@ mod tests {
     #[test]
     fn a_change_of_clocks_is_seen() {
         let berlin = Tz::Europe__Berlin;
-        let seen = |text: &str| offset(berlin, Moment::try_from(DateTime::parse_from_rfc3339(text).unwrap()).unwrap());
+        let seen = |text: &str| {
+            offset(berlin, Moment::try_from(DateTime::parse_from_rfc3339(text).unwrap()).unwrap())
+        };
         assert_eq!((seen("2026-10-25T00:30:00Z"), seen("2026-10-25T01:30:00Z")), (7_200, 3_600));
         assert_eq!([3_600, 19_800, -10_800, 0].map(hours), ["+1", "+5:30", "-3", "+0"]);
     }
@@ -369,7 +378,15 @@ mod tests {
         assert_eq!(read("every=15m").unwrap(), Rule::every(Duration::from_secs(900)).unwrap());
         let rule = read("cron=0+7+*+*+*&zone=Europe/Berlin&missed=skip&overlap=allow").unwrap();
         assert_eq!((rule.missed, rule.overlap), (Missed::Skip, Overlap::Allow));
-        for bad in ["", "every=soon", "every=0s", "cron=7", "cron=0+7+*+*+*&zone=Mars", "every=1m&cron=x", "every=1m&missed=<b>"] {
+        for bad in [
+            "",
+            "every=soon",
+            "every=0s",
+            "cron=7",
+            "cron=0+7+*+*+*&zone=Mars",
+            "every=1m&cron=x",
+            "every=1m&missed=<b>",
+        ] {
             assert!(matches!(read(bad), Err(Failure::Bad(_))), "{bad}");
         }
     }

@@ -124,26 +124,45 @@ impl Timeline {
     }
 
     fn sums(&self) -> Vec<(u64, u64)> {
-        (0..self.stretches()).map(|n| self.names.values().filter_map(|cells| cells.get(n)).fold((0, 0), plus)).collect()
+        (0..self.stretches())
+            .map(|n| self.names.values().filter_map(|cells| cells.get(n)).fold((0, 0), plus))
+            .collect()
     }
 
     fn label(&self, n: usize) -> String {
-        let edge = |n: usize| self.edges.get(n).map_or_else(String::new, |edge| edge.to_utc().format(self.reach.format()).to_string());
+        let edge = |n: usize| {
+            self.edges
+                .get(n)
+                .map_or_else(String::new, |edge| edge.to_utc().format(self.reach.format()).to_string())
+        };
         format!("{} to {}", edge(n), edge(n + 1))
     }
 
     fn link(&self, visit: &Visit, n: usize, name: Option<&str>) -> Option<String> {
         let (from, until) = (self.edges.get(n)?, self.edges.get(n + 1)?);
-        let query = Query::new().with("state", "scheduled").with("from", from).with("until", until).maybe("name", name);
+        let query = Query::new()
+            .with("state", "scheduled")
+            .with("from", from)
+            .with("until", until)
+            .maybe("name", name);
         Some(visit.to(&query.of("calls")))
     }
 
     fn bars(&self, visit: &Visit, cells: &[(u64, u64)], name: Option<&str>) -> Vec<Bar> {
-        cells.iter().enumerate().map(|(n, (stored, by_rule))| Bar {
-            parts: vec![*stored, *by_rule],
-            title: format!("{}: {} stored, {} by rule", self.label(n), capped(*stored, CAP), number(*by_rule)),
-            link: self.link(visit, n, name),
-        }).collect()
+        cells
+            .iter()
+            .enumerate()
+            .map(|(n, (stored, by_rule))| Bar {
+                parts: vec![*stored, *by_rule],
+                title: format!(
+                    "{}: {} stored, {} by rule",
+                    self.label(n),
+                    capped(*stored, CAP),
+                    number(*by_rule)
+                ),
+                link: self.link(visit, n, name),
+            })
+            .collect()
     }
 
     fn html(&self, visit: &Visit) -> Markup {
@@ -182,7 +201,9 @@ impl Timeline {
 
     fn by_name(&self, visit: &Visit) -> Markup {
         let mut names: Vec<_> = self.names.iter().map(|(name, cells)| (total(cells), name, cells)).collect();
-        names.sort_by_key(|((stored, by_rule), name, _)| (std::cmp::Reverse(stored.saturating_add(*by_rule)), *name));
+        names.sort_by_key(|((stored, by_rule), name, _)| {
+            (std::cmp::Reverse(stored.saturating_add(*by_rule)), *name)
+        });
         let hidden = names.len().saturating_sub(NAMES);
         html! {
             section aria-labelledby="by-name" {
@@ -216,13 +237,17 @@ impl Timeline {
     }
 
     fn json(&self, visit: &Visit) -> Value {
-        let names: Vec<_> = self.names.iter().map(|(name, cells)| {
-            json!({
-                "name": name,
-                "stored": cells.iter().map(|cell| cell.0).collect::<Vec<_>>(),
-                "by_rule": cells.iter().map(|cell| cell.1).collect::<Vec<_>>(),
+        let names: Vec<_> = self
+            .names
+            .iter()
+            .map(|(name, cells)| {
+                json!({
+                    "name": name,
+                    "stored": cells.iter().map(|cell| cell.0).collect::<Vec<_>>(),
+                    "by_rule": cells.iter().map(|cell| cell.1).collect::<Vec<_>>(),
+                })
             })
-        }).collect();
+            .collect();
         json!({
             "now": time(visit.now),
             "reach": self.reach.word(),

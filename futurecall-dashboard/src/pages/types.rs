@@ -77,20 +77,24 @@ async fn gather(visit: &Visit, only: Option<&str>) -> Result<Vec<Type>, Failure>
 pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     let (word, _) = window(visit)?;
     let types = gather(visit, None).await?;
-    let html = || html! {
-        h1 { "Call types" }
-        (notice(visit, "types"))
-        nav.tabs aria-label="Counted over" { @for choice in ["hour", "day"] {
-            a href=(visit.to(&Query::new().with("window", choice).of("types"))) aria-current=[(choice == word).then_some("true")] { "Last " (choice) }
-        } }
-        @if types.is_empty() { (empty("No pod knows a call, and none is stored.")) } @else { (table(visit, &types)) }
+    let html = || {
+        html! {
+            h1 { "Call types" }
+            (notice(visit, "types"))
+            nav.tabs aria-label="Counted over" { @for choice in ["hour", "day"] {
+                a href=(visit.to(&Query::new().with("window", choice).of("types"))) aria-current=[(choice == word).then_some("true")] { "Last " (choice) }
+            } }
+            @if types.is_empty() { (empty("No pod knows a call, and none is stored.")) } @else { (table(visit, &types)) }
+        }
     };
-    let json = || json!({
-        "now": time(visit.now),
-        "window": word,
-        "count_cap": CAP,
-        "types": types.iter().map(Type::json).collect::<Vec<_>>(),
-    });
+    let json = || {
+        json!({
+            "now": time(visit.now),
+            "window": word,
+            "count_cap": CAP,
+            "types": types.iter().map(Type::json).collect::<Vec<_>>(),
+        })
+    };
     Ok(visit.page(Place::Types, "Call types", html, json))
 }
 
@@ -128,7 +132,9 @@ impl Type {
     }
 
     fn bad(&self) -> u64 {
-        [self.counted.failed, self.counted.interrupted, self.counted.expired].into_iter().fold(0, u64::saturating_add)
+        [self.counted.failed, self.counted.interrupted, self.counted.expired]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// The share of ended calls that did not end well.
@@ -198,25 +204,28 @@ pub(crate) async fn show_one(visit: &Visit) -> Result<Response, Failure> {
         known: false,
         paused: None,
     });
-    let groups = group(failed.iter().map(|call| (call.error.as_deref().unwrap_or(""), call.id, call.finished)));
-    let html = || html! {
-        p.crumbs { a href=(visit.to("types")) { "Call types" } }
-        h1 { span.text { (safe(name)) } " " (pill(one.standing())) }
-        (notice(visit, &type_page(name)))
-        @if let Some(paused) = &one.paused {
-            p.notice.note { "Paused by " b { (safe(&paused.actor)) } " " (when(visit.now, paused.since))
-                @if !paused.reason.is_empty() { ": " (safe(&paused.reason)) } }
-        }
-        (pausing(visit, &one))
-        (table(visit, std::slice::from_ref(&one)))
-        section aria-labelledby="errors" {
-            h2 #errors { "What failed calls said" }
-            p.quiet { "The newest " (failed.len()) ", those alike together." }
-            (group_table(visit, &groups))
-        }
-        section aria-labelledby="next" {
-            div.head { h2 #next { "Its calls" } a href=(visit.to(&Query::new().with("name", name).of("calls"))) { "All of them" } }
-            @if next.is_empty() { (empty("None is stored.")) } @else { (call_table(visit, &next, false, "Calls of this type")) }
+    let groups =
+        group(failed.iter().map(|call| (call.error.as_deref().unwrap_or(""), call.id, call.finished)));
+    let html = || {
+        html! {
+            p.crumbs { a href=(visit.to("types")) { "Call types" } }
+            h1 { span.text { (safe(name)) } " " (pill(one.standing())) }
+            (notice(visit, &type_page(name)))
+            @if let Some(paused) = &one.paused {
+                p.notice.note { "Paused by " b { (safe(&paused.actor)) } " " (when(visit.now, paused.since))
+                    @if !paused.reason.is_empty() { ": " (safe(&paused.reason)) } }
+            }
+            (pausing(visit, &one))
+            (table(visit, std::slice::from_ref(&one)))
+            section aria-labelledby="errors" {
+                h2 #errors { "What failed calls said" }
+                p.quiet { "The newest " (failed.len()) ", those alike together." }
+                (group_table(visit, &groups))
+            }
+            section aria-labelledby="next" {
+                div.head { h2 #next { "Its calls" } a href=(visit.to(&Query::new().with("name", name).of("calls"))) { "All of them" } }
+                @if next.is_empty() { (empty("None is stored.")) } @else { (call_table(visit, &next, false, "Calls of this type")) }
+            }
         }
     };
     let json = || {
@@ -276,7 +285,9 @@ fn alike(error: &str) -> String {
             text.push(' ');
         }
         let digits = word.chars().filter(char::is_ascii_digit).count();
-        let id = word.len() >= 16 && digits >= 4 && word.chars().all(|c| c.is_ascii_hexdigit() || !c.is_alphanumeric());
+        let id = word.len() >= 16
+            && digits >= 4
+            && word.chars().all(|c| c.is_ascii_hexdigit() || !c.is_alphanumeric());
         if id {
             text.push('#');
             continue;

@@ -15,7 +15,9 @@ async fn one_call_is_cancelled_after_the_question_and_the_record_says_who() {
     let id = site.later("mail.send", "x").await.to_string();
     let question = site.post("/calls/confirm", &[("verb", "cancel"), ("id", &id)]).await;
     assert_eq!(question.status, StatusCode::OK);
-    assert!(question.text.contains("Cancel 1 call?") && question.text.contains("are cancelled and will not run"));
+    assert!(
+        question.text.contains("Cancel 1 call?") && question.text.contains("are cancelled and will not run")
+    );
     assert_eq!(between(&question.text, "name=\"expected\" value=\"", "\""), "1");
     assert_eq!(site.pod.inspect().counts().await.unwrap().scheduled, 1, "a question changes nothing");
 
@@ -51,7 +53,11 @@ async fn nothing_is_done_to_more_than_were_asked_about() {
     let deed = [("verb", "cancel"), ("all", "1"), ("expected", "1")];
     let answer = site.post("/calls/act", &deed).await;
     assert_eq!(answer.status, StatusCode::OK);
-    assert!(answer.text.contains("data-test=\"changed\"") && answer.text.contains("Cancel 2 calls?"), "{}", answer.text);
+    assert!(
+        answer.text.contains("data-test=\"changed\"") && answer.text.contains("Cancel 2 calls?"),
+        "{}",
+        answer.text
+    );
     assert_eq!(site.pod.inspect().counts().await.unwrap().scheduled, 2);
 }
 
@@ -96,10 +102,13 @@ async fn calls_are_moved_run_run_again_and_deleted() {
 #[tokio::test]
 async fn what_cannot_be_done_is_passed_over_and_counted() {
     let site = Site::new().await;
-    let (pending, failed) = (site.later("mail.send", "x").await.to_string(), site.failed("boom").await.to_string());
+    let (pending, failed) =
+        (site.later("mail.send", "x").await.to_string(), site.failed("boom").await.to_string());
     let both = [("verb", "delete"), ("id", pending.as_str()), ("id", failed.as_str())];
     let question = site.post("/calls/confirm", &both).await.text;
-    assert!(question.contains("Delete 1 call?") && question.contains("are not over yet: they are passed over"));
+    assert!(
+        question.contains("Delete 1 call?") && question.contains("are not over yet: they are passed over")
+    );
     let mut deed = both.to_vec();
     deed.push(("expected", "1"));
     let result = site.submit("/calls/act", &deed).await;
@@ -126,7 +135,9 @@ async fn a_schedule_is_triggered_paused_edited_resumed_and_ended() {
     let now = schedule(&site.pod, id).await;
     assert_eq!((now.state, now.effective.describe().as_str()), (ScheduleState::Active, "every 15 min"));
     assert!(site.page("/recurring").await.contains("edited"));
-    for bad in [vec![("verb", "edit")], vec![("verb", "edit"), ("cron", "61 * * * *")], vec![("verb", "explode")]] {
+    for bad in
+        [vec![("verb", "edit")], vec![("verb", "edit"), ("cron", "61 * * * *")], vec![("verb", "explode")]]
+    {
         assert_eq!(site.post(&act, &bad).await.status, StatusCode::BAD_REQUEST);
     }
     site.submit(&act, &[("verb", "end"), ("reason", "over")]).await;
@@ -138,11 +149,17 @@ async fn a_schedule_is_triggered_paused_edited_resumed_and_ended() {
 #[tokio::test]
 async fn a_call_type_is_paused_and_resumed() {
     let site = Site::new().await;
-    let page = site.submit("/types/act", &[("verb", "pause"), ("name", "mail.send"), ("reason", "<b>spam</b>")]).await;
+    let page = site
+        .submit("/types/act", &[("verb", "pause"), ("name", "mail.send"), ("reason", "<b>spam</b>")])
+        .await;
     assert!(page.contains("Paused by") && page.contains("&lt;b&gt;spam&lt;/b&gt;"), "{page}");
     assert_eq!(site.pod.inspect().paused_names().await.unwrap().len(), 1);
     assert!(site.page("/overview").await.contains("mail.send (by ada)"));
-    assert!(site.submit("/types/act", &[("verb", "pause"), ("name", "mail.send")]).await.contains("paused already"));
+    assert!(
+        site.submit("/types/act", &[("verb", "pause"), ("name", "mail.send")])
+            .await
+            .contains("paused already")
+    );
     site.submit("/types/act", &[("verb", "resume"), ("name", "mail.send")]).await;
     assert_eq!(site.pod.inspect().paused_names().await.unwrap().len(), 0);
 }
@@ -153,6 +170,7 @@ async fn running_calls_are_told() {
     // Nobody runs it here: it is due, and the question says what would become of it.
     let filter = CallFilter::new().state(CallState::Running);
     assert_eq!(site.pod.inspect().count(&filter, 10).await.unwrap(), 0);
-    let question = site.post("/calls/confirm", &[("verb", "cancel"), ("all", "1"), ("state", "running")]).await;
+    let question =
+        site.post("/calls/confirm", &[("verb", "cancel"), ("all", "1"), ("state", "running")]).await;
     assert!(question.text.contains("No call matches any more."), "{}", question.text);
 }

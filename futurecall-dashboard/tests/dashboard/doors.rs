@@ -37,7 +37,9 @@ fn from(peer: &str, host: &str, headers: &[(&str, &str)]) -> Request<Body> {
 #[tokio::test]
 async fn loopback_only_means_this_machine_without_a_proxy() {
     let site = Site::with(futurecall_dashboard::Dashboard::loopback_only).await;
-    for (peer, host) in [("127.0.0.1:5", "localhost:3000"), ("[::1]:5", "[::1]"), ("[::ffff:127.0.0.1]:5", "127.0.0.1")] {
+    for (peer, host) in
+        [("127.0.0.1:5", "localhost:3000"), ("[::1]:5", "[::1]"), ("[::ffff:127.0.0.1]:5", "127.0.0.1")]
+    {
         let answer = site.ask(from(peer, host, &[])).await;
         assert_eq!(answer.status, StatusCode::OK, "{peer}: {}", answer.text);
         assert!(answer.text.contains("local"));
@@ -51,7 +53,11 @@ async fn loopback_only_means_this_machine_without_a_proxy() {
         ("127.0.0.1:5", "localhost", vec![("forwarded", "for=10.0.0.7")]),
         ("127.0.0.1:5", "localhost", vec![("via", "1.1 proxy")]),
     ] {
-        assert_eq!(site.ask(from(peer, host, &headers)).await.status, StatusCode::FORBIDDEN, "{peer} {host} {headers:?}");
+        assert_eq!(
+            site.ask(from(peer, host, &headers)).await.status,
+            StatusCode::FORBIDDEN,
+            "{peer} {host} {headers:?}"
+        );
     }
     assert_eq!(site.get("/overview").await.status, StatusCode::FORBIDDEN, "who asks is not known");
 }
@@ -74,14 +80,26 @@ const VERBS: [(Right, &str); 5] = [
 #[tokio::test]
 async fn every_action_asks_for_its_own_right() {
     for right in Right::ALL {
-        let site = Site::with(|dashboard| dashboard.authorize(move |_: &_| Access::viewer("bob").with(right)).secret("k".repeat(32))).await;
-        let operator = dashboard(&site.pod).authorize(|_: &_| Access::operator("bob")).secret("k".repeat(32)).into_router();
+        let site = Site::with(|dashboard| {
+            dashboard.authorize(move |_: &_| Access::viewer("bob").with(right)).secret("k".repeat(32))
+        })
+        .await;
+        let operator = dashboard(&site.pod)
+            .authorize(|_: &_| Access::operator("bob"))
+            .secret("k".repeat(32))
+            .into_router();
         let all = Site { pod: site.pod.clone(), app: Router::new().nest("/ops/futurecalls", operator) };
         let token = all.token().await;
         let (pending, failed) = (site.later("mail.send", "x").await, site.failed("boom").await);
         let pages = [format!("/calls/{pending}"), format!("/calls/{failed}"), "/calls".to_owned()];
         for (needed, verb) in VERBS {
-            let fields = [("token", token.as_str()), ("verb", verb), ("id", &pending.to_string()), ("expected", "0"), ("after", "1h")];
+            let fields = [
+                ("token", token.as_str()),
+                ("verb", verb),
+                ("id", &pending.to_string()),
+                ("expected", "0"),
+                ("after", "1h"),
+            ];
             for page in ["/calls/confirm", "/calls/act"] {
                 let answer = site.ask(form(&format!("/ops/futurecalls{page}"), &fields)).await;
                 let refused = answer.status == StatusCode::FORBIDDEN;
@@ -106,18 +124,31 @@ async fn every_action_asks_for_its_own_right() {
 
 #[tokio::test]
 async fn read_only_lets_nobody_change_anything() {
-    let site = Site::with(|dashboard| dashboard.read_only().secret("k".repeat(32)).authorize(|_: &_| Access::operator("ada"))).await;
-    let writer = dashboard(&site.pod).authorize(|_: &_| Access::operator("ada")).secret("k".repeat(32)).into_router();
-    let token = Site { pod: site.pod.clone(), app: Router::new().nest("/ops/futurecalls", writer) }.token().await;
+    let site = Site::with(|dashboard| {
+        dashboard.read_only().secret("k".repeat(32)).authorize(|_: &_| Access::operator("ada"))
+    })
+    .await;
+    let writer =
+        dashboard(&site.pod).authorize(|_: &_| Access::operator("ada")).secret("k".repeat(32)).into_router();
+    let token =
+        Site { pod: site.pod.clone(), app: Router::new().nest("/ops/futurecalls", writer) }.token().await;
     let id = site.later("mail.send", "x").await;
-    for page in ["/overview", "/calls", "/recurring", "/types", "/type?name=mail.send", &format!("/calls/{id}")] {
+    for page in
+        ["/overview", "/calls", "/recurring", "/types", "/type?name=mail.send", &format!("/calls/{id}")]
+    {
         let text = site.page(page).await;
         assert!(!text.contains("method=\"post\""), "{page}");
         assert!(text.contains("read only"), "{page}");
     }
     for (page, verb) in [("/calls/act", "cancel"), ("/calls/confirm", "delete"), ("/types/act", "pause")] {
         let id = id.to_string();
-        let fields = [("token", token.as_str()), ("verb", verb), ("id", &id), ("expected", "1"), ("name", "mail.send")];
+        let fields = [
+            ("token", token.as_str()),
+            ("verb", verb),
+            ("id", &id),
+            ("expected", "1"),
+            ("name", "mail.send"),
+        ];
         let answer = site.ask(form(&format!("/ops/futurecalls{page}"), &fields)).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{page}");
     }
@@ -134,11 +165,28 @@ async fn probes_need_no_name_and_learn_nothing() {
     }
     site.pod.shutdown().await;
     // Only these two, to the letter.
-    for page in ["/health", "/health/", "/health/live/", "/health/live/x", "/health/liveness", "/x/health/live", "/HEALTH/LIVE",
-        "/calls/health/live", "/health/live.json", "//health/live", "/health%2Flive", "/health/live%00", "/overview?x=/health/live"]
-    {
+    for page in [
+        "/health",
+        "/health/",
+        "/health/live/",
+        "/health/live/x",
+        "/health/liveness",
+        "/x/health/live",
+        "/HEALTH/LIVE",
+        "/calls/health/live",
+        "/health/live.json",
+        "//health/live",
+        "/health%2Flive",
+        "/health/live%00",
+        "/overview?x=/health/live",
+    ] {
         let answer = site.get(page).await;
-        assert!(matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND), "{page}: {} {}", answer.status, answer.text);
+        assert!(
+            matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND),
+            "{page}: {} {}",
+            answer.status,
+            answer.text
+        );
     }
     assert_eq!(ask(&site.app, get("/ops/futurecallshealth/live")).await.status, StatusCode::NOT_FOUND);
 }

@@ -17,11 +17,25 @@ async fn every_field_is_documented() {
     let call = site.later("mail.send", "x").await;
     site.failed("boom 7").await;
     site.pod.operate("ada").pause_name("report.build", "why").await.unwrap();
-    let schedule = crate::schedules::declare(&site.pod, futurecall_runtime::recurring::Rule::cron("0 7 * * *", "UTC").unwrap()).await;
+    let schedule = crate::schedules::declare(
+        &site.pod,
+        futurecall_runtime::recurring::Rule::cron("0 7 * * *", "UTC").unwrap(),
+    )
+    .await;
     let mut pages = 0;
-    for page in ["/overview.json", "/calls.json", "/timeline.json", "/recurring.json", "/types.json", "/type.json?name=mail.send",
-        "/pods.json", "/health.json", "/actions.json", &format!("/calls/{call}.json"), &format!("/recurring/{schedule}.json")]
-    {
+    for page in [
+        "/overview.json",
+        "/calls.json",
+        "/timeline.json",
+        "/recurring.json",
+        "/types.json",
+        "/type.json?name=mail.send",
+        "/pods.json",
+        "/health.json",
+        "/actions.json",
+        &format!("/calls/{call}.json"),
+        &format!("/recurring/{schedule}.json"),
+    ] {
         let json = site.json(page).await;
         let mut fields = Vec::new();
         names(&json, &mut fields);
@@ -73,7 +87,8 @@ async fn a_program_may_ask_by_header_and_is_told_errors_in_json() {
 async fn numbers_of_arguments_keep_every_digit() {
     let site = Site::new().await;
     let exact: Value = serde_json::from_str("[9007199254740993,18446744073709551615]").unwrap();
-    let id = site.pod.future_call_with_delay("mail.send", Some(&exact), Duration::from_secs(60)).await.unwrap();
+    let id =
+        site.pod.future_call_with_delay("mail.send", Some(&exact), Duration::from_secs(60)).await.unwrap();
     let json = site.json(&format!("/calls/{id}.json")).await;
     assert_eq!(json["arguments_json"], r#"{"data":[9007199254740993,18446744073709551615]}"#);
 }

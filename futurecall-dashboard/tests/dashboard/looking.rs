@@ -50,7 +50,15 @@ async fn every_page_is_there_and_carries_what_guards_it() {
 #[tokio::test]
 async fn every_answer_is_guarded_whatever_it_is() {
     let site = lively().await;
-    for page in ["/nothing", "/calls/7", "/calls?state=x", "/health/live", "/health/ready", "/assets/0/dashboard.js", "/types/act"] {
+    for page in [
+        "/nothing",
+        "/calls/7",
+        "/calls?state=x",
+        "/health/live",
+        "/health/ready",
+        "/assets/0/dashboard.js",
+        "/types/act",
+    ] {
         let answer = site.get(page).await;
         assert_guarded(&answer.headers, page);
     }
@@ -98,7 +106,8 @@ async fn every_link_leads_somewhere_at_any_depth() {
             assert_eq!(answer.status, StatusCode::OK, "{page}");
             let mut links = attributes(&answer.text, "href");
             links.extend(attributes(&answer.text, "src"));
-            for link in links.into_iter().filter(|link| !link.starts_with('#') && !link.starts_with("data:")) {
+            for link in links.into_iter().filter(|link| !link.starts_with('#') && !link.starts_with("data:"))
+            {
                 assert!(link.starts_with('.'), "a link that depends on the mount: {link} on {page}");
                 let to = resolve(&page, &link);
                 assert!(to.starts_with(mount), "{page}: {link} leads out, to {to}");
@@ -141,7 +150,10 @@ async fn the_list_is_filtered_counted_and_paged_by_key() {
         for call in list["calls"].as_array().unwrap() {
             assert!(found.insert(call["identifier"].as_str().unwrap().to_owned()));
         }
-        page = format!("/calls.json?state=scheduled&limit=3&after={}", list["next"].as_str().unwrap_or_default());
+        page = format!(
+            "/calls.json?state=scheduled&limit=3&after={}",
+            list["next"].as_str().unwrap_or_default()
+        );
     }
     assert_eq!(found.len(), 7);
     for (filter, count) in [
@@ -167,11 +179,20 @@ async fn a_call_shows_its_life_its_arguments_and_why() {
     let id = site.pod.future_call_with_delay("mail.send", Some(&big), HOUR).identifier("x").await.unwrap();
     let page = site.page(&format!("/calls/{id}")).await;
     assert!(page.contains("&quot;n&quot;: 18446744073709551615"), "{page}");
-    assert!(page.contains("data-test=\"why\"") && page.contains("Stored") && page.contains("data-test=\"life\""));
+    assert!(
+        page.contains("data-test=\"why\"") && page.contains("Stored") && page.contains("data-test=\"life\"")
+    );
     let failed = site.failed("no such\nmailbox").await;
     let page = site.page(&format!("/calls/{failed}")).await;
-    assert!(page.contains("no such\nmailbox") && page.contains("Attempt 1 failed") && page.contains("data-test=\"attempts\""));
-    assert_eq!(site.get(&format!("/calls/{}", futurecall_runtime::CallId::new())).await.status, StatusCode::NOT_FOUND);
+    assert!(
+        page.contains("no such\nmailbox")
+            && page.contains("Attempt 1 failed")
+            && page.contains("data-test=\"attempts\"")
+    );
+    assert_eq!(
+        site.get(&format!("/calls/{}", futurecall_runtime::CallId::new())).await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -182,9 +203,12 @@ async fn arguments_are_shown_as_far_as_policy_and_rights_allow() {
         (Arguments::Hidden, Access::operator("ada"), false),
         (Arguments::Shown, Access::viewer("bob"), false),
     ] {
-        let site = Site::with(|dashboard| dashboard.arguments(policy).authorize(move |_: &_| access.clone())).await;
+        let site =
+            Site::with(|dashboard| dashboard.arguments(policy).authorize(move |_: &_| access.clone())).await;
         let id = site.pod.future_call_with_delay("mail.send", Some("s3cret"), HOUR).await.unwrap();
-        for page in [format!("/calls/{id}"), format!("/calls/{id}.json"), "/calls".into(), "/overview.json".into()] {
+        for page in
+            [format!("/calls/{id}"), format!("/calls/{id}.json"), "/calls".into(), "/overview.json".into()]
+        {
             let text = site.page(&page).await;
             let own = page.contains(&id.to_string());
             assert_eq!(text.contains("s3cret"), shown && own, "{policy:?} {page}");
@@ -201,7 +225,8 @@ async fn the_timeline_counts_what_is_stored_and_what_schedules_add() {
     assert_eq!(timeline["overdue"].as_u64(), Some(1));
     let names = timeline["names"].as_array().unwrap();
     assert_eq!((names.len(), names[0]["name"].as_str()), (1, Some("report.build")));
-    let stored: u64 = names[0]["stored"].as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).sum();
+    let stored: u64 =
+        names[0]["stored"].as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).sum();
     assert_eq!(stored, 1);
     for reach in ["hour", "day", "week"] {
         assert!(site.page(&format!("/timeline?reach={reach}")).await.contains("data-test=\"reach\""));
@@ -215,5 +240,8 @@ async fn failures_alike_stand_together() {
     let errors = site.json("/type.json?name=mail.send").await["errors"].clone();
     let errors = errors.as_array().unwrap();
     assert_eq!(errors.len(), 1, "{errors:?}");
-    assert_eq!((errors[0]["count"].as_u64(), errors[0]["text"].as_str()), (Some(2), Some("no such mailbox #")));
+    assert_eq!(
+        (errors[0]["count"].as_u64(), errors[0]["text"].as_str()),
+        (Some(2), Some("no such mailbox #"))
+    );
 }

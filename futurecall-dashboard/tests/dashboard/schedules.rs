@@ -18,7 +18,15 @@ impl TickFutureCall {
 pub(crate) async fn declare(pod: &Pod, rule: Rule) -> ScheduleId {
     let Recurrence::Cron { expression, time_zone, .. } = rule.recurrence else { panic!("a cron rule") };
     let calls = pod.future_calls();
-    calls.call_recurring().identifier("tick").cron(&expression).time_zone(&time_zone).tick().tock().await.unwrap();
+    calls
+        .call_recurring()
+        .identifier("tick")
+        .cron(&expression)
+        .time_zone(&time_zone)
+        .tick()
+        .tock()
+        .await
+        .unwrap();
     pod.inspect().schedules().await.unwrap()[0].id
 }
 

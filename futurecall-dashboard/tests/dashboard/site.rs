@@ -47,6 +47,7 @@ impl Site {
             .database_url("memory:")
             .without_discovery()
             .role(Role::Maintenance)
+            .register(crate::schedules::TickFutureCall)
             .register_future_call("mail.send", Say)
             .register_future_call("report.build", Say)
             .start()
