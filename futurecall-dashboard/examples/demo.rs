@@ -31,6 +31,9 @@ impl MailFutureCall {
         sleep(Duration::from_millis(30)).await;
     }
 
+    /// Is paused.
+    pub async fn newsletter(_session: &Session, _edition: u64) {}
+
     /// Fails now and then, and is tried again.
     #[future_call(retry(max_attempts = 3, backoff = exponential("20s", max = "1h", jitter)))]
     pub async fn digest(_session: &Session, account: i64) -> Result<(), BoxError> {
@@ -174,10 +177,10 @@ async fn fill(pod: &Pod) -> Result<(), BoxError> {
     pod.operate("ada@example.org").cancel(Selection::call(cancelled)).await?;
 
     // Late for ever: nobody knows its name. Late on purpose: its name is paused.
-    pod.future_call_with_delay("warehouse.count", Some(&serde(3)), Duration::ZERO).await?;
+    pod.future_call_with_delay("warehouse.count", Some(&3), Duration::ZERO).await?;
     pod.operate("grace").pause_name("mail.newsletter", "the new template is not approved yet").await?;
     for n in 0..9 {
-        pod.future_call_with_delay("mail.newsletter", Some(&serde(n)), minutes(n)).await?;
+        calls.call_with_delay(minutes(n)).mail().newsletter(n).await?;
     }
 
     calls
@@ -211,10 +214,6 @@ async fn fill(pod: &Pod) -> Result<(), BoxError> {
         pod.operate("ada@example.org").edit_schedule(id, rule).await?;
     }
     Ok(())
-}
-
-fn serde(n: u64) -> std::collections::BTreeMap<&'static str, u64> {
-    [("shelf", n)].into()
 }
 
 /// Something new every second, so that the pages live.

@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     /// The database could not be asked.
     Store(StoreError),
     /// An action failed, or was done in part.
-    Operate(OperateError),
+    Operate(Box<OperateError>),
     /// Too many listen at once.
     Busy,
 }
@@ -49,9 +49,11 @@ impl Failure {
             Self::TooLong(status, _) => *status,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Store(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Operate(OperateError::UnknownSchedule(_)) => StatusCode::NOT_FOUND,
-            Self::Operate(error) if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Operate(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Operate(error) => match **error {
+                OperateError::UnknownSchedule(_) => StatusCode::NOT_FOUND,
+                _ if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            },
         }
     }
 
@@ -100,6 +102,6 @@ impl From<StoreError> for Failure {
 
 impl From<OperateError> for Failure {
     fn from(error: OperateError) -> Self {
-        Self::Operate(error)
+        Self::Operate(Box::new(error))
     }
 }

@@ -89,7 +89,7 @@ impl Live {
 
     fn tell(&self, seen: Seen) {
         if let Some(sender) = &*self.sender() {
-            sender.send_if_modified(|last| std::mem::replace(last, Some(seen)) != Some(seen));
+            sender.send_if_modified(|last| last.replace(seen) != Some(seen));
         }
     }
 

@@ -102,7 +102,8 @@ async fn answer(
         return Ok(asset);
     }
     let access = admit(desk, parts)?;
-    let page = path.trim_start_matches('/').trim_end_matches(".json").to_owned();
+    let page = path.trim_start_matches('/');
+    let page = page.strip_suffix(".json").unwrap_or(page).to_owned();
     let segments: Vec<&str> = page.split('/').collect();
     let params = Params::parse(query.as_bytes())?;
     let visit = Visit::begin(desk, access, base.clone(), params, json, theme).await?;
@@ -173,7 +174,7 @@ async fn form(desk: &Desk, parts: &Parts, body: Body, visit: &Visit) -> Result<P
 /// `….json`, or a program that asks for it. A browser's own list always names HTML.
 fn wants_json(parts: &Parts) -> bool {
     let accept = parts.headers.get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    parts.uri.path().ends_with(".json")
+    parts.uri.path().strip_suffix(".json").is_some()
         || (accept.contains("application/json") && !accept.contains("text/html"))
 }
 

@@ -1,12 +1,13 @@
 //! One request that was let in, and what its page needs to know.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{COOKIE, HeaderMap, LOCATION};
 use axum::response::{Html, IntoResponse, Response};
-use futurecall_runtime::{Inspector, Moment, Operator};
+use futurecall_runtime::{CallRecord, Inspector, Moment, Operator, PodRecord};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -83,6 +84,10 @@ pub(crate) struct Visit {
     pub(crate) json: bool,
     /// By the database's clock.
     pub(crate) now: Moment,
+    /// All pods of the last day.
+    pub(crate) pods: Vec<PodRecord>,
+    /// Names that this pod does not know, and another live one does.
+    elsewhere: BTreeSet<String>,
 }
 
 impl Visit {
@@ -95,7 +100,12 @@ impl Visit {
         theme: Theme,
     ) -> Result<Self, Failure> {
         let now = desk.pod.inspect().now().await?;
-        Ok(Self { desk: Arc::clone(desk), access, base, params, theme, json, now })
+        let pods = desk.pod.inspect().pods().await?;
+        let (own, others): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.id == desk.pod.id());
+        let own: BTreeSet<_> = own.into_iter().flat_map(|pod| &pod.names).collect();
+        let others = others.into_iter().filter(|pod| pod.live && pod.runs()).flat_map(|pod| &pod.names);
+        let elsewhere = others.filter(|name| !own.contains(name)).cloned().collect();
+        Ok(Self { desk: Arc::clone(desk), access, base, params, theme, json, now, pods, elsewhere })
     }
 
     pub(crate) fn inspect(&self) -> Inspector {
@@ -113,6 +123,17 @@ impl Visit {
     /// Refuses what the visitor may not do.
     pub(crate) fn must(&self, right: Right, what: &str) -> Result<(), Failure> {
         if self.may(right) { Ok(()) } else { Err(Failure::no_right(what)) }
+    }
+
+    /// Why a call cannot run. That this pod does not know its name matters only if no other does.
+    pub(crate) fn broken<'a>(&self, call: &'a CallRecord) -> Option<&'a str> {
+        call.broken.as_deref().filter(|_| !self.elsewhere.contains(&call.name))
+    }
+
+    /// Names that a live pod runs.
+    pub(crate) fn known(&self) -> BTreeSet<&str> {
+        let live = self.pods.iter().filter(|pod| pod.live && pod.runs());
+        live.flat_map(|pod| &pod.names).map(String::as_str).collect()
     }
 
     /// A link to a page.

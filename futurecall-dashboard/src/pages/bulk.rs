@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{Acted, CallId, CallState, Moment, OperateError, Selection};
+use futurecall_runtime::{Acted, CallId, CallState, Moment, OperateError, ScheduleError, Selection};
 use maud::{Markup, html};
 use serde_json::json;
 
@@ -325,10 +325,8 @@ async fn operate(
         Ok(acted) => acted.map_err(Failure::from),
         Err(error) => {
             tracing::error!(%error, "an operator's action ended before it was done");
-            Err(Failure::Operate(OperateError::Partly {
-                acted: Acted::default(),
-                source: futurecall_runtime::ScheduleError::Stopped,
-            }))
+            let (acted, source) = (Acted::default(), ScheduleError::Stopped);
+            Err(OperateError::Partly { acted, source }.into())
         }
     }
 }
@@ -353,15 +351,12 @@ fn done(visit: &Visit, verb: Verb, chosen: &Chosen, acted: &Acted) -> Response {
 }
 
 fn sentence(verb: Verb, acted: &Acted) -> String {
-    let mut text = format!("{} {}", calls(acted.done), verb.done());
-    if acted.running > 0 {
-        let what = if verb == Verb::Cancel { "told while running" } else { "running, and left alone" };
-        text += &format!(", {} {what}", number(acted.running));
-    }
-    if acted.passed_over > 0 {
-        text += &format!(", {} passed over", number(acted.passed_over));
-    }
-    text + "."
+    let told = if verb == Verb::Cancel { "told while running" } else { "running, and left alone" };
+    let more = [(acted.running, told), (acted.passed_over, "passed over")];
+    let more = more.into_iter().filter(|(count, _)| *count > 0);
+    let parts = more.map(|(count, what)| format!("{} {what}", number(count)));
+    let first = format!("{} {}", calls(acted.done), verb.done());
+    std::iter::once(first).chain(parts).collect::<Vec<_>>().join(", ") + "."
 }
 
 /// What came of it. The address is sealed, so that no link can tell of what was not done.

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use futurecall_runtime::{
-    ActionFilter, ActionRecord, AttemptRecord, CallId, CallRecord, CallState, Moment, Why,
+    ActionFilter, ActionRecord, AttemptRecord, CallId, CallRecord, CallState, Moment, Reason, Why,
 };
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -49,9 +49,9 @@ impl Page {
         let call = &self.call;
         html! {
             p.crumbs { a href=(visit.to("calls")) { "Calls" } " / " code.id { (call.id) } }
-            h1 { span.text { (safe(&call.name)) } " " (pill(standing(call, visit.now))) }
+            h1 { span.text { (safe(&call.name)) } " " (pill(standing(visit, call))) }
             (notice(visit, &format!("calls/{}", call.id)))
-            (self.why())
+            (self.why(visit))
             (self.actions_form(visit))
             div.columns {
                 section aria-labelledby="facts" {
@@ -81,11 +81,11 @@ impl Page {
         }
     }
 
-    fn why(&self) -> Markup {
+    fn why(&self, visit: &Visit) -> Markup {
         html! { @if let Some(why) = &self.why {
             section.why aria-label="Why it stands where it stands" data-test="why" {
                 h2 { "Why" }
-                ul { @for reason in &why.reasons { li { (safe(&reason.to_string())) } } }
+                ul { @for reason in &why.reasons { li { (reason_text(visit, reason)) } } }
             }
         } }
     }
@@ -240,6 +240,33 @@ impl Page {
         }
         json
     }
+}
+
+/// A reason with its moments on the visitor's clock; those that need no page of their own say it themselves.
+fn reason_text(visit: &Visit, reason: &Reason) -> Markup {
+    match reason {
+        Reason::NotDue { due, .. } => html! { "It is not due yet: " (when(visit.now, *due)) },
+        Reason::WaitsForRetry { attempt, at, .. } => {
+            html! { "It waits for attempt " (attempt) ": " (when(visit.now, *at)) }
+        }
+        Reason::Paused { name, actor, reason, since } => html! {
+            "Calls of " a href=(visit.to(&type_page(name))) { (safe(name)) } " are paused by " b { (safe(actor)) } " "
+            (when(visit.now, *since)) @if !reason.is_empty() { ": " (safe(reason)) }
+        },
+        Reason::RunBefore { id } => html! {
+            "The run before it is still going: " a href=(visit.to(&format!("calls/{id}"))) { code { (id) } }
+        },
+        Reason::Finished { at: Some(at), .. } => html! { "It is over: " (when(visit.now, *at)) },
+        Reason::Action { actor, verb, at } => {
+            html! { b { (safe(actor)) } " did last: " (safe(&verb.replace('_', " "))) ", " (when(visit.now, *at)) }
+        }
+        other => safe(&capitalised(&other.to_string())),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// One thing that happened, or will.

@@ -40,12 +40,9 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     let inspect = visit.inspect();
     let list = List {
         counts: inspect.counts_up_to(CAP).await?,
-        matching: match wanted.is_cheap() {
-            true => Some(inspect.count(&filter, CAP).await?),
-            false => None,
-        },
+        matching: if wanted.is_cheap() { Some(inspect.count(&filter, CAP).await?) } else { None },
         page: inspect.calls(filter).await?,
-        names: inspect.pods().await?.into_iter().flat_map(|pod| pod.names).collect(),
+        names: visit.pods.iter().flat_map(|pod| &pod.names).cloned().collect(),
         limit,
         wanted,
     };

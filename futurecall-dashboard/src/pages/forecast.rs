@@ -27,17 +27,14 @@ pub(crate) fn forecast(schedules: &[ScheduleRecord], edges: &[Moment]) -> Foreca
     let mut budget = BUDGET;
     for schedule in schedules.iter().filter(|schedule| schedule.state == ScheduleState::Active) {
         let Some(next) = schedule.next.filter(|next| *next < last) else { continue };
-        let counts = match &schedule.effective.recurrence {
-            Recurrence::Every { interval_us, .. } => {
-                edges.windows(2).map(|pair| boundaries(schedule.anchor, *interval_us, next, pair)).collect()
-            }
-            _ => {
-                let wanted = MOST_OF_ONE.min(budget);
-                let runs = schedule.upcoming(next, wanted);
-                budget -= runs.len();
-                forecast.more |= runs.len() == wanted && runs.last().is_none_or(|run| *run < last);
-                by_stretch(edges, runs.into_iter().filter(|run| *run >= first && *run < last))
-            }
+        let counts: Vec<u64> = if let Recurrence::Every { interval_us, .. } = &schedule.effective.recurrence {
+            edges.windows(2).map(|pair| boundaries(schedule.anchor, *interval_us, next, pair)).collect()
+        } else {
+            let wanted = MOST_OF_ONE.min(budget);
+            let runs = schedule.upcoming(next, wanted);
+            budget = budget.saturating_sub(runs.len());
+            forecast.more |= runs.len() == wanted && runs.last().is_none_or(|run| *run < last);
+            by_stretch(edges, runs.into_iter().filter(|run| *run >= first && *run < last))
         };
         let total = forecast.runs.entry(schedule.name.clone()).or_insert_with(|| vec![0; counts.len()]);
         for (total, count) in total.iter_mut().zip(counts) {
@@ -125,6 +122,6 @@ mod tests {
     fn runs_fall_into_their_stretches() {
         let edges = [at(0), at(10), at(20)];
         assert_eq!(by_stretch(&edges, [0, 9, 10, 19].into_iter().map(at)), [2, 2]);
-        assert_eq!(floor(at(125), Duration::from_secs(60)), at(120));
+        assert_eq!(floor(at(125), Duration::from_mins(1)), at(120));
     }
 }

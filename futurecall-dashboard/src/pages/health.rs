@@ -1,6 +1,5 @@
 //! Is all well, and if not, what is to be done?
 
-use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use axum::response::Response;
@@ -82,9 +81,8 @@ impl Finding {
 /// What stands in the way now: for the top of the first page. Cheap.
 pub(crate) async fn urgent(visit: &Visit) -> Result<Vec<Finding>, Failure> {
     let inspect = visit.inspect();
-    let pods = inspect.pods().await?;
     let pending = inspect.pending_names(CAP).await?;
-    let mut findings = vec![alive(&pods), known(&pods, &pending)];
+    let mut findings = vec![alive(&visit.pods), known(visit, &pending)];
     findings.push(paused(visit).await?);
     findings.push(late(visit).await?);
     findings.retain(|finding| finding.grade != Grade::Good);
@@ -102,13 +100,12 @@ pub(crate) fn banners(visit: &Visit, findings: &[Finding]) -> Markup {
 
 pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     let inspect = visit.inspect();
-    let pods = inspect.pods().await?;
     let pending = inspect.pending_names(CAP).await?;
     let migrations = inspect.migrations().await?;
     let settings = inspect.settings().await?;
     let findings = vec![
-        alive(&pods),
-        known(&pods, &pending),
+        alive(&visit.pods),
+        known(visit, &pending),
         late(visit).await?,
         stuck(visit).await?,
         broken(visit).await?,
@@ -165,13 +162,8 @@ fn alive(pods: &[PodRecord]) -> Finding {
     }
 }
 
-fn known(pods: &[PodRecord], pending: &[(String, u64)]) -> Finding {
-    let known: BTreeSet<&str> = pods
-        .iter()
-        .filter(|pod| pod.live && pod.runs())
-        .flat_map(|pod| &pod.names)
-        .map(String::as_str)
-        .collect();
+fn known(visit: &Visit, pending: &[(String, u64)]) -> Finding {
+    let known = visit.known();
     let unknown: Vec<_> = pending.iter().filter(|(name, _)| !known.contains(name.as_str())).collect();
     let Some((first, _)) = unknown.first() else {
         return Finding::new(Grade::Good, "Names", "Each pending call’s name is known to a live pod.");
@@ -229,7 +221,7 @@ async fn stuck(visit: &Visit) -> Result<Finding, Failure> {
 async fn broken(visit: &Visit) -> Result<Finding, Failure> {
     let next =
         visit.inspect().calls(CallFilter::new().state(CallState::Scheduled).limit(SAMPLE)).await?.calls;
-    let mut broken = next.iter().filter_map(|call| Some((call, call.broken.as_ref()?)));
+    let mut broken = next.iter().filter_map(|call| Some((call, visit.broken(call)?)));
     Ok(match broken.next() {
         Some((call, why)) => {
             let text = format!(

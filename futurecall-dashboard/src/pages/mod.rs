@@ -36,7 +36,7 @@ pub(crate) async fn show(visit: &Visit, segments: &[&str]) -> Result<Response, F
         ["recurring", id] => schedule::show(visit, id).await,
         ["types"] => types::show(visit).await,
         ["type"] => types::show_one(visit).await,
-        ["pods"] => pods::show(visit).await,
+        ["pods"] => Ok(pods::show(visit)),
         ["health"] => health::show(visit).await,
         ["actions"] => actions::show(visit).await,
         ["live"] => visit.desk.live.listen(),

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{
-    CallFilter, CallRecord, CallState, Counts, Histogram, Moment, PodRecord, Statistics,
-};
+use futurecall_runtime::{CallFilter, CallRecord, CallState, Counts, Histogram, Moment, Statistics};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -26,7 +24,6 @@ const DAY: Duration = Duration::from_hours(24);
 
 struct Overview {
     counts: Counts,
-    pods: Vec<PodRecord>,
     hour: Hour,
     failed_hour: u64,
     failed_day: u64,
@@ -43,7 +40,7 @@ struct Hour {
 
 impl Hour {
     fn gather(now: Moment, counted: &[Statistics]) -> Self {
-        let first = forecast::before(forecast::floor(now, MINUTE), HOUR - MINUTE);
+        let first = forecast::before(forecast::floor(now, MINUTE), Duration::from_mins(59));
         let minute =
             |n: usize| first.checked_add(MINUTE * u32::try_from(n).unwrap_or(0)).unwrap_or(Moment::MAX);
         let mut minutes: Vec<_> = (0..MINUTES).map(|n| Statistics::new(String::new(), minute(n))).collect();
@@ -66,7 +63,6 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         |within| CallFilter::new().state(CallState::Failed).from(forecast::before(visit.now, within));
     let overview = Overview {
         counts: inspect.counts_up_to(CAP).await?,
-        pods: inspect.pods().await?,
         hour: Hour::gather(visit.now, &counted),
         failed_hour: inspect.count(&failed(HOUR), CAP).await?,
         failed_day: inspect.count(&failed(DAY), CAP).await?,
@@ -78,8 +74,8 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
 }
 
 impl Overview {
-    fn slots(&self) -> (u64, u64) {
-        let live = self.pods.iter().filter(|pod| pod.live && pod.runs());
+    fn slots(visit: &Visit) -> (u64, u64) {
+        let live = visit.pods.iter().filter(|pod| pod.live && pod.runs());
         live.fold((0, 0), |(pods, slots), pod| (pods + 1, slots + u64::from(pod.slots)))
     }
 
@@ -105,7 +101,7 @@ impl Overview {
                                 None => (short_id(&call.id.to_string())),
                             }
                         }
-                        (pill(standing(call, visit.now)))
+                        (pill(standing(visit, call)))
                     } } }
                 }
                 section aria-labelledby="failed" {
@@ -121,7 +117,7 @@ impl Overview {
     }
 
     fn tiles(&self, visit: &Visit) -> Markup {
-        let (pods, slots) = self.slots();
+        let (pods, slots) = Self::slots(visit);
         let late = self.counts.oldest_due.map(|oldest| visit.now.saturating_since(oldest));
         let lateness = |share| quantile(&self.hour.total.lateness, share);
         let tile = |test: &str, link: &str, name: &str, figure: &str, note: &str, bad: bool| {
@@ -202,7 +198,7 @@ impl Overview {
     }
 
     fn json(&self, visit: &Visit) -> Value {
-        let (pods, slots) = self.slots();
+        let (pods, slots) = Self::slots(visit);
         let counts = &self.counts;
         let minute = |minute: &Statistics| {
             json!({

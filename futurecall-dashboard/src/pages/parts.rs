@@ -9,11 +9,11 @@ use crate::text::{brief, distance, plain, safe, span, when};
 use crate::visit::Visit;
 
 /// Where a call stands, more finely than its state: the word, and the class that gives it colour and sign.
-pub(crate) fn standing(call: &CallRecord, now: Moment) -> &'static str {
+pub(crate) fn standing(visit: &Visit, call: &CallRecord) -> &'static str {
     match call.state {
-        CallState::Scheduled if call.broken.is_some() => "broken",
+        CallState::Scheduled if visit.broken(call).is_some() => "broken",
         CallState::Scheduled if call.next_attempt.is_some() => "retrying",
-        CallState::Scheduled if call.due <= now => "due",
+        CallState::Scheduled if call.due <= visit.now => "due",
         CallState::Running if call.cancel_requested => "cancelling",
         state => state.as_str(),
     }
@@ -50,7 +50,7 @@ pub(crate) fn short_id(id: &str) -> Markup {
 pub(crate) fn remark(visit: &Visit, call: &CallRecord) -> Markup {
     let late = visit.now.saturating_since(call.next_attempt.unwrap_or(call.due));
     html! {
-        @if let Some(broken) = &call.broken {
+        @if let Some(broken) = visit.broken(call) {
             span.bad { (brief(broken, 120)) }
         } @else if let Some(error) = &call.error {
             span.error { (brief(error, 120)) }
@@ -85,7 +85,7 @@ pub(crate) fn call_table(visit: &Visit, calls: &[CallRecord], choose: bool, labe
                     td data-label="Identifier" {
                         @if let Some(identifier) = &call.identifier { span.text { (brief(identifier, 60)) } }
                     }
-                    td data-label="State" { (pill(standing(call, visit.now))) }
+                    td data-label="State" { (pill(standing(visit, call))) }
                     td data-label="Moment" { (when(visit.now, moment(call))) }
                     td.number data-label="Attempt" { (call.attempt) }
                     td.remark data-label="Remark" { (remark(visit, call)) }
@@ -102,7 +102,7 @@ pub(crate) fn call_json(visit: &Visit, call: &CallRecord) -> Value {
         "name": call.name,
         "identifier": call.identifier,
         "state": call.state.as_str(),
-        "standing": standing(call, visit.now),
+        "standing": standing(visit, call),
         "priority": call.priority,
         "due": time(call.due),
         "next_attempt": call.next_attempt.map(time),
@@ -116,7 +116,7 @@ pub(crate) fn call_json(visit: &Visit, call: &CallRecord) -> Value {
         "lease_until": call.lease_until.map(time),
         "start_proven": call.start_proven,
         "cancel_requested": call.cancel_requested,
-        "broken": call.broken,
+        "broken": visit.broken(call),
         "error": call.error,
     })
 }

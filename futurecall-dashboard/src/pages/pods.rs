@@ -6,7 +6,6 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::parts::{empty, short_id, time, type_page};
-use crate::failure::Failure;
 use crate::layout::Place;
 use crate::text::{safe, when};
 use crate::visit::Visit;
@@ -14,8 +13,8 @@ use crate::visit::Visit;
 /// Names that are shown without unfolding.
 const NAMES: usize = 6;
 
-pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
-    let pods = visit.inspect().pods().await?;
+pub(crate) fn show(visit: &Visit) -> Response {
+    let pods = &visit.pods;
     let (live, gone): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.live);
     let html = || {
         html! {
@@ -31,7 +30,7 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         }
     };
     let json = || json!({ "now": time(visit.now), "pods": pods.iter().map(pod_json).collect::<Vec<_>>() });
-    Ok(visit.page(Place::Pods, "Pods", html, json))
+    visit.page(Place::Pods, "Pods", html, json)
 }
 
 fn table(visit: &Visit, pods: &[&PodRecord]) -> Markup {

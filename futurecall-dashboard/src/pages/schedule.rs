@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn a_rule_is_read_or_refused_in_words() {
         let read = |text: &str| read_rule(&Params::parse(text.as_bytes()).unwrap());
-        assert_eq!(read("every=15m").unwrap(), Rule::every(Duration::from_secs(900)).unwrap());
+        assert_eq!(read("every=15m").unwrap(), Rule::every(Duration::from_mins(15)).unwrap());
         let rule = read("cron=0+7+*+*+*&zone=Europe/Berlin&missed=skip&overlap=allow").unwrap();
         assert_eq!((rule.missed, rule.overlap), (Missed::Skip, Overlap::Allow));
         for bad in [

@@ -47,9 +47,7 @@ fn window(visit: &Visit) -> Result<(&'static str, Duration), Failure> {
 async fn gather(visit: &Visit, only: Option<&str>) -> Result<Vec<Type>, Failure> {
     let inspect = visit.inspect();
     let (_, window) = window(visit)?;
-    let pods = inspect.pods().await?;
-    let known: BTreeSet<&String> =
-        pods.iter().filter(|pod| pod.live && pod.runs()).flat_map(|pod| &pod.names).collect();
+    let known = visit.known();
     let pending: BTreeMap<_, _> = inspect.pending_names(CAP).await?.into_iter().collect();
     let paused: BTreeMap<_, _> =
         inspect.paused_names().await?.into_iter().map(|paused| (paused.name.clone(), paused)).collect();
@@ -58,18 +56,21 @@ async fn gather(visit: &Visit, only: Option<&str>) -> Result<Vec<Type>, Failure>
         let fresh = || Statistics::new(one.name.clone(), one.minute);
         counted.entry(one.name.clone()).or_insert_with(fresh).merge(&one);
     }
-    let mut names: BTreeSet<&String> = known.iter().copied().collect();
-    names.extend(pending.keys());
-    names.extend(paused.keys());
-    names.extend(counted.keys());
-    let names = names.into_iter().filter(|name| only.is_none_or(|only| only == name.as_str()));
+    let mut names: BTreeSet<&str> = known.clone();
+    names.extend(pending.keys().map(String::as_str));
+    names.extend(paused.keys().map(String::as_str));
+    names.extend(counted.keys().map(String::as_str));
+    let names = names.into_iter().filter(|name| only.is_none_or(|only| only == *name));
     Ok(names
         .map(|name| Type {
-            counted: counted.get(name).cloned().unwrap_or_else(|| Statistics::new(name.clone(), visit.now)),
+            counted: counted
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| Statistics::new(name.to_owned(), visit.now)),
             pending: pending.get(name).copied().unwrap_or(0),
             known: known.contains(name),
             paused: paused.get(name).cloned(),
-            name: name.clone(),
+            name: name.to_owned(),
         })
         .collect())
 }
