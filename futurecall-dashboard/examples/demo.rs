@@ -26,8 +26,8 @@ pub struct MailFutureCall;
 
 #[future_call]
 impl MailFutureCall {
-    /// Ends well.
-    pub async fn welcome(_session: &Session, _account: i64, _language: &str) {
+    /// Ends well. The link in it is nobody's business.
+    pub async fn welcome(_session: &Session, _account: i64, #[future_call(redact)] _link: &str) {
         sleep(Duration::from_millis(30)).await;
     }
 
@@ -77,7 +77,7 @@ pub struct ReportFutureCall;
 impl ReportFutureCall {
     /// Runs for minutes.
     pub async fn build(session: &Session, _year: i32) {
-        tokio::select! { () = session.cancelled() => {}, () = sleep(Duration::from_secs(600)) => {} }
+        tokio::select! { () = session.cancelled() => {}, () = sleep(Duration::from_mins(10)) => {} }
     }
 
     /// Recurs.
@@ -91,7 +91,11 @@ impl ReportFutureCall {
         Ok(())
     }
 
-    /// Panics.
+    /// Stops in the middle.
+    ///
+    /// # Panics
+    ///
+    /// Always.
     pub async fn crash(_session: &Session, of: String) {
         assert!(of.is_empty(), "the template {of} has no such field");
     }
@@ -138,27 +142,32 @@ async fn interrupt(url: &str) -> Result<(), BoxError> {
 
 async fn fill(pod: &Pod) -> Result<(), BoxError> {
     let calls = pod.future_calls();
-    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    for account in 0..60 {
-        calls.call_now().identifier(format!("account:{account}")).mail().welcome(account, "de").await?;
+    let minutes = Duration::from_mins;
+    for account in 0_u32..60 {
         calls
-            .call_with_delay(minutes(7 * account as u64 + 2))
+            .call_now()
             .identifier(format!("account:{account}"))
             .mail()
-            .digest(account)
+            .welcome(account.into(), "https://acme.example/start?key=s3cret")
             .await?;
         calls
-            .call_with_delay(minutes(account as u64 * account as u64))
+            .call_with_delay(minutes((7 * account + 2).into()))
+            .identifier(format!("account:{account}"))
+            .mail()
+            .digest(account.into())
+            .await?;
+        calls
+            .call_with_delay(minutes((account * account).into()))
             .invoice()
-            .collect(account as u64, 1_999)
+            .collect(account.into(), 1_999)
             .await?;
     }
-    for account in 0..24 {
-        calls.call_now().mail().digest(account).await?;
+    for account in 0_u32..24 {
+        calls.call_now().mail().digest(account.into()).await?;
         calls
             .call_now()
             .invoice()
-            .collect(4_711 + account as u64, 18_446_744_073_709_551_617 * i128::from(account % 5 == 0))
+            .collect((4_711 + account).into(), 18_446_744_073_709_551_617 * i128::from(account % 5 == 0))
             .await?;
     }
     for text in [HOSTILE, "{{constructor.constructor('x')()}}", "' OR 1=1 --"] {
@@ -173,7 +182,12 @@ async fn fill(pod: &Pod) -> Result<(), BoxError> {
     for year in 2024..2027 {
         calls.call_now().identifier(format!("report:{year}")).report().build(year).await?;
     }
-    let cancelled = calls.call_with_delay(minutes(90)).identifier("vip").mail().welcome(7, "en").await?;
+    let cancelled = calls
+        .call_with_delay(minutes(90))
+        .identifier("vip")
+        .mail()
+        .welcome(7, "https://acme.example/start?key=s3cret")
+        .await?;
     pod.operate("ada@example.org").cancel(Selection::call(cancelled)).await?;
 
     // Late for ever: nobody knows its name. Late on purpose: its name is paused.
@@ -182,7 +196,11 @@ async fn fill(pod: &Pod) -> Result<(), BoxError> {
     for n in 0..9 {
         calls.call_with_delay(minutes(n)).mail().newsletter(n).await?;
     }
+    fill_schedules(pod).await
+}
 
+async fn fill_schedules(pod: &Pod) -> Result<(), BoxError> {
+    let calls = pod.future_calls();
     calls
         .call_recurring()
         .identifier("nightly")
@@ -200,7 +218,7 @@ async fn fill(pod: &Pod) -> Result<(), BoxError> {
         .nightly()
         .await?;
     calls.call_recurring().identifier("often").every(Duration::from_secs(20)).report().refresh().await?;
-    calls.call_recurring().identifier("hourly").every(minutes(60)).report().refresh().await?;
+    calls.call_recurring().identifier("hourly").every(Duration::from_hours(1)).report().refresh().await?;
     let schedules = pod.inspect().schedules().await?;
     let find = |identifier| {
         schedules.iter().find(|one| one.identifier.as_deref() == Some(identifier)).map(|one| one.id)
@@ -209,7 +227,7 @@ async fn fill(pod: &Pod) -> Result<(), BoxError> {
         pod.operate("grace").pause_schedule(id, "holidays").await?;
     }
     if let Some(id) = find("hourly") {
-        let mut rule = Rule::every(minutes(45))?;
+        let mut rule = Rule::every(Duration::from_mins(45))?;
         rule.overlap = Overlap::Allow;
         pod.operate("ada@example.org").edit_schedule(id, rule).await?;
     }
@@ -222,7 +240,7 @@ async fn keep_busy(pod: Pod) {
         sleep(Duration::from_secs(1)).await;
         let calls = pod.future_calls();
         let stored = async {
-            calls.call_now().mail().welcome(n, "fr").await?;
+            calls.call_now().mail().welcome(n, "https://acme.example/start?key=s3cret").await?;
             calls.call_with_delay(Duration::from_secs(5)).mail().digest(n).await?;
             calls.call_now().expires_after(Duration::from_secs(1)).invoice().collect(1, n.into()).await
         };

@@ -1,5 +1,6 @@
 //! Stored arguments, laid out for people: every number to its last digit, whatever may not be seen left out.
 
+use futurecall_runtime::store::Redaction;
 use maud::{Markup, html};
 
 use crate::access::Right;
@@ -45,7 +46,7 @@ impl Seen {
 }
 
 /// What this visitor sees of a call's arguments.
-pub(crate) fn seen(visit: &Visit, args: &str) -> Seen {
+pub(crate) fn seen(visit: &Visit, name: &str, args: &str) -> Seen {
     if visit.desk.arguments == Arguments::Hidden {
         return Seen::Hidden("Arguments are hidden on this dashboard.");
     }
@@ -55,7 +56,10 @@ pub(crate) fn seen(visit: &Visit, args: &str) -> Seen {
     if args.is_empty() {
         return Seen::Hidden("The database role of this pod may not read arguments.");
     }
-    Seen::Text(args.to_owned())
+    if visit.desk.arguments == Arguments::Shown {
+        return Seen::Text(args.to_owned());
+    }
+    Seen::Text(Redaction::of(&visit.pods).hide(name, args).into_owned())
 }
 
 /// JSON with one member a line. Nothing is parsed, so that no number loses a digit; what is no JSON is laid out somehow,

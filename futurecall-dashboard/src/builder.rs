@@ -18,7 +18,8 @@ use crate::serve::{Desk, Readiness, serve};
 pub enum Arguments {
     /// Nothing, to nobody.
     Hidden,
-    /// All but the parameters that code marks with `#[future_call(redact)]`. The default.
+    /// All but the parameters that code marks with `#[future_call(redact)]`. The default. What no pod of the last day has
+    /// said is not known: of calls whose names nobody runs, nothing is hidden.
     #[default]
     Redacted,
     /// All, marked parameters too.

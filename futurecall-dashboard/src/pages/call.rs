@@ -37,7 +37,7 @@ pub(crate) async fn show(visit: &Visit, id: &str) -> Result<Response, Failure> {
     let page = Page {
         why: inspect.why(id).await?,
         actions: inspect.actions(&ActionFilter::new().call(id).limit(50)).await?,
-        arguments: seen(visit, &call.args),
+        arguments: seen(visit, &call.name, &call.args),
         call,
     };
     let title = plain(&page.call.name);

@@ -43,7 +43,7 @@ pub(crate) async fn show(visit: &Visit, id: &str) -> Result<Response, Failure> {
     let page = Page {
         runs: inspect.calls(CallFilter::new().schedule(id).limit(25)).await?.calls,
         actions: inspect.actions(&ActionFilter::new().schedule(id).limit(50)).await?,
-        arguments: seen(visit, &schedule.args),
+        arguments: seen(visit, &schedule.name, &schedule.args),
         schedule,
     };
     let title = plain(&page.schedule.name);

@@ -79,7 +79,7 @@ async fn calls_are_moved_run_run_again_and_deleted() {
     assert!(page.contains("1 call rescheduled."), "{page}");
     let due = site.pod.inspect().call(id).await.unwrap().unwrap().due;
     let moved = due.saturating_since(now);
-    assert!(moved >= Duration::from_secs(7_200) && moved < Duration::from_secs(7_260), "{moved:?}");
+    assert!(moved >= Duration::from_hours(2) && moved < Duration::from_mins(121), "{moved:?}");
     act("reschedule", vec![("at", "2030-01-01T00:00".to_owned())]).await;
     let due = site.pod.inspect().call(id).await.unwrap().unwrap().due;
     assert_eq!(due.to_string(), "2030-01-01T00:00:00.000000Z");

@@ -88,7 +88,7 @@ async fn numbers_of_arguments_keep_every_digit() {
     let site = Site::new().await;
     let exact: Value = serde_json::from_str("[9007199254740993,18446744073709551615]").unwrap();
     let id =
-        site.pod.future_call_with_delay("mail.send", Some(&exact), Duration::from_secs(60)).await.unwrap();
+        site.pod.future_call_with_delay("mail.send", Some(&exact), Duration::from_mins(1)).await.unwrap();
     let json = site.json(&format!("/calls/{id}.json")).await;
     assert_eq!(json["arguments_json"], r#"{"data":[9007199254740993,18446744073709551615]}"#);
 }

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use futurecall_dashboard::{Access, Arguments, dashboard};
 use futurecall_runtime::recurring::Rule;
 
+use crate::schedules::TickCallsExt as _;
 use crate::site::{HOUR, Site, ask, attributes, get, resolve};
 
 const PAGES: [&str; 10] = [
@@ -212,6 +213,25 @@ async fn arguments_are_shown_as_far_as_policy_and_rights_allow() {
             let text = site.page(&page).await;
             let own = page.contains(&id.to_string());
             assert_eq!(text.contains("s3cret"), shown && own, "{policy:?} {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_code_marks_is_hidden_unless_the_dashboard_shows_all() {
+    for (policy, shown) in [(Arguments::Redacted, false), (Arguments::Shown, true)] {
+        let site =
+            Site::with(|dashboard| dashboard.arguments(policy).authorize(|_: &_| Access::operator("ada")))
+                .await;
+        let calls = site.pod.future_calls();
+        let id = calls.call_with_delay(HOUR).tick().whisper("ada".into(), "s3cret".into()).await.unwrap();
+        calls.call_recurring().every(HOUR).tick().whisper("bob".into(), "s3cret".into()).await.unwrap();
+        let schedule = site.pod.inspect().schedules().await.unwrap()[0].id;
+        for (page, to) in [(format!("/calls/{id}"), "ada"), (format!("/recurring/{schedule}"), "bob")] {
+            for page in [page.clone(), format!("{page}.json")] {
+                let text = site.page(&page).await;
+                assert_eq!((text.contains("s3cret"), text.contains(to)), (shown, true), "{policy:?} {page}");
+            }
         }
     }
 }

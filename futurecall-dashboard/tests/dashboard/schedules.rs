@@ -12,6 +12,9 @@ pub(crate) struct TickFutureCall;
 impl TickFutureCall {
     /// Does nothing.
     pub(crate) async fn tock(_session: &Session) {}
+
+    /// Knows something that nobody should see.
+    pub(crate) async fn whisper(_session: &Session, _to: String, #[future_call(redact)] _secret: String) {}
 }
 
 /// Declares a schedule by that cron rule.

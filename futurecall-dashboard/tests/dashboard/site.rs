@@ -11,7 +11,7 @@ use futurecall_runtime::{CallId, Role};
 use serde_json::Value;
 use tower::ServiceExt;
 
-pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
 
 /// Ends well, unless it is told what to say.
 pub(crate) struct Say;
