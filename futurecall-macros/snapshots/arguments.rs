@@ -18,6 +18,7 @@ impl ExampleFutureCall {
         report: &reports::Report,
         times: u32,
         _unused: Option<String>,
+        password: &str,
         limit: u64,
         mailer: &Mailer,
     ) -> Result<(), Refused> {
@@ -83,6 +84,7 @@ impl<R: ::futurecall_runtime::CallTarget> ExampleCalls<R> {
         report: &reports::Report,
         times: u32,
         _unused: Option<String>,
+        password: &str,
         limit: u64,
     ) -> R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("example.hello")
@@ -92,7 +94,8 @@ impl<R: ::futurecall_runtime::CallTarget> ExampleCalls<R> {
             .put(&ExampleCalls::<()>::__args_hello.3, report)
             .put(&ExampleCalls::<()>::__args_hello.4, &times)
             .put(&ExampleCalls::<()>::__args_hello.5, &_unused)
-            .put(&ExampleCalls::<()>::__args_hello.6, &limit)
+            .put(&ExampleCalls::<()>::__args_hello.6, password)
+            .put(&ExampleCalls::<()>::__args_hello.7, &limit)
             .call(self.at, 0i16)
     }
 }
@@ -107,6 +110,7 @@ const _: () = {
             ::futurecall_runtime::__private::Arg<reports::Report>,
             ::futurecall_runtime::__private::Arg<u32>,
             ::futurecall_runtime::__private::Arg<Option<String>>,
+            ::futurecall_runtime::__private::Text,
             ::futurecall_runtime::__private::Arg<u64>,
         ) = (
             ::futurecall_runtime::__private::TEXT.key("name"),
@@ -121,6 +125,7 @@ const _: () = {
             <Option<String> as ::futurecall_runtime::CallArg>::__ARG
                 .key("unused")
                 .default(<Option<String> as ::core::default::Default>::default),
+            ::futurecall_runtime::__private::TEXT.key("password").aliases(&["pin"]),
             <u64 as ::futurecall_runtime::CallArg>::__ARG
                 .key("limit")
                 .default(|| <ExampleFutureCall>::LIMIT),
@@ -164,7 +169,9 @@ const _: () = {
                                     .take(&ExampleCalls::<()>::__args_hello.5)?;
                                 let __a6 = __args
                                     .take(&ExampleCalls::<()>::__args_hello.6)?;
-                                let __a7 = ::futurecall_runtime::__private::state::<
+                                let __a7 = __args
+                                    .take(&ExampleCalls::<()>::__args_hello.7)?;
+                                let __a8 = ::futurecall_runtime::__private::state::<
                                     Mailer,
                                 >(__session)?;
                                 <Result<
@@ -180,8 +187,9 @@ const _: () = {
                                             &__a3,
                                             __a4,
                                             __a5,
-                                            __a6,
+                                            &__a6,
                                             __a7,
+                                            __a8,
                                         )
                                         .await,
                                 )
@@ -197,9 +205,11 @@ const _: () = {
                                 &ExampleCalls::<()>::__args_hello.4.spec,
                                 &ExampleCalls::<()>::__args_hello.5.spec,
                                 &ExampleCalls::<()>::__args_hello.6.spec,
+                                &ExampleCalls::<()>::__args_hello.7.spec,
                             ],
                             __args,
                         ))
+                        .redacted(&["password", "pin"])
                         .state(
                             ::futurecall_runtime::__private::state_need::<
                                 Mailer,

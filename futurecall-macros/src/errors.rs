@@ -247,6 +247,9 @@ pub(crate) const MUTABLE_SESSION: &str = "the session is shared: write `&Session
 
 pub(crate) const STATIC_SESSION: &str = "the session lives only while the call runs: write `&Session`";
 
+pub(crate) const SESSION_OPTIONS: &str =
+    "the session is no argument and is not stored, so it takes no options; drop the attribute";
+
 pub(crate) const SECOND_SESSION: &str = "a future call takes one session, as its first parameter";
 
 // Arguments.

@@ -276,11 +276,17 @@ fn registration(method: &Method, block: &CallBlock) -> TokenStream {
             quote!(.recurring(#private::cron(#expression, #zone)))
         }
     });
+    let redacted: Vec<_> = method
+        .arguments()
+        .filter(|argument| argument.redact)
+        .flat_map(|argument| std::iter::once(&argument.key).chain(&argument.aliases))
+        .collect();
+    let redacted = (!redacted.is_empty()).then(|| quote!(.redacted(&[#(#redacted),*])));
     let priority = (*priority != 0).then(|| quote!(.priority(#priority)));
     let fate = fate(&method.fate, &private);
     quote! {
         __methods.add(
-            #private::Method::new(#stored_name, #runner) #aliases #check #(#state)* #recurring #priority #fate
+            #private::Method::new(#stored_name, #runner) #aliases #check #redacted #(#state)* #recurring #priority #fate
         );
     }
 }

@@ -56,6 +56,9 @@ pub(crate) fn validate(function: &mut ImplItemFn, context: &Context, errors: &mu
     function.sig.asyncness?;
     let name = function.sig.ident.unraw().to_string();
     let session = session(&name, on_instance, &given, &function.sig, errors);
+    for attribute in given.iter().take(usize::from(session.is_first)).flat_map(|session| &session.ours) {
+        errors.push(attribute, errors::SESSION_OPTIONS);
+    }
     let rest = given.get(usize::from(session.is_first)..).unwrap_or_default();
     let mut parameters = Vec::new();
     for parameter in rest.iter().filter(|parameter| !session.is_session(&parameter.ty)) {
@@ -272,6 +275,7 @@ impl Given {
             aliases: options.aliases.iter().map(LitStr::value).collect(),
             passing,
             ty,
+            redact: options.redact,
             default: options.default.map(|default| match default {
                 DefaultValue::Expr(value) => {
                     DefaultValue::Expr(Box::new(types::default_without_self(&value, &context.self_ty)))

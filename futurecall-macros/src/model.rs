@@ -116,6 +116,8 @@ pub(crate) struct Argument {
     /// What is stored: the parameter's type, or what it refers to; for a slice, the element.
     pub(crate) ty: Type,
     pub(crate) default: Option<DefaultValue>,
+    /// Whether people are not to be shown it.
+    pub(crate) redact: bool,
 }
 
 /// How an argument is handed to the handler.

@@ -18,7 +18,7 @@ use crate::names;
 const ON_BLOCK: &[&str] = &["name", "alias", "priority", "retry", "timeout", "on_interrupt", "crate"];
 const ON_METHOD: &[&str] =
     &["name", "alias", "skip", "priority", "retry", "timeout", "on_interrupt", "every", "cron", "time_zone"];
-const ON_PARAMETER: &[&str] = &["default", "alias", "state"];
+const ON_PARAMETER: &[&str] = &["default", "alias", "redact", "state"];
 
 /// The options of a block.
 #[derive(Default)]
@@ -47,6 +47,7 @@ pub(crate) struct MethodOptions {
 pub(crate) struct ParameterOptions {
     pub(crate) default: Option<DefaultValue>,
     pub(crate) aliases: Vec<LitStr>,
+    pub(crate) redact: bool,
     pub(crate) state: bool,
 }
 
@@ -119,6 +120,7 @@ pub(crate) fn of_parameter(attributes: &[Attribute], errors: &mut Errors) -> Par
         match item.name().as_str() {
             "default" => options.default = item.default_value(errors),
             "alias" => options.aliases.extend(item.text(errors).filter(|key| is_key(key, errors))),
+            "redact" => options.redact = item.flag(errors),
             "state" => {
                 options.state = item.flag(errors);
                 if !only {

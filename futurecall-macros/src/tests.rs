@@ -58,6 +58,7 @@ fn on_an_instance_with_arguments_of_all_kinds() {
                     report: &reports::Report,
                     #[future_call(default = 1, alias = "count")] times: u32,
                     #[future_call(default)] _unused: Option<String>,
+                    #[future_call(redact, alias = "pin")] password: &str,
                     #[future_call(default = Self::LIMIT)] limit: u64,
                     #[future_call(state)] mailer: &Mailer,
                 ) -> Result<(), Refused> {

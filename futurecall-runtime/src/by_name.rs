@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::data::for_handler;
+pub(crate) use self::data::{KEY, for_handler};
 use crate::args::ArgumentError;
 use crate::error::{BoxError, ScheduleError, StartError};
 use crate::facade::{CancelRequest, FutureCallRef, PendingCall, check_name};
@@ -56,6 +56,12 @@ pub trait InvokableFutureCall: Send + Sync + 'static {
     /// Whether a failed run is followed by another; asked once, when the call is registered. By default none is.
     fn retry(&self) -> Option<RetryPolicy> {
         None
+    }
+
+    /// Whether people who look at calls are not to be shown its data; asked once, when the call is registered. By default
+    /// they are.
+    fn redact(&self) -> bool {
+        false
     }
 }
 
@@ -105,6 +111,7 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
     check_name(&name)
         .map_err(|error: ScheduleError| StartError::setting("register_future_call", error.to_string()))?;
     let fate = Fate { retry: call.retry(), ..Fate::default() };
+    let redacted: &[&str] = if call.redact() { &[KEY] } else { &[] };
     let call = Arc::new(call);
     Ok(Handler {
         name: name.into(),
@@ -120,6 +127,7 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
             .boxed()
         }),
         check: check::<C::Data>,
+        redacted,
         state: Vec::new(),
         recurring: None,
         priority: 0,

@@ -128,6 +128,7 @@ pub struct Method<C> {
     aliases: &'static [&'static str],
     runner: Runner<C>,
     check: fn(&str) -> Result<(), ArgumentError>,
+    redacted: &'static [&'static str],
     state: Vec<StateNeed>,
     recurring: Option<DeclaredRule>,
     priority: i16,
@@ -149,6 +150,7 @@ impl<C> Method<C> {
             aliases: &[],
             runner,
             check: |_| Ok(()),
+            redacted: &[],
             state: Vec::new(),
             recurring: None,
             priority: 0,
@@ -167,6 +169,13 @@ impl<C> Method<C> {
     #[must_use]
     pub fn check(mut self, check: fn(&str) -> Result<(), ArgumentError>) -> Self {
         self.check = check;
+        self
+    }
+
+    /// The keys of arguments that people are not to be shown, older keys too.
+    #[must_use]
+    pub fn redacted(mut self, keys: &'static [&'static str]) -> Self {
+        self.redacted = keys;
         self
     }
 
@@ -236,6 +245,7 @@ impl<C: FutureCall> Method<C> {
             type_name: type_name::<C>(),
             run,
             check: self.check,
+            redacted: self.redacted,
             state: self.state,
             recurring: self.recurring,
             priority: self.priority,

@@ -272,6 +272,7 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             names: self.registry().names(),
             schedules: self.attribute_schedules.clone(),
+            redacted: self.registry().redacted(),
             slots: u32::try_from(limit).unwrap_or(u32::MAX),
             running: u32::try_from(running).unwrap_or(u32::MAX),
         }

@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub(crate) struct Handler {
     pub run: RunHandler,
     /// Decodes arguments without running, for the check of broken calls.
     pub check: fn(&str) -> Result<(), ArgumentError>,
+    /// The keys of arguments that people are not to be shown, older keys too.
+    pub redacted: &'static [&'static str],
     /// What it takes from the pod's state.
     pub state: Vec<StateNeed>,
     /// The schedule that its attribute declares.
@@ -188,6 +190,15 @@ impl Registry {
         names
     }
 
+    /// Under every name answered to: the keys of arguments that people are not to be shown.
+    pub(crate) fn redacted(&self) -> BTreeMap<String, Vec<String>> {
+        let hidden = |(name, entry): (&String, &Entry)| {
+            let keys: Vec<_> = entry.handler.redacted.iter().map(|&key| key.to_owned()).collect();
+            (!keys.is_empty()).then(|| (name.clone(), keys))
+        };
+        self.by_name.iter().filter_map(hidden).collect()
+    }
+
     /// What a claim asks for.
     pub(crate) fn claimable(&self, config: &Config) -> Vec<(String, OnVanish)> {
         let mut names: Vec<_> =
@@ -224,6 +235,7 @@ mod tests {
             type_name: "Example",
             run: Arc::new(|_, _| async { Ok(()) }.boxed()),
             check: |_| Ok(()),
+            redacted: &[],
             state: Vec::new(),
             recurring: None,
             priority: 0,

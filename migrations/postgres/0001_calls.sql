@@ -126,6 +126,8 @@ CREATE TABLE futurecall.pod (
     version    text NOT NULL,
     names      text[] NOT NULL,
     schedules  text[] NOT NULL,
+    -- Arguments that are not to be shown: by stored name, their keys.
+    redacted   jsonb NOT NULL,
     slots      integer NOT NULL,
     running    integer NOT NULL,
     started_at timestamptz NOT NULL,

@@ -122,6 +122,8 @@ CREATE TABLE futurecall_pod (
     version    TEXT NOT NULL,
     names      TEXT NOT NULL,
     schedules  TEXT NOT NULL,
+    -- Arguments that are not to be shown: by stored name, their keys.
+    redacted   TEXT NOT NULL,
     slots      INTEGER NOT NULL,
     running    INTEGER NOT NULL,
     started_at INTEGER NOT NULL,

@@ -8,6 +8,7 @@ mod lease;
 mod many;
 mod moved;
 mod recurring;
+mod redact;
 mod retry;
 mod support;
 mod transactions;

@@ -1,6 +1,7 @@
 //! A process that goes once through every operation of a store, and dies at one of them: this program, started with the
 //! argument `victim`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,6 +229,7 @@ impl Life {
             version: "0".to_owned(),
             names: vec!["torture.keep".to_owned(), "torture.rerun".to_owned()],
             schedules: Vec::new(),
+            redacted: BTreeMap::new(),
             slots: 1,
             running: 0,
         };

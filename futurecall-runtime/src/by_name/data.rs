@@ -11,7 +11,8 @@ use crate::args::{ArgumentError, FORMAT as TYPED, decode_value, encode_value, st
 /// The format number of calls that were scheduled by name.
 pub(crate) const FORMAT: i16 = 2;
 
-const KEY: &str = "data";
+/// The one key of such an object.
+pub(crate) const KEY: &str = "data";
 
 /// Writes `{"data": …}`, or `{}` without data.
 pub(super) fn encode<T: Serialize + ?Sized>(name: &str, data: Option<&T>) -> Result<String, ArgumentError> {

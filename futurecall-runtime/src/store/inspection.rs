@@ -1,5 +1,6 @@
 //! What `pod.inspect()` answers with: records for people, dashboards and command lines.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::id::{CallId, PodId, ScheduleId};
@@ -347,6 +348,9 @@ pub struct PodRecord {
     pub version: String,
     /// The names it runs.
     pub names: Vec<String>,
+    /// The arguments that are not to be shown ([`#[future_call(redact)]`](crate::future_call)): by stored name, their keys,
+    /// older ones too. [`Redaction`](crate::store::Redaction) hides them.
+    pub redacted: BTreeMap<String, Vec<String>>,
     /// Handlers at once.
     pub slots: u32,
     /// Handlers running at its last heartbeat.

@@ -11,6 +11,7 @@ mod operations;
 pub(crate) mod place;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+mod redaction;
 mod rows;
 mod shown;
 #[cfg(feature = "sqlite")]
@@ -36,6 +37,7 @@ pub use self::operations::{
 };
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
+pub use self::redaction::Redaction;
 pub(crate) use self::rows::ATTEMPTS_KEPT;
 pub use self::rows::{
     CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Declared, Due, Finish, Held,

@@ -1,5 +1,6 @@
 //! What goes into a store and what comes out of it: plain rows, no behaviour. (`Debug` of those with arguments: `shown`.)
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::id::{CallId, PodId, ScheduleId};
@@ -429,8 +430,19 @@ pub struct PodBeat {
     pub names: Vec<String>,
     /// The keys of the schedules it declares by attribute.
     pub schedules: Vec<String>,
+    /// The arguments that it says are not to be shown: by stored name, their keys (older ones too).
+    pub redacted: BTreeMap<String, Vec<String>>,
     /// Handlers at once.
     pub slots: u32,
     /// Handlers running now.
     pub running: u32,
+}
+
+impl PodBeat {
+    /// Every text in it.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        let hidden = self.redacted.iter().flat_map(|(name, keys)| std::iter::once(name).chain(keys));
+        let lists = self.names.iter().chain(&self.schedules).chain(hidden);
+        [&self.label, &self.role, &self.version].into_iter().chain(lists).map(String::as_str)
+    }
 }

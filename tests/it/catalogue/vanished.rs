@@ -1,6 +1,6 @@
 //! Pods that are gone, or seem to be, and what becomes of their calls.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -122,6 +122,7 @@ on_all_stores! {
             version: namesake.version.clone(),
             names: vec!["note".to_owned()],
             schedules: Vec::new(),
+redacted: BTreeMap::new(),
             slots: 1,
             running: 1,
         };

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futurecall_runtime::store::{
@@ -247,6 +248,8 @@ async fn nul_is_refused_wherever_a_text_is_given(fixture: &Fixture) {
         PodBeat { version: nul(), ..said.clone() },
         PodBeat { names: vec![nul()], ..said.clone() },
         PodBeat { schedules: vec![nul()], ..said.clone() },
+        PodBeat { redacted: BTreeMap::from([("work".to_owned(), vec![nul()])]), ..said.clone() },
+        PodBeat { redacted: BTreeMap::from([(nul(), Vec::new())]), ..said.clone() },
     ] {
         assert_refused("beat", store.beat(now, &said).await);
     }

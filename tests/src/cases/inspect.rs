@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futurecall_runtime::store::{CallFilter, CallPage, CallRecord, CallState, Counts, Now, Outcome, PodBeat};
@@ -34,6 +34,7 @@ pub(super) fn beat(id: PodId) -> PodBeat {
         version: "0.1.0".to_owned(),
         names: Vec::new(),
         schedules: Vec::new(),
+        redacted: BTreeMap::new(),
         slots: 64,
         running: 0,
     }
@@ -223,7 +224,13 @@ async fn a_pod_is_shown_with_its_last_heartbeat(fixture: &Fixture) {
     let first = beat(PodId::new());
     fixture.store.beat(Now::At(at(0)), &first).await.unwrap();
     let names = ["z.last", "a.first", "quote'\" , {}"].map(str::to_owned).to_vec();
-    let said = PodBeat { names, label: "höst:2".to_owned(), slots: 9, running: 65_535, ..first };
+    let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
+    let redacted = BTreeMap::from([
+        ("quote'\" , {}".to_owned(), keys(&["pässword", "old \"pin\""])),
+        ("a.first".to_owned(), keys(&["data"])),
+    ]);
+    let label = "höst:2".to_owned();
+    let said = PodBeat { names, redacted, label, slots: 9, running: 65_535, ..first };
     fixture.other.beat(Now::At(at(10)), &said).await.unwrap();
     let pods = fixture.store.pods(Now::At(at(20)), secs(15)).await.unwrap();
     assert_eq!(pods.len(), 1);
@@ -233,6 +240,7 @@ async fn a_pod_is_shown_with_its_last_heartbeat(fixture: &Fixture) {
         (said.id, &said.label, &said.role, &said.version)
     );
     assert_eq!((&pod.names, pod.slots, pod.running), (&said.names, 9, 65_535));
+    assert_eq!(pod.redacted, said.redacted);
     assert_eq!((pod.started, pod.beat, pod.live), (at(0), at(10), true));
 }
 

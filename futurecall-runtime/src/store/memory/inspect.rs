@@ -120,9 +120,7 @@ impl State {
     }
 
     pub(super) fn beat(&mut self, now: Now, said: &PodBeat) -> Result<(), StoreError> {
-        let lists = said.names.iter().chain(&said.schedules);
-        let texts = [&said.label, &said.role, &said.version].into_iter().chain(lists);
-        refuse_nul("write the pod's heartbeat", texts.map(String::as_str))?;
+        refuse_nul("write the pod's heartbeat", said.texts())?;
         let now = self.now(now);
         self.pods.retain(|_, pod| now.saturating_since(pod.beat) <= REMEMBERED);
         let started = self.pods.get(&said.id).map_or(now, |before| before.started);
@@ -313,6 +311,7 @@ fn pod_record(pod: &Pod, now: Moment, within: Duration) -> PodRecord {
         role: pod.said.role.clone(),
         version: pod.said.version.clone(),
         names: pod.said.names.clone(),
+        redacted: pod.said.redacted.clone(),
         slots: pod.said.slots,
         running: pod.said.running,
         started: pod.started,

@@ -121,21 +121,22 @@ const SCHEDULES: &str = "
     FROM futurecall.schedule AS s ORDER BY s.created_at, s.id";
 
 const PODS: &str = "
-    SELECT p.id, p.label, p.role, p.version, p.names, p.slots, p.running, {us p.started_at} AS started,
+    SELECT p.id, p.label, p.role, p.version, p.names, p.redacted::text AS redacted, p.slots, p.running, {us p.started_at} AS started,
         {us p.beat_at} AS beat, p.beat_at >= {ago $2::bigint} AS live
     FROM futurecall.pod AS p WHERE p.beat_at >= {ago $3::bigint}
     ORDER BY p.beat_at DESC, p.id";
 
 const BEAT: &str = "
     WITH forgotten AS (
-        DELETE FROM futurecall.pod AS p WHERE p.beat_at < {ago $10::bigint} AND p.id <> $2::uuid
+        DELETE FROM futurecall.pod AS p WHERE p.beat_at < {ago $11::bigint} AND p.id <> $2::uuid
     )
     INSERT INTO futurecall.pod
-        (id, label, role, version, names, schedules, slots, running, started_at, beat_at)
-    VALUES ($2::uuid, $3::text, $4::text, $5::text, $6::text[], $7::text[], $8::integer, $9::integer, {now}, {now})
+        (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at)
+    VALUES ($2::uuid, $3::text, $4::text, $5::text, $6::text[], $7::text[], $8::jsonb, $9::integer, $10::integer,
+        {now}, {now})
     ON CONFLICT (id) DO UPDATE SET label = excluded.label, role = excluded.role, version = excluded.version,
-        names = excluded.names, schedules = excluded.schedules, slots = excluded.slots,
-        running = excluded.running, beat_at = excluded.beat_at";
+        names = excluded.names, schedules = excluded.schedules, redacted = excluded.redacted,
+        slots = excluded.slots, running = excluded.running, beat_at = excluded.beat_at";
 
 impl PostgresStore {
     pub(super) async fn clock(&self) -> Result<Moment, StoreError> {
@@ -195,7 +196,8 @@ impl PostgresStore {
     pub(super) async fn pod_records(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
         let query = self.query(PODS).bind(at(now)).bind(micros(within)).bind(micros(REMEMBERED));
         let rows = self.read(POD_LISTING, query).await?;
-        rows.iter().map(pod_record).collect::<Reading<_>>().map_err(nothing_done(POD_LISTING))
+        let records = rows.iter().map(pod_record).collect::<Reading<Vec<_>>>();
+        Ok(records.map_err(nothing_done(POD_LISTING))?.into_iter().flatten().collect())
     }
 
     pub(super) async fn call_counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
@@ -216,6 +218,8 @@ impl PostgresStore {
     }
 
     pub(super) async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+        let redacted =
+            serde_json::to_string(&pod.redacted).map_err(|error| StoreError::refused(BEATING, error))?;
         let query = self
             .query(BEAT)
             .bind(at(now))
@@ -225,6 +229,7 @@ impl PostgresStore {
             .bind(pod.version.clone())
             .bind(pod.names.clone())
             .bind(pod.schedules.clone())
+            .bind(redacted)
             .bind(i32::try_from(pod.slots).unwrap_or(i32::MAX))
             .bind(i32::try_from(pod.running).unwrap_or(i32::MAX))
             .bind(micros(REMEMBERED));
@@ -384,19 +389,22 @@ fn schedule_record(row: &PgRow) -> Reading<Option<ScheduleRecord>> {
     }))
 }
 
-fn pod_record(row: &PgRow) -> Reading<PodRecord> {
-    Ok(PodRecord {
+/// `None` for a row that a hand has spoiled.
+fn pod_record(row: &PgRow) -> Reading<Option<PodRecord>> {
+    let Ok(redacted) = serde_json::from_str(row.try_get("redacted")?) else { return Ok(None) };
+    Ok(Some(PodRecord {
         id: PodId::from_uuid(row.try_get("id")?),
         label: row.try_get("label")?,
         role: row.try_get("role")?,
         version: row.try_get("version")?,
         names: row.try_get("names")?,
+        redacted,
         slots: small_count(row, "slots")?,
         running: small_count(row, "running")?,
         started: moment(row, "started")?,
         beat: moment(row, "beat")?,
         live: row.try_get("live")?,
-    })
+    }))
 }
 
 fn add_count(row: &PgRow, counts: &mut Counts) -> Reading<()> {

@@ -361,7 +361,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// ?1 since when.
 const PODS: &str = "
-SELECT id, label, role, version, names, slots, running, started_at, beat_at FROM futurecall_pod
+SELECT id, label, role, version, names, redacted, slots, running, started_at, beat_at FROM futurecall_pod
 WHERE beat_at >= ?1 ORDER BY beat_at DESC, id";
 
 pub(super) async fn pods(
@@ -388,6 +388,7 @@ fn pod_record(row: &SqliteRow, live: i64) -> Option<PodRecord> {
         role: text(row, "role")?,
         version: text(row, "version")?,
         names: serde_json::from_str(&text(row, "names")?).ok()?,
+        redacted: serde_json::from_str(&text(row, "redacted")?).ok()?,
         slots: small(row, "slots")?,
         running: small(row, "running")?,
         started: moment_in(row, "started_at")?,
@@ -398,22 +399,22 @@ fn pod_record(row: &SqliteRow, live: i64) -> Option<PodRecord> {
 
 const BEAT: &str = "write the pod's heartbeat";
 
-/// ?1 the pod, ?2 to ?8 what it says of itself, ?9 now.
+/// ?1 the pod, ?2 to ?9 what it says of itself, ?10 now.
 const SAY: &str = "
-INSERT INTO futurecall_pod (id, label, role, version, names, schedules, slots, running, started_at, beat_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
-ON CONFLICT (id) DO UPDATE SET label = ?2, role = ?3, version = ?4, names = ?5, schedules = ?6, slots = ?7,
-    running = ?8, beat_at = ?9";
+INSERT INTO futurecall_pod (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
+ON CONFLICT (id) DO UPDATE SET label = ?2, role = ?3, version = ?4, names = ?5, schedules = ?6, redacted = ?7,
+    slots = ?8, running = ?9, beat_at = ?10";
 
 /// ?1 since when.
 const FORGET: &str = "DELETE FROM futurecall_pod WHERE beat_at < ?1";
 
 pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
-    let texts = [&pod.label, &pod.role, &pod.version].into_iter().chain(&pod.names).chain(&pod.schedules);
-    for text in texts {
+    for text in pod.texts() {
         no_nul(BEAT, "what the pod says of itself", text)?;
     }
     let (names, schedules) = (batch(BEAT, &pod.names)?, batch(BEAT, &pod.schedules)?);
+    let redacted = batch(BEAT, &pod.redacted)?;
     let pod = pod.clone();
     store
         .write(BEAT, now, move |mut tx| {
@@ -426,6 +427,7 @@ pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result
                     .bind(pod.version)
                     .bind(names)
                     .bind(schedules)
+                    .bind(redacted)
                     .bind(pod.slots)
                     .bind(pod.running)
                     .bind(tx.now.as_micros());

@@ -184,8 +184,8 @@ pub(super) fn limit(count: usize) -> i64 {
     i64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// The rows of a statement as the one JSON array that it takes.
-pub(super) fn batch<T: Serialize>(doing: &'static str, rows: &[T]) -> Result<String, StoreError> {
+/// The rows of a statement as the one JSON text that it takes.
+pub(super) fn batch<T: Serialize + ?Sized>(doing: &'static str, rows: &T) -> Result<String, StoreError> {
     serde_json::to_string(rows).map_err(|error| StoreError::refused(doing, error))
 }
 

@@ -1,0 +1,150 @@
+//! Hiding arguments from people, for who knows names and not types.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::PodRecord;
+
+/// Which arguments people are not to be shown, as the pods' code says by [`#[future_call(redact)]`](crate::future_call).
+///
+/// What no pod of the last day has said is not known here: of calls whose names nobody runs, nothing is hidden.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+/// use futurecall_runtime::prelude::*;
+/// use futurecall_runtime::store::Redaction;
+///
+/// pub struct LoginFutureCall;
+///
+/// #[future_call]
+/// impl LoginFutureCall {
+///     pub async fn mail(_session: &Session, _user: i64, #[future_call(redact)] _link: &str) {}
+/// }
+///
+/// let pod = Pod::builder().database_url("memory:").start().await?;
+/// let redaction = Redaction::of(&pod.inspect().pods().await?);
+/// let shown = redaction.hide("login.mail", r#"{"user":7,"link":"https://example.org/?secret"}"#);
+/// assert_eq!(shown, r#"{"user":7,"link":"[redacted]"}"#);
+/// # pod.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redaction {
+    by_name: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Redaction {
+    /// What stands in place of a hidden value.
+    pub const HIDDEN: &str = "\"[redacted]\"";
+
+    /// What any of these pods hides.
+    pub fn of<'a>(pods: impl IntoIterator<Item = &'a PodRecord>) -> Self {
+        let mut by_name: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (name, keys) in pods.into_iter().flat_map(|pod| &pod.redacted) {
+            by_name.entry(name.clone()).or_default().extend(keys.iter().cloned());
+        }
+        Self { by_name }
+    }
+
+    /// Whether calls of that name hold anything that is not to be shown.
+    pub fn concerns(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The arguments of a call as people may see them: the rest to the byte. What cannot be read is hidden whole.
+    pub fn hide<'a>(&self, name: &str, args: &'a str) -> Cow<'a, str> {
+        let Some(keys) = self.by_name.get(name).filter(|_| !args.is_empty()) else {
+            return Cow::Borrowed(args);
+        };
+        Cow::Owned(hidden(keys, args, true).unwrap_or_else(|| Self::HIDDEN.to_owned()))
+    }
+}
+
+/// A call that was scheduled by name has its arguments one level deeper, under `data`.
+fn hidden(keys: &BTreeSet<String>, args: &str, look_deeper: bool) -> Option<String> {
+    let Entries(entries) = serde_json::from_str(args).ok()?;
+    let mut shown = String::from("{");
+    for (key, value) in entries {
+        if shown.len() > 1 {
+            shown.push(',');
+        }
+        shown.push_str(&serde_json::to_string(&key).ok()?);
+        shown.push(':');
+        if keys.contains(&key) {
+            shown.push_str(Redaction::HIDDEN);
+        } else if look_deeper && key == crate::by_name::KEY && value.get().starts_with('{') {
+            shown.push_str(&hidden(keys, value.get(), false)?);
+        } else {
+            shown.push_str(value.get());
+        }
+    }
+    shown.push('}');
+    Some(shown)
+}
+
+/// An object in its order, each value as it stands there.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Entries(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Redaction;
+
+    fn redaction(name: &str, keys: &[&str]) -> Redaction {
+        let keys = keys.iter().map(|&key| key.to_owned()).collect();
+        Redaction { by_name: [(name.to_owned(), keys)].into() }
+    }
+
+    #[test]
+    fn only_what_is_named_is_hidden_and_the_rest_stands_to_the_byte() {
+        let redaction = redaction("a", &["pin", "old\"pin"]);
+        for (args, shown) in [
+            (r#"{"z": 1.0, "pin":"1234","b":[ 1 ]}"#, r#"{"z":1.0,"pin":"[redacted]","b":[ 1 ]}"#),
+            (r#"{"p\u0069n":1,"old\"pin":{"x":2}}"#, r#"{"pin":"[redacted]","old\"pin":"[redacted]"}"#),
+            (r#"{"pin":1,"pin":2}"#, r#"{"pin":"[redacted]","pin":"[redacted]"}"#),
+            // Of a typed call that was scheduled by name.
+            (r#"{"data":{"pin":1,"b":2}}"#, r#"{"data":{"pin":"[redacted]","b":2}}"#),
+            ("{}", "{}"),
+            ("", ""),
+        ] {
+            assert_eq!(redaction.hide("a", args), shown);
+            assert_eq!(redaction.hide("b", args), args, "of another name");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_hidden_whole() {
+        let redaction = redaction("a", &["pin"]);
+        for args in ["[1]", "{\"pin\"", "7", "{\"data\":{\"pin\":}}"] {
+            assert_eq!(redaction.hide("a", args), Redaction::HIDDEN);
+        }
+    }
+}
