@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
@@ -17,11 +18,10 @@ Exit codes:
   5  you said no
 
 Moments are RFC 3339 (2027-01-31T08:00:00Z), or counted from the database's clock: +2h, -1d, now.
-Every option above has an environment variable of its own; passwords are best given by one.";
+Every option of every command can also be set by the environment, as FUTURECALL_ and its name: FUTURECALL_OUTPUT=json.
+A URL with a password is best given so: others on this machine can read command lines.";
 
-/// See what calls will happen, why one has not, and act on them.
-///
-/// Works on the database of a service that uses Futurecall. Runs no calls, and never changes the tables by itself.
+/// See what calls will happen, why one has not, and act on them: on the database of a service that uses Futurecall
 #[derive(Debug, Parser)]
 #[command(
     name = "futurecall",
@@ -40,14 +40,29 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Globals {
-    /// Where the calls are: postgres://…, or sqlite:calls.db [else: DATABASE_URL]
-    #[arg(long, global = true, value_name = "URL", env = "FUTURECALL_DATABASE_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        help = "Where the calls are: postgres://…, or sqlite:calls.db [else: DATABASE_URL]",
+        global = true,
+        value_name = "URL",
+        env = "FUTURECALL_DATABASE_URL",
+        hide_env = true,
+        hide_env_values = true
+    )]
     pub(crate) database_url: Option<String>,
     /// The PostgreSQL schema of the tables
-    #[arg(long, global = true, value_name = "NAME", env = "FUTURECALL_SCHEMA", default_value = "futurecall")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "FUTURECALL_SCHEMA",
+        hide_env = true,
+        default_value = "futurecall"
+    )]
     pub(crate) schema: String,
     /// The SQLite prefix of the tables
     #[arg(
@@ -55,37 +70,49 @@ pub(crate) struct Globals {
         global = true,
         value_name = "PREFIX",
         env = "FUTURECALL_TABLE_PREFIX",
+        hide_env = true,
         default_value = "futurecall_"
     )]
     pub(crate) table_prefix: String,
-    /// The shape of the output
+    /// The shape of the output: table, json, or ndjson (a line for each row)
     #[arg(
         long,
         short,
         global = true,
         value_enum,
+        value_name = "SHAPE",
         env = "FUTURECALL_OUTPUT",
+        hide_env = true,
         default_value = "table",
-        hide_possible_values = false
+        hide_possible_values = true
     )]
     pub(crate) output: Format,
     /// Says nothing beside the answer: no notes, no progress
-    #[arg(long, short, global = true, env = "FUTURECALL_QUIET")]
+    #[arg(long, short, global = true, env = "FUTURECALL_QUIET", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
     /// Does what would otherwise be asked about first
-    #[arg(long, short, global = true, env = "FUTURECALL_YES")]
+    #[arg(long, short, global = true, env = "FUTURECALL_YES", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(crate) yes: bool,
     /// In whose name actions are recorded [default: user@host]
-    #[arg(long, global = true, value_name = "NAME", env = "FUTURECALL_ACTOR")]
+    #[arg(long, global = true, value_name = "NAME", env = "FUTURECALL_ACTOR", hide_env = true)]
     pub(crate) actor: Option<String>,
-    /// What is shown of the arguments of calls
-    #[arg(long, global = true, value_enum, env = "FUTURECALL_ARGUMENTS", default_value = "redacted")]
+    /// What is shown of arguments: hidden (nothing), redacted (what the code does not redact), or shown (everything)
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "FUTURECALL_ARGUMENTS",
+        hide_env = true,
+        default_value = "redacted",
+        value_name = "POLICY",
+        hide_possible_values = true
+    )]
     pub(crate) arguments: crate::arguments::Policy,
     /// Shows moments in this machine's time zone instead of UTC (JSON stays in UTC)
-    #[arg(long, global = true, env = "FUTURECALL_LOCAL")]
+    #[arg(long, global = true, env = "FUTURECALL_LOCAL", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(crate) local: bool,
-    /// Uses no colours [also: NO_COLOR]
-    #[arg(long, global = true, env = "FUTURECALL_NO_COLOR")]
+    #[arg(long, global = true, env = "FUTURECALL_NO_COLOR", hide_env = true, value_parser = BoolishValueParser::new(),
+        help = "Uses no colours [also: NO_COLOR]")]
     pub(crate) no_color: bool,
 }
 
@@ -95,23 +122,14 @@ pub(crate) enum Command {
     /// The steps of the database's schema: which are missing, and applying them
     #[command(subcommand)]
     Migrate(commands::migrate::Migrate),
-    /// Lists calls
     List(commands::list::List),
-    /// Shows a call with its attempts
     Show(commands::show::Show),
-    /// Says why a call has not run, or what became of it
     Why(commands::why::Why),
-    /// Schedules a call by its stored name
     Schedule(commands::schedule::Schedule),
-    /// Cancels calls: what has not started is removed, what runs is told
     Cancel(commands::act::Cancel),
-    /// Moves calls that have not started to another moment
     Reschedule(commands::act::Reschedule),
-    /// Makes calls that have not started due now
     RunNow(commands::act::RunNow),
-    /// Does again what calls were to do that ended otherwise than well: a new call for each
     RunAgain(commands::act::RunAgain),
-    /// Removes finished calls from the history
     Delete(commands::act::Delete),
     /// Recurring schedules: what they are, when they run next, and changing them
     #[command(subcommand)]
@@ -119,19 +137,12 @@ pub(crate) enum Command {
     /// The names of calls: what waits for whom, and pausing one
     #[command(subcommand)]
     Names(commands::names::Names),
-    /// How many calls there are, and how fast and how late they have run lately
     Stats(commands::stats::Stats),
-    /// The pods that run calls
     Pods(commands::pods::Pods),
-    /// What operators did
     Actions(commands::actions::Actions),
-    /// Looks again and again, until Ctrl-C
     Watch(commands::watch::Watch),
-    /// Deletes history that has passed its retention
     Prune(commands::prune::Prune),
-    /// Checks the database, the pods and the calls, and says what to do
     Doctor(commands::doctor::Doctor),
-    /// Writes the completions of a shell
     Completions(commands::completions::Completions),
 }
 

@@ -14,14 +14,17 @@ use crate::progress;
 use crate::select::Choice;
 use crate::when::{moment, span_of};
 
-/// Cancels calls: what has not started is removed, what runs is told. Of a schedule it ends one run, not the schedule.
+/// Cancels calls: what has not started is removed, what runs is told
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Asks first. Of a schedule it ends one run: `futurecall recurring end` ends the schedule."
+)]
 pub(crate) struct Cancel {
     #[command(flatten)]
     choice: Choice,
 }
 
-/// Moves calls that have not started to another moment.
+/// Moves calls that have not started to another moment
 #[derive(Debug, Args)]
 pub(crate) struct Reschedule {
     #[command(flatten)]
@@ -35,22 +38,23 @@ pub(crate) struct Reschedule {
     at: Option<DateTime<Utc>>,
 }
 
-/// Makes calls that have not started due now.
+/// Makes calls that have not started due now
 #[derive(Debug, Args)]
 pub(crate) struct RunNow {
     #[command(flatten)]
     choice: Choice,
 }
 
-/// Does again what calls were to do that failed, were interrupted, cancelled or skipped, or expired: a new call for each.
+/// Does again what calls were to do that ended otherwise than well: a new call for each
 #[derive(Debug, Args)]
 pub(crate) struct RunAgain {
     #[command(flatten)]
     choice: Choice,
 }
 
-/// Removes finished calls from the history. Pending ones are left alone: cancel them.
+/// Removes finished calls from the history
 #[derive(Debug, Args)]
+#[command(after_help = "Asks first. Pending calls are left alone: `futurecall cancel` is for them.")]
 pub(crate) struct Delete {
     #[command(flatten)]
     choice: Choice,

@@ -6,7 +6,7 @@ use crate::exit::Failure;
 use crate::output::{Answer, Rows};
 use crate::records;
 
-/// What operators did, newest first; kept for 90 days.
+/// What operators did, newest first; kept for 90 days
 #[derive(Debug, Args)]
 pub(crate) struct Actions {
     /// Only what was done to this call

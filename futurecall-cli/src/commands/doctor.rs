@@ -5,13 +5,12 @@ use crate::doctor::{self, Status};
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Record, Rows, Tone};
 
-/// Checks the database, the pods and the calls, and says what each finding means and what to do.
-///
-/// Ends with 4 where there is a problem. Warnings alone end with 0, unless --strict.
+/// Checks the database, the pods and the calls, and says what to do
 #[derive(Debug, Args)]
+#[command(after_help = "Ends with 4 where there is a problem; warnings alone end with 0, unless --strict.")]
 pub(crate) struct Doctor {
     /// Ends with 4 where there are warnings, too
-    #[arg(long, env = "FUTURECALL_STRICT")]
+    #[arg(long, env = "FUTURECALL_STRICT", hide_env = true, value_parser = clap::builder::BoolishValueParser::new())]
     strict: bool,
 }
 
@@ -37,14 +36,10 @@ pub(crate) async fn run(context: &mut Context<'_>, doctor: Doctor) -> Result<Ans
             .with("todo", finding.todo)
             .tone(tone)
     });
-    let rows = Rows::new(&["status", "check", "found"], "nothing was checked", rows);
+    let rows =
+        Rows::new(&["status", "check", "found"], "nothing was checked", rows).under(&["means", "todo"]);
     let mut answer = Answer::list("findings", rows);
     answer.record =
         answer.record.with("healthy", !unhealthy).with("problems", problems).with("warnings", warnings);
-    for finding in findings.iter().filter(|finding| finding.status > Status::Fine) {
-        let todo = finding.todo.map(|todo| format!(" To do: {todo}")).unwrap_or_default();
-        let means = finding.means.unwrap_or_default();
-        answer = answer.note(format!("{} {}: {means}{todo}", finding.status.as_str(), finding.check));
-    }
     Ok(answer.exit(if unhealthy { Exit::Unhealthy } else { Exit::Done }))
 }

@@ -11,7 +11,7 @@ use crate::{progress, records};
 /// Rows of one look with `--all`.
 const STEP: usize = 1_000;
 
-/// Lists calls: scheduled and running ones by when they are due, then the history, newest first.
+/// Lists calls: those that wait or run by when they are due, then the history, newest first
 #[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]

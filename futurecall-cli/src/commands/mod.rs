@@ -30,7 +30,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<Exit, Failure
         // These write while they work, or write no data.
         Command::List(list) => return list::run(context, list).await,
         Command::Watch(watch) => return watch::run(context, watch).await,
-        Command::Completions(completions) => return completions::run(context, completions),
+        Command::Completions(completions) => return completions::run(context, &completions),
         Command::Migrate(migrate) => match migrate::run(context, migrate).await? {
             Some(answer) => answer,
             None => return Ok(Exit::Done),

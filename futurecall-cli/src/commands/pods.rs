@@ -5,7 +5,7 @@ use crate::exit::Failure;
 use crate::output::{Answer, Rows};
 use crate::records;
 
-/// The pods that have been heard of within a day, newest heartbeat first.
+/// The pods that have been heard of within a day
 #[derive(Debug, Args)]
 pub(crate) struct Pods {
     /// Only those that live

@@ -11,30 +11,31 @@ use crate::output::{Answer, Record};
 use crate::when::{When, span_of};
 use crate::{connect, progress};
 
-/// Deletes history that has passed its retention. Pods do so by themselves; this is for when none runs, or to be quicker.
-///
-/// Statistics older than 48 hours and actions older than 90 days go as well.
+/// Deletes history that has passed its retention
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Asks first. Pods prune by themselves: this is for when none runs, or to keep less. Statistics older than 48 hours\nand actions older than 90 days go as well."
+)]
 pub(crate) struct Prune {
     /// How long calls that succeeded are kept
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "1day",
-        env = "FUTURECALL_RETENTION_SUCCEEDED")]
+        env = "FUTURECALL_RETENTION_SUCCEEDED", hide_env = true)]
     succeeded: Duration,
     /// … that failed
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "30days",
-        env = "FUTURECALL_RETENTION_FAILED")]
+        env = "FUTURECALL_RETENTION_FAILED", hide_env = true)]
     failed: Duration,
     /// … that were interrupted
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "30days",
-        env = "FUTURECALL_RETENTION_INTERRUPTED")]
+        env = "FUTURECALL_RETENTION_INTERRUPTED", hide_env = true)]
     interrupted: Duration,
     /// … that were cancelled
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "30days",
-        env = "FUTURECALL_RETENTION_CANCELLED")]
+        env = "FUTURECALL_RETENTION_CANCELLED", hide_env = true)]
     cancelled: Duration,
     /// … that were skipped or expired
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "30days",
-        env = "FUTURECALL_RETENTION_SKIPPED")]
+        env = "FUTURECALL_RETENTION_SKIPPED", hide_env = true)]
     skipped: Duration,
     /// Counts, and deletes nothing
     #[arg(long)]

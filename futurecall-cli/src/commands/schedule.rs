@@ -11,12 +11,11 @@ use crate::exit::Failure;
 use crate::output::{Answer, Record};
 use crate::when::{moment, span_of};
 
-/// Schedules a call by its stored name; without a moment it is due at once.
-///
-/// The name need not be known here: a pod that knows it runs the call.
+/// Schedules a call by its stored name
 #[derive(Debug, Args)]
+#[command(after_help = "Without --in or --at it is due at once. A pod that knows the name runs it.")]
 pub(crate) struct Schedule {
-    /// The stored name, such as drip.second_mail
+    /// The stored name, such as `drip.second_mail`
     name: String,
     /// JSON: of a typed call an object keyed by parameter, of a call by name its data. @FILE reads a file, - reads stdin
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]

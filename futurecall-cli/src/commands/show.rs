@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use crate::output::{Answer, Rows};
 use crate::records;
 
-/// Shows a call with its attempts and what operators did to it.
+/// Shows a call with its attempts and what operators did to it
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// Which call

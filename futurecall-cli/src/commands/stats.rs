@@ -10,11 +10,11 @@ use crate::output::{Answer, Record, Rows, Value, roughly};
 use crate::records;
 use crate::when::{When, span_of};
 
-/// How many calls there are in each state, and by name how many ran lately, how long that took and how late it began.
+/// How many calls there are, and by name how many ran lately, how long that took, how late it began
 #[derive(Debug, Args)]
 pub(crate) struct Stats {
     /// How far back to look, to 48 h: what pods have counted by the minute
-    #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "1h", env = "FUTURECALL_SINCE")]
+    #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "1h", env = "FUTURECALL_SINCE", hide_env = true)]
     since: Duration,
     /// Only calls of this stored name
     #[arg(long)]
@@ -52,7 +52,8 @@ pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answe
         "late_p99",
     ];
     let rows = by_name.values().map(|counted| row(counted, stats.since));
-    let record = records::counts(&counts, cap)
+    let record = Record::new()
+        .with("counts", records::counts(&counts, cap))
         .with("since", since)
         .with("names", Rows::new(columns, "no pod has counted a call since then", rows));
     let answer = Answer { lines: Some("names"), ..Answer::new(record) };

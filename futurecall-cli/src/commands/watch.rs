@@ -11,13 +11,14 @@ use crate::records;
 use crate::select::FilterArgs;
 use crate::when::span_of;
 
-/// Looks again and again, until Ctrl-C: counts, what runs, what comes next. Without a screen, and in JSON, a line each time.
+/// Looks again and again, until Ctrl-C: how many calls, what runs, what comes next
 #[derive(Debug, Args)]
+#[command(after_help = "In JSON each look is a line.")]
 pub(crate) struct Watch {
     #[command(flatten)]
     filter: FilterArgs,
     /// How long between two looks
-    #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "2s", env = "FUTURECALL_EVERY")]
+    #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "2s", env = "FUTURECALL_EVERY", hide_env = true)]
     every: Duration,
     /// Ends after so many looks
     #[arg(long, value_name = "N")]
@@ -70,7 +71,7 @@ async fn look(context: &mut Context<'_>, inspect: &Inspector, watch: &Watch) -> 
     let (live, slots) =
         live.fold((0_u64, 0_u64), |(pods, slots), pod| (pods + 1, slots + u64::from(pod.slots)));
     let mut record = Record::new().with("at", now).with("live_pods", live).with("slots", slots);
-    record.fields.extend(records::counts(&counts, CAP).fields);
+    record = record.with("counts", records::counts(&counts, CAP));
     for (key, state, none) in [
         ("running_now", CallState::Running, "nothing runs"),
         ("coming", CallState::Scheduled, "nothing waits"),

@@ -5,7 +5,7 @@ use crate::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record, Rows};
 
-/// Says why a call has not run, or what became of it: the decisive reason first.
+/// Says why a call has not run, or what became of it
 #[derive(Debug, Args)]
 pub(crate) struct Why {
     /// Which call

@@ -76,6 +76,11 @@ impl Look {
         let mut text = format!("{}\n", self.bold(&line(&heads, &widths, &right)));
         for (row, cells) in rows.rows.iter().zip(&cells) {
             let _ = writeln!(text, "{}", self.toned(row.tone, &line(cells, &widths, &right)));
+            for detail in
+                rows.under.iter().filter_map(|key| row.get(key)).filter(|value| **value != Value::Null)
+            {
+                let _ = writeln!(text, "{GAP}{GAP}{}", escaped(&self.plain(detail)));
+            }
         }
         text
     }
@@ -119,7 +124,13 @@ impl Look {
             }
             Value::Record(record) => {
                 let field = |(key, value): &(&str, Value)| format!("{} {}", label(key), self.plain(value));
-                record.fields.iter().map(field).collect::<Vec<_>>().join(", ")
+                record
+                    .fields
+                    .iter()
+                    .filter(|(_, value)| *value != Value::Null)
+                    .map(field)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             }
             Value::Rows(rows) => format!("{} rows", rows.rows.len()),
         }

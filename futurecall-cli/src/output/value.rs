@@ -42,10 +42,13 @@ pub(crate) struct Record {
 
 /// Records of one kind.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the rows of rows are rows")]
 pub(crate) struct Rows {
     /// What a table shows, in its order. `~due` is how far that moment is from now. JSON has all fields.
     pub(crate) columns: &'static [&'static str],
     pub(crate) rows: Vec<Record>,
+    /// What a table says below a row, where it is there.
+    pub(crate) under: &'static [&'static str],
     /// What is said where there are none.
     pub(crate) none: &'static str,
 }
@@ -78,7 +81,11 @@ impl Rows {
         none: &'static str,
         rows: impl IntoIterator<Item = Record>,
     ) -> Self {
-        Self { columns, rows: rows.into_iter().collect(), none }
+        Self { columns, rows: rows.into_iter().collect(), under: &[], none }
+    }
+
+    pub(crate) fn under(self, under: &'static [&'static str]) -> Self {
+        Self { under, ..self }
     }
 }
 
