@@ -67,13 +67,24 @@ GRANT SELECT, INSERT, DELETE ON futurecall.finished TO futurecall_worker;
 GRANT UPDATE (finished_at) ON futurecall.finished TO futurecall_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON futurecall.pod TO futurecall_worker;
 
+-- What an operator does by hand goes through a pod, and with its rights: a worker's may pause call types, and delete
+-- history and what is too old.
+GRANT SELECT, INSERT, DELETE ON futurecall.paused_name, futurecall.action TO futurecall_worker;
+GRANT UPDATE (outcome) ON futurecall.action TO futurecall_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON futurecall.statistics TO futurecall_worker;
+
+-- A producer's pauses schedules, as it may end them; whether others run a call type is not for it to say.
+GRANT SELECT ON futurecall.paused_name TO futurecall_producer;
+GRANT SELECT, INSERT, UPDATE (outcome) ON futurecall.action TO futurecall_producer;
+
 GRANT INSERT ON futurecall.finished TO futurecall_producer;
 -- A call under way is flagged as cancelled, one that waits may be moved to another moment, and a schedule whose call has a
 -- new name takes its pending calls along. (Where a row is to be locked, the right to change one column is what the server
 -- asks for.)
 GRANT UPDATE (cancel_requested, due_at, expires_at, name) ON futurecall.call TO futurecall_producer;
 
-GRANT SELECT ON futurecall.pod TO futurecall_viewer;
+GRANT SELECT ON futurecall.pod, futurecall.paused_name, futurecall.action, futurecall.statistics
+    TO futurecall_viewer;
 
 DO $$
 DECLARE

@@ -134,4 +134,44 @@ CREATE TABLE futurecall.pod (
     beat_at    timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
+-- Call types that no pod claims calls of until they are resumed.
+CREATE TABLE futurecall.paused_name (
+    name   text PRIMARY KEY,
+    since  timestamptz NOT NULL,
+    actor  text NOT NULL,
+    reason text NOT NULL
+);
+
+-- What operators did. The outcome is added when it is known.
+CREATE TABLE futurecall.action (
+    id          uuid PRIMARY KEY,
+    at          timestamptz NOT NULL,
+    actor       text NOT NULL,
+    verb        text NOT NULL,
+    target      text NOT NULL,
+    call_id     uuid,
+    schedule_id uuid,
+    outcome     text
+);
+
+CREATE INDEX action_at ON futurecall.action (at, id);
+CREATE INDEX action_call ON futurecall.action (call_id, at, id) WHERE call_id IS NOT NULL;
+CREATE INDEX action_schedule ON futurecall.action (schedule_id, at, id) WHERE schedule_id IS NOT NULL;
+
+-- What each pod has counted of each call type in each minute; written anew while the minute lasts. The histograms are
+-- objects of counts by bucket.
+CREATE TABLE futurecall.statistics (
+    minute      timestamptz NOT NULL,
+    name        text NOT NULL,
+    pod         uuid NOT NULL,
+    succeeded   bigint NOT NULL,
+    failed      bigint NOT NULL,
+    retried     bigint NOT NULL,
+    interrupted bigint NOT NULL,
+    expired     bigint NOT NULL,
+    durations   json NOT NULL,
+    lateness    json NOT NULL,
+    PRIMARY KEY (minute, name, pod)
+) WITH (fillfactor = 70);
+
 INSERT INTO futurecall.migration (version, name) VALUES (1, 'calls');

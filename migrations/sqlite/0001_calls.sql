@@ -130,4 +130,44 @@ CREATE TABLE futurecall_pod (
     beat_at    INTEGER NOT NULL
 ) STRICT;
 
+-- Call types that no pod claims calls of until they are resumed.
+CREATE TABLE futurecall_paused_name (
+    name   TEXT PRIMARY KEY NOT NULL,
+    since  INTEGER NOT NULL,
+    actor  TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+
+-- What operators did. The outcome is added when it is known.
+CREATE TABLE futurecall_action (
+    id          BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),
+    at          INTEGER NOT NULL,
+    actor       TEXT NOT NULL,
+    verb        TEXT NOT NULL,
+    target      TEXT NOT NULL,
+    call_id     BLOB,
+    schedule_id BLOB,
+    outcome     TEXT
+) STRICT;
+
+CREATE INDEX futurecall_action_at ON futurecall_action (at, id);
+CREATE INDEX futurecall_action_call ON futurecall_action (call_id, at, id) WHERE call_id IS NOT NULL;
+CREATE INDEX futurecall_action_schedule ON futurecall_action (schedule_id, at, id) WHERE schedule_id IS NOT NULL;
+
+-- What each pod has counted of each call type in each minute; written anew while the minute lasts. The histograms are
+-- objects of counts by bucket.
+CREATE TABLE futurecall_statistics (
+    minute      INTEGER NOT NULL,
+    name        TEXT NOT NULL,
+    pod         BLOB NOT NULL CHECK (length(pod) = 16),
+    succeeded   INTEGER NOT NULL,
+    failed      INTEGER NOT NULL,
+    retried     INTEGER NOT NULL,
+    interrupted INTEGER NOT NULL,
+    expired     INTEGER NOT NULL,
+    durations   TEXT NOT NULL,
+    lateness    TEXT NOT NULL,
+    PRIMARY KEY (minute, name, pod)
+) STRICT, WITHOUT ROWID;
+
 INSERT INTO futurecall_migration (version, name, applied_at) VALUES (1, 'calls', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

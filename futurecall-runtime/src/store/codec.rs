@@ -1,5 +1,6 @@
 //! The small numbers that both SQL stores write, and how they read back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -8,7 +9,9 @@ use uuid::Uuid;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::recurring::Rule;
-use crate::store::{AttemptRecord, CallState, Outcome, ScheduleOrigin, ScheduleState};
+use crate::store::{
+    AttemptRecord, CallState, Histogram, Outcome, ScheduleOrigin, ScheduleState, Statistics,
+};
 
 /// The number of a finished state; `None` for states that never stand in the history.
 pub(super) const fn state_code(state: CallState) -> Option<i16> {
@@ -114,6 +117,15 @@ pub(super) const fn schedule_of(code: i16) -> ScheduleState {
     }
 }
 
+/// The number of a schedule's state.
+pub(super) const fn schedule_code(state: ScheduleState) -> i16 {
+    match state {
+        ScheduleState::Active => 0,
+        ScheduleState::Paused => 1,
+        ScheduleState::Ended => 2,
+    }
+}
+
 /// A rule as stored.
 pub(super) fn rule_text(rule: &Rule) -> Result<String, serde_json::Error> {
     serde_json::to_string(rule)
@@ -122,4 +134,26 @@ pub(super) fn rule_text(rule: &Rule) -> Result<String, serde_json::Error> {
 /// A stored rule.
 pub(super) fn rule_of(text: &str) -> Result<Rule, serde_json::Error> {
     serde_json::from_str(text)
+}
+
+/// What a pod has counted, by minute and name: one statement cannot write a row twice.
+pub(super) fn newest(counted: &[Statistics]) -> Vec<&Statistics> {
+    let rows: BTreeMap<_, _> = counted.iter().map(|row| ((row.minute, &row.name), row)).collect();
+    rows.into_values().collect()
+}
+
+/// The figures of a row, as the databases count.
+pub(super) fn counts_of(row: &Statistics) -> [i64; 5] {
+    [row.succeeded, row.failed, row.retried, row.interrupted, row.expired]
+        .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+/// A histogram as stored: an object of counts by bucket.
+pub(super) fn histogram_text(histogram: &Histogram) -> String {
+    serde_json::to_string(histogram).unwrap_or_else(|_| "{}".to_owned())
+}
+
+/// A stored histogram. One that a hand has spoiled is empty.
+pub(super) fn histogram_of(text: &str) -> Histogram {
+    serde_json::from_str(text).unwrap_or_default()
 }

@@ -406,7 +406,11 @@ impl Store for MemoryStore {
     }
 
     async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
-        self.state().pause_name(now, name, actor, reason)
+        let paused = self.state().pause_name(now, name, actor, reason)?;
+        if paused {
+            self.wake_others();
+        }
+        Ok(paused)
     }
 
     async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {

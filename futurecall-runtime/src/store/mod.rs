@@ -32,6 +32,7 @@ pub use self::inspection::{
 };
 pub use self::memory::MemoryStore;
 pub(crate) use self::operations::ACTIONS_KEPT;
+use self::operations::stopped;
 pub use self::operations::{
     ActionFilter, ActionRecord, NewAction, PausedName, ScheduleChange, ScheduleChanged,
 };
@@ -47,6 +48,7 @@ pub use self::rows::{
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
 pub(crate) use self::statistics::STATISTICS_KEPT;
+use self::statistics::sums;
 pub use self::statistics::{Histogram, Statistics};
 use self::transaction::{OpenTransaction, TransactionRef};
 use crate::error::StoreError;
@@ -243,7 +245,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// Removes this pod's row.
     async fn leave(&self, pod: PodId) -> Result<(), StoreError>;
 
-    /// Deletes up to `limit` history rows that are older than their outcome's retention. Returns how many.
+    /// Deletes up to `limit` history rows that are older than their outcome's retention, and as many actions and
+    /// statistics that are too old. Returns how many of the history.
     async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
 
     /// Records these pending, unclaimed calls as `Cancelled` with the reason (broken calls). Returns how many were.
@@ -311,7 +314,7 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// history of the call is kept. Wakes other pods after the commit.
     async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError>;
 
-    /// Lets no pod claim calls of that name until it is resumed. A pod hears of it with its next look at the database.
+    /// Lets no pod claim calls of that name until it is resumed, and wakes other pods, which leave it out of their claims.
     /// `false`: it was paused already (that pause stays).
     async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError>;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::id::{ActionId, CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
+use crate::store::ScheduleState;
 
 /// A change of a schedule at run time. The rule that code *declared* stays as it is, so that the change lasts until the
 /// code itself changes.
@@ -26,6 +27,14 @@ pub enum ScheduleChange {
         /// Why.
         reason: String,
     },
+}
+
+/// Why the pending call of a schedule that was stopped by hand is cancelled.
+pub(super) const fn stopped(state: ScheduleState) -> &'static str {
+    match state {
+        ScheduleState::Paused => "its schedule was paused",
+        ScheduleState::Active | ScheduleState::Ended => "its schedule was ended",
+    }
 }
 
 /// What became of a change of a schedule.

@@ -1,6 +1,7 @@
 //! What pods have counted, minute by minute: rates, durations and lateness of call types, independent of the history.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,18 @@ impl Statistics {
         self.durations.merge(&other.durations);
         self.lateness.merge(&other.lateness);
     }
+}
+
+/// The sums of what several pods have counted, by minute, then name.
+pub(super) fn sums(rows: impl IntoIterator<Item = Statistics>) -> Vec<Statistics> {
+    let mut sums: BTreeMap<(Moment, String), Statistics> = BTreeMap::new();
+    for row in rows {
+        match sums.entry((row.minute, row.name.clone())) {
+            Entry::Vacant(entry) => drop(entry.insert(row)),
+            Entry::Occupied(mut entry) => entry.get_mut().merge(&row),
+        }
+    }
+    sums.into_values().collect()
 }
 
 /// Durations in buckets that grow by a quarter of a power of two: a quantile is at most 19 % too high.

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::rows::{Call, End, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
@@ -18,10 +20,13 @@ impl State {
                 Ok(self.cancel_identifier(now, identifier, retention))
             }
             CancelTarget::Call(id) => Ok(self.cancel_call(now, *id, retention)),
-            CancelTarget::Calls(ids) => Ok(ids.iter().fold(Cancelled::default(), |total, id| {
-                let one = self.cancel_call(now, *id, retention);
-                Cancelled::new(total.calls + one.calls, 0, total.running + one.running)
-            })),
+            CancelTarget::Calls(ids) => {
+                let ids: BTreeSet<_> = ids.iter().copied().collect();
+                Ok(ids.into_iter().fold(Cancelled::default(), |total, id| {
+                    let one = self.cancel_call(now, id, retention);
+                    Cancelled::new(total.calls + one.calls, 0, total.running + one.running)
+                }))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::rows::{Call, End, HeldBy, PastAttempt, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
-use crate::store::{
+use crate::store::{ACTIONS_KEPT, STATISTICS_KEPT, 
     CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued, Retention,
 };
 
@@ -61,6 +61,8 @@ impl State {
         for (_, id) in &old {
             self.finished.remove(id);
         }
+        self.actions.retain(|_, action| now.saturating_since(action.at) <= ACTIONS_KEPT);
+        self.statistics.retain(|_, row| now.saturating_since(row.minute) <= STATISTICS_KEPT);
         old.len() as u64
     }
 

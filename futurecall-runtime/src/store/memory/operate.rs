@@ -1,7 +1,10 @@
 use super::rows::{Call, End, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
-use crate::store::{CallState, Now, PausedName, Retention, ScheduleChange, ScheduleChanged, ScheduleState};
+use crate::moment::Moment;
+use crate::store::{
+    CallState, Now, PausedName, Retention, ScheduleChange, ScheduleChanged, ScheduleState, stopped,
+};
 
 const CHANGING: &str = "change a schedule";
 
@@ -78,7 +81,7 @@ impl State {
 
     fn stop_schedule(
         &mut self,
-        now: crate::moment::Moment,
+        now: Moment,
         id: ScheduleId,
         state: ScheduleState,
         reason: &str,
@@ -91,9 +94,8 @@ impl State {
         }
         schedule.state = state;
         schedule.reason = Some(reason.to_owned());
-        let word = if state == ScheduleState::Paused { "paused" } else { "ended" };
         for call in self.pending_of(id) {
-            let end = End::without_run(CallState::Cancelled, &format!("its schedule was {word}"));
+            let end = End::without_run(CallState::Cancelled, stopped(state));
             self.end(now, call.id, end, retention);
         }
         Ok(ScheduleChanged::Changed)

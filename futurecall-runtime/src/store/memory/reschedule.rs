@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::insert::due_at;
@@ -27,7 +28,10 @@ impl State {
                 self.calls().filter(is_target).cloned().collect()
             }
             CancelTarget::Call(id) => self.call(*id).cloned().into_iter().collect(),
-            CancelTarget::Calls(ids) => ids.iter().filter_map(|id| self.call(*id)).cloned().collect(),
+            CancelTarget::Calls(ids) => {
+                let ids: BTreeSet<_> = ids.iter().copied().collect();
+                ids.into_iter().filter_map(|id| self.call(id)).cloned().collect()
+            }
         };
         let mut moved = Rescheduled::default();
         for call in targets {

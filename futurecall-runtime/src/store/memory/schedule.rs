@@ -212,14 +212,15 @@ impl State {
             self.restore(now, id);
             return Declared { id, created: false, changed: false };
         }
-        // New arguments or a new priority alone leave the rhythm as it is.
+        // New arguments or a new priority alone leave the rhythm as it is, unless it was paused.
         let keeps_rhythm = !revived && known.effective == new.rule;
         known.take(new);
-        if !keeps_rhythm {
+        let pending = self.pending_of(id);
+        let due = pending.iter().map(|call| call.due).max().filter(|_| keeps_rhythm);
+        if let (None, Some(known)) = (due, self.schedules.get_mut(&id)) {
             known.anchor = first;
         }
-        let pending = self.pending_of(id);
-        let due = pending.iter().map(|call| call.due).max().filter(|_| keeps_rhythm).unwrap_or(first);
+        let due = due.unwrap_or(first);
         for call in pending {
             self.take(call.id);
         }

@@ -11,7 +11,9 @@ use super::{PostgresStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::codec::{outcome_state, state_code};
-use crate::store::{CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention};
+use crate::store::{
+    ACTIONS_KEPT, CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, STATISTICS_KEPT,
+};
 
 pub(super) const FINISHING: &str = "record outcomes";
 const RENEWING: &str = "renew leases";
@@ -116,7 +118,7 @@ const RESCUE: &str = "
     )
     SELECT l.id, l.name, l.pod, l.rerun FROM locked AS l ORDER BY l.lease_until, l.id";
 
-/// $2 states, $3 how long each is kept, $4 limit.
+/// $2 states, $3 how long each is kept, $4 limit, $5 and $6 how long actions and statistics are.
 const PRUNE: &str = "
     WITH old AS MATERIALIZED (
         SELECT f.id FROM unnest($2::smallint[], $3::bigint[]) AS u(state, kept) CROSS JOIN LATERAL (
@@ -130,6 +132,14 @@ const PRUNE: &str = "
         ORDER BY f.id FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM futurecall.finished AS f WHERE f.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING 1
+    ), actions AS (
+        DELETE FROM futurecall.action AS a WHERE a.id = ANY (ARRAY(
+            SELECT o.id FROM futurecall.action AS o WHERE o.at < {ago $5::bigint}
+            ORDER BY o.at, o.id LIMIT $4::bigint FOR UPDATE SKIP LOCKED))
+    ), statistics AS (
+        DELETE FROM futurecall.statistics AS s WHERE (s.minute, s.name, s.pod) IN (
+            SELECT o.minute, o.name, o.pod FROM futurecall.statistics AS o WHERE o.minute < {ago $6::bigint}
+            ORDER BY o.minute, o.name, o.pod LIMIT $4::bigint FOR UPDATE SKIP LOCKED)
     )
     SELECT count(*) AS pruned FROM gone";
 
@@ -259,6 +269,7 @@ impl PostgresStore {
             .filter_map(|state| state_code(state).map(|code| (code, micros(retention.of(state)))))
             .unzip();
         let query = self.query(PRUNE).bind(at(now)).bind(states).bind(kept).bind(as_limit(limit));
+        let query = query.bind(micros(ACTIONS_KEPT)).bind(micros(STATISTICS_KEPT));
         let row = self.write(PRUNING, query).await?.pop().ok_or_else(|| empty(PRUNING))?;
         count(&row, "pruned").map_err(nothing_done(PRUNING))
     }

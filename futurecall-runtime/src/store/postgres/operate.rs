@@ -1,14 +1,96 @@
 //! What an operator changes by hand.
 
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
 use super::PostgresStore;
+use super::connect::{commit, nothing_done, step};
+use super::insert::FORGET_FINISHED;
+use super::sql::{Reading, at, count, moment};
+use super::timetable::{Timetable, Wanted};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
-use crate::store::{Now, PausedName, Retention, ScheduleChange, ScheduleChanged};
+use crate::moment::Moment;
+use crate::recurring::Rule;
+use crate::store::codec::{rule_text, schedule_code};
+use crate::store::{
+    CallState, Now, PausedName, Retention, ScheduleChange, ScheduleChanged, ScheduleState, stopped,
+};
+
+const DELETING: &str = "delete calls";
+const CHANGING: &str = "change a schedule";
+const TRIGGERING: &str = "trigger a schedule";
+const PAUSING: &str = "pause calls";
+const RESUMING: &str = "resume calls";
+const PAUSED_LISTING: &str = "list paused names";
+
+/// $1 calls.
+const DELETE: &str = "
+    WITH locked AS MATERIALIZED (
+        SELECT f.id FROM futurecall.finished AS f WHERE f.id = ANY ($1::uuid[]) ORDER BY f.id FOR UPDATE
+    ), gone AS (
+        DELETE FROM futurecall.finished AS f WHERE f.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING 1
+    )
+    SELECT count(*) AS deleted FROM gone";
+
+/// $2 the schedule, $3 its state, $4 the reason, $5 why its next run is cancelled, $6 whether cancelled calls are kept. Runs
+/// that are to be run again stay: they are none of its next ones.
+const STOP: &str = "
+    WITH locked AS MATERIALIZED (
+        SELECT c.id FROM futurecall.call AS c
+        WHERE c.schedule_id = $2::uuid AND c.claimed_by IS NULL AND c.first_due_at IS NULL ORDER BY c.id FOR UPDATE
+    ), gone AS (
+        DELETE FROM futurecall.call AS c WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING c.*
+    ), kept AS (
+        {history} 4, g.attempt, NULL, NULL, NULL, NULL, {now}, $5::text FROM gone AS g WHERE $6::boolean
+        ON CONFLICT (id) DO NOTHING
+    )
+    UPDATE futurecall.schedule AS s SET state = $3::smallint, reason = $4::text, updated_at = {now}
+    WHERE s.id = $2::uuid";
+
+/// $2 the schedule.
+const RESUME: &str = "
+    UPDATE futurecall.schedule AS s SET state = 0, reason = NULL, updated_at = {now} WHERE s.id = $2::uuid";
+
+/// $2 the schedule, $3 the rule, $4 its first moment.
+const PUT_IN_EFFECT: &str = "
+    UPDATE futurecall.schedule AS s SET effective = $3::text::json, anchor = {at $4::bigint}, updated_at = {now}
+    WHERE s.id = $2::uuid";
+
+/// $2 the schedule, $3 the call. As a call that has its successor, so that the rule takes no notice of it.
+const TRIGGER: &str = "
+    WITH schedule AS MATERIALIZED (
+        SELECT s.* FROM futurecall.schedule AS s WHERE s.id = $2::uuid FOR UPDATE
+    ), stored AS (
+        INSERT INTO futurecall.call
+            (id, name, priority, due_at, first_due_at, identifier, args, format, schedule_id, created_at)
+        SELECT $3::uuid, s.name, s.priority, {now}, {now}, s.identifier, s.args, s.format, s.id, {now}
+        FROM schedule AS s
+        WHERE NOT EXISTS (SELECT FROM futurecall.finished AS f WHERE f.id = $3::uuid)
+        ON CONFLICT (id) DO NOTHING
+    )
+    SELECT s.name, s.priority, {now_us} AS due FROM schedule AS s";
+
+/// $2 the name, $3 who, $4 why.
+const PAUSE_NAME: &str = "
+    INSERT INTO futurecall.paused_name (name, since, actor, reason) VALUES ($2::text, {now}, $3::text, $4::text)
+    ON CONFLICT (name) DO NOTHING RETURNING name";
+
+/// $1 the name.
+const RESUME_NAME: &str = "DELETE FROM futurecall.paused_name AS p WHERE p.name = $1::text RETURNING p.name";
+
+const PAUSED_NAMES: &str = "
+    SELECT p.name, {us p.since} AS since, p.actor, p.reason FROM futurecall.paused_name AS p";
 
 impl PostgresStore {
     pub(super) async fn delete_calls(&self, ids: &[CallId]) -> Result<u64, StoreError> {
-        let _ = (ids,);
-        Err(StoreError::permanent("delete calls", "not built yet"))
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<Uuid> = ids.iter().map(CallId::as_uuid).collect();
+        let row = self.write_one(DELETING, self.query(DELETE).bind(ids)).await?;
+        count(&row, "deleted").map_err(nothing_done(DELETING))
     }
 
     pub(super) async fn change_schedule_of(
@@ -18,8 +100,45 @@ impl PostgresStore {
         change: &ScheduleChange,
         retention: &Retention,
     ) -> Result<ScheduleChanged, StoreError> {
-        let _ = (now, id, change, retention);
-        Err(StoreError::permanent("change a schedule", "not built yet"))
+        let id = id.as_uuid();
+        let mut transaction = self.begin(CHANGING).await?;
+        let now = self.moment_of(CHANGING, &mut transaction, now).await?;
+        let mut timetable =
+            self.lock_timetable(CHANGING, &mut transaction, now, Wanted::Ids(&[id])).await?;
+        let Some(known) = timetable.schedules.get(&id) else { return Ok(ScheduleChanged::Unknown) };
+        let is_so = match change {
+            ScheduleChange::End { .. } => known.state == ScheduleState::Ended,
+            _ if known.state == ScheduleState::Ended => return Ok(ScheduleChanged::Ended),
+            ScheduleChange::Pause { .. } => known.state == ScheduleState::Paused,
+            ScheduleChange::Resume => known.state == ScheduleState::Active,
+            ScheduleChange::Edit(rule) => known.effective.as_ref() == Some(rule),
+        };
+        if is_so {
+            return Ok(ScheduleChanged::Unchanged);
+        }
+        match change {
+            ScheduleChange::Pause { reason } => {
+                self.stop(&mut transaction, now, id, ScheduleState::Paused, reason, retention).await?;
+            }
+            ScheduleChange::End { reason } => {
+                self.stop(&mut transaction, now, id, ScheduleState::Ended, reason, retention).await?;
+            }
+            ScheduleChange::Resume => {
+                let query = self.query(RESUME).bind(now.as_micros()).bind(id);
+                step(CHANGING, &mut transaction, query).await?;
+                timetable.resume(id);
+            }
+            ScheduleChange::Edit(rule) => {
+                self.edit(&mut transaction, &mut timetable, id, rule).await?;
+            }
+        }
+        let earliest = self.write_timetable(CHANGING, &mut transaction, timetable).await?;
+        commit(CHANGING, transaction).await?;
+        if let Some(earliest) = earliest {
+            self.lanes.forget();
+            self.notify(Some(earliest.as_micros()));
+        }
+        Ok(ScheduleChanged::Changed)
     }
 
     pub(super) async fn trigger_schedule(
@@ -28,8 +147,19 @@ impl PostgresStore {
         schedule: ScheduleId,
         id: CallId,
     ) -> Result<bool, StoreError> {
-        let _ = (now, schedule, id);
-        Err(StoreError::permanent("trigger a schedule", "not built yet"))
+        let mut transaction = self.begin(TRIGGERING).await?;
+        let query = self.query(TRIGGER).bind(at(now)).bind(schedule.as_uuid()).bind(id.as_uuid());
+        let Some(row) = step(TRIGGERING, &mut transaction, query).await?.pop() else { return Ok(false) };
+        // A repetition may not have seen that the call was just then moving to the history.
+        step(TRIGGERING, &mut transaction, self.query(FORGET_FINISHED).bind(vec![id.as_uuid()])).await?;
+        commit(TRIGGERING, transaction).await?;
+        let read = || -> Reading<(String, i16, i64)> {
+            Ok((row.try_get("name")?, row.try_get("priority")?, row.try_get("due")?))
+        };
+        let (name, priority, due) = read().map_err(nothing_done(TRIGGERING))?;
+        self.lanes.due_again(&name, priority, due);
+        self.notify(Some(due));
+        Ok(true)
     }
 
     pub(super) async fn pause_call_name(
@@ -39,16 +169,76 @@ impl PostgresStore {
         actor: &str,
         reason: &str,
     ) -> Result<bool, StoreError> {
-        let _ = (now, name, actor, reason);
-        Err(StoreError::permanent("pause calls", "not built yet"))
+        let query = self.query(PAUSE_NAME).bind(at(now)).bind(name.to_owned());
+        let query = query.bind(actor.to_owned()).bind(reason.to_owned());
+        let paused = !self.write(PAUSING, query).await?.is_empty();
+        if paused {
+            self.notify(None);
+        }
+        Ok(paused)
     }
 
     pub(super) async fn resume_call_name(&self, name: &str) -> Result<bool, StoreError> {
-        let _ = (name,);
-        Err(StoreError::permanent("resume calls", "not built yet"))
+        let query = self.query(RESUME_NAME).bind(name.to_owned());
+        let resumed = !self.write(RESUMING, query).await?.is_empty();
+        if resumed {
+            self.notify(None);
+        }
+        Ok(resumed)
     }
 
     pub(super) async fn paused_call_names(&self) -> Result<Vec<PausedName>, StoreError> {
-        Err(StoreError::permanent("list paused names", "not built yet"))
+        let rows = self.read(PAUSED_LISTING, self.query(PAUSED_NAMES)).await?;
+        let mut paused: Vec<PausedName> =
+            rows.iter().map(paused).collect::<Reading<_>>().map_err(nothing_done(PAUSED_LISTING))?;
+        // Byte by byte: the server may sort by a language.
+        paused.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(paused)
     }
+
+    /// No further run of a schedule starts; its next one is recorded as cancelled.
+    async fn stop(
+        &self,
+        connection: &mut PgConnection,
+        now: Moment,
+        id: Uuid,
+        state: ScheduleState,
+        reason: &str,
+        retention: &Retention,
+    ) -> Result<(), StoreError> {
+        let query = self
+            .query(STOP)
+            .bind(now.as_micros())
+            .bind(id)
+            .bind(schedule_code(state))
+            .bind(reason.to_owned())
+            .bind(stopped(state))
+            .bind(!retention.of(CallState::Cancelled).is_zero());
+        step(CHANGING, connection, query).await.map(drop)
+    }
+
+    /// Puts a rule in effect; the declared one stays.
+    async fn edit(
+        &self,
+        connection: &mut PgConnection,
+        timetable: &mut Timetable,
+        id: Uuid,
+        rule: &Rule,
+    ) -> Result<(), StoreError> {
+        let first = rule.first(timetable.now).map_err(|error| StoreError::refused(CHANGING, error))?;
+        let text = rule_text(rule).map_err(|error| StoreError::refused(CHANGING, error))?;
+        let query = self.query(PUT_IN_EFFECT).bind(timetable.now.as_micros()).bind(id);
+        step(CHANGING, connection, query.bind(text).bind(first.as_micros())).await?;
+        timetable.edit(id, first);
+        Ok(())
+    }
+}
+
+fn paused(row: &PgRow) -> Reading<PausedName> {
+    Ok(PausedName::new(
+        row.try_get("name")?,
+        moment(row, "since")?,
+        row.try_get("actor")?,
+        row.try_get("reason")?,
+    ))
 }

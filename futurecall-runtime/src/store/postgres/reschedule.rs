@@ -16,18 +16,20 @@ use crate::store::{CallState, CancelTarget, Due, Now, Rescheduled, RunAgain};
 const DOING: &str = "reschedule calls";
 const AGAIN: &str = "run the call again";
 
-/// $1 identifier or $2 call. Schedules come first: a claim of their runs locks them, too.
+/// $1 identifier or $2 calls. Schedules come first: a claim of their runs locks them, too.
 const SCHEDULES: &str = "
     SELECT s.id FROM futurecall.schedule AS s
-    WHERE s.identifier = $1::text OR s.id = (SELECT c.schedule_id FROM futurecall.call AS c WHERE c.id = $2::uuid)
+    WHERE s.identifier = $1::text
+        OR s.id = ANY (ARRAY(SELECT c.schedule_id FROM futurecall.call AS c WHERE c.id = ANY ($2::uuid[])))
     ORDER BY s.id FOR UPDATE";
 
 /// $1 identifier. Waits for claims under way, so that the next statement sees what became of them.
 const CALLS: &str = "
     SELECT c.id FROM futurecall.call AS c WHERE c.identifier = $1::text ORDER BY c.id FOR UPDATE";
 
-/// $1 call.
-const CALL: &str = "SELECT c.id FROM futurecall.call AS c WHERE c.id = $1::uuid FOR UPDATE";
+/// $1 calls.
+const THESE: &str = "
+    SELECT c.id FROM futurecall.call AS c WHERE c.id = ANY ($1::uuid[]) ORDER BY c.id FOR UPDATE";
 
 /// $2 calls.
 const RUNNING: &str = "
@@ -80,16 +82,17 @@ impl PostgresStore {
         soon: Duration,
     ) -> Result<Rescheduled, StoreError> {
         let mut transaction = self.begin(DOING).await?;
-        let schedules = self.query(SCHEDULES);
+        let these = |ids: &[CallId]| {
+            let ids: Vec<Uuid> = ids.iter().map(CallId::as_uuid).collect();
+            (self.query(SCHEDULES).bind(None::<String>).bind(ids.clone()), self.query(THESE).bind(ids))
+        };
         let (schedules, calls) = match target {
             CancelTarget::Identifier(identifier) => (
-                schedules.bind(identifier.clone()).bind(None::<Uuid>),
+                self.query(SCHEDULES).bind(identifier.clone()).bind(None::<Vec<Uuid>>),
                 self.query(CALLS).bind(identifier.clone()),
             ),
-            CancelTarget::Call(id) => {
-                (schedules.bind(None::<String>).bind(id.as_uuid()), self.query(CALL).bind(id.as_uuid()))
-            }
-            CancelTarget::Calls(_) => return Err(StoreError::permanent(DOING, "not built yet")),
+            CancelTarget::Call(id) => these(&[*id]),
+            CancelTarget::Calls(ids) => these(ids),
         };
         step(DOING, &mut transaction, schedules).await?;
         let rows = step(DOING, &mut transaction, calls).await?;

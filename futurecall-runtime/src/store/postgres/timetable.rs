@@ -249,11 +249,14 @@ impl Timetable {
         }
     }
 
-    /// Puts a new declaration in effect. Its pending call is replaced; the moment stays where the rule has not changed.
+    /// Puts a new declaration in effect. Its pending call is replaced; the moment stays where the rule has not
+    /// changed, unless it was paused.
     pub(super) fn take(&mut self, schedule: Uuid, new: &NewSchedule, first: Moment) {
+        let pending = self.drop_pending(schedule);
         let Some(known) = self.schedules.get_mut(&schedule) else { return };
         let keeps_rhythm = known.state != ScheduleState::Ended && known.effective.as_ref() == Some(&new.rule);
-        if !keeps_rhythm {
+        let due = pending.into_iter().max().filter(|_| keeps_rhythm);
+        if due.is_none() {
             known.anchor = first;
         }
         known.declared = Some(new.rule.clone());
@@ -262,9 +265,23 @@ impl Timetable {
         known.format = new.format;
         known.priority = new.priority;
         known.state = ScheduleState::Active;
-        let pending = self.drop_pending(schedule);
-        let due = pending.into_iter().max().filter(|_| keeps_rhythm).unwrap_or(first);
-        self.go_on(schedule, Ok(Some(due)));
+        self.go_on(schedule, Ok(Some(due.unwrap_or(first))));
+    }
+
+    /// A paused schedule produces calls again.
+    pub(super) fn resume(&mut self, schedule: Uuid) {
+        if let Some(known) = self.schedules.get_mut(&schedule) {
+            known.state = ScheduleState::Active;
+            self.restore(schedule);
+        }
+    }
+
+    /// Another rule is in effect: if the schedule is active, its pending call is replaced.
+    pub(super) fn edit(&mut self, schedule: Uuid, first: Moment) {
+        if self.schedules.get(&schedule).is_some_and(|known| known.state == ScheduleState::Active) {
+            self.drop_pending(schedule);
+            self.go_on(schedule, Ok(Some(first)));
+        }
     }
 
     /// Stores the next call of a schedule, or ends the schedule visibly.

@@ -1,28 +1,117 @@
 //! What operators did.
 
+use sqlx::sqlite::SqliteRow;
+
 use super::SqliteStore;
+use super::tx::{moment_in, no_nul, text, uuid};
 use crate::error::StoreError;
-use crate::id::ActionId;
+use crate::id::{ActionId, CallId, ScheduleId};
 use crate::store::{ActionFilter, ActionRecord, NewAction, Now};
 
+const DOING: &str = "record an action";
+
+/// ?1 the id, ?2 now, ?3 who, ?4 what, ?5 to what, ?6 the call, ?7 the schedule.
+const NOTE: &str = "
+INSERT INTO futurecall_action (id, at, actor, verb, target, call_id, schedule_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (id) DO NOTHING";
+
 pub(super) async fn note_action(store: &SqliteStore, now: Now, action: &NewAction) -> Result<(), StoreError> {
-    let _ = (store, now, action);
-    Err(StoreError::permanent("record an action", "not built yet"))
+    for (what, text) in
+        [("a name", &action.actor), ("an action's word", &action.verb), ("a target", &action.target)]
+    {
+        no_nul(DOING, what, text)?;
+    }
+    let action = action.clone();
+    store
+        .write(DOING, now, move |mut tx| {
+            Box::pin(async move {
+                let sql = tx
+                    .sql(NOTE)
+                    .bind(action.id.as_uuid())
+                    .bind(tx.now.as_micros())
+                    .bind(action.actor)
+                    .bind(action.verb)
+                    .bind(action.target)
+                    .bind(action.call.map(|id| id.as_uuid()))
+                    .bind(action.schedule.map(|id| id.as_uuid()));
+                tx.run(sql).await.map(drop)
+            })
+        })
+        .await
 }
+
+/// ?1 the action, ?2 what came of it.
+const SETTLE: &str = "UPDATE futurecall_action SET outcome = ?2 WHERE id = ?1";
 
 pub(super) async fn settle_action(
     store: &SqliteStore,
     id: ActionId,
     outcome: &str,
 ) -> Result<(), StoreError> {
-    let _ = (store, id, outcome);
-    Err(StoreError::permanent("record an action", "not built yet"))
+    no_nul(DOING, "an outcome", outcome)?;
+    let (id, outcome) = (id.as_uuid(), outcome.to_owned());
+    store
+        .write(DOING, Now::Database, move |mut tx| {
+            Box::pin(async move { tx.run(tx.sql(SETTLE).bind(id).bind(outcome)).await.map(drop) })
+        })
+        .await
 }
+
+/// ?1 before which action, ?2 how many, ?3 the call, ?4 the schedule; of the last two, what the index in use is over
+/// stands first.
+macro_rules! actions {
+    ($of:literal) => {
+        concat!(
+            "
+SELECT id, at, actor, verb, target, call_id, schedule_id, outcome FROM futurecall_action
+WHERE ",
+            $of,
+            " AND (?1 IS NULL OR (at, id) < (SELECT b.at, b.id FROM futurecall_action b WHERE b.id = ?1))
+ORDER BY at DESC, id DESC LIMIT ?2 + 0"
+        )
+    };
+}
+
+pub(super) const ALL: &str = actions!("?3 IS NULL AND ?4 IS NULL");
+pub(super) const OF_CALL: &str = actions!("call_id = ?3 AND (?4 IS NULL OR schedule_id = ?4)");
+pub(super) const OF_SCHEDULE: &str = actions!("schedule_id = ?4 AND ?3 IS NULL");
 
 pub(super) async fn actions(
     store: &SqliteStore,
     filter: &ActionFilter,
 ) -> Result<Vec<ActionRecord>, StoreError> {
-    let _ = (store, filter);
-    Err(StoreError::permanent("list actions", "not built yet"))
+    let filter = filter.clone();
+    store
+        .read("list actions", Now::Database, move |mut tx| {
+            Box::pin(async move {
+                let of = match (filter.call, filter.schedule) {
+                    (Some(_), _) => OF_CALL,
+                    (None, Some(_)) => OF_SCHEDULE,
+                    (None, None) => ALL,
+                };
+                let limit = i64::try_from(filter.limit.clamp(1, 1_000)).unwrap_or(1_000);
+                let sql = tx
+                    .sql(of)
+                    .bind(filter.before.map(|id| id.as_uuid()))
+                    .bind(limit)
+                    .bind(filter.call.map(|id| id.as_uuid()))
+                    .bind(filter.schedule.map(|id| id.as_uuid()));
+                Ok(tx.rows(sql).await?.iter().filter_map(record).collect())
+            })
+        })
+        .await
+}
+
+fn record(row: &SqliteRow) -> Option<ActionRecord> {
+    let said = |column| text(row, column).unwrap_or_default();
+    Some(ActionRecord {
+        id: ActionId::from_uuid(uuid(row, "id")?),
+        at: moment_in(row, "at")?,
+        actor: said("actor"),
+        verb: said("verb"),
+        target: said("target"),
+        call: uuid(row, "call_id").map(CallId::from_uuid),
+        schedule: uuid(row, "schedule_id").map(ScheduleId::from_uuid),
+        outcome: text(row, "outcome"),
+    })
 }

@@ -1,5 +1,7 @@
 //! Removing what has not started, ending schedules, flagging what runs.
 
+use std::collections::BTreeSet;
+
 use sqlx::SqliteConnection;
 
 use super::SqliteStore;
@@ -50,14 +52,10 @@ fn check(target: &CancelTarget) -> Result<(), StoreError> {
 async fn cancel_target(tx: &mut Tx<'_>, target: &CancelTarget, kept: i64) -> Result<Cancelled, StoreError> {
     match target {
         CancelTarget::Identifier(identifier) => cancel_identifier(tx, identifier, kept).await,
-        CancelTarget::Call(id) => cancel_call(tx, *id, kept).await,
+        CancelTarget::Call(id) => cancel_calls(tx, BTreeSet::from([*id]), kept).await,
         CancelTarget::Calls(ids) => {
-            let mut total = Cancelled::default();
-            for id in ids {
-                let one = cancel_call(tx, *id, kept).await?;
-                total = Cancelled::new(total.calls + one.calls, 0, total.running + one.running);
-            }
-            Ok(total)
+            let ids: BTreeSet<CallId> = ids.iter().copied().collect();
+            cancel_calls(tx, ids, kept).await
         }
     }
 }
@@ -111,18 +109,20 @@ async fn cancel_identifier(tx: &mut Tx<'_>, identifier: &str, kept: i64) -> Resu
     Ok(cancelled)
 }
 
-/// ?1 the call.
-pub(super) const FLAG_CALL: &str = "
-UPDATE futurecall_call SET cancel_requested = 1 WHERE id = ?1 AND claimed_by IS NOT NULL
+/// ?1 the calls.
+pub(super) const FLAG_CALLS: &str = "
+UPDATE futurecall_call SET cancel_requested = 1
+WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NOT NULL
 RETURNING lease_until";
 
-async fn cancel_call(tx: &mut Tx<'_>, id: CallId, kept: i64) -> Result<Cancelled, StoreError> {
-    if let Some(row) = tx.row(tx.sql(FLAG_CALL).bind(id.as_uuid())).await? {
-        let live = moment_in(&row, "lease_until").is_some_and(|until| until >= tx.now);
-        return Ok(Cancelled::new(0, 0, u64::from(live)));
-    }
-    let calls = give_up(tx, DOING, &[(hex(id.as_uuid()), "cancelled")], kept).await?;
-    Ok(Cancelled::new(calls, 0, 0))
+/// Cancels single calls. Of a schedule, each is one run: its successor comes all the same.
+async fn cancel_calls(tx: &mut Tx<'_>, ids: BTreeSet<CallId>, kept: i64) -> Result<Cancelled, StoreError> {
+    let ids: Vec<_> = ids.into_iter().map(|id| hex(id.as_uuid())).collect();
+    let claimed = tx.rows(tx.sql(FLAG_CALLS).bind(batch(DOING, &ids)?)).await?;
+    let is_live = |row: &&_| moment_in(row, "lease_until").is_some_and(|until| until >= tx.now);
+    let running = claimed.iter().filter(is_live).count() as u64;
+    let calls: Vec<_> = ids.into_iter().map(|id| (id, "cancelled")).collect();
+    Ok(Cancelled::new(give_up(tx, DOING, &calls, kept).await?, 0, running))
 }
 
 const DISCARD: &str = "discard broken calls";

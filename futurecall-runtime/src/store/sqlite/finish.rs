@@ -16,7 +16,9 @@ use super::tx::{
 use super::{SqliteStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
-use crate::store::{CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, codec};
+use crate::store::{
+    ACTIONS_KEPT, CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, STATISTICS_KEPT, codec,
+};
 
 /// The insert that every way into the history shares: `c` is the call; the rest gives the other columns and the source.
 macro_rules! to_history {
@@ -352,6 +354,16 @@ DELETE FROM futurecall_finished WHERE rowid IN (
         ON f.state = value ->> 0 AND f.finished_at < value ->> 1
     LIMIT ?2 + 0)";
 
+/// ?1 the moment before which an action is old, ?2 how many.
+pub(super) const OLD_ACTIONS: &str = "
+DELETE FROM futurecall_action WHERE id IN (
+    SELECT id FROM futurecall_action WHERE at < ?1 ORDER BY at LIMIT ?2 + 0)";
+
+/// ?1 the moment before which statistics are old, ?2 how many.
+pub(super) const OLD_STATISTICS: &str = "
+DELETE FROM futurecall_statistics WHERE (minute, name, pod) IN (
+    SELECT minute, name, pod FROM futurecall_statistics WHERE minute < ?1 ORDER BY minute LIMIT ?2 + 0)";
+
 pub(super) async fn prune(
     store: &SqliteStore,
     now: Now,
@@ -368,6 +380,10 @@ pub(super) async fn prune(
                         Some((codec::state_code(state)?, before(tx.now, retention.of(state))))
                     })
                     .collect();
+                for (table, time) in [(OLD_ACTIONS, ACTIONS_KEPT), (OLD_STATISTICS, STATISTICS_KEPT)] {
+                    let since = before(tx.now, time);
+                    tx.run(tx.sql(table).bind(since).bind(rows_of(limit))).await?;
+                }
                 tx.run(tx.sql(OLD).bind(batch(PRUNE, &old)?).bind(rows_of(limit))).await
             })
         })

@@ -1,7 +1,7 @@
 //! Moving what has not started, and storing once more what has ended.
 
 use super::SqliteStore;
-use super::tx::{Tx, micros, no_nul, number};
+use super::tx::{Tx, batch, hex, micros, no_nul, number};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::{CancelTarget, Due, Now, Rescheduled, RunAgain};
@@ -34,8 +34,8 @@ WHERE claimed_by IS NULL AND ",
 /// ?1 the identifier, ?2 now, ?3 the moment or ?4 the delay.
 pub(super) const BY_IDENTIFIER: [&str; 2] = reschedule!("identifier = ?1");
 
-/// ?1 the call, and as above.
-pub(super) const BY_ID: [&str; 2] = reschedule!("id = ?1");
+/// ?1 the calls, and as above.
+pub(super) const BY_ID: [&str; 2] = reschedule!("id IN (SELECT unhex(value) FROM json_each(?1))");
 
 pub(super) async fn reschedule(
     store: &SqliteStore,
@@ -53,30 +53,23 @@ pub(super) async fn reschedule(
 }
 
 async fn move_all(tx: &mut Tx<'_>, target: &CancelTarget, due: Due) -> Result<Rescheduled, StoreError> {
-    if let CancelTarget::Calls(ids) = target {
-        let mut total = Rescheduled::default();
-        for id in ids {
-            let one = Box::pin(move_all(tx, &CancelTarget::Call(*id), due)).await?;
-            total = Rescheduled::new(total.calls + one.calls, total.running + one.running);
-        }
-        return Ok(total);
-    }
     let (moment, delay) = match due {
         Due::At(moment) => (Some(moment.as_micros()), None),
         Due::After(delay) => (None, Some(micros(delay))),
     };
-    let [count, update] = match target {
-        CancelTarget::Identifier(_) => BY_IDENTIFIER,
-        CancelTarget::Call(_) | CancelTarget::Calls(_) => BY_ID,
+    let ids = |ids: &[CallId]| {
+        let ids: Vec<_> = ids.iter().map(|id| hex(id.as_uuid())).collect();
+        batch(DOING, &ids)
+    };
+    let ([count, update], which) = match target {
+        CancelTarget::Identifier(identifier) => (BY_IDENTIFIER, identifier.clone()),
+        CancelTarget::Call(id) => (BY_ID, ids(&[*id])?),
+        CancelTarget::Calls(all) => (BY_ID, ids(all)?),
     };
     let now = tx.now.as_micros();
-    let [count, update] = [count, update].map(|text| match target {
-        CancelTarget::Identifier(identifier) => tx.sql(text).bind(identifier.clone()).bind(now),
-        CancelTarget::Call(id) => tx.sql(text).bind(id.as_uuid()).bind(now),
-        CancelTarget::Calls(_) => tx.sql(text).bind(None::<Vec<u8>>).bind(now),
-    });
-    let running = tx.row(count).await?.and_then(|row| number(&row, "running")).unwrap_or(0);
-    let calls = tx.run(update.bind(moment).bind(delay)).await?;
+    let running = tx.row(tx.sql(count).bind(which.clone()).bind(now)).await?;
+    let running = running.and_then(|row| number(&row, "running")).unwrap_or(0);
+    let calls = tx.run(tx.sql(update).bind(which).bind(now).bind(moment).bind(delay)).await?;
     Ok(Rescheduled::new(calls, u64::try_from(running).unwrap_or(0)))
 }
 

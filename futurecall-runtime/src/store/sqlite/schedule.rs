@@ -121,14 +121,15 @@ async fn declare_one(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<Declared, Sto
     }
     tx.run(tx.sql(SET_ORIGIN).bind(id.as_uuid()).bind(codec::origin_code(new.origin))).await?;
     if state == Some(ScheduleState::Active) && pending.is_none() {
-        restore(tx, id, &rule_in(&row, "effective"), anchor).await?;
+        restore(tx, DECLARE, id, &rule_in(&row, "effective"), anchor).await?;
     }
     Ok(Declared { id, created: false, changed: false })
 }
 
 /// Stores the pending call that an active schedule lacks, at its rule's next moment.
-async fn restore(
+pub(super) async fn restore(
     tx: &mut Tx<'_>,
+    doing: &'static str,
     id: ScheduleId,
     rule: &Result<Rule, String>,
     anchor: Option<Moment>,
@@ -143,9 +144,9 @@ async fn restore(
     };
     let id = hex(id.as_uuid());
     match next {
-        Ok(Some(next)) => add(tx, DECLARE, &[(hex(CallId::new().as_uuid()), id, next.as_micros())]).await,
-        Ok(None) => close(tx, DECLARE, &[(id, NO_MORE.to_owned())]).await,
-        Err(error) => close(tx, DECLARE, &[(id, unusable(&error))]).await,
+        Ok(Some(next)) => add(tx, doing, &[(hex(CallId::new().as_uuid()), id, next.as_micros())]).await,
+        Ok(None) => close(tx, doing, &[(id, NO_MORE.to_owned())]).await,
+        Err(error) => close(tx, doing, &[(id, unusable(&error))]).await,
     }
 }
 
@@ -176,11 +177,11 @@ fn alike(row: &SqliteRow, new: &NewSchedule) -> bool {
         && number(row, "priority") == Some(i64::from(new.priority))
 }
 
-fn first(tx: &Tx<'_>, rule: &Rule) -> Result<Moment, StoreError> {
+pub(super) fn first(tx: &Tx<'_>, rule: &Rule) -> Result<Moment, StoreError> {
     rule.first(tx.now).map_err(|error| tx.refused(error.to_string()))
 }
 
-fn rule_in(row: &SqliteRow, column: &str) -> Result<Rule, String> {
+pub(super) fn rule_in(row: &SqliteRow, column: &str) -> Result<Rule, String> {
     codec::rule_of(&text(row, column).unwrap_or_default()).map_err(|error| error.to_string())
 }
 
@@ -425,7 +426,7 @@ SELECT unhex(value ->> 0), s.name, s.priority, value ->> 2, s.identifier, s.args
 FROM json_each(?1) CROSS JOIN futurecall_schedule s ON s.id = unhex(value ->> 1)";
 
 /// Stores the next calls of schedules.
-async fn add(
+pub(super) async fn add(
     tx: &mut Tx<'_>,
     doing: &'static str,
     calls: &[(Simple, Simple, i64)],

@@ -1,25 +1,88 @@
 //! What pods have counted.
 
+use sqlx::sqlite::SqliteRow;
+
 use super::SqliteStore;
+use super::tx::{batch, moment_in, no_nul, number, text};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::Statistics;
+use crate::store::{Now, Statistics, codec, sums};
+
+const WRITING: &str = "store statistics";
+
+/// ?1 the rows, ?2 the pod.
+const PUT: &str = "
+INSERT INTO futurecall_statistics
+    (minute, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
+SELECT value ->> 0, value ->> 1, ?2, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+    value ->> 8
+FROM json_each(?1) WHERE true
+ON CONFLICT (minute, name, pod) DO UPDATE SET succeeded = excluded.succeeded, failed = excluded.failed,
+    retried = excluded.retried, interrupted = excluded.interrupted, expired = excluded.expired,
+    durations = excluded.durations, lateness = excluded.lateness";
 
 pub(super) async fn put_statistics(
     store: &SqliteStore,
     pod: PodId,
     counted: &[Statistics],
 ) -> Result<(), StoreError> {
-    let _ = (store, pod, counted);
-    Err(StoreError::permanent("store statistics", "not built yet"))
+    if counted.is_empty() {
+        return Ok(());
+    }
+    for row in counted {
+        no_nul(WRITING, "a name", &row.name)?;
+    }
+    let rows: Vec<_> = codec::newest(counted)
+        .into_iter()
+        .map(|row| {
+            let [succeeded, failed, retried, interrupted, expired] = codec::counts_of(row);
+            let [durations, lateness] = [&row.durations, &row.lateness].map(codec::histogram_text);
+            let minute = row.minute.as_micros();
+            (minute, &row.name, succeeded, failed, retried, interrupted, expired, durations, lateness)
+        })
+        .collect();
+    let (rows, pod) = (batch(WRITING, &rows)?, pod.as_uuid());
+    store
+        .write(WRITING, Now::Database, move |mut tx| {
+            Box::pin(async move { tx.run(tx.sql(PUT).bind(rows).bind(pod)).await.map(drop) })
+        })
+        .await
 }
+
+/// ?1 the first minute, ?2 the name.
+pub(super) const READ: &str = "
+SELECT minute, name, succeeded, failed, retried, interrupted, expired, durations, lateness
+FROM futurecall_statistics WHERE minute >= ?1 AND (?2 IS NULL OR name = ?2)";
 
 pub(super) async fn statistics(
     store: &SqliteStore,
     since: Moment,
     name: Option<&str>,
 ) -> Result<Vec<Statistics>, StoreError> {
-    let _ = (store, since, name);
-    Err(StoreError::permanent("read statistics", "not built yet"))
+    let name = name.map(str::to_owned);
+    store
+        .read("read statistics", Now::Database, move |mut tx| {
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(READ).bind(since.as_micros()).bind(name)).await?;
+                Ok(sums(rows.iter().filter_map(read)))
+            })
+        })
+        .await
+}
+
+fn read(row: &SqliteRow) -> Option<Statistics> {
+    let count = |column| number(row, column).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+    let histogram = |column| codec::histogram_of(&text(row, column).unwrap_or_default());
+    Some(Statistics {
+        name: text(row, "name")?,
+        minute: moment_in(row, "minute")?,
+        succeeded: count("succeeded"),
+        failed: count("failed"),
+        retried: count("retried"),
+        interrupted: count("interrupted"),
+        expired: count("expired"),
+        durations: histogram("durations"),
+        lateness: histogram("lateness"),
+    })
 }
