@@ -18,7 +18,7 @@ Exit codes:
   5  you said no
 
 Moments are RFC 3339 (2027-01-31T08:00:00Z), or counted from the database's clock: +2h, -1d, now.
-Every option of every command can also be set by the environment, as FUTURECALL_ and its name: FUTURECALL_OUTPUT=json.
+The options of every command can also be set by the environment, as FUTURECALL_ and their name: FUTURECALL_OUTPUT=json.
 A URL with a password is best given so: others on this machine can read command lines.";
 
 /// See what calls will happen, why one has not, and act on them: on the database of a service that uses Futurecall

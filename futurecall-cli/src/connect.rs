@@ -7,6 +7,7 @@ use std::time::Duration;
 use futurecall_runtime::store::{MemoryStore, PostgresStore, SqliteStore, Store};
 use futurecall_runtime::{Config, Pod, Role};
 use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, PgConnection};
 
 use crate::cli::Globals;
 use crate::exit::Failure;
@@ -43,6 +44,7 @@ pub(crate) async fn store(globals: &Globals, create: bool) -> Result<Box<dyn Sto
         must_exist(&url)?;
     }
     let opening = async {
+        reach(&url).await?;
         let store: Box<dyn Store> = match url.split(':').next().unwrap_or_default() {
             "sqlite" => Box::new(SqliteStore::open_with(&url, &globals.table_prefix, CONNECTIONS).await?),
             "postgres" | "postgresql" => {
@@ -61,7 +63,7 @@ pub(crate) async fn pod(globals: &Globals) -> Result<Pod, Failure> {
     let url = url(globals)?;
     must_exist(&url)?;
     let opening = Pod::builder()
-        .database_url(url)
+        .database_url(&url)
         .schema(&globals.schema)
         .table_prefix(&globals.table_prefix)
         .connections(CONNECTIONS)
@@ -70,7 +72,11 @@ pub(crate) async fn pod(globals: &Globals) -> Result<Pod, Failure> {
         .without_discovery()
         .without_migration()
         .start();
-    in_time(async { Ok(Box::pin(opening).await?) }).await
+    in_time(async {
+        reach(&url).await?;
+        Ok(Box::pin(opening).await?)
+    })
+    .await
 }
 
 /// How long the history is kept is the pods' setting; where it stands in the environment, it holds here as well.
@@ -94,6 +100,17 @@ fn must_exist(url: &str) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Connects once by itself: a pool tries again and again, and says in the end only that it took too long.
+async fn reach(url: &str) -> Result<(), Failure> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let failed = |error| Failure::failed(format!("could not connect to the database: {error}"));
+        let connection = PgConnection::connect(url).await.map_err(failed)?;
+        // What comes of saying goodbye is of no interest.
+        let _ = connection.close().await;
+    }
+    Ok(())
 }
 
 async fn in_time<T>(opening: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

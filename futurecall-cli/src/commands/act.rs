@@ -27,8 +27,6 @@ pub(crate) struct Cancel {
 /// Moves calls that have not started to another moment
 #[derive(Debug, Args)]
 pub(crate) struct Reschedule {
-    #[command(flatten)]
-    choice: Choice,
     /// How long from now, by the database's clock: 30s, 1h 30m
     #[arg(long = "in", value_name = "DURATION", value_parser = span_of, required_unless_present = "at",
         conflicts_with = "at")]
@@ -36,6 +34,8 @@ pub(crate) struct Reschedule {
     /// When: 2027-01-31T08:00:00Z
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     at: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    choice: Choice,
 }
 
 /// Makes calls that have not started due now

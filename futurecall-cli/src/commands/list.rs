@@ -14,8 +14,6 @@ const STEP: usize = 1_000;
 /// Lists calls: those that wait or run by when they are due, then the history, newest first
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    #[command(flatten)]
-    filter: FilterArgs,
     /// At most this many, 10,000 at most
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
@@ -25,6 +23,8 @@ pub(crate) struct List {
     /// All of them, a page at a time, however many
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 pub(crate) async fn run(context: &mut Context<'_>, list: List) -> Result<Exit, Failure> {

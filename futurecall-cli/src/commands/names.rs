@@ -26,8 +26,8 @@ pub(crate) struct Pause {
     /// The stored name
     name: String,
     /// Why, for whoever looks at it
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -42,7 +42,8 @@ pub(crate) async fn run(context: &mut Context<'_>, names: Names) -> Result<Answe
     match names {
         Names::List => list(&pod).await,
         Names::Pause(pause) => {
-            let paused = operator.pause_name(&pause.name, &pause.reason).await?;
+            let paused =
+                operator.pause_name(&pause.name, pause.reason.as_deref().unwrap_or_default()).await?;
             Ok(answer(pause.name, "paused", paused, "It was paused already"))
         }
         Names::Resume(resume) => {

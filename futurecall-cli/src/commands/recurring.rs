@@ -51,8 +51,8 @@ pub(crate) struct WithReason {
     /// Its id, its identifier, or the name of its calls if it alone has that
     schedule: String,
     /// Why, for whoever looks at it
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ pub(crate) async fn run(context: &mut Context<'_>, recurring: Recurring) -> Resu
         Recurring::Next(next) => self::next(&pod, &next).await,
         Recurring::Pause(pause) => {
             let id = find(&pod, &pause.schedule).await?.id;
-            let changed = operator.pause_schedule(id, &pause.reason).await?;
+            let changed = operator.pause_schedule(id, pause.reason.as_deref().unwrap_or_default()).await?;
             said(context, &pod, id, changed).await
         }
         Recurring::Resume(one) => {
@@ -112,7 +112,7 @@ pub(crate) async fn run(context: &mut Context<'_>, recurring: Recurring) -> Resu
                 );
                 confirm(context.globals, &what)?;
             }
-            let changed = operator.end_schedule(found.id, &end.reason).await?;
+            let changed = operator.end_schedule(found.id, end.reason.as_deref().unwrap_or_default()).await?;
             said(context, &pod, found.id, changed).await
         }
     }

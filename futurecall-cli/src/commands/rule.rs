@@ -25,11 +25,11 @@ pub(crate) struct RuleArgs {
     /// When the rule starts: 2027-01-31T08:00:00Z
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     starting_at: Option<DateTime<Utc>>,
-    /// What becomes of runs that were missed
-    #[arg(long, value_enum)]
+    /// What becomes of missed runs: run-once (one makes up for all), skip (none), run-all (each)
+    #[arg(long, value_enum, value_name = "POLICY", hide_possible_values = true)]
     missed: Option<MissedWord>,
-    /// What becomes of a run that is due while the one before still goes
-    #[arg(long, value_enum)]
+    /// What becomes of a run that is due while the one before still goes: skip (it is skipped), allow (both go)
+    #[arg(long, value_enum, value_name = "POLICY", hide_possible_values = true)]
     overlap: Option<OverlapWord>,
 }
 

@@ -15,8 +15,6 @@ use crate::when::span_of;
 #[derive(Debug, Args)]
 #[command(after_help = "In JSON each look is a line.")]
 pub(crate) struct Watch {
-    #[command(flatten)]
-    filter: FilterArgs,
     /// How long between two looks
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "2s", env = "FUTURECALL_EVERY", hide_env = true)]
     every: Duration,
@@ -26,6 +24,8 @@ pub(crate) struct Watch {
     /// How many running and coming calls are shown
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     limit: u16,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Counts are looked at often.

@@ -1,13 +1,13 @@
 //! The help of every command, as it reads.
 
 use crate::program::run;
-use crate::snapshot::expect;
+use crate::snapshot::expect_exactly;
 
 #[test]
 fn every_command_has_help_that_reads_well() {
     let mut text = String::new();
     walk(&[], &mut text);
-    expect("help.txt", &text);
+    expect_exactly("help.txt", &text);
 }
 
 fn walk(path: &[&str], text: &mut String) {

@@ -3,6 +3,8 @@
 
 mod acting;
 mod codes;
+#[path = "../../../tests/src/database.rs"]
+mod database;
 mod doctor;
 mod help;
 mod hostile;
@@ -12,4 +14,5 @@ mod program;
 mod snapshot;
 #[cfg(unix)]
 mod terminal;
+mod tour;
 mod world;

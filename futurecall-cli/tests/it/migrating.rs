@@ -1,6 +1,6 @@
 //! The schema, by hand.
 
-use futurecall_tests::database;
+use crate::database;
 use sqlx::AssertSqlSafe;
 
 use crate::program::{Said, program};

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::database::{self, TestDatabase, TestFile};
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::{CallId, Role};
-use futurecall_tests::database::{self, TestDatabase, TestFile};
 
 use crate::program::{Said, program};
 
@@ -24,7 +24,7 @@ impl ReportFutureCall {
 /// The database, and how it is reached.
 enum Place {
     File(TestFile),
-    Server(TestDatabase),
+    Server(Box<TestDatabase>),
 }
 
 /// The service.
@@ -45,11 +45,18 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Does it on both databases, each with a world of its own.
 pub(crate) async fn on_both(test: impl AsyncFn(&World)) {
-    for place in [Place::File(database::sqlite()), Place::Server(database::postgres().await)] {
+    for place in [Place::File(database::sqlite()), Place::Server(Box::new(database::postgres().await))] {
         let world = World::begin(place).await;
         test(&world).await;
         world.end().await;
     }
+}
+
+/// Does it on a SQLite file alone.
+pub(crate) async fn on_a_file(test: impl AsyncFn(&World)) {
+    let world = World::begin(Place::File(database::sqlite())).await;
+    test(&world).await;
+    world.end().await;
 }
 
 impl World {
@@ -93,7 +100,7 @@ impl World {
     async fn end(self) {
         self.pod.shutdown().await;
         if let Place::Server(server) = self.place {
-            server.drop().await;
+            TestDatabase::drop(*server).await;
         }
     }
 
