@@ -66,7 +66,7 @@ pub(crate) fn attempts(attempts: &[AttemptRecord]) -> Rows {
             .with("error", attempt.error.clone())
             .tone(tone(attempt.outcome))
     };
-    let columns = &["number", "outcome", "started", "took", "pod", "error"];
+    let columns = &["number", "outcome", "started", "took", "pod", "error!"];
     Rows::new(columns, "none yet", attempts.iter().map(row))
 }
 
@@ -136,19 +136,20 @@ pub(crate) fn action(action: &ActionRecord) -> Record {
         .tone(if action.outcome.is_none() { Tone::Doubtful } else { Tone::Plain })
 }
 
-/// How many calls are where, as rows; `cap`: where counting stopped.
+/// How many calls are where; `cap`: where counting stopped, which is told where it did.
 pub(crate) fn counts(counts: &Counts, cap: u64) -> Record {
-    let count = |n: u64| Value::Count(n);
-    Record::new()
-        .with("scheduled", count(counts.scheduled))
-        .with("due", count(counts.due))
-        .with("running", count(counts.running))
-        .with("succeeded", count(counts.succeeded))
-        .with("failed", count(counts.failed))
-        .with("interrupted", count(counts.interrupted))
-        .with("cancelled", count(counts.cancelled))
-        .with("expired", count(counts.expired))
-        .with("skipped", count(counts.skipped))
-        .with("oldest_due", counts.oldest_due)
-        .with("counted_up_to", (cap != u64::MAX).then_some(cap))
+    let figures = [
+        ("scheduled", counts.scheduled),
+        ("due", counts.due),
+        ("running", counts.running),
+        ("succeeded", counts.succeeded),
+        ("failed", counts.failed),
+        ("interrupted", counts.interrupted),
+        ("cancelled", counts.cancelled),
+        ("expired", counts.expired),
+        ("skipped", counts.skipped),
+    ];
+    let capped = figures.iter().any(|(_, count)| *count >= cap);
+    let record = figures.into_iter().fold(Record::new(), |record, (key, count)| record.with(key, count));
+    record.with("oldest_due", counts.oldest_due).with("counted_up_to", capped.then_some(cap))
 }

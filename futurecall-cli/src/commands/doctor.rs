@@ -37,7 +37,7 @@ pub(crate) async fn run(context: &mut Context<'_>, doctor: Doctor) -> Result<Ans
             .tone(tone)
     });
     let rows =
-        Rows::new(&["status", "check", "found"], "nothing was checked", rows).under(&["means", "todo"]);
+        Rows::new(&["status", "check", "found!"], "nothing was checked", rows).under(&["means", "todo"]);
     let mut answer = Answer::list("findings", rows);
     answer.record =
         answer.record.with("healthy", !unhealthy).with("problems", problems).with("warnings", warnings);

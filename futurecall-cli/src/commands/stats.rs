@@ -57,12 +57,12 @@ pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answe
         .with("since", since)
         .with("names", Rows::new(columns, "no pod has counted a call since then", rows));
     let answer = Answer { lines: Some("names"), ..Answer::new(record) };
-    let figures = [counts.scheduled, counts.running, counts.succeeded, counts.failed, counts.cancelled];
-    Ok(if figures.iter().any(|count| *count >= cap) {
-        answer.note(format!("{CAP} means that many or more: --exact counts on"))
-    } else {
-        answer.note(format!("By name: the last {}, at most ten seconds old", roughly(stats.since)))
-    })
+    let capped = answer.record.get("counts").is_some_and(|counts| match counts {
+        Value::Record(counts) => counts.get("counted_up_to") != Some(&Value::Null),
+        _ => false,
+    });
+    let answer = answer.note(format!("By name: the last {}, at most ten seconds old", roughly(stats.since)));
+    Ok(if capped { answer.note(format!("{CAP} means that many or more: --exact counts on")) } else { answer })
 }
 
 /// The sum of all minutes, by name.

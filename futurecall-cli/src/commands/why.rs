@@ -15,7 +15,7 @@ pub(crate) struct Why {
 pub(crate) async fn run(context: &mut Context<'_>, why: Why) -> Result<Answer, Failure> {
     let pod = context.pod().await?;
     let why = pod.inspect().why(why.id).await?.ok_or_else(|| super::show::unknown(why.id))?;
-    let reasons = Rows::new(&["reason", "says"], "none", why.reasons.iter().map(reason));
+    let reasons = Rows::new(&["reason", "says!"], "none", why.reasons.iter().map(reason));
     let record = Record::new().with("id", why.id).with("state", why.state.as_str());
     Ok(Answer::new(record.with("reasons", reasons)))
 }

@@ -25,6 +25,7 @@ impl Serialize for Value {
             Self::Null => serializer.serialize_none(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Count(count) => serializer.serialize_u64(*count),
+            Self::Whole(number) => serializer.serialize_i64(*number),
             Self::Number(number) => serializer.serialize_f64(*number),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Moment(moment) => serializer.collect_str(moment),

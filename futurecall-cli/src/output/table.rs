@@ -71,8 +71,7 @@ impl Look {
             })
             .map(Option::unwrap_or_default)
             .collect();
-        let right: Vec<bool> =
-            rows.columns.iter().map(|key| rows.rows.iter().all(|row| is_number(row.get(key)))).collect();
+        let right: Vec<bool> = rows.columns.iter().map(|key| is_numeric(rows, key)).collect();
         let mut text = format!("{}\n", self.bold(&line(&heads, &widths, &right)));
         for (row, cells) in rows.rows.iter().zip(&cells) {
             let _ = writeln!(text, "{}", self.toned(row.tone, &line(cells, &widths, &right)));
@@ -92,8 +91,10 @@ impl Look {
                 _ => String::new(),
             };
         }
+        let (key, whole) = key.strip_suffix('!').map_or((key, false), |key| (key, true));
         match row.get(key) {
             Some(Value::Moment(moment)) => self.clock.absolute(*moment),
+            Some(value) if whole => escaped(&self.plain(value)).into_owned(),
             Some(value) => cut(&escaped(&self.plain(value))),
             None => String::new(),
         }
@@ -114,7 +115,7 @@ impl Look {
             Value::Bool(true) => "yes".to_owned(),
             Value::Bool(false) => "no".to_owned(),
             Value::Count(count) => grouped(*count),
-            Value::Number(number) if number.fract() == 0.0 => format!("{number:.0}"),
+            Value::Whole(number) => number.to_string(),
             Value::Number(number) => format!("{number:.2}"),
             Value::Text(text) | Value::Json(text) => text.clone(),
             Value::Moment(moment) => self.clock.absolute(*moment),
@@ -174,8 +175,14 @@ fn line(cells: &[String], widths: &[usize], right: &[bool]) -> String {
     text
 }
 
-fn is_number(value: Option<&Value>) -> bool {
-    matches!(value, Some(Value::Count(_) | Value::Number(_) | Value::Span(_) | Value::Null) | None)
+/// Whether a column has numbers, and nothing but them.
+fn is_numeric(rows: &Rows, key: &str) -> bool {
+    let mut values =
+        rows.rows.iter().filter_map(|row| row.get(key)).filter(|value| **value != Value::Null).peekable();
+    let number = |value: &Value| {
+        matches!(value, Value::Count(_) | Value::Whole(_) | Value::Number(_) | Value::Span(_))
+    };
+    values.peek().is_some() && values.all(number)
 }
 
 fn label(key: &str) -> String {
@@ -183,7 +190,7 @@ fn label(key: &str) -> String {
 }
 
 fn head(key: &str) -> String {
-    if key.starts_with('~') { "WHEN".to_owned() } else { label(key).to_uppercase() }
+    if key.starts_with('~') { "WHEN".to_owned() } else { label(key.trim_end_matches('!')).to_uppercase() }
 }
 
 /// `1234567` as `1,234,567`.

@@ -10,6 +10,7 @@ pub(crate) enum Value {
     Null,
     Bool(bool),
     Count(u64),
+    Whole(i64),
     Number(f64),
     Text(String),
     Moment(Moment),
@@ -44,7 +45,8 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_field_names, reason = "the rows of rows are rows")]
 pub(crate) struct Rows {
-    /// What a table shows, in its order. `~due` is how far that moment is from now. JSON has all fields.
+    /// What a table shows, in its order: `~due` is how far that moment is from now, `error!` is not cut however long it is.
+    /// JSON has all fields.
     pub(crate) columns: &'static [&'static str],
     pub(crate) rows: Vec<Record>,
     /// What a table says below a row, where it is there.
@@ -113,7 +115,7 @@ from! {
     u64 => Value::Count,
     u32 => |count| Value::Count(count.into()),
     usize => |count| Value::Count(u64::try_from(count).unwrap_or(u64::MAX)),
-    i16 => |number| Value::Number(number.into()),
+    i16 => |number| Value::Whole(number.into()),
     f64 => Value::Number,
     Moment => Value::Moment,
     Duration => Value::Span,

@@ -19,7 +19,8 @@ async fn lists_are_the_same_on_both_databases_in_three_shapes() {
             ("recurring_show.txt", "recurring show nightly"),
             ("recurring_show.json", "recurring show nightly -o json"),
             ("recurring_next.txt", "recurring next nightly --count 3"),
-            ("stats.txt", "stats"),
+            ("stats.txt", "stats --name mail.welcome"),
+            ("stats.json", "stats --name mail.welcome -o json"),
             ("watch.txt", "watch --times 1"),
             ("actions.txt", "actions"),
         ] {
@@ -152,4 +153,28 @@ async fn a_watch_in_json_is_a_line_a_look() {
         assert_eq!(looks[2]["coming"][0]["id"], serde_json::json!(world.waiting.to_string()));
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moments_are_in_utc_unless_they_are_to_be_local() {
+    on_both(async |world| {
+        let id = world
+            .pod
+            .future_call_at_time("ghost.run", None::<&()>, moment("2035-01-01T00:00:00Z"))
+            .await
+            .unwrap();
+        let shown = |words: &[&str]| {
+            let output =
+                world.program().env("TZ", "ABC-3").args(["show", &id.to_string()]).args(words).output();
+            crate::program::Said::of(&output.unwrap()).ended(0).out
+        };
+        assert!(shown(&[]).contains("2035-01-01 00:00:00Z (in "));
+        assert!(shown(&["--local"]).contains("2035-01-01 03:00:00+03:00 (in "));
+        assert!(shown(&["--local", "-o", "json"]).contains("\"2035-01-01T00:00:00.000000Z\""));
+    })
+    .await;
+}
+
+fn moment(text: &str) -> futurecall_runtime::chrono::DateTime<futurecall_runtime::chrono::Utc> {
+    text.parse().unwrap()
 }
