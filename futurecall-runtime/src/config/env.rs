@@ -24,6 +24,26 @@ const NAMES: [&str; 15] = [
     "FUTURECALL_RETENTION_SKIPPED",
 ];
 
+/// What the command line (`futurecall-cli`) reads: no settings of a pod, and no mistakes in
+/// an environment that both share.
+const OF_OTHERS: [&str; 15] = [
+    "FUTURECALL_ACTOR",
+    "FUTURECALL_ARGUMENTS",
+    "FUTURECALL_DASHBOARD_BIND",
+    "FUTURECALL_DASHBOARD_PASSWORD",
+    "FUTURECALL_DATABASE_URL",
+    "FUTURECALL_EVERY",
+    "FUTURECALL_LOCAL",
+    "FUTURECALL_NO_COLOR",
+    "FUTURECALL_OUTPUT",
+    "FUTURECALL_QUIET",
+    "FUTURECALL_SCHEMA",
+    "FUTURECALL_SINCE",
+    "FUTURECALL_STRICT",
+    "FUTURECALL_TABLE_PREFIX",
+    "FUTURECALL_YES",
+];
+
 /// The config with what the variables say instead.
 pub(super) fn apply<K, V>(
     mut config: Config,
@@ -60,6 +80,7 @@ where
             "RETENTION_INTERRUPTED" => config.retention.interrupted = duration(name, value)?,
             "RETENTION_CANCELLED" => config.retention.cancelled = duration(name, value)?,
             "RETENTION_SKIPPED" => config.retention.skipped = duration(name, value)?,
+            _ if OF_OTHERS.contains(&name) => {}
             _ => return Err(unknown(name)),
         }
     }
