@@ -3,7 +3,9 @@
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::pod::Pod;
-use crate::store::{CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodRecord, ScheduleRecord};
+use crate::store::{
+    CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodRecord, RunLog, ScheduleRecord,
+};
 
 /// Looks at the database; changes nothing.
 ///
@@ -58,6 +60,16 @@ impl Inspector {
             self.diagnose(call);
         }
         Ok(found)
+    }
+
+    /// What the attempts of a call have logged, oldest first, where that is kept
+    /// ([`Config::keep_logs`](crate::Config::keep_logs)). It is stored when an attempt ends, and goes with its call.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked, or does not let this role see logs (`migrations/roles.sql`).
+    pub async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        self.pod.engine().store.logs(id).await
     }
 
     /// All schedules, ended ones too.

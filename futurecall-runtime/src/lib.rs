@@ -40,7 +40,7 @@ pub use self::args::{ArgumentError, MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH};
 pub use self::by_name::InvokableFutureCall;
 pub use self::call::{CallArg, CallOutput, FutureCall};
 pub use self::config::{CheckBrokenCalls, Config, OnInterrupt};
-pub use self::engine::{RunSummary, ShutdownSummary};
+pub use self::engine::{Health, RunSummary, ShutdownSummary};
 pub use self::error::{
     BoxError, CallError, MissingState, ScheduleError, StartError, StoreError, TransactionError,
 };
@@ -60,7 +60,7 @@ pub use self::store::transaction::{InTransaction, TransactionDatabase};
 #[doc(inline)]
 pub use self::store::{
     AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled, Counts, PodRecord, Rescheduled,
-    Retention, ScheduleOrigin, ScheduleRecord, ScheduleState,
+    Retention, RunLog, ScheduleOrigin, ScheduleRecord, ScheduleState,
 };
 
 /// What a file with future calls needs: `use futurecall_runtime::prelude::*;`.
