@@ -3,4 +3,5 @@
 mod health;
 mod logs;
 mod metrics;
+mod operations;
 mod trace;
