@@ -70,7 +70,7 @@ pub use self::shutdown::ShutdownSummary;
 use self::statistics::Counters;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
-use crate::id::{CallId, PodId};
+use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::pod::Role;
 use crate::registry::Registry;
@@ -269,6 +269,11 @@ impl Engine {
     /// Stores a new call that does a finished one's work.
     pub(crate) async fn run_again(&self, of: CallId) -> Result<CallId, ScheduleError> {
         rerun::run_again(self, of).await
+    }
+
+    /// Stores one more run of a schedule, due now.
+    pub(crate) async fn trigger(&self, schedule: ScheduleId, id: CallId) -> Result<bool, ScheduleError> {
+        rerun::trigger(self, schedule, id).await
     }
 
     /// Wakes the claimer if one of these calls may be due before its next look.
