@@ -335,14 +335,11 @@ impl Store for MemoryStore {
         self.state().discard(now, calls, retention)
     }
 
-    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
-        // Which calls are due decides nothing here: a due call that nobody has claimed is still scheduled.
-        let _ = now;
+    async fn calls(&self, _now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
         self.state().page(filter)
     }
 
-    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        let _ = now;
+    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
         Ok(self.state().record(id))
     }
 
@@ -358,8 +355,7 @@ impl Store for MemoryStore {
         Ok(self.state().counts(now, cap))
     }
 
-    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
-        let _ = now;
+    async fn count(&self, _now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
         self.state().count(filter, cap)
     }
 
@@ -367,15 +363,11 @@ impl Store for MemoryStore {
         Ok(self.state().ahead(now, id, cap))
     }
 
-    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
-        // Whether a call is due decides nothing here.
-        let _ = now;
+    async fn timeline(&self, _now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
         Ok(self.state().timeline(edges, cap))
     }
 
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        // Whether a call is due decides nothing here.
-        let _ = now;
+    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         Ok(self.state().pending_names(cap))
     }
 
