@@ -264,6 +264,13 @@ async fn a_viewer_sees_everything_but_arguments_and_changes_nothing() {
     assert_eq!((schedules.len(), schedules[0].args.as_str()), (1, ""));
     assert_eq!(inspect.counts().await.unwrap().scheduled, 2);
     assert_eq!(inspect.pods().await.unwrap().len(), 1);
+    assert_eq!(inspect.counts_up_to(1).await.unwrap().scheduled, 1);
+    assert_eq!(inspect.count(&CallFilter::new().error("x").name("role.play"), 100).await.unwrap(), 0);
+    let edges = [inspect.now().await.unwrap(), futurecall_runtime::Moment::MAX];
+    assert_eq!(inspect.timeline(&edges, 100).await.unwrap()[0].calls, 2);
+    assert_eq!(inspect.pending_names(100).await.unwrap(), [("role.play".to_owned(), 2)]);
+    assert!(inspect.settings().await.unwrap().iter().any(|(name, _)| name == "fsync"));
+    assert!(inspect.migrations().await.unwrap().iter().all(|step| step.applied.is_some()));
     assert_eq!(pod.future_calls().status(done).await.unwrap(), Some(CallState::Succeeded));
 
     let error = pod.future_calls().call_now().role().play("x").await.unwrap_err();

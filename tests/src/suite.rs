@@ -85,6 +85,8 @@ pub enum Topic {
     History,
     /// What people are shown.
     Inspect,
+    /// What people ask for: filters, pages, counts, timelines, settings.
+    Look,
     /// Making the tables, and further handles on them.
     Migrate,
     /// Inputs that have broken other systems.
@@ -163,7 +165,7 @@ fn said(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use futurecall_runtime::store::MemoryStore;
+    use futurecall_runtime::store::{MemoryStore, Now};
 
     use super::*;
 
@@ -203,11 +205,15 @@ mod tests {
     }
 
     async fn passes(fixture: &Fixture) {
-        assert_eq!(fixture.store.pending_names(1).await.unwrap(), []);
+        assert_eq!(fixture.store.pending_names(Now::Database, 1).await.unwrap(), []);
     }
 
     async fn fails(fixture: &Fixture) {
-        assert_eq!(fixture.store.pending_names(1).await.unwrap().len(), 1, "nothing is pending");
+        assert_eq!(
+            fixture.store.pending_names(Now::Database, 1).await.unwrap().len(),
+            1,
+            "nothing is pending"
+        );
     }
 
     #[tokio::test]

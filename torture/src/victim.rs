@@ -24,7 +24,7 @@ const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 30] = [
+pub(crate) const OPERATIONS: [&str; 35] = [
     "migrate",
     "separate",
     "now",
@@ -53,7 +53,12 @@ pub(crate) const OPERATIONS: [&str; 30] = [
     "schedules",
     "pods",
     "counts",
+    "count",
+    "ahead",
+    "timeline",
     "pending_names",
+    "settings",
+    "migrations",
     "leave",
 ];
 
@@ -348,7 +353,14 @@ impl Life {
         self.step("schedules", |_| store.schedules()).await?;
         self.step("pods", |_| store.pods(NOW, HOUR)).await?;
         self.step("counts", |_| store.counts(NOW, u64::MAX)).await?;
-        self.step("pending_names", |_| store.pending_names(100)).await?;
+        self.step("count", |_| store.count(NOW, &filter, 100)).await?;
+        self.step("ahead", |_| store.ahead(NOW, self.id(Part::Again), 100)).await?;
+        let now = store.now().await?;
+        let edges = [now, now.checked_add(HOUR * 2).unwrap_or(now)];
+        self.step("timeline", |_| store.timeline(NOW, &edges, 100)).await?;
+        self.step("pending_names", |_| store.pending_names(NOW, 100)).await?;
+        self.step("settings", |_| store.settings()).await?;
+        self.step("migrations", |_| store.migrations()).await?;
         self.step("leave", |_| store.leave(self.pod)).await
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futurecall_runtime::store::{
     CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed,
-    Counts, Declared, Due, Finish, Held, Inserted, MemoryStore, NewCall, NewSchedule, Now, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store,
+    Counts, Declared, Due, Finish, Held, Inserted, MemoryStore, MigrationRecord, NewCall, NewSchedule, Now,
+    PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store,
+    TimelineCount,
 };
 use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
 use futurecall_runtime::{CallId, Moment, PodId, StoreError};
@@ -271,11 +272,38 @@ impl Store for Faulty {
         self.ask(move |server| server.pods(within)).await
     }
 
-    async fn counts(&self, _now: Now) -> Result<Counts, StoreError> {
-        self.ask(Server::counts).await
+    async fn counts(&self, _now: Now, cap: u64) -> Result<Counts, StoreError> {
+        self.ask(move |server| server.counts(cap)).await
     }
 
-    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn count(&self, _now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.ask(move |server| server.count(&filter, cap)).await
+    }
+
+    async fn ahead(&self, _now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        self.ask(move |server| server.ahead(id, cap)).await
+    }
+
+    async fn timeline(
+        &self,
+        _now: Now,
+        edges: &[Moment],
+        cap: u64,
+    ) -> Result<Vec<TimelineCount>, StoreError> {
+        let edges = edges.to_vec();
+        self.ask(move |server| server.timeline(&edges, cap)).await
+    }
+
+    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         self.ask(move |server| server.pending_names(cap)).await
+    }
+
+    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.ask(Server::settings).await
+    }
+
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        self.ask(Server::migrations).await
     }
 }

@@ -10,10 +10,11 @@ use futurecall_model::line::{Fate, Found, What};
 use futurecall_model::state::Outcome as Ending;
 use futurecall_runtime::store::{
     CallFilter, CallPage, CallRecord, CallState, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
-    Completed, Counts, Declared, Due, Finish, Held, Inserted, Lease, MemoryStore, NewCall, NewSchedule, Now,
-    Outcome, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, ScheduleRecord, Store,
+    Completed, Counts, Declared, Due, Finish, Held, Inserted, Lease, MemoryStore, MigrationRecord, NewCall,
+    NewSchedule, Now, Outcome, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain,
+    ScheduleRecord, Store, TimelineCount,
 };
-use futurecall_runtime::{CallId, PodId, StoreError};
+use futurecall_runtime::{CallId, Moment, PodId, StoreError};
 use futures_util::FutureExt;
 
 use super::mutants::Mutant;
@@ -235,12 +236,32 @@ impl Server {
         done(self.inner.pods(self.now(), within))
     }
 
-    pub(crate) fn counts(&self) -> Result<Counts, StoreError> {
-        done(self.inner.counts(self.now()))
+    pub(crate) fn counts(&self, cap: u64) -> Result<Counts, StoreError> {
+        done(self.inner.counts(self.now(), cap))
+    }
+
+    pub(crate) fn count(&self, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        done(self.inner.count(self.now(), filter, cap))
+    }
+
+    pub(crate) fn ahead(&self, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        done(self.inner.ahead(self.now(), id, cap))
+    }
+
+    pub(crate) fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        done(self.inner.timeline(self.now(), edges, cap))
     }
 
     pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        done(self.inner.pending_names(cap))
+        done(self.inner.pending_names(self.now(), cap))
+    }
+
+    pub(crate) fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        done(self.inner.settings())
+    }
+
+    pub(crate) fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        done(self.inner.migrations())
     }
 
     fn now(&self) -> Now {
