@@ -16,7 +16,8 @@
 --             because cancelling one moves it, with them, to the history; those in the history it does not, and so it
 --             cannot run a finished call again.
 --   viewer    looks, and sees no arguments: they are shown empty. Whoever may see them: GRANT SELECT (args) ON
---             futurecall.call, futurecall.finished, futurecall.schedule to that login, beside this role.
+--             futurecall.call, futurecall.finished, futurecall.schedule to that login, beside this role; and whoever may
+--             see what runs have logged: GRANT SELECT ON futurecall.log.
 
 BEGIN;
 
@@ -66,6 +67,9 @@ GRANT SELECT, INSERT, DELETE ON futurecall.finished TO futurecall_worker;
 -- Pruning locks what it deletes, for which the server asks for the right to change some column.
 GRANT UPDATE (finished_at) ON futurecall.finished TO futurecall_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON futurecall.pod TO futurecall_worker;
+
+-- Not for the viewer: what a handler logs may quote its arguments.
+GRANT SELECT, INSERT, DELETE ON futurecall.log TO futurecall_worker;
 
 -- What an operator does by hand goes through a pod, and with its rights: a worker's may pause call types, and delete
 -- history and what is too old.

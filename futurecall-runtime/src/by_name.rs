@@ -128,6 +128,7 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
         }),
         check: check::<C::Data>,
         redacted,
+        meter: Arc::default(),
         state: Vec::new(),
         recurring: None,
         priority: 0,

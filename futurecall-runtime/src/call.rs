@@ -246,6 +246,7 @@ impl<C: FutureCall> Method<C> {
             run,
             check: self.check,
             redacted: self.redacted,
+            meter: Arc::default(),
             state: self.state,
             recurring: self.recurring,
             priority: self.priority,

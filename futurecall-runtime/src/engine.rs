@@ -4,11 +4,14 @@
 //! | --- | --- |
 //! | `enqueue` | gathers single calls into one insert (group commit) |
 //! | `claim` | sleeps until the next call is due, claims, hands out; `pace` says how much |
+//! | `late` | gives back what a claim takes after its connection was lost |
 //! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `outcome` | what a run's end means for its call |
 //! | `complete` | completes a call in a transaction of its handler |
 //! | `rerun` | runs a finished call again |
+//! | `pauses` | which call types are paused |
+//! | `statistics` | what was run, counted by minute |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history |
@@ -24,14 +27,17 @@ mod enqueue;
 mod finish;
 mod held;
 mod housekeeping;
+mod late;
 mod lease;
 mod outcome;
 mod pace;
+mod pauses;
 mod process;
 mod ready;
 mod rerun;
 mod run;
 mod shutdown;
+mod statistics;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -50,15 +56,19 @@ use self::database_clock::DatabaseClock;
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;
 use self::held::HeldCalls;
+use self::pauses::Pauses;
 pub(crate) use self::process::Process;
 use self::ready::ReadyCalls;
 pub use self::shutdown::ShutdownSummary;
+use self::statistics::Counters;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::pod::Role;
 use crate::registry::Registry;
+use crate::signals::trace::TraceContext;
+use crate::signals::{CallMeter, Meter};
 use crate::state::StateMap;
 use crate::store::{Due, NewCall, Now, PodBeat, Store};
 
@@ -70,6 +80,10 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: Config,
     pub(crate) state: Arc<StateMap>,
+    /// What is measured.
+    pub(crate) meter: Meter,
+    /// Whom to ask for the trace of whoever schedules; set before the pod is handed out.
+    pub(crate) trace_context: OnceLock<TraceContext>,
     /// Where its tasks run.
     process: Process,
     registry: RwLock<Registry>,
@@ -88,6 +102,8 @@ pub(crate) struct Engine {
     claim_no: AtomicI64,
     /// What the database's clock says at least.
     clock: DatabaseClock,
+    pauses: Pauses,
+    counters: Counters,
     /// The next claim is to look at everything.
     sweep_due: AtomicBool,
     /// A heartbeat is due before its time.
@@ -130,6 +146,8 @@ impl Engine {
             store,
             config,
             state: Arc::new(state),
+            meter: Meter::new(),
+            trace_context: OnceLock::new(),
             process,
             registry: RwLock::new(registry),
             attribute_schedules,
@@ -142,6 +160,8 @@ impl Engine {
             started: AtomicU64::new(0),
             claim_no: AtomicI64::new(0),
             clock: DatabaseClock::default(),
+            pauses: Pauses::default(),
+            counters: Counters::default(),
             sweep_due: AtomicBool::new(false),
             beat_due: AtomicBool::new(false),
             wake: Notify::new(),
@@ -167,6 +187,7 @@ impl Engine {
             return Ok(());
         }
         lease::start(Arc::clone(self))?;
+        statistics::start(self);
         if self.role == Role::Monolith {
             alarm::start(self)?;
             claim::start(self);
@@ -196,6 +217,14 @@ impl Engine {
     /// Looks at everything now: what waited may have its turn.
     fn sweep_now(&self) {
         self.sweep_due.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// An operator has paused or resumed a name through this pod: its next claim knows.
+    pub(crate) async fn look_at_pauses(&self) {
+        if pauses::read(self).await {
+            self.sweep_now();
+        }
         self.wake();
     }
 
@@ -240,6 +269,29 @@ impl Engine {
         };
         if calls.iter().any(is_soon) {
             self.wake();
+        }
+    }
+
+    /// The span in which calls are stored; each remembers it.
+    pub(crate) fn schedule_span(&self, calls: &mut [NewCall]) -> tracing::Span {
+        self.trace_context.get_or_init(TraceContext::default).schedule(calls)
+    }
+
+    /// What is measured of the calls of that name.
+    fn call_meter(&self, name: &str) -> Arc<CallMeter> {
+        self.registry()
+            .get(name)
+            .map_or_else(|| Arc::clone(&self.meter.other), |handler| Arc::clone(&handler.meter))
+    }
+
+    /// Counts calls that were stored.
+    pub(crate) fn count_scheduled(&self, calls: &[NewCall]) {
+        for calls in calls.chunk_by(|one, next| one.name == next.name) {
+            let (Some(first), count) = (calls.first(), calls.len() as u64) else { continue };
+            match self.registry().get(&first.name) {
+                Some(handler) => handler.meter.scheduled(count),
+                None => self.meter.scheduled_elsewhere(&first.name, count),
+            }
         }
     }
 

@@ -23,6 +23,7 @@ pub mod recurring;
 mod registry;
 mod retry;
 mod session;
+pub mod signals;
 mod state;
 pub mod store;
 #[cfg(feature = "testing")]

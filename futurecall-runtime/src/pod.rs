@@ -8,6 +8,8 @@ mod declared;
 use std::fmt;
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 pub(crate) use self::broken::why as why_broken;
 pub use self::builder::PodBuilder;
 pub use self::database::ApplicationPool;
@@ -177,21 +179,26 @@ impl Pod {
         self.shutdown().await
     }
 
-    pub(crate) async fn enqueue(&self, call: NewCall) -> Result<(), ScheduleError> {
-        self.engine.enqueue(call).await
+    pub(crate) async fn enqueue(&self, mut call: NewCall) -> Result<(), ScheduleError> {
+        let span = self.engine.schedule_span(std::slice::from_mut(&mut call));
+        self.engine.enqueue(call).instrument(span).await
     }
 
-    pub(crate) async fn enqueue_chunk(&self, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
-        self.engine.enqueue_chunk(calls).await
+    pub(crate) async fn enqueue_chunk(&self, mut calls: Vec<NewCall>) -> Result<(), ScheduleError> {
+        let span = self.engine.schedule_span(&mut calls);
+        self.engine.enqueue_chunk(calls).instrument(span).await
     }
 
     pub(crate) async fn insert_in(
         &self,
         transaction: TransactionRef<'_>,
-        calls: &[NewCall],
+        calls: &mut [NewCall],
     ) -> Result<(), ScheduleError> {
         let engine = self.running()?;
-        Ok(engine.store.insert_in(transaction, calls, engine.config.scan_interval).await?)
+        let span = engine.schedule_span(calls);
+        engine.store.insert_in(transaction, calls, engine.config.scan_interval).instrument(span).await?;
+        engine.count_scheduled(calls);
+        Ok(())
     }
 
     pub(crate) async fn cancel_target(&self, target: &CancelTarget) -> Result<Cancelled, ScheduleError> {

@@ -15,6 +15,7 @@ use crate::config::{Config, OnInterrupt};
 use crate::error::{BoxError, MissingState, StartError};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
+use crate::signals::CallMeter;
 use crate::store::OnVanish;
 
 /// Runs one call: decodes its arguments, calls the method, says how it ended.
@@ -36,6 +37,8 @@ pub(crate) struct Handler {
     pub check: fn(&str) -> Result<(), ArgumentError>,
     /// The keys of arguments that people are not to be shown, older keys too.
     pub redacted: &'static [&'static str],
+    /// What is measured of its calls; nothing before it stands in a registry.
+    pub meter: Arc<CallMeter>,
     /// What it takes from the pod's state.
     pub state: Vec<StateNeed>,
     /// The schedule that its attribute declares.
@@ -160,7 +163,8 @@ impl Entry {
 
 impl Registry {
     /// Adds a handler under its name and its aliases, or says who has one of them already.
-    pub(crate) fn add(&mut self, handler: Handler) -> Result<(), StartError> {
+    pub(crate) fn add(&mut self, mut handler: Handler) -> Result<(), StartError> {
+        handler.meter = Arc::new(CallMeter::of(&handler.name));
         let handler = Arc::new(handler);
         let names = || std::iter::once(handler.name.as_ref()).chain(handler.aliases.iter().copied());
         if let Some((name, other)) = names().find_map(|name| Some((name, self.get(name)?))) {
@@ -236,6 +240,7 @@ mod tests {
             run: Arc::new(|_, _| async { Ok(()) }.boxed()),
             check: |_| Ok(()),
             redacted: &[],
+            meter: Arc::default(),
             state: Vec::new(),
             recurring: None,
             priority: 0,

@@ -136,6 +136,17 @@ CREATE TABLE futurecall.pod (
     beat_at    timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
+-- What runs have logged, where that is asked for.
+CREATE TABLE futurecall.log (
+    call_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    text    text NOT NULL,
+    at      timestamptz NOT NULL,
+    PRIMARY KEY (call_id, attempt)
+);
+
+CREATE INDEX log_at ON futurecall.log (at);
+
 -- Call types that no pod claims calls of until they are resumed.
 CREATE TABLE futurecall.paused_name (
     name   text PRIMARY KEY,

@@ -133,6 +133,17 @@ CREATE TABLE futurecall_pod (
     beat_at    INTEGER NOT NULL
 ) STRICT;
 
+-- What runs have logged, where that is asked for.
+CREATE TABLE futurecall_log (
+    call_id BLOB NOT NULL CHECK (length(call_id) = 16),
+    attempt INTEGER NOT NULL,
+    text    TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (call_id, attempt)
+) STRICT;
+
+CREATE INDEX futurecall_log_at ON futurecall_log (at);
+
 -- Call types that no pod claims calls of until they are resumed.
 CREATE TABLE futurecall_paused_name (
     name   TEXT PRIMARY KEY NOT NULL,

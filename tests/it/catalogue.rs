@@ -15,7 +15,7 @@
 //! | Sidekiq 8.1.3 | `together::a_storm_of_shutdowns_runs_nothing_twice` |
 //! | Oban 2.23 | `outages::a_long_outage_fills_no_log` |
 //! | pg-boss (a sweep of its audit) | `outages::an_outage_ends_no_process` |
-//! | DBOS, FoundationDB | `unknown::an_unknown_commit_doubles_nothing` |
+//! | DBOS, FoundationDB | `unknown::an_unknown_commit_doubles_nothing`, `a_claim_that_commits_late_is_given_back` |
 //! | apalis-sqlite #75 | `together::two_types_of_calls_in_one_store_stay_apart` |
 
 mod leases;

@@ -48,6 +48,11 @@ fn rows() {
 }
 
 #[test]
+fn traceparents() {
+    every_seed_of("traceparents");
+}
+
+#[test]
 fn every_target_has_a_corpus_and_a_program() {
     let names: Vec<_> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     for place in ["corpus", "fuzz_targets"] {

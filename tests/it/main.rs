@@ -12,6 +12,7 @@ mod postgres;
 mod roles;
 mod secrets;
 mod seed;
+mod signals;
 mod simulation;
 mod sqlite;
 mod stored_args;

@@ -11,11 +11,13 @@ mod look;
 mod migrate;
 mod missed;
 pub(crate) mod model;
+mod operate;
 mod recurring;
 mod reschedule;
 mod retry;
 mod scenarios;
 mod schedule;
+mod signals;
 mod together;
 
 use crate::suite::{Case, Topic};
@@ -36,8 +38,10 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Look => look::CASES,
         Topic::Migrate => migrate::CASES,
         Topic::Hazards => hazards::CASES,
+        Topic::Signals => signals::CASES,
         Topic::Scenarios => scenarios::CASES,
         Topic::Together => together::CASES,
+        Topic::Operate => operate::CASES,
         Topic::Model => model::CASES,
     }
 }

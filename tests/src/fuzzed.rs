@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use futurecall_runtime::recurring::Rule;
+use futurecall_runtime::signals::Traceparent;
 use futurecall_runtime::store::{Due, MemoryStore, NewCall, Now, Store};
 use futurecall_runtime::{
     CallFilter, CallId, CallState, Config, Moment, Pod, PodId, Retention, Role, ScheduleId, serde_json,
@@ -18,12 +19,13 @@ mod rows;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("cron", cron),
     ("durations", durations),
     ("names", names),
     ("arguments", arguments::arguments),
     ("rows", rows::rows),
+    ("traceparents", traceparents),
 ];
 
 /// Runs the target of that name on one input.
@@ -117,6 +119,16 @@ fn names(input: &[u8]) {
         }
         pod.shutdown().await;
     });
+}
+
+/// The contexts of traces: what is read comes back, in the form of version 00.
+fn traceparents(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let Ok(parent) = text.parse::<Traceparent>() else { return };
+    let shown = parent.to_string();
+    assert_eq!(shown.parse(), Ok(parent));
+    assert!(shown.len() == 55 && text.get(2..55) == shown.get(2..), "{text:?} became {shown}");
+    assert!(!text.starts_with("00") || *text == shown, "{text:?} became {shown}");
 }
 
 fn ids(text: &str) {

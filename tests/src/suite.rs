@@ -87,10 +87,14 @@ pub enum Topic {
     Inspect,
     /// What people ask for: filters, pages, counts, timelines, settings.
     Look,
+    /// What operators change by hand, and what is remembered of it; what pods have counted.
+    Operate,
     /// Making the tables, and further handles on them.
     Migrate,
     /// Inputs that have broken other systems.
     Hazards,
+    /// What waits, and what runs have logged.
+    Signals,
     /// The scenarios of the system that this one is modelled on.
     Scenarios,
     /// Everything at once, from many tasks.

@@ -10,13 +10,15 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// Which of the two calls.
+/// What may befall a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Interrupted, it stays so: at most one start.
     Keep,
     /// Interrupted, it runs again: at least one full run.
     Rerun,
+    /// Its attempts fail, and it is tried again: see [`crate::retry`].
+    Tries,
 }
 
 /// What is known of whether a call was stored.
@@ -53,13 +55,21 @@ pub(crate) struct Cancelled {
     pub(crate) answered: i64,
 }
 
+/// When a call was asked for, by the monotonic clock, and how long after it was stored it is due, all in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) sent: i64,
+    pub(crate) answered: i64,
+    pub(crate) delay: i64,
+}
+
 /// All that a producer knows of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promise {
     pub(crate) kind: Kind,
     pub(crate) stored: Stored,
-    /// The earliest moment (microseconds since 1970) at which it may start.
-    pub(crate) not_before: i64,
+    /// None of a run of a schedule, which no producer has asked for.
+    pub(crate) asked: Option<Asked>,
     pub(crate) cancelled: Option<Cancelled>,
 }
 
@@ -76,11 +86,8 @@ impl Acks {
     }
 
     pub(crate) fn scheduled(&self, call: Uuid, promise: Promise) {
-        let _ = writeln!(
-            &self.file,
-            "scheduled {call} {:?} {:?} {}",
-            promise.kind, promise.stored, promise.not_before
-        );
+        let Promise { kind, stored, asked, .. } = promise;
+        let _ = writeln!(&self.file, "scheduled {call} {kind:?} {stored:?} {asked:?}");
         self.lock().insert(call, promise);
     }
 

@@ -1,8 +1,7 @@
 //! Bent clocks: a library that is put before the C library tells a process another time of day.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-use tokio::process::Command;
 
 use crate::Result;
 use crate::dice::Dice;
@@ -24,16 +23,36 @@ impl Library {
         architectures.into_iter().chain(folders).map(PathBuf::from).find(|path| path.is_file()).map(Self)
     }
 
-    /// Lets a process read its wall clock as the file says. Its monotonic clock stays true: a bent one would bend its
-    /// timers too, and prove nothing.
-    pub(crate) fn bend(&self, command: &mut Command, file: &Path) {
-        command
-            .env("LD_PRELOAD", &self.0)
-            .env("FAKETIME_TIMESTAMP_FILE", file)
-            .env("FAKETIME_CACHE_DURATION", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("FAKETIME_DONT_RESET", "1");
+    /// The environment in which a process reads its wall clock as the file says, looking once in a second. Its monotonic
+    /// clock stays true: a bent one would bend its timers too, and prove nothing.
+    pub(crate) fn of_one(&self, file: &Path) -> Vec<(&'static str, OsString)> {
+        let mut all = self.of_all(file);
+        all.retain(|(name, _)| *name != "FAKETIME_NO_CACHE");
+        all.push(("FAKETIME_CACHE_DURATION", "1".into()));
+        all
     }
+
+    /// The same for all processes of a server, whose clock is one: each looks whenever it reads the time.
+    pub(crate) fn of_all(&self, file: &Path) -> Vec<(&'static str, OsString)> {
+        vec![
+            ("LD_PRELOAD", self.0.clone().into()),
+            ("FAKETIME_TIMESTAMP_FILE", file.into()),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            ("FAKETIME_DONT_RESET", "1".into()),
+            // A process that is killed would leave its shared memory behind; and files keep their true times.
+            ("FAKETIME_DISABLE_SHM", "1".into()),
+            ("NO_FAKE_STAT", "1".into()),
+        ]
+    }
+}
+
+/// Sets a clock to so many microseconds from the true time. Who reads meanwhile reads the old setting or the new one.
+pub(crate) fn set_by(file: &Path, by: i64) -> Result {
+    let new = file.with_extension("new");
+    let sign = if by < 0 { '-' } else { '+' };
+    std::fs::write(&new, format!("{sign}{}.{:06}\n", by.abs() / 1_000_000, by.abs() % 1_000_000))?;
+    Ok(std::fs::rename(new, file)?)
 }
 
 /// Sets the clock by some time, from a quarter of an hour to some days, forward or back; it is seen within a second.

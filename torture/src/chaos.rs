@@ -57,7 +57,15 @@ struct Played {
 
 /// Plays all five on one database, prints a table, and checks every call.
 pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
-    let wanted = Wanted { sqlite: false, bends: false, mutant: None, workers: 4, lease: LEASE };
+    let wanted = Wanted {
+        sqlite: false,
+        bends: false,
+        disks: false,
+        mutant: None,
+        workers: 4,
+        recurs: false,
+        lease: LEASE,
+    };
     let ground = Ground::prepare(wanted).await?;
     let (stop, calls) = (CancellationToken::new(), TaskTracker::new());
     let load = tokio::spawn(load(ground.pods.clone(), Arc::clone(&ground.acks), stop.clone(), calls.clone()));
@@ -80,7 +88,7 @@ pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
 
     let mut completed: HashMap<Uuid, i64> = HashMap::new();
     for event in report.events.iter().filter(|event| event.what == What::End) {
-        completed.entry(event.call).or_insert(event.at);
+        completed.entry(event.run.call).or_insert(event.at);
     }
     let mut completed: Vec<i64> = completed.into_values().collect();
     completed.sort_unstable();

@@ -2,7 +2,10 @@
 //!
 //! It is a pure function, so that hand-made histories can show that it sees each violation.
 
+mod attempts;
 mod call;
+mod clock;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -11,9 +14,11 @@ use std::fmt;
 
 use uuid::Uuid;
 
+pub(crate) use self::clock::{Clock, Step};
 use crate::acks::{Promise, Stored};
 use crate::fault::Fault;
 use crate::ledger::{Event, What};
+use crate::recurring::Rule;
 
 /// What a run broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +31,14 @@ pub(crate) enum Violation {
     Stuck,
     /// It counts as succeeded, and no handler wrote down that it came to its end in that attempt.
     NeverRan,
-    /// It is to run again when it is interrupted, and it ended without a full run.
+    /// It is to run again when it is interrupted, and it ended without a full run; or it ended as failed with attempts
+    /// to spare.
     GivenUp,
+    /// It had more attempts than its policy and its vanished pods allow.
+    TooManyAttempts,
+    /// The attempts on record are not those that were: one is missing or of somebody else, or it is to have failed and
+    /// did not.
+    WrongRecord,
     /// It was cancelled before it started, says the library, and it started, ran on, or succeeded.
     CancelledRan,
     /// It ended as cancelled, and nobody had cancelled it; or as failed, which no handler does.
@@ -44,6 +55,14 @@ pub(crate) enum Violation {
     DuplicateWithoutFault,
     /// A handler went on although somebody else had the call, and no standstill of its process explains it.
     OverlapWithoutFault,
+    /// A schedule does not go on: it ended, has no next run or several, or is there twice.
+    ScheduleLost,
+    /// One moment of a schedule had two runs.
+    BoundaryTwice,
+    /// A moment of a schedule had no run, and its policy does not say so.
+    BoundaryMissing,
+    /// A run of a schedule was skipped, and its policy does not say so.
+    SkippedWithoutPolicy,
 }
 
 /// How the database says that a call stands.
@@ -51,14 +70,37 @@ pub(crate) enum Violation {
 pub(crate) enum State {
     Pending,
     Succeeded,
+    Failed,
     Interrupted,
     Cancelled,
-    /// Failed, expired, skipped: none of them can be here.
+    Skipped,
+    /// Expired: no call here can.
     Other,
 }
 
-/// What the database holds of a call.
+/// An attempt on record that another followed.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub(crate) attempt: u32,
+    pub(crate) pod: Option<Uuid>,
+    /// Failed; otherwise its pod vanished.
+    pub(crate) failed: bool,
+    /// By the database's clock.
+    pub(crate) at: i64,
+}
+
+/// What the database holds of a schedule while nothing is broken.
 #[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) active: bool,
+    /// How many runs wait for their moment that have not been tried yet.
+    pub(crate) next: usize,
+    /// The last of their moments; none if there is none.
+    pub(crate) due: Option<i64>,
+}
+
+/// What the database holds of a call.
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) state: State,
     pub(crate) pod: Option<Uuid>,
@@ -67,6 +109,12 @@ pub(crate) struct Row {
     pub(crate) finished: Option<i64>,
     /// How often it was deleted from the table of calls while it was claimed.
     pub(crate) gone: u32,
+    /// When it was due first, and when it was stored, by the database's clock.
+    pub(crate) due: i64,
+    pub(crate) created: i64,
+    pub(crate) schedule: Option<Uuid>,
+    /// The attempts before the last.
+    pub(crate) ended: Vec<Ended>,
 }
 
 /// All that is known after a run.
@@ -79,8 +127,11 @@ pub(crate) struct History {
     pub(crate) faults: Vec<Fault>,
     /// Microseconds.
     pub(crate) lease: i64,
-    /// What the wall clock says less what the monotonic one does.
-    pub(crate) real_offset: i64,
+    /// The database's clock.
+    pub(crate) clock: Clock,
+    pub(crate) schedules: HashMap<Uuid, Rule>,
+    /// Once everything is quiet.
+    pub(crate) standing: HashMap<Uuid, Standing>,
 }
 
 /// What became of a run.
@@ -97,6 +148,14 @@ pub(crate) struct Verdict {
     pub(crate) interrupted: usize,
     pub(crate) overlaps: usize,
     pub(crate) cancelled: usize,
+    /// Attempts that failed and were followed by another.
+    pub(crate) retries: usize,
+    /// Calls that spent all their attempts, or gave up.
+    pub(crate) failed: usize,
+    /// Runs of schedules, those that were skipped, and moments that had none.
+    pub(crate) recurred: usize,
+    pub(crate) skipped: usize,
+    pub(crate) missed: usize,
 }
 
 impl Verdict {
@@ -111,36 +170,43 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { violations: _, acked, unknown, starts, reruns, interrupted, overlaps, cancelled } = self;
+        let Self { acked, unknown, starts, cancelled, retries, failed, recurred, .. } = self;
+        let Self { reruns, interrupted, overlaps, skipped, missed, .. } = self;
         write!(
             f,
-            "acked={acked} unknown={unknown} starts={starts} cancelled={cancelled} | violations={} | allowed: \
-             reruns={reruns} interrupted={interrupted} overlaps={overlaps}",
+            "acked={acked} unknown={unknown} starts={starts} cancelled={cancelled} retries={retries} \
+             failed={failed} recurred={recurred} | violations={} | allowed: reruns={reruns} \
+             interrupted={interrupted} overlaps={overlaps} skipped={skipped} missed={missed}",
             self.count()
         )
     }
 }
 
-/// Checks every call.
+/// Checks every call and every schedule.
 pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let mut by_call: HashMap<Uuid, Vec<&Event>> = HashMap::new();
     let mut workers = HashMap::new();
     for event in history.events.iter().filter(|event| event.what != What::Gap) {
-        by_call.entry(event.call).or_default().push(event);
-        workers.insert(event.pod, event.worker);
+        by_call.entry(event.run.call).or_default().push(event);
+        workers.insert(event.run.pod, event.worker);
     }
-    for call in by_call.keys().filter(|call| !history.promises.contains_key(call)) {
+    let runs = schedule::promises(history);
+    let is_known = |call: &Uuid| history.promises.contains_key(call) || runs.contains_key(call);
+    for call in by_call.keys().filter(|call| !is_known(call)) {
         verdict.add(Violation::StartedTwice, format!("{call} ran, and nobody had scheduled it"));
     }
-    for (id, promise) in &history.promises {
-        let events = by_call.get(id).map_or(&[][..], Vec::as_slice);
+    for promise in history.promises.values() {
         match promise.stored {
             Stored::Yes => verdict.acked += 1,
             Stored::Unknown => verdict.unknown += 1,
             Stored::No => {}
         }
+    }
+    for (id, promise) in history.promises.iter().chain(&runs) {
+        let events = by_call.get(id).map_or(&[][..], Vec::as_slice);
         call::Checked::new(history, &workers, *id, promise, events).check(&mut verdict);
     }
+    schedule::check(history, &mut verdict);
     verdict
 }

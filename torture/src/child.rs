@@ -32,8 +32,10 @@ impl Worker {
         command.arg("worker").args(["--url", &orders.url]).args(["--number", &orders.number.to_string()]);
         command.arg("--ledger").arg(&orders.ledger).args(["--lease", &orders.lease.to_string()]);
         if let Some(library) = bent {
-            library.bend(&mut command, &folder.clock(orders.number));
+            command.envs(library.of_one(&folder.clock(orders.number)));
         }
+        // The panics of handlers are meant.
+        command.env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();

@@ -1,18 +1,25 @@
 //! The machine's two clocks, asked of the kernel: what bends the C library's clocks does not bend the ledger.
 
+use std::time::Duration;
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// Microseconds of the clock that nobody can set. One clock for all processes of the machine.
 pub(crate) fn monotonic() -> i64 {
-    micros(ClockId::Monotonic)
+    read(ClockId::Monotonic)
 }
 
 /// Microseconds since 1970.
 pub(crate) fn real() -> i64 {
-    micros(ClockId::Realtime)
+    read(ClockId::Realtime)
 }
 
-fn micros(clock: ClockId) -> i64 {
+/// A span in whole microseconds.
+pub(crate) fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn read(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
     time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000)
 }

@@ -4,19 +4,22 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futurecall_runtime::serde_json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
-use sqlx::{ConnectOptions as _, Executor as _, PgPool, Row as _};
+use sqlx::{ConnectOptions as _, Executor as _, PgPool};
 use uuid::Uuid;
 
 use crate::Result;
-use crate::checker::{Row, State};
+use crate::checker::{Ended, Row, Standing, State};
+use crate::disk::Disk;
+use crate::mutant::Mutant;
 use crate::postgres::Server;
 
 /// Either of the two.
 #[derive(Debug)]
 pub(crate) enum Database {
     Postgres { server: Server, pool: PgPool },
-    Sqlite { file: PathBuf, pool: SqlitePool },
+    Sqlite { file: PathBuf, pool: SqlitePool, disk: Option<Disk> },
 }
 
 /// Beside the library's tables: how often each call was deleted while it was claimed.
@@ -36,8 +39,18 @@ const SQLITE: &str = "
         BEGIN INSERT INTO gone VALUES (OLD.id); END;";
 
 const ROWS: &str = "
-    SELECT c.id, 0 AS state, c.claimed_by AS pod, c.attempt, NULL AS finished FROM {call} AS c
-    UNION ALL SELECT f.id, f.state, f.pod, f.attempt, {finished} AS finished FROM {finished_table} AS f";
+    SELECT c.id, 0 AS state, c.claimed_by AS pod, c.attempt, NULL AS finished, {us coalesce(c.first_due_at, c.due_at)} AS due,
+        {us c.created_at} AS created, c.schedule_id AS schedule, {text c.attempts} AS attempts FROM {call} AS c
+    UNION ALL SELECT f.id, f.state, f.pod, f.attempt, {us f.finished_at} AS finished, {us f.due_at} AS due,
+        {us f.created_at} AS created, f.schedule_id AS schedule, {text f.attempts} AS attempts FROM {finished} AS f";
+
+/// Of each schedule: whether it is active, how many of its runs wait that have not been tried, when the last of them is
+/// due; and how many of its runs wait to be tried again, or are claimed by who vanished.
+const SCHEDULES: &str = "
+    SELECT s.id, s.state AS state, count(c.id) FILTER (WHERE c.claimed_by IS NULL AND c.first_due_at IS NULL) AS next,
+        max({us c.due_at}) FILTER (WHERE c.claimed_by IS NULL AND c.first_due_at IS NULL) AS due,
+        count(c.id) FILTER (WHERE c.first_due_at IS NOT NULL OR c.lease_until < {now}) AS open
+    FROM {schedule} AS s LEFT JOIN {call} AS c ON c.schedule_id = s.id GROUP BY s.id, s.state";
 
 impl Database {
     pub(crate) fn postgres(server: Server) -> Self {
@@ -45,18 +58,33 @@ impl Database {
         Self::Postgres { server, pool }
     }
 
-    pub(crate) fn sqlite(folder: &Path) -> Self {
+    pub(crate) fn sqlite(folder: &Path, disk: Option<Disk>) -> Self {
         let file = folder.join("calls.db");
         let options = SqliteConnectOptions::new().filename(&file).busy_timeout(Duration::from_secs(30));
         let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
-        Self::Sqlite { file, pool }
+        Self::Sqlite { file, pool, disk }
     }
 
-    /// Adds what the checker wants to know, once the library's tables are there.
-    pub(crate) async fn prepare(&self) -> Result {
+    /// Adds what the checker wants to know, and the mistake of a mutant, once the library's tables are there.
+    pub(crate) async fn prepare(&self, mutant: Option<Mutant>) -> Result {
         match self {
             Self::Postgres { pool, .. } => pool.execute(POSTGRES).await.map(drop)?,
-            Self::Sqlite { pool, .. } => pool.execute(SQLITE).await.map(drop)?,
+            Self::Sqlite { pool, .. } => {
+                pool.execute(SQLITE).await?;
+                pool.execute(mutant.map_or("", Mutant::triggers)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies it to a folder, if it would end with this program. The server ends.
+    pub(crate) fn keep(&self, place: &Path, kept: &Path) -> Result {
+        let is_fleeting = match self {
+            Self::Postgres { server, .. } => server.stop().map(|()| server.disks.is_some())?,
+            Self::Sqlite { disk, .. } => disk.is_some(),
+        };
+        if is_fleeting {
+            std::process::Command::new("cp").arg("-a").arg(place).arg(kept).status()?;
         }
         Ok(())
     }
@@ -70,35 +98,87 @@ impl Database {
         Ok(())
     }
 
-    /// How many calls are scheduled or running.
+    /// How many calls are scheduled or running, without those of schedules.
     pub(crate) async fn pending(&self) -> Result<i64> {
+        let count = self.sql("SELECT count(*) FROM {call} AS c WHERE c.schedule_id IS NULL");
+        Ok(match self {
+            Self::Postgres { pool, .. } => sqlx::query_scalar(count).fetch_one(pool).await?,
+            Self::Sqlite { pool, .. } => sqlx::query_scalar(count).fetch_one(pool).await?,
+        })
+    }
+
+    /// What its clock says, in microseconds since 1970.
+    pub(crate) async fn now(&self) -> Result<i64> {
         Ok(match self {
             Self::Postgres { pool, .. } => {
-                sqlx::query_scalar("SELECT count(*) FROM futurecall.call").fetch_one(pool).await?
+                sqlx::query_scalar(self.sql("SELECT {us clock_timestamp()}")).fetch_one(pool).await?
+            }
+            Self::Sqlite { .. } => crate::clock::real(),
+        })
+    }
+
+    /// How each schedule stands, and whether some run of it is in between: to be tried again, or its pod vanished.
+    pub(crate) async fn schedules(&self) -> Result<HashMap<Uuid, (Standing, bool)>> {
+        let standing = |id, state: i64, next: i64, due, open: i64| {
+            let next = usize::try_from(next).unwrap_or(0);
+            (id, (Standing { active: state == 0, next, due }, open > 0))
+        };
+        let sql = self.sql(SCHEDULES);
+        Ok(match self {
+            Self::Postgres { pool, .. } => {
+                let rows: Vec<(Uuid, i16, i64, Option<i64>, i64)> =
+                    sqlx::query_as(sql).fetch_all(pool).await?;
+                rows.into_iter()
+                    .map(|(id, state, next, due, open)| standing(id, state.into(), next, due, open))
+                    .collect()
             }
             Self::Sqlite { pool, .. } => {
-                sqlx::query_scalar("SELECT count(*) FROM futurecall_call").fetch_one(pool).await?
+                let rows: Vec<(Uuid, i64, i64, Option<i64>, i64)> =
+                    sqlx::query_as(sql).fetch_all(pool).await?;
+                rows.into_iter()
+                    .map(|(id, state, next, due, open)| standing(id, state, next, due, open))
+                    .collect()
             }
         })
+    }
+
+    /// A statement with the names and the moments of this database.
+    fn sql(&self, template: &str) -> sqlx::AssertSqlSafe<String> {
+        let (prefix, now) = match self {
+            Self::Postgres { .. } => ("futurecall.", "clock_timestamp()".to_owned()),
+            Self::Sqlite { .. } => ("futurecall_", crate::clock::real().to_string()),
+        };
+        let mut sql = template.replace("{now}", &now);
+        for table in ["call", "finished", "schedule"] {
+            sql = sql.replace(&format!("{{{table}}}"), &format!("{prefix}{table}"));
+        }
+        // What is in braces still: a moment as microseconds, a JSON as text.
+        while let Some((before, (piece, after))) =
+            sql.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+        {
+            let (kind, column) = piece.split_once(' ').unwrap_or(("", piece));
+            let written = match (self, kind) {
+                (Self::Postgres { .. }, "us") => format!("(extract(epoch FROM {column}) * 1000000)::bigint"),
+                (Self::Postgres { .. }, _) => format!("{column}::text"),
+                (Self::Sqlite { .. }, _) => column.to_owned(),
+            };
+            sql = format!("{before}{written}{after}");
+        }
+        sqlx::AssertSqlSafe(sql)
     }
 
     /// Everything it holds.
     pub(crate) async fn rows(&self) -> Result<HashMap<Uuid, Row>> {
         let (rows, gone) = match self {
             Self::Postgres { pool, .. } => {
-                let micros = "(extract(epoch FROM f.finished_at) * 1000000)::bigint";
-                let sql = query("futurecall.call", micros, "futurecall.finished");
-                let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(pool).await?;
-                let rows: sqlx::Result<Vec<_>> =
-                    rows.iter().map(|row| read(row, |row| row.try_get("state"))).collect();
+                let rows = sqlx::query(self.sql(ROWS)).fetch_all(pool).await?;
+                let rows: Result<Vec<_>> = rows.iter().map(read).collect();
                 let gone = "SELECT id, count(*) FROM public.gone GROUP BY id";
                 (rows?, sqlx::query_as::<_, (Uuid, i64)>(gone).fetch_all(pool).await?)
             }
             Self::Sqlite { pool, .. } => {
-                let sql = query("futurecall_call", "f.finished_at", "futurecall_finished");
-                let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(pool).await?;
-                let rows: sqlx::Result<Vec<_>> =
-                    rows.iter().map(|row| read(row, |row| row.try_get("state"))).collect();
+                let rows = sqlx::query(self.sql(ROWS)).fetch_all(pool).await?;
+                let rows: Result<Vec<_>> = rows.iter().map(read).collect();
                 let gone = "SELECT id, count(*) FROM gone GROUP BY id";
                 (rows?, sqlx::query_as::<_, (Uuid, i64)>(gone).fetch_all(pool).await?)
             }
@@ -119,30 +199,49 @@ pub(crate) async fn stranger(file: &Path) -> Result<SqliteConnection> {
     Ok(options.connect().await?)
 }
 
-fn query(call: &str, finished: &str, finished_table: &str) -> String {
-    ROWS.replace("{call}", call).replace("{finished}", finished).replace("{finished_table}", finished_table)
-}
-
-fn read<'r, R: sqlx::Row>(row: &'r R, state: impl Fn(&'r R) -> sqlx::Result<i32>) -> sqlx::Result<(Uuid, Row)>
+fn read<'r, R: sqlx::Row>(row: &'r R) -> Result<(Uuid, Row)>
 where
     &'static str: sqlx::ColumnIndex<R>,
     Uuid: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
     i32: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
     i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
 {
     let attempt: i32 = row.try_get("attempt")?;
+    let attempts: Option<String> = row.try_get("attempts")?;
     let known = Row {
-        state: match state(row)? {
+        state: match row.try_get::<i32, _>("state")? {
             0 => State::Pending,
             1 => State::Succeeded,
+            2 => State::Failed,
             3 => State::Interrupted,
             4 => State::Cancelled,
+            6 => State::Skipped,
             _ => State::Other,
         },
         pod: row.try_get("pod")?,
         attempt: u32::try_from(attempt).unwrap_or(0),
         finished: row.try_get("finished")?,
         gone: 0,
+        due: row.try_get("due")?,
+        created: row.try_get("created")?,
+        schedule: row.try_get("schedule")?,
+        ended: ended(attempts.as_deref().unwrap_or("[]"))?,
     };
     Ok((row.try_get("id")?, known))
+}
+
+/// The attempts of a row, as both databases write them.
+fn ended(json: &str) -> Result<Vec<Ended>> {
+    let all: Vec<serde_json::Value> = serde_json::from_str(json)?;
+    let read = |one: &serde_json::Value| {
+        Some(Ended {
+            attempt: u32::try_from(one.get("attempt")?.as_u64()?).ok()?,
+            pod: one.get("pod")?.as_str()?.parse().ok(),
+            failed: one.get("state")?.as_i64()? == 2,
+            at: one.get("ended_at")?.as_i64()?,
+        })
+    };
+    let ended: Option<Vec<Ended>> = all.iter().map(read).collect();
+    ended.ok_or_else(|| format!("no attempts: {json}").into())
 }

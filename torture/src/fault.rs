@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use crate::checker::Step;
 use crate::{Result, clock};
 
 /// Ways to break things.
@@ -34,6 +35,14 @@ pub(crate) enum Kind {
     Exhaust,
     /// Somebody else holds the lock of a table (PostgreSQL), or of the file (SQLite).
     Lock,
+    /// The disk of the database's data is full; then it has room again.
+    Full,
+    /// The disk of the server's write-ahead log is full, which ends the server; then it has room again.
+    FullLog,
+    /// The database's clock is set forward: leases end at once.
+    Forward,
+    /// The database's clock is set back. Explains nothing: leases only last longer.
+    Back,
     /// Measured, not made: the machine let a process wait for the processor.
     Slow,
     /// Measured, not made: the database let everybody wait for its answer.
@@ -54,7 +63,7 @@ pub(crate) struct Fault {
 impl Kind {
     /// Whether a call may run again, or end as interrupted, because of it.
     pub(crate) const fn interrupts(self) -> bool {
-        !matches!(self, Self::Restart)
+        !matches!(self, Self::Restart | Self::Back)
     }
 
     /// Whether a handler may run on, for the length of it, although its lease is over: nothing else may run in that
@@ -68,12 +77,31 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Faults {
     all: Mutex<Vec<Fault>>,
+    /// How the database's clock was set.
+    steps: Mutex<Vec<Step>>,
     file: File,
 }
 
 impl Faults {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        Ok(Self { all: Mutex::default(), file: File::create(path)? })
+        Ok(Self { all: Mutex::default(), steps: Mutex::default(), file: File::create(path)? })
+    }
+
+    /// Sets the database's clock by so many microseconds in all.
+    pub(crate) fn step(&self, by: i64, set: impl FnOnce() -> Result) -> Result {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = if by > steps.last().map_or(0, |step| step.by) { Kind::Forward } else { Kind::Back };
+        let before = clock::monotonic();
+        set()?;
+        let after = clock::monotonic();
+        let _ = writeln!(&self.file, "step {by} {before} {after}");
+        steps.push(Step { before, after, by });
+        self.add(Fault { kind, worker: None, begin: before, end: after });
+        Ok(())
+    }
+
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Does something to break things, and writes down when it began and ended.

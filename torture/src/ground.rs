@@ -1,23 +1,27 @@
 //! What every run stands on: a database, workers, producers' pods, and the books that are kept of all of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futurecall_runtime::{Pod, Role};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::acks::Acks;
 use crate::bend::{self, Library};
-use crate::checker::{History, Verdict, check};
+use crate::checker::{Clock, History, Standing, Verdict, check};
 use crate::child::Worker;
 use crate::database::Database;
+use crate::disk::Disk;
 use crate::fault::{Fault, Faults, Kind};
 use crate::ledger::{Event, What};
 use crate::mutant::{Mutant, Rewrite, undone};
 use crate::place::Folder;
-use crate::postgres::Server;
+use crate::postgres::{self, Server};
 use crate::proxy::Lane;
+use crate::recurring::{self, Rule};
 use crate::storm::{Target, Targets};
 use crate::worker::Orders;
 use crate::{Result, clock, ledger, worker};
@@ -26,13 +30,18 @@ use crate::{Result, clock, ledger, worker};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is wanted.
+#[expect(clippy::struct_excessive_bools, reason = "each is wanted or not, whatever the others are")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) sqlite: bool,
-    /// Whether a worker's wall clock can be set.
+    /// Whether the clocks of a worker and of the server can be set.
     pub(crate) bends: bool,
+    /// Whether disks can be full.
+    pub(crate) disks: bool,
     pub(crate) mutant: Option<Mutant>,
     pub(crate) workers: usize,
+    /// Whether there are schedules.
+    pub(crate) recurs: bool,
     /// How long a lease lasts by the database.
     pub(crate) lease: Duration,
 }
@@ -45,6 +54,7 @@ pub(crate) struct Ground {
     wanted: Wanted,
     folder: Arc<Folder>,
     database: Arc<Database>,
+    schedules: Vec<(Uuid, Rule)>,
     over: CancellationToken,
 }
 
@@ -61,21 +71,30 @@ pub(crate) struct Report {
 
 impl Wanted {
     fn rewrites(&self) -> &'static [Rewrite] {
-        self.mutant.map_or(&[], Mutant::rewrites)
+        // There is nothing to rewrite where nothing stands between.
+        self.mutant.filter(|_| !self.sqlite).map_or(&[], Mutant::rewrites)
     }
 }
 
 impl Ground {
     pub(crate) async fn prepare(wanted: Wanted) -> Result<Self> {
         let folder = Arc::new(Folder::new()?);
-        let database = Arc::new(open(wanted, &folder)?);
+        let library = if wanted.bends { Library::find() } else { None };
+        if wanted.bends && library.is_none() {
+            eprintln!("NO CLOCK IS BENT: libfaketime was not found (Debian: apt-get install libfaketime)");
+        }
+        let database = Arc::new(open(wanted, &folder, library.clone())?);
         let faults = Arc::new(Faults::open(&folder.faults())?);
         let acks = Arc::new(Acks::open(&folder.acks())?);
         let producers = lane(wanted, &database).await?;
         let url = url_of(producers.as_ref(), &database);
         let pods = vec![producer(&url, wanted.lease).await?, producer(&url, wanted.lease).await?];
-        database.prepare().await?;
-        let workers = workers(wanted, &folder, &database).await?;
+        database.prepare(wanted.mutant).await?;
+        let schedules = match pods.first() {
+            Some(pod) if wanted.recurs => recurring::declare(pod).await?,
+            _ => Vec::new(),
+        };
+        let workers = workers(wanted, &folder, &database, library.as_ref()).await?;
         let targets = Arc::new(Targets {
             folder: Arc::clone(&folder),
             database: Arc::clone(&database),
@@ -86,12 +105,13 @@ impl Ground {
         });
         let over = CancellationToken::new();
         tokio::spawn(watch(Arc::downgrade(&database), faults, over.clone()));
-        Ok(Self { acks, pods, targets, wanted, folder, database, over })
+        Ok(Self { acks, pods, targets, wanted, folder, database, schedules, over })
     }
 
     /// Waits until every call has come to its end, ends everybody, and checks.
     pub(crate) async fn check(self) -> Result<Report> {
-        let drained = drain(&self.database).await?;
+        let patience = if self.wanted.mutant.is_some() { PATIENCE / 4 } else { PATIENCE };
+        let (drained, standing) = drain(&self.database, patience).await?;
         self.over.cancel();
         for pod in &self.pods {
             pod.shutdown().await;
@@ -103,10 +123,21 @@ impl Ground {
         if !missing.is_empty() {
             return Err(format!("no statement has the text that this mutant changes: {missing:?}").into());
         }
-        let Self { acks, targets, wanted, folder, database, .. } = self;
-        let faults = targets.faults.all();
+        let Self { acks, targets, wanted, folder, database, schedules, .. } = self;
+        let events = ledger::read(&folder.ledger())?;
+        let mut faults = targets.faults.all();
+        faults.extend(gaps(&events));
+        let history = History {
+            events,
+            promises: acks.all(),
+            rows: database.rows().await?,
+            faults,
+            lease: clock::micros(wanted.lease),
+            clock: Clock { real_offset: clock::real() - clock::monotonic(), steps: targets.faults.steps() },
+            schedules: schedules.into_iter().collect(),
+            standing,
+        };
         drop(targets);
-        let history = history(wanted, &folder, &database, &acks, faults).await?;
         let verdict = check(&history);
         let database = Arc::into_inner(database).ok_or("somebody still uses the database")?;
         let History { events, faults, .. } = history;
@@ -122,18 +153,26 @@ impl Report {
             calls.iter().take(5).for_each(|call| eprintln!("  {call}"));
         }
         // The server ends; its files stay.
+        if let Err(error) = self.database.keep(&self.folder.database(), &self.folder.kept()) {
+            eprintln!("the database is not kept: {error}");
+        }
         drop(self.database);
         let kept = Arc::into_inner(self.folder).map(Folder::keep).unwrap_or_default();
         eprintln!("again: {again}\nledgers and database: {}", kept.display());
     }
 }
 
-fn open(wanted: Wanted, folder: &Folder) -> Result<Database> {
+fn open(wanted: Wanted, folder: &Folder, library: Option<Library>) -> Result<Database> {
     if wanted.sqlite {
-        return Ok(Database::sqlite(&folder.database()));
+        let disk = if wanted.disks { Some(Disk::mount(&folder.database())?) } else { None };
+        return Ok(Database::sqlite(&folder.database(), disk));
     }
-    let synchronous_commit = wanted.mutant != Some(Mutant::AsynchronousCommit);
-    Ok(Database::postgres(Server::start(folder.database(), synchronous_commit)?))
+    let server = postgres::Wanted {
+        synchronous_commit: wanted.mutant != Some(Mutant::AsynchronousCommit),
+        clock: library.map(|library| (library, folder.server_clock())),
+        disks: wanted.disks,
+    };
+    Ok(Database::postgres(Server::start(folder.database(), server)?))
 }
 
 async fn lane(wanted: Wanted, database: &Database) -> Result<Option<Lane>> {
@@ -156,11 +195,12 @@ async fn producer(url: &str, lease: Duration) -> Result<Pod> {
     Ok(builder.config(worker::config(lease)).start().await?)
 }
 
-async fn workers(wanted: Wanted, folder: &Arc<Folder>, database: &Arc<Database>) -> Result<Vec<Target>> {
-    let library = if wanted.bends { Library::find() } else { None };
-    if wanted.bends && library.is_none() {
-        eprintln!("NO CLOCK IS BENT: libfaketime was not found (Debian: apt-get install libfaketime)");
-    }
+async fn workers(
+    wanted: Wanted,
+    folder: &Arc<Folder>,
+    database: &Arc<Database>,
+    library: Option<&Library>,
+) -> Result<Vec<Target>> {
     let believed = wanted.mutant.map_or(wanted.lease, |mutant| mutant.believed_lease(wanted.lease));
     let mut workers = Vec::new();
     for number in 0..wanted.workers {
@@ -172,7 +212,7 @@ async fn workers(wanted: Wanted, folder: &Arc<Folder>, database: &Arc<Database>)
             lease: u64::try_from(believed.as_millis())?,
         };
         // One of them only: reading a bent clock is slow.
-        let library = library.clone().filter(|_| number == 0);
+        let library = library.cloned().filter(|_| number == 0);
         bend::right(&folder.clock(number))?;
         let worker = Mutex::new(Worker::start(&orders, folder, library.as_ref())?);
         workers.push(Target { orders, worker, lane, library });
@@ -200,33 +240,27 @@ async fn watch(database: std::sync::Weak<Database>, faults: Arc<Faults>, over: C
     let _ = over.run_until_cancelled(watching).await;
 }
 
-/// Waits until no call is left, or patience is over.
-async fn drain(database: &Database) -> Result<Duration> {
-    let began = Instant::now();
-    while database.pending().await? > 0 && began.elapsed() < PATIENCE {
+/// Waits until no call is left and every schedule has gone on, or patience is over; says how schedules stand then.
+async fn drain(database: &Database, patience: Duration) -> Result<(Duration, HashMap<Uuid, Standing>)> {
+    let (began, now) = (Instant::now(), database.now().await?);
+    loop {
+        let schedules = database.schedules().await?;
+        let goes_on = |(standing, open): &(Standing, bool)| {
+            standing.next == 1 && !open && standing.due.is_some_and(|due| due > now)
+        };
+        let is_over = database.pending().await? == 0 && schedules.values().all(goes_on);
+        if is_over || began.elapsed() > patience {
+            let standing = schedules.into_iter().map(|(id, (standing, _))| (id, standing)).collect();
+            return Ok((began.elapsed(), standing));
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Ok(began.elapsed())
 }
 
-async fn history(
-    wanted: Wanted,
-    folder: &Folder,
-    database: &Database,
-    acks: &Acks,
-    mut faults: Vec<Fault>,
-) -> Result<History> {
-    let events = ledger::read(&folder.ledger())?;
-    for event in events.iter().filter(|event| event.what == What::Gap) {
-        let begin = event.at - i64::from(event.attempt) * 1_000;
-        faults.push(Fault { kind: Kind::Slow, worker: Some(event.worker), begin, end: event.at });
-    }
-    Ok(History {
-        events,
-        promises: acks.all(),
-        rows: database.rows().await?,
-        faults,
-        lease: i64::try_from(wanted.lease.as_micros())?,
-        real_offset: clock::real() - clock::monotonic(),
+/// When processes did not get the processor.
+fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
+    events.iter().filter(|event| event.what == What::Gap).map(|event| {
+        let begin = event.at - i64::from(event.run.attempt) * 1_000;
+        Fault { kind: Kind::Slow, worker: Some(event.worker), begin, end: event.at }
     })
 }

@@ -18,20 +18,34 @@ pub(crate) enum What {
     Start,
     /// It came to its end.
     End,
-    /// It was dropped before its end: its pod gave it up.
+    /// It was dropped before its end: its pod gave it up, or it took longer than it may.
     Stopped,
+    /// It failed: with an error, or by a panic.
+    Failed,
+    /// It failed, and wants no other attempt.
+    GaveUp,
     /// The process itself did not get the processor for a while, which ended now; `attempt` says for how many
     /// milliseconds.
     Gap,
+}
+
+/// A run, and what its handler was told of its call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) call: Uuid,
+    pub(crate) pod: Uuid,
+    pub(crate) attempt: u32,
+    /// The schedule that produced the call; nil is none.
+    pub(crate) schedule: Uuid,
+    /// When the call was due, in microseconds since 1970 by the database's clock; 0 where nobody was told.
+    pub(crate) due: i64,
 }
 
 /// One line of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) what: What,
-    pub(crate) call: Uuid,
-    pub(crate) pod: Uuid,
-    pub(crate) attempt: u32,
+    pub(crate) run: Run,
     /// Microseconds of the monotonic clock.
     pub(crate) at: i64,
     /// Microseconds since 1970.
@@ -52,9 +66,11 @@ impl Ledger {
     }
 
     /// Writes a line. Without it nothing can be proven: a ledger that cannot be written ends the process.
-    pub(crate) fn write(&self, what: What, call: Uuid, pod: Uuid, attempt: u32) {
+    pub(crate) fn write(&self, what: What, run: Run) {
         let (at, real) = (clock::monotonic(), clock::real());
-        let line = format!("{} {call} {pod} {attempt} {at} {real} {}\n", what.letter(), self.worker);
+        let Run { call, pod, attempt, schedule, due } = run;
+        let (letter, worker) = (what.letter(), self.worker);
+        let line = format!("{letter} {call} {pod} {attempt} {at} {real} {worker} {schedule} {due}\n");
         let written = (&self.file).write(line.as_bytes());
         if written.ok() != Some(line.len()) {
             eprintln!("the ledger could not be written");
@@ -74,56 +90,52 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Event>> {
 
 fn parse(line: &str) -> Option<Event> {
     let mut words = line.split(' ');
-    Some(Event {
-        what: What::of_letter(words.next()?)?,
-        call: words.next()?.parse().ok()?,
-        pod: words.next()?.parse().ok()?,
-        attempt: words.next()?.parse().ok()?,
-        at: words.next()?.parse().ok()?,
-        real: words.next()?.parse().ok()?,
-        worker: words.next()?.parse().ok()?,
-    })
+    let what = What::of_letter(words.next()?)?;
+    let (call, pod) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let attempt = words.next()?.parse().ok()?;
+    let (at, real) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let worker = words.next()?.parse().ok()?;
+    let (schedule, due) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some(Event { what, run: Run { call, pod, attempt, schedule, due }, at, real, worker })
 }
 
 impl What {
+    const ALL: [Self; 6] = [Self::Start, Self::End, Self::Stopped, Self::Failed, Self::GaveUp, Self::Gap];
+
     const fn letter(self) -> char {
         match self {
             Self::Start => 'S',
             Self::End => 'E',
             Self::Stopped => 'X',
+            Self::Failed => 'F',
+            Self::GaveUp => 'Q',
             Self::Gap => 'G',
         }
     }
 
     fn of_letter(letter: &str) -> Option<Self> {
-        [Self::Start, Self::End, Self::Stopped, Self::Gap]
-            .into_iter()
-            .find(|what| letter.starts_with(what.letter()))
+        Self::ALL.into_iter().find(|what| letter.starts_with(what.letter()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Ledger, What, read};
+    use super::{Ledger, Run, What, read};
     use uuid::Uuid;
 
     #[test]
     fn a_ledger_reads_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
-        let (call, pod) = (Uuid::now_v7(), Uuid::new_v4());
+        let (call, pod, schedule) = (Uuid::now_v7(), Uuid::new_v4(), Uuid::new_v4());
+        let run = Run { call, pod, attempt: 2, schedule, due: 7 };
         let ledger = Ledger::open(&path, 3).unwrap();
-        let all = [What::Start, What::End, What::Stopped, What::Gap];
-        for what in all {
-            ledger.write(what, call, pod, 2);
+        for what in What::ALL {
+            ledger.write(what, run);
         }
         let events = read(&path).unwrap();
-        assert_eq!(events.iter().map(|event| event.what).collect::<Vec<_>>(), all);
-        assert!(
-            events
-                .iter()
-                .all(|event| (event.call, event.pod, event.attempt, event.worker) == (call, pod, 2, 3))
-        );
+        assert_eq!(events.iter().map(|event| event.what).collect::<Vec<_>>(), What::ALL);
+        assert!(events.iter().all(|event| (event.run, event.worker) == (run, 3)));
         std::fs::write(&path, "S nonsense\n").unwrap();
         assert!(read(&path).is_err());
     }

@@ -13,6 +13,7 @@ mod child;
 mod clock;
 mod database;
 mod dice;
+mod disk;
 mod fault;
 mod ground;
 mod ledger;
@@ -21,6 +22,8 @@ mod place;
 mod postgres;
 mod producer;
 mod proxy;
+mod recurring;
+mod retry;
 mod storm;
 mod sweep;
 mod torture;
@@ -61,7 +64,7 @@ struct Arguments {
     #[arg(long)]
     calm: bool,
     /// With a mistake in the protocol, which the checker must find.
-    #[arg(long, conflicts_with = "sqlite")]
+    #[arg(long)]
     mutant: Option<Mutant>,
 }
 
@@ -93,13 +96,17 @@ pub async fn command() -> Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| clock::real().unsigned_abs() % 1_000_000);
     match arguments.command {
         Some(Command::Worker(orders)) => worker::work(orders).await.map(|()| ExitCode::SUCCESS),
-        Some(Command::Mutants { seconds }) => torture::mutants(seed, Duration::from_secs(seconds)).await,
+        Some(Command::Mutants { seconds }) => {
+            torture::mutants(seed, Duration::from_secs(seconds), arguments.sqlite).await
+        }
         Some(Command::Victim(orders)) => victim::live(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Sweep) => sweep::sweep(arguments.sqlite).await,
         Some(Command::Chaos) => chaos::chaos(seed).await,
         None => {
             let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));
+            let is_whole = !arguments.calm && arguments.mutant.is_none();
             let plan = torture::Plan {
+                disks: is_whole && disk::enter(),
                 seed,
                 time: Duration::from_secs(seconds),
                 sqlite: arguments.sqlite,

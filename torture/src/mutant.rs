@@ -1,7 +1,7 @@
 //! Protocols with a mistake in them, which the checker must catch: a checker that has never failed proves nothing.
 //!
-//! The library has no door for them. The proxy changes the statements on their way to the server, so that the mutant is
-//! of the very build that is tested otherwise.
+//! The library has no door for them. On PostgreSQL the proxy changes the statements on their way to the server; in a SQLite
+//! file triggers undo what the library has just done right. So the mutant is of the very build that is tested otherwise.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,6 +21,10 @@ pub(crate) enum Mutant {
     CancelWithoutGuard,
     /// A commit does not wait for the write-ahead log.
     AsynchronousCommit,
+    /// A failed attempt is not counted.
+    FailuresUncounted,
+    /// Now and then the run that follows is not stored with the claim of the one before.
+    SuccessorForgotten,
 }
 
 /// A text of the library's statements, and what stands there instead.
@@ -52,6 +56,51 @@ static LEASE: [Rewrite; 2] = [
 static CANCEL: [Rewrite; 1] =
     [Rewrite::new("AND c.claimed_by IS NULL RETURNING c.*", "RETURNING c.*", "flagged AS")];
 
+static FAILURES: [Rewrite; 1] =
+    [Rewrite::new("least(c.failures + l.failures, 32767)", "c.failures", "l.failures")];
+
+static SUCCESSOR: [Rewrite; 1] =
+    [Rewrite::new("ON s.id = u.schedule", "ON s.id = u.schedule AND random() < 0.95", "INSERT INTO")];
+
+// What these triggers do, they do when somebody stores a call: a claim, which stores the runs that follow, must find what it
+// has just written.
+
+/// Soon after a call of a vanished pod was claimed by another, it is in the name of who had it first: his end of it counts.
+const FIRST_CLAIM: &str = "
+    CREATE TABLE first_claim (id BLOB PRIMARY KEY NOT NULL, pod BLOB NOT NULL, claim_no INTEGER NOT NULL) STRICT;
+    CREATE TRIGGER first_claim AFTER UPDATE OF claimed_by ON futurecall_call
+        WHEN OLD.claimed_by IS NULL AND NEW.claimed_by IS NOT NULL AND NEW.attempt = 1
+        BEGIN INSERT OR REPLACE INTO first_claim VALUES (NEW.id, NEW.claimed_by, NEW.claim_no); END;
+    CREATE TRIGGER no_fence AFTER INSERT ON futurecall_call WHEN NEW.schedule_id IS NULL BEGIN
+        UPDATE futurecall_call SET claimed_by = f.pod, claim_no = f.claim_no FROM first_claim AS f
+            WHERE f.id = futurecall_call.id AND futurecall_call.claimed_by IS NOT NULL AND futurecall_call.vanished = 1
+                AND futurecall_call.failures = 0 AND futurecall_call.claimed_by <> f.pod;
+    END;";
+
+/// However long pods believe a lease to last, it ends two seconds after the claim.
+const SHORT_LEASE: &str = "
+    CREATE TRIGGER short_lease AFTER INSERT ON futurecall_call WHEN NEW.schedule_id IS NULL BEGIN
+        UPDATE futurecall_call SET lease_until = claimed_at + 2000000
+            WHERE claimed_by IS NOT NULL AND lease_until > claimed_at + 2000000;
+    END;";
+
+/// Instead of being told, whoever runs the call loses it, so that the cancellation finds it unclaimed.
+const NO_GUARD: &str = "
+    CREATE TRIGGER no_guard BEFORE UPDATE OF cancel_requested ON futurecall_call WHEN OLD.claimed_by IS NOT NULL BEGIN
+        UPDATE futurecall_call SET claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL
+            WHERE id = OLD.id;
+        SELECT RAISE(IGNORE);
+    END;";
+
+const NO_COUNT: &str = "
+    CREATE TRIGGER no_count AFTER UPDATE OF failures ON futurecall_call WHEN NEW.failures > 0
+        BEGIN UPDATE futurecall_call SET failures = 0 WHERE id = NEW.id; END;";
+
+const NO_SUCCESSOR: &str = "
+    CREATE TRIGGER no_successor AFTER INSERT ON futurecall_call
+        WHEN NEW.schedule_id IS NOT NULL AND abs(random()) % 20 = 0
+        BEGIN DELETE FROM futurecall_call WHERE id = NEW.id; END;";
+
 impl Rewrite {
     const fn new(from: &'static str, to: &'static str, only_with: &'static str) -> Self {
         Self { from, to, only_with, done: AtomicUsize::new(0) }
@@ -71,7 +120,27 @@ impl Mutant {
             Self::NoLeaseCheck => &LEASE,
             Self::CancelWithoutGuard => &CANCEL,
             Self::AsynchronousCommit => &[],
+            Self::FailuresUncounted => &FAILURES,
+            Self::SuccessorForgotten => &SUCCESSOR,
         }
+    }
+
+    /// What is put into a SQLite file.
+    pub(crate) const fn triggers(self) -> &'static str {
+        match self {
+            Self::FinishWithoutFence => FIRST_CLAIM,
+            Self::NoLeaseCheck => SHORT_LEASE,
+            Self::CancelWithoutGuard => NO_GUARD,
+            Self::AsynchronousCommit => "",
+            Self::FailuresUncounted => NO_COUNT,
+            Self::SuccessorForgotten => NO_SUCCESSOR,
+        }
+    }
+
+    /// Whether there is such a mutant of that database. What SQLite has committed, no end of a process undoes: that takes
+    /// the end of the machine.
+    pub(crate) fn is_of(self, sqlite: bool) -> bool {
+        !sqlite || !self.triggers().is_empty()
     }
 
     /// How long pods believe a lease to last.
@@ -88,6 +157,8 @@ impl Mutant {
             Self::NoLeaseCheck => &[Violation::OverlapWithoutFault, Violation::StartedAfterEnd],
             Self::CancelWithoutGuard => &[Violation::CancelledRan],
             Self::AsynchronousCommit => &[Violation::Lost],
+            Self::FailuresUncounted => &[Violation::TooManyAttempts],
+            Self::SuccessorForgotten => &[Violation::ScheduleLost],
         }
     }
 }

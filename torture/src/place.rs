@@ -45,6 +45,16 @@ impl Folder {
         self.path().join(format!("clock-{worker}"))
     }
 
+    /// By which the database server's clock is bent.
+    pub(crate) fn server_clock(&self) -> PathBuf {
+        self.path().join("clock-server")
+    }
+
+    /// Where a database is kept whose disk ends with this program.
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.path().join("database-kept")
+    }
+
     /// Leaves everything where it is, and says where that is.
     pub(crate) fn keep(self) -> PathBuf {
         self.0.keep()

@@ -9,6 +9,8 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 
 use crate::Result;
+use crate::bend::{self, Library};
+use crate::disk::Disk;
 
 /// How many connections it has.
 pub(crate) const CONNECTIONS: u32 = 80;
@@ -19,6 +21,32 @@ pub(crate) struct Server {
     folder: PathBuf,
     programs: Programs,
     options: String,
+    clock: Option<(Library, PathBuf)>,
+    /// Of its data and of its write-ahead log, where they can be full.
+    pub(crate) disks: Option<Disks>,
+}
+
+/// How a server is to be.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) synchronous_commit: bool,
+    /// By what and by which file its clock is bent.
+    pub(crate) clock: Option<(Library, PathBuf)>,
+    /// Whether its disks can be full.
+    pub(crate) disks: bool,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { synchronous_commit: true, clock: None, disks: false }
+    }
+}
+
+/// The disks of a server.
+#[derive(Debug)]
+pub(crate) struct Disks {
+    pub(crate) data: Disk,
+    pub(crate) log: Disk,
 }
 
 /// Where PostgreSQL's programs are, and who runs them.
@@ -31,8 +59,17 @@ struct Programs {
 
 impl Server {
     /// Makes a server in an empty folder, and starts it. It listens on a socket in that folder only.
-    pub(crate) fn start(folder: PathBuf, synchronous_commit: bool) -> Result<Self> {
+    pub(crate) fn start(folder: PathBuf, wanted: Wanted) -> Result<Self> {
         let programs = Programs::find()?;
+        let Wanted { synchronous_commit, clock, disks } = wanted;
+        if let Some((_, file)) = &clock {
+            bend::set_by(file, 0)?;
+        }
+        let disk = |name| {
+            std::fs::create_dir(folder.join(name))?;
+            Disk::mount(&folder.join(name))
+        };
+        let disks = if disks { Some(Disks { data: disk("data")?, log: disk("wal")? }) } else { None };
         // The name of the folder and the file `script` are those of scripts/lib/postgres.sh: if this process is
         // killed, the next script that starts a server removes this one.
         let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -41,16 +78,23 @@ impl Server {
             run(Command::new("chown").arg("-R").arg(user).arg(&folder))?;
         }
         let init = ["--username=futurecall", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
-        run(programs.command("initdb").arg("--pgdata").arg(folder.join("data")).args(init))?;
+        let mut initdb = programs.command("initdb");
+        initdb.arg("--pgdata").arg(folder.join("data")).args(init);
+        if disks.is_some() {
+            // Of small files, so that a full disk is soon in the way of the next.
+            initdb.arg("--waldir").arg(folder.join("wal")).arg("--wal-segsize=1");
+        }
+        run(&mut initdb)?;
         // Killed processes leave the page cache as it is: fsync costs, and proves nothing here. Whether a commit waits
         // for the write-ahead log decides what a client may rely on.
         let commit = if synchronous_commit { "on" } else { "off -c wal_writer_delay=2s" };
+        let files = if disks.is_some() { "-c min_wal_size=2MB -c max_wal_size=64MB" } else { "" };
         let options = format!(
             "-k {} -c listen_addresses='' -c max_connections={CONNECTIONS} -c fsync=off -c full_page_writes=off \
-             -c restart_after_crash=on -c synchronous_commit={commit}",
+             -c restart_after_crash=on -c synchronous_commit={commit} {files}",
             folder.display()
         );
-        let server = Self { folder, programs, options };
+        let server = Self { folder, programs, options, clock, disks };
         server.start_again()?;
         Ok(server)
     }
@@ -58,7 +102,10 @@ impl Server {
     /// Starts it, after it was killed.
     pub(crate) fn start_again(&self) -> Result {
         let mut command = self.programs.command("pg_ctl");
-        command.arg("--pgdata").arg(self.data()).arg("--log").arg(self.data().join("server.log"));
+        command.arg("--pgdata").arg(self.data()).arg("--log").arg(self.folder.join("server.log"));
+        if let Some((library, file)) = &self.clock {
+            command.envs(library.of_all(file));
+        }
         run(command.args(["--wait", "--silent", "--options", &self.options, "start"]))
     }
 
@@ -81,6 +128,39 @@ impl Server {
             std::fs::remove_file(lock)?;
         }
         Ok(())
+    }
+
+    /// Waits until it answers again, and starts it where it has ended by itself.
+    pub(crate) async fn mend(&self) -> Result {
+        for _ in 0..200 {
+            if self.connect().await.is_ok() {
+                return Ok(());
+            }
+            if !self.data().join("postmaster.pid").exists() {
+                // Whatever keeps it from starting now, the next look tells.
+                let _ = tokio::task::block_in_place(|| self.start_again());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err("the server does not come back".into())
+    }
+
+    /// Sets its clock to so many microseconds from the true time; nothing happens where its clock cannot be set.
+    pub(crate) fn set_clock(&self, by: i64) -> Result {
+        self.clock.as_ref().map_or(Ok(()), |(_, file)| bend::set_by(file, by))
+    }
+
+    pub(crate) const fn has_a_clock(&self) -> bool {
+        self.clock.is_some()
+    }
+
+    /// Ends it at once, if it runs.
+    pub(crate) fn stop(&self) -> Result {
+        if !self.data().join("postmaster.pid").exists() {
+            return Ok(());
+        }
+        let mut command = self.programs.command("pg_ctl");
+        run(command.arg("--pgdata").arg(self.data()).args(["--mode=immediate", "--silent", "stop"]))
     }
 
     /// The path of its socket.
@@ -114,12 +194,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if !self.data().join("postmaster.pid").exists() {
-            return;
-        }
-        let mut command = self.programs.command("pg_ctl");
-        command.arg("--pgdata").arg(self.data()).args(["--mode=immediate", "--silent", "stop"]);
-        if let Err(error) = run(&mut command) {
+        if let Err(error) = self.stop() {
             eprintln!("the server in {} did not stop: {error}", self.folder.display());
         }
     }

@@ -7,7 +7,7 @@ use futurecall_runtime::{CallId, Cancelled as Counts, Pod, ScheduleError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::acks::{Acks, Answer, Cancelled, Kind, Promise, Stored};
+use crate::acks::{Acks, Answer, Asked, Cancelled, Kind, Promise, Stored};
 use crate::clock;
 use crate::dice::Dice;
 use crate::worker::TortureCallsExt as _;
@@ -51,7 +51,11 @@ struct Plan {
 
 impl Plan {
     fn new(dice: &mut Dice, load: Load) -> Self {
-        let kind = if dice.percent(50) { Kind::Keep } else { Kind::Rerun };
+        let kind = match dice.below(10) {
+            0..4 => Kind::Keep,
+            4..8 => Kind::Rerun,
+            _ => Kind::Tries,
+        };
         let delay = if dice.percent(30) { Duration::ZERO } else { dice.between(1, 3_000) };
         let blocks = load.blocks && dice.percent(1);
         let time = match dice.below(1_000) {
@@ -63,7 +67,7 @@ impl Plan {
         Self {
             kind,
             delay,
-            milliseconds: if blocks { milliseconds.min(1_000) } else { milliseconds },
+            milliseconds: if blocks { milliseconds.min(1_000) } else { kind.cut(milliseconds) },
             blocks,
         }
     }
@@ -73,25 +77,33 @@ impl Plan {
         match self.kind {
             Kind::Keep => calls.keep(self.milliseconds, self.blocks),
             Kind::Rerun => calls.rerun(self.milliseconds, self.blocks),
+            Kind::Tries => calls.tries(self.milliseconds),
         }
     }
 
-    /// Counted from now, before the call is sent.
-    fn promise(self) -> Promise {
+    /// What was promised of it, asked for at that moment and answered now.
+    fn promise(self, sent: i64, stored: Stored) -> Promise {
         let delay = i64::try_from(self.delay.as_micros()).unwrap_or(i64::MAX);
-        let not_before = clock::real().saturating_add(delay);
-        Promise { kind: self.kind, stored: Stored::Yes, not_before, cancelled: None }
+        let asked = Asked { sent, answered: clock::monotonic(), delay };
+        Promise { kind: self.kind, stored, asked: Some(asked), cancelled: None }
+    }
+}
+
+impl Kind {
+    /// What has a time limit ends well before it, so that the dice alone decide how an attempt ends.
+    fn cut(self, milliseconds: u64) -> u64 {
+        if self == Self::Tries { milliseconds.min(400) } else { milliseconds }
     }
 }
 
 async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Dice, load: Load, cancellations: &TaskTracker) {
     let plan = Plan::new(dice, load);
-    let mut promise = plan.promise();
     let call = plan.call(pod);
     let id = call.id();
     let by_identifier = dice.percent(50);
     let call = if by_identifier { call.identifier(id) } else { call };
-    promise.stored = stored(&call.await.map(drop));
+    let sent = clock::monotonic();
+    let promise = plan.promise(sent, stored(&call.await.map(drop)));
     acks.scheduled(id.as_uuid(), promise);
     if promise.stored != Stored::No && dice.percent(12) {
         // Around its moment, so that some are waiting, some are being claimed and some run.
@@ -107,22 +119,20 @@ async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Dice, load: Load, cancellat
 /// One call that is due at once and short.
 pub(crate) async fn schedule_now(pod: Pod, acks: Arc<Acks>) {
     let plan = Plan { kind: Kind::Rerun, delay: Duration::ZERO, milliseconds: 5, blocks: false };
-    let mut promise = plan.promise();
     let call = plan.call(&pod);
     let id = call.id();
-    promise.stored = stored(&call.await.map(drop));
-    acks.scheduled(id.as_uuid(), promise);
+    let sent = clock::monotonic();
+    acks.scheduled(id.as_uuid(), plan.promise(sent, stored(&call.await.map(drop))));
 }
 
 async fn many(pod: &Pod, acks: &Acks, dice: &mut Dice, load: Load) {
     let plans: Vec<Plan> = (0..10).map(|_| Plan::new(dice, load)).collect();
-    let mut promises: Vec<Promise> = plans.iter().map(|plan| plan.promise()).collect();
     let all = pod.future_calls().schedule_all(plans.iter().map(|plan| plan.call(pod)));
     let ids = all.ids();
+    let sent = clock::monotonic();
     let told = stored(&all.await.map(drop));
-    for (id, promise) in ids.into_iter().zip(&mut promises) {
-        promise.stored = told;
-        acks.scheduled(id.as_uuid(), *promise);
+    for (id, plan) in ids.into_iter().zip(plans) {
+        acks.scheduled(id.as_uuid(), plan.promise(sent, told));
     }
 }
 

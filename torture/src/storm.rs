@@ -15,6 +15,7 @@ use crate::bend;
 use crate::child::Worker;
 use crate::database::{Database, stranger};
 use crate::dice::Dice;
+use crate::disk::Disk;
 use crate::fault::{Faults, Kind};
 use crate::place::Folder;
 use crate::postgres::{CONNECTIONS, Server};
@@ -110,6 +111,33 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Dice, stop: &Cancella
     Ok(())
 }
 
+/// By how much the clock of the server is set, in microseconds: shorter and longer than a lease.
+const SIZES: [i64; 5] = [500_000, 1_500_000, 3_000_000, 30_000_000, 90_000_000];
+const HOUR: i64 = 3_600_000_000;
+
+/// Sets the clock of the database server, forward for good, or back for a while.
+pub(crate) async fn of_server_clock(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
+    let Database::Postgres { server, .. } = &*targets.database else { return Ok(()) };
+    let set = |by| targets.faults.step(by, || server.set_clock(by));
+    let (mut by, mut hours) = (0, 0);
+    while server.has_a_clock()
+        && stop.run_until_cancelled(tokio::time::sleep(dice.between(2_500, 6_000))).await.is_some()
+    {
+        let size = SIZES.get(dice.below(SIZES.len())).copied().unwrap_or(HOUR);
+        if dice.percent(50) {
+            // Schedules make up for every moment that was left out: for one hour of them, and no more.
+            let is_far = hours == 0 && dice.percent(30);
+            hours += usize::from(is_far);
+            by += if is_far { HOUR } else { size };
+        } else {
+            set(by - size)?;
+            tokio::time::sleep(dice.between(500, 2_500)).await;
+        }
+        set(by)?;
+    }
+    Ok(())
+}
+
 /// Breaks the database, and what leads to it.
 pub(crate) async fn of_databases(
     targets: &Targets,
@@ -132,6 +160,7 @@ pub(crate) async fn break_database(targets: &Targets, kind: Kind, time: Duration
     let breaking = async {
         match &*targets.database {
             Database::Postgres { server, .. } => break_server(server, kind, time).await,
+            Database::Sqlite { disk, .. } if kind == Kind::Full => fill(disk.as_ref(), time).await,
             Database::Sqlite { file, .. } => hold_the_lock(file, time).await,
         }
     };
@@ -153,6 +182,14 @@ pub(crate) async fn kill(targets: &Targets, numbers: Range<usize>, after: Durati
         *target.worker.lock().await = target.start(targets)?;
     }
     Ok(())
+}
+
+/// Leaves no room on a disk for that time.
+async fn fill(disk: Option<&Disk>, time: Duration) -> Result {
+    let disk = disk.ok_or("it has no disk that could be full")?;
+    tokio::task::block_in_place(|| disk.fill())?;
+    tokio::time::sleep(time).await;
+    tokio::task::block_in_place(|| disk.free())
 }
 
 async fn hold_the_lock(file: &Path, time: Duration) -> Result {
@@ -209,6 +246,11 @@ async fn break_server(server: &Server, kind: Kind, time: Duration) -> Result {
             tokio::task::block_in_place(|| server.start_again())
         }
         Kind::Terminate => terminate(server).await,
+        Kind::Full | Kind::FullLog => {
+            let disk = server.disks.as_ref().map(|it| if kind == Kind::Full { &it.data } else { &it.log });
+            fill(disk, time).await?;
+            server.mend().await
+        }
         Kind::Exhaust => {
             let mut taken = Vec::new();
             while taken.len() < CONNECTIONS as usize {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::ledger::{Ledger, What};
 use crate::place::Folder;
-use crate::postgres::Server;
+use crate::postgres::{Server, Wanted};
 use crate::victim::{Boundary, LEASE, OPERATIONS, Orders, Part, open};
 use crate::worker::TortureFutureCall;
 use crate::{Result, ledger, worker};
@@ -35,7 +35,7 @@ type Count = (usize, Option<CallState>);
 /// Sweeps one database; prints one line, and each count that is wrong.
 pub(crate) async fn sweep(sqlite: bool) -> Result<ExitCode> {
     let folder = Arc::new(Folder::new()?);
-    let server = if sqlite { None } else { Some(Server::start(folder.database(), true)?) };
+    let server = if sqlite { None } else { Some(Server::start(folder.database(), Wanted::default())?) };
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     for (number, (operation, boundary)) in boundaries().into_iter().enumerate() {
@@ -166,7 +166,7 @@ async fn wrong(orders: &Orders, store: &Arc<dyn Store>) -> Result<Vec<String>> {
 fn starts(path: &Path) -> Result<HashMap<Uuid, usize>> {
     let mut starts = HashMap::new();
     for event in ledger::read(path)?.iter().filter(|event| event.what == What::Start) {
-        *starts.entry(event.call).or_default() += 1;
+        *starts.entry(event.run.call).or_default() += 1;
     }
     Ok(starts)
 }
@@ -194,6 +194,8 @@ fn expected(part: Part, orders: &Orders) -> Count {
     let end = match part {
         Part::StoredIn => return if done("complete") { ran } else { (0, None) },
         Part::Again => return if done("run_again") { ran } else { (0, None) },
+        Part::Triggered => return if done("trigger") { ran } else { (0, None) },
+        Part::Discarded if done("delete") => (0, None),
         Part::Kept | Part::Completed | Part::Failed | Part::Rerun if !done("claim") => ran,
         Part::Kept if done("finish") => ran,
         Part::Completed if done("complete") => ran,

@@ -14,6 +14,7 @@ use crate::fault::{Counted, Kind};
 use crate::ground::{Ground, Report, Wanted};
 use crate::mutant::Mutant;
 use crate::producer::{Load, produce};
+use crate::recurring::declare_again;
 use crate::storm::{self, Targets};
 
 /// How long a lease lasts: short, so that faults outlast it.
@@ -26,11 +27,16 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
     pub(crate) sqlite: bool,
     pub(crate) calm: bool,
+    /// Whether disks can be full.
+    pub(crate) disks: bool,
     pub(crate) mutant: Option<Mutant>,
 }
 
 /// Runs, checks, and prints one line; on a violation also where the evidence is, and how to see it again.
 pub(crate) async fn torture(plan: &Plan) -> Result<ExitCode> {
+    if let Some(mutant) = plan.mutant.filter(|mutant| !mutant.is_of(plan.sqlite)) {
+        return Err(format!("there is no mutant {} of this database", mutant.name()).into());
+    }
     let report = run(plan).await?;
     println!("{}", plan.line(&report));
     if report.verdict.count() == 0 {
@@ -41,10 +47,12 @@ pub(crate) async fn torture(plan: &Plan) -> Result<ExitCode> {
 }
 
 /// Runs every mutant; the checker must catch each by a violation that is its own.
-pub(crate) async fn mutants(seed: u64, time: Duration) -> Result<ExitCode> {
+pub(crate) async fn mutants(seed: u64, time: Duration, sqlite: bool) -> Result<ExitCode> {
     let mut caught = 0;
-    for mutant in Mutant::value_variants().iter().copied() {
-        let plan = Plan { seed, time, sqlite: false, calm: false, mutant: Some(mutant) };
+    let all: Vec<Mutant> =
+        Mutant::value_variants().iter().copied().filter(|mutant| mutant.is_of(sqlite)).collect();
+    for mutant in all.iter().copied() {
+        let plan = Plan { seed, time, sqlite, calm: false, disks: false, mutant: Some(mutant) };
         let report = run(&plan).await?;
         let shows: Vec<String> = mutant
             .shows_as()
@@ -55,9 +63,8 @@ pub(crate) async fn mutants(seed: u64, time: Duration) -> Result<ExitCode> {
         println!("{} | caught by {by}", plan.line(&report));
         caught += usize::from(!shows.is_empty());
     }
-    let all = Mutant::value_variants().len();
-    println!("mutants caught {caught} of {all}");
-    Ok(if caught == all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("mutants caught {caught} of {}", all.len());
+    Ok(if caught == all.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Plan {
@@ -98,8 +105,10 @@ impl Plan {
             sqlite: self.sqlite,
             // On SQLite the machine's clock is the database's: all processes of one file share it.
             bends: !self.calm && !self.sqlite && self.mutant.is_none(),
+            disks: self.disks,
             mutant: self.mutant,
             workers: if self.sqlite { 2 } else { 4 },
+            recurs: true,
             lease: LEASE,
         }
     }
@@ -108,7 +117,8 @@ impl Plan {
     fn of_processes(&self) -> &'static [Kind] {
         match self.mutant {
             None => &[Kind::Kill, Kind::Pause, Kind::Restart, Kind::Kill, Kind::Pause],
-            Some(Mutant::FinishWithoutFence | Mutant::NoLeaseCheck) => &[Kind::Pause],
+            Some(Mutant::FinishWithoutFence) => &[Kind::Pause],
+            Some(Mutant::NoLeaseCheck) if !self.sqlite => &[Kind::Pause],
             Some(_) => &[],
         }
     }
@@ -116,7 +126,20 @@ impl Plan {
     /// What is broken in the database and on the way to it.
     fn of_databases(&self) -> &'static [Kind] {
         match self.mutant {
+            None if self.sqlite && self.disks => &[Kind::Lock, Kind::Full],
             None if self.sqlite => &[Kind::Lock],
+            None if self.disks => &[
+                Kind::Cut,
+                Kind::Stall,
+                Kind::Mute,
+                Kind::Mute,
+                Kind::Crash,
+                Kind::Terminate,
+                Kind::Exhaust,
+                Kind::Lock,
+                Kind::Full,
+                Kind::FullLog,
+            ],
             None => &[
                 Kind::Cut,
                 Kind::Cut,
@@ -131,7 +154,7 @@ impl Plan {
                 Kind::Lock,
             ],
             Some(Mutant::AsynchronousCommit) => &[Kind::Crash],
-            Some(Mutant::NoLeaseCheck) => &[Kind::Stall],
+            Some(Mutant::NoLeaseCheck) if !self.sqlite => &[Kind::Stall],
             Some(_) => &[],
         }
     }
@@ -142,8 +165,14 @@ async fn run(plan: &Plan) -> Result<Report> {
     let ground = Ground::prepare(plan.wanted()).await?;
     let stop = CancellationToken::new();
     let cancellations = TaskTracker::new();
-    // Mutants show where handlers are under way while a worker stands still: there more of them take long.
-    let load = Load { blocks: plan.calm, long: if plan.mutant.is_some() { 20 } else { 5 } };
+    // Mutants show where handlers are under way while a worker stands still: there more of them take long, as many as
+    // leave slots for those that are run again.
+    let long = match plan.mutant {
+        None => 5,
+        Some(_) if plan.sqlite => 8,
+        Some(_) => 20,
+    };
+    let load = Load { blocks: plan.calm, long };
     let producing: Vec<_> = ground
         .pods
         .iter()
@@ -155,6 +184,9 @@ async fn run(plan: &Plan) -> Result<Report> {
             tokio::spawn(produce(pod.clone(), acks, dice, load, stop.clone(), cancellations.clone()))
         })
         .collect();
+    if let Some(pod) = ground.pods.first() {
+        cancellations.spawn(declare_again(pod.clone(), Dice::part(plan.seed, 20), stop.clone()));
+    }
     let storm = tokio::spawn(storm(plan.clone(), Arc::clone(&ground.targets), stop.clone()));
     tokio::time::sleep(plan.time).await;
     stop.cancel();
@@ -172,10 +204,11 @@ async fn storm(plan: Plan, targets: Arc<Targets>, stop: CancellationToken) -> Re
         return Ok(());
     }
     let dice = |part| Dice::part(plan.seed, part);
-    let (processes, databases, clocks) = tokio::join!(
+    let (processes, databases, clocks, server_clock) = tokio::join!(
         storm::of_processes(&targets, dice(1), &stop, plan.of_processes()),
         storm::of_databases(&targets, dice(2), &stop, plan.of_databases()),
-        storm::of_clocks(&targets, dice(3), &stop)
+        storm::of_clocks(&targets, dice(3), &stop),
+        storm::of_server_clock(&targets, dice(4), &stop)
     );
-    processes.and(databases).and(clocks)
+    processes.and(databases).and(clocks).and(server_clock)
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{Config, Role};
+use futurecall_runtime::{CallError, Config, Role};
 use tokio::io::AsyncReadExt as _;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use crate::ledger::{Ledger, What};
+use crate::ledger::{Ledger, Run, What};
+use crate::retry::{self, Throw};
 use crate::{Result, clock};
 
 /// What a worker is told.
@@ -51,6 +52,51 @@ impl TortureFutureCall {
     ) {
         run(session, ledger, milliseconds, blocks).await;
     }
+
+    /// Each attempt ends as the dice say (see [`Throw`]); the policy is that of [`retry`].
+    #[future_call(retry(max_attempts = 4, backoff = fixed("40ms")), timeout = "1s")]
+    pub(crate) async fn tries(
+        session: &Session,
+        milliseconds: u64,
+        #[future_call(state)] ledger: &Arc<Ledger>,
+    ) -> std::result::Result<(), BoxError> {
+        let mut attempt = Attempt::start(session, ledger);
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        let throw = Throw::of(attempt.run.call, attempt.run.attempt);
+        attempt.what = match throw {
+            Throw::Success => What::End,
+            Throw::GiveUp => What::GaveUp,
+            Throw::Hang => What::Stopped,
+            Throw::Error | Throw::Panic | Throw::RetryIn => What::Failed,
+        };
+        match throw {
+            Throw::Success => Ok(()),
+            Throw::GiveUp => Err(CallError::give_up("the dice say so").into()),
+            Throw::Hang => std::future::pending().await,
+            Throw::Error => Err("the dice say so".into()),
+            Throw::Panic => panic!("the dice say so"),
+            Throw::RetryIn => Err(CallError::retry_in(retry::ASKED).into()),
+        }
+    }
+
+    /// A run of a schedule: at most one start.
+    pub(crate) async fn recur(
+        session: &Session,
+        milliseconds: u64,
+        #[future_call(state)] ledger: &Arc<Ledger>,
+    ) {
+        run(session, ledger, milliseconds, false).await;
+    }
+
+    /// A run of a schedule: at least one full run.
+    #[future_call(on_interrupt = "rerun")]
+    pub(crate) async fn recur_again(
+        session: &Session,
+        milliseconds: u64,
+        #[future_call(state)] ledger: &Arc<Ledger>,
+    ) {
+        run(session, ledger, milliseconds, false).await;
+    }
 }
 
 async fn run(session: &Session, ledger: &Ledger, milliseconds: u64, blocks: bool) {
@@ -67,24 +113,28 @@ async fn run(session: &Session, ledger: &Ledger, milliseconds: u64, blocks: bool
 /// One run; what became of it is written when it is dropped.
 struct Attempt<'l> {
     ledger: &'l Ledger,
-    call: Uuid,
-    pod: Uuid,
-    number: u32,
+    run: Run,
     what: What,
 }
 
 impl<'l> Attempt<'l> {
     fn start(session: &Session, ledger: &'l Ledger) -> Self {
         let call = session.call();
-        let (id, number, pod) = (call.id.as_uuid(), call.attempt, session.pod().id().as_uuid());
-        ledger.write(What::Start, id, pod, number);
-        Self { ledger, call: id, pod, number, what: What::Stopped }
+        let run = Run {
+            call: call.id.as_uuid(),
+            pod: session.pod().id().as_uuid(),
+            attempt: call.attempt,
+            schedule: call.schedule.map_or(Uuid::nil(), |schedule| schedule.as_uuid()),
+            due: call.due.as_micros(),
+        };
+        ledger.write(What::Start, run);
+        Self { ledger, run, what: What::Stopped }
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.ledger.write(self.what, self.call, self.pod, self.number);
+        self.ledger.write(self.what, self.run);
     }
 }
 
@@ -146,7 +196,7 @@ fn watch_for_gaps(ledger: &Ledger) {
         let now = clock::monotonic();
         if now - before > GAP {
             let milliseconds = u32::try_from((now - before) / 1_000).unwrap_or(u32::MAX);
-            ledger.write(What::Gap, Uuid::nil(), Uuid::nil(), milliseconds);
+            ledger.write(What::Gap, Run { attempt: milliseconds, ..Run::default() });
         }
         before = now;
     }

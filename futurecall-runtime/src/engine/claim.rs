@@ -10,10 +10,11 @@ use super::backoff::{Backoff, jittered};
 use super::pace::Pace;
 use super::ready::InHand;
 use super::supervise::supervised;
-use super::{Engine, NOW, RunSummary, run};
+use super::{Engine, NOW, RunSummary, late, pauses, run};
 use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
+use crate::signals::Op;
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
 
 /// The most calls of one claim.
@@ -40,7 +41,10 @@ async fn listen(engine: &Engine) {
     loop {
         tokio::select! {
             biased;
-            () = engine.store.changed() => engine.wake(),
+            () = engine.store.changed() => {
+                engine.pauses.heard();
+                engine.wake();
+            }
             () = engine.stop.cancelled() => return,
         }
     }
@@ -69,7 +73,7 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
         let wait = match claim_once(engine, &mut pace).await {
             Ok(wait) => {
                 backoff.succeeded();
-                wait
+                engine.pauses.due_in(crate::clock::instant()).map_or(wait, |due| wait.min(due))
             }
             Err(error) => {
                 let wait = backoff.failed();
@@ -98,6 +102,9 @@ async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
 /// One claim for the free slots and a little more. Returns how long to sleep unless woken.
 async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, StoreError> {
     let idle = jittered(engine.config.scan_interval);
+    if pauses::look(engine, pace.is_sweep_due(crate::clock::instant())).await {
+        engine.sweep_due.store(true, Ordering::Relaxed);
+    }
     let sent = crate::clock::instant();
     let spare = pace.spare(sent, engine.started.load(Ordering::Relaxed));
     // Said before anything is counted: what frees after the count then wakes this task.
@@ -169,13 +176,14 @@ struct Claimed {
 }
 
 async fn claim(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     limit: usize,
     until: Option<Moment>,
     ahead: Duration,
     sweep: bool,
 ) -> Result<Claimed, StoreError> {
-    let names = engine.registry().claimable(&engine.config);
+    let mut names = engine.registry().claimable(&engine.config);
+    engine.pauses.leave_out(&mut names);
     if names.is_empty() {
         let deadline = Deadline::new(crate::clock::read(), Duration::ZERO);
         return Ok(Claimed { claim: Claim::default(), deadline });
@@ -192,15 +200,29 @@ async fn claim(
         retention: engine.config.retention,
     };
     let sent = crate::clock::read();
-    let claim = match engine.store.claim(NOW, &request).await {
+    let result = engine.store.claim(NOW, &request).await;
+    let received = crate::clock::instant();
+    let took = received.saturating_duration_since(sent.monotonic);
+    engine.meter.polled(took);
+    if result.is_err() {
+        engine.meter.failed(Op::Claim);
+    }
+    let claim = match result {
         Ok(claim) => claim,
-        Err(error) if error.outcome_unknown() => adopt(engine, request.claim_no, error).await?,
+        Err(error) if error.outcome_unknown() => {
+            let found = adopt(engine, request.claim_no, error).await;
+            let known = found.iter().flat_map(|claim| claim.calls.iter().map(|call| call.id)).collect();
+            late::watch(engine, request.claim_no, known);
+            found?
+        }
         Err(error) => return Err(error),
     };
     if let Some(now) = claim.now {
-        engine.clock.saw(now, sent.monotonic, crate::clock::instant());
+        engine.clock.saw(now, sent.monotonic, received);
+        engine.meter.clock_skew(skew(sent.wall, took, now));
     }
     if claim.skipped > 0 {
+        engine.meter.missed(claim.skipped);
         tracing::debug!(runs = claim.skipped, "runs of schedules were skipped by their rules");
     }
     let deadline = Deadline::new(sent, engine.config.lease);
@@ -208,7 +230,17 @@ async fn claim(
     Ok(Claimed { claim, deadline })
 }
 
-/// A claim whose reply was lost: find what it took before claiming again.
+/// How far, in seconds, this machine's clock was ahead of the database's, which was read about halfway.
+fn skew(sent: Moment, took: Duration, database: Moment) -> f64 {
+    let halfway = sent.checked_add(took / 2).unwrap_or(sent);
+    if halfway >= database {
+        halfway.saturating_since(database).as_secs_f64()
+    } else {
+        -database.saturating_since(halfway).as_secs_f64()
+    }
+}
+
+/// A claim whose reply was lost: find what it took before claiming again. (What it takes later, [`late`] finds.)
 async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Claim, StoreError> {
     tracing::warn!(%error, claim_no, "the reply to a claim was lost; looking for what it took");
     let mut backoff = Backoff::default();
@@ -232,6 +264,7 @@ pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreErr
     }
     let until = engine.store.now().await?;
     summary.interrupted = super::housekeeping::rescue(engine).await?;
+    pauses::read(engine).await;
     let mut running = FuturesUnordered::new();
     loop {
         let room = engine.config.concurrency_limit.saturating_sub(running.len());
@@ -287,6 +320,7 @@ pub(super) async fn release(engine: &Engine, held: &[Held]) {
     let mut backoff = Backoff::default();
     // Fenced, so that it may be said twice.
     while let Err(error) = engine.store.release(NOW, engine.pod, held).await {
+        engine.meter.failed(Op::Release);
         let wait = backoff.failed();
         if !error.is_transient() || engine.over.is_cancelled() || give_up.left(crate::clock::read()) < wait {
             // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.

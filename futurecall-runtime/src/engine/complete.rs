@@ -11,6 +11,7 @@ use super::{Engine, NOW};
 use crate::clock::Deadline;
 use crate::error::{StoreError, TransactionError};
 use crate::id::CallId;
+use crate::signals::Op;
 use crate::store::transaction::{OpenTransaction, TransactionDatabase};
 use crate::store::{Completed, Finish, Outcome};
 
@@ -191,10 +192,14 @@ async fn commit(
     let source = match tokio::time::timeout(PATIENCE, completing).await {
         Ok(Ok(true)) => return Ok(()),
         Ok(Ok(false)) => return Err(TransactionError::LeaseLost),
-        Ok(Err(error)) if !error.outcome_unknown() => return Err(error.into()),
+        Ok(Err(error)) if !error.outcome_unknown() => {
+            engine.meter.failed(Op::Finish);
+            return Err(error.into());
+        }
         Ok(Err(error)) => error,
         Err(_) => StoreError::unknown("complete the call", "the database did not answer in time"),
     };
+    engine.meter.failed(Op::Finish);
     tracing::warn!(%id, error = %source, "the reply to the COMMIT that completes a call was lost; looking what became of it");
     let unkept = engine.config.retention.succeeded.is_zero();
     match look(engine, id, claim_no).await {

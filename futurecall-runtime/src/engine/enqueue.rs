@@ -10,6 +10,7 @@ use super::backoff::Backoff;
 use super::supervise::supervised;
 use super::{Engine, NOW};
 use crate::error::{ScheduleError, StoreError};
+use crate::signals::Op;
 use crate::store::{Inserted, NewCall, Retention};
 
 /// The most rows of one flush.
@@ -230,9 +231,13 @@ async fn insert_part(engine: &Engine, calls: &[NewCall]) -> Result<Vec<Inserted>
     loop {
         let again = unknown.is_some();
         let error = match engine.store.insert(NOW, calls, again, engine.config.scan_interval).await {
-            Ok(inserted) => return Ok(inserted),
+            Ok(inserted) => {
+                engine.count_scheduled(calls);
+                return Ok(inserted);
+            }
             Err(error) => error,
         };
+        engine.meter.failed(Op::Schedule);
         let wait = backoff.failed();
         let hopeless = !error.is_transient() || error.is_busy() || give_up.left(crate::clock::read()) < wait;
         if error.outcome_unknown() {

@@ -8,6 +8,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::backoff::Backoff;
 use super::supervise::supervised;
 use super::{Engine, NOW};
+use crate::signals::Op;
 use crate::store::{Finish, Outcome as StoredOutcome};
 
 /// The most outcomes of one statement.
@@ -85,6 +86,7 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
     engine.held.remove(finished.iter().map(|finish| (finish.id, finish.claim_no)));
     for ((finish, (name, waits, _token)), stored) in finished.iter().zip(waiting).zip(stored) {
         if !stored {
+            engine.call_meter(&name).refused();
             tracing::warn!(id = %finish.id, name, "the outcome of a call was refused: its claim had been lost");
         }
         if let Some(waits) = waits {
@@ -119,6 +121,7 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
             Ok(stored) => return Ok(stored),
             Err(error) => error,
         };
+        engine.meter.failed(Op::Finish);
         if error.is_refused() && finished.len() > 1 {
             return Err(Refused);
         }

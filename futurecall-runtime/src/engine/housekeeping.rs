@@ -7,6 +7,7 @@ use super::backoff::{Backoff, jittered};
 use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
 use crate::error::StoreError;
+use crate::signals::Op;
 
 /// Rows at once: a long transaction would hold up others.
 const CHUNK: usize = 1_000;
@@ -15,13 +16,44 @@ const SHARE: u32 = 20;
 /// How often the history is pruned.
 const PRUNE: Duration = Duration::from_mins(1);
 
-/// Starts both tasks.
+/// How often gauges are brought up to date that need the database.
+const GAUGES: Duration = Duration::from_secs(30);
+/// Where counting for them stops.
+const CAP: u64 = 10_000;
+
+/// Starts the tasks.
 pub(super) fn start(engine: &Arc<Engine>) {
     let (rescuer, pruner) = (Arc::clone(engine), Arc::clone(engine));
     let rescue = async move { supervised(&rescuer, "rescue", || rescue_until_stopped(&rescuer)).await };
     let prune = async move { supervised(&pruner, "prune", || prune_until_stopped(&pruner)).await };
     tokio::spawn(engine.process.task(rescue));
     tokio::spawn(engine.process.task(prune));
+    // Nobody looks at the gauges of a simulation.
+    if cfg!(feature = "metrics") && !engine.process.has_no_threads() {
+        let gauger = Arc::clone(engine);
+        let gauge = async move { supervised(&gauger, "gauge", || gauge_until_stopped(&gauger)).await };
+        tokio::spawn(engine.process.task(gauge));
+    }
+}
+
+/// One look in half a minute leaves an idle pod within its budget of a transaction every two seconds.
+async fn gauge_until_stopped(engine: &Engine) {
+    let mut wait = Duration::ZERO;
+    loop {
+        tokio::select! {
+            biased;
+            () = engine.stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = jittered(GAUGES);
+        match engine.store.backlog(NOW, CAP, engine.pod_live()).await {
+            Ok(backlog) => engine.meter.backlog(&backlog),
+            Err(error) => {
+                engine.meter.failed(Op::Look);
+                tracing::debug!(%error, "could not see what waits; the gauges are not up to date");
+            }
+        }
+    }
 }
 
 async fn rescue_until_stopped(engine: &Engine) {
@@ -41,6 +73,7 @@ async fn rescue_until_stopped(engine: &Engine) {
                 jittered(until_next_look(engine.config.lease, took))
             }
             Err(error) => {
+                engine.meter.failed(Op::Rescue);
                 let wait = backoff.failed();
                 if backoff.may_log() {
                     tracing::warn!(%error, "could not look for calls of vanished pods; trying again");
@@ -64,6 +97,7 @@ pub(super) async fn rescue(engine: &Engine) -> Result<u64, StoreError> {
     loop {
         let rescued = engine.store.rescue(NOW, CHUNK, &engine.config.retention).await?;
         for call in &rescued {
+            engine.call_meter(&call.name).reclaimed();
             tracing::warn!(id = %call.id, name = call.name, pod = %call.pod, rerun = call.rerun, "a call was interrupted: its pod vanished");
         }
         if rescued.iter().any(|call| call.rerun) {
@@ -86,7 +120,11 @@ async fn prune_until_stopped(engine: &Engine) {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match engine.store.prune(NOW, &engine.config.retention, CHUNK).await {
+        let pruned = engine.store.prune(NOW, &engine.config.retention, CHUNK).await;
+        if let Ok(deleted) = pruned {
+            engine.meter.pruned(deleted);
+        }
+        wait = match pruned {
             // A full chunk: there is more, and others had their turn meanwhile.
             Ok(deleted) if deleted >= CHUNK as u64 => Duration::from_millis(10),
             Ok(_) => {
@@ -94,6 +132,7 @@ async fn prune_until_stopped(engine: &Engine) {
                 jittered(PRUNE)
             }
             Err(error) => {
+                engine.meter.failed(Op::Prune);
                 if backoff.may_log() {
                     tracing::warn!(%error, "could not prune the history; trying again");
                 }

@@ -10,6 +10,7 @@ use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
 use crate::clock::Deadline;
 use crate::error::StoreError;
+use crate::signals::Op;
 use crate::store::{Lease, Store};
 
 /// Starts the thread. It ends with the pod.
@@ -35,8 +36,11 @@ async fn keep_leases(engine: &Engine) {
     let mut store: Option<Box<dyn Store>> = None;
     let mut backoff = Backoff::default();
     let mut beat_due = Deadline::new(crate::clock::read(), Duration::ZERO);
+    let mut planned = None;
     let mut wait = Duration::ZERO;
     loop {
+        let (all, available) = (engine.config.concurrency_limit, engine.slots.available_permits());
+        engine.meter.slots(all, available, engine.held.started());
         tokio::select! {
             biased;
             () = engine.over.cancelled() => return,
@@ -56,10 +60,18 @@ async fn keep_leases(engine: &Engine) {
             Ok(()) => {
                 backoff.succeeded();
                 if beat {
-                    beat_due = Deadline::new(crate::clock::read(), BEAT);
+                    let now = crate::clock::read();
+                    let late = planned
+                        .map(|planned: std::time::Instant| now.monotonic.saturating_duration_since(planned));
+                    if let Some(late) = late {
+                        engine.meter.beat(late);
+                    }
+                    planned = now.monotonic.checked_add(BEAT);
+                    beat_due = Deadline::new(now, BEAT);
                 }
             }
             Err(error) => {
+                engine.meter.failed(Op::Renew);
                 // The connection may be in the middle of something: the next try opens another.
                 store = None;
                 backoff.failed();

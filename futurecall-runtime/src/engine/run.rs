@@ -16,6 +16,7 @@ use super::{Completion, Engine, claim, finish};
 use crate::pod::Pod;
 use crate::registry::{CallFailure, Handler};
 use crate::session::{CallInfo, Session};
+use crate::signals::{Ending, trace};
 use crate::store::{ClaimedCall, Finish, Held, Outcome};
 
 /// How a run ended, for summaries. `how: None`: the handler never started.
@@ -95,7 +96,9 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let (id, claim_no) = (call.id, call.claim_no);
     let handler = engine.registry().get(&call.name).cloned();
     let now = crate::clock::read();
-    if let Some(outcome) = outcome::expired(&call, engine.clock.at_least(now.monotonic)) {
+    let database = engine.clock.at_least(now.monotonic);
+    if let Some(outcome) = outcome::expired(&call, database) {
+        engine.call_meter(&call.name).finished(Ending::Expired, None);
         return report(engine, call, outcome, None, Duration::ZERO, stored);
     }
     let signals = if handler.is_some() && !engine.stop.is_cancelled() {
@@ -111,23 +114,33 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
         return Ended { name: call.name, how: None };
     };
     engine.started.fetch_add(1, Ordering::Relaxed);
+    handler.meter.started(database.unwrap_or(call.claimed).saturating_since(call.due));
     let started_after = engine.config.lease.saturating_sub(deadline.left(now));
     let completion = Completion::new(id, claim_no, now.monotonic, started_after);
     // Dropping a handler and showing its error are the user's code as well, and may panic.
-    let outcome =
-        AssertUnwindSafe(attempt(engine, &call, &handler, &signals, &completion)).catch_unwind().await;
-    let outcome =
-        outcome.unwrap_or_else(|panic| Some(outcome::of(engine, &call, &handler, End::Panicked(panic))));
+    let end = AssertUnwindSafe(attempt(engine, &call, &handler, &signals, &completion)).catch_unwind().await;
+    let (ending, outcome) = end.unwrap_or_else(|panic| {
+        (Ending::Panic, Some(outcome::of(engine, &call, &handler, End::Panicked(panic))))
+    });
+    let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
     if completion.settled().await {
+        handler.meter.finished(Ending::Ok, Some(ran_for));
+        engine.count(&call, How::Succeeded, Some(started_after), ran_for);
         return completed(engine, call, outcome.as_ref(), stored.is_some());
     }
     if outcome == Some(Outcome::Succeeded) && completion.was_dropped() {
         tracing::warn!(%id, name = call.name, "a call succeeded whose transaction was dropped without `complete()`: what it wrote there was rolled back");
     }
-    let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
+    handler.meter.finished(ending, Some(ran_for));
     if let Some(outcome) = outcome {
+        match &outcome {
+            Outcome::Retry { .. } | Outcome::Rerun { .. } => handler.meter.again(),
+            Outcome::Failed { .. } => handler.meter.dead(),
+            _ => {}
+        }
         return report(engine, call, outcome, Some(started_after), ran_for, stored);
     }
+    engine.count(&call, How::Interrupted, Some(started_after), ran_for);
     engine.held.remove(std::iter::once((id, claim_no)));
     if call.schedule.is_some() {
         engine.sweep_now();
@@ -151,6 +164,7 @@ fn report(
         Outcome::Expired { .. } => How::Expired,
         Outcome::Interrupted { .. } | Outcome::Rerun { .. } => How::Interrupted,
     };
+    engine.count(&call, how, started_after, ran_for);
     let name = if stored.is_some() { call.name.clone() } else { String::new() };
     engine.finisher.send(finish::Outcome {
         finish: Finish { id: call.id, claim_no: call.claim_no, outcome, started_after, ran_for },
@@ -180,15 +194,15 @@ fn margin(engine: &Engine) -> Duration {
     engine.config.lease / 100
 }
 
-/// The handler, until it ends or something befalls it. `None`: the lease was lost, and there is nothing to report.
+/// The handler, until it ends or something befalls it. No outcome: the lease was lost, and there is nothing to report.
 async fn attempt(
     engine: &Arc<Engine>,
     call: &ClaimedCall,
     handler: &Handler,
     signals: &Signals,
     completion: &Arc<Completion>,
-) -> Option<Outcome> {
-    let span = tracing::info_span!("future_call", id = %call.id, name = %call.name, attempt = call.attempt);
+) -> (Ending, Option<Outcome>) {
+    let span = trace::run_span(call);
     let info = CallInfo {
         id: call.id,
         name: call.name.clone(),
@@ -225,7 +239,8 @@ async fn attempt(
         () = signals.lost.cancelled() => {
             let _in_span = span.enter();
             tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
-            return None;
+            trace::ended(&span, Ending::LeaseLost);
+            return (Ending::LeaseLost, None);
         }
         result = run => result.map_or_else(End::Panicked, End::Returned),
         () = completion.overdue.cancelled() => End::Overdue,
@@ -233,5 +248,21 @@ async fn attempt(
         () = signals.abandoned.cancelled() => End::Abandoned,
     };
     let _in_span = span.enter();
-    Some(outcome::of(engine, call, handler, end))
+    let ending = ending(engine, signals, &end);
+    trace::ended(&span, ending);
+    (ending, Some(outcome::of(engine, call, handler, end)))
+}
+
+/// The end in one word, for metrics and traces.
+fn ending(engine: &Engine, signals: &Signals, end: &End) -> Ending {
+    match end {
+        End::Returned(Ok(())) => Ending::Ok,
+        End::Returned(Err(_)) if signals.cancelled.is_cancelled() => {
+            if engine.asks_to_stop.load(Ordering::Relaxed) { Ending::Interrupted } else { Ending::Cancelled }
+        }
+        End::Returned(Err(_)) => Ending::Error,
+        End::Panicked(_) => Ending::Panic,
+        End::TimedOut(_) | End::Overdue => Ending::TimedOut,
+        End::Abandoned => Ending::Interrupted,
+    }
 }

@@ -127,8 +127,8 @@ impl PendingCall {
     ///
     /// [`ScheduleError::WrongDatabase`] for a transaction of the other database, else as awaiting it.
     pub async fn in_transaction(self, transaction: &mut impl InTransaction) -> Result<CallId, ScheduleError> {
-        let call = self.call?;
-        self.pod.insert_in(transaction.lend(), std::slice::from_ref(&call)).await?;
+        let mut call = self.call?;
+        self.pod.insert_in(transaction.lend(), std::slice::from_mut(&mut call)).await?;
         Ok(self.id)
     }
 }
@@ -175,8 +175,8 @@ impl ScheduleAll {
         self,
         transaction: &mut impl InTransaction,
     ) -> Result<Vec<CallId>, ScheduleError> {
-        let (pod, calls) = self.validated()?;
-        for chunk in calls.chunks(CHUNK) {
+        let (pod, mut calls) = self.validated()?;
+        for chunk in calls.chunks_mut(CHUNK) {
             pod.insert_in(transaction.lend(), chunk).await?;
         }
         Ok(calls.iter().map(|call| call.id).collect())

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Process};
 use crate::error::StartError;
 use crate::registry::{Handler, Registry};
+use crate::signals::trace::TraceContext;
 use crate::state::StateMap;
 use crate::store::{NewSchedule, Now, Store};
 
@@ -41,6 +42,7 @@ pub struct PodBuilder {
     registered: Vec<Registered>,
     by_name: Vec<Result<Handler, StartError>>,
     process: Process,
+    trace_context: TraceContext,
 }
 
 /// A type given to `register`, with its handlers.
@@ -63,6 +65,7 @@ impl PodBuilder {
             registered: Vec::new(),
             by_name: Vec::new(),
             process: Process::default(),
+            trace_context: TraceContext::default(),
         }
     }
 
@@ -144,6 +147,27 @@ impl PodBuilder {
         self
     }
 
+    /// Asks for the W3C `traceparent` of whoever schedules, each time that calls are stored: the call remembers it, and its
+    /// run shows it ([`signals`](crate::signals)). What is no `traceparent` is left out. With the feature `opentelemetry`
+    /// nothing has to be given.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+    /// use futurecall_runtime::Pod;
+    /// # struct Context { traceparent: String }
+    /// # tokio::task_local! { static CONTEXT: Context; }
+    ///
+    /// // Kept by the application's own middleware, say.
+    /// let current = || CONTEXT.try_with(|context| context.traceparent.clone()).ok();
+    /// let pod = Pod::builder().database_url("memory:").trace_context(current).start().await?;
+    /// # pod.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn trace_context(mut self, current: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.trace_context = TraceContext::new(current);
+        self
+    }
+
     /// The pod's tasks are those of a simulated process.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
@@ -183,6 +207,7 @@ impl PodBuilder {
             registered,
             by_name,
             process,
+            trace_context,
         } = self;
         if from_env {
             config = config.overridden_by_env()?;
@@ -203,6 +228,7 @@ impl PodBuilder {
             is_migrated(&*store).await?;
         }
         let engine = Engine::new(role, store, config, state, registry, keys, process);
+        let _ = engine.trace_context.set(trace_context);
         let pod = Pod::new(Arc::clone(&engine));
         if let Err(error) = begin(&engine, runs, schedules).await {
             // Also removes the heartbeat that said this pod lives.

@@ -9,9 +9,7 @@ use uuid::Uuid;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::recurring::Rule;
-use crate::store::{
-    AttemptRecord, CallState, Histogram, Outcome, ScheduleOrigin, ScheduleState, Statistics,
-};
+use crate::store::{AttemptRecord, CallState, Histogram, Outcome, ScheduleOrigin, ScheduleState, Statistics};
 
 /// The number of a finished state; `None` for states that never stand in the history.
 pub(super) const fn state_code(state: CallState) -> Option<i16> {

@@ -397,6 +397,31 @@ pub struct Counts {
     pub skipped: u64,
 }
 
+/// What waits in the database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Calls that wait, due or not; counting stops somewhere.
+    pub scheduled: u64,
+    /// Of them: those whose moment has come.
+    pub due: u64,
+    /// For how long the first of those has been due.
+    pub oldest_due_age: Option<Duration>,
+    /// Pods whose heartbeat is recent.
+    pub pods: u64,
+}
+
+/// What one attempt of a call has logged. `Debug` shows its size alone.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunLog {
+    /// Which attempt; 1 is the first.
+    pub attempt: u32,
+    /// Its lines.
+    pub text: String,
+    /// When it was stored, which is about when the attempt ended.
+    pub at: Moment,
+}
+
 impl Counts {
     /// Adds calls of a state that stands in the history.
     pub(crate) fn add(&mut self, state: CallState, calls: u64) {

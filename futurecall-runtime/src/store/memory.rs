@@ -5,11 +5,13 @@
 //! everything that can fail first, and then changes rows.
 
 mod actions;
+mod backlog;
 mod cancel;
 mod claim;
 mod finish;
 mod insert;
 mod inspect;
+mod logs;
 mod operate;
 mod reschedule;
 mod rows;
@@ -27,11 +29,11 @@ use tokio::sync::Notify;
 use self::rows::State;
 use super::transaction::OpenTransaction;
 use super::{
-    ActionFilter, ActionRecord, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
     ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
-    NewAction, NewCall, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued,
-    Retention, RunAgain, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store, TimelineCount,
-    TransactionRef,
+    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
+    TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -373,6 +375,18 @@ impl Store for MemoryStore {
         // Whether a call is due decides nothing here.
         let _ = now;
         Ok(self.state().pending_names(cap))
+    }
+
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        Ok(self.state().backlog(now, cap, pod_live))
+    }
+
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        self.state().keep_logs(now, logs)
+    }
+
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        Ok(self.state().logs(id))
     }
 
     async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {

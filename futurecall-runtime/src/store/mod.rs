@@ -29,8 +29,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::inspection::{
-    AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, PodRecord,
-    ScheduleRecord, ScheduleState, TimelineCount,
+    AttemptRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, PodRecord,
+    RunLog, ScheduleRecord, ScheduleState, TimelineCount,
 };
 pub use self::memory::MemoryStore;
 pub(crate) use self::operations::ACTIONS_KEPT;
@@ -44,8 +44,8 @@ pub use self::redaction::Redaction;
 pub(crate) use self::rows::ATTEMPTS_KEPT;
 pub use self::rows::{
     CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Declared, Due, Finish, Held,
-    Inserted, Lease, NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescheduled, Rescued,
-    Retention, RunAgain, ScheduleOrigin,
+    Inserted, Lease, NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescheduled,
+    Rescued, Retention, RunAgain, ScheduleOrigin,
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
@@ -297,6 +297,19 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
     async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// What waits, for gauges: cheap however much there is, because counting stops at `cap` a lane. A heartbeat within
+    /// `pod_live` is recent.
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError>;
+
+    // --- logs -------------------------------------------------------------------------------------------------------
+
+    /// Keeps what runs have logged. Repeating it is harmless: of one attempt the first log stays. They go when their call
+    /// leaves the history ([`prune`](Self::prune)), or when they are older than any outcome is kept.
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError>;
+
+    /// What was kept of one call, by attempt.
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError>;
 
     /// The database's settings that decide about durability and speed, as (name, value), for people and for checks:
     /// `version`, and what the database itself calls its own settings (`fsync`, `journal_mode`, …).

@@ -6,6 +6,7 @@
 
 mod actions;
 mod again;
+mod backlog;
 mod cancel;
 mod claim;
 mod connect;
@@ -16,6 +17,7 @@ mod inspect;
 mod lanes;
 mod listen;
 mod listing;
+mod logs;
 mod look;
 mod migrate;
 mod operate;
@@ -49,11 +51,11 @@ pub(crate) use self::transaction::PostgresOpen;
 use super::place::check_schema;
 use super::transaction::OpenTransaction;
 use super::{
-    ActionFilter, ActionRecord, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
     ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
-    NewAction, NewCall, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued,
-    Retention, RunAgain, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store, TimelineCount,
-    TransactionRef,
+    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
+    TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -352,6 +354,18 @@ impl Store for PostgresStore {
 
     async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         self.names_of_pending(now, cap).await
+    }
+
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        self.see_backlog(now, cap, pod_live).await
+    }
+
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        self.keep_run_logs(now, logs).await
+    }
+
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        self.run_logs(id).await
     }
 
     async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {

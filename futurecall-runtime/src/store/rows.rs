@@ -49,6 +49,17 @@ pub struct NewCall {
     pub traceparent: Option<String>,
 }
 
+/// What one run has logged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewLog {
+    /// The call.
+    pub id: CallId,
+    /// Which of its attempts.
+    pub attempt: u32,
+    /// Its lines.
+    pub text: String,
+}
+
 /// What became of one call of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
@@ -412,6 +423,12 @@ impl Retention {
             S::Skipped | S::Expired => self.skipped,
             S::Scheduled | S::Running => Duration::ZERO,
         }
+    }
+
+    /// After how long nothing is left of a call.
+    pub(crate) fn longest(&self) -> Duration {
+        let Self { succeeded, failed, interrupted, cancelled, skipped } = *self;
+        succeeded.max(failed).max(interrupted).max(cancelled).max(skipped)
     }
 }
 

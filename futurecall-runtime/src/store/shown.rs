@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CallRecord, ClaimedCall, NewCall, NewSchedule, ScheduleRecord};
+use super::{CallRecord, ClaimedCall, NewCall, NewLog, NewSchedule, RunLog, ScheduleRecord};
 use crate::args::Size;
 
 /// `Debug` of rows that hold arguments. Every other field is named, so that a new one has to be thought of here.
@@ -32,6 +32,22 @@ without_arguments! {
         pod, lease_until, start_proven, cancel_requested, error, attempts,
     }
     ScheduleRecord { id, name, identifier, declared, effective, origin, state, reason, next, anchor, created }
+}
+
+impl fmt::Debug for NewLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, attempt, text } = self;
+        let mut shown = f.debug_struct("NewLog");
+        shown.field("id", id).field("attempt", attempt).field("text", &Size::of(text)).finish()
+    }
+}
+
+impl fmt::Debug for RunLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempt, text, at } = self;
+        let mut shown = f.debug_struct("RunLog");
+        shown.field("attempt", attempt).field("text", &Size::of(text)).field("at", at).finish()
+    }
 }
 
 #[cfg(test)]

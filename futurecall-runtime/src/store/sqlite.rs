@@ -6,6 +6,7 @@
 
 mod actions;
 mod again;
+mod backlog;
 mod cancel;
 mod claim;
 mod connect;
@@ -16,6 +17,7 @@ mod finish;
 mod insert;
 mod inspect;
 mod listing;
+mod logs;
 mod migrate;
 mod news;
 mod operate;
@@ -42,11 +44,11 @@ use self::tx::{Tx, moment};
 use self::writer::Writer;
 use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
-    ActionFilter, ActionRecord, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
     ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
-    NewAction, NewCall, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued,
-    Retention, RunAgain, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store, TimelineCount,
-    sealed,
+    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
+    TimelineCount, sealed,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -381,6 +383,18 @@ impl Store for SqliteStore {
 
     async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         counting::pending_names(self, now, cap).await
+    }
+
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        backlog::backlog(self, now, cap, pod_live).await
+    }
+
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        logs::keep_logs(self, now, logs).await
+    }
+
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        logs::logs(self, id).await
     }
 
     async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use futurecall_runtime::{CallState, Cancelled, Role};
 use futurecall_tests::backend::Backend;
+use futurecall_tests::database::TestDatabase;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::proxy::Proxy;
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use super::support::{Note, is, record};
 
@@ -63,6 +65,87 @@ async fn an_unknown_commit_doubles_nothing() {
     assert_eq!(journal.lines(), expected, "each once");
     let counts = observer.inspect().counts().await.unwrap();
     assert_eq!((counts.succeeded, counts.cancelled, counts.interrupted), (9, 3, 0));
+    observer.shutdown().await;
+    drop(store);
+    backend.drop().await;
+}
+
+/// A claim that the server holds up until a gate opens. The gate is a lock of the test's own transaction, which a trigger
+/// asks for before the row is claimed of a call with the identifier `late`.
+struct Gate<'d> {
+    database: &'d TestDatabase,
+    key: i32,
+    lock: Transaction<'static, Postgres>,
+}
+
+impl<'d> Gate<'d> {
+    async fn shut(database: &'d TestDatabase) -> Self {
+        let key: i32 = i32::from_be_bytes(uuid::Uuid::new_v4().as_bytes()[..4].try_into().unwrap());
+        let schema = &database.schema;
+        let trigger = format!(
+            "CREATE FUNCTION {schema}.wait() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7, {key}); RETURN NEW; END $$;
+             CREATE TRIGGER late BEFORE UPDATE ON {schema}.call FOR EACH ROW
+                 WHEN (OLD.claimed_by IS NULL AND NEW.claimed_by IS NOT NULL AND NEW.identifier = 'late')
+                 EXECUTE FUNCTION {schema}.wait()"
+        );
+        sqlx::raw_sql(AssertSqlSafe(trigger)).execute(&database.pool).await.unwrap();
+        let mut lock = database.pool.begin().await.unwrap();
+        sqlx::query("SELECT pg_advisory_xact_lock(7, $1)").bind(key).execute(&mut *lock).await.unwrap();
+        Self { database, key, lock }
+    }
+
+    /// Waits until a claim stands before it.
+    async fn holds_up_a_claim(&self) {
+        let waiting =
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = $1::oid";
+        eventually("a claim is held up", || async {
+            // An oid has no sign.
+            let key = i64::from(u32::from_be_bytes(self.key.to_be_bytes()));
+            let query = sqlx::query_scalar::<_, i64>(waiting).bind(key);
+            (query.fetch_one(&self.database.pool).await.unwrap() > 0).then_some(())
+        })
+        .await;
+    }
+
+    async fn open(self) {
+        self.lock.rollback().await.unwrap();
+    }
+}
+
+/// The other side of it: the connection breaks, the statement runs on, and the pod looks for what it took before there is
+/// anything to be seen. When it comes through at last, its calls stand under a claim that nobody knows of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_commits_late_is_given_back() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let proxy = Proxy::before(database).await;
+    let journal = Journal::new();
+    // Long enough for what happens until the gate opens: a claim whose lease ends before it commits is beyond help.
+    let config = Backend::config().lease(Duration::from_secs(20));
+    let builder = backend.builder().config(config).database_url(&proxy.url);
+    let pod = builder.register_future_call("note", Note(journal.clone())).start().await.unwrap();
+    let observer = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let store = backend.store().await;
+    let gate = Gate::shut(database).await;
+    let late = observer.future_call_with_delay("note", Some("late"), Duration::ZERO).identifier("late");
+    let late = late.await.unwrap();
+    gate.holds_up_a_claim().await;
+    proxy.shut();
+    proxy.open();
+    // The pod claims again, so it has looked.
+    observer.future_call_with_delay("note", Some("sign"), Duration::ZERO).await.unwrap();
+    assert_eq!(journal.wait_for(1).await, ["sign"]);
+    assert_eq!(record(&*store, late).await.attempt, 0, "nobody sees it yet");
+    gate.open().await;
+    let call = eventually("it is over", || async {
+        let call = record(&*store, late).await;
+        call.state.is_finished().then_some(call)
+    })
+    .await;
+    assert_eq!((call.state, call.attempt, call.attempts.len()), (CallState::Succeeded, 1, 1), "{call:?}");
+    assert_eq!(journal.lines(), ["sign", "late"], "each once");
+    pod.shutdown().await;
     observer.shutdown().await;
     drop(store);
     backend.drop().await;

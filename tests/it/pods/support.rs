@@ -5,7 +5,7 @@ use futurecall_tests::journal::Journal;
 
 /// Writes a line per run: its data.
 #[derive(Clone)]
-pub(super) struct Note(pub(super) Journal);
+pub(crate) struct Note(pub(crate) Journal);
 
 impl InvokableFutureCall for Note {
     type Data = String;
@@ -17,7 +17,7 @@ impl InvokableFutureCall for Note {
 }
 
 /// Writes a line and fails.
-pub(super) struct Fail(pub(super) Journal);
+pub(crate) struct Fail(pub(crate) Journal);
 
 impl InvokableFutureCall for Fail {
     type Data = String;
@@ -29,7 +29,7 @@ impl InvokableFutureCall for Fail {
 }
 
 /// Writes a line and panics.
-pub(super) struct Panic(pub(super) Journal);
+pub(crate) struct Panic(pub(crate) Journal);
 
 impl InvokableFutureCall for Panic {
     type Data = String;
@@ -41,7 +41,7 @@ impl InvokableFutureCall for Panic {
 }
 
 /// Writes `started`, then waits until its call is cancelled, and writes `stopped`.
-pub(super) struct UntilCancelled(pub(super) Journal);
+pub(crate) struct UntilCancelled(pub(crate) Journal);
 
 impl InvokableFutureCall for UntilCancelled {
     type Data = String;
@@ -55,7 +55,7 @@ impl InvokableFutureCall for UntilCancelled {
 }
 
 /// Writes `started`, and never ends.
-pub(super) struct Never(pub(super) Journal);
+pub(crate) struct Never(pub(crate) Journal);
 
 impl InvokableFutureCall for Never {
     type Data = String;

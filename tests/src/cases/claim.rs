@@ -21,6 +21,7 @@ cases![
     lower_priority_numbers_go_first,
     names_take_turns,
     turns_are_taken_within_the_limit,
+    turns_keep_their_order_to_the_end_of_a_claim,
     priority_goes_before_turns,
     only_names_asked_for_are_claimed,
     a_name_asked_for_twice_counts_once,
@@ -159,6 +160,15 @@ async fn turns_are_taken_within_the_limit(fixture: &Fixture) {
     assert_eq!(ids(&pod.claim(at(10), &["a", "b"], 3).await), [a[0].id, b[0].id, a[1].id]);
     assert_eq!(ids(&pod.claim(at(10), &["a", "b"], 3).await), [a[2].id, b[1].id, a[3].id]);
     assert_eq!(ids(&pod.claim(at(10), &["a", "b"], 3).await), [a[4].id, a[5].id]);
+}
+
+async fn turns_keep_their_order_to_the_end_of_a_claim(fixture: &Fixture) {
+    // The oldest that is left after a round is of the name whose turn comes second.
+    let (a, b) = (lane("a", &[0, 9, 10]), lane("b", &[1, 2, 3]));
+    fixture.add(&[a.clone(), b.clone()].concat()).await;
+    let pod = fixture.pod();
+    assert_eq!(ids(&pod.claim(at(20), &["a", "b"], 3).await), [a[0].id, b[0].id, a[1].id]);
+    assert_eq!(ids(&pod.claim(at(20), &["a", "b"], 3).await), [b[1].id, a[2].id, b[2].id]);
 }
 
 async fn priority_goes_before_turns(fixture: &Fixture) {

@@ -456,6 +456,9 @@ impl<'a> Walk<'a> {
         let (expected, actual) =
             (model.pending_names(now, 3).await.unwrap(), store.pending_names(now, 3).await.unwrap());
         self.same("the names", &sorted(expected), &sorted(actual));
+        let (expected, actual) =
+            (model.backlog(now, 3, secs(20)).await.unwrap(), store.backlog(now, 3, secs(20)).await.unwrap());
+        self.same("what waits", &expected, &actual);
     }
 
     async fn listing(&self, store: &Arc<dyn Store>) -> Vec<CallRecord> {

@@ -9,12 +9,13 @@ use std::time::Duration;
 use futurecall_model::line::{Fate, Found, What};
 use futurecall_model::state::Outcome as Ending;
 use futurecall_runtime::store::{
-    CallFilter, CallPage, CallRecord, CallState, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
-    Completed, Counts, Declared, Due, Finish, Held, Inserted, Lease, MemoryStore, MigrationRecord, NewCall,
-    NewSchedule, Now, Outcome, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain,
-    ScheduleRecord, Store, TimelineCount,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
+    Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted,
+    Lease, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, Outcome, PausedName,
+    PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange,
+    ScheduleChanged, ScheduleRecord, Statistics, Store, TimelineCount,
 };
-use futurecall_runtime::{CallId, Moment, PodId, StoreError};
+use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
 use futures_util::FutureExt;
 
 use super::mutants::Mutant;
@@ -220,6 +221,59 @@ impl Server {
         done(self.inner.prune(self.now(), retention, limit))
     }
 
+    pub(crate) fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
+        done(self.inner.delete(ids))
+    }
+
+    pub(crate) fn change_schedule(
+        &self,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        done(self.inner.change_schedule(self.now(), id, change, retention))
+    }
+
+    pub(crate) fn trigger(&self, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
+        done(self.inner.trigger(self.now(), schedule, id))
+    }
+
+    pub(crate) fn pause_name(&self, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        done(self.inner.pause_name(self.now(), name, actor, reason))
+    }
+
+    pub(crate) fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        done(self.inner.resume_name(name))
+    }
+
+    pub(crate) fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        done(self.inner.paused_names())
+    }
+
+    pub(crate) fn note_action(&self, action: &NewAction) -> Result<(), StoreError> {
+        done(self.inner.note_action(self.now(), action))
+    }
+
+    pub(crate) fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        done(self.inner.settle_action(id, outcome))
+    }
+
+    pub(crate) fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        done(self.inner.actions(filter))
+    }
+
+    pub(crate) fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+        done(self.inner.put_statistics(pod, counted))
+    }
+
+    pub(crate) fn statistics(
+        &self,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
+        done(self.inner.statistics(since, name))
+    }
+
     pub(crate) fn calls(&self, filter: &CallFilter) -> Result<CallPage, StoreError> {
         done(self.inner.calls(self.now(), filter))
     }
@@ -254,6 +308,18 @@ impl Server {
 
     pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         done(self.inner.pending_names(self.now(), cap))
+    }
+
+    pub(crate) fn backlog(&self, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        done(self.inner.backlog(self.now(), cap, pod_live))
+    }
+
+    pub(crate) fn keep_logs(&self, logs: &[NewLog]) -> Result<(), StoreError> {
+        done(self.inner.keep_logs(self.now(), logs))
+    }
+
+    pub(crate) fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        done(self.inner.logs(id))
     }
 
     pub(crate) fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {

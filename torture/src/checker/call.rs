@@ -2,9 +2,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::{History, Row, State, Verdict, Violation};
+use super::{Ended, History, Row, State, Verdict, Violation};
 use crate::acks::{Answer, Kind, Promise, Stored};
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::ledger::{Event, What};
 
 /// How long after a standstill a process may need until it has noticed that its leases are over.
@@ -13,20 +13,26 @@ const SETTLE: i64 = 500_000;
 /// One call, and all that is known of it.
 pub(super) struct Checked<'h> {
     history: &'h History,
-    workers: &'h HashMap<Uuid, usize>,
-    id: Uuid,
-    promise: &'h Promise,
-    row: Option<&'h Row>,
+    pub(super) workers: &'h HashMap<Uuid, usize>,
+    pub(super) id: Uuid,
+    pub(super) promise: &'h Promise,
+    pub(super) row: Option<&'h Row>,
     /// What each start led to, in the order of the starts.
-    runs: Vec<Run<'h>>,
+    pub(super) runs: Vec<Run<'h>>,
 }
 
 /// One run of the handler.
 #[derive(Clone, Copy)]
-struct Run<'h> {
-    start: &'h Event,
+pub(super) struct Run<'h> {
+    pub(super) start: &'h Event,
     /// The last sign of it.
-    last: &'h Event,
+    pub(super) last: &'h Event,
+}
+
+impl Run<'_> {
+    pub(super) fn is(&self, pod: Option<Uuid>, attempt: u32) -> bool {
+        Some(self.start.run.pod) == pod && self.start.run.attempt == attempt
+    }
 }
 
 impl<'h> Checked<'h> {
@@ -39,8 +45,8 @@ impl<'h> Checked<'h> {
     ) -> Self {
         let mut runs: Vec<Run<'h>> = Vec::new();
         for &event in events {
-            let key = (event.pod, event.attempt);
-            let open = runs.iter_mut().rev().find(|run| (run.start.pod, run.start.attempt) == key);
+            let (pod, attempt) = (Some(event.run.pod), event.run.attempt);
+            let open = runs.iter_mut().rev().find(|run| run.is(pod, attempt));
             match open {
                 Some(run) if event.what != What::Start => run.last = event,
                 _ => runs.push(Run { start: event, last: event }),
@@ -53,6 +59,8 @@ impl<'h> Checked<'h> {
         verdict.starts += self.runs.len();
         self.check_stored(verdict);
         self.check_starts(verdict);
+        self.check_moment(verdict);
+        self.check_attempts(verdict);
         self.check_end(verdict);
         self.check_cancelled(verdict);
         self.check_reruns(verdict);
@@ -71,11 +79,7 @@ impl<'h> Checked<'h> {
     fn check_starts(&self, verdict: &mut Verdict) {
         let mut attempts: BTreeMap<u32, usize> = BTreeMap::new();
         for run in &self.runs {
-            *attempts.entry(run.start.attempt).or_default() += 1;
-            if run.start.real < self.promise.not_before {
-                let early = self.promise.not_before - run.start.real;
-                self.add(verdict, Violation::Early, &format!("started {early} µs early"));
-            }
+            *attempts.entry(run.start.run.attempt).or_default() += 1;
         }
         if attempts.values().any(|count| *count > 1) {
             self.add(verdict, Violation::StartedTwice, "started twice in one attempt");
@@ -85,26 +89,60 @@ impl<'h> Checked<'h> {
         }
     }
 
+    /// It is due when its producer said, and not started before that, by the database's clock.
+    fn check_moment(&self, verdict: &mut Verdict) {
+        let Some(row) = self.row else { return };
+        if let Some(asked) = self.promise.asked {
+            // Nobody knows when it was stored if nobody was told.
+            let known = self.promise.stored == Stored::Yes;
+            let until = if known { asked.answered } else { i64::MAX };
+            let early = self.history.clock.at_least(asked.sent, until) + asked.delay - row.due;
+            if early > 0 {
+                self.add(verdict, Violation::Early, &format!("is due {early} µs early"));
+            }
+        }
+        for run in &self.runs {
+            let early = row.due - self.reached(run.start);
+            if early > 0 {
+                self.add(verdict, Violation::Early, &format!("started {early} µs early"));
+            }
+            if run.start.run.due != row.due {
+                self.add(verdict, Violation::WrongRecord, "was told another moment than stands on record");
+            }
+        }
+    }
+
+    /// What the database's clock had reached by then for all that the pod could know: of a step it hears within a lease.
+    pub(super) fn reached(&self, event: &Event) -> i64 {
+        self.history.clock.at_most(event.at, event.at - self.history.lease)
+    }
+
     fn check_end(&self, verdict: &mut Verdict) {
         let Some(row) = self.row else { return };
         if row.gone > 1 || (row.gone > 0 && row.state == State::Pending) {
             self.add(verdict, Violation::FinishedTwice, &format!("was taken out {} times", row.gone));
         }
         match (row.state, self.promise.kind) {
-            (State::Pending, _) => self.add(verdict, Violation::Stuck, "is still pending"),
+            // A schedule goes on for ever.
+            (State::Pending, _) if row.schedule.is_none() => {
+                self.add(verdict, Violation::Stuck, "is still pending");
+            }
             (State::Succeeded, _) if !self.came_to_its_end(row) => {
                 self.add(verdict, Violation::NeverRan, "succeeded without a full run of that attempt");
             }
-            (State::Interrupted, Kind::Rerun) => {
+            (State::Interrupted, Kind::Rerun | Kind::Tries) => {
                 self.add(verdict, Violation::GivenUp, "ended as interrupted");
             }
             (State::Interrupted, Kind::Keep) => self.check_interrupted(row, verdict),
             (State::Other, _) => self.add(verdict, Violation::UnaskedEnd, "ended as no call here can"),
+            (State::Skipped, _) if row.schedule.is_none() => {
+                self.add(verdict, Violation::UnaskedEnd, "was skipped, and is of no schedule");
+            }
             _ => {}
         }
-        let Some(finished) = row.finished.map(|real| real - self.history.real_offset) else { return };
+        let Some(finished) = row.finished.map(|said| self.history.clock.last_moment(said)) else { return };
         for run in &self.runs {
-            if run.start.at > finished + CLOCKS && !self.stood_still(run.start) {
+            if run.start.at > finished + CLOCKS && !self.cannot_know(run.start) {
                 self.add(verdict, Violation::StartedAfterEnd, "started after its end was recorded");
             }
         }
@@ -112,26 +150,29 @@ impl<'h> Checked<'h> {
 
     /// A run of just the attempt that was recorded came to its end before that.
     fn came_to_its_end(&self, row: &Row) -> bool {
-        let finished = row.finished.unwrap_or(0);
+        let finished = self.history.clock.last_moment(row.finished.unwrap_or(0));
         self.runs.iter().any(|run| {
-            run.last.what == What::End
-                && Some(run.last.pod) == row.pod
-                && run.last.attempt == row.attempt
-                && run.last.real <= finished + CLOCKS
+            run.last.what == What::End && run.is(row.pod, row.attempt) && run.last.at <= finished + CLOCKS
         })
     }
 
     fn check_interrupted(&self, row: &Row, verdict: &mut Verdict) {
         verdict.interrupted += 1;
-        let finished = row.finished.unwrap_or(0) - self.history.real_offset;
+        let finished = row.finished.unwrap_or(0);
         let worker = row.pod.and_then(|pod| self.workers.get(&pod)).copied();
-        // Three leases: its own, and as long again twice until somebody looked.
-        if !self.is_explained(worker, finished - 3 * self.history.lease, finished) {
+        if !self.was_interrupted(worker, finished) {
             self.add(verdict, Violation::DuplicateWithoutFault, "ended as interrupted without a fault");
         }
         for run in &self.runs {
-            self.check_goes_on(*run, finished, verdict);
+            self.check_goes_on(*run, self.history.clock.last_moment(finished), verdict);
         }
+    }
+
+    /// Whether something befell a worker so that a call of it was given up at that moment of the database's clock.
+    pub(super) fn was_interrupted(&self, worker: Option<usize>, said: i64) -> bool {
+        // Three leases: its own, and as long again twice until somebody looked.
+        let before = |at: i64| at - 3 * self.history.lease;
+        self.history.clock.moments(said).into_iter().any(|at| self.is_explained(worker, before(at), at))
     }
 
     fn check_cancelled(&self, verdict: &mut Verdict) {
@@ -152,6 +193,17 @@ impl<'h> Checked<'h> {
                 &format!("ended as cancelled, and the answer was {answer:?}"),
             );
         }
+        if let Some(cancelled) = self.promise.cancelled.filter(|it| it.answer == Answer::Running) {
+            // One that was claimed and had not started yet may start; none may follow.
+            let later = self.runs.iter().filter(|run| run.start.at > cancelled.answered).count();
+            if later > 1 {
+                self.add(
+                    verdict,
+                    Violation::CancelledRan,
+                    "was cancelled while it ran, and got another attempt",
+                );
+            }
+        }
         let Some(cancelled) = self.promise.cancelled.filter(|it| it.answer == Answer::Withdrawn) else {
             return;
         };
@@ -160,7 +212,7 @@ impl<'h> Checked<'h> {
         }
         for run in &self.runs {
             let had_started = run.start.at < cancelled.sent;
-            let goes_on = run.last.at > cancelled.answered && !self.stood_still(run.last);
+            let goes_on = run.last.at > cancelled.answered && !self.cannot_know(run.last);
             if goes_on || (had_started && self.promise.kind == Kind::Keep) {
                 self.add(verdict, Violation::CancelledRan, "was cancelled before it started, and ran");
             }
@@ -170,13 +222,20 @@ impl<'h> Checked<'h> {
     fn check_reruns(&self, verdict: &mut Verdict) {
         for pair in self.runs.windows(2) {
             let [before, after] = pair else { continue };
-            verdict.reruns += 1;
             let since = before.start.at - self.history.lease;
-            if !self.is_explained(Some(before.start.worker), since, after.start.at) {
+            let has_failed = self.has_failed(before);
+            verdict.reruns += usize::from(!has_failed);
+            if !has_failed && !self.is_explained(Some(before.start.worker), since, after.start.at) {
                 self.add(verdict, Violation::DuplicateWithoutFault, "ran again without a fault");
             }
             self.check_goes_on(*before, after.start.at, verdict);
         }
+    }
+
+    /// Whether that run stands on record as failed, so that another is in order.
+    fn has_failed(&self, run: &Run<'_>) -> bool {
+        let is_it = |ended: &Ended| ended.failed && run.is(ended.pod, ended.attempt);
+        self.row.is_some_and(|row| row.ended.iter().any(is_it))
     }
 
     /// A run must not show a sign of life once the call was somebody else's.
@@ -185,7 +244,7 @@ impl<'h> Checked<'h> {
             return;
         }
         verdict.overlaps += 1;
-        if !self.stood_still(run.last) {
+        if !self.cannot_know(run.last) {
             let late = (run.last.at - lost) / 1_000;
             self.add(
                 verdict,
@@ -195,13 +254,16 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// Whether the process of an event stood still just before it.
-    fn stood_still(&self, event: &Event) -> bool {
+    /// Whether the process of an event cannot have known that its lease was over: it stood still just before, or the
+    /// database's clock was set forward, of which a pod hears with its next renewal, and after a lease at the latest.
+    fn cannot_know(&self, event: &Event) -> bool {
         let explains = |fault: &&Fault| {
-            fault.kind.stands_still()
-                && concerns(fault, Some(event.worker))
-                && fault.begin <= event.at
-                && fault.end + SETTLE >= event.at
+            let within = match fault.kind {
+                kind if kind.stands_still() => SETTLE,
+                fault::Kind::Forward => self.history.lease,
+                _ => return false,
+            };
+            concerns(fault, Some(event.worker)) && fault.begin <= event.at && fault.end + within >= event.at
         };
         self.history.faults.iter().any(|fault| explains(&fault))
     }
@@ -214,9 +276,10 @@ impl<'h> Checked<'h> {
         self.history.faults.iter().any(|fault| explains(&fault))
     }
 
-    fn add(&self, verdict: &mut Verdict, violation: Violation, what: &str) {
+    pub(super) fn add(&self, verdict: &mut Verdict, violation: Violation, what: &str) {
         let told = |event: &Event| {
-            let Event { what, attempt, worker, at, .. } = event;
+            let Event { what, run, worker, at, .. } = event;
+            let attempt = run.attempt;
             format!("; {what:?} attempt {attempt} worker {worker} at {at}")
         };
         let runs: String = self.runs.iter().flat_map(|run| [told(run.start), told(run.last)]).collect();
@@ -226,7 +289,7 @@ impl<'h> Checked<'h> {
 }
 
 /// How far two readings of the machine's clocks may lie apart. The ledger reads both one after the other.
-const CLOCKS: i64 = 2_000;
+pub(super) const CLOCKS: i64 = 2_000;
 
 fn concerns(fault: &Fault, worker: Option<usize>) -> bool {
     fault.worker.is_none() || worker.is_none() || fault.worker == worker

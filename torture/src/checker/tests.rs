@@ -1,11 +1,14 @@
+mod schedule;
+
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{History, Row, State, Verdict, Violation, check};
-use crate::acks::{Answer, Cancelled, Kind, Promise, Stored};
+use super::{Clock, Ended, History, Row, State, Step, Verdict, Violation, check};
+use crate::acks::{Answer, Asked, Cancelled, Kind, Promise, Stored};
 use crate::fault::{self, Fault};
-use crate::ledger::{Event, What};
+use crate::ledger::{Event, Run, What};
+use crate::retry::Throw;
 
 const SECOND: i64 = 1_000_000;
 const POD: [Uuid; 2] = [Uuid::from_u128(1), Uuid::from_u128(2)];
@@ -18,24 +21,36 @@ struct Told {
 
 impl Told {
     fn new(kind: Kind) -> Self {
-        let id = Uuid::now_v7();
-        let promise = Promise { kind, stored: Stored::Yes, not_before: 10 * SECOND, cancelled: None };
+        Self::of(Uuid::now_v7(), kind)
+    }
+
+    fn of(id: Uuid, kind: Kind) -> Self {
+        let asked = Asked { sent: 10 * SECOND, answered: 10 * SECOND, delay: 0 };
+        let promise = Promise { kind, stored: Stored::Yes, asked: Some(asked), cancelled: None };
         let history = History {
             events: Vec::new(),
             promises: HashMap::from([(id, promise)]),
             rows: HashMap::new(),
             faults: Vec::new(),
             lease: 2 * SECOND,
-            real_offset: 0,
+            clock: Clock::default(),
+            schedules: HashMap::new(),
+            standing: HashMap::new(),
         };
         Self { history, id }
     }
 
     /// A run from second to second by a worker.
-    fn ran(mut self, worker: usize, attempt: u32, from: i64, to: i64) -> Self {
-        for (what, at) in [(What::Start, from), (What::End, to)] {
-            let (at, pod) = (at * SECOND, POD[worker]);
-            self.history.events.push(Event { what, call: self.id, pod, attempt, at, real: at, worker });
+    fn ran(self, worker: usize, attempt: u32, from: i64, to: i64) -> Self {
+        self.ran_and(What::End, worker, attempt, from, to)
+    }
+
+    /// The same, and how it ended.
+    fn ran_and(mut self, end: What, worker: usize, attempt: u32, from: i64, to: i64) -> Self {
+        for (what, at) in [(What::Start, from), (end, to)] {
+            let at = at * SECOND;
+            let run = Run { call: self.id, pod: POD[worker], attempt, due: 10 * SECOND, ..Run::default() };
+            self.history.events.push(Event { what, run, at, real: at, worker });
         }
         self.history.events.sort_by_key(|event| event.at);
         self
@@ -43,8 +58,37 @@ impl Told {
 
     /// What the database says, and who that is about.
     fn ended(mut self, state: State, worker: usize, attempt: u32, finished: i64) -> Self {
-        let row = Row { state, pod: Some(POD[worker]), attempt, finished: Some(finished * SECOND), gone: 1 };
+        let pod = |attempt| Some(self.history.events.iter().find(|it| it.run.attempt == attempt)?.run.pod);
+        let ended =
+            (1..attempt).map(|attempt| Ended { attempt, pod: pod(attempt), failed: false, at: 13 * SECOND });
+        let row = Row {
+            state,
+            pod: Some(POD[worker]),
+            attempt,
+            finished: Some(finished * SECOND),
+            gone: 1,
+            due: 10 * SECOND,
+            created: 10 * SECOND,
+            schedule: None,
+            ended: ended.collect(),
+        };
         self.history.rows.insert(self.id, row);
+        self
+    }
+
+    /// What the record says of an attempt that another followed.
+    fn ended_before(mut self, worker: usize, attempt: u32, failed: bool, at: i64) -> Self {
+        let ended = Ended { attempt, pod: Some(POD[worker]), failed, at: at * SECOND };
+        self.history.rows.get_mut(&self.id).unwrap().ended[attempt as usize - 1] = ended;
+        self
+    }
+
+    /// The database's clock is set by so much.
+    fn step(mut self, at: i64, by: i64) -> Self {
+        let (before, by) = (at * SECOND, by * SECOND);
+        let kind = if by > 0 { fault::Kind::Forward } else { fault::Kind::Back };
+        self.history.clock.steps.push(Step { before, after: before, by });
+        self.history.faults.push(Fault { kind, worker: None, begin: before, end: before });
         self
     }
 
@@ -155,7 +199,8 @@ fn a_second_run_needs_a_fault_and_a_kind_that_allows_it() {
     let keep = rerun().but(|promise, _| promise.kind = Kind::Keep).fault(fault::Kind::Kill, 0, 11, 13);
     assert_eq!(keep.violates(), [Violation::StartedTwice]);
     let twice = Told::new(Kind::Rerun).ran(0, 1, 10, 11).ran(1, 1, 14, 15).ended(State::Succeeded, 1, 1, 15);
-    assert_eq!(twice.fault(fault::Kind::Kill, 0, 11, 13).violates(), [Violation::StartedTwice]);
+    let broken = [Violation::WrongRecord, Violation::StartedTwice];
+    assert_eq!(twice.fault(fault::Kind::Kill, 0, 11, 13).violates(), broken);
 }
 
 #[test]
@@ -221,4 +266,131 @@ fn an_end_that_nobody_asked_for_is_one_too_many() {
     let unknown = Told::new(Kind::Keep).ended(State::Cancelled, 0, 0, 12).cancelled(Answer::Unknown, 11);
     assert_eq!(unknown.violates(), []);
     assert_eq!(healthy(Kind::Keep).ended(State::Other, 0, 1, 11).violates(), [Violation::UnaskedEnd]);
+}
+
+/// A call whose attempts end so (of the first ten), and its id.
+fn throwing(throws: &[Throw]) -> Told {
+    let throws_so =
+        |id: &Uuid| throws.iter().zip(1..).all(|(throw, attempt)| Throw::of(*id, attempt) == *throw);
+    Told::of((1..1_000_000).map(Uuid::from_u128).find(throws_so).unwrap(), Kind::Tries)
+}
+
+#[test]
+fn failures_are_followed_by_attempts_as_the_policy_says() {
+    let tried = || {
+        throwing(&[Throw::Error, Throw::Hang, Throw::Success])
+            .ran_and(What::Failed, 0, 1, 10, 11)
+            .ran_and(What::Stopped, 1, 2, 12, 13)
+            .ran(0, 3, 14, 15)
+            .ended(State::Succeeded, 0, 3, 15)
+            .ended_before(0, 1, true, 11)
+            .ended_before(1, 2, true, 13)
+    };
+    let verdict = tried().verdict();
+    assert_eq!((verdict.count(), verdict.retries, verdict.reruns), (0, 2, 0), "{verdict:?}");
+    // The first was interrupted, says the record, and nothing explains that.
+    assert_eq!(tried().ended_before(0, 1, false, 11).violates(), [Violation::DuplicateWithoutFault]);
+    // Its backoff begins when the failure is recorded.
+    assert_eq!(tried().ended_before(1, 2, true, 14).violates(), [Violation::Early]);
+    // Of another pod, says the record.
+    assert_eq!(
+        tried().ended_before(1, 1, true, 11).violates(),
+        [Violation::WrongRecord, Violation::DuplicateWithoutFault]
+    );
+    let one_short = tried().but(|_, row| row.unwrap().ended.truncate(1));
+    assert_eq!(one_short.violates(), [Violation::WrongRecord, Violation::DuplicateWithoutFault]);
+}
+
+#[test]
+fn a_failure_on_record_is_one_that_a_handler_had() {
+    let forged = throwing(&[Throw::Success, Throw::Success])
+        .ran(0, 1, 10, 11)
+        .ran(0, 2, 12, 13)
+        .ended(State::Succeeded, 0, 2, 13)
+        .ended_before(0, 1, true, 11);
+    assert_eq!(forged.violates(), [Violation::WrongRecord]);
+    let unseen = throwing(&[Throw::Error, Throw::Success])
+        .ran(0, 2, 12, 13)
+        .ended(State::Succeeded, 0, 2, 13)
+        .ended_before(0, 1, true, 11);
+    assert_eq!(unseen.violates(), [Violation::WrongRecord]);
+}
+
+#[test]
+fn attempts_end_where_the_policy_says() {
+    let errors = |ran: u32, recorded: u32| {
+        let mut told = throwing(&[Throw::Error; 5]);
+        for attempt in 1..=ran {
+            let at = 10 + i64::from(attempt);
+            told = told.ran_and(What::Failed, 0, attempt, at, at);
+        }
+        told = told.ended(State::Failed, 0, recorded, 20);
+        for attempt in 1..recorded {
+            told = told.ended_before(0, attempt, true, 10 + i64::from(attempt));
+        }
+        told
+    };
+    assert_eq!(errors(4, 4).verdict().failed, 1);
+    assert_eq!(errors(4, 4).violates(), []);
+    assert_eq!(errors(5, 5).violates(), [Violation::TooManyAttempts]);
+    assert_eq!(errors(3, 3).violates(), [Violation::GivenUp]);
+    let gave_up =
+        throwing(&[Throw::GiveUp]).ran_and(What::GaveUp, 0, 1, 10, 11).ended(State::Failed, 0, 1, 11);
+    assert_eq!(gave_up.violates(), []);
+    let kept = Told::new(Kind::Keep).ran_and(What::Stopped, 0, 1, 10, 11).ended(State::Failed, 0, 1, 11);
+    assert_eq!(kept.violates(), [Violation::UnaskedEnd]);
+}
+
+#[test]
+fn a_cancelled_run_is_followed_by_none() {
+    let told = |answer| {
+        rerun().fault(fault::Kind::Kill, 0, 11, 13).ran(0, 3, 16, 17).cancelled(answer, 12).but(|_, row| {
+            let row = row.unwrap();
+            (row.attempt, row.pod) = (3, Some(POD[0]));
+            row.ended.push(Ended { attempt: 2, pod: Some(POD[1]), failed: false, at: 15 * SECOND });
+        })
+    };
+    assert!(told(Answer::Running).violates().contains(&Violation::CancelledRan));
+    assert!(!told(Answer::Refused).violates().contains(&Violation::CancelledRan));
+}
+
+#[test]
+fn the_database_s_clock_decides_what_is_early() {
+    // It is due at 10 by a clock that was set back by a minute before, and forward while the handler waited.
+    let early = healthy(Kind::Keep).step(5, -60);
+    assert_eq!(early.violates(), [Violation::Early]);
+    let set_back = |at| {
+        healthy(Kind::Keep).step(at, -60).but(|_, row| row.unwrap().finished = Some(-49 * SECOND)).violates()
+    };
+    // Its pod had read the clock just before that was set back; and one that had a lease's time to hear of it.
+    assert_eq!(set_back(9), []);
+    assert_eq!(set_back(7), [Violation::Early]);
+    // Asked for before the clock was set forward, it may be due as soon as that says.
+    let forward = healthy(Kind::Keep).step(9, 60).but(|promise, row| {
+        let row = row.unwrap();
+        (row.due, row.finished) = (69 * SECOND, Some(71 * SECOND));
+        promise.asked.as_mut().unwrap().sent = 8 * SECOND;
+    });
+    assert_eq!(forward.violates(), [Violation::WrongRecord]);
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_leases_and_pods_hear_of_it_with_the_next_renewal() {
+    let overlap = |end| {
+        Told::new(Kind::Rerun)
+            .ran(0, 1, 10, end)
+            .ran(1, 2, 14, 16)
+            .ended(State::Succeeded, 1, 2, 16 + 60)
+            .ended_before(0, 1, false, 14 + 60)
+    };
+    assert_eq!(overlap(15).step(14, 60).violates(), []);
+    assert_eq!(overlap(17).step(14, 60).violates(), [Violation::OverlapWithoutFault]);
+    // Set back, leases last longer: that explains nothing.
+    let back = Told::new(Kind::Rerun)
+        .ran(0, 1, 10, 13)
+        .ran(1, 2, 14, 15)
+        .ended(State::Succeeded, 1, 2, 15 - 1)
+        .ended_before(0, 1, false, 14 - 1)
+        .step(12, -1);
+    assert_eq!(back.violates(), [Violation::DuplicateWithoutFault]);
 }

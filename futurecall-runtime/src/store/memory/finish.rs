@@ -4,8 +4,9 @@ use super::rows::{Call, End, HeldBy, PastAttempt, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
-use crate::store::{ACTIONS_KEPT, STATISTICS_KEPT, 
-    CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued, Retention,
+use crate::store::{
+    ACTIONS_KEPT, CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued,
+    Retention, STATISTICS_KEPT,
 };
 
 impl State {
@@ -58,12 +59,14 @@ impl State {
             .collect();
         old.sort_unstable();
         old.truncate(limit);
-        for (_, id) in &old {
+        let gone: Vec<_> = old.into_iter().map(|(_, id)| id).collect();
+        for id in &gone {
             self.finished.remove(id);
         }
+        self.prune_logs(Now::At(now), retention, &gone);
         self.actions.retain(|_, action| now.saturating_since(action.at) <= ACTIONS_KEPT);
         self.statistics.retain(|_, row| now.saturating_since(row.minute) <= STATISTICS_KEPT);
-        old.len() as u64
+        gone.len() as u64
     }
 
     fn finish_one(&mut self, now: Moment, pod: PodId, finish: &Finish, retention: &Retention) -> bool {

@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::store::{
     ATTEMPTS_KEPT, ActionRecord, AttemptRecord, CallState, Now, OnVanish, PausedName, PodBeat, Retention,
-    ScheduleOrigin, ScheduleState, Statistics,
+    RunLog, ScheduleOrigin, ScheduleState, Statistics,
 };
 
 /// Everything the store holds.
@@ -28,6 +28,7 @@ pub(super) struct State {
     pub(super) finished: BTreeMap<CallId, Finished>,
     pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
     pub(super) pods: BTreeMap<PodId, Pod>,
+    pub(super) logs: BTreeMap<(CallId, u32), RunLog>,
     pub(super) paused: BTreeMap<String, PausedName>,
     pub(super) actions: BTreeMap<ActionId, ActionRecord>,
     /// By minute, name and pod.

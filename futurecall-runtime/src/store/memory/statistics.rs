@@ -14,8 +14,7 @@ impl State {
     }
 
     pub(super) fn read_statistics(&self, since: Moment, name: Option<&str>) -> Vec<Statistics> {
-        let is_wanted =
-            |row: &&Statistics| row.minute >= since && name.is_none_or(|name| name == row.name);
+        let is_wanted = |row: &&Statistics| row.minute >= since && name.is_none_or(|name| name == row.name);
         sums(self.statistics.values().filter(is_wanted).cloned())
     }
 }

@@ -118,8 +118,8 @@ const RESCUE: &str = "
     )
     SELECT l.id, l.name, l.pod, l.rerun FROM locked AS l ORDER BY l.lease_until, l.id";
 
-/// $2 states, $3 how long each is kept, $4 limit, $5 and $6 how long actions and statistics are. Lane by lane, the oldest of
-/// each first.
+/// $2 states, $3 how long each is kept, $4 limit, $5 how long logs are kept, $6 actions, $7 statistics. Lane by lane, the
+/// oldest of each first.
 const PRUNE: &str = "
     WITH RECURSIVE {past}, old AS MATERIALIZED (
         SELECT f.id FROM past AS p JOIN unnest($2::smallint[], $3::bigint[]) AS u(state, kept) ON u.state = p.state
@@ -134,13 +134,19 @@ const PRUNE: &str = "
         ORDER BY f.id FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM futurecall.finished AS f WHERE f.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING 1
+    ), unread AS (
+        DELETE FROM futurecall.log AS g WHERE g.call_id = ANY (ARRAY(SELECT l.id FROM locked AS l))
+    ), forgotten AS (
+        DELETE FROM futurecall.log AS g WHERE (g.call_id, g.attempt) IN (
+            SELECT o.call_id, o.attempt FROM futurecall.log AS o WHERE o.at < {ago $5::bigint} LIMIT $4::bigint)
+            AND g.call_id <> ALL (ARRAY(SELECT l.id FROM locked AS l))
     ), actions AS (
         DELETE FROM futurecall.action AS a WHERE a.id = ANY (ARRAY(
-            SELECT o.id FROM futurecall.action AS o WHERE o.at < {ago $5::bigint}
+            SELECT o.id FROM futurecall.action AS o WHERE o.at < {ago $6::bigint}
             ORDER BY o.at, o.id LIMIT $4::bigint FOR UPDATE SKIP LOCKED))
     ), statistics AS (
         DELETE FROM futurecall.statistics AS s WHERE (s.minute, s.name, s.pod) IN (
-            SELECT o.minute, o.name, o.pod FROM futurecall.statistics AS o WHERE o.minute < {ago $6::bigint}
+            SELECT o.minute, o.name, o.pod FROM futurecall.statistics AS o WHERE o.minute < {ago $7::bigint}
             ORDER BY o.minute, o.name, o.pod LIMIT $4::bigint FOR UPDATE SKIP LOCKED)
     )
     SELECT count(*) AS pruned FROM gone";
@@ -271,7 +277,8 @@ impl PostgresStore {
             .filter_map(|state| state_code(state).map(|code| (code, micros(retention.of(state)))))
             .unzip();
         let query = self.query(PRUNE).bind(at(now)).bind(states).bind(kept).bind(as_limit(limit));
-        let query = query.bind(micros(ACTIONS_KEPT)).bind(micros(STATISTICS_KEPT));
+        let query =
+            query.bind(micros(retention.longest())).bind(micros(ACTIONS_KEPT)).bind(micros(STATISTICS_KEPT));
         let row = self.write(PRUNING, query).await?.pop().ok_or_else(|| empty(PRUNING))?;
         count(&row, "pruned").map_err(nothing_done(PRUNING))
     }

@@ -145,13 +145,14 @@ struct Ear {
 
 /// Listens until it is told to stop, through every loss of the connection.
 async fn listen(options: PgConnectOptions, ear: Ear, stop: CancellationToken) {
-    let mut pause = PAUSES.0;
+    let (mut pause, mut is_first) = (PAUSES.0, true);
     while !stop.is_cancelled() {
         let mut heard = false;
-        let hearing = ear.hear(&options, &mut heard);
+        let hearing = ear.hear(&options, &mut heard, is_first);
         if let Some(Err(error)) = stop.run_until_cancelled(hearing).await {
             tracing::debug!(%error, "not hearing of other pods' calls for now; the poll finds them");
         }
+        is_first &= !heard;
         pause = if heard { PAUSES.0 } else { pause.saturating_mul(2).min(PAUSES.1) };
         stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
@@ -159,12 +160,20 @@ async fn listen(options: PgConnectOptions, ear: Ear, stop: CancellationToken) {
 
 impl Ear {
     /// Listens on one connection until it is lost.
-    async fn hear(&self, options: &PgConnectOptions, heard: &mut bool) -> Result<(), sqlx::Error> {
+    async fn hear(
+        &self,
+        options: &PgConnectOptions,
+        heard: &mut bool,
+        is_first: bool,
+    ) -> Result<(), sqlx::Error> {
         let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         let mut listener = PgListener::connect_with(&own.connect_lazy_with(options.clone())).await?;
         listener.eager_reconnect(false);
         listener.listen(&self.channel).await?;
         *heard = true;
+        if !is_first {
+            crate::signals::listener_reconnected();
+        }
         // What was sent before is not heard any more.
         self.lanes.forget();
         self.tell();

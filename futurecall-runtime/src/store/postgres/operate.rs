@@ -103,8 +103,7 @@ impl PostgresStore {
         let id = id.as_uuid();
         let mut transaction = self.begin(CHANGING).await?;
         let now = self.moment_of(CHANGING, &mut transaction, now).await?;
-        let mut timetable =
-            self.lock_timetable(CHANGING, &mut transaction, now, Wanted::Ids(&[id])).await?;
+        let mut timetable = self.lock_timetable(CHANGING, &mut transaction, now, Wanted::Ids(&[id])).await?;
         let Some(known) = timetable.schedules.get(&id) else { return Ok(ScheduleChanged::Unknown) };
         let is_so = match change {
             ScheduleChange::End { .. } => known.state == ScheduleState::Ended,

@@ -75,8 +75,7 @@ impl PostgresStore {
 }
 
 fn read(row: &PgRow) -> Reading<Statistics> {
-    let histogram =
-        |column: &str| row.try_get::<String, _>(column).map(|text| histogram_of(&text));
+    let histogram = |column: &str| row.try_get::<String, _>(column).map(|text| histogram_of(&text));
     Ok(Statistics {
         name: row.try_get("name")?,
         minute: moment(row, "minute")?,

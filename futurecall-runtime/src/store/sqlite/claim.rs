@@ -1,6 +1,6 @@
 //! Taking due calls, finding what a claim took, and giving calls back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -164,6 +164,7 @@ async fn take(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Taken, StoreErr
     // Runs that this claim itself stores are left to the next one, however long they have been due.
     let mut stored = Vec::new();
     let (mut settled, mut skipped, mut held) = (HashSet::new(), 0, 0);
+    let mut turns = HashMap::new();
     let mut view = look(tx, request, &names, &[]).await?;
     if view.running {
         waiting = must_wait(tx).await?;
@@ -174,6 +175,7 @@ async fn take(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Taken, StoreErr
     // There is more where a lane had less than its share, at other priorities, and behind what was skipped.
     while held < request.limit && !view.due.is_empty() {
         let passed_over = [waiting.as_slice(), stored.as_slice()].concat();
+        put_in_turn(&mut view.due, &mut turns);
         let took = take_share(tx, request, &view.due, request.limit - held, &passed_over).await?;
         if took == 0 {
             break;
@@ -223,6 +225,15 @@ async fn look(
 fn horizon(tx: &Tx<'_>, request: &ClaimRequest) -> Moment {
     let ahead = after(tx.now, request.ahead);
     request.until.map_or(ahead, |until| until.min(ahead))
+}
+
+/// Lanes have their turns in the order in which this claim has come to them, whatever is the oldest of what is left.
+fn put_in_turn(due: &mut [(String, i64)], turns: &mut HashMap<(String, i64), usize>) {
+    for lane in &*due {
+        let next = turns.len();
+        turns.entry(lane.clone()).or_insert(next);
+    }
+    due.sort_by_key(|lane| (lane.1, turns.get(lane).copied()));
 }
 
 /// Takes as many calls of each of the first lanes, which are those whose turn it is, and at most `room`.

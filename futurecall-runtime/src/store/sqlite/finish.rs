@@ -10,6 +10,7 @@ use uuid::fmt::Simple;
 
 use super::again::Again;
 use super::counting::past;
+use super::logs::prune_logs;
 use super::tx::{
     Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, text,
     uuid,
@@ -348,16 +349,35 @@ pub(super) async fn end(
 
 const PRUNE: &str = "prune the history";
 
-/// ?1 the states with the moment before which each is old, ?2 how many.
+/// The first calls that are past their retention, lane by lane. ?1 the states with the moment before which each is old, ?2
+/// how many.
+macro_rules! old {
+    () => {
+        " FROM past CROSS JOIN json_each(?1) AS old ON old.value ->> 0 = past.state
+    CROSS JOIN futurecall_finished f INDEXED BY futurecall_finished_at
+        ON f.name = past.name AND f.state = past.state AND f.finished_at < old.value ->> 1
+    LIMIT ?2 + 0)"
+    };
+}
+
+/// Deletes [`old`] calls.
 pub(super) const OLD: &str = concat!(
     "WITH RECURSIVE ",
     past!(),
     "
 DELETE FROM futurecall_finished WHERE rowid IN (
-    SELECT f.rowid FROM past CROSS JOIN json_each(?1) AS old ON old.value ->> 0 = past.state
-    CROSS JOIN futurecall_finished f INDEXED BY futurecall_finished_at
-        ON f.name = past.name AND f.state = past.state AND f.finished_at < old.value ->> 1
-    LIMIT ?2 + 0)"
+    SELECT f.rowid",
+    old!()
+);
+
+/// What was logged of the same ones.
+pub(super) const UNREAD: &str = concat!(
+    "WITH RECURSIVE ",
+    past!(),
+    "
+DELETE FROM futurecall_log WHERE call_id IN (
+    SELECT f.id",
+    old!()
 );
 
 /// ?1 the moment before which an action is old, ?2 how many.
@@ -390,7 +410,11 @@ pub(super) async fn prune(
                     let since = before(tx.now, time);
                     tx.run(tx.sql(table).bind(since).bind(rows_of(limit))).await?;
                 }
-                tx.run(tx.sql(OLD).bind(batch(PRUNE, &old)?).bind(rows_of(limit))).await
+                let (old, limit) = (batch(PRUNE, &old)?, rows_of(limit));
+                tx.run(tx.sql(UNREAD).bind(old.clone()).bind(limit)).await?;
+                let pruned = tx.run(tx.sql(OLD).bind(old).bind(limit)).await?;
+                prune_logs(&mut tx, &retention, limit).await?;
+                Ok(pruned)
             })
         })
         .await

@@ -1,0 +1,208 @@
+//! The filter of the list of calls: from an address or a form, and back.
+
+use futurecall_runtime::chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use futurecall_runtime::{CallFilter, CallState, Moment, PodId, ScheduleId};
+use maud::{Markup, html};
+
+use crate::failure::Failure;
+use crate::params::{Params, Query};
+
+/// Which calls somebody wants to see.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) state: Option<Wish>,
+    pub(crate) name: Option<String>,
+    pub(crate) identifier: Option<String>,
+    pub(crate) schedule: Option<ScheduleId>,
+    pub(crate) pod: Option<PodId>,
+    pub(crate) from: Option<Moment>,
+    pub(crate) until: Option<Moment>,
+    pub(crate) error: Option<String>,
+}
+
+/// A state, or one that people tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Scheduled, and its moment has come.
+    Due,
+    State(CallState),
+}
+
+impl Wish {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::State(CallState::Scheduled),
+        Self::Due,
+        Self::State(CallState::Running),
+        Self::State(CallState::Succeeded),
+        Self::State(CallState::Failed),
+        Self::State(CallState::Interrupted),
+        Self::State(CallState::Cancelled),
+        Self::State(CallState::Expired),
+        Self::State(CallState::Skipped),
+    ];
+
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::State(state) => state.as_str(),
+        }
+    }
+
+    pub(crate) const fn state(self) -> CallState {
+        match self {
+            Self::Due => CallState::Scheduled,
+            Self::State(state) => state,
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|wish| wish.word() == word)
+    }
+}
+
+impl Wanted {
+    pub(crate) fn read(params: &Params) -> Result<Self, Failure> {
+        let state = params.get("state").filter(|word| *word != "all").map(|word| {
+            Wish::of(word).ok_or_else(|| {
+                let words = Wish::ALL.map(Wish::word).join(", ");
+                Failure::Bad(format!("`state` is one of {words}, not {word}"))
+            })
+        });
+        let text = |name: &str| params.get(name).map(str::to_owned);
+        Ok(Self {
+            state: state.transpose()?,
+            name: text("name"),
+            identifier: text("identifier"),
+            schedule: params.read("schedule", "schedule's id")?,
+            pod: params.read("pod", "pod's id")?,
+            from: moment(params, "from")?,
+            until: moment(params, "until")?,
+            error: text("error"),
+        })
+    }
+
+    /// As the runtime takes it.
+    pub(crate) fn filter(&self, now: Moment) -> CallFilter {
+        let mut filter = CallFilter::new();
+        filter.state = self.state.map(Wish::state);
+        filter.name.clone_from(&self.name);
+        filter.identifier.clone_from(&self.identifier);
+        (filter.schedule, filter.pod) = (self.schedule, self.pod);
+        (filter.from, filter.until) = (self.from, self.until);
+        filter.error.clone_from(&self.error);
+        if self.state == Some(Wish::Due) {
+            // What is due this very microsecond has come.
+            let end = Moment::from_micros(now.as_micros().saturating_add(1)).unwrap_or(Moment::MAX);
+            filter.until = Some(self.until.map_or(end, |until| until.min(end)));
+        }
+        filter
+    }
+
+    /// Whether anything but the state narrows it.
+    pub(crate) fn narrows(&self) -> bool {
+        self.schedule.is_some() || self.details() || self.name.is_some() || self.identifier.is_some()
+    }
+
+    /// Whether anything narrows it that stands in the part of the form that is folded away.
+    pub(crate) fn details(&self) -> bool {
+        self.pod.is_some() || self.from.is_some() || self.until.is_some() || self.error.is_some()
+    }
+
+    /// Whether an index answers it: what has none may take a look at every call.
+    pub(crate) fn is_cheap(&self) -> bool {
+        self.pod.is_none() && self.error.is_none()
+    }
+
+    fn fields(&self) -> [(&'static str, Option<String>); 8] {
+        [
+            ("state", self.state.map(|wish| wish.word().to_owned())),
+            ("name", self.name.clone()),
+            ("identifier", self.identifier.clone()),
+            ("schedule", self.schedule.map(|id| id.to_string())),
+            ("pod", self.pod.map(|id| id.to_string())),
+            ("from", self.from.map(|moment| moment.to_string())),
+            ("until", self.until.map(|moment| moment.to_string())),
+            ("error", self.error.clone()),
+        ]
+    }
+
+    /// As an address has it.
+    pub(crate) fn query(&self) -> Query {
+        self.fields().into_iter().fold(Query::new(), |query, (name, value)| query.maybe(name, value))
+    }
+
+    /// As a form hides it.
+    pub(crate) fn hidden(&self) -> Markup {
+        html! { @for (name, value) in self.fields() {
+            @if let Some(value) = value { input type="hidden" name=(name) value=(value); }
+        } }
+    }
+
+    /// The same with another state.
+    pub(crate) fn in_state(&self, state: Option<Wish>) -> Self {
+        Self { state, ..self.clone() }
+    }
+
+    /// In words, for people who are about to change all that it matches.
+    pub(crate) fn words(&self) -> Vec<(&'static str, String)> {
+        self.fields().into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect()
+    }
+}
+
+/// A moment, as a browser's field for it writes it (in UTC), or as RFC 3339 does.
+pub(crate) fn moment(params: &Params, name: &str) -> Result<Option<Moment>, Failure> {
+    params.get(name).map(|text| {
+        read_moment(text.trim()).ok_or_else(|| {
+            Failure::Bad(format!("`{name}` is no moment: write 2026-12-31T23:59 (UTC), or with a zone 2026-12-31T23:59:00+01:00"))
+        })
+    }).transpose()
+}
+
+fn read_moment(text: &str) -> Option<Moment> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Moment::try_from(time).ok();
+    }
+    let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
+    let time = formats.into_iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+    let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|day| day.and_time(NaiveTime::MIN));
+    time.or_else(day).and_then(|time| Moment::try_from(time.and_utc()).ok())
+}
+
+/// A moment as a browser's field for it reads it.
+pub(crate) fn field_value(moment: Moment) -> String {
+    moment.to_utc().format("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Params, Wanted, read_moment};
+
+    #[test]
+    fn a_filter_comes_back_as_it_went() {
+        let text = "state=due&name=a.b&identifier=%3Cb%3E&from=2026-01-01&error=x";
+        let wanted = Wanted::read(&Params::parse(text.as_bytes()).unwrap()).unwrap();
+        let again = Wanted::read(&Params::parse(wanted.query().text().as_bytes()).unwrap()).unwrap();
+        assert_eq!(format!("{wanted:?}"), format!("{again:?}"));
+        assert_eq!(wanted.identifier.as_deref(), Some("<b>"));
+        for bad in ["state=sleeping", "pod=7", "from=yesterday", "schedule=%3Cscript%3E"] {
+            assert!(Wanted::read(&Params::parse(bad.as_bytes()).unwrap()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read_as_people_and_browsers_write_them() {
+        let told = |text| read_moment(text).map(|moment| moment.to_string());
+        let noon = Some("2026-07-01T12:00:00.000000Z".to_owned());
+        for text in [
+            "2026-07-01T12:00",
+            "2026-07-01T12:00:00",
+            "2026-07-01 12:00",
+            "2026-07-01T14:00:00+02:00",
+            "2026-07-01T12:00:00Z",
+        ] {
+            assert_eq!(told(text), noon, "{text}");
+        }
+        assert_eq!(told("2026-07-01").as_deref(), Some("2026-07-01T00:00:00.000000Z"));
+        assert_eq!((told("noon"), told("1960-01-01"), told("")), (None, None, None));
+    }
+}

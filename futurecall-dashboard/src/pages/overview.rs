@@ -1,0 +1,262 @@
+//! The first page: is all well, and what comes next?
+
+use std::time::Duration;
+
+use axum::response::Response;
+use futurecall_runtime::{CallFilter, CallRecord, CallState, Counts, Histogram, Moment, Statistics};
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::parts::{call_json, call_link, due_in, empty, pill, remark, short_id, standing, time};
+use super::{forecast, health};
+use crate::chart::{self, Bar};
+use crate::failure::Failure;
+use crate::layout::Place;
+use crate::text::{brief, capped, clock, span};
+use crate::visit::Visit;
+
+/// Counting stops here on the first page.
+pub(crate) const CAP: u64 = 10_000;
+const MINUTES: usize = 60;
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+struct Overview {
+    counts: Counts,
+    hour: Hour,
+    failed_hour: u64,
+    failed_day: u64,
+    next: Vec<CallRecord>,
+    failed: Vec<CallRecord>,
+    findings: Vec<health::Finding>,
+}
+
+/// The last hour, minute by minute.
+struct Hour {
+    minutes: Vec<Statistics>,
+    total: Statistics,
+}
+
+impl Hour {
+    fn gather(now: Moment, counted: &[Statistics]) -> Self {
+        let first = forecast::before(forecast::floor(now, MINUTE), Duration::from_mins(59));
+        let minute =
+            |n: usize| first.checked_add(MINUTE * u32::try_from(n).unwrap_or(0)).unwrap_or(Moment::MAX);
+        let mut minutes: Vec<_> = (0..MINUTES).map(|n| Statistics::new(String::new(), minute(n))).collect();
+        let mut total = Statistics::new(String::new(), first);
+        for one in counted {
+            let at = usize::try_from(one.minute.saturating_since(first).as_secs() / 60).unwrap_or(usize::MAX);
+            if let Some(into) = minutes.get_mut(at).filter(|_| one.minute >= first) {
+                into.merge(one);
+                total.merge(one);
+            }
+        }
+        Self { minutes, total }
+    }
+}
+
+pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
+    let inspect = visit.inspect();
+    let counted = inspect.statistics(forecast::before(visit.now, HOUR), None).await?;
+    let failed =
+        |within| CallFilter::new().state(CallState::Failed).from(forecast::before(visit.now, within));
+    let overview = Overview {
+        counts: inspect.counts_up_to(CAP).await?,
+        hour: Hour::gather(visit.now, &counted),
+        failed_hour: inspect.count(&failed(HOUR), CAP).await?,
+        failed_day: inspect.count(&failed(DAY), CAP).await?,
+        next: inspect.calls(CallFilter::new().state(CallState::Scheduled).limit(10)).await?.calls,
+        failed: inspect.calls(CallFilter::new().state(CallState::Failed).limit(5)).await?.calls,
+        findings: health::urgent(visit).await?,
+    };
+    Ok(visit.page(Place::Overview, "Overview", || overview.html(visit), || overview.json(visit)))
+}
+
+impl Overview {
+    fn slots(visit: &Visit) -> (u64, u64) {
+        let live = visit.pods.iter().filter(|pod| pod.live && pod.runs());
+        live.fold((0, 0), |(pods, slots), pod| (pods + 1, slots + u64::from(pod.slots)))
+    }
+
+    fn html(&self, visit: &Visit) -> Markup {
+        html! {
+            h1 { "Overview" }
+            (health::banners(visit, &self.findings))
+            (self.tiles(visit))
+            div.columns {
+                (self.chart_of_runs())
+                (self.chart_of_lateness())
+            }
+            div.columns {
+                section aria-labelledby="next" {
+                    div.head { h2 #next { "Next to fire" } a href=(visit.to("timeline")) { "Timeline" } }
+                    @if self.next.is_empty() { (empty("Nothing is scheduled.")) }
+                    ol.rows data-test="next" { @for call in &self.next { li {
+                        span.at { (due_in(visit.now, call.next_attempt.unwrap_or(call.due))) }
+                        div.what {
+                            (call_link(visit, call)) " "
+                            @match &call.identifier {
+                                Some(identifier) => span.text.quiet { (brief(identifier, 40)) },
+                                None => (short_id(&call.id.to_string())),
+                            }
+                        }
+                        (pill(standing(visit, call)))
+                    } } }
+                }
+                section aria-labelledby="failed" {
+                    div.head { h2 #failed { "Newest failures" } a href=(visit.to("calls?state=failed")) { "All failed" } }
+                    @if self.failed.is_empty() { (empty("No call has failed.")) }
+                    ol.rows data-test="failures" { @for call in &self.failed { li {
+                        span.at { @if let Some(at) = call.finished { (due_in(at, at)) (clock(at)) } }
+                        div.what { (call_link(visit, call)) div.error { (remark(visit, call)) } }
+                    } } }
+                }
+            }
+        }
+    }
+
+    fn tiles(&self, visit: &Visit) -> Markup {
+        let (pods, slots) = Self::slots(visit);
+        let late = self.counts.oldest_due.map(|oldest| visit.now.saturating_since(oldest));
+        let lateness = |share| quantile(&self.hour.total.lateness, share);
+        let tile = |test: &str, link: &str, name: &str, figure: &str, note: &str, bad: bool| {
+            html! {
+                a.tile.bad[bad] href=(visit.to(link)) data-test=(test) {
+                    span.name { (name) } strong { (figure) } span.note { (note) }
+                }
+            }
+        };
+        let oldest = late.map_or("nothing waits".to_owned(), |late| format!("oldest for {}", span(late)));
+        html! {
+            div.tiles {
+                (tile("due", "calls?state=due", "Due now", &capped(self.counts.due, CAP), &oldest,
+                    late.is_some_and(|late| late >= MINUTE)))
+                (tile("running", "calls?state=running", "Running", &capped(self.counts.running, CAP),
+                    &format!("{slots} slots on {}", pods_text(pods)), pods == 0))
+                (tile("scheduled", "calls?state=scheduled", "Scheduled", &capped(self.counts.scheduled, CAP),
+                    "due or to come", false))
+                (tile("lateness", "types", "Lateness p99", &lateness(0.99),
+                    &format!("median {}, last hour", lateness(0.5)), false))
+                (tile("failed", "calls?state=failed", "Failed, last day", &capped(self.failed_day, CAP),
+                    &format!("{} in the last hour", capped(self.failed_hour, CAP)), self.failed_hour > 0))
+            }
+        }
+    }
+
+    fn chart_of_runs(&self) -> Markup {
+        let bars: Vec<_> = self
+            .hour
+            .minutes
+            .iter()
+            .map(|minute| {
+                let (good, bad) = (minute.succeeded, minute.failed + minute.interrupted);
+                let title = format!(
+                    "{}: {good} succeeded, {bad} failed or interrupted",
+                    minute.minute.to_utc().format("%H:%M")
+                );
+                Bar { parts: vec![good, bad], title, link: None }
+            })
+            .collect();
+        let total = &self.hour.total;
+        let summary = format!(
+            "{} succeeded, {} failed or interrupted, {} retried",
+            total.succeeded,
+            total.failed + total.interrupted,
+            total.retried,
+        );
+        html! {
+            section.figure aria-labelledby="runs" {
+                div.head { h2 #runs { "Runs per minute" } span.quiet { "last hour" } }
+                (chart::bars(&bars, &["ok", "bad"], 140, &format!("Runs per minute of the last hour: {summary}")))
+                (axis())
+                p.legend { span.key.ok { "succeeded" } span.key.bad { "failed or interrupted" } span.quiet { (summary) } }
+            }
+        }
+    }
+
+    fn chart_of_lateness(&self) -> Markup {
+        let late: Vec<_> = self
+            .hour
+            .minutes
+            .iter()
+            .map(|minute| {
+                minute.lateness.quantile(0.99).map(|late| u64::try_from(late.as_micros()).unwrap_or(u64::MAX))
+            })
+            .collect();
+        let highest = late.iter().flatten().max().map_or("nothing ran".to_owned(), |most| {
+            format!("highest {}", span(Duration::from_micros(*most)))
+        });
+        html! {
+            section.figure aria-labelledby="lateness" {
+                div.head { h2 #lateness { "Lateness p99" } span.quiet { "last hour" } }
+                (chart::line(&late, "late", 140, &format!("99th percentile of lateness, by minute: {highest}")))
+                (axis())
+                p.legend { span.key.late { "from due to started, 99 of 100 calls" } span.quiet { (highest) } }
+            }
+        }
+    }
+
+    fn json(&self, visit: &Visit) -> Value {
+        let (pods, slots) = Self::slots(visit);
+        let counts = &self.counts;
+        let minute = |minute: &Statistics| {
+            json!({
+                "minute": time(minute.minute),
+                "succeeded": minute.succeeded,
+                "failed": minute.failed,
+                "interrupted": minute.interrupted,
+                "retried": minute.retried,
+                "lateness_p99_seconds": seconds(&minute.lateness, 0.99),
+            })
+        };
+        json!({
+            "now": time(visit.now),
+            "counts": counts_json(counts),
+            "count_cap": CAP,
+            "oldest_due": counts.oldest_due.map(time),
+            "live_pods": pods,
+            "slots": slots,
+            "lateness_p50_seconds": seconds(&self.hour.total.lateness, 0.5),
+            "lateness_p99_seconds": seconds(&self.hour.total.lateness, 0.99),
+            "failed_last_hour": self.failed_hour,
+            "failed_last_day": self.failed_day,
+            "minutes": self.hour.minutes.iter().map(minute).collect::<Vec<_>>(),
+            "next": self.next.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
+            "newest_failures": self.failed.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
+            "findings": self.findings.iter().map(health::Finding::json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+pub(crate) fn counts_json(counts: &Counts) -> Value {
+    json!({
+        "scheduled": counts.scheduled,
+        "due": counts.due,
+        "running": counts.running,
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+        "interrupted": counts.interrupted,
+        "cancelled": counts.cancelled,
+        "expired": counts.expired,
+        "skipped": counts.skipped,
+    })
+}
+
+/// A quantile for people.
+pub(crate) fn quantile(histogram: &Histogram, share: f64) -> String {
+    histogram.quantile(share).map_or("–".to_owned(), span)
+}
+
+/// A quantile for programs.
+pub(crate) fn seconds(histogram: &Histogram, share: f64) -> Option<f64> {
+    histogram.quantile(share).map(|duration| duration.as_secs_f64())
+}
+
+fn axis() -> Markup {
+    html! { div.axis aria-hidden="true" { span { "60 min ago" } span { "30" } span { "now" } } }
+}
+
+fn pods_text(pods: u64) -> String {
+    if pods == 1 { "1 live pod".to_owned() } else { format!("{pods} live pods") }
+}

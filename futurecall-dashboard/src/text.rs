@@ -1,0 +1,196 @@
+//! How texts, numbers and times are shown to people.
+
+use std::time::Duration;
+
+use futurecall_runtime::Moment;
+use maud::{Markup, html};
+
+/// A text from anywhere, for a page: what would be invisible, or would move its neighbours, stands there by its number.
+pub(crate) fn safe(text: &str) -> Markup {
+    html! {
+        @for part in parts(text, false) {
+            @match part {
+                Part::Plain(text) => (text),
+                Part::Hidden(character) => span.hidden-character { (number_of(character)) },
+            }
+        }
+    }
+}
+
+/// The same for a text of several lines.
+pub(crate) fn safe_lines(text: &str) -> Markup {
+    html! {
+        @for part in parts(text, true) {
+            @match part {
+                Part::Plain(text) => (text),
+                Part::Hidden(character) => span.hidden-character { (number_of(character)) },
+            }
+        }
+    }
+}
+
+/// The same where there is no markup: titles and tooltips.
+pub(crate) fn plain(text: &str) -> String {
+    parts(text, false).fold(String::new(), |shown, part| match part {
+        Part::Plain(text) => shown + text,
+        Part::Hidden(character) => shown + &number_of(character),
+    })
+}
+
+/// The first characters of a text, and whether there are more.
+pub(crate) fn cut(text: &str, characters: usize) -> (&str, bool) {
+    text.char_indices()
+        .nth(characters)
+        .map_or((text, false), |(end, _)| (text.get(..end).unwrap_or(text), true))
+}
+
+/// A text from anywhere in one short line.
+pub(crate) fn brief(text: &str, characters: usize) -> Markup {
+    let line = text.lines().next().unwrap_or_default();
+    let (head, more) = cut(line, characters);
+    html! { (safe(head)) @if more || line.len() < text.len() { "…" } }
+}
+
+enum Part<'a> {
+    Plain(&'a str),
+    Hidden(char),
+}
+
+fn parts(text: &str, lines: bool) -> impl Iterator<Item = Part<'_>> {
+    let hidden = move |character| is_hidden(character) && !(lines && matches!(character, '\n' | '\t'));
+    text.split_inclusive(hidden).flat_map(move |piece| {
+        let last = piece.chars().next_back().filter(|character| hidden(*character));
+        let plain = last.map_or(piece, |last| piece.strip_suffix(last).unwrap_or(piece));
+        [(!plain.is_empty()).then_some(Part::Plain(plain)), last.map(Part::Hidden)].into_iter().flatten()
+    })
+}
+
+/// Control characters, and those that change the direction of what surrounds them, or take no room.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn number_of(character: char) -> String {
+    format!("⟨U+{:04X}⟩", u32::from(character))
+}
+
+/// A number with its thousands apart.
+pub(crate) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number that was counted up to a cap.
+pub(crate) fn capped(count: u64, cap: u64) -> String {
+    if count >= cap { format!("{}+", number(cap)) } else { number(count) }
+}
+
+/// `1 call`, `2 calls`.
+pub(crate) fn calls(count: u64) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{} calls", number(count)) }
+}
+
+/// A duration in its two largest units.
+pub(crate) fn span(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.as_millis());
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if millis < 1 => format!("{} µs", duration.as_micros()),
+        (0, 0, 0) if seconds < 1 => format!("{millis} ms"),
+        (0, 0, 0) if seconds < 10 => format!("{seconds}.{} s", millis % 1_000 / 100),
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// How far a moment lies from now: `in 5 min`, `3 h ago`. The script says it the same way.
+pub(crate) fn distance(now: Moment, moment: Moment) -> String {
+    let (ahead, behind) = (moment.saturating_since(now), now.saturating_since(moment));
+    if ahead.as_secs() == 0 && behind.as_secs() == 0 {
+        "now".to_owned()
+    } else if ahead > behind {
+        format!("in {}", roughly(ahead))
+    } else {
+        format!("{} ago", roughly(behind))
+    }
+}
+
+/// A duration in its largest unit, or two of them where that says more.
+fn roughly(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        86_400..864_000 => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A moment to the second, on the clock of UTC. The script puts it on the visitor's own, if they want.
+pub(crate) fn clock(moment: Moment) -> Markup {
+    let utc = moment.to_utc();
+    html! {
+        time.clock datetime=(moment) title=(format!("{moment}")) { (utc.format("%Y-%m-%d %H:%M:%S")) }
+    }
+}
+
+/// A moment by its distance from now, and on the clock.
+pub(crate) fn when(now: Moment, moment: Moment) -> Markup {
+    html! {
+        span.when {
+            time.distance datetime=(moment) { (distance(now, moment)) }
+            " "
+            (clock(moment))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futurecall_runtime::Moment;
+
+    use super::{brief, capped, cut, distance, number, plain, safe, safe_lines, span};
+
+    #[test]
+    fn what_would_be_invisible_is_shown() {
+        let text = "a\u{202e}b\0<script>&\u{200b}\n\"";
+        let shown = "a<span class=\"hidden-character\">⟨U+202E⟩</span>b<span class=\"hidden-character\">⟨U+0000⟩</span>\
+                     &lt;script&gt;&amp;<span class=\"hidden-character\">⟨U+200B⟩</span>";
+        let line = "<span class=\"hidden-character\">⟨U+000A⟩</span>";
+        assert_eq!(safe(text).into_string(), format!("{shown}{line}&quot;"));
+        assert_eq!(safe_lines(text).into_string(), format!("{shown}\n&quot;"));
+        assert_eq!(plain("x\u{7}"), "x⟨U+0007⟩");
+        assert_eq!(safe("naïve 😀 שלום").into_string(), "naïve 😀 שלום");
+        assert_eq!(brief("first\nsecond", 100).into_string(), "first…");
+        assert_eq!(cut("aéb", 2), ("aé", true));
+    }
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(
+            (number(0), number(999), number(1_234_567)),
+            ("0".into(), "999".into(), "1,234,567".into())
+        );
+        assert_eq!((capped(9, 10), capped(10, 10)), ("9".into(), "10+".into()));
+        let shown = [0.000_5, 0.34, 2.34, 64.0, 7_320.0, 180_000.0].map(|s| span(Duration::from_secs_f64(s)));
+        assert_eq!(shown, ["500 µs", "340 ms", "2.3 s", "1 min 4 s", "2 h 2 min", "2 d 2 h"]);
+        let at = |seconds: i64| Moment::from_micros(seconds * 1_000_000).unwrap();
+        let told = [100, 130, 40, 4_000, 100_000, 9_000_000].map(|seconds| distance(at(100), at(seconds)));
+        assert_eq!(told, ["now", "in 30 s", "1 min ago", "in 1 h 5 min", "in 1 d 3 h", "in 104 d"]);
+    }
+}

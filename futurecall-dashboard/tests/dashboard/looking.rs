@@ -1,0 +1,267 @@
+//! Every page says what it should, and its links lead somewhere.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use futurecall_dashboard::{Access, Arguments, dashboard};
+use futurecall_runtime::recurring::Rule;
+
+use crate::schedules::TickCallsExt as _;
+use crate::site::{HOUR, Site, ask, attributes, get, resolve};
+
+const PAGES: [&str; 10] = [
+    "",
+    "/overview",
+    "/calls",
+    "/timeline",
+    "/recurring",
+    "/types",
+    "/pods",
+    "/health",
+    "/actions",
+    "/type?name=mail.send",
+];
+
+async fn lively() -> Site {
+    let site = Site::new().await;
+    site.failed("no such mailbox 4711").await;
+    site.failed("no such mailbox 12").await;
+    for n in 0..3 {
+        site.later("report.build", &format!("report:{n}")).await;
+    }
+    site.pod.future_call_with_delay("elsewhere.run", Some(&7), Duration::ZERO).await.unwrap();
+    site
+}
+
+#[tokio::test]
+async fn every_page_is_there_and_carries_what_guards_it() {
+    let site = lively().await;
+    for page in PAGES {
+        for page in [page.to_owned(), json_of(page)] {
+            let answer = site.get(&page).await;
+            assert_eq!(answer.status, StatusCode::OK, "{page}: {}", answer.text);
+            assert_guarded(&answer.headers, &page);
+            assert_eq!(answer.headers["cache-control"], "no-store", "{page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_guarded_whatever_it_is() {
+    let site = lively().await;
+    for page in [
+        "/nothing",
+        "/calls/7",
+        "/calls?state=x",
+        "/health/live",
+        "/health/ready",
+        "/assets/0/dashboard.js",
+        "/types/act",
+    ] {
+        let answer = site.get(page).await;
+        assert_guarded(&answer.headers, page);
+    }
+    let answer = site.post("/calls/act", &[("verb", "cancel")]).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_guarded(&answer.headers, "POST");
+}
+
+fn assert_guarded(headers: &axum::http::HeaderMap, page: &str) {
+    assert_eq!(
+        headers["content-security-policy"],
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "{page}"
+    );
+    assert_eq!(headers["x-content-type-options"], "nosniff", "{page}");
+    assert_eq!(headers["referrer-policy"], "no-referrer", "{page}");
+    assert_eq!(headers["x-frame-options"], "DENY", "{page}");
+    assert!(headers.contains_key("cache-control"), "{page}");
+}
+
+fn json_of(page: &str) -> String {
+    match page.split_once('?') {
+        Some((path, query)) => format!("{path}.json?{query}"),
+        None if page.is_empty() => "/overview.json".to_owned(),
+        None => format!("{page}.json"),
+    }
+}
+
+/// Walks from the root over every link, as a crawler would, under two mounts.
+#[tokio::test]
+async fn every_link_leads_somewhere_at_any_depth() {
+    let site = lively().await;
+    let id = site.later("report.build", "linked").await;
+    let rule = Rule::cron("0 7 * * *", "Europe/Berlin").unwrap();
+    assert!(rule.upcoming(futurecall_runtime::Moment::MIN, futurecall_runtime::Moment::MIN, 1).len() == 1);
+    site.pod.operate("ada").reschedule(futurecall_runtime::Selection::call(id), HOUR).await.unwrap();
+    for mount in ["/futurecalls", "/a/deep/place"] {
+        let inner = dashboard(&site.pod).authorize(|_: &_| Access::operator("ada")).into_router();
+        let app = Router::new().nest(mount, inner);
+        let mut seen = BTreeSet::from([mount.to_owned()]);
+        let mut open = vec![mount.to_owned()];
+        while let Some(page) = open.pop() {
+            let answer = ask(&app, get(&page)).await;
+            assert_eq!(answer.status, StatusCode::OK, "{page}");
+            let mut links = attributes(&answer.text, "href");
+            links.extend(attributes(&answer.text, "src"));
+            for link in links.into_iter().filter(|link| !link.starts_with('#') && !link.starts_with("data:"))
+            {
+                assert!(link.starts_with('.'), "a link that depends on the mount: {link} on {page}");
+                let to = resolve(&page, &link);
+                assert!(to.starts_with(mount), "{page}: {link} leads out, to {to}");
+                if seen.insert(to.clone()) && seen.len() < 300 {
+                    open.push(to);
+                }
+            }
+            for action in attributes(&answer.text, "action") {
+                assert!(resolve(&page, &action).starts_with(mount), "{page}: {action}");
+            }
+        }
+        assert!(seen.len() > 40, "the walk has lost its way: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_overview_tells_what_is_wrong_and_what_comes_next() {
+    let site = lively().await;
+    let page = site.page("/overview").await;
+    assert!(page.contains("No live pod knows elsewhere.run (1 pending)"), "{page}");
+    assert!(page.contains("report.build") && page.contains("no such mailbox 4711"));
+    for test in ["due", "running", "scheduled", "lateness", "failed", "next", "failures"] {
+        assert!(page.contains(&format!("data-test=\"{test}\"")), "{test}");
+    }
+}
+
+#[tokio::test]
+async fn the_list_is_filtered_counted_and_paged_by_key() {
+    let site = Site::new().await;
+    for n in 0..7 {
+        site.later("report.build", &format!("n:{n}")).await;
+    }
+    site.failed("boom").await;
+    let all = site.json("/calls.json").await;
+    assert_eq!((all["matching"].as_u64(), all["counts"]["failed"].as_u64()), (Some(8), Some(1)));
+    let mut found = BTreeSet::new();
+    let mut page = "/calls.json?state=scheduled&limit=3".to_owned();
+    for _ in 0..3 {
+        let list = site.json(&page).await;
+        for call in list["calls"].as_array().unwrap() {
+            assert!(found.insert(call["identifier"].as_str().unwrap().to_owned()));
+        }
+        page = format!(
+            "/calls.json?state=scheduled&limit=3&after={}",
+            list["next"].as_str().unwrap_or_default()
+        );
+    }
+    assert_eq!(found.len(), 7);
+    for (filter, count) in [
+        ("identifier=n:3", 1),
+        ("name=mail.send", 1),
+        ("state=failed", 1),
+        ("state=due", 0),
+        ("error=BOOM", 1),
+        ("from=2999-01-01", 0),
+        ("name=report.build&until=2999-01-01T00:00", 7),
+    ] {
+        let list = site.json(&format!("/calls.json?{filter}")).await;
+        assert_eq!(list["calls"].as_array().unwrap().len(), count, "{filter}");
+    }
+    let html = site.page("/calls?name=report.build&limit=3").await;
+    assert!(html.contains("data-test=\"next-page\"") && html.contains("value=\"report.build\""));
+}
+
+#[tokio::test]
+async fn a_call_shows_its_life_its_arguments_and_why() {
+    let site = Site::new().await;
+    let big: serde_json::Value = serde_json::from_str("{\"n\":18446744073709551615}").unwrap();
+    let id = site.pod.future_call_with_delay("mail.send", Some(&big), HOUR).identifier("x").await.unwrap();
+    let page = site.page(&format!("/calls/{id}")).await;
+    assert!(page.contains("&quot;n&quot;: 18446744073709551615"), "{page}");
+    assert!(
+        page.contains("data-test=\"why\"") && page.contains("Stored") && page.contains("data-test=\"life\"")
+    );
+    let failed = site.failed("no such\nmailbox").await;
+    let page = site.page(&format!("/calls/{failed}")).await;
+    assert!(
+        page.contains("no such\nmailbox")
+            && page.contains("Attempt 1 failed")
+            && page.contains("data-test=\"attempts\"")
+    );
+    assert_eq!(
+        site.get(&format!("/calls/{}", futurecall_runtime::CallId::new())).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn arguments_are_shown_as_far_as_policy_and_rights_allow() {
+    for (policy, access, shown) in [
+        (Arguments::Redacted, Access::operator("ada"), true),
+        (Arguments::Shown, Access::operator("ada"), true),
+        (Arguments::Hidden, Access::operator("ada"), false),
+        (Arguments::Shown, Access::viewer("bob"), false),
+    ] {
+        let site =
+            Site::with(|dashboard| dashboard.arguments(policy).authorize(move |_: &_| access.clone())).await;
+        let id = site.pod.future_call_with_delay("mail.send", Some("s3cret"), HOUR).await.unwrap();
+        for page in
+            [format!("/calls/{id}"), format!("/calls/{id}.json"), "/calls".into(), "/overview.json".into()]
+        {
+            let text = site.page(&page).await;
+            let own = page.contains(&id.to_string());
+            assert_eq!(text.contains("s3cret"), shown && own, "{policy:?} {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_code_marks_is_hidden_unless_the_dashboard_shows_all() {
+    for (policy, shown) in [(Arguments::Redacted, false), (Arguments::Shown, true)] {
+        let site =
+            Site::with(|dashboard| dashboard.arguments(policy).authorize(|_: &_| Access::operator("ada")))
+                .await;
+        let calls = site.pod.future_calls();
+        let id = calls.call_with_delay(HOUR).tick().whisper("ada".into(), "s3cret".into()).await.unwrap();
+        calls.call_recurring().every(HOUR).tick().whisper("bob".into(), "s3cret".into()).await.unwrap();
+        let schedule = site.pod.inspect().schedules().await.unwrap()[0].id;
+        for (page, to) in [(format!("/calls/{id}"), "ada"), (format!("/recurring/{schedule}"), "bob")] {
+            for page in [page.clone(), format!("{page}.json")] {
+                let text = site.page(&page).await;
+                assert_eq!((text.contains("s3cret"), text.contains(to)), (shown, true), "{policy:?} {page}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_timeline_counts_what_is_stored_and_what_schedules_add() {
+    let site = Site::new().await;
+    site.later("report.build", "x").await;
+    site.pod.future_call_with_delay("mail.send", None::<&()>, Duration::ZERO).await.unwrap();
+    let timeline = site.json("/timeline.json?reach=day").await;
+    assert_eq!(timeline["overdue"].as_u64(), Some(1));
+    let names = timeline["names"].as_array().unwrap();
+    assert_eq!((names.len(), names[0]["name"].as_str()), (1, Some("report.build")));
+    let stored: u64 =
+        names[0]["stored"].as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).sum();
+    assert_eq!(stored, 1);
+    for reach in ["hour", "day", "week"] {
+        assert!(site.page(&format!("/timeline?reach={reach}")).await.contains("data-test=\"reach\""));
+    }
+    assert_eq!(site.get("/timeline?reach=year").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn failures_alike_stand_together() {
+    let site = lively().await;
+    let errors = site.json("/type.json?name=mail.send").await["errors"].clone();
+    let errors = errors.as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(
+        (errors[0]["count"].as_u64(), errors[0]["text"].as_str()),
+        (Some(2), Some("no such mailbox #"))
+    );
+}

@@ -1,0 +1,47 @@
+//! The logs of runs.
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::PostgresStore;
+use super::connect::nothing_done;
+use super::sql::{Reading, at, moment, small_count};
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::store::{NewLog, Now, RunLog};
+
+const KEEPING: &str = "keep logs";
+const READING: &str = "read logs";
+
+/// $2 ids, $3 attempts, $4 texts.
+const KEEP: &str = "
+    INSERT INTO futurecall.log (call_id, attempt, text, at)
+    SELECT u.id, u.attempt, u.text, {now} FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS u(id, attempt, text)
+    ON CONFLICT DO NOTHING";
+
+const LOGS: &str = "
+    SELECT l.attempt, l.text, {us l.at} AS at FROM futurecall.log AS l WHERE l.call_id = $1::uuid ORDER BY l.attempt";
+
+impl PostgresStore {
+    pub(super) async fn keep_run_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        let query = self
+            .query(KEEP)
+            .bind(at(now))
+            .bind(logs.iter().map(|log| log.id.as_uuid()).collect::<Vec<_>>())
+            .bind(logs.iter().map(|log| i32::try_from(log.attempt).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+            .bind(logs.iter().map(|log| log.text.clone()).collect::<Vec<_>>());
+        self.write(KEEPING, query).await.map(drop)
+    }
+
+    pub(super) async fn run_logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        let rows = self.read(READING, self.query(LOGS).bind(id.as_uuid())).await?;
+        let log = |row: &PgRow| {
+            Ok(RunLog {
+                attempt: small_count(row, "attempt")?,
+                text: row.try_get("text")?,
+                at: moment(row, "at")?,
+            })
+        };
+        rows.iter().map(log).collect::<Reading<_>>().map_err(nothing_done(READING))
+    }
+}

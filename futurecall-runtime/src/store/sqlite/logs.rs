@@ -1,0 +1,56 @@
+//! The logs of runs.
+
+use super::SqliteStore;
+use super::tx::{Tx, batch, before, hex, moment_in, no_nul, small, text};
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::store::{NewLog, Now, Retention, RunLog};
+
+const KEEPING: &str = "keep logs";
+
+/// ?1 ids, attempts and texts, ?2 now.
+const KEEP: &str = "
+INSERT INTO futurecall_log (call_id, attempt, text, at)
+SELECT unhex(value ->> 0), value ->> 1, value ->> 2, ?2 FROM json_each(?1) WHERE true
+ON CONFLICT DO NOTHING";
+
+/// ?1 the call.
+const LOGS: &str = "SELECT attempt, text, at FROM futurecall_log WHERE call_id = ?1 ORDER BY attempt";
+
+/// ?1 before when, ?2 how many. What was logged of calls that left the history is deleted with them: see `finish`.
+const OLD: &str = "
+DELETE FROM futurecall_log WHERE rowid IN (SELECT l.rowid FROM futurecall_log l WHERE l.at < ?1 LIMIT ?2 + 0)";
+
+pub(super) async fn keep_logs(store: &SqliteStore, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+    for log in logs {
+        no_nul(KEEPING, "the log", &log.text)?;
+    }
+    let rows: Vec<_> = logs.iter().map(|log| (hex(log.id.as_uuid()), log.attempt, &log.text)).collect();
+    let rows = batch(KEEPING, &rows)?;
+    store
+        .write(KEEPING, now, move |mut tx| {
+            Box::pin(async move {
+                let keep = tx.sql(KEEP).bind(rows).bind(tx.now.as_micros());
+                tx.run(keep).await.map(drop)
+            })
+        })
+        .await
+}
+
+pub(super) async fn logs(store: &SqliteStore, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+    let rows = store
+        .read("read logs", Now::Database, move |mut tx| {
+            Box::pin(async move { tx.rows(tx.sql(LOGS).bind(id.as_uuid())).await })
+        })
+        .await?;
+    let log = |row| {
+        Some(RunLog { attempt: small(row, "attempt")?, text: text(row, "text")?, at: moment_in(row, "at")? })
+    };
+    Ok(rows.iter().filter_map(log).collect())
+}
+
+/// Those that are older than any call in the history may be.
+pub(super) async fn prune_logs(tx: &mut Tx<'_>, retention: &Retention, limit: i64) -> Result<(), StoreError> {
+    let old = tx.sql(OLD).bind(before(tx.now, retention.longest())).bind(limit);
+    tx.run(old).await.map(drop)
+}
