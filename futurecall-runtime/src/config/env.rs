@@ -6,7 +6,7 @@ use crate::nearest::nearest;
 
 const PREFIX: &str = "FUTURECALL_";
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "FUTURECALL_EXECUTION_ENABLED",
     "FUTURECALL_CONCURRENCY_LIMIT",
     "FUTURECALL_SCAN_INTERVAL",
@@ -17,6 +17,7 @@ const NAMES: [&str; 15] = [
     "FUTURECALL_SHUTDOWN_GRACE",
     "FUTURECALL_ON_INTERRUPT",
     "FUTURECALL_CRASH_BUDGET",
+    "FUTURECALL_KEEP_LOGS",
     "FUTURECALL_RETENTION_SUCCEEDED",
     "FUTURECALL_RETENTION_FAILED",
     "FUTURECALL_RETENTION_INTERRUPTED",
@@ -74,6 +75,11 @@ where
                 config.crash_budget = value.parse().map_err(|_| {
                     StartError::setting(name, format!("`{value}` is not a whole number from 1 to 1000"))
                 })?;
+            }
+            "KEEP_LOGS" => {
+                config.keep_logs = value
+                    .parse()
+                    .map_err(|_| StartError::setting(name, format!("`{value}` is not a number of bytes")))?;
             }
             "RETENTION_SUCCEEDED" => config.retention.succeeded = duration(name, value)?,
             "RETENTION_FAILED" => config.retention.failed = duration(name, value)?,
