@@ -349,28 +349,35 @@ pub(super) async fn end(
 
 const PRUNE: &str = "prune the history";
 
-/// ?1 the states with the moment before which each is old, ?2 how many.
+/// The first calls that are past their retention, lane by lane. ?1 the states with the moment before which each is old, ?2
+/// how many.
+macro_rules! old {
+    () => {
+        " FROM past CROSS JOIN json_each(?1) AS old ON old.value ->> 0 = past.state
+    CROSS JOIN futurecall_finished f INDEXED BY futurecall_finished_at
+        ON f.name = past.name AND f.state = past.state AND f.finished_at < old.value ->> 1
+    LIMIT ?2 + 0)"
+    };
+}
+
+/// Deletes [`old`] calls.
 pub(super) const OLD: &str = concat!(
     "WITH RECURSIVE ",
     past!(),
     "
 DELETE FROM futurecall_finished WHERE rowid IN (
-    SELECT f.rowid FROM past CROSS JOIN json_each(?1) AS old ON old.value ->> 0 = past.state
-    CROSS JOIN futurecall_finished f INDEXED BY futurecall_finished_at
-        ON f.name = past.name AND f.state = past.state AND f.finished_at < old.value ->> 1
-    LIMIT ?2 + 0)"
+    SELECT f.rowid",
+    old!()
 );
 
 /// What was logged of the same ones.
-const UNREAD: &str = concat!(
+pub(super) const UNREAD: &str = concat!(
     "WITH RECURSIVE ",
     past!(),
     "
 DELETE FROM futurecall_log WHERE call_id IN (
-    SELECT f.id FROM past CROSS JOIN json_each(?1) AS old ON old.value ->> 0 = past.state
-    CROSS JOIN futurecall_finished f INDEXED BY futurecall_finished_at
-        ON f.name = past.name AND f.state = past.state AND f.finished_at < old.value ->> 1
-    LIMIT ?2 + 0)"
+    SELECT f.id",
+    old!()
 );
 
 /// ?1 the moment before which an action is old, ?2 how many.

@@ -12,7 +12,7 @@ use crate::moment::Moment;
 use crate::store::looking::Part;
 use crate::store::{CallFilter, CallState};
 
-const STATEMENTS: [(&str, &str); 51] = [
+const STATEMENTS: [(&str, &str); 52] = [
     ("claim::LANES", claim::LANES),
     ("claim::TAKE", claim::TAKE),
     ("claim::TAKE_TO_RERUN", claim::TAKE_TO_RERUN),
@@ -34,6 +34,7 @@ const STATEMENTS: [(&str, &str); 51] = [
     ("finish::BURY", finish::BURY),
     ("finish::FORGET", finish::FORGET),
     ("finish::OLD", finish::OLD),
+    ("finish::UNREAD", finish::UNREAD),
     ("cancel::COUNT", cancel::COUNT),
     ("cancel::FLAG", cancel::FLAG),
     ("cancel::FLAG_CALLS", cancel::FLAG_CALLS),
