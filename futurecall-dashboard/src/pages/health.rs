@@ -9,7 +9,7 @@ use futurecall_runtime::{
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::parts::time;
+use super::parts::{empty, time};
 use crate::failure::Failure;
 use crate::layout::Place;
 use crate::params::Query;
@@ -133,10 +133,11 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
                 }
                 section aria-labelledby="schema" {
                     h2 #schema { "Schema" }
+                @if migrations.is_empty() { (empty("This store has none.")) } @else {
                     dl.facts data-test="schema" { @for step in &migrations {
                         div { dt { (format!("{:04} ", step.version)) (safe(&step.name)) }
                             dd { @match step.applied { Some(at) => (when(visit.now, at)), None => span.bad { "not applied" } } } }
-                    } }
+                    } } }
                 }
             }
         }
@@ -221,7 +222,10 @@ async fn stuck(visit: &Visit) -> Result<Finding, Failure> {
 async fn broken(visit: &Visit) -> Result<Finding, Failure> {
     let next =
         visit.inspect().calls(CallFilter::new().state(CallState::Scheduled).limit(SAMPLE)).await?.calls;
-    let mut broken = next.iter().filter_map(|call| Some((call, visit.broken(call)?)));
+    // Names that nobody knows are a finding of their own.
+    let known = visit.known();
+    let known = next.iter().filter(|call| known.contains(call.name.as_str()));
+    let mut broken = known.filter_map(|call| Some((call, visit.broken(call)?)));
     Ok(match broken.next() {
         Some((call, why)) => {
             let text = format!(
