@@ -10,6 +10,8 @@
 //! | `outcome` | what a run's end means for its call |
 //! | `complete` | completes a call in a transaction of its handler |
 //! | `rerun` | runs a finished call again |
+//! | `pauses` | which call types are paused |
+//! | `statistics` | what was run, counted by minute |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history |
@@ -29,11 +31,13 @@ mod late;
 mod lease;
 mod outcome;
 mod pace;
+mod pauses;
 mod process;
 mod ready;
 mod rerun;
 mod run;
 mod shutdown;
+mod statistics;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -52,9 +56,11 @@ use self::database_clock::DatabaseClock;
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;
 use self::held::HeldCalls;
+use self::pauses::Pauses;
 pub(crate) use self::process::Process;
 use self::ready::ReadyCalls;
 pub use self::shutdown::ShutdownSummary;
+use self::statistics::Counters;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
 use crate::id::{CallId, PodId};
@@ -96,6 +102,8 @@ pub(crate) struct Engine {
     claim_no: AtomicI64,
     /// What the database's clock says at least.
     clock: DatabaseClock,
+    pauses: Pauses,
+    counters: Counters,
     /// The next claim is to look at everything.
     sweep_due: AtomicBool,
     /// A heartbeat is due before its time.
@@ -152,6 +160,8 @@ impl Engine {
             started: AtomicU64::new(0),
             claim_no: AtomicI64::new(0),
             clock: DatabaseClock::default(),
+            pauses: Pauses::default(),
+            counters: Counters::default(),
             sweep_due: AtomicBool::new(false),
             beat_due: AtomicBool::new(false),
             wake: Notify::new(),
@@ -177,6 +187,7 @@ impl Engine {
             return Ok(());
         }
         lease::start(Arc::clone(self))?;
+        statistics::start(self);
         if self.role == Role::Monolith {
             alarm::start(self)?;
             claim::start(self);
@@ -206,6 +217,14 @@ impl Engine {
     /// Looks at everything now: what waited may have its turn.
     fn sweep_now(&self) {
         self.sweep_due.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// An operator has paused or resumed a name through this pod: its next claim knows.
+    pub(crate) async fn look_at_pauses(&self) {
+        if pauses::read(self).await {
+            self.sweep_now();
+        }
         self.wake();
     }
 

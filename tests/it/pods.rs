@@ -7,6 +7,7 @@ mod hazards;
 mod lease;
 mod many;
 mod moved;
+mod operate;
 mod recurring;
 mod redact;
 mod retry;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{ClaimRequest, Now, OnVanish, PostgresStore, Retention, Store};
-use futurecall_runtime::{CallFilter, CallState, PodBuilder, PodId, Role};
+use futurecall_runtime::{ActionFilter, CallFilter, CallState, Moment, PodBuilder, PodId, Role, Selection};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
 use futurecall_tests::{Database, Fixture, Harness, Transaction};
@@ -126,7 +126,8 @@ mod suite {
     // Without the random walks, which ask for no other rights than the cases do.
     futurecall_tests::conformance!(
         Worker; schedule: Schedule, claim: Claim, cancel: Cancel, completion: Completion, reschedule: Reschedule,
-        recurring: Recurring, missed: Missed, lease: Lease, retry: Retry, history: History, inspect: Inspect, migrate: Migrate, hazards: Hazards, signals: Signals, scenarios: Scenarios,
+        recurring: Recurring, missed: Missed, lease: Lease, retry: Retry, history: History, inspect: Inspect, operate: Operate,
+        migrate: Migrate, hazards: Hazards, signals: Signals, scenarios: Scenarios,
     );
 }
 
@@ -175,6 +176,7 @@ async fn a_worker_runs_calls_and_cannot_change_what_they_are() {
         "UPDATE futurecall.finished SET state = 1",
         "UPDATE futurecall.migration SET version = 2",
         "DELETE FROM futurecall.schedule",
+        "UPDATE futurecall.action SET actor = 'somebody else'",
         "CREATE TABLE futurecall.mine ()",
         "DROP TABLE futurecall.call",
         "TRUNCATE futurecall.finished",
@@ -209,6 +211,19 @@ async fn a_producer_schedules_and_cancels_and_runs_nothing() {
     assert_eq!(calls.cancel("often").await.unwrap().schedules, 1);
     calls.call_recurring().identifier("often").every(HOUR).role().play("chorus").await.unwrap();
     calls.call_now().role().play("not yours to run").await.unwrap();
+    let schedule = pod.inspect().schedules().await.unwrap()[0].id;
+    let ada = pod.operate("ada");
+    ada.pause_schedule(schedule, "").await.unwrap();
+    ada.trigger(schedule).await.unwrap();
+    // What it may not do by hand is on record with what the server said.
+    for refused in [ada.pause_name("role.play", "").await.err(), ada.delete(Selection::call(one)).await.err()]
+    {
+        let error = refused.expect("not for a producer").to_string();
+        assert!(error.contains("migrations/roles.sql"), "{error}");
+        let actions = pod.inspect().actions(&ActionFilter::new().limit(1)).await.unwrap();
+        assert_eq!(actions[0].outcome, Some(format!("failed: {error}")));
+    }
+    assert_eq!(pod.inspect().paused_names().await.unwrap(), []);
     pod.shutdown().await;
 
     let store = roles.store("producer").await;
@@ -221,6 +236,9 @@ async fn a_producer_schedules_and_cancels_and_runs_nothing() {
         "UPDATE futurecall.finished SET state = 1",
         "SELECT args FROM futurecall.finished",
         "SELECT id FROM futurecall.pod",
+        "SELECT name FROM futurecall.statistics",
+        "UPDATE futurecall.action SET actor = 'somebody else'",
+        "DELETE FROM futurecall.action",
         "DELETE FROM futurecall.schedule",
     ] {
         assert!(roles.refuses("producer", denied).await, "{denied}");
@@ -269,6 +287,10 @@ async fn a_viewer_sees_everything_but_arguments_and_changes_nothing() {
     let error = pod.future_calls().call_now().role().play("x").await.unwrap_err();
     assert!(error.to_string().contains("migrations/roles.sql"), "{error}");
     assert!(pod.future_calls().cancel("x").await.is_err());
+    assert!(pod.operate("ada").pause_name("role.play", "").await.is_err());
+    assert_eq!(inspect.paused_names().await.unwrap(), []);
+    assert_eq!(inspect.actions(&ActionFilter::new()).await.unwrap(), []);
+    inspect.statistics(Moment::MIN, None).await.unwrap();
     pod.shutdown().await;
     for denied in [
         "SELECT args FROM futurecall.call",
@@ -299,7 +321,7 @@ async fn only_the_owner_makes_tables_and_nobody_else_needs_to() {
     let error = roles.store("worker").await.migrate().await.unwrap_err();
     assert!(error.to_string().contains("migrations/roles.sql"), "{error}");
     // A schema that the owner owns is enough to make everything in.
-    for table in ["call", "finished", "schedule", "pod", "log"] {
+    for table in ["call", "finished", "schedule", "pod", "log", "paused_name", "action", "statistics"] {
         roles.admin(&format!("DROP TABLE {}.{table}", roles.schema)).await;
     }
     roles.store("owner").await.migrate().await.unwrap();

@@ -10,6 +10,7 @@ mod lease;
 mod migrate;
 mod missed;
 pub(crate) mod model;
+mod operate;
 mod recurring;
 mod reschedule;
 mod retry;
@@ -38,6 +39,7 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Signals => signals::CASES,
         Topic::Scenarios => scenarios::CASES,
         Topic::Together => together::CASES,
+        Topic::Operate => operate::CASES,
         Topic::Model => model::CASES,
     }
 }

@@ -85,6 +85,8 @@ pub enum Topic {
     History,
     /// What people are shown.
     Inspect,
+    /// What operators change by hand, and what is remembered of it; what pods have counted.
+    Operate,
     /// Making the tables, and further handles on them.
     Migrate,
     /// Inputs that have broken other systems.

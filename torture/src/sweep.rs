@@ -194,6 +194,8 @@ fn expected(part: Part, orders: &Orders) -> Count {
     let end = match part {
         Part::StoredIn => return if done("complete") { ran } else { (0, None) },
         Part::Again => return if done("run_again") { ran } else { (0, None) },
+        Part::Triggered => return if done("trigger") { ran } else { (0, None) },
+        Part::Discarded if done("delete") => (0, None),
         Part::Kept | Part::Completed | Part::Failed | Part::Rerun if !done("claim") => ran,
         Part::Kept if done("finish") => ran,
         Part::Completed if done("complete") => ran,

@@ -9,10 +9,13 @@ use std::time::Duration;
 use clap::ValueEnum;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
-    CancelTarget, ClaimRequest, Completed, Due, Finish, Held, NewCall, NewLog, NewSchedule, Now, OnVanish,
-    Outcome, PodBeat, PostgresStore, Retention, RunAgain, ScheduleOrigin, SqliteStore, Store,
+    ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, NewAction, NewCall, NewLog,
+    NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention, RunAgain, ScheduleChange,
+    ScheduleOrigin, SqliteStore, Statistics, Store,
 };
-use futurecall_runtime::{CallFilter, CallId, InTransaction as _, PodId, ScheduleId, StoreError};
+use futurecall_runtime::{
+    ActionId, CallFilter, CallId, InTransaction as _, Moment, PodId, ScheduleId, StoreError,
+};
 use uuid::Uuid;
 
 use crate::Result;
@@ -24,7 +27,7 @@ const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 33] = [
+pub(crate) const OPERATIONS: [&str; 49] = [
     "migrate",
     "separate",
     "now",
@@ -48,15 +51,31 @@ pub(crate) const OPERATIONS: [&str; 33] = [
     "rescue",
     "prune",
     "discard",
+    "note_action",
+    "change_schedule",
+    "trigger",
+    "pause_name",
+    "paused_names",
+    "resume_name",
+    "delete",
+    "settle_action",
+    "actions",
+    "put_statistics",
+    "statistics",
     "calls",
     "call",
     "schedules",
     "pods",
     "counts",
+    "count",
+    "ahead",
+    "timeline",
     "pending_names",
     "backlog",
     "keep_logs",
     "logs",
+    "settings",
+    "migrations",
     "leave",
 ];
 
@@ -111,13 +130,16 @@ pub(crate) enum Part {
     Failed,
     /// What failed, again.
     Again,
+    /// Withdrawn as broken, and then deleted from the history.
     Discarded,
+    /// One more run of the schedule.
+    Triggered,
     /// Claimed by a pod that vanished.
     Vanished,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Kept,
         Self::Rerun,
         Self::KeptReleased,
@@ -130,6 +152,7 @@ impl Part {
         Self::Failed,
         Self::Again,
         Self::Discarded,
+        Self::Triggered,
         Self::Vanished,
     ];
 
@@ -177,6 +200,7 @@ pub(crate) async fn live(orders: Orders) -> Result {
     life.complete().await?;
     life.finish().await?;
     life.tidy().await?;
+    life.operate().await?;
     life.look().await
 }
 
@@ -240,7 +264,7 @@ impl Life {
         let schedules = [schedule()?];
         self.step("declare", |_| store.declare(NOW, &schedules)).await?;
         self.step("end_undeclared", |_| store.end_undeclared(NOW, &[], HOUR)).await?;
-        let later = [Part::StoredIn, Part::Again];
+        let later = [Part::StoredIn, Part::Again, Part::Triggered];
         let calls: Vec<NewCall> =
             Part::ALL.into_iter().filter(|part| !later.contains(part)).map(|part| self.call(part)).collect();
         self.step("insert", |again| store.insert(NOW, &calls, again, HOUR)).await?;
@@ -344,6 +368,43 @@ impl Life {
         Ok(())
     }
 
+    /// What an operator does by hand.
+    async fn operate(&self) -> Result {
+        let (store, kept) = (&self.store, Retention::default());
+        let schedule = store.schedules().await?.first().ok_or("the schedule is there")?.id;
+        let action = NewAction {
+            id: ActionId::new(),
+            actor: "victim".to_owned(),
+            verb: "trigger".to_owned(),
+            target: schedule.to_string(),
+            call: Some(self.id(Part::Triggered)),
+            schedule: Some(schedule),
+        };
+        self.step("note_action", |_| store.note_action(NOW, &action)).await?;
+        let edit = ScheduleChange::Edit(Rule::every(HOUR * 2)?);
+        self.step("change_schedule", |_| store.change_schedule(NOW, schedule, &edit, &kept)).await?;
+        let extra = self.id(Part::Triggered);
+        let is_known = self.step("trigger", |_| store.trigger(NOW, schedule, extra)).await?;
+        assert!(is_known, "the schedule is there");
+        let name = "torture.paused";
+        self.step("pause_name", |_| store.pause_name(NOW, name, "victim", "")).await?;
+        let paused = self.step("paused_names", |_| store.paused_names()).await?;
+        assert!(paused.iter().any(|paused| paused.name == name), "it was paused");
+        self.step("resume_name", |_| store.resume_name(name)).await?;
+        let deleted = [self.id(Part::Discarded)];
+        self.step("delete", |_| store.delete(&deleted)).await?;
+        self.step("settle_action", |_| store.settle_action(action.id, "done")).await?;
+        let filter = ActionFilter::new().schedule(schedule);
+        let actions = self.step("actions", |_| store.actions(&filter)).await?;
+        let said: Vec<_> = actions.iter().map(|action| action.outcome.as_deref()).collect();
+        assert_eq!(said, [Some("done")], "it is on record once");
+        let counted = [Statistics::new(name.to_owned(), Moment::MIN)];
+        self.step("put_statistics", |_| store.put_statistics(self.pod, &counted)).await?;
+        let read = self.step("statistics", |_| store.statistics(Moment::MIN, Some(name))).await?;
+        assert_eq!(read, counted, "a row is written once");
+        Ok(())
+    }
+
     async fn look(&self) -> Result {
         let store = &self.store;
         let filter = CallFilter::new();
@@ -352,12 +413,19 @@ impl Life {
         self.step("schedules", |_| store.schedules()).await?;
         self.step("pods", |_| store.pods(NOW, HOUR)).await?;
         self.step("counts", |_| store.counts(NOW, u64::MAX)).await?;
+        self.step("count", |_| store.count(NOW, &filter, 100)).await?;
+        self.step("ahead", |_| store.ahead(NOW, self.id(Part::Again), 100)).await?;
+        let now = store.now().await?;
+        let edges = [now, now.checked_add(HOUR * 2).unwrap_or(now)];
+        self.step("timeline", |_| store.timeline(&edges, 100)).await?;
         self.step("pending_names", |_| store.pending_names(100)).await?;
         self.step("backlog", |_| store.backlog(NOW, 100, HOUR)).await?;
         let logs = [NewLog { id: self.id(Part::Kept), attempt: 1, text: "done".to_owned() }];
         self.step("keep_logs", |_| store.keep_logs(NOW, &logs)).await?;
         let kept = self.step("logs", |_| store.logs(self.id(Part::Kept))).await?;
         assert_eq!(kept.len(), 1);
+        self.step("settings", |_| store.settings()).await?;
+        self.step("migrations", |_| store.migrations()).await?;
         self.step("leave", |_| store.leave(self.pod)).await
     }
 }

@@ -10,7 +10,7 @@ use super::backoff::{Backoff, jittered};
 use super::pace::Pace;
 use super::ready::InHand;
 use super::supervise::supervised;
-use super::{Engine, NOW, RunSummary, late, run};
+use super::{Engine, NOW, RunSummary, late, pauses, run};
 use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
@@ -41,7 +41,10 @@ async fn listen(engine: &Engine) {
     loop {
         tokio::select! {
             biased;
-            () = engine.store.changed() => engine.wake(),
+            () = engine.store.changed() => {
+                engine.pauses.heard();
+                engine.wake();
+            }
             () = engine.stop.cancelled() => return,
         }
     }
@@ -70,7 +73,7 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
         let wait = match claim_once(engine, &mut pace).await {
             Ok(wait) => {
                 backoff.succeeded();
-                wait
+                engine.pauses.due_in(crate::clock::instant()).map_or(wait, |due| wait.min(due))
             }
             Err(error) => {
                 let wait = backoff.failed();
@@ -99,6 +102,9 @@ async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
 /// One claim for the free slots and a little more. Returns how long to sleep unless woken.
 async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, StoreError> {
     let idle = jittered(engine.config.scan_interval);
+    if pauses::look(engine, pace.is_sweep_due(crate::clock::instant())).await {
+        engine.sweep_due.store(true, Ordering::Relaxed);
+    }
     let sent = crate::clock::instant();
     let spare = pace.spare(sent, engine.started.load(Ordering::Relaxed));
     // Said before anything is counted: what frees after the count then wakes this task.
@@ -176,7 +182,8 @@ async fn claim(
     ahead: Duration,
     sweep: bool,
 ) -> Result<Claimed, StoreError> {
-    let names = engine.registry().claimable(&engine.config);
+    let mut names = engine.registry().claimable(&engine.config);
+    engine.pauses.leave_out(&mut names);
     if names.is_empty() {
         let deadline = Deadline::new(crate::clock::read(), Duration::ZERO);
         return Ok(Claimed { claim: Claim::default(), deadline });
@@ -257,6 +264,7 @@ pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreErr
     }
     let until = engine.store.now().await?;
     summary.interrupted = super::housekeeping::rescue(engine).await?;
+    pauses::read(engine).await;
     let mut running = FuturesUnordered::new();
     loop {
         let room = engine.config.concurrency_limit.saturating_sub(running.len());

@@ -125,6 +125,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
     if completion.settled().await {
         handler.meter.finished(Ending::Ok, Some(ran_for));
+        engine.count(&call, How::Succeeded, Some(started_after), ran_for);
         return completed(engine, call, outcome.as_ref(), stored.is_some());
     }
     if outcome == Some(Outcome::Succeeded) && completion.was_dropped() {
@@ -139,6 +140,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
         }
         return report(engine, call, outcome, Some(started_after), ran_for, stored);
     }
+    engine.count(&call, How::Interrupted, Some(started_after), ran_for);
     engine.held.remove(std::iter::once((id, claim_no)));
     if call.schedule.is_some() {
         engine.sweep_now();
@@ -162,6 +164,7 @@ fn report(
         Outcome::Expired { .. } => How::Expired,
         Outcome::Interrupted { .. } | Outcome::Rerun { .. } => How::Interrupted,
     };
+    engine.count(&call, how, started_after, ran_for);
     let name = if stored.is_some() { call.name.clone() } else { String::new() };
     engine.finisher.send(finish::Outcome {
         finish: Finish { id: call.id, claim_no: call.claim_no, outcome, started_after, ran_for },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Engine, claim};
+use super::{Engine, claim, statistics};
 use crate::store::Held;
 
 /// What a shutdown found.
@@ -88,6 +88,9 @@ async fn leave(engine: &Arc<Engine>) {
     // What was handed in before is stored, or its caller told, before anybody hears that the pod has ended.
     if tokio::time::timeout(FLUSH, engine.flushers.wait()).await.is_err() {
         tracing::error!("calls that were being stored when the pod ended may not be: their callers are told");
+    }
+    if let Ok(Err(error)) = tokio::time::timeout(FLUSH, statistics::write(engine)).await {
+        tracing::debug!(%error, "what was counted since the last heartbeat is lost");
     }
     // Last, when no heartbeat can write the row again.
     let goodbye = async {

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futurecall_runtime::store::{
-    Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall,
-    Completed, Counts, Declared, Due, Finish, Held, Inserted, MemoryStore, NewCall, NewLog, NewSchedule, Now,
-    PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleRecord, Store,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MemoryStore,
+    MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord,
+    Statistics, Store, TimelineCount,
 };
 use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
-use futurecall_runtime::{CallId, Moment, PodId, StoreError};
+use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
 use tokio::sync::oneshot;
 
 use super::server::Server;
@@ -254,6 +256,65 @@ impl Store for Faulty {
         Ok(0)
     }
 
+    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
+        let ids = ids.to_vec();
+        self.ask(move |server| server.delete(&ids)).await
+    }
+
+    async fn change_schedule(
+        &self,
+        _now: Now,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        let (change, retention) = (change.clone(), *retention);
+        self.ask(move |server| server.change_schedule(id, &change, &retention)).await
+    }
+
+    async fn trigger(&self, _now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
+        self.ask(move |server| server.trigger(schedule, id)).await
+    }
+
+    async fn pause_name(&self, _now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        let (name, actor, reason) = (name.to_owned(), actor.to_owned(), reason.to_owned());
+        self.ask(move |server| server.pause_name(&name, &actor, &reason)).await
+    }
+
+    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.ask(move |server| server.resume_name(&name)).await
+    }
+
+    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        self.ask(Server::paused_names).await
+    }
+
+    async fn note_action(&self, _now: Now, action: &NewAction) -> Result<(), StoreError> {
+        let action = action.clone();
+        self.ask(move |server| server.note_action(&action)).await
+    }
+
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        let outcome = outcome.to_owned();
+        self.ask(move |server| server.settle_action(id, &outcome)).await
+    }
+
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        let filter = filter.clone();
+        self.ask(move |server| server.actions(&filter)).await
+    }
+
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+        let counted = counted.to_vec();
+        self.ask(move |server| server.put_statistics(pod, &counted)).await
+    }
+
+    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
+        let name = name.map(str::to_owned);
+        self.ask(move |server| server.statistics(since, name.as_deref())).await
+    }
+
     async fn calls(&self, _now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
         let filter = filter.clone();
         self.ask(move |server| server.calls(&filter)).await
@@ -271,8 +332,22 @@ impl Store for Faulty {
         self.ask(move |server| server.pods(within)).await
     }
 
-    async fn counts(&self, _now: Now) -> Result<Counts, StoreError> {
-        self.ask(Server::counts).await
+    async fn counts(&self, _now: Now, cap: u64) -> Result<Counts, StoreError> {
+        self.ask(move |server| server.counts(cap)).await
+    }
+
+    async fn count(&self, _now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.ask(move |server| server.count(&filter, cap)).await
+    }
+
+    async fn ahead(&self, _now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        self.ask(move |server| server.ahead(id, cap)).await
+    }
+
+    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        let edges = edges.to_vec();
+        self.ask(move |server| server.timeline(&edges, cap)).await
     }
 
     async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
@@ -290,5 +365,13 @@ impl Store for Faulty {
 
     async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
         self.ask(move |server| server.logs(id)).await
+    }
+
+    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.ask(Server::settings).await
+    }
+
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        self.ask(Server::migrations).await
     }
 }

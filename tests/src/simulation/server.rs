@@ -9,12 +9,13 @@ use std::time::Duration;
 use futurecall_model::line::{Fate, Found, What};
 use futurecall_model::state::Outcome as Ending;
 use futurecall_runtime::store::{
-    Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget, Cancelled, Claim, ClaimRequest,
-    ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, Lease, MemoryStore, NewCall,
-    NewLog, NewSchedule, Now, Outcome, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention,
-    RunAgain, RunLog, ScheduleRecord, Store,
+    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
+    Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted,
+    Lease, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, Outcome, PausedName,
+    PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange,
+    ScheduleChanged, ScheduleRecord, Statistics, Store, TimelineCount,
 };
-use futurecall_runtime::{CallId, PodId, StoreError};
+use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
 use futures_util::FutureExt;
 
 use super::mutants::Mutant;
@@ -220,6 +221,59 @@ impl Server {
         done(self.inner.prune(self.now(), retention, limit))
     }
 
+    pub(crate) fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
+        done(self.inner.delete(ids))
+    }
+
+    pub(crate) fn change_schedule(
+        &self,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        done(self.inner.change_schedule(self.now(), id, change, retention))
+    }
+
+    pub(crate) fn trigger(&self, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
+        done(self.inner.trigger(self.now(), schedule, id))
+    }
+
+    pub(crate) fn pause_name(&self, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        done(self.inner.pause_name(self.now(), name, actor, reason))
+    }
+
+    pub(crate) fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        done(self.inner.resume_name(name))
+    }
+
+    pub(crate) fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        done(self.inner.paused_names())
+    }
+
+    pub(crate) fn note_action(&self, action: &NewAction) -> Result<(), StoreError> {
+        done(self.inner.note_action(self.now(), action))
+    }
+
+    pub(crate) fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        done(self.inner.settle_action(id, outcome))
+    }
+
+    pub(crate) fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        done(self.inner.actions(filter))
+    }
+
+    pub(crate) fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+        done(self.inner.put_statistics(pod, counted))
+    }
+
+    pub(crate) fn statistics(
+        &self,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
+        done(self.inner.statistics(since, name))
+    }
+
     pub(crate) fn calls(&self, filter: &CallFilter) -> Result<CallPage, StoreError> {
         done(self.inner.calls(self.now(), filter))
     }
@@ -236,8 +290,20 @@ impl Server {
         done(self.inner.pods(self.now(), within))
     }
 
-    pub(crate) fn counts(&self) -> Result<Counts, StoreError> {
-        done(self.inner.counts(self.now()))
+    pub(crate) fn counts(&self, cap: u64) -> Result<Counts, StoreError> {
+        done(self.inner.counts(self.now(), cap))
+    }
+
+    pub(crate) fn count(&self, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        done(self.inner.count(self.now(), filter, cap))
+    }
+
+    pub(crate) fn ahead(&self, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        done(self.inner.ahead(self.now(), id, cap))
+    }
+
+    pub(crate) fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        done(self.inner.timeline(edges, cap))
     }
 
     pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
@@ -254,6 +320,14 @@ impl Server {
 
     pub(crate) fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
         done(self.inner.logs(id))
+    }
+
+    pub(crate) fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        done(self.inner.settings())
+    }
+
+    pub(crate) fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        done(self.inner.migrations())
     }
 
     fn now(&self) -> Now {

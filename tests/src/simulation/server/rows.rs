@@ -127,6 +127,7 @@ impl Server {
     pub(super) fn targets(&self, target: &CancelTarget) -> Vec<CallRecord> {
         match target {
             CancelTarget::Call(id) => self.record(*id).into_iter().collect(),
+            CancelTarget::Calls(ids) => ids.iter().filter_map(|id| self.record(*id)).collect(),
             CancelTarget::Identifier(identifier) => {
                 let mut all = self.list(CallFilter::new().identifier(identifier));
                 all.retain(|record| matches!(record.state, CallState::Scheduled | CallState::Running));
