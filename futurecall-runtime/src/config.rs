@@ -21,6 +21,7 @@ use crate::store::Retention;
 /// | [`shutdown_grace`](Self::shutdown_grace) | `FUTURECALL_SHUTDOWN_GRACE` | 25 s | 0 s to 1 day |
 /// | [`on_interrupt`](Self::on_interrupt) | `FUTURECALL_ON_INTERRUPT` | `keep` | `keep`, `rerun` |
 /// | [`crash_budget`](Self::crash_budget) | `FUTURECALL_CRASH_BUDGET` | 5 | 1 to 1,000 |
+/// | [`keep_logs`](Self::keep_logs) | `FUTURECALL_KEEP_LOGS` | 0 | bytes: 0 (none), or 1024 to 1,048,576 |
 /// | [`retention`](Self::retention) | `FUTURECALL_RETENTION_SUCCEEDED`, `…_FAILED`, `…_INTERRUPTED`, `…_CANCELLED`, `…_SKIPPED` | 1 day; the others 30 days | 0 s (no history) to 10 years |
 ///
 /// Durations are written as `5s`, `250ms`, `1h 30m`, `30days`.
@@ -48,6 +49,7 @@ pub struct Config {
     pub(crate) shutdown_grace: Duration,
     pub(crate) on_interrupt: OnInterrupt,
     pub(crate) crash_budget: u32,
+    pub(crate) keep_logs: usize,
     pub(crate) retention: Retention,
 }
 
@@ -88,6 +90,7 @@ impl Default for Config {
             shutdown_grace: Duration::from_secs(25),
             on_interrupt: OnInterrupt::Keep,
             crash_budget: 5,
+            keep_logs: 0,
             retention: Retention::default(),
         }
     }
@@ -190,6 +193,14 @@ impl Config {
         self
     }
 
+    /// How many bytes of what an attempt logs are kept with its call; 0, the default, keeps none and costs nothing. Of too
+    /// many lines the first and the last ones stay. Needs the feature `logs`, and its layer in the application's
+    /// subscriber: see [`signals`](crate::signals). What a handler logs may quote its arguments.
+    pub fn keep_logs(mut self, bytes: usize) -> Self {
+        self.keep_logs = bytes;
+        self
+    }
+
     /// How long the history keeps each outcome; zero writes no row.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
@@ -215,6 +226,15 @@ impl Config {
                 self.crash_budget
             );
             return Err(StartError::setting("crash_budget", reason));
+        }
+        if self.keep_logs > 0 && !cfg!(feature = "logs") {
+            let reason =
+                "write features = [\"logs\"] in Cargo.toml, beside futurecall-runtime: it collects them";
+            return Err(StartError::setting("keep_logs", reason.to_owned()));
+        }
+        if self.keep_logs > 0 && !(1_024..=1_048_576).contains(&self.keep_logs) {
+            let reason = format!("{} is neither 0 nor within 1024 to 1048576 bytes", self.keep_logs);
+            return Err(StartError::setting("keep_logs", reason));
         }
         within("scan_interval", self.scan_interval, Duration::from_millis(100), Duration::from_hours(1))?;
         within("lease", self.lease, Duration::from_millis(300), DAY)?;

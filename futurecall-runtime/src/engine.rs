@@ -14,7 +14,9 @@
 //! | `statistics` | what was run, counted by minute |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
-//! | `housekeeping` | finds claims of vanished pods, prunes the history |
+//! | `housekeeping` | finds claims of vanished pods, prunes the history, brings gauges up to date |
+//! | `logs` | stores what runs have logged, where that is asked for |
+//! | `health` | whether the loops turn, and the database answers |
 //! | `shutdown` | the end, in order |
 //! | `supervise` | starts a task again that panicked |
 
@@ -25,10 +27,12 @@ mod complete;
 mod database_clock;
 mod enqueue;
 mod finish;
+mod health;
 mod held;
 mod housekeeping;
 mod late;
 mod lease;
+mod logs;
 mod outcome;
 mod pace;
 mod pauses;
@@ -55,7 +59,10 @@ pub(crate) use self::complete::{Completion, Opened};
 use self::database_clock::DatabaseClock;
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;
+pub use self::health::Health;
+use self::health::Pulse;
 use self::held::HeldCalls;
+use self::logs::LogKeeper;
 use self::pauses::Pauses;
 pub(crate) use self::process::Process;
 use self::ready::ReadyCalls;
@@ -63,7 +70,7 @@ pub use self::shutdown::ShutdownSummary;
 use self::statistics::Counters;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
-use crate::id::{CallId, PodId};
+use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::pod::Role;
 use crate::registry::Registry;
@@ -91,6 +98,8 @@ pub(crate) struct Engine {
     pub(crate) attribute_schedules: Vec<String>,
     enqueuer: Enqueuer,
     finisher: Finisher,
+    log_keeper: LogKeeper,
+    pulse: Pulse,
     held: HeldCalls,
     /// Claimed, and not started yet.
     ready: ReadyCalls,
@@ -140,6 +149,7 @@ impl Engine {
         let slots = Arc::new(Semaphore::new(config.concurrency_limit.min(Semaphore::MAX_PERMITS)));
         let (enqueuer, gathered) = Enqueuer::new();
         let (finisher, outcomes) = Finisher::new();
+        let (log_keeper, logs) = LogKeeper::new(config.keep_logs);
         let engine = Arc::new(Self {
             pod: PodId::new(),
             role,
@@ -153,6 +163,8 @@ impl Engine {
             attribute_schedules,
             enqueuer,
             finisher,
+            log_keeper,
+            pulse: Pulse::new(),
             held: HeldCalls::default(),
             ready: ReadyCalls::default(),
             slots,
@@ -176,6 +188,7 @@ impl Engine {
         });
         enqueue::start(&engine, gathered);
         finish::start(&engine, outcomes);
+        logs::start(&engine, logs);
         engine.flushers.close();
         tokio::spawn(engine.process.task(shutdown::without_handles(Arc::clone(&engine))));
         engine
@@ -256,6 +269,11 @@ impl Engine {
     /// Stores a new call that does a finished one's work.
     pub(crate) async fn run_again(&self, of: CallId) -> Result<CallId, ScheduleError> {
         rerun::run_again(self, of).await
+    }
+
+    /// Stores one more run of a schedule, due now.
+    pub(crate) async fn trigger(&self, schedule: ScheduleId, id: CallId) -> Result<bool, ScheduleError> {
+        rerun::trigger(self, schedule, id).await
     }
 
     /// Wakes the claimer if one of these calls may be due before its next look.

@@ -8,7 +8,7 @@ use crate::moment::Moment;
 use crate::pod::Pod;
 use crate::store::{
     ActionFilter, ActionRecord, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, Now,
-    PausedName, PodRecord, ScheduleRecord, Statistics, Store, TimelineCount,
+    PausedName, PodRecord, RunLog, ScheduleRecord, Statistics, Store, TimelineCount,
 };
 use crate::why::Why;
 
@@ -65,6 +65,16 @@ impl Inspector {
             self.diagnose(call);
         }
         Ok(found)
+    }
+
+    /// What the attempts of a call have logged, oldest first, where that is kept
+    /// ([`Config::keep_logs`](crate::Config::keep_logs)). It is stored when an attempt ends, and goes with its call.
+    ///
+    /// # Errors
+    ///
+    /// The database could not be asked, or does not let this role see logs (`migrations/roles.sql`).
+    pub async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        self.pod.engine().store.logs(id).await
     }
 
     /// All schedules, ended ones too.

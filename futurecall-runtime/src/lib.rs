@@ -42,7 +42,7 @@ pub use self::args::{ArgumentError, MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH};
 pub use self::by_name::InvokableFutureCall;
 pub use self::call::{CallArg, CallOutput, FutureCall};
 pub use self::config::{CheckBrokenCalls, Config, OnInterrupt};
-pub use self::engine::{RunSummary, ShutdownSummary};
+pub use self::engine::{Health, RunSummary, ShutdownSummary};
 pub use self::error::{
     BoxError, CallError, MissingState, OperateError, ScheduleError, StartError, StoreError, TransactionError,
 };
@@ -63,7 +63,7 @@ pub use self::store::transaction::{InTransaction, TransactionDatabase};
 #[doc(inline)]
 pub use self::store::{
     ActionFilter, ActionRecord, AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled,
-    Counts, Histogram, MigrationRecord, PausedName, PodRecord, Rescheduled, Retention, ScheduleChanged,
+    Counts, Histogram, MigrationRecord, PausedName, PodRecord, Rescheduled, Retention, RunLog, ScheduleChanged,
     ScheduleOrigin, ScheduleRecord, ScheduleState, Statistics, TimelineCount,
 };
 pub use self::why::{Reason, Why};

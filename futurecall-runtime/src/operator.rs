@@ -191,15 +191,13 @@ impl Operator {
         let action = self.action("trigger", id.to_string());
         let action = NewAction { schedule: Some(id), call: Some(call), ..action };
         let stored = self.recorded(action, async {
-            let stored = self.store()?.trigger(Now::Database, id, call).await?;
-            if !stored {
+            let is_known = self.pod.engine().trigger(id, call).await?;
+            if !is_known {
                 return Err(OperateError::UnknownSchedule(id));
             }
             Ok((call, format!("call {call}")))
         });
-        let call = stored.await?;
-        self.pod.engine().wake();
-        Ok(call)
+        stored.await
     }
 
     /// Lets no pod claim calls of that stored name until it is resumed. Other pods hear of it at once, a busy one within a

@@ -14,7 +14,7 @@ pub(crate) use self::broken::why as why_broken;
 pub use self::builder::PodBuilder;
 pub use self::database::ApplicationPool;
 use crate::by_name::InvokableFutureCall;
-use crate::engine::{Engine, RunSummary, ShutdownSummary};
+use crate::engine::{Engine, Health, RunSummary, ShutdownSummary};
 use crate::error::{ScheduleError, StartError, StoreError};
 use crate::facade::FutureCalls;
 use crate::id::CallId;
@@ -177,6 +177,26 @@ impl Pod {
     pub async fn run_until_signal(&self) -> ShutdownSummary {
         self.shutdown_signal().await;
         self.shutdown().await
+    }
+
+    /// How this pod is, for `/health/live` and `/health/ready`: whether its loops turn; and whether its database answers,
+    /// within two seconds, with the tables that it should have, and the pod is not shutting down. A pod that only
+    /// schedules has no loops.
+    ///
+    /// Asked more often than once a second, the database's last answer is given again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+    /// # use futurecall_runtime::Pod;
+    /// let pod = Pod::builder().database_url("memory:").start().await?;
+    /// assert!(pod.health().await.ready);
+    /// pod.shutdown().await;
+    /// let health = pod.health().await;
+    /// assert!(health.live && !health.ready, "{:?}", health.reasons);
+    /// # Ok(()) }
+    /// ```
+    pub async fn health(&self) -> Health {
+        self.engine.health().await
     }
 
     pub(crate) async fn enqueue(&self, mut call: NewCall) -> Result<(), ScheduleError> {

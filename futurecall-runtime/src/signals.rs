@@ -20,9 +20,17 @@
 //! - with the feature `opentelemetry`: from `tracing_opentelemetry`'s layer, which is told the link and the attributes of the
 //!   conventions for messaging as well;
 //! - otherwise from [`PodBuilder::trace_context`](crate::PodBuilder::trace_context), which wins over the layer.
+//!
+//! # Logs of runs
+//!
+//! With the feature `logs`, a layer `RunLogs` in the application's subscriber, and
+//! [`Config::keep_logs`](crate::Config::keep_logs), what is logged inside a run is stored with its call when the attempt
+//! ends, up to so many bytes, and shown by [`Inspector::logs`](crate::Inspector::logs) for as long as the call is.
 
 mod catalogue;
 mod handles;
+#[cfg(feature = "logs")]
+mod logs;
 mod meter;
 #[cfg(feature = "opentelemetry")]
 mod otel;
@@ -30,6 +38,10 @@ pub(crate) mod trace;
 mod traceparent;
 
 pub use self::catalogue::{METRICS, Metric, MetricKind};
+#[cfg(feature = "logs")]
+pub(crate) use self::logs::Collecting;
+#[cfg(feature = "logs")]
+pub use self::logs::RunLogs;
 pub(crate) use self::meter::{CallMeter, Ending, Meter, Op};
 pub use self::traceparent::{NoTraceparent, Traceparent};
 

@@ -1,4 +1,7 @@
 //! What pods tell of themselves: metrics, spans, the logs of runs, health.
 
+mod health;
+mod logs;
 mod metrics;
+mod operations;
 mod trace;

@@ -6,7 +6,7 @@ use crate::nearest::nearest;
 
 const PREFIX: &str = "FUTURECALL_";
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "FUTURECALL_EXECUTION_ENABLED",
     "FUTURECALL_CONCURRENCY_LIMIT",
     "FUTURECALL_SCAN_INTERVAL",
@@ -17,11 +17,32 @@ const NAMES: [&str; 15] = [
     "FUTURECALL_SHUTDOWN_GRACE",
     "FUTURECALL_ON_INTERRUPT",
     "FUTURECALL_CRASH_BUDGET",
+    "FUTURECALL_KEEP_LOGS",
     "FUTURECALL_RETENTION_SUCCEEDED",
     "FUTURECALL_RETENTION_FAILED",
     "FUTURECALL_RETENTION_INTERRUPTED",
     "FUTURECALL_RETENTION_CANCELLED",
     "FUTURECALL_RETENTION_SKIPPED",
+];
+
+/// What the command line (`futurecall-cli`) reads: no settings of a pod, and no mistakes in
+/// an environment that both share.
+const OF_OTHERS: [&str; 15] = [
+    "FUTURECALL_ACTOR",
+    "FUTURECALL_ARGUMENTS",
+    "FUTURECALL_DASHBOARD_BIND",
+    "FUTURECALL_DASHBOARD_PASSWORD",
+    "FUTURECALL_DATABASE_URL",
+    "FUTURECALL_EVERY",
+    "FUTURECALL_LOCAL",
+    "FUTURECALL_NO_COLOR",
+    "FUTURECALL_OUTPUT",
+    "FUTURECALL_QUIET",
+    "FUTURECALL_SCHEMA",
+    "FUTURECALL_SINCE",
+    "FUTURECALL_STRICT",
+    "FUTURECALL_TABLE_PREFIX",
+    "FUTURECALL_YES",
 ];
 
 /// The config with what the variables say instead.
@@ -55,11 +76,17 @@ where
                     StartError::setting(name, format!("`{value}` is not a whole number from 1 to 1000"))
                 })?;
             }
+            "KEEP_LOGS" => {
+                config.keep_logs = value
+                    .parse()
+                    .map_err(|_| StartError::setting(name, format!("`{value}` is not a number of bytes")))?;
+            }
             "RETENTION_SUCCEEDED" => config.retention.succeeded = duration(name, value)?,
             "RETENTION_FAILED" => config.retention.failed = duration(name, value)?,
             "RETENTION_INTERRUPTED" => config.retention.interrupted = duration(name, value)?,
             "RETENTION_CANCELLED" => config.retention.cancelled = duration(name, value)?,
             "RETENTION_SKIPPED" => config.retention.skipped = duration(name, value)?,
+            _ if OF_OTHERS.contains(&name) => {}
             _ => return Err(unknown(name)),
         }
     }

@@ -76,3 +76,12 @@ fn a_misspelt_or_unreadable_variable_says_what_to_write() {
     assert!(told("FUTURECALL_CRASH_BUDGET", "some").contains("whole number from 1 to 1000"));
     assert!(told("FUTURECALL_ON_INTERRUPT", "retry").contains("neither `keep` nor `rerun`"));
 }
+
+#[test]
+fn what_the_command_line_reads_is_no_setting() {
+    let config =
+        Config::from_vars([("FUTURECALL_DATABASE_URL", "postgres://db"), ("FUTURECALL_YES", "1")]).unwrap();
+    assert_eq!(config, Config::default());
+    let error = Config::from_vars([("FUTURECALL_DATABASE_UR", "x")]).unwrap_err();
+    assert!(error.to_string().contains("no such setting"));
+}

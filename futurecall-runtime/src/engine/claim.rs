@@ -55,6 +55,7 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
     let mut pace = Pace::default();
     let mut look = crate::clock::instant();
     loop {
+        engine.pulse.claimer_turns();
         let stale = engine.ready.waits_since().and_then(|since| since.checked_add(PATIENCE));
         let until = stale.map_or(look, |stale| stale.min(look));
         tokio::select! {

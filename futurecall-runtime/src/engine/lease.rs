@@ -39,6 +39,7 @@ async fn keep_leases(engine: &Engine) {
     let mut planned = None;
     let mut wait = Duration::ZERO;
     loop {
+        engine.pulse.lease_turns();
         let (all, available) = (engine.config.concurrency_limit, engine.slots.available_permits());
         engine.meter.slots(all, available, engine.held.started());
         tokio::select! {

@@ -87,8 +87,8 @@ pub(super) async fn read(engine: &Engine) -> bool {
     let mut known = pauses.lock();
     known.read = Some((now, read.is_ok().then_some(started)));
     match read {
-        Ok(paused) => {
-            let names: BTreeSet<String> = paused.into_iter().map(|paused| paused.name).collect();
+        Ok(listed) => {
+            let names: BTreeSet<String> = listed.into_iter().map(|paused| paused.name).collect();
             let is_resumed = known.names.iter().any(|name| !names.contains(name));
             known.names = names;
             is_resumed

@@ -1,11 +1,11 @@
-//! Runs finished calls again.
+//! Runs finished calls again, and schedules once more.
 
 use super::backoff::Backoff;
 use super::enqueue::{PATIENCE, keeps_history};
 use super::{Engine, NOW};
 use crate::clock::Deadline;
 use crate::error::{ScheduleError, StoreError};
-use crate::id::CallId;
+use crate::id::{CallId, ScheduleId};
 use crate::store::RunAgain;
 
 /// Stores a new call that does the old one's work, trying again while that may help: its id is made once, so that a lost
@@ -46,6 +46,41 @@ pub(super) async fn run_again(engine: &Engine, of: CallId) -> Result<CallId, Sch
                 Some(source) => ScheduleError::OutcomeUnknown { id, source },
                 None => error.into(),
             });
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Stores one more run of a schedule, call `id`, trying again in the same way. `false`: there is no such schedule.
+pub(super) async fn trigger(
+    engine: &Engine,
+    schedule: ScheduleId,
+    id: CallId,
+) -> Result<bool, ScheduleError> {
+    let give_up = Deadline::new(crate::clock::read(), PATIENCE);
+    let mut backoff = Backoff::default();
+    let mut unknown: Option<StoreError> = None;
+    loop {
+        let error = match engine.store.trigger(NOW, schedule, id).await {
+            Ok(is_known) => {
+                engine.wake();
+                return Ok(is_known);
+            }
+            Err(error) => error,
+        };
+        let wait = backoff.failed();
+        let is_hopeless =
+            !error.is_transient() || error.is_busy() || give_up.left(crate::clock::read()) < wait;
+        let may_repeat = !error.outcome_unknown() || keeps_history(&engine.config.retention);
+        if is_hopeless || !may_repeat {
+            return Err(match unknown {
+                Some(source) => ScheduleError::OutcomeUnknown { id, source },
+                None if error.outcome_unknown() => ScheduleError::OutcomeUnknown { id, source: error },
+                None => error.into(),
+            });
+        }
+        if error.outcome_unknown() {
+            unknown = Some(error);
         }
         tokio::time::sleep(wait).await;
     }

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument;
 
 use super::held::Signals;
+use super::logs::Log;
 use super::outcome::{self, End};
 use super::ready::InHand;
 use super::{Completion, Engine, claim, finish};
@@ -203,6 +204,7 @@ async fn attempt(
     completion: &Arc<Completion>,
 ) -> (Ending, Option<Outcome>) {
     let span = trace::run_span(call);
+    let log = Log::begin(engine, &span);
     let info = CallInfo {
         id: call.id,
         name: call.name.clone(),
@@ -240,6 +242,7 @@ async fn attempt(
             let _in_span = span.enter();
             tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
             trace::ended(&span, Ending::LeaseLost);
+            log.end(engine, call, None);
             return (Ending::LeaseLost, None);
         }
         result = run => result.map_or_else(End::Panicked, End::Returned),
@@ -250,7 +253,9 @@ async fn attempt(
     let _in_span = span.enter();
     let ending = ending(engine, signals, &end);
     trace::ended(&span, ending);
-    (ending, Some(outcome::of(engine, call, handler, end)))
+    let outcome = outcome::of(engine, call, handler, end);
+    log.end(engine, call, Some(&outcome));
+    (ending, Some(outcome))
 }
 
 /// The end in one word, for metrics and traces.

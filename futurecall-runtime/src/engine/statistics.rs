@@ -13,7 +13,7 @@ use super::supervise::supervised;
 use super::{BEAT, Engine};
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::{ClaimedCall, Statistics};
+use crate::store::{BUCKETS, ClaimedCall, Histogram, Statistics, bucket};
 
 /// Rows of one statement.
 const CHUNK: usize = 500;
@@ -29,26 +29,37 @@ pub(super) struct Counters {
 
 #[derive(Debug)]
 struct Row {
-    counted: Statistics,
+    /// How many ended how, as [`How`] counts.
+    ends: [u64; 5],
+    /// By bucket of the histogram: a call must cost next to nothing.
+    durations: Box<[u64; BUCKETS]>,
+    lateness: Box<[u64; BUCKETS]>,
     /// How often it has grown, and how often when it was last written.
     grown: u64,
     written: u64,
 }
 
+/// One end of a call.
+#[derive(Clone, Copy)]
+struct End {
+    how: How,
+    /// How long the handler ran and how late it started, if it did.
+    ran: Option<(Duration, Duration)>,
+}
+
 impl Counters {
-    fn add(&self, name: &str, end: Moment, add: impl FnOnce(&mut Statistics)) {
+    fn add(&self, name: &str, end: Moment, ended: End) {
         let minute = minute_of(end);
         let mut minutes = self.lock();
         // The clock may be set back, and the minute before may be written for good.
         let minute = minutes.last_key_value().map_or(minute, |(newest, _)| minute.max(*newest));
         let rows = minutes.entry(minute).or_default();
         if let Some(row) = rows.get_mut(name) {
-            row.grown = row.grown.saturating_add(1);
-            return add(&mut row.counted);
+            return row.add(ended);
         }
-        let mut counted = Statistics::new(name.to_owned(), minute);
-        add(&mut counted);
-        rows.insert(name.to_owned(), Row { counted, grown: 1, written: 0 });
+        let mut row = Row::default();
+        row.add(ended);
+        rows.insert(name.to_owned(), row);
         while minutes.len() > UNSENT {
             minutes.pop_first();
         }
@@ -57,8 +68,9 @@ impl Counters {
     /// What has grown since it was last written, each row with how often it had.
     fn unwritten(&self) -> Vec<(Statistics, u64)> {
         let minutes = self.lock();
-        let rows = minutes.values().flat_map(HashMap::values).filter(|row| row.grown != row.written);
-        rows.map(|row| (row.counted.clone(), row.grown)).collect()
+        let rows = minutes.iter().flat_map(|(minute, rows)| rows.iter().map(|row| (*minute, row)));
+        let grown = rows.filter(|(_, (_, row))| row.grown != row.written);
+        grown.map(|(minute, (name, row))| (row.counted(name, minute), row.grown)).collect()
     }
 
     /// These are written. What cannot grow any more is forgotten.
@@ -82,6 +94,40 @@ impl Counters {
     }
 }
 
+impl Row {
+    fn add(&mut self, end: End) {
+        count(&mut self.ends, end.how as usize);
+        if let Some((duration, lateness)) = end.ran {
+            count(&mut *self.durations, bucket(duration).into());
+            count(&mut *self.lateness, bucket(lateness).into());
+        }
+        self.grown = self.grown.saturating_add(1);
+    }
+
+    fn counted(&self, name: &str, minute: Moment) -> Statistics {
+        let mut counted = Statistics::new(name.to_owned(), minute);
+        let [succeeded, failed, retried, expired, interrupted] = self.ends;
+        (counted.succeeded, counted.failed, counted.retried) = (succeeded, failed, retried);
+        (counted.expired, counted.interrupted) = (expired, interrupted);
+        counted.durations = Histogram::of(&*self.durations);
+        counted.lateness = Histogram::of(&*self.lateness);
+        counted
+    }
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        let none = || Box::new([0; BUCKETS]);
+        Self { ends: [0; 5], durations: none(), lateness: none(), grown: 0, written: 0 }
+    }
+}
+
+fn count(counts: &mut [u64], which: usize) {
+    if let Some(count) = counts.get_mut(which) {
+        *count = count.saturating_add(1);
+    }
+}
+
 impl Engine {
     /// Counts an end. `started_after`: how long after its claim the handler started, if it did.
     pub(super) fn count(
@@ -94,20 +140,8 @@ impl Engine {
         let later = |moment: Moment, time| moment.checked_add(time).unwrap_or(Moment::MAX);
         let start = started_after.map(|after| later(call.claimed, after));
         let end = start.map_or(call.claimed, |start| later(start, ran_for));
-        self.counters.add(&call.name, end, |row| {
-            let count = match how {
-                How::Succeeded => &mut row.succeeded,
-                How::Failed => &mut row.failed,
-                How::Retried => &mut row.retried,
-                How::Expired => &mut row.expired,
-                How::Interrupted => &mut row.interrupted,
-            };
-            *count = count.saturating_add(1);
-            if let Some(start) = start {
-                row.durations.add(ran_for);
-                row.lateness.add(start.saturating_since(call.due));
-            }
-        });
+        let ran = start.map(|start| (ran_for, start.saturating_since(call.due)));
+        self.counters.add(&call.name, end, End { how, ran });
     }
 }
 
@@ -163,7 +197,7 @@ mod tests {
     }
 
     fn succeed(counters: &Counters, seconds: i64) {
-        counters.add("a", at(seconds), |row| row.succeeded += 1);
+        counters.add("a", at(seconds), End { how: How::Succeeded, ran: None });
     }
 
     fn seen(rows: &[(Statistics, u64)]) -> Vec<(Moment, u64)> {
@@ -195,6 +229,28 @@ mod tests {
         assert_eq!(counters.lock().len(), 1, "only the newest is kept");
         succeed(&counters, 61);
         assert_eq!(seen(&counters.unwritten()), [(at(120), 2)], "the clock was set back");
+    }
+
+    #[test]
+    fn every_end_is_counted_as_what_it_is() {
+        let counters = Counters::default();
+        let (ms, ends) = (
+            Duration::from_millis(1),
+            [How::Succeeded, How::Failed, How::Retried, How::Expired, How::Interrupted],
+        );
+        for (many, how) in (1..).zip(ends) {
+            for _ in 0..many {
+                let ran = (how != How::Expired).then_some((ms, ms * 9));
+                counters.add("a", at(60), End { how, ran });
+            }
+        }
+        let (row, _) = counters.unwritten().remove(0);
+        assert_eq!((row.succeeded, row.failed, row.retried), (1, 2, 3));
+        assert_eq!((row.expired, row.interrupted), (4, 5));
+        let mut durations = Histogram::default();
+        (0..11).for_each(|_| durations.add(ms));
+        assert_eq!((&row.durations, row.lateness.count()), (&durations, 11));
+        assert!(row.lateness.quantile(0.5).unwrap() >= ms * 9);
     }
 
     #[test]

@@ -39,7 +39,9 @@ impl Acted {
         let mut text = format!("{} done", self.done);
         for (count, word) in [(self.running, "running"), (self.passed_over, "passed over")] {
             if count > 0 {
-                text += &format!(", {count} {word}");
+                for part in [", ", &count.to_string(), " ", word] {
+                    text += part;
+                }
             }
         }
         text

@@ -49,6 +49,7 @@ pub use self::rows::{
 pub use self::sqlite::SqliteStore;
 pub(crate) use self::statistics::STATISTICS_KEPT;
 use self::statistics::sums;
+pub(crate) use self::statistics::{BUCKETS, bucket};
 pub use self::statistics::{Histogram, Statistics};
 use self::transaction::{OpenTransaction, TransactionRef};
 use crate::error::StoreError;

@@ -107,6 +107,12 @@ impl Histogram {
         *count = count.saturating_add(1);
     }
 
+    /// What was counted by [`bucket`], in its order.
+    pub(crate) fn of(counts: &[u64]) -> Self {
+        let counted = (0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0);
+        Self { buckets: counted.collect() }
+    }
+
     /// Counts all that another one has counted.
     pub fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.buckets {
@@ -140,24 +146,37 @@ impl Histogram {
 }
 
 /// Bucket 0 holds up to a microsecond; then four for each doubling.
-fn bucket(duration: Duration) -> u16 {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1);
+pub(crate) fn bucket(duration: Duration) -> u16 {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     // The doubling that it lies in; of its four edges and the next one's first, the nearest above.
-    let first = u16::try_from(micros.ilog2()).unwrap_or(MOST).saturating_mul(4);
-    (first..first.saturating_add(4))
-        .find(|bucket| edge(*bucket) >= duration)
-        .unwrap_or(first.saturating_add(4))
-        .min(MOST)
+    let first = (nanos / 1_000).max(1).ilog2() as usize * 4;
+    let edges = EDGES.get(first..).unwrap_or_default();
+    let above = edges.iter().take(4).position(|edge| *edge >= nanos).unwrap_or(4);
+    u16::try_from(first.saturating_add(above)).unwrap_or(MOST).min(MOST)
 }
 
 /// Some 19 days: what takes longer stands in the last bucket.
 const MOST: u16 = 163;
 
-/// The upper edge of a bucket.
-fn edge(bucket: u16) -> Duration {
+/// How many buckets there are.
+pub(crate) const BUCKETS: usize = MOST as usize + 1;
+
+/// The upper edges of all buckets, in nanoseconds.
+static EDGES: [u64; BUCKETS] = edges();
+
+const fn edges() -> [u64; BUCKETS] {
     // 2^(n/4) for n of 0 to 3, in millionths.
     const QUARTERS: [u64; 4] = [1_000_000, 1_189_207, 1_414_214, 1_681_793];
-    let quarter = QUARTERS.get(usize::from(bucket % 4)).copied().unwrap_or(1_000_000);
-    let micros = u128::from(quarter) << (bucket / 4);
-    Duration::from_nanos(u64::try_from(micros / 1_000).unwrap_or(u64::MAX))
+    let mut edges = [0; BUCKETS];
+    let mut bucket = 0;
+    while bucket < BUCKETS {
+        edges[bucket] = (QUARTERS[bucket % 4] << (bucket / 4)) / 1_000;
+        bucket += 1;
+    }
+    edges
+}
+
+/// The upper edge of a bucket.
+fn edge(bucket: u16) -> Duration {
+    Duration::from_nanos(EDGES.get(usize::from(bucket)).copied().unwrap_or(u64::MAX))
 }

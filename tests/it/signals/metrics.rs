@@ -73,8 +73,12 @@ impl Recorded {
             let labels: Vec<_> = key.labels().map(|label| label.value().to_owned()).collect();
             match value {
                 DebugValue::Counter(count) => *self.counters.entry((name, labels)).or_default() += count,
+                // A snapshot takes gauges out as well, and leaves 0.
                 DebugValue::Gauge(value) => {
-                    self.gauges.insert(name, value.into_inner());
+                    let gauge = self.gauges.entry(name).or_default();
+                    if value.into_inner() != 0.0 {
+                        *gauge = value.into_inner();
+                    }
                 }
                 DebugValue::Histogram(samples) => {
                     let samples = samples.into_iter().map(|sample| sample.into_inner());

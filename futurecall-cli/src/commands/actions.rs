@@ -1,0 +1,42 @@
+use clap::Args;
+use futurecall_runtime::{ActionFilter, ActionId, CallId, ScheduleId};
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::output::{Answer, Rows};
+use crate::records;
+
+/// What operators did, newest first; kept for 90 days
+#[derive(Debug, Args)]
+pub(crate) struct Actions {
+    /// Only what was done to this call
+    #[arg(long, value_name = "ID")]
+    call: Option<CallId>,
+    /// Only what was done to this schedule
+    #[arg(long, value_name = "ID")]
+    schedule: Option<ScheduleId>,
+    /// Only what came before this action
+    #[arg(long, value_name = "ID")]
+    before: Option<ActionId>,
+    /// At most this many, 1,000 at most
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    limit: u16,
+}
+
+pub(crate) async fn run(context: &mut Context<'_>, actions: Actions) -> Result<Answer, Failure> {
+    let pod = context.pod().await?;
+    let mut filter = ActionFilter::new().limit(actions.limit.into());
+    filter.call = actions.call;
+    filter.schedule = actions.schedule;
+    filter.before = actions.before;
+    let found = pod.inspect().actions(&filter).await?;
+    let columns = &["at", "~at", "actor", "verb", "target", "outcome"];
+    let rows = Rows::new(columns, "no actions", found.iter().map(records::action));
+    let answer = Answer::list("actions", rows);
+    Ok(match found.last() {
+        Some(last) if found.len() == usize::from(actions.limit) => {
+            answer.note(format!("There may be more: --before {}", last.id))
+        }
+        _ => answer,
+    })
+}

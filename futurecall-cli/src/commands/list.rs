@@ -1,0 +1,63 @@
+use clap::Args;
+use futurecall_runtime::CallId;
+
+use crate::Context;
+use crate::arguments::Arguments;
+use crate::exit::{Exit, Failure};
+use crate::output::{Format, Record};
+use crate::select::FilterArgs;
+use crate::{progress, records};
+
+/// Rows of one look with `--all`.
+const STEP: usize = 1_000;
+
+/// Lists calls: those that wait or run by when they are due, then the history, newest first
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// At most this many, 10,000 at most
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    limit: u16,
+    /// What comes after this call: what the page before has said
+    #[arg(long, value_name = "ID")]
+    after: Option<CallId>,
+    /// All of them, a page at a time, however many
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+pub(crate) async fn run(context: &mut Context<'_>, list: List) -> Result<Exit, Failure> {
+    let pod = context.pod().await?;
+    let inspect = pod.inspect();
+    let arguments = Arguments::new(context.globals.arguments, &inspect.pods().await?);
+    let mut filter = list.filter.filter(inspect.now().await?)?;
+    filter.after = list.after;
+    let mut left = if list.all { usize::MAX } else { list.limit.into() };
+    let bar = progress::spinner(context.globals.quiet || !list.all, "calls read");
+    context.printer.open("calls")?;
+    let mut empty = true;
+    // A page may be short, or empty, although more follow: where a filter has no index.
+    let next = loop {
+        let page = inspect.calls(filter.clone().limit(left.min(STEP))).await?;
+        left = left.saturating_sub(page.calls.len());
+        bar.inc(u64::try_from(page.calls.len()).unwrap_or_default());
+        bar.set_message(format!("{} calls read", bar.position()));
+        let over = page.next.is_none() || left == 0;
+        empty &= page.calls.is_empty();
+        if !page.calls.is_empty() || (over && empty) {
+            let rows = records::calls(&page.calls, &arguments);
+            bar.suspend(|| context.printer.more(&rows))?;
+        }
+        filter.after = page.next;
+        if over {
+            break page.next;
+        }
+    };
+    bar.finish_and_clear();
+    context.printer.close(&Record::new().with("next", next))?;
+    if let Some(next) = next.filter(|_| context.printer.format() != Format::Json) {
+        context.printer.note(&format!("There are more: --after {next}, or --all"))?;
+    }
+    Ok(Exit::Done)
+}

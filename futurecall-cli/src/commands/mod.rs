@@ -1,0 +1,65 @@
+//! One file a command: each asks the library, and gives data.
+
+pub(crate) mod act;
+pub(crate) mod actions;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod list;
+pub(crate) mod migrate;
+pub(crate) mod names;
+pub(crate) mod pods;
+pub(crate) mod prune;
+pub(crate) mod recurring;
+pub(crate) mod rule;
+pub(crate) mod schedule;
+pub(crate) mod show;
+pub(crate) mod stats;
+pub(crate) mod watch;
+pub(crate) mod why;
+
+use crate::Context;
+use crate::cli::{Cli, Command};
+use crate::exit::{Exit, Failure};
+use crate::output::{Answer, Printer};
+
+/// Does what was asked for, and prints it.
+pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<Exit, Failure> {
+    let Cli { command, globals } = cli;
+    let context = &mut Context { globals: &globals, printer };
+    let answer = match command {
+        // These write while they work, or write no data.
+        Command::List(list) => return list::run(context, list).await,
+        Command::Watch(watch) => return watch::run(context, watch).await,
+        Command::Completions(completions) => return completions::run(context, &completions),
+        Command::Migrate(migrate) => match migrate::run(context, migrate).await? {
+            Some(answer) => answer,
+            None => return Ok(Exit::Done),
+        },
+        command => answer(context, command).await?,
+    };
+    context.printer.print(&answer)?;
+    Ok(answer.exit)
+}
+
+async fn answer(context: &mut Context<'_>, command: Command) -> Result<Answer, Failure> {
+    match command {
+        Command::Show(show) => show::run(context, show).await,
+        Command::Why(why) => why::run(context, why).await,
+        Command::Schedule(schedule) => schedule::run(context, schedule).await,
+        Command::Cancel(cancel) => act::cancel(context, cancel).await,
+        Command::Reschedule(reschedule) => act::reschedule(context, reschedule).await,
+        Command::RunNow(run_now) => act::run_now(context, run_now).await,
+        Command::RunAgain(run_again) => act::run_again(context, run_again).await,
+        Command::Delete(delete) => act::delete(context, delete).await,
+        Command::Recurring(recurring) => recurring::run(context, recurring).await,
+        Command::Names(names) => names::run(context, names).await,
+        Command::Stats(stats) => stats::run(context, stats).await,
+        Command::Pods(pods) => pods::run(context, pods).await,
+        Command::Actions(actions) => actions::run(context, actions).await,
+        Command::Prune(prune) => prune::run(context, prune).await,
+        Command::Doctor(doctor) => doctor::run(context, doctor).await,
+        Command::List(_) | Command::Watch(_) | Command::Completions(_) | Command::Migrate(_) => {
+            Err(Failure::usage("this command prints by itself"))
+        }
+    }
+}

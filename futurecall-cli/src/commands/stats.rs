@@ -1,0 +1,100 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use futurecall_runtime::{Histogram, Moment, Statistics};
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::output::{Answer, Record, Rows, Value, roughly};
+use crate::records;
+use crate::when::{When, span_of};
+
+/// How many calls there are, and by name how many ran lately, how long that took, how late it began
+#[derive(Debug, Args)]
+pub(crate) struct Stats {
+    /// How far back to look, to 48 h: what pods have counted by the minute
+    #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "1h", env = "FUTURECALL_SINCE", hide_env = true)]
+    since: Duration,
+    /// Only calls of this stored name
+    #[arg(long)]
+    name: Option<String>,
+    /// Counts to the last call, however many millions there are
+    #[arg(long)]
+    exact: bool,
+}
+
+/// Counting stops here unless it is to be exact.
+const CAP: u64 = 1_000_000;
+
+pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answer, Failure> {
+    let pod = context.pod().await?;
+    let inspect = pod.inspect();
+    let cap = if stats.exact { u64::MAX } else { CAP };
+    let spinner = crate::progress::spinner(context.globals.quiet, "counting calls");
+    let counts = inspect.counts_up_to(cap).await?;
+    let since = When::Back(stats.since).moment(inspect.now().await?)?;
+    let by_name = by_name(inspect.statistics(since, stats.name.as_deref()).await?);
+    spinner.finish_and_clear();
+    let columns = &[
+        "name",
+        "succeeded",
+        "failed",
+        "retried",
+        "interrupted",
+        "expired",
+        "per_minute",
+        "took_p50",
+        "took_p95",
+        "took_p99",
+        "late_p50",
+        "late_p95",
+        "late_p99",
+    ];
+    let rows = by_name.values().map(|counted| row(counted, stats.since));
+    let record = Record::new()
+        .with("counts", records::counts(&counts, cap))
+        .with("since", since)
+        .with("names", Rows::new(columns, "no pod has counted a call since then", rows));
+    let answer = Answer { lines: Some("names"), ..Answer::new(record) };
+    let capped = answer.record.get("counts").is_some_and(|counts| match counts {
+        Value::Record(counts) => counts.get("counted_up_to") != Some(&Value::Null),
+        _ => false,
+    });
+    let answer = answer.note(format!("By name: the last {}, at most ten seconds old", roughly(stats.since)));
+    Ok(if capped { answer.note(format!("{CAP} means that many or more: --exact counts on")) } else { answer })
+}
+
+/// The sum of all minutes, by name.
+fn by_name(minutes: Vec<Statistics>) -> BTreeMap<String, Statistics> {
+    let mut names: BTreeMap<String, Statistics> = BTreeMap::new();
+    for minute in minutes {
+        let total = names
+            .entry(minute.name.clone())
+            .or_insert_with(|| Statistics::new(minute.name.clone(), Moment::MIN));
+        total.merge(&minute);
+    }
+    names
+}
+
+fn row(counted: &Statistics, since: Duration) -> Record {
+    let ended = counted.succeeded + counted.failed + counted.retried + counted.interrupted;
+    let minutes = (since.as_secs_f64() / 60.0).max(1.0 / 60.0);
+    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with two digits")]
+    let per_minute = ended as f64 / minutes;
+    let quantile = |of: &Histogram, share| of.quantile(share).map_or(Value::Null, Value::Span);
+    Record::new()
+        .with("name", counted.name.as_str())
+        .with("succeeded", counted.succeeded)
+        .with("failed", counted.failed)
+        .with("retried", counted.retried)
+        .with("interrupted", counted.interrupted)
+        .with("expired", counted.expired)
+        .with("per_minute", per_minute)
+        .with("took_p50", quantile(&counted.durations, 0.5))
+        .with("took_p95", quantile(&counted.durations, 0.95))
+        .with("took_p99", quantile(&counted.durations, 0.99))
+        .with("late_p50", quantile(&counted.lateness, 0.5))
+        .with("late_p95", quantile(&counted.lateness, 0.95))
+        .with("late_p99", quantile(&counted.lateness, 0.99))
+}

@@ -1,0 +1,178 @@
+//! Whether the database keeps what it has been given, and lets itself be written to.
+
+use futurecall_runtime::store::Store;
+
+use super::Finding;
+
+const DURABILITY: &str = "durability";
+
+pub(super) async fn examine(store: &dyn Store) -> Vec<Finding> {
+    let settings = match store.settings().await {
+        Ok(settings) => settings,
+        Err(error) => {
+            return vec![Finding::warning(
+                "settings",
+                error.to_string(),
+                "The database's settings could not be read, so that nobody knows what a power failure would cost.",
+                "See what the database says.",
+            )];
+        }
+    };
+    let setting = |name: &str| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let mut findings = Vec::new();
+    if let Some(version) = setting("version") {
+        findings.push(version_of(store.kind(), version));
+    }
+    findings.extend(match store.kind() {
+        "postgres" => postgres(&setting),
+        "sqlite" => sqlite(&setting),
+        _ => vec![Finding::warning(
+            DURABILITY,
+            "in memory",
+            "Nothing outlives the process.",
+            "Use PostgreSQL or SQLite for anything but tests.",
+        )],
+    });
+    findings
+}
+
+fn version_of(kind: &str, version: &str) -> Finding {
+    let check = "server version";
+    let major = version.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
+    match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) if kind == "postgres" && major < OLDEST_POSTGRES => Finding::warning(
+            check,
+            version,
+            "This version of PostgreSQL gets no corrections any more, and Futurecall is not tested on it.",
+            "Upgrade the server.",
+        ),
+        _ => Finding::fine(check, version),
+    }
+}
+
+/// The oldest release that its makers still correct.
+const OLDEST_POSTGRES: u32 = 14;
+
+fn postgres<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut durable = Vec::new();
+    for (name, means, todo) in [
+        (
+            "fsync",
+            "A power failure can corrupt the whole database.",
+            "Set fsync = on in postgresql.conf, and reload.",
+        ),
+        (
+            "full_page_writes",
+            "A power failure can leave torn pages behind.",
+            "Set full_page_writes = on in postgresql.conf, and reload.",
+        ),
+    ] {
+        match setting(name) {
+            Some("off") => findings.push(Finding::problem(DURABILITY, format!("{name} is off"), means, todo)),
+            Some(value) => durable.push(format!("{name} {value}")),
+            None => {}
+        }
+    }
+    match setting("synchronous_commit") {
+        Some("off") => findings.push(Finding::problem(
+            DURABILITY,
+            "synchronous_commit is off",
+            "A crash of the server loses what was confirmed within the last moments: calls that were scheduled, and \
+             that others ended, so that they run twice.",
+            "Set synchronous_commit = on, for the server or for the user that Futurecall connects as.",
+        )),
+        Some(value) => durable.push(format!("synchronous_commit {value}")),
+        None => {}
+    }
+    let read_only = ["transaction_read_only", "default_transaction_read_only"];
+    if let Some(name) = read_only.into_iter().find(|name| setting(name) == Some("on")) {
+        findings.push(Finding::problem(
+            "writable",
+            format!("{name} is on"),
+            "This connection may only read: no call can be scheduled or claimed through it.",
+            "Connect to the primary server, or end the read-only mode.",
+        ));
+    }
+    if findings.iter().all(|finding| finding.check != DURABILITY) && !durable.is_empty() {
+        findings.push(Finding::fine(DURABILITY, durable.join(", ")));
+    }
+    findings
+}
+
+fn sqlite<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match setting("synchronous") {
+        // Futurecall's own connections set it; a build of SQLite may refuse.
+        Some(value) if matches!(value.to_lowercase().as_str(), "0" | "off" | "1" | "normal") => {
+            findings.push(Finding::problem(
+                DURABILITY,
+                format!("synchronous is {value}"),
+                "A power failure loses what was confirmed within the last moments.",
+                "Let nothing but FULL or EXTRA be set on Futurecall's connections.",
+            ));
+        }
+        Some(value) => findings.push(Finding::fine(DURABILITY, format!("synchronous {value}"))),
+        None => {}
+    }
+    match setting("journal_mode") {
+        Some(mode) if !mode.eq_ignore_ascii_case("wal") => findings.push(Finding::warning(
+            "journal mode",
+            mode,
+            "Without a write-ahead log readers and writers wait for each other.",
+            "Let the service set journal_mode = WAL: a file system that cannot do it is no place for the file.",
+        )),
+        Some(mode) => findings.push(Finding::fine("journal mode", mode)),
+        None => {}
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    fn worst(findings: &[Finding]) -> Status {
+        findings.iter().map(|finding| finding.status).max().unwrap()
+    }
+
+    #[test]
+    fn settings_that_lose_calls_are_problems() {
+        let good = |name: &str| (name != "transaction_read_only").then_some("on");
+        let good = |name: &str| if name.starts_with("default") { Some("off") } else { good(name) };
+        assert_eq!(worst(&postgres(&good)), Status::Fine);
+        for bad in ["fsync", "full_page_writes", "synchronous_commit"] {
+            let setting = |name: &str| if name == bad { Some("off") } else { good(name) };
+            let findings = postgres(&setting);
+            assert!(
+                findings.iter().any(|f| f.status == Status::Problem && f.found.starts_with(bad)),
+                "{bad}"
+            );
+        }
+        let read_only = |name: &str| if name == "transaction_read_only" { Some("on") } else { good(name) };
+        assert_eq!(worst(&postgres(&read_only)), Status::Problem);
+    }
+
+    #[test]
+    fn sqlite_has_to_be_full_and_wal() {
+        let of = |synchronous, journal| {
+            move |name: &str| match name {
+                "synchronous" => Some(synchronous),
+                "journal_mode" => Some(journal),
+                _ => None,
+            }
+        };
+        assert_eq!(worst(&sqlite(&of("full", "wal"))), Status::Fine);
+        assert_eq!(worst(&sqlite(&of("2", "WAL"))), Status::Fine);
+        assert_eq!(worst(&sqlite(&of("normal", "wal"))), Status::Problem);
+        assert_eq!(worst(&sqlite(&of("2", "delete"))), Status::Warning);
+    }
+
+    #[test]
+    fn old_servers_are_told() {
+        assert_eq!(version_of("postgres", "13.4").status, Status::Warning);
+        assert_eq!(version_of("postgres", "PostgreSQL 17.2 on x86_64").status, Status::Fine);
+        assert_eq!(version_of("sqlite", "3.50.1").status, Status::Fine);
+    }
+}

@@ -1,0 +1,80 @@
+//! Where a SQLite file lies: over a network, locks do not hold.
+
+use std::path::Path;
+
+use super::Finding;
+use crate::connect;
+
+const CHECK: &str = "file system";
+
+/// File systems of another machine, whose locks may not hold and whose shared memory is none.
+const REMOTE: &[&str] = &[
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "lustre",
+    "ocfs2",
+    "virtiofs",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "fuse.s3fs",
+    "fuse.rclone",
+    "vboxsf",
+    "prl_fs",
+];
+
+/// Nothing where it cannot be told.
+pub(super) fn examine(url: &str) -> Option<Finding> {
+    let file = connect::file(url)?.canonicalize().ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let kind = kind_of(&file, &mounts)?;
+    Some(if REMOTE.contains(&kind) {
+        Finding::problem(
+            CHECK,
+            kind,
+            "SQLite's locks and its write-ahead log need a disk of this machine: over a network, two processes can \
+             corrupt the file.",
+            "Move the file to a local disk, or use PostgreSQL.",
+        )
+    } else {
+        Finding::fine(CHECK, kind)
+    })
+}
+
+/// The file system of the innermost mount that holds the file.
+fn kind_of<'a>(file: &Path, mounts: &'a str) -> Option<&'a str> {
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (_, point, kind) = (words.next()?, words.next()?, words.next()?);
+        // Blanks stand there as octal numbers.
+        let point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
+        file.starts_with(&point).then_some((point.len(), kind))
+    });
+    // Of two mounts on one point, the later one is seen.
+    mounts.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_mount_decides() {
+        let mounts = "/dev/sda1 / ext4 rw 0 0\nserver:/x /data nfs4 rw 0 0\nserver:/y /a\\040b cifs rw 0 0\n";
+        for (file, kind) in [
+            ("/var/calls.db", "ext4"),
+            ("/data/calls.db", "nfs4"),
+            ("/data2/calls.db", "ext4"),
+            ("/a b/c.db", "cifs"),
+        ] {
+            assert_eq!(kind_of(Path::new(file), mounts), Some(kind));
+        }
+        assert_eq!(kind_of(Path::new("/x"), ""), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! `futurecall`: the command line of Futurecall. The README is its tour.
+
+mod arguments;
+mod cli;
+mod commands;
+mod confirm;
+mod connect;
+mod doctor;
+mod exit;
+mod output;
+mod progress;
+mod records;
+mod select;
+mod when;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use self::cli::Cli;
+use self::exit::{Exit, Failure};
+use self::output::{Printer, escaped, scrub};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    let mut printer = Printer::new(cli.globals.style());
+    match commands::run(cli, &mut printer).await {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if !failure.is_silent() {
+                // Where nobody reads it, nobody can be told.
+                let _ = writeln!(std::io::stderr(), "error: {}", escaped(&failure.to_string()));
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+/// What was asked for. A mistake is told by clap's own text, in which an argument may be a URL with a password.
+fn parse() -> Result<Cli, ExitCode> {
+    let matches = cli::with_environment(Cli::command()).try_get_matches();
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
+        use clap::error::ErrorKind;
+        let text = if cli::may_colour(error.use_stderr()) {
+            error.render().ansi().to_string()
+        } else {
+            error.render().to_string()
+        };
+        let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        if asked {
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            return Exit::Done.into();
+        }
+        let _ = std::io::stderr().write_all(scrub(&text).as_bytes());
+        Exit::Usage.into()
+    })
+}
+
+/// What every command is given.
+#[derive(Debug)]
+struct Context<'a> {
+    globals: &'a cli::Globals,
+    printer: &'a mut Printer,
+}
+
+impl Context<'_> {
+    /// A pod that looks and acts, and runs nothing.
+    async fn pod(&mut self) -> Result<futurecall_runtime::Pod, Failure> {
+        let pod = connect::pod(self.globals).await?;
+        self.printer.seen_from(pod.inspect().now().await?);
+        Ok(pod)
+    }
+}

@@ -1,0 +1,130 @@
+//! Texts of other people on a terminal: nothing that a terminal or a reader's eye would obey, and no passwords.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// What moves a cursor, changes colours or turns the direction of writing, or is not seen at all.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A text with all of that written out: `\n`, `\u{202e}`.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            c if is_unsafe(c) => {
+                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => safe.push(c),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// JSON text that means the same and holds none of it: such characters stand inside of strings, where JSON has an escape.
+/// Line breaks are kept: outside of strings they are layout, and inside they cannot be.
+pub(crate) fn escaped_json(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c != '\n' && is_unsafe(c);
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            // Layout of arguments that somebody else wrote.
+            '\t' | '\r' => safe.push(' '),
+            c if acts(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(safe, "\\u{unit:04x}");
+                }
+            }
+            c => safe.push(c),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// A text without the passwords of the URLs in it: what stands between `://name:` and the last `@` before a blank, and
+/// what follows `password=`.
+pub(crate) fn scrub(text: &str) -> String {
+    let mut rest = text;
+    let mut clean = String::with_capacity(text.len());
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        clean.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "'\"`\u{1b}".contains(c)).unwrap_or(after.len());
+        let (url, behind) = after.split_at(end);
+        clean.push_str(&without_password(url));
+        rest = behind;
+    }
+    clean.push_str(rest);
+    clean
+}
+
+fn without_password(url: &str) -> String {
+    let mut url = url.to_owned();
+    if let Some(host) = url.rfind('@')
+        && let Some(colon) = url.get(..host).and_then(|user| user.find(':'))
+    {
+        url.replace_range(colon + 1..host, "***");
+    }
+    for key in ["password=", "sslpassword="] {
+        if let Some(from) = url.find(key).map(|at| at + key.len()) {
+            let end =
+                url.get(from..).and_then(|value| value.find('&')).map_or(url.len(), |length| from + length);
+            url.replace_range(from..end, "***");
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_written_out() {
+        assert_eq!(escaped("a\u{1b}[31mb\u{202e}c\nd\u{9b}"), "a\\u{1b}[31mb\\u{202e}c\\nd\\u{9b}");
+        assert!(matches!(escaped("plain, ünïcödé, 日本語"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_keeps_its_meaning() {
+        let text = "{\"a\u{202e}\":\t\"b\u{9b}\u{e0041}\",\n\"c\": 1}";
+        let safe = escaped_json(text);
+        assert_eq!(safe, "{\"a\\u202e\": \"b\\u009b\\udb40\\udc41\",\n\"c\": 1}");
+        let [before, after] =
+            [text, &*safe].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+        assert_eq!(before, after);
+    }
+
+    #[test]
+    fn passwords_are_taken_out_of_urls() {
+        for (text, clean) in [
+            ("cannot reach postgres://ada:se@c:ret@db/app now", "cannot reach postgres://ada:***@db/app now"),
+            (
+                "'postgres://ada:x@db' and postgres://b:y@db",
+                "'postgres://ada:***@db' and postgres://b:***@db",
+            ),
+            (
+                "postgres://db/app?user=ada&password=x&sslmode=off",
+                "postgres://db/app?user=ada&password=***&sslmode=off",
+            ),
+            ("postgres://ada@db/app", "postgres://ada@db/app"),
+            ("sqlite://calls.db", "sqlite://calls.db"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(scrub(text), clean);
+        }
+    }
+}

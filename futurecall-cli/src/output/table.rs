@@ -1,0 +1,250 @@
+//! Answers for people: names and values in two columns, lists as tables without lines, so that they can be searched.
+
+use std::fmt::Write;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::safe::escaped;
+use super::time::{Clock, roughly};
+use super::value::{Record, Rows, Tone, Value};
+
+/// Longer texts are cut in lists; `show` and JSON have them whole.
+const WIDEST: usize = 60;
+const GAP: &str = "  ";
+
+/// How tables are drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) colour: bool,
+    pub(super) clock: Clock,
+}
+
+impl Look {
+    /// A whole answer.
+    pub(super) fn record(self, record: &Record) -> String {
+        let (lists, fields): (Vec<_>, Vec<_>) =
+            record.fields.iter().partition(|(_, value)| matches!(value, Value::Rows(_)));
+        let mut text = self.fields(&fields);
+        // A list alone needs no heading.
+        let headed = !fields.is_empty() || lists.len() > 1;
+        for (key, value) in lists {
+            let Value::Rows(rows) = value else { continue };
+            if headed {
+                let gap = if text.is_empty() { "" } else { "\n" };
+                let _ = writeln!(text, "{gap}{}", self.bold(&label(key)));
+            }
+            text.push_str(&self.rows(rows));
+        }
+        text
+    }
+
+    fn fields(self, fields: &[&(&'static str, Value)]) -> String {
+        let shown: Vec<_> = fields.iter().filter(|(_, value)| *value != Value::Null).collect();
+        let width = shown.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+        let mut text = String::new();
+        for (key, value) in shown {
+            let whole = self.whole(value);
+            let mut lines = whole.lines();
+            let first = lines.next().unwrap_or_default();
+            let _ = writeln!(text, "{}{GAP}{first}", self.faint(&format!("{:<width$}", label(key))));
+            for line in lines {
+                let _ = writeln!(text, "{:width$}{GAP}{line}", "");
+            }
+        }
+        text
+    }
+
+    /// A list, its columns as wide as their widest text.
+    pub(super) fn rows(self, rows: &Rows) -> String {
+        if rows.rows.is_empty() {
+            return format!("{}\n", rows.none);
+        }
+        let cells: Vec<Vec<String>> = rows
+            .rows
+            .iter()
+            .map(|row| rows.columns.iter().map(|key| self.cell(row, key)).collect())
+            .collect();
+        let heads: Vec<String> = rows.columns.iter().map(|key| head(key)).collect();
+        let widths: Vec<usize> = (0..heads.len())
+            .map(|n| {
+                cells.iter().filter_map(|row| row.get(n)).chain(heads.get(n)).map(|text| text.width()).max()
+            })
+            .map(Option::unwrap_or_default)
+            .collect();
+        let right: Vec<bool> = rows.columns.iter().map(|key| is_numeric(rows, key)).collect();
+        let mut text = format!("{}\n", self.bold(&line(&heads, &widths, &right)));
+        for (row, cells) in rows.rows.iter().zip(&cells) {
+            let _ = writeln!(text, "{}", self.toned(row.tone, &line(cells, &widths, &right)));
+            for detail in
+                rows.under.iter().filter_map(|key| row.get(key)).filter(|value| **value != Value::Null)
+            {
+                let _ = writeln!(text, "{GAP}{GAP}{}", escaped(&self.plain(detail)));
+            }
+        }
+        text
+    }
+
+    fn cell(self, row: &Record, key: &str) -> String {
+        if let Some(key) = key.strip_prefix('~') {
+            return match row.get(key) {
+                Some(Value::Moment(moment)) => self.clock.relative(*moment).unwrap_or_default(),
+                _ => String::new(),
+            };
+        }
+        let (key, whole) = key.strip_suffix('!').map_or((key, false), |key| (key, true));
+        match row.get(key) {
+            Some(Value::Moment(moment)) => self.clock.absolute(*moment),
+            Some(value) if whole => escaped(&self.plain(value)).into_owned(),
+            Some(value) => cut(&escaped(&self.plain(value))),
+            None => String::new(),
+        }
+    }
+
+    /// A value beside its name: texts of several lines keep them.
+    fn whole(self, value: &Value) -> String {
+        match value {
+            Value::Text(text) => text.lines().map(escaped).collect::<Vec<_>>().join("\n"),
+            Value::Moment(moment) => self.clock.both(*moment),
+            value => escaped(&self.plain(value)).into_owned(),
+        }
+    }
+
+    fn plain(self, value: &Value) -> String {
+        match value {
+            Value::Null => String::new(),
+            Value::Bool(true) => "yes".to_owned(),
+            Value::Bool(false) => "no".to_owned(),
+            Value::Count(count) => grouped(*count),
+            Value::Whole(number) => number.to_string(),
+            Value::Number(number) => format!("{number:.2}"),
+            Value::Text(text) | Value::Json(text) => text.clone(),
+            Value::Moment(moment) => self.clock.absolute(*moment),
+            Value::Span(span) => roughly(*span),
+            Value::List(values) => {
+                values.iter().map(|value| self.plain(value)).collect::<Vec<_>>().join(", ")
+            }
+            Value::Record(record) => {
+                let field = |(key, value): &(&str, Value)| format!("{} {}", label(key), self.plain(value));
+                record
+                    .fields
+                    .iter()
+                    .filter(|(_, value)| *value != Value::Null)
+                    .map(field)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            }
+            Value::Rows(rows) => format!("{} rows", rows.rows.len()),
+        }
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.painted("1", text)
+    }
+
+    fn faint(self, text: &str) -> String {
+        self.painted("2", text)
+    }
+
+    fn toned(self, tone: Tone, text: &str) -> String {
+        match tone {
+            Tone::Plain => text.to_owned(),
+            Tone::Good => self.painted("32", text),
+            Tone::Bad => self.painted("31", text),
+            Tone::Doubtful => self.painted("33", text),
+            Tone::Busy => self.painted("36", text),
+            Tone::Faint => self.painted("2", text),
+        }
+    }
+
+    fn painted(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+fn line(cells: &[String], widths: &[usize], right: &[bool]) -> String {
+    let mut text = String::new();
+    for ((cell, width), right) in cells.iter().zip(widths).zip(right) {
+        let space = " ".repeat(width.saturating_sub(cell.width()));
+        if *right {
+            let _ = write!(text, "{space}{cell}{GAP}");
+        } else {
+            let _ = write!(text, "{cell}{space}{GAP}");
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// Whether a column has numbers, and nothing but them.
+fn is_numeric(rows: &Rows, key: &str) -> bool {
+    let mut values =
+        rows.rows.iter().filter_map(|row| row.get(key)).filter(|value| **value != Value::Null).peekable();
+    let number = |value: &Value| {
+        matches!(value, Value::Count(_) | Value::Whole(_) | Value::Number(_) | Value::Span(_))
+    };
+    values.peek().is_some() && values.all(number)
+}
+
+fn label(key: &str) -> String {
+    key.replace('_', " ")
+}
+
+fn head(key: &str) -> String {
+    if key.starts_with('~') { "WHEN".to_owned() } else { label(key.trim_end_matches('!')).to_uppercase() }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= WIDEST {
+        return text.to_owned();
+    }
+    text.chars().take(WIDEST - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(colour: bool) -> Look {
+        Look { colour, clock: Clock::default() }
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let rows =
+            ["日本", "a\u{1b}[31m"].map(|name| Record::new().with("name", name).with("calls", 1_234_u64));
+        let rows = Rows::new(&["name", "calls"], "none", rows);
+        assert_eq!(look(false).rows(&rows), "NAME         CALLS\n日本         1,234\na\\u{1b}[31m  1,234\n");
+        assert_eq!(look(false).rows(&Rows::new(&["name"], "no calls", [])), "no calls\n");
+    }
+
+    #[test]
+    fn colours_stand_around_whole_lines() {
+        let rows = Rows::new(&["a"], "", [Record::new().with("a", "x").tone(Tone::Bad)]);
+        assert_eq!(look(true).rows(&rows), "\u{1b}[1mA\u{1b}[0m\n\u{1b}[31mx\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn texts_of_several_lines_cannot_pass_for_fields() {
+        let record = Record::new().with("error", "one\nstate  succeeded\r").with("state", "failed");
+        assert_eq!(look(false).record(&record), "error  one\n       state  succeeded\\r\nstate  failed\n");
+    }
+
+    #[test]
+    fn numbers_are_grouped_and_long_texts_cut() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(cut(&"é".repeat(61)).chars().count(), 60);
+    }
+}

@@ -1,0 +1,196 @@
+//! What is done to calls, schedules and names, and that it is on record.
+
+use std::time::Duration;
+
+use futurecall_runtime::{ActionFilter, CallState, ScheduleState};
+
+use crate::program::fed;
+use crate::snapshot::expect;
+use crate::world::{World, on_both};
+
+async fn state(world: &World, id: futurecall_runtime::CallId) -> Option<CallState> {
+    world.pod.future_calls().status(id).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_scheduled_by_name_to_the_byte() {
+    on_both(async |world| {
+        let said = world
+            .run(&[
+                "schedule",
+                "report.build",
+                "--args",
+                r#"{"user": 7, "token": "x"}"#,
+                "--in",
+                "1h",
+                "--identifier",
+                "user:7",
+                "--priority",
+                "-3",
+                "--expires-after",
+                "10m",
+                "-o",
+                "json",
+            ])
+            .ended(0);
+        let id = said.json()["id"].as_str().unwrap().parse().unwrap();
+        let call = world.pod.inspect().call(id).await.unwrap().unwrap();
+        assert_eq!(call.args, r#"{"data":{"user": 7, "token": "x"}}"#);
+        assert_eq!((call.identifier.as_deref(), call.priority), (Some("user:7"), -3));
+        let expires = call.expires.unwrap();
+        assert_eq!(expires.saturating_since(call.due), Duration::from_secs(600));
+        assert_eq!(said.err, "");
+
+        // A typed call takes it, and one that nobody knows is told of.
+        world.run(&["run-now", &id.to_string()]).ended(0);
+        assert_eq!(world.pod.run_due().await.unwrap().succeeded, 1);
+        let said = world.run(&["schedule", "nobody.knows"]).ended(0);
+        assert_eq!(said.err, "No live pod knows nobody.knows: it waits for one that does\n");
+
+        let big = "123456789012345678901234567890";
+        let said =
+            fed(world.program().args(["schedule", "ghost.run", "--args", "-", "-o", "json"]), big).ended(0);
+        let id = said.json()["id"].as_str().unwrap().parse().unwrap();
+        let call = world.pod.inspect().call(id).await.unwrap().unwrap();
+        assert_eq!(call.args, format!("{{\"data\":{big}}}"));
+
+        let said =
+            world.run(&["schedule", "ghost.run", "--at", "2035-01-01T00:00:00+01:00", "-o", "json"]).ended(0);
+        assert_eq!(said.json()["due"], "2034-12-31T23:00:00.000000Z");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_action_does_it_and_is_on_record() {
+    on_both(async |world| {
+        let (waiting, failed, succeeded) =
+            (world.waiting.to_string(), world.failed.to_string(), world.succeeded.to_string());
+        world.run(&["reschedule", &waiting, "--at", "2035-01-01T00:00:00Z"]).ended(0);
+        let due = world.pod.inspect().call(world.waiting).await.unwrap().unwrap().due;
+        assert_eq!(due.to_string(), "2035-01-01T00:00:00.000000Z");
+        let again = world.run(&["run-again", &failed, "-o", "json"]).ended(0).json();
+        let again = again["new_calls"][0].as_str().unwrap().to_owned();
+        assert_eq!(state(world, again.parse().unwrap()).await, Some(CallState::Scheduled));
+        let said = world.run(&["cancel", &waiting, &again, "--yes"]).ended(0);
+        expect("cancel.txt", &said.out);
+        assert_eq!(state(world, world.waiting).await, Some(CallState::Cancelled));
+        world.run(&["delete", &succeeded, "--yes"]).ended(0);
+        assert_eq!(state(world, world.succeeded).await, None);
+
+        let said = world.run(&["actions"]).ended(0);
+        expect("actions_after.txt", &said.out);
+        let actions = world.pod.inspect().actions(&ActionFilter::new()).await.unwrap();
+        assert!(actions.iter().all(|action| action.actor == "ada" && action.outcome.is_some()));
+        let bob = world.run(&["run-again", &failed, "--actor", "bob"]).ended(0);
+        assert!(bob.out.contains("new calls"));
+        let actions = world.pod.inspect().actions(&ActionFilter::new().limit(1)).await.unwrap();
+        assert_eq!(actions[0].actor, "bob");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_is_counted_before_anything_is_done() {
+    on_both(async |world| {
+        let said = world.run(&["cancel", "--name", "report.build"]).ended(2);
+        assert_eq!(said.err, "error: this cancels 2 scheduled calls. Nobody can be asked here: add --yes\n");
+        assert_eq!(state(world, world.waiting).await, Some(CallState::Scheduled));
+        let said = world.run(&["cancel", "--identifier", "user:1", "--yes", "-o", "json"]).ended(0);
+        assert_eq!(said.json(), serde_json::json!({ "done": 1, "running": 0, "passed_over": 0 }));
+        let said = world.run(&["cancel", "--identifier", "user:1"]).ended(0);
+        assert_eq!(said.err, "No calls match: nothing was done\n");
+
+        let said = world.run(&["run-again", "--name", "report.send"]).ended(2);
+        assert!(said.err.contains("--state failed"), "{}", said.err);
+        let said =
+            world.run(&["run-again", "--name", "report.send", "--state", "failed", "--yes", "-o", "json"]);
+        assert_eq!(said.ended(0).json()["done"], 1);
+        let said = world.run(&["reschedule", "--state", "failed", "--in", "1h", "--yes"]).ended(2);
+        assert!(said.err.contains("only to those that are scheduled"), "{}", said.err);
+        let said = world.run(&["delete", "--all", "--yes", "-o", "json"]).ended(0);
+        assert_eq!(said.json()["done"], 3);
+        assert_eq!(world.pod.inspect().counts().await.unwrap().scheduled, 3);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_are_paused_changed_and_ended() {
+    on_both(async |world| {
+        let schedule = async || world.pod.inspect().schedules().await.unwrap().remove(0);
+        let said = world.run(&["recurring", "pause", "nightly", "--reason", "night off"]).ended(0);
+        expect("recurring_pause.txt", &said.out);
+        assert_eq!(schedule().await.state, ScheduleState::Paused);
+        let said = world.run(&["recurring", "pause", "nightly"]).ended(0);
+        assert_eq!(said.err, "It was so already\n");
+        let call = world.run(&["recurring", "trigger", "nightly", "-o", "json"]).ended(0).json();
+        let call = call["call"].as_str().unwrap().parse().unwrap();
+        assert_eq!(world.pod.run_due().await.unwrap().succeeded, 1);
+        assert_eq!(state(world, call).await, Some(CallState::Succeeded));
+        world.run(&["recurring", "resume", "nightly"]).ended(0);
+        assert_eq!(schedule().await.state, ScheduleState::Active);
+
+        let said =
+            world.run(&["recurring", "edit", "nightly", "--cron", "0 4 * * *", "-o", "json"]).ended(0).json();
+        assert_eq!(said["edited"], true);
+        assert_eq!(schedule().await.effective.describe(), "At 04:00 (Europe/Berlin)");
+        let said = world.run(&["recurring", "end", "nightly"]).ended(2);
+        assert!(
+            said.err.contains("this ends the schedule of report.build (At 04:00 (Europe/Berlin))"),
+            "{}",
+            said.err
+        );
+        world.run(&["recurring", "end", "nightly", "--yes", "--reason", "over"]).ended(0);
+        assert_eq!(schedule().await.state, ScheduleState::Ended);
+        let said = world.run(&["recurring", "resume", "nightly"]).ended(1);
+        assert!(said.err.contains("it has ended"), "{}", said.err);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_paused_and_resumed() {
+    on_both(async |world| {
+        let said = world
+            .run(&["names", "pause", "report.build", "--reason", "mail server down", "-o", "json"])
+            .ended(0);
+        assert_eq!(said.json(), serde_json::json!({ "name": "report.build", "paused": true }));
+        expect("names_paused.txt", &world.run(&["names", "list"]).ended(0).out);
+        let said = world.run(&["schedule", "report.build"]).ended(0);
+        assert!(said.err.contains("are paused"), "{}", said.err);
+        assert_eq!(world.pod.run_due().await.unwrap().succeeded, 0);
+        assert_eq!(world.run(&["names", "pause", "report.build"]).ended(0).err, "It was paused already\n");
+        world.run(&["names", "resume", "report.build"]).ended(0);
+        assert_eq!(world.run(&["names", "resume", "report.build"]).ended(0).err, "It was not paused\n");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_pruned_by_what_is_kept() {
+    on_both(async |world| {
+        let said = world.run(&["prune", "-o", "json"]).ended(0);
+        assert_eq!(said.json(), serde_json::json!({ "deleted": 0 }));
+        let said = world.run(&["prune", "--failed", "0", "--dry-run"]).ended(0);
+        expect("prune_dry_run.txt", &said.out);
+        let said = world.run(&["prune", "--failed", "0"]).ended(2);
+        assert!(said.err.contains("this deletes 1 failed call from the history"), "{}", said.err);
+        let said =
+            Said::from(world.program().env("FUTURECALL_RETENTION_FAILED", "0").args(["prune", "--yes"]));
+        expect("prune.txt", &said.ended(0).out);
+        assert_eq!(state(world, world.failed).await, None);
+        assert_eq!(state(world, world.succeeded).await, Some(CallState::Succeeded));
+        let actions = world.pod.inspect().actions(&ActionFilter::new().limit(1)).await.unwrap();
+        assert_eq!((actions[0].verb.as_str(), actions[0].outcome.as_deref()), ("prune", Some("1 deleted")));
+    })
+    .await;
+}
+
+use crate::program::Said;
+
+impl From<&mut std::process::Command> for Said {
+    fn from(command: &mut std::process::Command) -> Self {
+        Self::of(&command.output().expect("the program starts"))
+    }
+}

@@ -1,0 +1,136 @@
+//! What runs have logged goes to the database in batches, when they have ended, and only where it is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+use tracing::Span;
+
+use super::backoff::Backoff;
+use super::supervise::supervised;
+use super::{Engine, NOW};
+use crate::clock::Deadline;
+use crate::signals::Op;
+use crate::store::{ClaimedCall, NewLog, Outcome};
+
+/// The most logs of one statement.
+const MOST: usize = 64;
+/// How many logs may wait to be stored before more are dropped: they are large, and less than what outcomes are.
+const ROOM: usize = 256;
+/// For how long storing a batch is tried again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where runs hand in what they have logged; nothing where no logs are kept.
+#[derive(Debug)]
+pub(super) struct LogKeeper {
+    sender: Option<mpsc::Sender<NewLog>>,
+}
+
+impl LogKeeper {
+    /// What runs have logged comes out of the receiver. `limit`: none are kept if it is 0.
+    pub(super) fn new(limit: usize) -> (Self, Option<mpsc::Receiver<NewLog>>) {
+        if limit == 0 {
+            return (Self { sender: None }, None);
+        }
+        let (sender, receiver) = mpsc::channel(ROOM);
+        (Self { sender: Some(sender) }, Some(receiver))
+    }
+}
+
+/// The log of one run.
+#[derive(Debug)]
+pub(super) struct Log {
+    #[cfg(feature = "logs")]
+    collecting: Option<crate::signals::Collecting>,
+}
+
+impl Log {
+    /// Begins to collect what is logged in that span.
+    #[cfg(feature = "logs")]
+    pub(super) fn begin(engine: &Engine, span: &Span) -> Self {
+        let begin = || crate::signals::Collecting::begin(span, engine.config.keep_logs);
+        Self { collecting: engine.log_keeper.sender.is_some().then(begin).flatten() }
+    }
+
+    /// Hands in what was logged, if the call leaves any trace. No outcome: the lease was lost.
+    #[cfg(feature = "logs")]
+    pub(super) fn end(self, engine: &Engine, call: &ClaimedCall, outcome: Option<&Outcome>) {
+        let (Some(sender), Some(collecting)) = (&engine.log_keeper.sender, self.collecting) else { return };
+        let Some(text) = collecting.take().filter(|_| leaves_a_trace(engine, outcome)) else { return };
+        if sender.try_send(NewLog { id: call.id, attempt: call.attempt, text }).is_err() {
+            engine.meter.failed(Op::Log);
+            tracing::debug!(id = %call.id, "the log of a run is dropped: too many wait to be stored");
+        }
+    }
+
+    /// Nothing is collected: the feature is off.
+    #[cfg(not(feature = "logs"))]
+    pub(super) fn begin(_engine: &Engine, _span: &Span) -> Self {
+        Self {}
+    }
+
+    /// Nothing was collected.
+    #[cfg(not(feature = "logs"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(super) fn end(self, _engine: &Engine, _call: &ClaimedCall, _outcome: Option<&Outcome>) {}
+}
+
+#[cfg(feature = "logs")]
+fn leaves_a_trace(engine: &Engine, outcome: Option<&Outcome>) -> bool {
+    let retention = &engine.config.retention;
+    let kept = match outcome {
+        Some(Outcome::Succeeded) => retention.succeeded,
+        Some(Outcome::Failed { .. }) => retention.failed,
+        Some(Outcome::Interrupted { .. }) => retention.interrupted,
+        Some(Outcome::Expired { .. }) => retention.skipped,
+        // The call goes on.
+        Some(Outcome::Retry { .. } | Outcome::Rerun { .. }) | None => return true,
+    };
+    !kept.is_zero()
+}
+
+/// Starts the task that stores them.
+pub(super) fn start(engine: &Arc<Engine>, logs: Option<mpsc::Receiver<NewLog>>) {
+    let Some(logs) = logs else { return };
+    let (engine, logs) = (Arc::clone(engine), Mutex::new(logs));
+    let (tracker, process) = (engine.flushers.clone(), engine.process.clone());
+    tracker.spawn(process.task(async move {
+        supervised(&engine, "log", || async { run(&engine, &mut *logs.lock().await).await }).await;
+    }));
+}
+
+/// Stores until the pod is over; what was handed in before that is still stored.
+async fn run(engine: &Engine, logs: &mut mpsc::Receiver<NewLog>) {
+    let mut batch = Vec::new();
+    loop {
+        let open = tokio::select! {
+            biased;
+            () = engine.over.cancelled() => {
+                logs.close();
+                logs.recv_many(&mut batch, MOST).await > 0
+            }
+            count = logs.recv_many(&mut batch, MOST) => count > 0,
+        };
+        if !open {
+            return;
+        }
+        store(engine, &batch).await;
+        batch.clear();
+    }
+}
+
+/// What cannot be stored is dropped: no call waits for its log.
+async fn store(engine: &Engine, batch: &[NewLog]) {
+    let give_up = Deadline::new(crate::clock::read(), PATIENCE);
+    let mut backoff = Backoff::default();
+    while let Err(error) = engine.store.keep_logs(NOW, batch).await {
+        engine.meter.failed(Op::Log);
+        let wait = backoff.failed();
+        let is_over = engine.over.is_cancelled() || give_up.left(crate::clock::read()) < wait;
+        if !error.is_transient() || is_over {
+            tracing::warn!(%error, logs = batch.len(), "the logs of runs could not be kept");
+            return;
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
