@@ -92,7 +92,8 @@ impl Dashboard {
     }
 
     /// What forms are sealed with; random for each process unless told. Instances behind one balancer need the same: a form
-    /// that one of them has made may be sent to another. At least 32 random bytes that nobody else knows.
+    /// that one of them has made may be sent to another. At least 32 random bytes that nobody
+    /// else knows; a shorter one is not used, and a warning says so.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.secret = Some(secret.into());
         self

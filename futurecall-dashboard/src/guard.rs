@@ -16,10 +16,24 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
+    /// What is shorter could be guessed.
+    const SHORTEST: usize = 32;
+
     pub(crate) fn new(secret: Option<Vec<u8>>) -> Self {
         // Two random UUIDs hold 244 bits of the operating system's own randomness.
         let fresh = || [Uuid::new_v4(), Uuid::new_v4()].iter().flat_map(|id| *id.as_bytes()).collect();
-        Self { secret: secret.unwrap_or_else(fresh) }
+        let long_enough = |secret: &Vec<u8>| {
+            let enough = secret.len() >= Self::SHORTEST;
+            if !enough {
+                tracing::warn!(
+                    bytes = secret.len(),
+                    "the dashboard's secret has fewer than {} bytes: a random one is used instead",
+                    Self::SHORTEST,
+                );
+            }
+            enough
+        };
+        Self { secret: secret.filter(long_enough).unwrap_or_else(fresh) }
     }
 
     /// The seal of a text, for one use of it.
@@ -132,8 +146,13 @@ mod tests {
         ] {
             assert!(!holds);
         }
-        let shared = || Seal::new(Some(b"the same for all".to_vec()));
-        assert!(shared().holds("form", "ada", &shared().of("form", "ada")));
+        let with = |secret: &str| Seal::new(Some(secret.into()));
+        let shared = "the same for all, and long enough";
+        assert!(with(shared).holds("form", "ada", &with(shared).of("form", "ada")));
+        assert!(
+            !with("short").holds("form", "ada", &with("short").of("form", "ada")),
+            "too short to be kept"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::header::CACHE_CONTROL;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futurecall_runtime::Pod;
@@ -47,7 +48,8 @@ impl Live {
             });
             Some((Ok::<_, Infallible>(event), receiver))
         });
-        Ok(Sse::new(changes).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
+        let answer = Sse::new(changes).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
+        Ok(([(CACHE_CONTROL, "no-store")], answer).into_response())
     }
 
     fn subscribe(self: &Arc<Self>) -> Result<watch::Receiver<Option<Seen>>, Failure> {

@@ -239,6 +239,9 @@ document.addEventListener("change", (event) => {
   for (const box of document.querySelectorAll("input[name=id][form=bulk]")) box.checked = event.target.checked;
 });
 
+for (const here of document.querySelectorAll("nav a[aria-current]")) {
+  here.scrollIntoView({ inline: "center", block: "nearest" });
+}
 readClock();
 showTheme();
 showTimes();

@@ -87,18 +87,16 @@ impl Verb {
     /// What happens to calls in that state.
     const fn happens(self, state: CallState) -> &'static str {
         match (self, state) {
-            (Self::Cancel, CallState::Running) => "are told so while they run, and get no further attempt",
-            (_, CallState::Running) => "run already: they are passed over",
-            (Self::Delete | Self::RunAgain, CallState::Scheduled) => "are not over yet: they are passed over",
-            (Self::Cancel, CallState::Scheduled) => {
-                "are cancelled and will not run; they stand in the history"
-            }
-            (Self::Reschedule, CallState::Scheduled) => "are moved to the moment below",
-            (Self::RunNow, CallState::Scheduled) => "are due now, and run as soon as a slot is free",
-            (Self::RunAgain, CallState::Succeeded) => "have succeeded: they are passed over",
-            (Self::RunAgain, _) => "are done again: each gets a new call that is due now",
-            (Self::Delete, _) => "are removed from the history for good, with their attempts and errors",
-            (Self::Cancel | Self::Reschedule | Self::RunNow, _) => "are over: they are passed over",
+            (Self::Cancel, CallState::Running) => "told so while running; no further attempt",
+            (_, CallState::Running) => "running already: passed over",
+            (Self::Delete | Self::RunAgain, CallState::Scheduled) => "not over yet: passed over",
+            (Self::Cancel, CallState::Scheduled) => "cancelled, never to run; kept in the history",
+            (Self::Reschedule, CallState::Scheduled) => "moved to the moment below",
+            (Self::RunNow, CallState::Scheduled) => "due now, to run as soon as a slot is free",
+            (Self::RunAgain, CallState::Succeeded) => "succeeded: passed over",
+            (Self::RunAgain, _) => "done again, by a new call that is due now",
+            (Self::Delete, _) => "removed from the history for good, with attempts and errors",
+            (Self::Cancel | Self::Reschedule | Self::RunNow, _) => "over: passed over",
         }
     }
 
@@ -215,9 +213,9 @@ async fn ask(visit: &Visit, verb: Verb, chosen: &Chosen, expected: Option<u64>) 
                 (description(chosen, total))
                 ul.happens {
                     @for (state, count) in &counts {
-                        li data-state=(state.as_str()) { (pill(state.as_str())) " " b { (number(*count)) } " " (verb.happens(*state)) "." }
+                        li data-state=(state.as_str()) { (pill(state.as_str())) " " b { (number(*count)) } " " (verb.happens(*state))  }
                     }
-                    @if gone > 0 { li { b { (number(gone)) } " are there no more." } }
+                    @if gone > 0 { li { b { (number(gone)) } " not there any more: passed over" } }
                     @if total == 0 { li { "No call matches any more." } }
                 }
                 form method="post" action=(visit.to("calls/act")) data-test="confirm-form" {

@@ -9,7 +9,7 @@ use futurecall_runtime::{
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::parts::time;
+use super::parts::{empty, time};
 use crate::failure::Failure;
 use crate::layout::Place;
 use crate::params::Query;
@@ -83,7 +83,7 @@ pub(crate) async fn urgent(visit: &Visit) -> Result<Vec<Finding>, Failure> {
     let inspect = visit.inspect();
     let pending = inspect.pending_names(CAP).await?;
     let mut findings = vec![alive(&visit.pods), known(visit, &pending)];
-    findings.push(paused(visit).await?);
+    findings.push(paused(visit, false).await?);
     findings.push(late(visit).await?);
     findings.retain(|finding| finding.grade != Grade::Good);
     Ok(findings)
@@ -109,7 +109,7 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         late(visit).await?,
         stuck(visit).await?,
         broken(visit).await?,
-        paused(visit).await?,
+        paused(visit, true).await?,
         schema(&migrations),
         clock(visit.now),
     ];
@@ -133,10 +133,11 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
                 }
                 section aria-labelledby="schema" {
                     h2 #schema { "Schema" }
+                @if migrations.is_empty() { (empty("This store has none.")) } @else {
                     dl.facts data-test="schema" { @for step in &migrations {
                         div { dt { (format!("{:04} ", step.version)) (safe(&step.name)) }
                             dd { @match step.applied { Some(at) => (when(visit.now, at)), None => span.bad { "not applied" } } } }
-                    } }
+                    } } }
                 }
             }
         }
@@ -221,7 +222,10 @@ async fn stuck(visit: &Visit) -> Result<Finding, Failure> {
 async fn broken(visit: &Visit) -> Result<Finding, Failure> {
     let next =
         visit.inspect().calls(CallFilter::new().state(CallState::Scheduled).limit(SAMPLE)).await?.calls;
-    let mut broken = next.iter().filter_map(|call| Some((call, visit.broken(call)?)));
+    // Names that nobody knows are a finding of their own.
+    let known = visit.known();
+    let known = next.iter().filter(|call| known.contains(call.name.as_str()));
+    let mut broken = known.filter_map(|call| Some((call, visit.broken(call)?)));
     Ok(match broken.next() {
         Some((call, why)) => {
             let text = format!(
@@ -235,9 +239,10 @@ async fn broken(visit: &Visit) -> Result<Finding, Failure> {
     })
 }
 
-async fn paused(visit: &Visit) -> Result<Finding, Failure> {
+/// Schedules are many where each customer has some: only their own page and this one look through all.
+async fn paused(visit: &Visit, look_through_schedules: bool) -> Result<Finding, Failure> {
     let names = visit.inspect().paused_names().await?;
-    let schedules = visit.inspect().schedules().await?;
+    let schedules = if look_through_schedules { visit.inspect().schedules().await? } else { Vec::new() };
     let schedules = schedules.iter().filter(|schedule| schedule.state == ScheduleState::Paused).count();
     if names.is_empty() && schedules == 0 {
         return Ok(Finding::new(Grade::Good, "Paused", "Nothing is paused."));

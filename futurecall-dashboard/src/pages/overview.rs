@@ -168,6 +168,7 @@ impl Overview {
         html! {
             section.figure aria-labelledby="runs" {
                 div.head { h2 #runs { "Runs per minute" } span.quiet { "last hour" } }
+                @if total.succeeded + total.failed + total.interrupted == 0 { p.nothing { "Nothing ran." } }
                 (chart::bars(&bars, &["ok", "bad"], 140, &format!("Runs per minute of the last hour: {summary}")))
                 (axis())
                 p.legend { span.key.ok { "succeeded" } span.key.bad { "failed or interrupted" } span.quiet { (summary) } }
@@ -190,6 +191,7 @@ impl Overview {
         html! {
             section.figure aria-labelledby="lateness" {
                 div.head { h2 #lateness { "Lateness p99" } span.quiet { "last hour" } }
+                @if late.iter().all(Option::is_none) { p.nothing { "Nothing ran." } }
                 (chart::line(&late, "late", 140, &format!("99th percentile of lateness, by minute: {highest}")))
                 (axis())
                 p.legend { span.key.late { "from due to started, 99 of 100 calls" } span.quiet { (highest) } }

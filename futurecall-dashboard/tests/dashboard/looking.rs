@@ -7,8 +7,10 @@ use axum::Router;
 use axum::http::StatusCode;
 use futurecall_dashboard::{Access, Arguments, dashboard};
 use futurecall_runtime::recurring::Rule;
+use futures_util::StreamExt;
+use tower::ServiceExt;
 
-use crate::schedules::TickCallsExt as _;
+use crate::schedules::{TickCallsExt as _, declare};
 use crate::site::{HOUR, Site, ask, attributes, get, resolve};
 
 const PAGES: [&str; 10] = [
@@ -94,8 +96,7 @@ fn json_of(page: &str) -> String {
 async fn every_link_leads_somewhere_at_any_depth() {
     let site = lively().await;
     let id = site.later("report.build", "linked").await;
-    let rule = Rule::cron("0 7 * * *", "Europe/Berlin").unwrap();
-    assert!(rule.upcoming(futurecall_runtime::Moment::MIN, futurecall_runtime::Moment::MIN, 1).len() == 1);
+    declare(&site.pod, Rule::cron("0 7 * * *", "Europe/Berlin").unwrap()).await;
     site.pod.operate("ada").reschedule(futurecall_runtime::Selection::call(id), HOUR).await.unwrap();
     for mount in ["/futurecalls", "/a/deep/place"] {
         let inner = dashboard(&site.pod).authorize(|_: &_| Access::operator("ada")).into_router();
@@ -264,4 +265,34 @@ async fn failures_alike_stand_together() {
         (errors[0]["count"].as_u64(), errors[0]["text"].as_str()),
         (Some(2), Some("no such mailbox #"))
     );
+}
+
+#[tokio::test]
+async fn changes_of_clocks_are_marked_among_the_next_runs() {
+    let site = Site::new().await;
+    // Every quarter: of five runs in a row, some are in summer and some in winter.
+    let id = declare(&site.pod, Rule::cron("0 12 1 1,4,7,10 *", "Europe/Berlin").unwrap()).await;
+    let page = site.page(&format!("/recurring/{id}")).await;
+    assert!(page.matches("data-test=\"clock-change\"").count() >= 2, "{page}");
+    assert!(page.contains("clocks change: UTC+1 to UTC+2") && page.contains("12:00:00"));
+    let winter = declare(&site.pod, Rule::cron("0 12 * * *", "UTC").unwrap()).await;
+    assert!(!site.page(&format!("/recurring/{winter}")).await.contains("clock-change"));
+}
+
+/// The first look is told, and the end of the pod ends the answer: nothing would end it otherwise, and with it the server.
+#[tokio::test]
+async fn open_pages_hear_of_changes_until_the_pod_ends() {
+    let site = Site::new().await;
+    site.later("mail.send", "x").await;
+    let answer = site.app.clone().oneshot(get("/ops/futurecalls/live")).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let mut stream = answer.into_body().into_data_stream();
+    let first = stream.next().await.unwrap().unwrap();
+    let text = String::from_utf8(first.to_vec()).unwrap();
+    assert!(text.starts_with("event: changed") && text.contains("\"scheduled\":1"), "{text}");
+    site.pod.shutdown().await;
+    while let Some(frame) = stream.next().await {
+        frame.unwrap();
+    }
 }

@@ -19,18 +19,20 @@ impl TickFutureCall {
 
 /// Declares a schedule by that cron rule.
 pub(crate) async fn declare(pod: &Pod, rule: Rule) -> ScheduleId {
+    let effective = rule.clone();
     let Recurrence::Cron { expression, time_zone, .. } = rule.recurrence else { panic!("a cron rule") };
     let calls = pod.future_calls();
     calls
         .call_recurring()
-        .identifier("tick")
+        .identifier(&expression)
         .cron(&expression)
         .time_zone(&time_zone)
         .tick()
         .tock()
         .await
         .unwrap();
-    pod.inspect().schedules().await.unwrap()[0].id
+    let all = pod.inspect().schedules().await.unwrap();
+    all.into_iter().find(|one| one.effective == effective).unwrap().id
 }
 
 pub(crate) async fn schedule(pod: &Pod, id: ScheduleId) -> ScheduleRecord {
