@@ -285,7 +285,7 @@ async fn a_viewer_sees_everything_but_arguments_and_changes_nothing() {
     assert_eq!(inspect.pods().await.unwrap().len(), 1);
     assert_eq!(inspect.counts_up_to(1).await.unwrap().scheduled, 1);
     assert_eq!(inspect.count(&CallFilter::new().error("x").name("role.play"), 100).await.unwrap(), 0);
-    let edges = [inspect.now().await.unwrap(), futurecall_runtime::Moment::MAX];
+    let edges = [inspect.now().await.unwrap(), Moment::MAX];
     assert_eq!(inspect.timeline(&edges, 100).await.unwrap()[0].calls, 2);
     assert_eq!(inspect.pending_names(100).await.unwrap(), [("role.play".to_owned(), 2)]);
     assert!(inspect.settings().await.unwrap().iter().any(|(name, _)| name == "fsync"));
