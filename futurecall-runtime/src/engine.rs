@@ -32,6 +32,7 @@ mod ready;
 mod rerun;
 mod run;
 mod shutdown;
+mod signal;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ use self::database_clock::DatabaseClock;
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;
 use self::held::HeldCalls;
+pub(crate) use self::held::Signals;
 pub(crate) use self::process::Process;
 use self::ready::ReadyCalls;
 pub use self::shutdown::ShutdownSummary;

@@ -185,7 +185,7 @@ async fn attempt(
     engine: &Arc<Engine>,
     call: &ClaimedCall,
     handler: &Handler,
-    signals: &Signals,
+    signals: &Arc<Signals>,
     completion: &Arc<Completion>,
 ) -> Option<Outcome> {
     let span = tracing::info_span!("future_call", id = %call.id, name = %call.name, attempt = call.attempt);
@@ -202,7 +202,7 @@ async fn attempt(
         Pod::of_session(engine),
         Arc::clone(&engine.state),
         info,
-        signals.cancelled.clone(),
+        Arc::clone(signals),
         Arc::clone(completion),
     );
     let run = async {
@@ -222,15 +222,15 @@ async fn attempt(
     };
     let end = tokio::select! {
         biased;
-        () = signals.lost.cancelled() => {
+        () = signals.lost.wait() => {
             let _in_span = span.enter();
             tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
             return None;
         }
         result = run => result.map_or_else(End::Panicked, End::Returned),
-        () = completion.overdue.cancelled() => End::Overdue,
+        () = completion.overdue.wait() => End::Overdue,
         timeout = timeout => End::TimedOut(timeout),
-        () = signals.abandoned.cancelled() => End::Abandoned,
+        () = signals.abandoned.wait() => End::Abandoned,
     };
     let _in_span = span.enter();
     Some(outcome::of(engine, call, handler, end))
