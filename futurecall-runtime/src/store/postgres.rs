@@ -8,6 +8,7 @@ mod again;
 mod cancel;
 mod claim;
 mod connect;
+mod copy;
 mod finish;
 mod insert;
 mod inspect;

@@ -110,6 +110,28 @@ impl Link {
         rows.map_err(|error| meaning(doing, error, sent))
     }
 
+    /// Streams rows into a table, and is all there is to the change.
+    pub(super) async fn copy(
+        &self,
+        doing: &'static str,
+        text: String,
+        rows: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        if self.guarded {
+            let mut transaction = self.begin(doing).await?;
+            copy_into(&mut transaction, &text, rows)
+                .await
+                .map_err(|(error, _)| nothing_done(doing)(error))?;
+            return commit(doing, transaction).await;
+        }
+        let mut warm = self.take().await.map_err(nothing_done(doing))?;
+        let copied = copy_into(&mut warm.connection, &text, rows).await;
+        if copied.is_ok() {
+            self.put_back(warm);
+        }
+        copied.map_err(|(error, sent)| meaning(doing, error, sent))
+    }
+
     /// A connection for one statement.
     async fn take(&self) -> Result<Warm, sqlx::Error> {
         while let Some(mut warm) = self.pop() {
@@ -227,6 +249,20 @@ pub(super) async fn step(
     query: Query,
 ) -> Result<Vec<PgRow>, StoreError> {
     connection.fetch_all(query).await.map_err(nothing_done(doing))
+}
+
+/// Streams rows; an error with what may have been done all the same.
+async fn copy_into(
+    connection: &mut sqlx::PgConnection,
+    text: &str,
+    rows: Vec<u8>,
+) -> Result<(), (sqlx::Error, Sent)> {
+    let in_vain = |error| (error, Sent::InVain);
+    let mut copy = connection.copy_in_raw(text).await.map_err(in_vain)?;
+    if let Err(error) = copy.send(rows).await {
+        return Err(in_vain(error));
+    }
+    copy.finish().await.map(drop).map_err(|error| (error, Sent::PerhapsDone))
 }
 
 /// The meaning of an error before anything can have been committed.
