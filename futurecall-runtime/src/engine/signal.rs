@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Set once, and then for ever. (A `CancellationToken` can have children, for which each has memory and a lock of its own:
-/// four of them took longer than to run a handler that does nothing.)
+/// Set once, and then for ever. (A `CancellationToken` can have children, for which each has memory and a lock of its own;
+/// every run had four of them.)
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     is_set: AtomicBool,
