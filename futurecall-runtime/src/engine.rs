@@ -41,6 +41,7 @@ mod ready;
 mod rerun;
 mod run;
 mod shutdown;
+mod signal;
 mod statistics;
 mod supervise;
 
@@ -62,6 +63,7 @@ use self::finish::Finisher;
 pub use self::health::Health;
 use self::health::Pulse;
 use self::held::HeldCalls;
+pub(crate) use self::held::Signals;
 use self::logs::LogKeeper;
 use self::pauses::Pauses;
 pub(crate) use self::process::Process;

@@ -4,10 +4,8 @@ mod transaction;
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 pub use self::transaction::CallTransaction;
-use crate::engine::Completion;
+use crate::engine::{Completion, Signals};
 use crate::error::{MissingState, TransactionError};
 use crate::facade::FutureCalls;
 use crate::id::{CallId, ScheduleId};
@@ -53,7 +51,7 @@ pub struct Session {
     pod: Pod,
     state: Arc<StateMap>,
     call: CallInfo,
-    cancelled: CancellationToken,
+    signals: Arc<Signals>,
     completion: Arc<Completion>,
 }
 
@@ -82,10 +80,10 @@ impl Session {
         pod: Pod,
         state: Arc<StateMap>,
         call: CallInfo,
-        cancelled: CancellationToken,
+        signals: Arc<Signals>,
         completion: Arc<Completion>,
     ) -> Self {
-        Self { pod, state, call, cancelled, completion }
+        Self { pod, state, call, signals, completion }
     }
 
     /// The pod that runs this call.
@@ -170,11 +168,11 @@ impl Session {
     ///
     /// Cancel-safe.
     pub async fn cancelled(&self) {
-        self.cancelled.cancelled().await;
+        self.signals.cancelled.wait().await;
     }
 
     /// Whether [`cancelled`](Self::cancelled) would resolve at once.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.is_cancelled()
+        self.signals.cancelled.is_set()
     }
 }

@@ -1,12 +1,13 @@
 //! A run that completes its call by itself, in a transaction with its handler's own writes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::signal::Signal;
 use super::{Engine, NOW};
 use crate::clock::Deadline;
 use crate::error::{StoreError, TransactionError};
@@ -29,9 +30,10 @@ pub(crate) struct Completion {
     claim_no: i64,
     began: Instant,
     started_after: Duration,
-    step: watch::Sender<Step>,
+    step: Mutex<Step>,
+    stepped: Notify,
     /// A transaction is open for longer than everybody else can wait: the handler is dropped.
-    pub(super) overdue: CancellationToken,
+    pub(super) overdue: Signal,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,30 +58,43 @@ pub(crate) struct Opened {
 
 impl Completion {
     pub(super) fn new(id: CallId, claim_no: i64, began: Instant, started_after: Duration) -> Arc<Self> {
-        let step = watch::Sender::new(Step::Idle { dropped: false });
-        Arc::new(Self { id, claim_no, began, started_after, step, overdue: CancellationToken::new() })
+        let step = Mutex::new(Step::Idle { dropped: false });
+        let (stepped, overdue) = (Notify::new(), Signal::default());
+        Arc::new(Self { id, claim_no, began, started_after, step, stepped, overdue })
     }
 
     /// Waits for a completion under way; says whether the call is complete.
     pub(super) async fn settled(&self) -> bool {
-        let mut step = self.step.subscribe();
-        let settled = step.wait_for(|step| *step != Step::Underway).await;
-        settled.is_ok_and(|step| *step == Step::Done)
+        loop {
+            let stepped = self.stepped.notified();
+            match self.step() {
+                Step::Underway => stepped.await,
+                step => return step == Step::Done,
+            }
+        }
     }
 
     /// Whether the handler's last transaction was dropped, so that what it wrote there is gone.
     pub(super) fn was_dropped(&self) -> bool {
-        *self.step.borrow() == Step::Idle { dropped: true }
+        self.step() == Step::Idle { dropped: true }
     }
 
     fn go(&self, from: Step, to: Step) -> bool {
-        self.step.send_if_modified(|step| {
-            let goes = *step == from;
-            if goes {
-                *step = to;
-            }
-            goes
-        })
+        let mut step = self.lock();
+        let goes = *step == from;
+        if goes {
+            *step = to;
+            self.stepped.notify_waiters();
+        }
+        goes
+    }
+
+    fn step(&self) -> Step {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Step> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,7 +141,7 @@ impl Engine {
         if database != Db::KIND {
             return Err(wrong());
         }
-        let idle = *completion.step.borrow();
+        let idle = completion.step();
         match idle {
             Step::Done => return Err(TransactionError::AlreadyComplete),
             Step::Open | Step::Underway => return Err(TransactionError::AlreadyOpen),
@@ -139,10 +154,10 @@ impl Engine {
         let open =
             self.store.begin(self.transaction_limit()).await?.ok_or(TransactionError::NoTransactions)?;
         if let Some(limit) = open.limit() {
-            let (overdue, closed) = (completion.overdue.clone(), opened.closed.clone());
+            let (completion, closed) = (Arc::clone(completion), opened.closed.clone());
             tokio::spawn(self.process.task(async move {
                 if closed.run_until_cancelled(tokio::time::sleep(limit)).await.is_some() {
-                    overdue.cancel();
+                    completion.overdue.set();
                 }
             }));
         }

@@ -1,24 +1,23 @@
 //! The claims that this process believes to hold, with the deadline by which it must have renewed each.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
+use super::signal::Signal;
 use crate::clock::{Deadline, Reading};
 use crate::id::CallId;
 use crate::store::Held;
 
 /// What can befall a run from outside.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Signals {
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
     /// The user cancelled the call, or the pod is going down: the handler is asked to stop.
-    pub(super) cancelled: CancellationToken,
+    pub(crate) cancelled: Signal,
     /// The lease is lost: the handler is dropped and its outcome with it.
-    pub(super) lost: CancellationToken,
+    pub(super) lost: Signal,
     /// The shutdown is out of patience: the handler is dropped and recorded as interrupted.
-    pub(super) abandoned: CancellationToken,
+    pub(super) abandoned: Signal,
 }
 
 #[derive(Debug)]
@@ -31,7 +30,7 @@ struct Entry {
     cancelled: bool,
     ending: Ending,
     /// Of the handler, once it has started.
-    signals: Option<Signals>,
+    signals: Option<Arc<Signals>>,
 }
 
 /// How far a run is with completing its call by itself.
@@ -58,7 +57,7 @@ impl Entry {
 
     fn stop(&self) {
         if let Some(signals) = &self.signals {
-            signals.lost.cancel();
+            signals.lost.set();
         }
     }
 
@@ -70,7 +69,7 @@ impl Entry {
     fn cancel(&mut self) {
         self.cancelled = true;
         if let Some(signals) = &self.signals {
-            signals.cancelled.cancel();
+            signals.cancelled.set();
         }
     }
 }
@@ -108,15 +107,21 @@ impl HeldCalls {
 
     /// The handler is about to start. What can befall it, if the lease certainly lasts a little longer and nothing befell
     /// the call while it waited for its slot.
-    pub(super) fn start(&self, id: CallId, claim_no: i64, now: Reading, margin: Duration) -> Option<Signals> {
+    pub(super) fn start(
+        &self,
+        id: CallId,
+        claim_no: i64,
+        now: Reading,
+        margin: Duration,
+    ) -> Option<Arc<Signals>> {
         let mut entries = self.entries();
         let entry = entries.get_mut(&id).filter(|entry| entry.claim_no == claim_no)?;
         if entry.lost || entry.cancelled || entry.deadline.left(now) <= margin {
             return None;
         }
         entry.started = true;
-        let signals = Signals::default();
-        entry.signals = Some(signals.clone());
+        let signals = Arc::<Signals>::default();
+        entry.signals = Some(Arc::clone(&signals));
         Some(signals)
     }
 
@@ -220,7 +225,7 @@ impl HeldCalls {
     pub(super) fn abandon_all(&self) {
         in_order(&mut self.entries())
             .filter_map(|entry| entry.signals.as_ref())
-            .for_each(|signals| signals.abandoned.cancel());
+            .for_each(|signals| signals.abandoned.set());
     }
 }
 

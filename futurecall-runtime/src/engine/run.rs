@@ -200,7 +200,7 @@ async fn attempt(
     engine: &Arc<Engine>,
     call: &ClaimedCall,
     handler: &Handler,
-    signals: &Signals,
+    signals: &Arc<Signals>,
     completion: &Arc<Completion>,
 ) -> (Ending, Option<Outcome>) {
     let span = trace::run_span(call);
@@ -218,7 +218,7 @@ async fn attempt(
         Pod::of_session(engine),
         Arc::clone(&engine.state),
         info,
-        signals.cancelled.clone(),
+        Arc::clone(signals),
         Arc::clone(completion),
     );
     let run = async {
@@ -238,7 +238,7 @@ async fn attempt(
     };
     let end = tokio::select! {
         biased;
-        () = signals.lost.cancelled() => {
+        () = signals.lost.wait() => {
             let _in_span = span.enter();
             tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
             trace::ended(&span, Ending::LeaseLost);
@@ -246,9 +246,9 @@ async fn attempt(
             return (Ending::LeaseLost, None);
         }
         result = run => result.map_or_else(End::Panicked, End::Returned),
-        () = completion.overdue.cancelled() => End::Overdue,
+        () = completion.overdue.wait() => End::Overdue,
         timeout = timeout => End::TimedOut(timeout),
-        () = signals.abandoned.cancelled() => End::Abandoned,
+        () = signals.abandoned.wait() => End::Abandoned,
     };
     let _in_span = span.enter();
     let ending = ending(engine, signals, &end);
@@ -262,7 +262,7 @@ async fn attempt(
 fn ending(engine: &Engine, signals: &Signals, end: &End) -> Ending {
     match end {
         End::Returned(Ok(())) => Ending::Ok,
-        End::Returned(Err(_)) if signals.cancelled.is_cancelled() => {
+        End::Returned(Err(_)) if signals.cancelled.is_set() => {
             if engine.asks_to_stop.load(Ordering::Relaxed) { Ending::Interrupted } else { Ending::Cancelled }
         }
         End::Returned(Err(_)) => Ending::Error,

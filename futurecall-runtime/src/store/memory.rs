@@ -363,7 +363,12 @@ impl Store for MemoryStore {
         Ok(self.state().ahead(now, id, cap))
     }
 
-    async fn timeline(&self, _now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+    async fn timeline(
+        &self,
+        _now: Now,
+        edges: &[Moment],
+        cap: u64,
+    ) -> Result<Vec<TimelineCount>, StoreError> {
         Ok(self.state().timeline(edges, cap))
     }
 

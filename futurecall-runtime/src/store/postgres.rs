@@ -10,6 +10,7 @@ mod backlog;
 mod cancel;
 mod claim;
 mod connect;
+mod copy;
 mod counting;
 mod finish;
 mod insert;

@@ -348,10 +348,7 @@ async fn limits_without_end_do_no_harm(fixture: &Fixture) {
     assert_eq!(pod.claim(at(0), &["work"], usize::MAX).await.len(), 2);
     let rescued = fixture.store.rescue(Now::At(at(60)), usize::MAX, &KEEP).await.unwrap();
     assert_eq!(rescued.len(), 2);
-    assert_eq!(
-        fixture.store.pending_names(Now::At(Moment::MAX), u64::MAX).await.unwrap(),
-        []
-    );
+    assert_eq!(fixture.store.pending_names(Now::At(Moment::MAX), u64::MAX).await.unwrap(), []);
     assert_eq!(fixture.store.prune(Now::At(at(100_000)), &KEEP, usize::MAX).await.unwrap(), 2);
     assert_eq!(fixture.store.rescue(Now::At(at(60)), 0, &KEEP).await.unwrap(), []);
     assert_eq!(fixture.store.prune(Now::At(at(100_000)), &KEEP, 0).await.unwrap(), 0);

@@ -210,8 +210,7 @@ async fn pending_names_are_counted_up_to_a_cap(fixture: &Fixture) {
     fixture.add(&calls).await;
     finish_in_order(fixture, &["c"], 1).await;
     let counted = async |cap| {
-        let mut names =
-            fixture.store.pending_names(Now::At(Moment::MAX), cap).await.unwrap();
+        let mut names = fixture.store.pending_names(Now::At(Moment::MAX), cap).await.unwrap();
         names.sort();
         names
     };

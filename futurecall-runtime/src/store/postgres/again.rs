@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, empty, nothing_done, step};
-use super::finish::{FINISHING, gone};
+use super::finish::{FINISHING, History, gone, in_id_order};
 use super::sql::{Reading, ahead, at, micros};
 use crate::error::StoreError;
 use crate::id::PodId;
@@ -67,10 +67,11 @@ impl PostgresStore {
             .filter(|finish| !done.contains(&(finish.id.as_uuid(), finish.claim_no)))
             .collect();
         if !over.is_empty() {
-            let query = self.finishing(now, pod, over, retention);
+            let over = in_id_order(over.into_iter());
+            let query = self.finishing(now, pod, &over, retention, History::Any);
             let row =
                 step(FINISHING, &mut transaction, query).await?.pop().ok_or_else(|| empty(FINISHING))?;
-            done.extend(gone(&row).map_err(nothing_done(FINISHING))?);
+            done.extend(gone(&row, &over).map_err(nothing_done(FINISHING))?);
         }
         commit(FINISHING, transaction).await?;
         for due in &due {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::connect::nothing_done;
 use super::lanes::{DueLane, END, Key, SLACK, START, shares};
-use super::sql::{Query, Reading, ahead, at, claimed, count, micros};
+use super::sql::{
+    Query, Reading, ahead, at, claimed, clamped, count, micros, small_count, timestamp, timestamp_or_none,
+};
 use crate::error::StoreError;
-use crate::id::PodId;
+use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::turns::in_turns;
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Held, Now, OnVanish};
@@ -52,6 +54,8 @@ const SURVEY: &str = "
 /// - `locked`: of each lane its share, read from the index in order; what others have locked is passed by. A row is
 ///   looked at again under its lock: it may have been claimed since this statement began. (The limit of 1,000 is there
 ///   for the planner, which guesses ill about one that it does not know; it stands below the share.)
+/// - `claimed`: what differs from call to call, and nothing that the pod has told or that stands in the lane. What it
+///   costs to send and to read a column of each row is a good part of what a claim costs.
 /// - `later`: when the lane's next call can be claimed. `crowded`: whether there were calls that others have locked.
 const CLAIM: &str = "
     WITH clock AS MATERIALIZED (
@@ -70,7 +74,7 @@ const CLAIM: &str = "
             ORDER BY c.due_at, c.id LIMIT 1
         ) AS r ON true
     ), locked AS MATERIALIZED (
-        SELECT c.place, c.id, l.on_vanish, l.vanish_after FROM lane AS l CROSS JOIN LATERAL (
+        SELECT c.place, c.id, l.place AS lane, l.on_vanish, l.vanish_after FROM lane AS l CROSS JOIN LATERAL (
             SELECT c.place, c.id FROM (
                 SELECT c.ctid AS place, c.id FROM futurecall.call AS c
                 WHERE c.name = l.name AND c.priority = l.priority
@@ -82,7 +86,8 @@ const CLAIM: &str = "
         ) AS c
     ), claimed AS (
         UPDATE futurecall.call AS c SET {claim} FROM locked AS l WHERE c.ctid = l.place AND {few l.id}
-        RETURNING {claimed}
+        RETURNING l.lane, c.id, c.due_at, c.args, c.attempt, c.format, c.identifier, c.traceparent, c.first_due_at,
+            c.expires_at, c.failures
     ), later AS (
         SELECT l.place, l.run IS NOT NULL AS has_run, (
             SELECT {us c.due_at} FROM futurecall.call AS c
@@ -106,10 +111,9 @@ const CLAIM: &str = "
                 ) AS c LIMIT l.share
             ) AS c
         ) > (SELECT count(*) FROM claimed) ELSE false END AS crowded,
-        NULL::uuid AS id, NULL::bigint AS claim_no, NULL::text AS name, NULL::text AS identifier, NULL::text AS args,
-        NULL::smallint AS format, NULL::smallint AS priority, NULL::timestamptz AS due, NULL::timestamptz AS claimed,
-        NULL::integer AS attempt, NULL::uuid AS schedule_id, NULL::text AS traceparent,
-        NULL::timestamptz AS first_due_at, NULL::timestamptz AS expires_at, NULL::integer AS failures
+        NULL::bigint AS lane, NULL::uuid AS id, NULL::timestamptz AS due_at, NULL::json AS args,
+        NULL::integer AS attempt, NULL::smallint AS format, NULL::text AS identifier, NULL::text AS traceparent,
+        NULL::timestamptz AS first_due_at, NULL::timestamptz AS expires_at, NULL::smallint AS failures
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, c.* FROM claimed AS c";
 
@@ -251,7 +255,7 @@ impl PostgresStore {
         shares.truncate(asked);
         let query = bind_claim_all(self.query(CLAIM), now, request, &haul.passed, &lanes, &shares);
         let rows = self.write(DOING, query).await?;
-        let found = Found::read(&rows).map_err(nothing_done(DOING))?;
+        let found = Found::read(&rows, &lanes, request.claim_no).map_err(nothing_done(DOING))?;
         if now == Now::Database {
             self.lanes.saw_clock(found.now);
         }
@@ -265,15 +269,10 @@ impl PostgresStore {
 
     /// Remembers where each lane has got to. Gives those that go on with a call of a schedule.
     fn note(&self, lanes: &[DueLane], shares: &[i32], found: &Found, haul: &mut Haul) -> Vec<DueLane> {
-        let mut taken: HashMap<&str, (i32, Key)> = HashMap::new();
-        for call in &found.claimed {
-            let (count, last) = taken.entry(&call.name).or_insert((0, START));
-            *count = count.saturating_add(1);
-            *last = (*last).max((call.due.as_micros(), call.id.as_uuid()));
-        }
         let mut with_runs = Vec::new();
         for (place, (lane, share)) in lanes.iter().zip(shares).enumerate() {
-            let (count, last) = taken.get(lane.name.as_str()).copied().unwrap_or((0, lane.from));
+            let (count, last) =
+                found.taken.get(place).copied().filter(|(count, _)| *count > 0).unwrap_or((0, lane.from));
             haul.had_turns(lane, count);
             if count >= *share {
                 self.lanes.looked(lane, last, last.max(lane.next), found.now);
@@ -329,6 +328,8 @@ impl PostgresStore {
 struct Found {
     now: i64,
     claimed: Vec<ClaimedCall>,
+    /// Of each lane: how many calls of it, and the last of them.
+    taken: Vec<(i32, Key)>,
     /// Of each lane: when its next call can be claimed.
     later: Vec<Option<i64>>,
     /// Of each lane: whether a call of a schedule is due.
@@ -356,11 +357,25 @@ pub(super) struct Haul {
 }
 
 impl Found {
-    fn read(rows: &[PgRow]) -> Reading<Self> {
+    fn read(rows: &[PgRow], lanes: &[DueLane], claim_no: i64) -> Reading<Self> {
         let (fact, rows) = rows.split_first().ok_or(sqlx::Error::RowNotFound)?;
+        let now = fact.try_get("now")?;
+        let (mut claimed, mut taken) = (Vec::with_capacity(rows.len()), vec![(0_i32, START); lanes.len()]);
+        for row in rows {
+            let lane: i64 = row.try_get(LANE)?;
+            let lane = usize::try_from(lane.saturating_sub(1)).unwrap_or(usize::MAX);
+            let (Some(of), Some((count, last))) = (lanes.get(lane), taken.get_mut(lane)) else {
+                return Err(sqlx::Error::ColumnNotFound("lane".to_owned()));
+            };
+            let call = claimed_of(of, claim_no, now, row)?;
+            *count = count.saturating_add(1);
+            *last = (*last).max((call.due.as_micros(), call.id.as_uuid()));
+            claimed.push(call);
+        }
         Ok(Self {
-            now: fact.try_get("now")?,
-            claimed: rows.iter().map(claimed).collect::<Reading<_>>()?,
+            now,
+            claimed,
+            taken,
             later: fact.try_get("later")?,
             runs: fact.try_get("runs")?,
             is_crowded: fact.try_get("crowded")?,
@@ -374,6 +389,33 @@ impl Found {
     fn later(&self, lane: usize) -> Option<i64> {
         self.later.get(lane).copied().flatten()
     }
+}
+
+/// Where `lane` stands in a row of [`CLAIM`]; the columns of `claimed` follow it.
+const LANE: usize = 4;
+
+/// A claimed call of that lane. Columns are read by their places: to find each by its name, in each row, takes longer
+/// than to read it.
+fn claimed_of(lane: &DueLane, claim_no: i64, now: i64, row: &PgRow) -> Reading<ClaimedCall> {
+    let due = timestamp(row, LANE + 2)?;
+    Ok(ClaimedCall {
+        id: CallId::from_uuid(row.try_get(LANE + 1)?),
+        claim_no,
+        name: lane.name.clone(),
+        identifier: row.try_get(LANE + 6)?,
+        // Its type is json, which is text to us.
+        args: row.try_get_unchecked(LANE + 3)?,
+        format: row.try_get(LANE + 5)?,
+        priority: lane.priority,
+        due,
+        first_due: timestamp_or_none(row, LANE + 8)?.unwrap_or(due),
+        expires: timestamp_or_none(row, LANE + 9)?,
+        failures: u32::try_from(row.try_get::<i16, _>(LANE + 10)?).unwrap_or(0),
+        claimed: clamped(now),
+        attempt: small_count(row, LANE + 4)?,
+        schedule: None,
+        traceparent: row.try_get(LANE + 7)?,
+    })
 }
 
 impl Haul {

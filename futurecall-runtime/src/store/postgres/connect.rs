@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgRow, PgSeverity};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgPool, Postgres, Row, Transaction};
 
 use super::PostgresStore;
@@ -116,6 +117,28 @@ impl Link {
             self.put_back(warm);
         }
         rows.map_err(|error| meaning(doing, error, sent))
+    }
+
+    /// Streams rows into a table, and is all there is to the change.
+    pub(super) async fn copy(
+        &self,
+        doing: &'static str,
+        text: String,
+        rows: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        if self.guarded {
+            let mut transaction = self.begin(doing).await?;
+            copy_into(&mut transaction, &text, rows)
+                .await
+                .map_err(|(error, _)| nothing_done(doing)(error))?;
+            return commit(doing, transaction).await;
+        }
+        let mut warm = self.take().await.map_err(nothing_done(doing))?;
+        let copied = copy_into(&mut warm.connection, &text, rows).await;
+        if copied.is_ok() {
+            self.put_back(warm);
+        }
+        copied.map_err(|(error, sent)| meaning(doing, error, sent))
     }
 
     /// A connection for one statement.
@@ -237,6 +260,20 @@ pub(super) async fn step(
     connection.fetch_all(query).await.map_err(nothing_done(doing))
 }
 
+/// Streams rows; an error with what may have been done all the same.
+async fn copy_into(
+    connection: &mut sqlx::PgConnection,
+    text: &str,
+    rows: Vec<u8>,
+) -> Result<(), (sqlx::Error, Sent)> {
+    let in_vain = |error| (error, Sent::InVain);
+    let mut copy = connection.copy_in_raw(text).await.map_err(in_vain)?;
+    if let Err(error) = copy.send(rows).await {
+        return Err(in_vain(error));
+    }
+    copy.finish().await.map(drop).map_err(|error| (error, Sent::PerhapsDone))
+}
+
 /// The meaning of an error before anything can have been committed.
 pub(super) fn nothing_done(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| meaning(doing, error, Sent::InVain)
@@ -282,6 +319,8 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
         Sent::PerhapsDone => StoreError::unknown(doing, error),
     };
     let code = match &error {
+        // Whatever it lacked: a server that ends the session may have committed before.
+        sqlx::Error::Database(said) if ends_the_session(&**said) => return lost(error),
         sqlx::Error::Database(said) => said.code().map(std::borrow::Cow::into_owned).unwrap_or_default(),
         sqlx::Error::PoolTimedOut => return StoreError::transient(doing, Advice::new(error, NO_CONNECTION)),
         sqlx::Error::BeginFailed => return StoreError::transient(doing, error),
@@ -303,6 +342,13 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
         (_, "22" | "23" | "54") => StoreError::refused(doing, error),
         _ => StoreError::permanent(doing, error),
     }
+}
+
+/// Whether the server is short of something (disk, memory, connections), and gave up the session for it.
+fn ends_the_session(said: &dyn DatabaseError) -> bool {
+    let is_short = said.code().is_some_and(|code| code.starts_with("53"));
+    let severity = said.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+    is_short && matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 const NO_CONNECTION: &str =

@@ -6,7 +6,8 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::connect::{empty, nothing_done};
-use super::sql::{Query, Reading, ahead, at, count, micros, pod as pod_column};
+use super::insert::is_taken;
+use super::sql::{Query, Reading, ahead, at, count, interval, micros, pod as pod_column};
 use super::{PostgresStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -20,30 +21,45 @@ const RENEWING: &str = "renew leases";
 const RESCUING: &str = "rescue calls of pods that vanished";
 const PRUNING: &str = "prune the history";
 
-/// $2 pod, $3 ids and $4 to $8 what became of them (in id order), $9 the states that are kept.
-const FINISH: &str = "
+macro_rules! finish {
+    ($conflict:literal) => {
+        concat!(
+            "
     WITH gone AS (
         DELETE FROM futurecall.call AS c
-        USING unnest($3::uuid[], $4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::bigint[])
-            AS u(id, claim_no, outcome, said, started_after, ran_for)
+        USING unnest($3::uuid[], $4::bigint[], $5::smallint[], $6::text[], $7::interval[], $8::bigint[]) WITH ORDINALITY
+            AS u(id, claim_no, outcome, said, started_after, ran_for, place)
         WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid AND {few u.id}
-        RETURNING c.*, c.claimed_at + {span u.started_after} AS began, u.said, u.ran_for,
+        RETURNING c.*, u.place, c.claimed_at + u.started_after AS began, u.said, u.ran_for,
             CASE WHEN c.cancel_requested AND u.outcome IN (2, 3) THEN 4 ELSE u.outcome END AS state
     ), kept AS (
         {history} g.state, CASE WHEN g.state = 5 THEN g.attempt - 1 ELSE g.attempt END, g.claimed_by, g.claim_no, g.began,
-            CASE WHEN g.began IS NOT NULL THEN g.ran_for END, {now}, g.said
-        FROM gone AS g WHERE g.state = ANY ($9::smallint[]) ON CONFLICT (id) DO NOTHING
+            CASE WHEN g.began IS NOT NULL THEN g.ran_for END, {once}, g.said
+        FROM gone AS g WHERE g.state = ANY ($9::smallint[])",
+            $conflict,
+            "
     )
-    SELECT array_agg(g.id) AS ids, array_agg(g.claim_no) AS claim_nos FROM gone AS g";
+    {gone} FROM gone"
+        )
+    };
+}
+
+/// $2 pod, $3 ids and $4 to $8 what became of them (in id order), $9 the states that are kept.
+const FINISH: &str = finish!(" ON CONFLICT (id) DO NOTHING");
+
+/// As `FINISH`, and fails if one of them stands in the history already, which is all but never so: to be prepared for
+/// it costs a look at the index and a record in the write-ahead log for each row.
+const FINISH_NEW: &str = finish!("");
 
 /// As `FINISH`, where nothing is kept: the rows are not read back for a history.
 const FORGET: &str = "
     WITH gone AS (
-        DELETE FROM futurecall.call AS c USING unnest($3::uuid[], $4::bigint[]) AS u(id, claim_no)
+        DELETE FROM futurecall.call AS c
+        USING unnest($3::uuid[], $4::bigint[]) WITH ORDINALITY AS u(id, claim_no, place)
         WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid AND {few u.id}
-        RETURNING c.id, c.claim_no
+        RETURNING u.place
     )
-    SELECT array_agg(g.id) AS ids, array_agg(g.claim_no) AS claim_nos, {now} AS now FROM gone AS g";
+    {gone}, {now} AS now FROM gone";
 
 /// What an earlier try, whose reply was lost, has recorded. A row of another outcome was written by a rescue: this pod
 /// came too late. (Told to stop, a failure stands as cancelled.)
@@ -165,9 +181,17 @@ impl PostgresStore {
         let mut done = if finished.iter().any(|finish| finish.outcome.is_again()) {
             self.finish_or_again(now, pod, finished, retention).await?
         } else {
-            let rows: Vec<&Finish> = finished.iter().collect();
-            let row = self.write_one(FINISHING, self.finishing(now, pod, rows, retention)).await?;
-            gone(&row).map_err(nothing_done(FINISHING))?
+            let rows = in_id_order(finished.iter());
+            let ending = |history| self.finishing(now, pod, &rows, retention, history);
+            let row = match self.write_one(FINISHING, ending(History::New)).await {
+                Err(error) if is_taken(&error) => self.write_one(FINISHING, ending(History::Any)).await?,
+                row => row?,
+            };
+            let gone = gone(&row, &rows).map_err(nothing_done(FINISHING))?;
+            if gone.len() == finished.len() {
+                return Ok(vec![true; gone.len()]);
+            }
+            gone.into_iter().collect()
         };
         let is_done = |finish: &Finish, done: &HashSet<(Uuid, i64)>| {
             done.contains(&(finish.id.as_uuid(), finish.claim_no))
@@ -184,24 +208,27 @@ impl PostgresStore {
         Ok(finished.iter().map(|finish| is_done(finish, &done)).collect())
     }
 
-    /// The statement that ends these calls.
+    /// The statement that ends these calls, which are in id order.
     pub(super) fn finishing(
         &self,
         now: Now,
         pod: PodId,
-        mut rows: Vec<&Finish>,
+        rows: &[&Finish],
         retention: &Retention,
+        history: History,
     ) -> Query {
-        // Locked in the order in which a cancellation locks them.
-        rows.sort_by_key(|finish| finish.id);
         let kept = kept_states(retention);
         let query = self
-            .query(if kept.is_empty() { FORGET } else { FINISH })
+            .query(match history {
+                _ if kept.is_empty() => FORGET,
+                History::New => FINISH_NEW,
+                History::Any => FINISH,
+            })
             .bind(at(now))
             .bind(pod.as_uuid())
             .bind(rows.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
             .bind(rows.iter().map(|finish| finish.claim_no).collect::<Vec<_>>());
-        if kept.is_empty() { query } else { with_history(query, &rows, kept) }
+        if kept.is_empty() { query } else { with_history(query, rows, kept) }
     }
 
     /// Which of these an earlier try, whose reply was lost, has recorded.
@@ -290,7 +317,7 @@ fn with_history(query: Query, rows: &[&Finish], kept: Vec<i16>) -> Query {
     query
         .bind(outcomes.iter().map(|(state, _)| state_code(*state)).collect::<Vec<_>>())
         .bind(outcomes.iter().map(|(_, said)| said.map(str::to_owned)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|finish| finish.started_after.map(ahead)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|finish| finish.started_after.map(interval)).collect::<Vec<_>>())
         .bind(rows.iter().map(|finish| micros(finish.ran_for)).collect::<Vec<_>>())
         .bind(kept)
 }
@@ -305,11 +332,37 @@ fn kept_states(retention: &Retention) -> Vec<i16> {
     CallState::ALL.into_iter().filter(is_kept).filter_map(state_code).collect()
 }
 
-/// Which claims a statement has ended.
-pub(super) fn gone(row: &PgRow) -> Reading<HashSet<(Uuid, i64)>> {
-    let ids: Option<Vec<Uuid>> = row.try_get("ids")?;
-    let claim_nos: Option<Vec<i64>> = row.try_get("claim_nos")?;
-    Ok(ids.unwrap_or_default().into_iter().zip(claim_nos.unwrap_or_default()).collect())
+/// What the history may hold of calls that end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum History {
+    /// Nothing; the statement fails otherwise.
+    New,
+    /// Anything: what stands there stays.
+    Any,
+}
+
+/// In the order in which a cancellation locks them.
+pub(super) fn in_id_order<'f>(finished: impl Iterator<Item = &'f Finish>) -> Vec<&'f Finish> {
+    let mut rows: Vec<&Finish> = finished.collect();
+    rows.sort_by_key(|finish| finish.id);
+    rows
+}
+
+/// Which of these claims a statement has ended.
+pub(super) fn gone(row: &PgRow, rows: &[&Finish]) -> Reading<Vec<(Uuid, i64)>> {
+    let key = |finish: &&Finish| (finish.id.as_uuid(), finish.claim_no);
+    if usize::try_from(count(row, "done")?).is_ok_and(|done| done == rows.len()) {
+        return Ok(rows.iter().map(key).collect());
+    }
+    let places: Option<Vec<i64>> = row.try_get("places")?;
+    let place = |place: i64| usize::try_from(place.saturating_sub(1)).ok();
+    Ok(places
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(place)
+        .filter_map(|at| rows.get(at))
+        .map(key)
+        .collect())
 }
 
 fn renewed(row: &PgRow) -> Reading<Renewed> {

@@ -26,6 +26,8 @@ const BY_INDEX: &str = "SELECT set_config('enable_seqscan', 'off', true), \
 
 impl PostgresStore {
     pub(super) async fn look(&self, doing: &'static str) -> Result<Look<'_>, StoreError> {
+        // Before it has a connection: asking would need another one, and there may be one alone.
+        self.sees().await?;
         let mut transaction = self.link.begin_with(doing, BEGIN).await?;
         transaction.execute(self.link.fixed(BY_INDEX)).await.map_err(nothing_done(doing))?;
         Ok(Look { store: self, doing, transaction })

@@ -17,12 +17,17 @@ const SEES_ARGUMENTS: &str = "
 impl PostgresStore {
     /// The statement of a template that shows rows to people: without arguments where the role may not read them.
     pub(super) async fn shown(&self, template: &str) -> Result<Query, StoreError> {
-        if *self.sees_arguments.get_or_try_init(|| self.ask_what_it_sees()).await? {
+        if self.sees().await? {
             return Ok(self.composed(template));
         }
         let columns = ["c.args::text", "f.args::text", "s.args::text"];
         let blind = columns.iter().fold(template.to_owned(), |sql, args| sql.replace(args, "''::text"));
         Ok(self.composed(&blind))
+    }
+
+    /// Whether the role may read arguments; asked once.
+    pub(super) async fn sees(&self) -> Result<bool, StoreError> {
+        self.sees_arguments.get_or_try_init(|| self.ask_what_it_sees()).await.copied()
     }
 
     async fn ask_what_it_sees(&self) -> Result<bool, StoreError> {

@@ -3,10 +3,12 @@
 //! Templates are written against the schema `futurecall`, as the migrations are, and name the recurring pieces in
 //! braces. Every template's first parameter is the moment that `{now}` stands for.
 
+use std::fmt;
 use std::time::Duration;
 
+use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Postgres, Row, ValueRef};
+use sqlx::{ColumnIndex, Postgres, Row, ValueRef};
 use uuid::Uuid;
 
 use crate::id::{CallId, PodId, ScheduleId};
@@ -51,6 +53,11 @@ pub(super) fn ahead(duration: Duration) -> i64 {
     micros(duration).min(Moment::MAX.as_micros())
 }
 
+/// The same as PostgreSQL's own kind of span, which costs the server nothing to read.
+pub(super) fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: ahead(duration) }
+}
+
 /// A moment column. What was written past the year 9999 (a lease) reads as its last moment.
 pub(super) fn moment(row: &PgRow, column: &str) -> Reading<Moment> {
     row.try_get::<i64, _>(column).map(clamped)
@@ -62,13 +69,18 @@ pub(super) fn moment_or_none(row: &PgRow, column: &str) -> Reading<Option<Moment
 }
 
 /// A `timestamptz` column that is never empty.
-fn timestamp(row: &PgRow, column: &str) -> Reading<Moment> {
-    timestamp_or_none(row, column)?.ok_or_else(|| sqlx::Error::ColumnNotFound(column.to_owned()))
+pub(super) fn timestamp<I: Column>(row: &PgRow, column: I) -> Reading<Moment> {
+    timestamp_or_none(row, column)?.ok_or_else(|| sqlx::Error::ColumnNotFound(format!("{column:?}")))
 }
+
+/// A column by its name or by its place.
+pub(super) trait Column: ColumnIndex<PgRow> + fmt::Debug + Copy {}
+
+impl<I: ColumnIndex<PgRow> + fmt::Debug + Copy> Column for I {}
 
 /// A `timestamptz` column as the server sends it, in microseconds since 2000. To have it turned into microseconds since
 /// 1970 costs the server more than reading the row does.
-fn timestamp_or_none(row: &PgRow, column: &str) -> Reading<Option<Moment>> {
+pub(super) fn timestamp_or_none<I: Column>(row: &PgRow, column: I) -> Reading<Option<Moment>> {
     let value = row.try_get_raw(column)?;
     if value.is_null() {
         return Ok(None);
@@ -81,7 +93,7 @@ fn timestamp_or_none(row: &PgRow, column: &str) -> Reading<Option<Moment>> {
 }
 
 /// Microseconds from 1970 to 2000.
-const YEAR_2000: i64 = 946_684_800_000_000;
+pub(super) const YEAR_2000: i64 = 946_684_800_000_000;
 
 /// A column that counts something, so that it is never negative.
 pub(super) fn count(row: &PgRow, column: &str) -> Reading<u64> {
@@ -89,7 +101,7 @@ pub(super) fn count(row: &PgRow, column: &str) -> Reading<u64> {
 }
 
 /// An integer column that counts something.
-pub(super) fn small_count(row: &PgRow, column: &str) -> Reading<u32> {
+pub(super) fn small_count<I: Column>(row: &PgRow, column: I) -> Reading<u32> {
     row.try_get::<i32, _>(column).map(|count| u32::try_from(count).unwrap_or(0))
 }
 
@@ -119,7 +131,8 @@ pub(super) fn pod(row: &PgRow, column: &str) -> Reading<Option<PodId>> {
     row.try_get::<Option<Uuid>, _>(column).map(|pod| pod.map(PodId::from_uuid))
 }
 
-fn clamped(micros: i64) -> Moment {
+/// A moment that a database knows, as one that we know.
+pub(super) fn clamped(micros: i64) -> Moment {
     Moment::from_micros(micros).unwrap_or(if micros < 0 { Moment::MIN } else { Moment::MAX })
 }
 
@@ -196,14 +209,16 @@ fn piece_of(piece: &str) -> &'static str {
     match piece {
         // Stable within the statement, so that an index can be searched by it; the clock's own function is not.
         "now" => "coalesce({at $1::bigint}, statement_timestamp())",
+        // The same for what is done to each of many rows: worked out once for all of them.
+        "once" => "(SELECT {now})",
         "now_us" => "coalesce($1::bigint, {us statement_timestamp()})",
         // What delays count from. Never in a predicate: it is read anew for every row.
         "clock" => "coalesce({at $1::bigint}, clock_timestamp())",
         // How a claim changes a row; none of these columns is in an index, which keeps the update HOT.
         // What is to happen if the pod vanishes comes from `l`: see `vanish`.
         "claim" => {
-            "claimed_by = $2::uuid, claim_no = $3::bigint, claimed_at = {now}, \
-             lease_until = {lease $4::bigint}, attempt = c.attempt + 1, started = false, \
+            "claimed_by = $2::uuid, claim_no = $3::bigint, claimed_at = {once}, \
+             lease_until = (SELECT {lease $4::bigint}), attempt = c.attempt + 1, started = false, \
              on_vanish = l.on_vanish, vanish_after = l.vanish_after"
         }
         // Of the name of a lane or call `u`.
@@ -228,6 +243,11 @@ fn piece_of(piece: &str) -> &'static str {
             "c.id, c.claim_no, c.name, c.identifier, c.args::text AS args, c.format, c.priority, \
              c.due_at AS due, c.claimed_at AS claimed, c.attempt, c.schedule_id, c.traceparent, c.first_due_at, \
              c.expires_at, c.failures::integer AS failures"
+        }
+        // How many of the claims in $3 are `gone`; which ones, where it is not simply all of them.
+        "gone" => {
+            "SELECT count(*) AS done, CASE WHEN count(*) <> cardinality($3::uuid[]) \
+             THEN (SELECT array_agg(g.place) FROM gone AS g) END AS places"
         }
         // Completed by: state, attempt, pod, claim_no, started_at, duration_us, finished_at, error FROM … AS g.
         "history" => {

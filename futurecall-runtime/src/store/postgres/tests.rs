@@ -3,6 +3,8 @@
 //! These tests need a server: `scripts/test` starts one, or `DATABASE_URL` names one whose user may create schemas and
 //! end other connections.
 
+mod prepared;
+
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};

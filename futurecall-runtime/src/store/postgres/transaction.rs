@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
 use super::connect::{BEGIN, commit, empty, nothing_done, ping_idle, step};
-use super::finish::{FINISHED_BEFORE, gone};
+use super::finish::{FINISHED_BEFORE, History, gone};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::transaction::OpenTransaction;
@@ -75,9 +75,9 @@ impl PostgresStore {
             return Err(StoreError::wrong_database(COMPLETING));
         };
         step(COMPLETING, &mut transaction, self.link.fixed(NO_IDLING)).await?;
-        let query = self.finishing(now, pod, vec![finish], retention);
+        let query = self.finishing(now, pod, &[finish], retention, History::Any);
         let row = step(COMPLETING, &mut transaction, query).await?.pop().ok_or_else(|| empty(COMPLETING))?;
-        if gone(&row).map_err(nothing_done(COMPLETING))?.is_empty() {
+        if gone(&row, &[finish]).map_err(nothing_done(COMPLETING))?.is_empty() {
             transaction.rollback().await.map_err(nothing_done(COMPLETING))?;
             return Ok(false);
         }
