@@ -143,6 +143,8 @@ pub(crate) enum Command {
     Watch(commands::watch::Watch),
     Prune(commands::prune::Prune),
     Doctor(commands::doctor::Doctor),
+    #[cfg(feature = "dashboard")]
+    Dashboard(commands::dashboard::Dashboard),
     Completions(commands::completions::Completions),
 }
 

@@ -3,6 +3,8 @@
 pub(crate) mod act;
 pub(crate) mod actions;
 pub(crate) mod completions;
+#[cfg(feature = "dashboard")]
+pub(crate) mod dashboard;
 pub(crate) mod doctor;
 pub(crate) mod list;
 pub(crate) mod migrate;
@@ -30,6 +32,8 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<Exit, Failure
         // These write while they work, or write no data.
         Command::List(list) => return list::run(context, list).await,
         Command::Watch(watch) => return watch::run(context, watch).await,
+        #[cfg(feature = "dashboard")]
+        Command::Dashboard(dashboard) => return dashboard::run(context, dashboard).await,
         Command::Completions(completions) => return completions::run(context, &completions),
         Command::Migrate(migrate) => match migrate::run(context, migrate).await? {
             Some(answer) => answer,
@@ -58,8 +62,7 @@ async fn answer(context: &mut Context<'_>, command: Command) -> Result<Answer, F
         Command::Actions(actions) => actions::run(context, actions).await,
         Command::Prune(prune) => prune::run(context, prune).await,
         Command::Doctor(doctor) => doctor::run(context, doctor).await,
-        Command::List(_) | Command::Watch(_) | Command::Completions(_) | Command::Migrate(_) => {
-            Err(Failure::usage("this command prints by itself"))
-        }
+        // Those that `run` has taken.
+        _ => Err(Failure::usage("this command prints by itself")),
     }
 }

@@ -159,6 +159,7 @@ fn pods_pass_over_the_command_lines_variables() {
         "SINCE",
         "EVERY",
         "STRICT",
+        "DASHBOARD_BIND",
     ];
     let variables = names.map(|name| (format!("FUTURECALL_{name}"), "x"));
     drop(futurecall_runtime::Config::from_vars(variables).unwrap());

@@ -3,8 +3,8 @@
 
 mod acting;
 mod codes;
-#[path = "../../../tests/src/database.rs"]
-mod database;
+#[cfg(all(unix, feature = "dashboard"))]
+mod dashboard;
 mod doctor;
 mod help;
 mod hostile;

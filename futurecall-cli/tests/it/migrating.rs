@@ -1,6 +1,6 @@
 //! The schema, by hand.
 
-use crate::database;
+use futurecall_tests::database;
 use sqlx::AssertSqlSafe;
 
 use crate::program::{Said, program};

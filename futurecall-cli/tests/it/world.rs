@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::database::{self, TestDatabase, TestFile};
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{PostgresStore, SqliteStore, Statistics, Store};
 use futurecall_runtime::{CallId, PodId, Role};
+use futurecall_tests::database::{self, TestDatabase, TestFile};
 
 use crate::program::{Said, program};
 

@@ -27,11 +27,10 @@ const NAMES: [&str; 16] = [
 
 /// What the command line (`futurecall-cli`) reads: no settings of a pod, and no mistakes in
 /// an environment that both share.
-const OF_OTHERS: [&str; 15] = [
+const OF_OTHERS: [&str; 14] = [
     "FUTURECALL_ACTOR",
     "FUTURECALL_ARGUMENTS",
     "FUTURECALL_DASHBOARD_BIND",
-    "FUTURECALL_DASHBOARD_PASSWORD",
     "FUTURECALL_DATABASE_URL",
     "FUTURECALL_EVERY",
     "FUTURECALL_LOCAL",
