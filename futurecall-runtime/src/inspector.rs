@@ -43,6 +43,26 @@ impl Inspector {
 
     /// A page of calls. Scheduled ones that this pod could not run say why in `broken`.
     ///
+    /// Answers come down indexes, however many calls there are. What has none (`pod`, `error`) is looked through 20,000
+    /// calls at a time, so that a page may be short, or empty, and still have a [`next`](CallPage::next):
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+    /// use futurecall_runtime::{CallFilter, CallState, Pod};
+    /// # let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
+    /// let mut filter = CallFilter::new().state(CallState::Failed).error("connection refused");
+    /// let mut refused = Vec::new();
+    /// loop {
+    ///     let page = pod.inspect().calls(filter.clone()).await?;
+    ///     refused.extend(page.calls);
+    ///     let Some(next) = page.next else { break };
+    ///     filter = filter.after(next);
+    /// }
+    /// assert!(refused.is_empty());
+    /// # pod.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The database could not be asked.
@@ -107,7 +127,8 @@ impl Inspector {
     }
 
     /// How many calls are in each state. Counting stops at `cap`, so that it stays cheap however many there are: a figure
-    /// that equals it means *that many or more*.
+    /// that equals it means *that many or more*. Running calls are looked for among the first due ones of each lane on
+    /// PostgreSQL: those of a lane that has more than 1,000 overdue calls before them may be missed.
     ///
     /// # Errors
     ///
@@ -116,7 +137,25 @@ impl Inspector {
         self.store().counts(Now::Database, cap).await
     }
 
-    /// How many calls a filter lets through, whatever its limit and page; counted up to `cap`.
+    /// How many calls a filter lets through, whatever its limit and page; counted up to `cap`, which means *that many or
+    /// more*. Where the filter has no index (`pod`, `error`), only the first 20,000 calls of its listing are looked at, or
+    /// `cap` if that is more: then there may be more than the figure says.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+    /// use std::time::Duration;
+    /// use futurecall_runtime::{CallFilter, Pod};
+    /// # let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
+    /// for n in 0..5 {
+    ///     pod.future_call_with_delay("mail.send", Some(&n), Duration::from_secs(60 * n)).await?;
+    /// }
+    /// let hour = pod.inspect().now().await?.checked_add(Duration::from_secs(3600)).unwrap();
+    /// let soon = CallFilter::new().name("mail.send").until(hour);
+    /// assert_eq!(pod.inspect().count(&soon, 1_000).await?, 5);
+    /// assert_eq!(pod.inspect().count(&soon, 3).await?, 3);
+    /// # pod.shutdown().await;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -127,13 +166,29 @@ impl Inspector {
 
     /// How many pending calls are due between each two neighbours of `edges` (ascending moments; the first inside, the second
     /// outside), by name, each figure counted up to `cap`. Schedules have one pending call each: their later runs are told
-    /// by [`Rule::upcoming`](crate::recurring::Rule::upcoming).
+    /// by [`ScheduleRecord::upcoming`]. At most as many calls are read as there are stretches, names, priorities and `cap`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+    /// use std::time::Duration;
+    /// use futurecall_runtime::Pod;
+    /// # let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
+    /// for minutes in [5, 90, 95] {
+    ///     pod.future_call_with_delay("mail.send", Some(&minutes), Duration::from_secs(60 * minutes)).await?;
+    /// }
+    /// let now = pod.inspect().now().await?;
+    /// let hours = [0, 1, 2].map(|hours| now.checked_add(Duration::from_secs(3600 * hours)).unwrap());
+    /// let told: Vec<_> = pod.inspect().timeline(&hours, 1_000).await?.iter().map(|one| (one.stretch, one.calls)).collect();
+    /// assert_eq!(told, [(0, 1), (1, 2)]);
+    /// # pod.shutdown().await;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
     /// The database could not be asked.
     pub async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
-        self.store().timeline(edges, cap).await
+        self.store().timeline(Now::Database, edges, cap).await
     }
 
     /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
@@ -142,7 +197,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        self.store().pending_names(cap).await
+        self.store().pending_names(Now::Database, cap).await
     }
 
     /// What all pods have counted since that minute (of one name, if given), by minute, then name. Kept for 48 hours,
@@ -206,6 +261,20 @@ impl Inspector {
     }
 
     /// Why a call has not run yet, or what became of it; `None` if there is none of that id.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+    /// use std::time::Duration;
+    /// use futurecall_runtime::{Pod, Reason, Role};
+    /// let pod =
+    ///     Pod::builder().database_url("memory:").without_discovery().role(Role::Serverless).start().await?;
+    /// let id = pod.future_call_with_delay("mail.send", Some(&7), Duration::ZERO).await?;
+    /// let why = pod.inspect().why(id).await?.expect("it is there");
+    /// assert_eq!(why.reasons, [Reason::NoPod]);
+    /// assert_eq!(why.to_string(), "no live pod runs calls: start one");
+    /// # pod.shutdown().await;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///

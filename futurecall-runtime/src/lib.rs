@@ -63,8 +63,8 @@ pub use self::store::transaction::{InTransaction, TransactionDatabase};
 #[doc(inline)]
 pub use self::store::{
     ActionFilter, ActionRecord, AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled,
-    Counts, Histogram, MigrationRecord, PausedName, PodRecord, Rescheduled, Retention, RunLog, ScheduleChanged,
-    ScheduleOrigin, ScheduleRecord, ScheduleState, Statistics, TimelineCount,
+    Counts, Histogram, MigrationRecord, PausedName, PodRecord, Rescheduled, Retention, RunLog,
+    ScheduleChanged, ScheduleOrigin, ScheduleRecord, ScheduleState, Statistics, TimelineCount,
 };
 pub use self::why::{Reason, Why};
 

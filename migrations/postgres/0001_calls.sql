@@ -60,7 +60,7 @@ CREATE TABLE futurecall.call (
 
 CREATE INDEX call_due ON futurecall.call (name, priority, due_at, id);
 CREATE INDEX call_run ON futurecall.call (name, priority, due_at, id) WHERE schedule_id IS NOT NULL;
-CREATE INDEX call_identifier ON futurecall.call (identifier) WHERE identifier IS NOT NULL;
+CREATE INDEX call_identifier ON futurecall.call (identifier, due_at, id) WHERE identifier IS NOT NULL;
 CREATE INDEX call_schedule ON futurecall.call (schedule_id) WHERE schedule_id IS NOT NULL;
 CREATE UNIQUE INDEX call_unique ON futurecall.call (name, unique_key) WHERE unique_key IS NOT NULL;
 
@@ -90,8 +90,10 @@ CREATE TABLE futurecall.finished (
     attempts    jsonb
 );
 
-CREATE INDEX finished_at ON futurecall.finished (state, finished_at, id);
+-- By lanes, as what is pending: the listing of any names and states is merged from them, and pruning goes along each.
+CREATE INDEX finished_at ON futurecall.finished (name, state, finished_at, id);
 CREATE INDEX finished_identifier ON futurecall.finished (identifier, finished_at) WHERE identifier IS NOT NULL;
+CREATE INDEX finished_schedule ON futurecall.finished (schedule_id, finished_at, id) WHERE schedule_id IS NOT NULL;
 
 -- Recurring rules. The rule that code declared stands apart from the rule in effect, so that an operator's edit
 -- survives until the code itself changes.

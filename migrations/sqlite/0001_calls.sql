@@ -52,7 +52,7 @@ CREATE TABLE futurecall_call (
 -- `claimed_by` stands in it, always NULL, only because SQLite would otherwise look it up in the table.
 CREATE INDEX futurecall_call_due ON futurecall_call (name, priority, due_at, id, claimed_by) WHERE claimed_by IS NULL;
 CREATE INDEX futurecall_call_claimed ON futurecall_call (lease_until) WHERE claimed_by IS NOT NULL;
-CREATE INDEX futurecall_call_identifier ON futurecall_call (identifier) WHERE identifier IS NOT NULL;
+CREATE INDEX futurecall_call_identifier ON futurecall_call (identifier, due_at, id) WHERE identifier IS NOT NULL;
 CREATE INDEX futurecall_call_schedule ON futurecall_call (schedule_id, due_at, id) WHERE schedule_id IS NOT NULL;
 -- The runs of schedules that are under way: a handful, looked at by every claim.
 CREATE INDEX futurecall_call_run ON futurecall_call (schedule_id, lease_until)
@@ -85,9 +85,12 @@ CREATE TABLE futurecall_finished (
     attempts    TEXT
 ) STRICT;
 
-CREATE INDEX futurecall_finished_at ON futurecall_finished (state, finished_at, id);
+-- By lanes, as what is pending: the listing of any names and states is merged from them, and pruning goes along each.
+CREATE INDEX futurecall_finished_at ON futurecall_finished (name, state, finished_at, id);
 CREATE INDEX futurecall_finished_identifier ON futurecall_finished (identifier, finished_at)
     WHERE identifier IS NOT NULL;
+CREATE INDEX futurecall_finished_schedule ON futurecall_finished (schedule_id, finished_at, id)
+    WHERE schedule_id IS NOT NULL;
 
 -- Recurring rules. The rule that code declared stands apart from the rule in effect, so that an operator's edit
 -- survives until the code itself changes.

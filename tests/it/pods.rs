@@ -5,6 +5,7 @@ mod endings;
 mod engine;
 mod hazards;
 mod lease;
+mod looks;
 mod many;
 mod moved;
 mod operate;

@@ -220,8 +220,9 @@ async fn a_producer_schedules_and_cancels_and_runs_nothing() {
     {
         let error = refused.expect("not for a producer").to_string();
         assert!(error.contains("migrations/roles.sql"), "{error}");
-        let actions = pod.inspect().actions(&ActionFilter::new().limit(1)).await.unwrap();
-        assert_eq!(actions[0].outcome, Some(format!("failed: {error}")));
+        let actions = pod.inspect().actions(&ActionFilter::new().limit(2)).await.unwrap();
+        let failed = Some(format!("failed: {error}"));
+        assert!(actions.iter().any(|action| action.outcome == failed), "{actions:?}");
     }
     assert_eq!(pod.inspect().paused_names().await.unwrap(), []);
     pod.shutdown().await;
@@ -282,6 +283,13 @@ async fn a_viewer_sees_everything_but_arguments_and_changes_nothing() {
     assert_eq!((schedules.len(), schedules[0].args.as_str()), (1, ""));
     assert_eq!(inspect.counts().await.unwrap().scheduled, 2);
     assert_eq!(inspect.pods().await.unwrap().len(), 1);
+    assert_eq!(inspect.counts_up_to(1).await.unwrap().scheduled, 1);
+    assert_eq!(inspect.count(&CallFilter::new().error("x").name("role.play"), 100).await.unwrap(), 0);
+    let edges = [inspect.now().await.unwrap(), futurecall_runtime::Moment::MAX];
+    assert_eq!(inspect.timeline(&edges, 100).await.unwrap()[0].calls, 2);
+    assert_eq!(inspect.pending_names(100).await.unwrap(), [("role.play".to_owned(), 2)]);
+    assert!(inspect.settings().await.unwrap().iter().any(|(name, _)| name == "fsync"));
+    assert!(inspect.migrations().await.unwrap().iter().all(|step| step.applied.is_some()));
     assert_eq!(pod.future_calls().status(done).await.unwrap(), Some(CallState::Succeeded));
 
     let error = pod.future_calls().call_now().role().play("x").await.unwrap_err();

@@ -7,6 +7,7 @@ mod hazards;
 mod history;
 mod inspect;
 mod lease;
+mod look;
 mod migrate;
 mod missed;
 pub(crate) mod model;
@@ -34,6 +35,7 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Retry => retry::CASES,
         Topic::History => history::CASES,
         Topic::Inspect => inspect::CASES,
+        Topic::Look => look::CASES,
         Topic::Migrate => migrate::CASES,
         Topic::Hazards => hazards::CASES,
         Topic::Signals => signals::CASES,

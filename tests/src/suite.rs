@@ -87,6 +87,8 @@ pub enum Topic {
     Inspect,
     /// What operators change by hand, and what is remembered of it; what pods have counted.
     Operate,
+    /// What people ask for: filters, pages, counts, timelines, settings.
+    Look,
     /// Making the tables, and further handles on them.
     Migrate,
     /// Inputs that have broken other systems.
@@ -167,7 +169,7 @@ fn said(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use futurecall_runtime::store::MemoryStore;
+    use futurecall_runtime::store::{MemoryStore, Now};
 
     use super::*;
 
@@ -207,11 +209,15 @@ mod tests {
     }
 
     async fn passes(fixture: &Fixture) {
-        assert_eq!(fixture.store.pending_names(1).await.unwrap(), []);
+        assert_eq!(fixture.store.pending_names(Now::Database, 1).await.unwrap(), []);
     }
 
     async fn fails(fixture: &Fixture) {
-        assert_eq!(fixture.store.pending_names(1).await.unwrap().len(), 1, "nothing is pending");
+        assert_eq!(
+            fixture.store.pending_names(Now::Database, 1).await.unwrap().len(),
+            1,
+            "nothing is pending"
+        );
     }
 
     #[tokio::test]

@@ -223,7 +223,7 @@ async fn workers(
 /// Writes down when the database answered so slowly that leases may end unrenewed: the machine's fault, and nobody else's.
 async fn watch(database: std::sync::Weak<Database>, faults: Arc<Faults>, over: CancellationToken) {
     /// Microseconds.
-    const SLOW: i64 = 400_000;
+    const SLOW: i64 = 250_000;
     let watching = async {
         while let Some(database) = database.upgrade() {
             let begin = clock::monotonic();

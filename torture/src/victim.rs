@@ -417,8 +417,8 @@ impl Life {
         self.step("ahead", |_| store.ahead(NOW, self.id(Part::Again), 100)).await?;
         let now = store.now().await?;
         let edges = [now, now.checked_add(HOUR * 2).unwrap_or(now)];
-        self.step("timeline", |_| store.timeline(&edges, 100)).await?;
-        self.step("pending_names", |_| store.pending_names(100)).await?;
+        self.step("timeline", |_| store.timeline(NOW, &edges, 100)).await?;
+        self.step("pending_names", |_| store.pending_names(NOW, 100)).await?;
         self.step("backlog", |_| store.backlog(NOW, 100, HOUR)).await?;
         let logs = [NewLog { id: self.id(Part::Kept), attempt: 1, text: "done".to_owned() }];
         self.step("keep_logs", |_| store.keep_logs(NOW, &logs)).await?;

@@ -195,8 +195,9 @@ impl CallFilter {
     }
 }
 
-/// A page of calls. It may hold fewer than were asked for although more follow: where a filter has no index (`pod`,
-/// `error`), a page looks through a bounded number of calls and says from where to go on.
+/// A page of calls. It may hold fewer than were asked for, or none, although more follow: where a filter has no index
+/// (`pod` and `error`; beside `identifier` or `schedule` everything else), a page looks through 20,000 calls and says from
+/// where to go on.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallPage {
@@ -422,6 +423,20 @@ pub struct RunLog {
 }
 
 impl Counts {
+    /// Adds calls of a state that stands in the history.
+    pub(crate) fn add(&mut self, state: CallState, calls: u64) {
+        let count = match state {
+            CallState::Succeeded => &mut self.succeeded,
+            CallState::Interrupted => &mut self.interrupted,
+            CallState::Cancelled => &mut self.cancelled,
+            CallState::Expired => &mut self.expired,
+            CallState::Skipped => &mut self.skipped,
+            // The first two never stand in the history.
+            CallState::Scheduled | CallState::Running | CallState::Failed => &mut self.failed,
+        };
+        *count = count.saturating_add(calls);
+    }
+
     /// Every figure.
     pub(crate) fn all_mut(&mut self) -> [&mut u64; 9] {
         [

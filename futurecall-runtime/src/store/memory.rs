@@ -17,6 +17,8 @@ mod reschedule;
 mod rows;
 mod schedule;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -333,14 +335,11 @@ impl Store for MemoryStore {
         self.state().discard(now, calls, retention)
     }
 
-    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
-        // Which calls are due decides nothing here: a due call that nobody has claimed is still scheduled.
-        let _ = now;
+    async fn calls(&self, _now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
         self.state().page(filter)
     }
 
-    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        let _ = now;
+    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
         Ok(self.state().record(id))
     }
 
@@ -356,8 +355,7 @@ impl Store for MemoryStore {
         Ok(self.state().counts(now, cap))
     }
 
-    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
-        let _ = now;
+    async fn count(&self, _now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
         self.state().count(filter, cap)
     }
 
@@ -365,11 +363,11 @@ impl Store for MemoryStore {
         Ok(self.state().ahead(now, id, cap))
     }
 
-    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+    async fn timeline(&self, _now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
         Ok(self.state().timeline(edges, cap))
     }
 
-    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         Ok(self.state().pending_names(cap))
     }
 
@@ -457,65 +455,5 @@ impl Store for MemoryStore {
 
     async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
         Ok(self.state().read_statistics(since, name))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::store::Due;
-
-    fn call(due: Due) -> NewCall {
-        NewCall {
-            id: CallId::new(),
-            name: "example.do_work".to_owned(),
-            identifier: None,
-            args: "{}".to_owned(),
-            format: 1,
-            priority: 0,
-            due,
-            expires_after: None,
-            traceparent: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_change_wakes_the_other_handles_only() {
-        let store = MemoryStore::at(Moment::MIN);
-        let other = store.clone();
-        assert!(other.changed().now_or_never().is_none(), "nothing has changed yet");
-
-        let soon = Duration::from_secs(5);
-        store.insert(Now::Database, &[call(Due::After(soon * 2))], false, soon).await.unwrap();
-        assert!(other.changed().now_or_never().is_none(), "not due soon");
-        store.insert(Now::Database, &[call(Due::After(soon))], false, soon).await.unwrap();
-        assert!(store.changed().now_or_never().is_none(), "its own change is no news");
-        assert!(other.changed().now_or_never().is_some());
-        assert!(other.changed().now_or_never().is_none(), "heard already");
-
-        let waiting = tokio::spawn(async move { other.changed().await });
-        tokio::task::yield_now().await;
-        store.insert(Now::Database, &[call(Due::After(Duration::ZERO))], false, soon).await.unwrap();
-        waiting.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn the_clock_can_be_set_for_all_handles() {
-        let store = MemoryStore::at(Moment::MIN);
-        let other = store.separate().await.unwrap();
-        store.set_now(Moment::MAX);
-        assert_eq!(other.now().await.unwrap(), Moment::MAX);
-        assert!(other.changed().now_or_never().is_some(), "something may be due by the new clock");
-        let machine = MemoryStore::new();
-        assert!(
-            machine.now().await.unwrap()
-                >= "2026-01-01T00:00:00Z"
-                    .parse::<chrono::DateTime<chrono::Utc>>()
-                    .unwrap()
-                    .try_into()
-                    .unwrap()
-        );
     }
 }

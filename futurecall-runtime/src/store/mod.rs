@@ -6,6 +6,8 @@
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod codec;
 mod inspection;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod looking;
 pub(crate) mod memory;
 mod operations;
 pub(crate) mod place;
@@ -261,6 +263,11 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     // --- inspection -------------------------------------------------------------------------------------------------
 
     /// A page of calls, by (due, id) ascending over scheduled and running ones; history newest first.
+    ///
+    /// Where a filter has no index for something (`pod` and `error`; beside `identifier` or `schedule` everything else), a
+    /// page looks through 20,000 calls of each table at most and says in [`CallPage::next`] where the next one goes on.
+    /// Running calls are looked for on PostgreSQL, whose claims write no index, among the first due ones of each lane:
+    /// 20,000 shared among the lanes, but 1,000 of each at least.
     async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError>;
 
     /// One call with its attempts, pending or finished.
@@ -272,10 +279,13 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// All pods heard of within a day, newest heartbeat first; `live` says which beat within `within`.
     async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError>;
 
-    /// How many calls are in each state, how many are due, and since when; each counted up to `cap`.
+    /// How many calls are in each state, how many are due, and since when; each counted up to `cap`. Running ones as
+    /// [`calls`](Self::calls) finds them, where `cap` is no more than 20,000.
     async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError>;
 
-    /// How many calls the filter lets through (its limit and its page do not matter), counted up to `cap`.
+    /// How many calls the filter lets through (its limit and its page do not matter), counted up to `cap`. Where a filter has
+    /// no index, only so many calls of each table are looked at as a page looks through, or `cap` if that is more: the
+    /// figure is of those, in the listing's order, and there may be more.
     async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError>;
 
     /// How many due calls go before this one, counted up to `cap`: unclaimed ones of its own lane with an earlier (due, id),
@@ -284,10 +294,10 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     /// How many unclaimed calls are due between each two neighbours of `edges` (ascending; the first inside, the second
     /// outside), by name; each figure counted up to `cap`. Stretches without calls are left out; by name, then stretch.
-    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError>;
+    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError>;
 
     /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
-    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError>;
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError>;
 
     /// What waits, for gauges: cheap however much there is, because counting stops at `cap` a lane. A heartbeat within
     /// `pod_live` is recent.

@@ -10,18 +10,22 @@ mod backlog;
 mod cancel;
 mod claim;
 mod connect;
+mod counting;
 mod finish;
 mod insert;
 mod inspect;
 mod lanes;
 mod listen;
+mod listing;
 mod logs;
+mod look;
 mod migrate;
 mod operate;
 mod reschedule;
 mod rights;
 mod runs;
 mod schedule;
+mod settings;
 mod sql;
 mod statistics;
 #[cfg(test)]
@@ -316,9 +320,7 @@ impl Store for PostgresStore {
     }
 
     async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
-        // Which calls are due decides nothing here: a due call that nobody has claimed is still scheduled.
-        let _ = now;
-        self.call_page(filter).await
+        self.call_page(now, filter).await
     }
 
     async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
@@ -346,12 +348,12 @@ impl Store for PostgresStore {
         self.calls_ahead(now, id, cap).await
     }
 
-    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
-        self.call_timeline(edges, cap).await
+    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        self.call_timeline(now, edges, cap).await
     }
 
-    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        self.names_of_pending(cap).await
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        self.names_of_pending(now, cap).await
     }
 
     async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {

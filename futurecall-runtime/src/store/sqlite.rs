@@ -10,11 +10,13 @@ mod backlog;
 mod cancel;
 mod claim;
 mod connect;
+mod counting;
 mod ear;
 mod file;
 mod finish;
 mod insert;
 mod inspect;
+mod listing;
 mod logs;
 mod migrate;
 mod news;
@@ -22,6 +24,7 @@ mod operate;
 mod pen;
 mod reschedule;
 mod schedule;
+mod settings;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -84,10 +87,10 @@ impl SqliteStore {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use futurecall_runtime::store::{SqliteStore, Store};
+    /// use futurecall_runtime::store::{Now, SqliteStore, Store};
     /// let store = SqliteStore::open("sqlite::memory:", "futurecall_").await?;
     /// store.migrate().await?;
-    /// assert_eq!(store.pending_names(10).await?, []);
+    /// assert_eq!(store.pending_names(Now::Database, 10).await?, []);
     /// assert!(SqliteStore::open("sqlite::memory:", "drop table").await.is_err());
     /// # Ok(())
     /// # }
@@ -347,7 +350,7 @@ impl Store for SqliteStore {
     }
 
     async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
-        inspect::calls(self, now, filter).await
+        listing::calls(self, now, filter).await
     }
 
     async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
@@ -363,23 +366,23 @@ impl Store for SqliteStore {
     }
 
     async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
-        inspect::counts(self, now, cap).await
+        counting::counts(self, now, cap).await
     }
 
     async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
-        inspect::count(self, now, filter, cap).await
+        listing::count(self, now, filter, cap).await
     }
 
     async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
-        inspect::ahead(self, now, id, cap).await
+        counting::ahead(self, now, id, cap).await
     }
 
-    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
-        inspect::timeline(self, edges, cap).await
+    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        counting::timeline(self, now, edges, cap).await
     }
 
-    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        inspect::pending_names(self, cap).await
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        counting::pending_names(self, now, cap).await
     }
 
     async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
@@ -395,7 +398,7 @@ impl Store for SqliteStore {
     }
 
     async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
-        connect::settings(self).await
+        settings::settings(self).await
     }
 
     async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {

@@ -34,7 +34,7 @@ impl MeasuredFutureCall {
 
     #[future_call(timeout = "5ms")]
     pub(crate) async fn slow(_session: &Session) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -69,7 +69,7 @@ impl Recorded {
                 _ => Kind::Histogram,
             };
             assert_eq!(is(known.kind), kind, "{name}");
-            assert!(key.labels().map(|label| label.key()).eq(known.labels.iter().copied()), "{name}");
+            assert!(key.labels().map(metrics::Label::key).eq(known.labels.iter().copied()), "{name}");
             let labels: Vec<_> = key.labels().map(|label| label.value().to_owned()).collect();
             match value {
                 DebugValue::Counter(count) => *self.counters.entry((name, labels)).or_default() += count,
@@ -81,7 +81,7 @@ impl Recorded {
                     }
                 }
                 DebugValue::Histogram(samples) => {
-                    let samples = samples.into_iter().map(|sample| sample.into_inner());
+                    let samples = samples.into_iter().map(Into::<f64>::into);
                     self.samples.entry((name, labels)).or_default().extend(samples);
                 }
             }
@@ -106,7 +106,7 @@ impl Recorded {
 #[tokio::test]
 async fn runs_are_counted_by_name_and_outcome() {
     let recorder = DebuggingRecorder::new();
-    let mut recorded = Recorded::by(&recorder);
+    let mut seen = Recorded::by(&recorder);
     let _guard = metrics::set_default_local_recorder(&recorder);
     let backend = Backend::memory();
     let pod = backend.builder().role(Role::Maintenance).register(MeasuredFutureCall).start().await.unwrap();
@@ -129,10 +129,10 @@ async fn runs_are_counted_by_name_and_outcome() {
         (call.state == CallState::Failed).then_some(())
     })
     .await;
-    recorded.gather();
+    seen.gather();
 
-    assert_eq!(recorded.count("scheduled_total", &["measured.fine"]), 9);
-    assert_eq!(recorded.count("started_total", &["measured.fine"]), 4);
+    assert_eq!(seen.count("scheduled_total", &["measured.fine"]), 9);
+    assert_eq!(seen.count("started_total", &["measured.fine"]), 4);
     for (name, outcome, count) in [
         ("fine", "ok", 4),
         ("fine", "error", 0),
@@ -142,44 +142,41 @@ async fn runs_are_counted_by_name_and_outcome() {
         ("retried", "error", 2),
     ] {
         let name = format!("measured.{name}");
-        assert_eq!(recorded.count("finished_total", &[&name, outcome]), count, "{name} {outcome}");
+        assert_eq!(seen.count("finished_total", &[&name, outcome]), count, "{name} {outcome}");
     }
     let of_retried = ["measured.retried"];
-    assert_eq!(
-        (recorded.count("retries_total", &of_retried), recorded.count("dead_total", &of_retried)),
-        (1, 1)
-    );
-    assert_eq!(recorded.count("retries_total", &["measured.error"]), 0);
-    assert_eq!(recorded.count("dead_total", &["measured.error"]), 1);
+    assert_eq!((seen.count("retries_total", &of_retried), seen.count("dead_total", &of_retried)), (1, 1));
+    assert_eq!(seen.count("retries_total", &["measured.error"]), 0);
+    assert_eq!(seen.count("dead_total", &["measured.error"]), 1);
     for (name, count) in [("fine", 4), ("slow", 1), ("retried", 2)] {
         let name = format!("measured.{name}");
-        let lateness = recorded.samples("schedule_to_start_seconds", &[&name]);
+        let lateness = seen.samples("schedule_to_start_seconds", &[&name]);
         assert!(
             lateness.len() == count && lateness.iter().all(|late| (0.0..60.0).contains(late)),
             "{lateness:?}"
         );
-        assert_eq!(recorded.samples("execution_seconds", &[&name]).len(), count);
+        assert_eq!(seen.samples("execution_seconds", &[&name]).len(), count);
     }
-    assert!(recorded.samples("execution_seconds", &["measured.slow"])[0] >= 0.005);
-    assert!(!recorded.samples("poll_seconds", &[]).is_empty());
+    assert!(seen.samples("execution_seconds", &["measured.slow"])[0] >= 0.005);
+    assert!(!seen.samples("poll_seconds", &[]).is_empty());
     pod.shutdown().await;
 }
 
 #[tokio::test]
 async fn names_that_a_pod_does_not_run_have_a_bounded_number_of_labels() {
     let recorder = DebuggingRecorder::new();
-    let mut recorded = Recorded::by(&recorder);
+    let mut seen = Recorded::by(&recorder);
     let _guard = metrics::set_default_local_recorder(&recorder);
     let pod = Backend::memory().builder().role(Role::Serverless).start().await.unwrap();
     for number in 0..250 {
         let name = format!("elsewhere.n{number}");
         pod.future_call_with_delay(&name, None::<&()>, Duration::ZERO).identifier("secret").await.unwrap();
     }
-    recorded.gather();
-    let labels: BTreeSet<_> = recorded.counters.keys().flat_map(|(_, labels)| labels.clone()).collect();
+    seen.gather();
+    let labels: BTreeSet<_> = seen.counters.keys().flat_map(|(_, labels)| labels.clone()).collect();
     assert_eq!(labels.iter().filter(|label| label.starts_with("elsewhere.")).count(), 200);
-    assert_eq!(recorded.count("scheduled_total", &["elsewhere.n7"]), 1);
-    assert_eq!(recorded.count("scheduled_total", &["other"]), 50);
+    assert_eq!(seen.count("scheduled_total", &["elsewhere.n7"]), 1);
+    assert_eq!(seen.count("scheduled_total", &["other"]), 50);
     assert!(!labels.contains("secret"));
     pod.shutdown().await;
 }
@@ -187,7 +184,7 @@ async fn names_that_a_pod_does_not_run_have_a_bounded_number_of_labels() {
 #[tokio::test]
 async fn gauges_say_what_waits_and_who_lives() {
     let recorder = DebuggingRecorder::new();
-    let mut recorded = Recorded::by(&recorder);
+    let mut seen = Recorded::by(&recorder);
     let _guard = metrics::set_default_local_recorder(&recorder);
     let backend = Backend::sqlite();
     let store = backend.store().await;
@@ -213,15 +210,15 @@ async fn gauges_say_what_waits_and_who_lives() {
     let pod = backend.builder().register(MeasuredFutureCall).start().await.unwrap();
     // What is read of the slots comes from another thread.
     let due = eventually("the pod has looked", || {
-        recorded.gather();
-        let looked = recorded.gauge("slots_available") == Some(64.0);
-        std::future::ready(recorded.gauge("due").filter(|due| looked && *due > 0.0))
+        seen.gather();
+        let looked = seen.gauge("slots_available") == Some(64.0);
+        std::future::ready(seen.gauge("due").filter(|due| looked && *due > 0.0))
     })
     .await;
-    let gauge = |name| recorded.gauge(name).unwrap();
+    let gauge = |name| seen.gauge(name).unwrap();
     assert_eq!((due, gauge("scheduled"), gauge("instances")), (2.0, 3.0, 2.0));
-    assert!((0.0..60.0).contains(&gauge("oldest_due_age_seconds")), "{:?}", recorded.gauges);
-    assert!(gauge("clock_skew_seconds").abs() < 10.0, "{:?}", recorded.gauges);
+    assert!((0.0..60.0).contains(&gauge("oldest_due_age_seconds")), "{:?}", seen.gauges);
+    assert!(gauge("clock_skew_seconds").abs() < 10.0, "{:?}", seen.gauges);
     assert_eq!((gauge("slots_used"), gauge("slots_available"), gauge("running")), (0.0, 64.0, 0.0));
     pod.shutdown().await;
     scheduler.shutdown().await;

@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
-use futurecall_runtime::store::{CallFilter, CallState, Inserted, Lease, Now, Outcome, Store};
+use futurecall_runtime::store::{
+    CallFilter, CallState, Inserted, Lease, MigrationRecord, Now, Outcome, Store,
+};
 use futures_util::future::join_all;
 
 use crate::make::{SOON, at, call, every, ids, new_ids, schedule};
 use crate::suite::{Fixture, cases};
 
 cases![
+    the_steps_are_told_before_and_after,
     migrating_again_keeps_everything,
     migrations_at_once_make_one_set_of_tables,
     a_separate_handle_is_on_the_same_database,
@@ -14,6 +17,30 @@ cases![
     the_kind_is_one_lower_case_word,
     the_clock_does_not_go_back,
 ];
+
+async fn the_steps_are_told_before_and_after(fixture: &Fixture) {
+    let before = fixture.store.migrations().await.unwrap();
+    // Where the roles of a worker are tried, the owner has made the tables.
+    let done = before.iter().filter(|step| step.applied.is_some()).count();
+    assert!(done == 0 || done == before.len(), "{before:?}");
+    assert!(before.iter().all(|step| step.sql.contains("CREATE TABLE")), "{before:?}");
+    fixture.other.migrate().await.unwrap();
+    let after = fixture.store.migrations().await.unwrap();
+    assert!(
+        after.iter().all(|step| step.applied.is_some() && step.sql.contains("CREATE TABLE")),
+        "{after:?}"
+    );
+    let steps = |steps: &[MigrationRecord]| -> Vec<_> {
+        steps.iter().map(|step| (step.version, step.name.clone())).collect()
+    };
+    assert_eq!(steps(&before), steps(&after));
+    assert!(
+        (1..).zip(&after).all(|(number, step)| step.version == number && !step.name.is_empty()),
+        "{after:?}"
+    );
+    // Memory has no tables.
+    assert_eq!(after.is_empty(), fixture.store.kind() == "memory");
+}
 
 async fn migrating_again_keeps_everything(fixture: &Fixture) {
     fixture.store.migrate().await.unwrap();

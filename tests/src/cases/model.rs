@@ -454,7 +454,7 @@ impl<'a> Walk<'a> {
             names
         };
         let (expected, actual) =
-            (model.pending_names(3).await.unwrap(), store.pending_names(3).await.unwrap());
+            (model.pending_names(now, 3).await.unwrap(), store.pending_names(now, 3).await.unwrap());
         self.same("the names", &sorted(expected), &sorted(actual));
         let (expected, actual) =
             (model.backlog(now, 3, secs(20)).await.unwrap(), store.backlog(now, 3, secs(20)).await.unwrap());

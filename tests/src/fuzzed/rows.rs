@@ -69,7 +69,8 @@ async fn walk(place: &Place, source: &mut Source<'_>) {
         if let (Ok(page), Ok(one)) = (&page, &one) {
             assert_eq!(page.calls.iter().any(|listed| listed.id == call), one.is_some(), "{what}");
         }
-        let _ = (store.schedules().await, store.counts(now, u64::MAX).await, store.pending_names(10).await);
+        let _ =
+            (store.schedules().await, store.counts(now, u64::MAX).await, store.pending_names(now, 10).await);
     };
     look("as it was written").await;
     let held = [Held { id: call, claim_no: 1, started: true }];

@@ -345,12 +345,17 @@ impl Store for Faulty {
         self.ask(move |server| server.ahead(id, cap)).await
     }
 
-    async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+    async fn timeline(
+        &self,
+        _now: Now,
+        edges: &[Moment],
+        cap: u64,
+    ) -> Result<Vec<TimelineCount>, StoreError> {
         let edges = edges.to_vec();
         self.ask(move |server| server.timeline(&edges, cap)).await
     }
 
-    async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         self.ask(move |server| server.pending_names(cap)).await
     }
 

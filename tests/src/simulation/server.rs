@@ -303,11 +303,11 @@ impl Server {
     }
 
     pub(crate) fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
-        done(self.inner.timeline(edges, cap))
+        done(self.inner.timeline(self.now(), edges, cap))
     }
 
     pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        done(self.inner.pending_names(cap))
+        done(self.inner.pending_names(self.now(), cap))
     }
 
     pub(crate) fn backlog(&self, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {

@@ -365,6 +365,13 @@ fn the_database_s_clock_decides_what_is_early() {
     // Its pod had read the clock just before that was set back; and one that had a lease's time to hear of it.
     assert_eq!(set_back(9), []);
     assert_eq!(set_back(7), [Violation::Early]);
+    // The attempt that follows another has a moment of its own, by the clock as it stands then.
+    let again = rerun().fault(fault::Kind::Kill, 0, 11, 13).step(12, -5).but(|_, row| {
+        let row = row.unwrap();
+        row.finished = Some(10 * SECOND);
+        row.ended[0].at = 8 * SECOND;
+    });
+    assert_eq!(again.violates(), []);
     // Asked for before the clock was set forward, it may be due as soon as that says.
     let forward = healthy(Kind::Keep).step(9, 60).but(|promise, row| {
         let row = row.unwrap();

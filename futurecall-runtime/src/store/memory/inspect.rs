@@ -60,16 +60,7 @@ impl State {
             }
         }
         for row in self.finished.values() {
-            let count = match row.state {
-                CallState::Succeeded => &mut counts.succeeded,
-                CallState::Interrupted => &mut counts.interrupted,
-                CallState::Cancelled => &mut counts.cancelled,
-                CallState::Expired => &mut counts.expired,
-                CallState::Skipped => &mut counts.skipped,
-                // The first two never stand in the history.
-                CallState::Scheduled | CallState::Running | CallState::Failed => &mut counts.failed,
-            };
-            *count += 1;
+            counts.add(row.state, 1);
         }
         for count in counts.all_mut() {
             *count = (*count).min(cap);
@@ -85,7 +76,7 @@ impl State {
 
     pub(super) fn ahead(&self, now: Now, id: CallId, cap: u64) -> u64 {
         let now = self.now(now);
-        let Some(call) = self.call(id) else { return 0 };
+        let Some(call) = self.call(id).filter(|call| call.held.is_none()) else { return 0 };
         let goes_first = |other: &&Call| {
             other.held.is_none()
                 && other.due <= now

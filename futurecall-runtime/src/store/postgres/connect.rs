@@ -91,8 +91,16 @@ impl Link {
     }
 
     async fn begin(&self, doing: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.begin_with(doing, BEGIN).await
+    }
+
+    pub(super) async fn begin_with(
+        &self,
+        doing: &'static str,
+        begin: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, StoreError> {
         self.make_room();
-        self.pool.begin_with(BEGIN).await.map_err(nothing_done(doing))
+        self.pool.begin_with(begin).await.map_err(nothing_done(doing))
     }
 
     async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<PgRow>, StoreError> {
@@ -327,11 +335,5 @@ impl std::fmt::Display for Advice {
 impl std::error::Error for Advice {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
-    }
-}
-
-impl PostgresStore {
-    pub(super) async fn server_settings(&self) -> Result<Vec<(String, String)>, StoreError> {
-        Err(StoreError::permanent("read the settings", "not built yet"))
     }
 }

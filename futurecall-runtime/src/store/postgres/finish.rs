@@ -118,15 +118,17 @@ const RESCUE: &str = "
     )
     SELECT l.id, l.name, l.pod, l.rerun FROM locked AS l ORDER BY l.lease_until, l.id";
 
-/// $2 states, $3 how long each is kept, $4 limit, $5 how long logs are kept, $6 actions, $7 statistics.
+/// $2 states, $3 how long each is kept, $4 limit, $5 how long logs are kept, $6 actions, $7 statistics. Lane by lane, the
+/// oldest of each first.
 const PRUNE: &str = "
-    WITH old AS MATERIALIZED (
-        SELECT f.id FROM unnest($2::smallint[], $3::bigint[]) AS u(state, kept) CROSS JOIN LATERAL (
-            SELECT f.id, f.finished_at FROM futurecall.finished AS f
-            WHERE f.state = u.state AND f.finished_at < {ago u.kept}
+    WITH RECURSIVE {past}, old AS MATERIALIZED (
+        SELECT f.id FROM past AS p JOIN unnest($2::smallint[], $3::bigint[]) AS u(state, kept) ON u.state = p.state
+        CROSS JOIN LATERAL (
+            SELECT f.id FROM futurecall.finished AS f
+            WHERE f.name = p.name AND f.state = p.state AND f.finished_at < {ago u.kept}
             ORDER BY f.finished_at, f.id LIMIT $4::bigint
         ) AS f
-        ORDER BY f.finished_at, f.id LIMIT $4::bigint
+        LIMIT $4::bigint
     ), locked AS MATERIALIZED (
         SELECT f.id FROM futurecall.finished AS f WHERE f.id = ANY (ARRAY(SELECT o.id FROM old AS o))
         ORDER BY f.id FOR UPDATE SKIP LOCKED

@@ -1,10 +1,13 @@
 //! Brings the tables up to this version of the library.
 
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::PostgresStore;
 use super::connect::{commit, nothing_done, step};
-use super::sql::in_schema;
+use super::sql::{Reading, in_schema, moment};
 use crate::error::StoreError;
 use crate::store::MigrationRecord;
 
@@ -12,8 +15,12 @@ const DOING: &str = "migrate the database";
 
 /// Each version's file, in order. Each writes its own row into the table `migration`, so that a file applied by hand
 /// counts as well.
-const MIGRATIONS: [(i32, &str); 1] =
-    [(1, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres/0001_calls.sql")))];
+const MIGRATIONS: [(i32, &str, &str); 1] =
+    [(1, "calls", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres/0001_calls.sql")))];
+
+const LISTING: &str = "list the migrations";
+
+const APPLIED: &str = "SELECT m.version, m.name, {us m.applied_at} AS applied FROM futurecall.migration AS m";
 
 impl PostgresStore {
     pub(super) async fn bring_up(&self) -> Result<(), StoreError> {
@@ -34,7 +41,7 @@ impl PostgresStore {
         // Who held the lock before may have done it all.
         let applied = self.applied(&mut transaction).await?;
         let is_schema_there = self.is_schema_there(&mut transaction).await?;
-        for (version, file) in MIGRATIONS {
+        for (version, _, file) in MIGRATIONS {
             if !applied.contains(&version) {
                 let sql = in_schema(&self.with_schema(file, is_schema_there), &self.schema);
                 sqlx::raw_sql(AssertSqlSafe(sql))
@@ -49,7 +56,7 @@ impl PostgresStore {
     /// Whether nothing is left to do; an error where the database is ahead of this library.
     async fn is_current(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
         let applied = self.applied(connection).await?;
-        let latest = MIGRATIONS.iter().map(|(version, _)| *version).max().unwrap_or(0);
+        let latest = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
         match applied.iter().max() {
             Some(ahead) if *ahead > latest => {
                 let says = format!(
@@ -59,22 +66,50 @@ impl PostgresStore {
                 );
                 Err(StoreError::permanent(DOING, says))
             }
-            _ => Ok(MIGRATIONS.iter().all(|(version, _)| applied.contains(version))),
+            _ => Ok(MIGRATIONS.iter().all(|(version, ..)| applied.contains(version))),
         }
     }
 
+    /// All steps: those of this library, and what a newer one has applied.
+    pub(super) async fn migration_records(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        let mut transaction = self.begin(LISTING).await?;
+        let is_schema_there = self.is_schema_there(&mut transaction).await?;
+        let mut applied = BTreeMap::new();
+        if self.is_table_there(&mut transaction).await? {
+            let rows = step(LISTING, &mut transaction, self.query(APPLIED)).await?;
+            for row in &rows {
+                let (version, record) = applied_record(row).map_err(nothing_done(LISTING))?;
+                applied.insert(version, record);
+            }
+        }
+        for (version, name, file) in MIGRATIONS {
+            let number = u32::try_from(version).unwrap_or(0);
+            let record = applied
+                .entry(version)
+                .or_insert_with(|| MigrationRecord::new(number, name.to_owned(), None, String::new()));
+            let is_create_left_out = is_schema_there && record.applied.is_none();
+            record.sql = in_schema(&self.with_schema(file, is_create_left_out), &self.schema);
+        }
+        commit(LISTING, transaction).await?;
+        Ok(applied.into_values().collect())
+    }
+
     async fn applied(&self, connection: &mut sqlx::PgConnection) -> Result<Vec<i32>, StoreError> {
+        if !self.is_table_there(connection).await? {
+            return Ok(Vec::new());
+        }
+        let rows = step(DOING, connection, self.query("SELECT version FROM futurecall.migration")).await?;
+        rows.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
+    }
+
+    async fn is_table_there(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
         // By the catalogue's rows: a look-up by name may remember that there was no such table, although whoever held
         // the lock before has made it since.
         let there = "
             SELECT 1 FROM pg_catalog.pg_class AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
             WHERE n.nspname = $1::text AND t.relname = 'migration'";
         let rows = step(DOING, connection, self.query(there).bind(self.schema.to_string())).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = step(DOING, connection, self.query("SELECT version FROM futurecall.migration")).await?;
-        rows.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
+        Ok(!rows.is_empty())
     }
 
     async fn is_schema_there(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
@@ -92,8 +127,9 @@ impl PostgresStore {
     }
 }
 
-impl PostgresStore {
-    pub(super) async fn migration_records(&self) -> Result<Vec<MigrationRecord>, StoreError> {
-        Err(StoreError::permanent("list migrations", "not built yet"))
-    }
+/// A step that is done, with its number; what it did is added where this library knows.
+fn applied_record(row: &PgRow) -> Reading<(i32, MigrationRecord)> {
+    let version: i32 = row.try_get("version")?;
+    let (number, applied) = (u32::try_from(version).unwrap_or(0), moment(row, "applied")?);
+    Ok((version, MigrationRecord::new(number, row.try_get("name")?, Some(applied), String::new())))
 }

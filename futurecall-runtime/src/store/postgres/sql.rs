@@ -250,6 +250,15 @@ fn piece_of(piece: &str) -> &'static str {
              SELECT c.name, c.priority FROM futurecall.call AS c \
              WHERE (c.name, c.priority) > (l.name, l.priority) ORDER BY c.name, c.priority LIMIT 1) AS n)"
         }
+        // All lanes of the history: names, each with the states that it has ended in.
+        "past" => {
+            "past AS (\
+             (SELECT f.name, f.state FROM futurecall.finished AS f ORDER BY f.name, f.state LIMIT 1) \
+             UNION ALL \
+             SELECT n.name, n.state FROM past AS p CROSS JOIN LATERAL (\
+             SELECT f.name, f.state FROM futurecall.finished AS f \
+             WHERE (f.name, f.state) > (p.name, p.state) ORDER BY f.name, f.state LIMIT 1) AS n)"
+        }
         _ => {
             debug_assert!(false, "no such piece: {piece}");
             ""

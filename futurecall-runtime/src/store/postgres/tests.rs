@@ -11,6 +11,8 @@ use uuid::Uuid;
 use super::*;
 use crate::store::{CallState, Due, Lease, OnVanish, Outcome};
 
+mod looks;
+
 const SOON: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(30);
 

@@ -11,7 +11,6 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, SqlStr, SqliteConnection};
 
-use super::SqliteStore;
 use crate::error::StoreError;
 use crate::store::place::check_prefix;
 
@@ -197,8 +196,3 @@ const MISMATCH: i32 = 20;
 const BUSY_SNAPSHOT: i32 = 517;
 /// A row of this id exists already.
 pub(super) const CONSTRAINT_PRIMARYKEY: i32 = 1555;
-
-pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<(String, String)>, StoreError> {
-    let _ = store;
-    Err(StoreError::permanent("read the settings", "not built yet"))
-}

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::again::Again;
+use super::counting::past;
 use super::logs::prune_logs;
 use super::tx::{
     Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, text,
@@ -348,19 +349,36 @@ pub(super) async fn end(
 
 const PRUNE: &str = "prune the history";
 
-/// ?1 the states with the moment before which each is old, ?2 how many.
-pub(super) const OLD: &str = "
+/// The first calls that are past their retention, lane by lane. ?1 the states with the moment before which each is old, ?2
+/// how many.
+macro_rules! old {
+    () => {
+        " FROM past CROSS JOIN json_each(?1) AS old ON old.value ->> 0 = past.state
+    CROSS JOIN futurecall_finished f INDEXED BY futurecall_finished_at
+        ON f.name = past.name AND f.state = past.state AND f.finished_at < old.value ->> 1
+    LIMIT ?2 + 0)"
+    };
+}
+
+/// Deletes [`old`] calls.
+pub(super) const OLD: &str = concat!(
+    "WITH RECURSIVE ",
+    past!(),
+    "
 DELETE FROM futurecall_finished WHERE rowid IN (
-    SELECT f.rowid FROM json_each(?1) CROSS JOIN futurecall_finished f
-        ON f.state = value ->> 0 AND f.finished_at < value ->> 1
-    LIMIT ?2 + 0)";
+    SELECT f.rowid",
+    old!()
+);
 
 /// What was logged of the same ones.
-const UNREAD: &str = "
+pub(super) const UNREAD: &str = concat!(
+    "WITH RECURSIVE ",
+    past!(),
+    "
 DELETE FROM futurecall_log WHERE call_id IN (
-    SELECT f.id FROM json_each(?1) CROSS JOIN futurecall_finished f
-        ON f.state = value ->> 0 AND f.finished_at < value ->> 1
-    LIMIT ?2 + 0)";
+    SELECT f.id",
+    old!()
+);
 
 /// ?1 the moment before which an action is old, ?2 how many.
 pub(super) const OLD_ACTIONS: &str = "

@@ -1,171 +1,28 @@
-//! What people look at: calls, schedules, pods, counts.
+//! What people look at: one call, schedules, pods.
 
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteRow;
-use uuid::Uuid;
 
 use super::SqliteStore;
-use super::tx::{Tx, batch, before, flag, limit as rows_of, moment_in, no_nul, small, text, uuid};
+use super::tx::{batch, before, flag, moment_in, no_nul, small, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
-use crate::moment::Moment;
 use crate::store::{
-    AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodBeat, PodRecord,
-    ScheduleRecord, ScheduleState, TimelineCount, codec,
+    AttemptRecord, CallRecord, CallState, Now, PodBeat, PodRecord, ScheduleRecord, ScheduleState, codec,
 };
 
-const LIST: &str = "list calls";
 const LOOK: &str = "look at a call";
 
-const CALL: &str = "
-SELECT id, name, args, format, identifier, priority, due_at, claimed_by, lease_until, claimed_at, attempt, started,
-    cancel_requested, schedule_id, rerun_of, created_at, error, first_due_at, expires_at, attempts FROM futurecall_call WHERE ";
+/// The columns of a record, of a call that is not over.
+pub(super) const CALL: &str = "c.id, c.name, c.args, c.format, c.identifier, c.priority, c.due_at, c.claimed_by, c.lease_until,
+    c.claimed_at, c.attempt, c.started, c.cancel_requested, c.schedule_id, c.rerun_of, c.created_at, c.error, c.first_due_at,
+    c.expires_at, c.attempts";
 
-const FINISHED: &str = "
-SELECT id, name, args, format, identifier, priority, due_at, state, attempt, pod, started_at, duration_us, finished_at,
-    schedule_id, rerun_of, created_at, error, attempts FROM futurecall_finished WHERE ";
-
-/// Where a page begins.
-#[derive(Clone, Copy)]
-enum From {
-    Start,
-    /// After the pending call of this moment and id.
-    Pending(Moment, Uuid),
-    /// After the finished call that was due and finished then.
-    Past {
-        due: Moment,
-        finished: Moment,
-        id: Uuid,
-    },
-}
-
-pub(super) async fn calls(
-    store: &SqliteStore,
-    now: Now,
-    filter: &CallFilter,
-) -> Result<CallPage, StoreError> {
-    no_nul(LIST, "a name", filter.name.as_deref().unwrap_or_default())?;
-    no_nul(LIST, "an identifier", filter.identifier.as_deref().unwrap_or_default())?;
-    let filter = filter.clone();
-    store.read(LIST, now, move |mut tx| Box::pin(async move { page(&mut tx, &filter).await })).await
-}
-
-async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage, StoreError> {
-    let Some(from) = start(tx, filter.after).await? else { return Ok(CallPage::default()) };
-    let limit = filter.limit.clamp(1, 10_000);
-    // One more than asked for says whether another page follows.
-    let mut calls = Vec::new();
-    let unfinished = filter.state.is_none_or(|state| !state.is_finished());
-    let behind = filter.state.is_none() && matches!(from, From::Past { .. });
-    if unfinished && !behind {
-        calls = pending(tx, filter, from, limit + 1).await?;
-    }
-    if filter.state.is_none_or(CallState::is_finished) && calls.len() <= limit {
-        let rest = limit + 1 - calls.len();
-        calls.append(&mut past(tx, filter, from, rest).await?);
-    }
-    let more = calls.len() > limit;
-    calls.truncate(limit);
-    let next = if more { calls.last().map(|call| call.id) } else { None };
-    Ok(CallPage::new(calls, next))
-}
-
-/// ?1 the call.
-const PENDING_KEY: &str = "SELECT due_at FROM futurecall_call WHERE id = ?1";
-
-/// ?1 the call.
-const PAST_KEY: &str = "SELECT due_at, finished_at FROM futurecall_finished WHERE id = ?1";
-
-/// The place of the call after which the page begins; `None` if there is no such call.
-async fn start(tx: &mut Tx<'_>, after: Option<CallId>) -> Result<Option<From>, StoreError> {
-    let Some(id) = after.map(|id| id.as_uuid()) else { return Ok(Some(From::Start)) };
-    if let Some(row) = tx.row(tx.sql(PENDING_KEY).bind(id)).await? {
-        return Ok(moment_in(&row, "due_at").map(|due| From::Pending(due, id)));
-    }
-    let row = tx.row(tx.sql(PAST_KEY).bind(id)).await?;
-    Ok(row.and_then(|row| {
-        Some(From::Past { due: moment_in(&row, "due_at")?, finished: moment_in(&row, "finished_at")?, id })
-    }))
-}
-
-/// Scheduled and running calls, in the order of their moments.
-async fn pending(
-    tx: &mut Tx<'_>,
-    filter: &CallFilter,
-    from: From,
-    limit: usize,
-) -> Result<Vec<CallRecord>, StoreError> {
-    let mut text = format!("{CALL}{}", conditions(filter));
-    text += match filter.state {
-        Some(CallState::Scheduled) => " AND claimed_by IS NULL",
-        Some(_) => " AND claimed_by IS NOT NULL",
-        None => "",
-    };
-    let key = match from {
-        From::Start => None,
-        From::Pending(due, id) | From::Past { due, id, .. } => Some((due, id)),
-    };
-    if key.is_some() {
-        text += " AND (due_at, id) > (?4, ?5)";
-    }
-    text += " ORDER BY due_at, id LIMIT ?6 + 0";
-    let rows = tx.rows(bound(tx, &text, filter, key, limit)).await?;
-    Ok(rows.iter().filter_map(pending_record).collect())
-}
-
-/// Finished calls, newest first.
-async fn past(
-    tx: &mut Tx<'_>,
-    filter: &CallFilter,
-    from: From,
-    limit: usize,
-) -> Result<Vec<CallRecord>, StoreError> {
-    let mut text = format!("{FINISHED}{}", conditions(filter));
-    if let Some(code) = filter.state.and_then(codec::state_code) {
-        text = format!("{text} AND state = {code}");
-    }
-    let key = match from {
-        From::Past { finished, id, .. } => Some((finished, id)),
-        From::Start | From::Pending(..) => None,
-    };
-    if key.is_some() {
-        text += " AND (finished_at, id) < (?4, ?5)";
-    }
-    text += " ORDER BY finished_at DESC, id DESC LIMIT ?6 + 0";
-    let rows = tx.rows(bound(tx, &text, filter, key, limit)).await?;
-    Ok(rows.iter().filter_map(past_record).collect())
-}
-
-/// The filter's conditions that both tables share; those not asked for are left out, so that the others find their
-/// index.
-fn conditions(filter: &CallFilter) -> String {
-    let mut text = String::from("true");
-    for (asked, condition) in [
-        (filter.name.is_some(), " AND name = ?1"),
-        (filter.identifier.is_some(), " AND identifier = ?2"),
-        (filter.schedule.is_some(), " AND schedule_id = ?3"),
-    ] {
-        text += if asked { condition } else { "" };
-    }
-    text
-}
-
-fn bound(
-    tx: &Tx<'_>,
-    text: &str,
-    filter: &CallFilter,
-    key: Option<(Moment, Uuid)>,
-    limit: usize,
-) -> super::tx::Sql {
-    tx.composed(text)
-        .bind(filter.name.clone())
-        .bind(filter.identifier.clone())
-        .bind(filter.schedule.map(|id| id.as_uuid()))
-        .bind(key.map(|key| key.0.as_micros()))
-        .bind(key.map(|key| key.1))
-        .bind(rows_of(limit))
-}
+/// The same of one that is over.
+pub(super) const FINISHED: &str =
+    "c.id, c.name, c.args, c.format, c.identifier, c.priority, c.due_at, c.state, c.attempt, c.pod,
+    c.started_at, c.duration_us, c.finished_at, c.schedule_id, c.rerun_of, c.created_at, c.error, c.attempts";
 
 /// What both tables hold.
 fn record(row: &SqliteRow, state: CallState) -> Option<CallRecord> {
@@ -195,7 +52,7 @@ fn record(row: &SqliteRow, state: CallState) -> Option<CallRecord> {
     })
 }
 
-fn pending_record(row: &SqliteRow) -> Option<CallRecord> {
+pub(super) fn pending_record(row: &SqliteRow) -> Option<CallRecord> {
     let pod = uuid(row, "claimed_by").map(PodId::from_uuid);
     let state = if pod.is_some() { CallState::Running } else { CallState::Scheduled };
     let call = record(row, state)?;
@@ -212,7 +69,7 @@ fn pending_record(row: &SqliteRow) -> Option<CallRecord> {
     })
 }
 
-fn past_record(row: &SqliteRow) -> Option<CallRecord> {
+pub(super) fn past_record(row: &SqliteRow) -> Option<CallRecord> {
     let pod = uuid(row, "pod").map(PodId::from_uuid);
     Some(CallRecord {
         finished: moment_in(row, "finished_at"),
@@ -231,10 +88,23 @@ pub(super) async fn call(
         .read(LOOK, now, move |mut tx| {
             Box::pin(async move {
                 let id = id.as_uuid();
-                if let Some(row) = tx.row(tx.composed(&format!("{CALL} id = ?1")).bind(id)).await? {
+                if let Some(row) = tx
+                    .row(
+                        tx.composed(&format!("SELECT {CALL} FROM futurecall_call AS c WHERE c.id = ?1"))
+                            .bind(id),
+                    )
+                    .await?
+                {
                     return Ok(pending_record(&row).map(|call| with_attempt(call, &row, "claimed_at")));
                 }
-                let row = tx.row(tx.composed(&format!("{FINISHED} id = ?1")).bind(id)).await?;
+                let row = tx
+                    .row(
+                        tx.composed(&format!(
+                            "SELECT {FINISHED} FROM futurecall_finished AS c WHERE c.id = ?1"
+                        ))
+                        .bind(id),
+                    )
+                    .await?;
                 Ok(row.and_then(|row| Some(with_attempt(past_record(&row)?, &row, "started_at"))))
             })
         })
@@ -296,65 +166,6 @@ fn schedule_record(row: &SqliteRow) -> Option<ScheduleRecord> {
         anchor: moment_in(row, "anchor")?,
         created: moment_in(row, "created_at")?,
     })
-}
-
-/// ?1 now.
-const COUNT: &str = "
-SELECT 0 AS state, count(*) AS calls FROM futurecall_call WHERE claimed_by IS NULL
-UNION ALL SELECT -1, count(*) FROM futurecall_call WHERE claimed_by IS NULL AND due_at <= ?1
-UNION ALL SELECT -2, count(*) FROM futurecall_call WHERE claimed_by IS NOT NULL
-UNION ALL SELECT state, count(*) FROM futurecall_finished GROUP BY state";
-
-pub(super) async fn counts(store: &SqliteStore, now: Now, cap: u64) -> Result<Counts, StoreError> {
-    let _ = cap;
-    let rows = store
-        .read("count calls", now, |mut tx| {
-            Box::pin(async move { tx.rows(tx.sql(COUNT).bind(tx.now.as_micros())).await })
-        })
-        .await?;
-    let mut counts = Counts::default();
-    for row in &rows {
-        let (Some(state), Some(calls)) = (small::<i16>(row, "state"), small::<u64>(row, "calls")) else {
-            continue;
-        };
-        match state {
-            0 => counts.scheduled = calls,
-            -1 => counts.due = calls,
-            -2 => counts.running = calls,
-            code => match codec::state_of(code) {
-                CallState::Succeeded => counts.succeeded += calls,
-                CallState::Interrupted => counts.interrupted += calls,
-                CallState::Cancelled => counts.cancelled += calls,
-                CallState::Expired => counts.expired += calls,
-                CallState::Skipped => counts.skipped += calls,
-                _ => counts.failed += calls,
-            },
-        }
-    }
-    Ok(counts)
-}
-
-/// ?1 where counting a name stops. One step down the due index for each name.
-const NAMES: &str = "
-WITH RECURSIVE known (name) AS (
-    SELECT (SELECT c.name FROM futurecall_call c WHERE c.claimed_by IS NULL ORDER BY c.name LIMIT 1)
-    UNION ALL
-    SELECT (SELECT c.name FROM futurecall_call c WHERE c.claimed_by IS NULL AND c.name > known.name
-        ORDER BY c.name LIMIT 1)
-    FROM known WHERE name IS NOT NULL
-)
-SELECT name, (SELECT count(*) FROM (SELECT 1 FROM futurecall_call c
-    WHERE c.claimed_by IS NULL AND c.name = known.name LIMIT ?1 + 0)) AS calls
-FROM known WHERE name IS NOT NULL";
-
-pub(super) async fn pending_names(store: &SqliteStore, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-    let cap = i64::try_from(cap).unwrap_or(i64::MAX);
-    let rows = store
-        .read("list the names of calls", Now::Database, move |mut tx| {
-            Box::pin(async move { tx.rows(tx.sql(NAMES).bind(cap)).await })
-        })
-        .await?;
-    Ok(rows.iter().filter_map(|row| Some((text(row, "name")?, small(row, "calls")?))).collect())
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -447,28 +258,4 @@ pub(super) async fn leave(store: &SqliteStore, pod: PodId) -> Result<(), StoreEr
             Box::pin(async move { tx.run(tx.sql(LEAVE).bind(pod.as_uuid())).await.map(drop) })
         })
         .await
-}
-
-pub(super) async fn count(
-    store: &SqliteStore,
-    now: Now,
-    filter: &CallFilter,
-    cap: u64,
-) -> Result<u64, StoreError> {
-    let _ = (store, now, filter, cap);
-    Err(StoreError::permanent("count calls", "not built yet"))
-}
-
-pub(super) async fn ahead(store: &SqliteStore, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
-    let _ = (store, now, id, cap);
-    Err(StoreError::permanent("count the calls before it", "not built yet"))
-}
-
-pub(super) async fn timeline(
-    store: &SqliteStore,
-    edges: &[Moment],
-    cap: u64,
-) -> Result<Vec<TimelineCount>, StoreError> {
-    let _ = (store, edges, cap);
-    Err(StoreError::permanent("count what is due when", "not built yet"))
 }

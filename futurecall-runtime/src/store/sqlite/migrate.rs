@@ -1,7 +1,9 @@
 //! Bringing the tables up to this version, with bookkeeping of our own.
 
+use std::collections::BTreeMap;
+
 use super::SqliteStore;
-use super::tx::{Tx, number};
+use super::tx::{Tx, moment_in, number, small, text};
 use crate::error::StoreError;
 use crate::store::MigrationRecord;
 use crate::store::Now;
@@ -12,8 +14,15 @@ const DOING: &str = "migrate the SQLite database";
 static VERSIONS: [&str; 1] =
     [include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/0001_calls.sql"))];
 
+/// What they are called in their rows.
+const NAMES: [&str; 1] = ["calls"];
+
+const LISTING: &str = "list the migrations";
+
 const TABLE: &str =
     "SELECT count(*) AS found FROM sqlite_schema WHERE type = 'table' AND name = 'futurecall_migration'";
+
+const APPLIED: &str = "SELECT version, name, applied_at FROM futurecall_migration";
 
 const LATEST: &str = "SELECT max(version) AS version FROM futurecall_migration";
 
@@ -38,9 +47,11 @@ pub(super) async fn migrate(store: &SqliteStore) -> Result<(), StoreError> {
 
 /// The versions that the database lacks.
 async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str], StoreError> {
-    let found = tx.row(tx.sql(TABLE)).await?.is_some_and(|row| number(&row, "found") == Some(1));
-    let version =
-        if found { tx.row(tx.sql(LATEST)).await?.and_then(|row| number(&row, "version")) } else { None };
+    let version = if is_table_there(tx).await? {
+        tx.row(tx.sql(LATEST)).await?.and_then(|row| number(&row, "version"))
+    } else {
+        None
+    };
     let version = usize::try_from(version.unwrap_or(0)).unwrap_or(0);
     VERSIONS.get(version..).ok_or_else(|| {
         let message = format!(
@@ -52,7 +63,34 @@ async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str], StoreError>
     })
 }
 
+async fn is_table_there(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+    Ok(tx.row(tx.sql(TABLE)).await?.is_some_and(|row| number(&row, "found") == Some(1)))
+}
+
+/// All steps: those of this library, and what a newer one has applied.
 pub(super) async fn migrations(store: &SqliteStore) -> Result<Vec<MigrationRecord>, StoreError> {
-    let _ = store;
-    Err(StoreError::permanent("list migrations", "not built yet"))
+    let tables = store.tables.clone();
+    store
+        .read(LISTING, Now::Database, |mut tx| {
+            Box::pin(async move {
+                let mut steps = BTreeMap::new();
+                if is_table_there(&mut tx).await? {
+                    for row in tx.rows(tx.sql(APPLIED)).await? {
+                        if let (Some(version), Some(name)) = (small(&row, "version"), text(&row, "name")) {
+                            let applied = moment_in(&row, "applied_at");
+                            steps
+                                .insert(version, MigrationRecord::new(version, name, applied, String::new()));
+                        }
+                    }
+                }
+                for ((version, name), script) in (1..).zip(NAMES).zip(VERSIONS) {
+                    let step = steps.entry(version).or_insert_with(|| {
+                        MigrationRecord::new(version, name.to_owned(), None, String::new())
+                    });
+                    tables.composed(script).as_str().clone_into(&mut step.sql);
+                }
+                Ok(steps.into_values().collect())
+            })
+        })
+        .await
 }

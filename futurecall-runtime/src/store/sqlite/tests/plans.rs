@@ -4,11 +4,15 @@ use sqlx::AssertSqlSafe;
 use sqlx::Row;
 
 use super::super::{
-    actions, again, cancel, claim, finish, insert, operate, reschedule, schedule, statistics,
+    actions, again, cancel, claim, counting, finish, insert, listing, operate, reschedule, schedule,
+    statistics,
 };
 use super::{application, folder, migrated};
+use crate::moment::Moment;
+use crate::store::looking::Part;
+use crate::store::{CallFilter, CallState};
 
-const STATEMENTS: [(&str, &str); 51] = [
+const STATEMENTS: [(&str, &str); 52] = [
     ("claim::LANES", claim::LANES),
     ("claim::TAKE", claim::TAKE),
     ("claim::TAKE_TO_RERUN", claim::TAKE_TO_RERUN),
@@ -30,6 +34,7 @@ const STATEMENTS: [(&str, &str); 51] = [
     ("finish::BURY", finish::BURY),
     ("finish::FORGET", finish::FORGET),
     ("finish::OLD", finish::OLD),
+    ("finish::UNREAD", finish::UNREAD),
     ("cancel::COUNT", cancel::COUNT),
     ("cancel::FLAG", cancel::FLAG),
     ("cancel::FLAG_CALLS", cancel::FLAG_CALLS),
@@ -60,6 +65,18 @@ const STATEMENTS: [(&str, &str); 51] = [
     ("actions::OF_CALL", actions::OF_CALL),
     ("actions::OF_SCHEDULE", actions::OF_SCHEDULE),
     ("statistics::READ", statistics::READ),
+];
+
+/// What people ask for; each goes down an index, and none sorts more than its answer.
+const LOOKS: [(&str, &str); 8] = [
+    ("listing::PLACE", listing::PLACE),
+    ("listing::LANES", listing::LANES),
+    ("listing::PAST_LANES", listing::PAST_LANES),
+    ("counting::COUNTS", counting::COUNTS),
+    ("counting::PAST", counting::PAST),
+    ("counting::BEFORE", counting::BEFORE),
+    ("counting::STRETCHES", counting::STRETCHES),
+    ("counting::NAMES", counting::NAMES),
 ];
 
 async fn plan(pool: &sqlx::SqlitePool, sql: &str) -> Vec<String> {
@@ -97,7 +114,7 @@ async fn no_statement_walks_a_table() {
 /// the statement again for every run: that took a claim half a millisecond. `LIMIT ?1 + 0` it leaves alone.
 #[test]
 fn no_statement_is_prepared_for_every_run() {
-    for (name, sql) in STATEMENTS {
+    for (name, sql) in STATEMENTS.into_iter().chain(LOOKS) {
         let bare = sql.split("LIMIT ?").skip(1).find(|rest| {
             let behind = rest.trim_start_matches(|c: char| c.is_ascii_digit());
             !behind.starts_with(" +")
@@ -127,4 +144,52 @@ async fn a_claim_steps_down_the_due_index() {
     let lane = "SELECT id FROM futurecall_call WHERE claimed_by IS NULL AND name = 'a' AND priority = 0 AND due_at <= 5 \
                 ORDER BY due_at, id LIMIT 10";
     assert_eq!(plan(&pool, lane).await.len(), 1);
+}
+
+#[tokio::test]
+async fn no_look_reads_a_table_row_by_row() {
+    let (_folder, url) = folder();
+    let _store = migrated(&url).await;
+    let pool = application(&url).await;
+    for (name, sql) in LOOKS {
+        let plan = plan(&pool, sql).await;
+        let reads = |step: &&String| {
+            let table = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+            table.is_some_and(|table| ["c", "f", "n", "one"].contains(&table))
+                && !step.contains("INDEX futurecall_")
+        };
+        assert_eq!(plan.iter().find(reads), None, "{name}: {plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_merged_from_lanes_that_come_in_order() {
+    let (_folder, url) = folder();
+    let _store = migrated(&url).await;
+    let pool = application(&url).await;
+    let since = CallFilter::new().from(Moment::MIN).until(Moment::MAX);
+    let after = Some((7, uuid::Uuid::nil()));
+    let scheduled = CallFilter::new().state(CallState::Scheduled);
+    for (part, filter, index) in [
+        (Part::Pending, scheduled.clone(), "COVERING INDEX futurecall_call_due (name=? AND priority=?"),
+        (Part::Pending, scheduled.error("x"), "COVERING INDEX futurecall_call_due (name=? AND priority=?"),
+        (Part::Past, CallFilter::new(), "COVERING INDEX futurecall_finished_at (name=? AND state=?"),
+        (Part::Past, since, "COVERING INDEX futurecall_finished_at (name=? AND state=? AND finished_at"),
+        (
+            Part::Past,
+            CallFilter::new().error("x"),
+            "COVERING INDEX futurecall_finished_at (name=? AND state=?",
+        ),
+    ] {
+        for after in [None, after] {
+            let asked = listing::Asked { part, filter: &filter, after };
+            let lanes = ["a", "b", "c", "d", "e"].map(|name| (name.to_owned(), 1)).to_vec();
+            let page = asked.statement(listing::PAGE, &listing::Share::of(lanes), 100);
+            let plan = plan(&pool, &page).await;
+            let arms = plan.iter().filter(|step| step.contains(index)).count();
+            assert_eq!(arms, 5, "{filter:?}: {plan:#?}");
+            let sorts = |step: &&String| step.contains("TEMP B-TREE") || step.starts_with("SCAN c");
+            assert_eq!(plan.iter().find(sorts), None, "{filter:?}: {plan:#?}");
+        }
+    }
 }

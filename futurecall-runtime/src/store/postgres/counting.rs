@@ -1,0 +1,177 @@
+//! How many calls stand where: counted no further than somebody wants to know.
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::PostgresStore;
+use super::connect::nothing_done;
+use super::listing::each_lane;
+use super::sql::{Reading, at, count, moment_or_none};
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::moment::Moment;
+use crate::store::codec::{state_code, state_of};
+use crate::store::looking::{LOOKED_AT, capped};
+use crate::store::{CallState, Counts, Now, TimelineCount};
+
+const COUNTING: &str = "count calls";
+const AHEAD: &str = "count the calls before it";
+const TIMELINE: &str = "count what is due when";
+
+/// $2 the cap. What is not due for a minute nobody has claimed: the index has all that is to be known of it. Of what runs, which stands first in its lane among what is due, :each rows of each lane are looked at.
+const COUNTS: &str = "
+    WITH RECURSIVE {lanes}
+    SELECT
+        (SELECT count(*) FROM (SELECT FROM lane AS l CROSS JOIN LATERAL (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
+                AND c.due_at < {now} + interval '1 minute'
+            OFFSET 0) AS c LIMIT $2::bigint) AS n) AS soon,
+        (SELECT count(*) FROM (SELECT FROM lane AS l CROSS JOIN LATERAL (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority
+                AND c.due_at >= {now} + interval '1 minute'
+            OFFSET 0) AS c LIMIT $2::bigint) AS n) AS later,
+        (SELECT count(*) FROM (SELECT FROM lane AS l CROSS JOIN LATERAL (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
+                AND c.due_at <= {now}
+            OFFSET 0) AS c LIMIT $2::bigint) AS n) AS due,
+        (SELECT count(*) FROM (SELECT FROM lane AS l CROSS JOIN LATERAL (
+            SELECT c.claimed_by FROM futurecall.call AS c
+            WHERE c.name = l.name AND c.priority = l.priority AND c.due_at <= {now} + interval '1 minute'
+            ORDER BY c.due_at, c.id LIMIT :each) AS c WHERE c.claimed_by IS NOT NULL LIMIT $2::bigint) AS n) AS running,
+        (SELECT {us min(c.due_at)} FROM lane AS l CROSS JOIN LATERAL (
+            SELECT c.due_at FROM futurecall.call AS c
+            WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL AND c.due_at <= {now}
+            ORDER BY c.due_at, c.id LIMIT 1) AS c) AS oldest_due";
+
+/// $1 states, $2 the cap.
+const PAST: &str = "
+    WITH RECURSIVE {past}
+    SELECT u.state, n.calls FROM unnest($1::smallint[]) AS u(state) CROSS JOIN LATERAL (
+        SELECT count(*) AS calls FROM (SELECT FROM past AS p CROSS JOIN LATERAL (
+            SELECT FROM futurecall.finished AS f WHERE f.name = p.name AND f.state = p.state OFFSET 0) AS f
+        WHERE p.state = u.state LIMIT $2::bigint) AS n
+    ) AS n";
+
+/// $2 the call, $3 the cap. Its own lane from its beginning, and all lanes of lower numbers.
+const BEFORE: &str = "
+    WITH RECURSIVE {lanes}, one AS MATERIALIZED (
+        SELECT c.name, c.priority, c.due_at, c.id FROM futurecall.call AS c WHERE c.id = $2::uuid AND c.claimed_by IS NULL
+    )
+    SELECT count(*) AS calls FROM (SELECT FROM (
+        SELECT FROM one AS o CROSS JOIN LATERAL (
+            SELECT FROM futurecall.call AS c WHERE c.name = o.name AND c.priority = o.priority AND c.due_at <= {now}
+                AND (c.due_at, c.id) < (o.due_at, o.id) AND c.claimed_by IS NULL
+            OFFSET 0) AS c
+        UNION ALL
+        SELECT FROM one AS o JOIN lane AS l ON l.priority < o.priority CROSS JOIN LATERAL (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority AND c.due_at <= {now}
+                AND c.claimed_by IS NULL
+            OFFSET 0) AS c
+    ) AS c LIMIT $3::bigint) AS n";
+
+/// $2 and $3 the beginning and the end of each stretch, $4 the cap. What is not due for a minute nobody has claimed: the
+/// index has all that is to be known of it.
+const STRETCHES: &str = "
+    WITH RECURSIVE {lanes}
+    SELECT l.name, u.stretch, least(sum(n.calls), $4::bigint)::bigint AS calls
+    FROM lane AS l CROSS JOIN unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS u(first, last, stretch)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS calls FROM (
+            SELECT FROM futurecall.call AS c
+            WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
+                AND c.due_at >= {at u.first} AND c.due_at < least({at u.last}, {now} + interval '1 minute')
+            LIMIT $4::bigint) AS c
+        UNION ALL
+        SELECT count(*) FROM (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority
+                AND c.due_at >= greatest({at u.first}, {now} + interval '1 minute') AND c.due_at < {at u.last}
+            LIMIT $4::bigint) AS c
+    ) AS n
+    WHERE n.calls > 0 GROUP BY l.name, u.stretch ORDER BY l.name, u.stretch";
+
+/// $2 the cap. What is not due for a minute nobody has claimed.
+const NAMES: &str = "
+    WITH RECURSIVE {lanes}
+    SELECT l.name, least(sum(n.calls), $2::bigint)::bigint AS calls FROM lane AS l CROSS JOIN LATERAL (
+        SELECT count(*) AS calls FROM (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority
+                AND c.due_at >= {now} + interval '1 minute'
+            LIMIT $2::bigint) AS c
+        UNION ALL
+        SELECT count(*) FROM (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority
+                AND c.due_at < {now} + interval '1 minute' AND c.claimed_by IS NULL
+            LIMIT $2::bigint) AS c
+    ) AS n
+    GROUP BY l.name HAVING sum(n.calls) > 0 ORDER BY l.name";
+
+const LANES: &str = "WITH RECURSIVE {lanes} SELECT count(*) AS lanes FROM lane";
+
+impl PostgresStore {
+    pub(super) async fn call_counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+        let mut look = self.look(COUNTING).await?;
+        let lanes = look.row(look.query(LANES)).await?;
+        let lanes =
+            lanes.as_ref().map(|row| count(row, "lanes")).transpose().map_err(nothing_done(COUNTING))?;
+        let lanes = usize::try_from(lanes.unwrap_or(0)).unwrap_or(usize::MAX);
+        let counts = COUNTS.replace(":each", &each_lane(LOOKED_AT.max(cap), lanes).to_string());
+        let pending = look.rows(look.query(&counts).bind(at(now)).bind(capped(cap))).await?;
+        let states: Vec<i16> = CallState::ALL.into_iter().filter_map(state_code).collect();
+        let past = look.rows(look.query(PAST).bind(states).bind(capped(cap))).await?;
+        counted(&pending, &past, cap).map_err(nothing_done(COUNTING))
+    }
+
+    pub(super) async fn calls_ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        let mut look = self.look(AHEAD).await?;
+        let query = look.query(BEFORE).bind(at(now)).bind(id.as_uuid()).bind(capped(cap));
+        let row = look.row(query).await?;
+        let calls = row.as_ref().map(|row| count(row, "calls")).transpose();
+        Ok(calls.map_err(nothing_done(AHEAD))?.unwrap_or(0))
+    }
+
+    pub(super) async fn call_timeline(
+        &self,
+        now: Now,
+        edges: &[Moment],
+        cap: u64,
+    ) -> Result<Vec<TimelineCount>, StoreError> {
+        let edges: Vec<i64> = edges.iter().map(|edge| edge.as_micros()).collect();
+        let Some((_, ends)) = edges.split_first() else { return Ok(Vec::new()) };
+        let mut look = self.look(TIMELINE).await?;
+        let begins = edges.get(..ends.len()).unwrap_or_default().to_vec();
+        let query = look.query(STRETCHES).bind(at(now)).bind(begins).bind(ends.to_vec()).bind(capped(cap));
+        let rows = look.rows(query).await?;
+        rows.iter().map(stretch).collect::<Reading<_>>().map_err(nothing_done(TIMELINE))
+    }
+
+    pub(super) async fn names_of_pending(
+        &self,
+        now: Now,
+        cap: u64,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut look = self.look(COUNTING).await?;
+        let rows = look.rows(look.query(NAMES).bind(at(now)).bind(capped(cap))).await?;
+        let name = |row: &PgRow| Ok((row.try_get("name")?, count(row, "calls")?));
+        rows.iter().map(name).collect::<Reading<_>>().map_err(nothing_done(COUNTING))
+    }
+}
+
+fn counted(pending: &[PgRow], past: &[PgRow], cap: u64) -> Reading<Counts> {
+    let mut counts = Counts::default();
+    for row in pending {
+        counts.scheduled = count(row, "soon")?.saturating_add(count(row, "later")?).min(cap);
+        counts.due = count(row, "due")?;
+        counts.running = count(row, "running")?;
+        counts.oldest_due = moment_or_none(row, "oldest_due")?;
+    }
+    for row in past {
+        counts.add(state_of(row.try_get("state")?), count(row, "calls")?);
+    }
+    Ok(counts)
+}
+
+fn stretch(row: &PgRow) -> Reading<TimelineCount> {
+    let place = count(row, "stretch")?.saturating_sub(1);
+    let place = usize::try_from(place).unwrap_or(usize::MAX);
+    Ok(TimelineCount::new(row.try_get("name")?, place, count(row, "calls")?))
+}

@@ -1,0 +1,53 @@
+//! Looks at one state of the database, for people: several statements, planned anew each time.
+
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, Postgres, Transaction};
+
+use super::PostgresStore;
+use super::connect::nothing_done;
+use super::sql::Query;
+use crate::error::StoreError;
+
+/// A transaction that reads.
+pub(super) struct Look<'a> {
+    store: &'a PostgresStore,
+    /// As a fragment that fits "could not …".
+    doing: &'static str,
+    transaction: Transaction<'static, Postgres>,
+}
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Every statement of a look goes down an index, lane by lane, and stops early. The planner does not know how early, and
+/// takes reading the whole table, or compiling the statement, for worth its while.
+const BY_INDEX: &str = "SELECT set_config('enable_seqscan', 'off', true), \
+    set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true), \
+    set_config('max_parallel_workers_per_gather', '0', true)";
+
+impl PostgresStore {
+    pub(super) async fn look(&self, doing: &'static str) -> Result<Look<'_>, StoreError> {
+        let mut transaction = self.link.begin_with(doing, BEGIN).await?;
+        transaction.execute(self.link.fixed(BY_INDEX)).await.map_err(nothing_done(doing))?;
+        Ok(Look { store: self, doing, transaction })
+    }
+}
+
+impl Look<'_> {
+    /// The statement of a template.
+    pub(super) fn query(&self, template: &str) -> Query {
+        self.store.composed(template).persistent(false)
+    }
+
+    /// The statement of a template that shows rows: without arguments where the role may not read them.
+    pub(super) async fn shown(&self, template: &str) -> Result<Query, StoreError> {
+        Ok(self.store.shown(template).await?.persistent(false))
+    }
+
+    pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<PgRow>, StoreError> {
+        self.transaction.fetch_all(query).await.map_err(nothing_done(self.doing))
+    }
+
+    pub(super) async fn row(&mut self, query: Query) -> Result<Option<PgRow>, StoreError> {
+        Ok(self.rows(query).await?.into_iter().next())
+    }
+}

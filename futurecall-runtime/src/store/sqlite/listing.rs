@@ -1,0 +1,349 @@
+//! Pages of calls, and how many calls a filter lets through.
+
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteStore;
+use super::counting::{lanes as all_lanes, past as past_lanes};
+use super::inspect::{CALL, FINISHED, past_record, pending_record};
+use super::tx::{Sql, Tx, batch, limit as rows_of, no_nul, number, small, text, uuid};
+use crate::error::StoreError;
+use crate::id::CallId;
+use crate::moment::Moment;
+use crate::store::looking::{
+    Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Place, capped, left, past_states, wanted,
+};
+use crate::store::{CallFilter, CallPage, CallRecord, CallState, Now};
+
+const LIST: &str = "list calls";
+const COUNT: &str = "count calls";
+
+/// ?1 the call.
+pub(super) const PLACE: &str = "
+SELECT due_at, NULL AS ended FROM futurecall_call WHERE id = ?1
+UNION ALL SELECT due_at, finished_at FROM futurecall_finished WHERE id = ?1
+LIMIT 1";
+
+/// ?1 a name, if only its lanes are asked for.
+pub(super) const LANES: &str = concat!(
+    "WITH RECURSIVE ",
+    all_lanes!(),
+    " SELECT name, priority AS code FROM lane WHERE ?1 IS NULL OR name = ?1"
+);
+
+/// ?1 the same, ?2 states.
+pub(super) const PAST_LANES: &str = concat!(
+    "WITH RECURSIVE ",
+    past_lanes!(),
+    " SELECT name, state AS code FROM past
+WHERE (?1 IS NULL OR name = ?1) AND state IN (SELECT value FROM json_each(?2))"
+);
+
+/// The arms are merged in order, none of them further than it must; only then are the rows looked at.
+pub(super) const PAGE: &str = "
+SELECT :columns, l.moment FROM (:arms ORDER BY 2 :order, 3 :order LIMIT :looked) AS l
+CROSS JOIN :table AS c ON c.rowid = l.row WHERE :rest LIMIT ?12 + 0";
+
+const STOPPED: &str = "
+SELECT moment, id FROM (:arms ORDER BY 2 :order, 3 :order LIMIT :looked) LIMIT 1 OFFSET :looked - 1";
+
+const HOW_MANY: &str = "SELECT count(*) AS calls FROM (SELECT 1 FROM (:arms LIMIT ?12 + 0))";
+
+const HOW_MANY_LOOKED_AT: &str = "
+SELECT count(*) AS calls FROM (
+    SELECT 1 FROM (:arms ORDER BY 2 :order, 3 :order LIMIT :looked) AS l
+    CROSS JOIN :table AS c ON c.rowid = l.row WHERE :rest LIMIT ?12 + 0)";
+
+pub(super) async fn calls(
+    store: &SqliteStore,
+    now: Now,
+    filter: &CallFilter,
+) -> Result<CallPage, StoreError> {
+    refuse(LIST, filter)?;
+    let filter = filter.clone();
+    store.read(LIST, now, move |mut tx| Box::pin(async move { page(&mut tx, &filter).await })).await
+}
+
+async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage, StoreError> {
+    let after = match filter.after {
+        None => None,
+        Some(id) => match place(tx, id).await? {
+            None => return Ok(CallPage::default()),
+            found => found,
+        },
+    };
+    let mut page = Page::new(filter);
+    for (part, after) in left(filter, after) {
+        let lacks = page.lacks();
+        if lacks > 0 {
+            page.add(find(tx, &Asked { part, filter, after }, lacks).await?);
+        }
+    }
+    Ok(page.done())
+}
+
+pub(super) async fn count(
+    store: &SqliteStore,
+    now: Now,
+    filter: &CallFilter,
+    cap: u64,
+) -> Result<u64, StoreError> {
+    refuse(COUNT, filter)?;
+    let filter = filter.clone();
+    store
+        .read(COUNT, now, move |mut tx| Box::pin(async move { count_parts(&mut tx, &filter, cap).await }))
+        .await
+}
+
+async fn count_parts(tx: &mut Tx<'_>, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+    let mut calls = 0_u64;
+    for part in wanted(filter) {
+        if calls < cap {
+            let asked = Asked { part, filter, after: None };
+            calls = calls.saturating_add(how_many(tx, &asked, cap).await?);
+        }
+    }
+    Ok(calls.min(cap))
+}
+
+fn refuse(doing: &'static str, filter: &CallFilter) -> Result<(), StoreError> {
+    no_nul(doing, "a name", filter.name.as_deref().unwrap_or_default())?;
+    no_nul(doing, "an identifier", filter.identifier.as_deref().unwrap_or_default())?;
+    no_nul(doing, "a text", filter.error.as_deref().unwrap_or_default())
+}
+
+/// Where in the listing a call stands.
+async fn place(tx: &mut Tx<'_>, id: CallId) -> Result<Option<Place>, StoreError> {
+    let id = id.as_uuid();
+    let row = tx.row(tx.sql(PLACE).bind(id)).await?;
+    Ok(row.and_then(|row| Some(Place { id, due: number(&row, "due_at")?, ended: number(&row, "ended") })))
+}
+
+/// What is looked for in one table.
+pub(super) struct Asked<'a> {
+    pub(super) part: Part,
+    pub(super) filter: &'a CallFilter,
+    pub(super) after: Option<Key>,
+}
+
+type Lane = (String, i16);
+
+/// How the rows are come by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Schedule,
+    Identifier,
+    /// Lane by lane, and what is claimed.
+    Lanes,
+    /// What is claimed alone.
+    Running,
+}
+
+impl Asked<'_> {
+    fn way(&self) -> Way {
+        let filter = self.filter;
+        let is_claimed = filter.state == Some(CallState::Running) || filter.pod.is_some();
+        if filter.schedule.is_some() {
+            Way::Schedule
+        } else if filter.identifier.is_some() {
+            Way::Identifier
+        } else if self.part == Part::Pending && is_claimed {
+            Way::Running
+        } else {
+            Way::Lanes
+        }
+    }
+
+    /// What is left to be asked of each row; empty where the way is all.
+    fn rest(&self) -> String {
+        let (filter, way) = (self.filter, self.way());
+        let is_by_lane = matches!(way, Way::Lanes | Way::Running);
+        let state = match (self.part, filter.state) {
+            (_, None) => None,
+            (Part::Pending, Some(CallState::Running)) => (!is_by_lane).then_some(":pod IS NOT NULL"),
+            (Part::Pending, Some(_)) => (!is_by_lane || way == Way::Running).then_some(":pod IS NULL"),
+            (Part::Past, Some(_)) => (!is_by_lane).then_some("c.state IN (SELECT value FROM json_each(?11))"),
+        };
+        let rest = [
+            (filter.name.is_some() && !is_by_lane).then_some("c.name = ?10"),
+            (filter.identifier.is_some() && way == Way::Schedule).then_some("c.identifier = ?5"),
+            state,
+            filter.pod.is_some().then_some(":pod = ?7"),
+            // SQLite knows the lower case of the letters A to Z alone.
+            filter.error.is_some().then_some("instr(lower(c.error), ?8) > 0"),
+        ];
+        rest.into_iter().flatten().collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// The statement's sources: each gives its rows in order, down an index, but for the few that are claimed.
+    fn arms(&self, share: &Share) -> String {
+        let (table, moment, code) = match self.part {
+            Part::Pending => ("futurecall_call", "c.due_at", "priority"),
+            Part::Past => ("futurecall_finished", "c.finished_at", "state"),
+        };
+        let mut bounds = String::new();
+        for (is_asked, bound) in [
+            (self.after.is_some() && self.part == Part::Pending, "(:moment, c.id) > (?1, ?2)"),
+            (self.after.is_some() && self.part == Part::Past, "(:moment, c.id) < (?1, ?2)"),
+            (self.filter.from.is_some(), ":moment >= ?3"),
+            (self.filter.until.is_some(), ":moment < ?4"),
+        ] {
+            if is_asked {
+                bounds += &format!(" AND {bound}");
+            }
+        }
+        let arm = |index: &str, which: &str| {
+            let arm = format!(
+                "SELECT c.rowid AS row, :moment AS moment, c.id AS id FROM {table} AS c \
+                 INDEXED BY {table}_{index} WHERE {which}{bounds}"
+            );
+            arm.replace(":moment", moment).replace(":code", code)
+        };
+        let lane = |n| format!("c.name = ?9 ->> '$[{n}][0]' AND c.:code = ?9 ->> '$[{n}][1]'");
+        let all = 0..share.lanes.len();
+        let arms: Vec<_> = match (self.way(), self.part) {
+            (Way::Schedule, _) => vec![arm("schedule", "c.schedule_id = ?6")],
+            (Way::Identifier, _) => vec![arm("identifier", "c.identifier = ?5")],
+            (Way::Running, _) => Vec::new(),
+            (Way::Lanes, Part::Pending) => {
+                all.map(|n| arm("due", &format!("c.claimed_by IS NULL AND {}", lane(n)))).collect()
+            }
+            (Way::Lanes, Part::Past) => all.map(|n| arm("at", &lane(n))).collect(),
+        };
+        let name = if self.filter.name.is_some() { " AND c.name = ?10" } else { "" };
+        let claimed = share.claimed.then(|| arm("claimed", &format!("c.claimed_by IS NOT NULL{name}")));
+        claimed.into_iter().chain(arms).collect::<Vec<_>>().join(" UNION ALL ")
+    }
+
+    /// A template's statement with the arms of these lanes, of whose rows it looks at `looked` at most.
+    pub(super) fn statement(&self, template: &str, share: &Share, looked: u64) -> String {
+        let (columns, table, pod) = match self.part {
+            Part::Pending => (CALL, "futurecall_call", "c.claimed_by"),
+            Part::Past => (FINISHED, "futurecall_finished", "c.pod"),
+        };
+        let rest = self.rest();
+        let rest = if rest.is_empty() { "true" } else { &rest };
+        template
+            .replace(":arms", &self.arms(share))
+            .replace(":columns", columns)
+            .replace(":table", table)
+            .replace(":order", self.part.order())
+            .replace(":looked", &capped(looked).to_string())
+            .replace(":rest", rest)
+            .replace(":pod", pod)
+    }
+
+    fn bound(&self, sql: Sql, share: &Share, wanted: i64) -> Result<Sql, StoreError> {
+        let filter = self.filter;
+        let micros = |moment: Option<Moment>| moment.map(Moment::as_micros);
+        Ok(sql
+            .bind(self.after.map(|key| key.0))
+            .bind(self.after.map(|key| key.1))
+            .bind(micros(filter.from))
+            .bind(micros(filter.until))
+            .bind(filter.identifier.clone())
+            .bind(filter.schedule.map(|schedule| schedule.as_uuid()))
+            .bind(filter.pod.map(|pod| pod.as_uuid()))
+            .bind(filter.error.as_ref().map(|text| text.to_ascii_lowercase()))
+            .bind(batch(LIST, &share.lanes)?)
+            .bind(filter.name.clone())
+            .bind(states(filter)?)
+            .bind(wanted)
+            .persistent(false))
+    }
+
+    fn record(&self, row: &SqliteRow) -> Option<CallRecord> {
+        match self.part {
+            Part::Pending => pending_record(row),
+            Part::Past => past_record(row),
+        }
+    }
+
+    fn is_stopped_early(&self) -> bool {
+        !self.rest().is_empty() && self.way() != Way::Running
+    }
+}
+
+/// What one statement merges.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    lanes: Vec<Lane>,
+    /// Whether what is claimed is among it.
+    claimed: bool,
+}
+
+impl Share {
+    #[cfg(test)]
+    pub(super) const fn of(lanes: Vec<Lane>) -> Self {
+        Self { lanes, claimed: false }
+    }
+}
+
+/// All that is to be merged, in shares.
+async fn shares(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<Share>, StoreError> {
+    let (way, state) = (asked.way(), asked.filter.state);
+    // Claimed calls stand in another index than those that wait.
+    let claimed =
+        asked.part == Part::Pending && (way == Way::Running || way == Way::Lanes && state.is_none());
+    let mut shares = vec![Share { lanes: Vec::new(), claimed }];
+    if way != Way::Lanes {
+        return Ok(shares);
+    }
+    let name = asked.filter.name.clone();
+    let sql = match asked.part {
+        Part::Pending => tx.sql(LANES).bind(name),
+        Part::Past => tx.sql(PAST_LANES).bind(name).bind(states(asked.filter)?),
+    };
+    let rows = tx.rows(sql).await?;
+    let lanes: Vec<Lane> =
+        rows.iter().filter_map(|row| Some((text(row, "name")?, small(row, "code")?))).collect();
+    for (n, lanes) in lanes.chunks(LANES_AT_ONCE).enumerate() {
+        shares.resize_with(n + 1, Share::default);
+        if let Some(share) = shares.last_mut() {
+            share.lanes = lanes.to_vec();
+        }
+    }
+    shares.retain(|share| share.claimed || !share.lanes.is_empty());
+    Ok(shares)
+}
+
+fn states(filter: &CallFilter) -> Result<String, StoreError> {
+    batch(LIST, &past_states(filter).collect::<Vec<_>>())
+}
+
+/// The first so many of one table that the filter lets through.
+async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found, StoreError> {
+    let looked = if asked.rest().is_empty() { wanted as u64 } else { LOOKED_AT };
+    let mut found = Found::default();
+    for share in shares(tx, asked).await? {
+        let sql = tx.composed(&asked.statement(PAGE, &share, looked));
+        let rows = tx.rows(asked.bound(sql, &share, rows_of(wanted))?).await?;
+        let mut stopped = None;
+        if asked.is_stopped_early() && rows.len() < wanted {
+            let sql = tx.composed(&asked.statement(STOPPED, &share, looked));
+            stopped = tx.row(asked.bound(sql, &share, 0)?).await?.as_ref().and_then(key);
+        }
+        // A row edited by hand into something unreadable is left out, rather than hiding all others.
+        let calls = rows.iter().filter_map(|row| Some((key(row)?, asked.record(row)?))).collect();
+        found = found.and(Found { calls, stopped }, asked.part, wanted);
+    }
+    Ok(found)
+}
+
+/// How many of one table the filter lets through, of as many as are looked at.
+async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64, StoreError> {
+    let template = if asked.rest().is_empty() { HOW_MANY } else { HOW_MANY_LOOKED_AT };
+    let mut calls = 0_u64;
+    for share in shares(tx, asked).await? {
+        let sql = tx.composed(&asked.statement(template, &share, LOOKED_AT.max(cap)));
+        let row = tx.row(asked.bound(sql, &share, capped(cap))?).await?;
+        calls = calls.saturating_add(row.and_then(|row| small(&row, "calls")).unwrap_or(0));
+        if calls >= cap {
+            break;
+        }
+    }
+    Ok(calls)
+}
+
+fn key(row: &SqliteRow) -> Option<Key> {
+    Some((number(row, "moment")?, uuid(row, "id")?))
+}

@@ -1,0 +1,41 @@
+//! What the database is set to.
+
+use sqlx::Row;
+
+use super::SqliteStore;
+use crate::error::StoreError;
+use crate::store::Now;
+
+/// What SQLite calls its own settings, in this order; `synchronous` is that of every connection of ours.
+const PRAGMAS: [&str; 8] = [
+    "journal_mode",
+    "synchronous",
+    "page_size",
+    "page_count",
+    "freelist_count",
+    "wal_autocheckpoint",
+    "auto_vacuum",
+    "foreign_keys",
+];
+
+pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<(String, String)>, StoreError> {
+    store
+        .read("read the settings", Now::Database, |mut tx| {
+            Box::pin(async move {
+                let mut settings = Vec::new();
+                let version = tx.row(tx.composed("SELECT sqlite_version()")).await?;
+                let version = version.and_then(|row| row.try_get::<String, _>(0).ok());
+                settings.extend(version.map(|version| ("version".to_owned(), version)));
+                for name in PRAGMAS {
+                    let row = tx.row(tx.composed(&format!("PRAGMA {name}"))).await?;
+                    let value = row.and_then(|row| {
+                        let number = row.try_get::<i64, _>(0).map(|number| number.to_string());
+                        number.or_else(|_| row.try_get::<String, _>(0)).ok()
+                    });
+                    settings.extend(value.map(|value| (name.to_owned(), value)));
+                }
+                Ok(settings)
+            })
+        })
+        .await
+}
