@@ -14,7 +14,7 @@ use axum::routing::get;
 use futurecall_dashboard::dashboard;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::recurring::{Overlap, Rule};
-use futurecall_runtime::{CallError, Config, Selection};
+use futurecall_runtime::{CallError, Config, Role, Selection};
 use tokio::time::sleep;
 
 /// Texts of the kind that people put where nobody expects them.
@@ -80,6 +80,11 @@ impl ReportFutureCall {
         tokio::select! { () = session.cancelled() => {}, () = sleep(Duration::from_mins(10)) => {} }
     }
 
+    /// Runs for minutes, and listens to nobody.
+    pub async fn archive(_session: &Session, _year: i32) {
+        sleep(Duration::from_mins(10)).await;
+    }
+
     /// Recurs.
     pub async fn nightly(_session: &Session) {
         sleep(Duration::from_millis(200)).await;
@@ -128,14 +133,22 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A pod that vanishes under its calls leaves interrupted ones behind.
+/// A pod that vanishes under its calls leaves interrupted ones behind; what waits for longer than it may, expired ones.
 async fn interrupt(url: &str) -> Result<(), BoxError> {
     let config = Config::new().shutdown_grace(Duration::ZERO);
     let pod = Pod::builder().database_url(url).config(config).start().await?;
     for year in 2021..2024 {
-        pod.future_calls().call_now().identifier(format!("report:{year}")).report().build(year).await?;
+        pod.future_calls().call_now().identifier(format!("archive:{year}")).report().archive(year).await?;
     }
     sleep(Duration::from_millis(500)).await;
+    pod.shutdown().await;
+
+    let pod = Pod::builder().database_url(url).role(Role::Serverless).start().await?;
+    for account in 0..4 {
+        let welcome = pod.future_calls().call_now().expires_after(Duration::from_millis(1));
+        welcome.mail().welcome(account, "https://acme.example/start?key=s3cret").await?;
+    }
+    sleep(Duration::from_millis(100)).await;
     pod.shutdown().await;
     Ok(())
 }
@@ -217,6 +230,8 @@ async fn fill_schedules(pod: &Pod) -> Result<(), BoxError> {
         .report()
         .nightly()
         .await?;
+    // Longer than its interval: while it runs, the next ones are skipped.
+    calls.call_recurring().identifier("slow").every(Duration::from_secs(30)).report().archive(2025).await?;
     calls.call_recurring().identifier("often").every(Duration::from_secs(20)).report().refresh().await?;
     calls.call_recurring().identifier("hourly").every(Duration::from_hours(1)).report().refresh().await?;
     let schedules = pod.inspect().schedules().await?;

@@ -10,7 +10,8 @@ use axum::http::request::Parts;
 pub enum Right {
     /// Open the dashboard. Without it, every page is refused.
     View,
-    /// Read the arguments of calls, as far as [`Arguments`](crate::Arguments) lets anybody read them.
+    /// Read the arguments of calls, as far as [`Arguments`](crate::Arguments) lets anybody read them, and the logs of their
+    /// runs, which may quote them.
     SeeArguments,
     /// Cancel calls.
     Cancel,

@@ -16,7 +16,7 @@ use crate::serve::{Desk, Readiness, serve};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Arguments {
-    /// Nothing, to nobody.
+    /// Nothing, to nobody; no logs of runs either, which may quote them.
     Hidden,
     /// All but the parameters that code marks with `#[future_call(redact)]`. The default. What no pod of the last day has
     /// said is not known: of calls whose names nobody runs, nothing is hidden.

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use futurecall_runtime::{
-    ActionFilter, ActionRecord, AttemptRecord, CallId, CallRecord, CallState, Moment, Reason, Why,
+    ActionFilter, ActionRecord, AttemptRecord, CallId, CallRecord, CallState, Moment, Reason, RunLog, Why,
 };
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::actions::{action_json, action_rows};
 use super::bulk::Verb;
 use super::parts::{call_json, notice, pill, standing, time, type_page};
+use crate::access::Right;
 use crate::arguments::{Seen, seen};
+use crate::builder::Arguments;
 use crate::failure::Failure;
 use crate::layout::Place;
 use crate::text::{clock, cut, number, plain, safe, safe_lines, span, when};
@@ -18,13 +20,19 @@ use crate::visit::Visit;
 
 /// Of an error, this much is laid out.
 const LONGEST_ERROR: usize = 10_000;
+/// Of the log of an attempt.
+const LONGEST_LOG: usize = 100_000;
 
 struct Page {
     call: CallRecord,
     why: Option<Why>,
     actions: Vec<ActionRecord>,
     arguments: Seen,
+    logs: Logs,
 }
+
+/// What its attempts have logged: `Err` says why that is not seen.
+type Logs = Result<Vec<RunLog>, String>;
 
 pub(crate) async fn show(visit: &Visit, id: &str) -> Result<Response, Failure> {
     let id: CallId = id.parse().map_err(|_| Failure::Missing("That is no call's id.".to_owned()))?;
@@ -38,6 +46,7 @@ pub(crate) async fn show(visit: &Visit, id: &str) -> Result<Response, Failure> {
         why: inspect.why(id).await?,
         actions: inspect.actions(&ActionFilter::new().call(id).limit(50)).await?,
         arguments: seen(visit, &call.name, &call.args),
+        logs: logs(visit, id).await,
         call,
     };
     let title = plain(&page.call.name);
@@ -74,6 +83,7 @@ impl Page {
                 ol.life data-test="life" { @for event in self.life(visit.now) { (event.markup(visit.now)) } }
             }
             (self.attempts(visit))
+            (self.logs(visit))
             section aria-labelledby="actions" {
                 h2 #actions { "What operators did" }
                 (action_rows(visit, &self.actions, "Nobody has touched it."))
@@ -160,6 +170,24 @@ impl Page {
         } }
     }
 
+    /// Nothing where none are kept, which is the default.
+    fn logs(&self, visit: &Visit) -> Markup {
+        let kept = self.logs.as_ref().map_or(&[][..], Vec::as_slice);
+        html! { @if !kept.is_empty() {
+            section aria-labelledby="logs" {
+                h2 #logs { "Logs" }
+                @for log in kept {
+                    details id=(format!("log-{}", log.attempt)) open[log.attempt == self.call.attempt] data-test="log" {
+                        summary { "Attempt " (log.attempt) ", " (when(visit.now, log.at)) }
+                        (log_text(&log.text))
+                    }
+                }
+            }
+        } @else if let Err(why) = &self.logs {
+            p.quiet data-test="logs-hidden" { (safe(why)) }
+        } }
+    }
+
     fn ran_for(&self, attempt: &AttemptRecord, now: Moment) -> String {
         match (attempt.duration, attempt.started) {
             (Some(duration), _) => span(duration),
@@ -227,6 +255,7 @@ impl Page {
                 "error": attempt.error,
             })
         };
+        let log = |log: &RunLog| json!({ "attempt": log.attempt, "at": time(log.at), "text": log.text });
         let mut json = call_json(visit, &self.call);
         let more = json!({
             // As text: not every reader of JSON keeps every digit of a number.
@@ -234,12 +263,21 @@ impl Page {
             "attempts": self.call.attempts.iter().map(attempt).collect::<Vec<_>>(),
             "why": self.why.as_ref().map(|why| why.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()),
             "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
+            "logs": self.logs.as_ref().ok().map(|logs| logs.iter().map(log).collect::<Vec<_>>()),
         });
         if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
             json.extend(more);
         }
         json
     }
+}
+
+/// Lines of a log may quote arguments: who may not see those sees no logs.
+async fn logs(visit: &Visit, id: CallId) -> Logs {
+    if !visit.may(Right::SeeArguments) || visit.desk.arguments == Arguments::Hidden {
+        return Err("Logs may quote arguments, which you are not shown.".to_owned());
+    }
+    visit.inspect().logs(id).await.map_err(|error| error.to_string())
 }
 
 /// A reason with its moments on the visitor's clock; those that need no page of their own say it themselves.
@@ -289,6 +327,11 @@ impl Event {
             }
         }
     }
+}
+
+fn log_text(text: &str) -> Markup {
+    let (head, more) = cut(text, LONGEST_LOG);
+    html! { pre tabindex="0" { (safe_lines(head)) @if more { "…" } } }
 }
 
 fn error_text(error: &str) -> Markup {

@@ -7,8 +7,10 @@ use axum::Router;
 use axum::http::StatusCode;
 use futurecall_dashboard::{Access, Arguments, dashboard};
 use futurecall_runtime::recurring::Rule;
+use futurecall_runtime::signals::RunLogs;
 use futures_util::StreamExt;
 use tower::ServiceExt;
+use tracing_subscriber::prelude::*;
 
 use crate::schedules::{TickCallsExt as _, declare};
 use crate::site::{HOUR, Site, ask, attributes, get, resolve};
@@ -294,5 +296,32 @@ async fn open_pages_hear_of_changes_until_the_pod_ends() {
     site.pod.shutdown().await;
     while let Some(frame) = stream.next().await {
         frame.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_has_logged_stands_on_its_page_for_who_may_see_arguments() {
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(RunLogs::new()));
+    for (access, policy, shown) in [
+        (Access::operator("ada"), Arguments::Redacted, true),
+        (Access::operator("ada"), Arguments::Hidden, false),
+        (Access::viewer("bob"), Arguments::Shown, false),
+    ] {
+        let site =
+            Site::with(|dashboard| dashboard.arguments(policy).authorize(move |_: &_| access.clone())).await;
+        let id = site.failed("<b>no</b> mailbox").await;
+        // Logs are stored by a task of their own, after the outcome.
+        while site.pod.inspect().logs(id).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let page = site.page(&format!("/calls/{id}")).await;
+        assert_eq!(page.contains("data-test=\"log\""), shown, "{page}");
+        assert!(!page.contains("<b>no</b>"));
+        let json = site.json(&format!("/calls/{id}.json")).await;
+        assert_eq!(
+            json["logs"][0]["text"].as_str().is_some_and(|text| text.contains("a call failed")),
+            shown,
+            "{json}"
+        );
     }
 }

@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futurecall_dashboard::{Access, Dashboard, dashboard};
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallId, Role};
+use futurecall_runtime::{CallId, Config, Role};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -46,6 +46,7 @@ impl Site {
         let pod = Pod::builder()
             .database_url("memory:")
             .without_discovery()
+            .config(Config::new().keep_logs(4_096))
             .role(Role::Maintenance)
             .register(crate::schedules::TickFutureCall)
             .register_future_call("mail.send", Say)
