@@ -22,6 +22,8 @@ pub enum Action {
     Cancel(usize, Reply),
     /// A client moves a call to another moment.
     Move(usize, u64, Reply),
+    /// A client wants a call that is over to be run again; also the repetition after a lost reply.
+    RunAgain(usize, Reply),
     /// A pod sends a claim.
     Ask(usize),
     /// The database gives a call to the claim that the pod has sent.
@@ -40,6 +42,18 @@ pub enum Action {
     Renew(usize, usize, Reply),
     /// A handler ends.
     End(usize, usize, Outcome),
+    /// A pod finds that a call which it holds could not start in time.
+    Expire(usize, usize),
+    /// A handler completes its call in its transaction: the fence is asked there.
+    Complete(usize, usize),
+    /// The transaction that ends a call is committed.
+    Commit(usize),
+    /// It is rolled back: its connection is gone.
+    RollBack(usize),
+    /// The pod loses the connection before it hears of the commit.
+    LoseCommit(usize, usize),
+    /// The pod asks what became of it.
+    Look(usize, usize),
     /// A pod stores the outcome that stands first among its reports.
     Finish(usize, Reply),
     /// A pod gives a call back that it has not started.

@@ -16,6 +16,10 @@ pub enum Breach {
     StaleWrite,
     /// A handler started before the moment to which its call had been moved.
     BeforeNewMoment,
+    /// A handler was told that its transaction is rolled back, and it was committed.
+    FalseRollback,
+    /// A handler started although its call had expired when it was claimed.
+    StartAfterExpiry,
 }
 
 /// A set of them.

@@ -7,7 +7,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use crate::action::{Action, Reply};
 use crate::invariants::{Sight, always};
 use crate::mutants::Mutant;
-use crate::state::{Outcome, Pod, PodId, Row, World};
+use crate::state::{Again, Call, Completion, Held, Outcome, Pod, PodId, Row, World};
 use crate::step::Protocol;
 
 /// A world to begin with, and how far to look.
@@ -82,7 +82,7 @@ impl Model for Setting {
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         actions.push(Action::Tick(1));
         for (id, call) in (0..).zip(&world.calls) {
-            of_call(self, world, id, call.row, actions);
+            of_call(self, world, id, call, actions);
         }
         for pod in 0..world.pods.len() {
             of_pod(world, self.protocol.ahead, pod, actions);
@@ -119,8 +119,9 @@ fn plain(mut world: World) -> World {
             Row::Over(_, Some((by, _))) => Some(by),
             _ => None,
         };
+        let completing = call.completing.as_mut().map(|completing| &mut completing.pod);
         if is_moved {
-            for by in by.into_iter().chain(call.past.iter_mut().map(|(by, ..)| by)) {
+            for by in by.into_iter().chain(completing).chain(call.past.iter_mut().map(|(by, ..)| by)) {
                 by.place = order.iter().position(|from| *from == by.place).unwrap_or(by.place);
             }
         }
@@ -131,13 +132,17 @@ fn plain(mut world: World) -> World {
     world
 }
 
-/// Whether that pod has an outcome of that claim on its way.
+/// Whether that pod has an outcome of that claim on its way, or asks for it.
 fn is_awaited(pods: &[Pod], by: PodId, number: u64) -> bool {
     let pod = pods.get(by.place).filter(|pod| pod.life == by.life);
-    pod.is_some_and(|pod| pod.reports.iter().any(|report| report.number == number))
+    pod.is_some_and(|pod| {
+        let is_asked_for = |held: &Held| held.number == number && held.completion != Completion::No;
+        pod.reports.iter().any(|report| report.number == number) || pod.held.iter().any(is_asked_for)
+    })
 }
 
-fn of_call(setting: &Setting, world: &World, id: usize, row: Row, actions: &mut Vec<Action>) {
+fn of_call(setting: &Setting, world: &World, id: usize, call: &Call, actions: &mut Vec<Action>) {
+    let row = call.row;
     let is_scheduled = row != Row::Absent;
     for reply in [Reply::Heard, Reply::Lost] {
         actions.push(Action::Insert(id, reply));
@@ -145,6 +150,12 @@ fn of_call(setting: &Setting, world: &World, id: usize, row: Row, actions: &mut 
             actions.push(Action::Cancel(id, reply));
             actions.push(Action::Move(id, world.now + 2, reply));
         }
+        if world.budget.again > 0 || matches!(call.told.again, Again::Perhaps(_)) {
+            actions.push(Action::RunAgain(id, reply));
+        }
+    }
+    if call.completing.is_some() {
+        actions.extend([Action::Commit(id), Action::RollBack(id)]);
     }
     match row {
         Row::Waiting => actions.push(Action::Skip(id)),
@@ -173,8 +184,15 @@ fn of_pod(world: &World, ahead: u64, place: usize, actions: &mut Vec<Action>) {
         if held.is_running {
             let ends = [Outcome::Succeeded, Outcome::Failed, Outcome::GivenUp];
             actions.extend(ends.map(|outcome| Action::End(place, call, outcome)));
+            actions.push(match held.completion {
+                Completion::No => Action::Complete(place, call),
+                Completion::Sent => Action::LoseCommit(place, call),
+                Completion::Unknown => Action::Look(place, call),
+            });
         } else {
-            actions.extend([Action::Start(place, call), Action::Release(place, call)]);
+            let unstarted =
+                [Action::Start(place, call), Action::Release(place, call), Action::Expire(place, call)];
+            actions.extend(unstarted);
         }
     }
     if !pod.reports.is_empty() {

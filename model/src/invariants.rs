@@ -5,9 +5,9 @@ use stateright::Property;
 
 use crate::breach::Breach;
 use crate::check::Setting;
-use crate::state::{Call, End, Row, Stored, World};
+use crate::state::{Again, Call, End, Row, Stored, World};
 
-/// The ten invariants.
+/// All of them.
 pub fn always() -> Vec<Property<Setting>> {
     vec![
         Property::always("I1 nothing starts early", |_, world: &World| !world.breaches.has(Breach::Early)),
@@ -37,6 +37,16 @@ pub fn always() -> Vec<Property<Setting>> {
         }),
         Property::always("I10 a new moment is kept", |_, world: &World| {
             !world.breaches.has(Breach::BeforeNewMoment)
+        }),
+        Property::always("I11 a handler's writes and the end of its call are one", |_, world: &World| {
+            !world.breaches.has(Breach::FalseRollback) && world.calls.iter().all(is_together)
+        }),
+        Property::always("I12 a call is run again as often as it was wanted", |_, world: &World| {
+            (0..).zip(&world.calls).all(|(id, call)| is_run_again_as_wanted(world, id, call))
+        }),
+        Property::always("I13 what has expired does not start", |_, world: &World| {
+            let has_started = |call: &Call| call.end() == Some(End::Expired) && call.starts > 0;
+            !world.breaches.has(Breach::StartAfterExpiry) && !world.calls.iter().any(has_started)
         }),
     ]
 }
@@ -72,6 +82,12 @@ pub enum Sight {
     GivenBack,
     /// The history has forgotten a call.
     Forgotten,
+    /// A call was completed in its handler's transaction, after another one had been rolled back.
+    Completed,
+    /// A call succeeded that does again what another one was to do.
+    RunAgain,
+    /// A call could not start in time.
+    Expired,
 }
 
 impl Sight {
@@ -124,6 +140,17 @@ impl Sight {
             Self::Forgotten => Property::sometimes("a call that the history forgot", |_, world: &World| {
                 any(world, |call| call.row == Row::Forgotten)
             }),
+            Self::Completed => {
+                Property::sometimes("a second transaction that ended it", |_, world: &World| {
+                    any(world, |call| call.writes > 0) && world.budget.transactions == 0
+                })
+            }
+            Self::RunAgain => Property::sometimes("a call that was run again", |_, world: &World| {
+                any(world, |call| call.rerun_of.is_some() && call.end() == Some(End::Succeeded))
+            }),
+            Self::Expired => Property::sometimes("a call that expired", |_, world: &World| {
+                any(world, |call| call.end() == Some(End::Expired))
+            }),
         }
     }
 }
@@ -144,11 +171,27 @@ fn is_nothing_lost_or_stuck(setting: &Setting, world: &World) -> bool {
         Row::Absent => call.told.stored != Stored::Yes,
         Row::Claimed(claim) => {
             let rescue = crate::action::Action::Rescue(id);
+            // A transaction that holds the row ends by itself.
+            let is_free = call.completing.is_none();
             claim.lease_until <= world.now + setting.protocol.lease
-                && (claim.lease_until >= world.now || setting.protocol.step(world, &rescue).is_some())
+                && (claim.lease_until >= world.now
+                    || !is_free
+                    || setting.protocol.step(world, &rescue).is_some())
         }
         Row::Waiting | Row::Over(..) | Row::Forgotten => true,
     })
+}
+
+/// What a handler wrote in its transaction is there once, and only where that transaction ended the call.
+fn is_together(call: &Call) -> bool {
+    let is_done = matches!(call.row, Row::Over(End::Succeeded, _) | Row::Forgotten);
+    call.writes == 0 || (call.writes == 1 && is_done)
+}
+
+fn is_run_again_as_wanted(world: &World, id: usize, call: &Call) -> bool {
+    let times = world.calls.iter().filter(|other| other.rerun_of == Some(id)).count();
+    let is_over = call.end().is_some_and(|end| end != End::Succeeded) || call.row == Row::Forgotten;
+    times == 0 || (times == 1 && is_over && call.told.again != Again::No)
 }
 
 fn has_one_next_run(world: &World, schedule: usize) -> bool {

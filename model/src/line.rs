@@ -27,6 +27,22 @@ pub enum What {
         /// How often it may be run again after its pod vanished.
         reruns: u8,
     },
+    /// A call starts no later than that, if at all: said when it is stored, and whenever that changes.
+    Limited {
+        /// Which.
+        call: String,
+        /// The moment.
+        expires: u64,
+    },
+    /// A call was stored that does again what one that is over was to do.
+    RanAgain {
+        /// That one.
+        of: String,
+        /// The new one.
+        call: String,
+        /// When it is due.
+        due: u64,
+    },
     /// A schedule was stored, with its first call.
     Declared {
         /// Which.

@@ -44,11 +44,33 @@ pub enum Mutant {
     SuccessorApart,
     /// Every claim of a run stores a successor.
     SuccessorAtEveryClaim,
+    /// A handler's transaction ends its call whoever holds it.
+    CompleteWithoutFence,
+    /// A handler's transaction is committed although the fence did not hold in it.
+    CommitThoughRefused,
+    /// The fence is asked in a handler's transaction, and the row not locked until it is committed.
+    FenceNotLocked,
+    /// Whoever asks what became of a commit does not wait for a transaction that is still ending.
+    LookDoesNotWait,
+    /// A commit whose reply is lost is taken for none.
+    LostCommitIsNone,
+    /// Every wish that a call be run again stores a new one, the repetition of a lost one too.
+    RunAgainAnew,
+    /// Storing it again does not look whether it is over.
+    RunAgainBlindly,
+    /// The call that is over is made to wait again, instead of a new one.
+    RunAgainInPlace,
+    /// What succeeded may be run again.
+    RunAgainWhatSucceeded,
+    /// The pod does not look whether a call has expired before it starts a handler.
+    StartExpired,
+    /// A call that was tried already expires as well.
+    ExpireLaterAttempts,
 }
 
 impl Mutant {
     /// All of them, each with the setting in which it shows, and the invariant that finds it there.
-    pub const ALL: [(Self, &'static str, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str, &'static str); 31] = [
         (Self::StartAhead, "zombies", "I1 nothing starts early"),
         (Self::FinishWithoutFence, "zombies", "I7 a stale claim changes nothing"),
         (Self::FinishFencedByPodOnly, "retries", "I7 a stale claim changes nothing"),
@@ -69,5 +91,16 @@ impl Mutant {
         (Self::InsertAgainBlindly, "clients", "I2 a call ends once"),
         (Self::SuccessorApart, "recurring", "I9 a schedule has one next run"),
         (Self::SuccessorAtEveryClaim, "recurring", "I9 a schedule has one next run"),
+        (Self::CompleteWithoutFence, "transactions", "I7 a stale claim changes nothing"),
+        (Self::CommitThoughRefused, "transactions", "I11 a handler's writes and the end of its call are one"),
+        (Self::FenceNotLocked, "transactions", "I2 a call ends once"),
+        (Self::LookDoesNotWait, "transactions", "I11 a handler's writes and the end of its call are one"),
+        (Self::LostCommitIsNone, "transactions", "I11 a handler's writes and the end of its call are one"),
+        (Self::RunAgainAnew, "again", "I12 a call is run again as often as it was wanted"),
+        (Self::RunAgainBlindly, "again", "I2 a call ends once"),
+        (Self::RunAgainInPlace, "again", "I2 a call ends once"),
+        (Self::RunAgainWhatSucceeded, "again", "I12 a call is run again as often as it was wanted"),
+        (Self::StartExpired, "expiry", "I13 what has expired does not start"),
+        (Self::ExpireLaterAttempts, "expiry", "I13 what has expired does not start"),
     ];
 }

@@ -110,4 +110,6 @@ const BOUNDLESS: Budget = Budget {
     failures: u8::MAX,
     stops: u8::MAX,
     releases: u8::MAX,
+    transactions: u8::MAX,
+    again: u8::MAX,
 };

@@ -15,6 +15,9 @@ pub fn all(pods: usize, more: u64) -> Vec<Setting> {
         clients(pods),
         recurring(pods),
         shutdowns(pods),
+        transactions(pods),
+        again(pods),
+        expiry(pods),
     ];
     settings.into_iter().map(|setting| Setting { horizon: setting.horizon + more, ..setting }).collect()
 }
@@ -102,4 +105,30 @@ fn shutdowns(pods: usize) -> Setting {
     let budget = Budget { stops: 1, pauses: 1, losses: 1, ..Budget::default() };
     let sights = vec![Sight::AllOver, Sight::GivenBack, Sight::Rerun];
     Setting { sights, ..setting("shutdowns", pods, 6, calls, budget) }
+}
+
+/// Handlers complete their calls in transactions of their own, and do not always hear of it.
+fn transactions(pods: usize) -> Setting {
+    let calls = vec![stored(0, RERUN)];
+    let budget =
+        Budget { transactions: 2, crashes: 1, losses: 1, pauses: 1, failures: 1, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::Completed, Sight::Rerun];
+    Setting { sights, ..setting("transactions", pods, 4, calls, budget) }
+}
+
+/// What failed, was interrupted or cancelled is run again, once for each wish.
+fn again(pods: usize) -> Setting {
+    let calls = vec![stored(0, Policy::ONCE)];
+    let budget = Budget { again: 1, failures: 1, crashes: 1, losses: 1, cancels: 1, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::RunAgain];
+    Setting { sights, ..setting("again", pods, 2, calls, budget) }
+}
+
+/// A call that may start no later than a moment, and is run again after its pod vanished.
+fn expiry(pods: usize) -> Setting {
+    let calls = vec![Call { expires: Some(2), ..stored(1, RERUN) }];
+    let budget = Budget { pauses: 1, crashes: 1, moves: 1, ..Budget::default() };
+    let sights = vec![Sight::AllOver, Sight::Expired, Sight::Rerun, Sight::Moved];
+    let setting = Setting { sights, ..setting("expiry", pods, 4, calls, budget) };
+    Setting { protocol: Protocol { ahead: 1, ..setting.protocol }, ..setting }
 }

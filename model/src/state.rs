@@ -50,6 +50,10 @@ pub struct Budget {
     pub stops: u8,
     /// Claims given back unstarted without a shutdown.
     pub releases: u8,
+    /// Handlers that complete their call in a transaction.
+    pub transactions: u8,
+    /// Wishes that a call that is over be run again.
+    pub again: u8,
 }
 
 /// One call: its row, and what is known of it.
@@ -71,6 +75,12 @@ pub struct Call {
     pub past: Vec<(PodId, u64, Outcome)>,
     /// What is to happen to it.
     pub policy: Policy,
+    /// Its first attempt starts no later than that.
+    pub expires: Option<u64>,
+    /// The call that it does again.
+    pub rerun_of: Option<usize>,
+    /// A handler's transaction that ends it, and holds its row until it is committed or rolled back.
+    pub completing: Option<Completing>,
     /// The schedule that it is a run of.
     pub schedule: Option<usize>,
     /// Its successor is stored.
@@ -83,6 +93,21 @@ pub struct Call {
     pub starts: u8,
     /// How often it ended.
     pub ends: u8,
+    /// How often what a handler wrote in its transaction was committed.
+    pub writes: u8,
+    /// The claim whose handler was told that its latest transaction is rolled back.
+    pub rolled_back: Option<u8>,
+}
+
+/// A handler's transaction, after the fence has held in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Completing {
+    /// By whom.
+    pub pod: PodId,
+    /// Under which number.
+    pub number: u64,
+    /// Which of the call's claims that is, in truth.
+    pub claim: u8,
 }
 
 /// What the database holds of a call.
@@ -126,6 +151,8 @@ pub enum End {
     Cancelled,
     /// The rule of its schedule passed over it.
     Skipped,
+    /// It could not start in time.
+    Expired,
 }
 
 /// What is to happen to a call when things go wrong.
@@ -148,6 +175,20 @@ pub struct Told {
     pub flagged: bool,
     /// It starts at that moment, and not before.
     pub due: Option<u64>,
+    /// It is run again.
+    pub again: Again,
+}
+
+/// What whoever wanted a call to be run again knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Again {
+    /// Nobody wanted it.
+    #[default]
+    No,
+    /// A reply was lost; the new call would be that one.
+    Perhaps(usize),
+    /// It was acknowledged.
+    Yes,
 }
 
 /// What whoever scheduled a call knows.
@@ -212,6 +253,10 @@ pub struct Took {
     pub claim: u8,
     /// When it is due.
     pub due: u64,
+    /// No attempt was before it.
+    pub is_first: bool,
+    /// It is the first attempt, and was claimed after it might start.
+    pub is_late: bool,
 }
 
 /// A claim in the hands of a pod.
@@ -231,6 +276,24 @@ pub struct Held {
     pub is_running: bool,
     /// The pod has heard that the call is cancelled.
     pub is_cancelled: bool,
+    /// No attempt was before it.
+    pub is_first: bool,
+    /// It is the first attempt, and was claimed after it might start.
+    pub is_late: bool,
+    /// How far its handler is with completing the call in its transaction.
+    pub completion: Completion,
+}
+
+/// How far a handler is with completing its call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Completion {
+    /// It is not at it.
+    #[default]
+    No,
+    /// It waits for the reply.
+    Sent,
+    /// The reply is lost.
+    Unknown,
 }
 
 /// An outcome on its way to the database.
@@ -255,6 +318,8 @@ pub enum Outcome {
     Failed,
     /// Its pod gave it up at the end of a shutdown.
     GivenUp,
+    /// It was not started: its time was over.
+    Expired,
 }
 
 impl World {
@@ -278,10 +343,15 @@ impl Call {
             policy,
             schedule: None,
             has_successor: false,
-            told: Told { stored: Stored::No, cancelled: false, flagged: false, due: None },
+            told: Told { stored: Stored::No, cancelled: false, flagged: false, due: None, again: Again::No },
+            expires: None,
+            rerun_of: None,
+            completing: None,
             claims: 0,
             starts: 0,
             ends: 0,
+            writes: 0,
+            rolled_back: None,
         }
     }
 
@@ -310,8 +380,19 @@ impl Call {
 impl Held {
     /// A claim whose handler has not started.
     pub const fn new(took: Took, number: u64, deadline: u64) -> Self {
-        let Took { call, claim, due } = took;
-        Self { call, number, claim, due, deadline, is_running: false, is_cancelled: false }
+        let Took { call, claim, due, is_first, is_late } = took;
+        Self {
+            call,
+            number,
+            claim,
+            due,
+            deadline,
+            is_running: false,
+            is_cancelled: false,
+            is_first,
+            is_late,
+            completion: Completion::No,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod client;
 mod database;
 mod pod;
+mod transaction;
 
 use crate::action::{Action, Answer, Reply};
 use crate::mutants::Mutant;
@@ -35,6 +36,7 @@ impl Protocol {
             Action::Insert(call, reply) => self.insert(world, call, reply),
             Action::Cancel(call, reply) => self.cancel(world, call, reply),
             Action::Move(call, to, reply) => self.move_to(world, call, to, reply),
+            Action::RunAgain(call, reply) => self.run_again(world, call, reply),
             Action::Ask(pod) => self.ask(world, pod),
             Action::Claim(pod, call) => self.claim(world, pod, call),
             Action::Skip(call) => database::skip(world, call),
@@ -44,6 +46,12 @@ impl Protocol {
             Action::Start(pod, call) => self.start(world, pod, call),
             Action::Renew(pod, call, reply) => self.renew(world, pod, call, reply),
             Action::End(pod, call, outcome) => pod::end(world, pod, call, outcome),
+            Action::Expire(pod, call) => self.expire(world, pod, call),
+            Action::Complete(pod, call) => self.complete(world, pod, call),
+            Action::Commit(call) => transaction::commit(world, call),
+            Action::RollBack(call) => transaction::roll_back(world, call),
+            Action::LoseCommit(pod, call) => transaction::lose_commit(world, pod, call),
+            Action::Look(pod, call) => self.look(world, pod, call),
             Action::Finish(pod, reply) => self.finish(world, pod, reply),
             Action::Release(pod, call) => self.release(world, pod, call),
             Action::LetGo(pod, call) => pod::let_go(world, pod, call),

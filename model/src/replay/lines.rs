@@ -12,6 +12,12 @@ impl Replay {
                 let policy = Policy { attempts: *attempts, reruns: *reruns };
                 self.store(call, &Call::new(*due, policy)).map(drop)
             }
+            What::Limited { call, expires } => {
+                let id = self.call(call)?;
+                self.row(id)?.expires = Some(*expires);
+                Ok(())
+            }
+            What::RanAgain { of, call, due } => self.run_again(of, call, *due),
             What::Declared { schedule, call, due, interval, reruns } => {
                 let policy = Policy { attempts: 1, reruns: *reruns };
                 self.declare(schedule, *interval, call, &Call::new(*due, policy))
@@ -52,6 +58,8 @@ impl Replay {
             }
             What::Pruned { call } => {
                 let id = self.call(call)?;
+                // Whoever has not heard that it was stored has given up by now: the history is kept for longer.
+                self.row(id)?.told.stored = Stored::Yes;
                 self.step(&Action::Prune(id)).map(drop)
             }
             What::Stopped { pod } => {
@@ -80,6 +88,17 @@ impl Replay {
         self.world().schedules.push(Schedule { interval, is_active: true });
         self.schedules.insert(schedule.to_owned(), number);
         self.store(name, &Call { schedule: Some(number), ..call.clone() }).map(drop)
+    }
+
+    fn run_again(&mut self, of: &str, name: &str, due: u64) -> Result<(), String> {
+        let (of, new) = (self.call(of)?, self.world().calls.len());
+        if self.calls.contains_key(name) {
+            return Err("it is stored already".to_owned());
+        }
+        self.calls.insert(name.to_owned(), new);
+        agree(self.step(&Action::RunAgain(of, Reply::Lost))?, Answer::Done)?;
+        let stored = self.row(new)?.due;
+        if stored == due { Ok(()) } else { Err(format!("it should be due at {stored}")) }
     }
 
     fn end(&mut self, schedule: &str) -> Result<(), String> {
@@ -161,6 +180,10 @@ impl Replay {
                 self.world().pods.get_mut(pod).ok_or("no such pod")?.is_stopping = true;
             }
             self.step(&Action::End(pod, id, outcome))?;
+        }
+        let waits = |pod: &Pod| pod.held(id).is_some_and(|held| held.number == number && !held.is_running);
+        if outcome == Outcome::Expired && self.world().pods.get(pod).is_some_and(waits) {
+            self.step(&Action::Expire(pod, id))?;
         }
         let reports = &mut self.world().pods.get_mut(pod).ok_or("no such pod")?.reports;
         let is_it = |report: &Report| report.call == id && report.number == number;

@@ -21,7 +21,9 @@ impl Protocol {
         call.row = Row::Claimed(Claim { pod: by, number: asked.number, lease_until, is_cancelled: false });
         call.attempt = call.attempt.checked_add(1)?;
         call.claims = call.claims.checked_add(1)?;
-        let took = Took { call: id, claim: call.claims, due: call.due };
+        let is_first = call.attempt <= 1;
+        let is_late = is_first && call.expires.is_some_and(|expires| expires < now);
+        let took = Took { call: id, claim: call.claims, due: call.due, is_first, is_late };
         let flagged = call.told.flagged;
         world.breaches.note(Breach::AttemptAfterCancel, flagged);
         world.pods.get_mut(pod)?.asked.as_mut()?.took.push(took);
@@ -66,7 +68,8 @@ impl Protocol {
     ) -> Option<(Answer, bool)> {
         let lease_until = world.now.checked_add(self.lease)?;
         let errs = self.errs(Mutant::RenewWithoutFence);
-        let call = world.calls.get_mut(id)?;
+        // A row that a transaction holds is passed by.
+        let call = world.calls.get_mut(id).filter(|call| call.completing.is_none())?;
         let is_stale = call.claims != claim;
         let Row::Claimed(row) = &mut call.row else { return Some((Answer::Refused, false)) };
         if !errs && !is_held_by(*row, by, number) {
@@ -88,7 +91,7 @@ impl Protocol {
         if reply == Reply::Heard {
             from.reports.remove(0);
         }
-        let call = world.calls.get_mut(report.call)?;
+        let call = world.calls.get_mut(report.call).filter(|call| call.completing.is_none())?;
         let (claim, ours) = match call.row {
             Row::Claimed(claim) => (Some(claim), self.is_ours(claim, by, report.number)),
             Row::Over(..) => (None, self.errs(Mutant::FinishWhatIsOver)),
@@ -112,6 +115,7 @@ impl Protocol {
             Outcome::Failed => Some(End::Failed),
             Outcome::GivenUp if call.policy.reruns > 0 => None,
             Outcome::GivenUp => Some(End::Interrupted),
+            Outcome::Expired => Some(End::Expired),
         };
         let answer = if let Some(end) = end {
             call.row = Row::Over(end, Some((by, report.number)));
@@ -139,7 +143,7 @@ impl Protocol {
         by: PodId,
         (id, number, claim): (usize, u64, u8),
     ) -> Option<Answer> {
-        let call = world.calls.get_mut(id)?;
+        let call = world.calls.get_mut(id).filter(|call| call.completing.is_none())?;
         let Row::Claimed(row) = call.row else { return Some(Answer::Refused) };
         if !self.errs(Mutant::ReleaseWithoutFence) && !is_held_by(row, by, number) {
             return Some(Answer::Refused);
@@ -170,7 +174,9 @@ impl Protocol {
         if self.errs(Mutant::RescueByPods) && !is_there {
             return None;
         }
-        let call = world.calls.get_mut(id)?;
+        let is_open = self.errs(Mutant::FenceNotLocked);
+        // A row that a transaction holds is passed by.
+        let call = world.calls.get_mut(id).filter(|call| call.completing.is_none() || is_open)?;
         let is_cancelled = claim.is_cancelled && !self.errs(Mutant::RescueIgnoresCancel);
         let end = if is_cancelled { Some(End::Cancelled) } else { self.interrupt(call) };
         if let Some(end) = end {
@@ -244,9 +250,10 @@ const fn may_end(outcome: Outcome, end: End) -> bool {
         Outcome::Succeeded => matches!(end, End::Succeeded),
         Outcome::Failed => matches!(end, End::Failed | End::Cancelled),
         Outcome::GivenUp => matches!(end, End::Interrupted | End::Cancelled),
+        Outcome::Expired => matches!(end, End::Expired),
     }
 }
 
-fn is_held_by(claim: Claim, by: PodId, number: u64) -> bool {
+pub(super) fn is_held_by(claim: Claim, by: PodId, number: u64) -> bool {
     claim.pod == by && claim.number == number
 }

@@ -4,7 +4,7 @@ use super::{Protocol, spend_reply};
 use crate::action::{Answer, Reply};
 use crate::breach::Breach;
 use crate::mutants::Mutant;
-use crate::state::{Asked, Held, Outcome, Pod, Report, Row, Took, World};
+use crate::state::{Asked, Completion, Held, Outcome, Pod, Report, Row, Took, World};
 
 impl Protocol {
     /// Sends a claim. One at a time: a lost one is looked for before the next.
@@ -41,7 +41,12 @@ impl Protocol {
         let found: Vec<_> = (0..)
             .zip(&world.calls)
             .filter(|(_, call)| is_ours(call.row))
-            .map(|(call, row)| Took { call, claim: row.claims, due: row.due })
+            .map(|(call, row)| {
+                let is_first = row.attempt <= 1;
+                // Since it was claimed no more time can have passed than is known of here.
+                let is_late = is_first && row.expires.is_some_and(|expires| expires < asked.sent);
+                Took { call, claim: row.claims, due: row.due, is_first, is_late }
+            })
             .collect();
         forget_unused(world.pods.get_mut(pod)?, &asked);
         for took in found {
@@ -60,6 +65,10 @@ impl Protocol {
         if held.is_running || held.is_cancelled || (now >= held.deadline && !may_be_late) {
             return None;
         }
+        let is_expired = held.is_late;
+        if is_expired && !self.errs(Mutant::StartExpired) {
+            return None;
+        }
         let due = held.due;
         if now < due && !may_be_early {
             return None;
@@ -72,6 +81,7 @@ impl Protocol {
         world.breaches.note(Breach::Early, now < due);
         world.breaches.note(Breach::StartAfterEnd, is_over);
         world.breaches.note(Breach::StartAfterCancel, told.cancelled);
+        world.breaches.note(Breach::StartAfterExpiry, is_expired);
         world.breaches.note(Breach::BeforeNewMoment, told.due.is_some_and(|due| now < due));
         Some(Answer::Done)
     }
@@ -94,6 +104,23 @@ impl Protocol {
             }
         }
         Some(answer)
+    }
+
+    /// Reports that a call could not start in time: its first attempt, and none that has started.
+    pub(super) fn expire(&self, world: &mut World, pod: usize, id: usize) -> Option<Answer> {
+        let expires = world.calls.get(id)?.expires.filter(|expires| *expires < world.now);
+        let pod = awake(world, pod).filter(|_| expires.is_some())?;
+        let every = self.errs(Mutant::ExpireLaterAttempts);
+        let is_it = |held: &Held| held.call == id && !held.is_running && (held.is_first || every);
+        let at = pod.held.iter().position(is_it)?;
+        let held = pod.held.remove(at);
+        pod.reports.push(Report {
+            call: id,
+            number: held.number,
+            claim: held.claim,
+            outcome: Outcome::Expired,
+        });
+        Some(Answer::Done)
     }
 
     /// Gives back what it has not started.
@@ -134,7 +161,7 @@ const fn forget_unused(pod: &mut Pod, asked: &Asked) {
 }
 
 /// A process that does not stand still.
-fn awake(world: &mut World, pod: usize) -> Option<&mut Pod> {
+pub(super) fn awake(world: &mut World, pod: usize) -> Option<&mut Pod> {
     world.pods.get_mut(pod).filter(|pod| !pod.is_paused)
 }
 
@@ -150,7 +177,8 @@ pub(super) fn end(world: &mut World, pod: usize, id: usize, outcome: Outcome) ->
         world.budget.failures = world.budget.failures.checked_sub(1)?;
     }
     let pod = awake(world, pod).filter(|pod| outcome != Outcome::GivenUp || pod.is_stopping)?;
-    let at = pod.held.iter().position(|held| held.call == id && held.is_running)?;
+    let is_it = |held: &Held| held.call == id && held.is_running && held.completion == Completion::No;
+    let at = pod.held.iter().position(is_it)?;
     let held = pod.held.remove(at);
     pod.reports.push(Report { call: id, number: held.number, claim: held.claim, outcome });
     Some(Answer::Done)
@@ -159,7 +187,9 @@ pub(super) fn end(world: &mut World, pod: usize, id: usize, outcome: Outcome) ->
 pub(super) fn let_go(world: &mut World, pod: usize, id: usize) -> Option<Answer> {
     let now = world.now;
     let pod = awake(world, pod)?;
-    let at = pod.held.iter().position(|held| held.call == id && held.deadline <= now)?;
+    // While the database decides, a claim that looks lost stops nobody.
+    let is_it = |held: &Held| held.call == id && held.deadline <= now && held.completion == Completion::No;
+    let at = pod.held.iter().position(is_it)?;
     pod.held.remove(at);
     Some(Answer::Done)
 }
