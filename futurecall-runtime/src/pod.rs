@@ -185,7 +185,7 @@ impl Pod {
     ///
     /// Asked more often than once a second, the database's last answer is given again.
     ///
-    /// ```
+    /// ```standalone_crate
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
     /// # use futurecall_runtime::Pod;
     /// let pod = Pod::builder().database_url("memory:").start().await?;

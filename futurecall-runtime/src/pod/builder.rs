@@ -151,7 +151,7 @@ impl PodBuilder {
     /// run shows it ([`signals`](crate::signals)). What is no `traceparent` is left out. With the feature `opentelemetry`
     /// nothing has to be given.
     ///
-    /// ```
+    /// ```standalone_crate
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
     /// use futurecall_runtime::Pod;
     /// # struct Context { traceparent: String }

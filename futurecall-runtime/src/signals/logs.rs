@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// must let through spans of level `INFO` of the target `futurecall_runtime`. What a handler spawns is part of its run
 /// only where it is instrumented with the run's span.
 ///
-/// ```
+/// ```standalone_crate
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
 /// use futurecall_runtime::prelude::*;
 /// use futurecall_runtime::signals::RunLogs;

@@ -14,7 +14,7 @@ use super::PodRecord;
 ///
 /// What no pod of the last day has said is not known here: of calls whose names nobody runs, nothing is hidden.
 ///
-/// ```
+/// ```standalone_crate
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
 /// use futurecall_runtime::prelude::*;
 /// use futurecall_runtime::store::Redaction;
