@@ -253,10 +253,19 @@ pub struct Took {
     pub claim: u8,
     /// When it is due.
     pub due: u64,
-    /// No attempt was before it.
-    pub is_first: bool,
+    /// Whether its start is bound to a time.
+    pub limit: Limit,
+}
+
+/// Whether a claimed call's start is bound to a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// An attempt was before it: it may start however late.
+    None,
+    /// It is the first attempt.
+    First,
     /// It is the first attempt, and was claimed after it might start.
-    pub is_late: bool,
+    Over,
 }
 
 /// A claim in the hands of a pod.
@@ -276,10 +285,8 @@ pub struct Held {
     pub is_running: bool,
     /// The pod has heard that the call is cancelled.
     pub is_cancelled: bool,
-    /// No attempt was before it.
-    pub is_first: bool,
-    /// It is the first attempt, and was claimed after it might start.
-    pub is_late: bool,
+    /// Whether its start is bound to a time.
+    pub limit: Limit,
     /// How far its handler is with completing the call in its transaction.
     pub completion: Completion,
 }
@@ -330,6 +337,15 @@ impl World {
 }
 
 impl Call {
+    /// Whether the start of its present attempt, claimed at that moment, is bound to a time.
+    pub fn limit(&self, claimed: u64) -> Limit {
+        match self.expires {
+            _ if self.attempt > 1 => Limit::None,
+            Some(expires) if expires < claimed => Limit::Over,
+            _ => Limit::First,
+        }
+    }
+
     /// A call that nobody has scheduled yet.
     pub const fn new(due: u64, policy: Policy) -> Self {
         Self {
@@ -380,7 +396,7 @@ impl Call {
 impl Held {
     /// A claim whose handler has not started.
     pub const fn new(took: Took, number: u64, deadline: u64) -> Self {
-        let Took { call, claim, due, is_first, is_late } = took;
+        let Took { call, claim, due, limit } = took;
         Self {
             call,
             number,
@@ -389,8 +405,7 @@ impl Held {
             deadline,
             is_running: false,
             is_cancelled: false,
-            is_first,
-            is_late,
+            limit,
             completion: Completion::No,
         }
     }

@@ -42,14 +42,18 @@ fn seeds() {
         }
     });
     let counts = *counts.lock().unwrap();
-    let Counts { operations, faults, starts, rescues, refusals } = counts;
+    let Counts { operations, faults, starts, rescues, refusals, .. } = counts;
+    let Counts { late, expired, timeouts, reruns, pruned, .. } = counts;
     println!(
         "\nsimulation seeds={seeds} operations={operations} faults={faults} starts={starts} rescues={rescues} \
-         refusals={refusals} violations=0 seconds={}",
+         refusals={refusals} late={late} expired={expired} timeouts={timeouts} reruns={reruns} pruned={pruned} \
+         violations=0 seconds={}",
         began.elapsed().as_secs()
     );
     assert!(faults > 10 * seeds && starts > 10 * seeds, "{counts:?}");
     assert!(rescues > seeds / 2 && refusals > seeds / 50, "{counts:?}");
+    assert!(late > seeds && expired > seeds / 10 && timeouts > seeds / 2, "{counts:?}");
+    assert!(reruns > seeds / 10 && pruned > seeds, "{counts:?}");
 }
 
 #[test]
@@ -69,6 +73,17 @@ fn nothing_is_run_again_where_nothing_goes_wrong() {
         let Counts { rescues, refusals, faults, starts, .. } = report.counts;
         assert_eq!((rescues, refusals, faults), (0, 0, 0), "seed {seed}");
         assert!(starts > 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_claim_that_comes_through_late_interrupts_nothing() {
+    for seed in 1..=30 {
+        let report = simulate(seed, Settings { faults: false, late_claims: true, ..Settings::default() });
+        check(&report);
+        let Counts { rescues, refusals, late, .. } = report.counts;
+        assert!(late > 0, "seed {seed}");
+        assert_eq!((rescues, refusals), (0, 0), "seed {seed}: {report:?}");
     }
 }
 

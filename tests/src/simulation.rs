@@ -43,6 +43,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Whether anything goes wrong at all.
     pub faults: bool,
+    /// Whether, even so, every fifth claim loses its connection and is carried out later.
+    pub late_claims: bool,
     /// Whether interrupted calls are run again.
     pub reruns: bool,
     /// How the store breaks the protocol, if it does.
@@ -59,6 +61,7 @@ impl Default for Settings {
             length: Duration::from_secs(40),
             lease: Duration::from_secs(4),
             faults: true,
+            late_claims: false,
             reruns: false,
             mutant: None,
         }

@@ -21,9 +21,7 @@ impl Protocol {
         call.row = Row::Claimed(Claim { pod: by, number: asked.number, lease_until, is_cancelled: false });
         call.attempt = call.attempt.checked_add(1)?;
         call.claims = call.claims.checked_add(1)?;
-        let is_first = call.attempt <= 1;
-        let is_late = is_first && call.expires.is_some_and(|expires| expires < now);
-        let took = Took { call: id, claim: call.claims, due: call.due, is_first, is_late };
+        let took = Took { call: id, claim: call.claims, due: call.due, limit: call.limit(now) };
         let flagged = call.told.flagged;
         world.breaches.note(Breach::AttemptAfterCancel, flagged);
         world.pods.get_mut(pod)?.asked.as_mut()?.took.push(took);

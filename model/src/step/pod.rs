@@ -4,7 +4,7 @@ use super::{Protocol, spend_reply};
 use crate::action::{Answer, Reply};
 use crate::breach::Breach;
 use crate::mutants::Mutant;
-use crate::state::{Asked, Completion, Held, Outcome, Pod, Report, Row, Took, World};
+use crate::state::{Asked, Completion, Held, Limit, Outcome, Pod, Report, Row, Took, World};
 
 impl Protocol {
     /// Sends a claim. One at a time: a lost one is looked for before the next.
@@ -41,12 +41,8 @@ impl Protocol {
         let found: Vec<_> = (0..)
             .zip(&world.calls)
             .filter(|(_, call)| is_ours(call.row))
-            .map(|(call, row)| {
-                let is_first = row.attempt <= 1;
-                // Since it was claimed no more time can have passed than is known of here.
-                let is_late = is_first && row.expires.is_some_and(|expires| expires < asked.sent);
-                Took { call, claim: row.claims, due: row.due, is_first, is_late }
-            })
+            // No more time than that is known to have passed when it was claimed.
+            .map(|(call, row)| Took { call, claim: row.claims, due: row.due, limit: row.limit(asked.sent) })
             .collect();
         forget_unused(world.pods.get_mut(pod)?, &asked);
         for took in found {
@@ -65,7 +61,7 @@ impl Protocol {
         if held.is_running || held.is_cancelled || (now >= held.deadline && !may_be_late) {
             return None;
         }
-        let is_expired = held.is_late;
+        let is_expired = held.limit == Limit::Over;
         if is_expired && !self.errs(Mutant::StartExpired) {
             return None;
         }
@@ -111,7 +107,7 @@ impl Protocol {
         let expires = world.calls.get(id)?.expires.filter(|expires| *expires < world.now);
         let pod = awake(world, pod).filter(|_| expires.is_some())?;
         let every = self.errs(Mutant::ExpireLaterAttempts);
-        let is_it = |held: &Held| held.call == id && !held.is_running && (held.is_first || every);
+        let is_it = |held: &Held| held.call == id && !held.is_running && (held.limit != Limit::None || every);
         let at = pod.held.iter().position(is_it)?;
         let held = pod.held.remove(at);
         pod.reports.push(Report {

@@ -337,8 +337,11 @@ async fn a_timeline_counts_by_name_and_stretch(fixture: &Fixture) {
         fixture.other.timeline(Now::At(at(12)), &edges, cap).await.unwrap()
     };
     let count = |name: &str, stretch, calls| TimelineCount::new(name.to_owned(), stretch, calls);
-    assert_eq!(timeline(&[0, 10, 20, 30], 100).await, [count("a", 1, 2), count("b", 1, 2), count("b", 2, 2)]);
-    assert_eq!(timeline(&[0, 10, 20, 30], 1).await, [count("a", 1, 1), count("b", 1, 1), count("b", 2, 1)]);
+    let edges = [0, 10, 20, 30];
+    let whole = [count("a", 1, 2), count("b", 0, 1), count("b", 1, 2), count("b", 2, 2)];
+    assert_eq!(timeline(&edges, 100).await, whole);
+    let capped = [count("a", 1, 1), count("b", 0, 1), count("b", 1, 1), count("b", 2, 1)];
+    assert_eq!(timeline(&edges, 1).await, capped);
     assert_eq!(timeline(&[30, 31], 100).await, [count("b", 0, 1)]);
     for none in [&[][..], &[0], &[31, 99]] {
         assert_eq!(timeline(none, 100).await, []);

@@ -17,17 +17,17 @@ pub(crate) async fn check(world: &World, store: &MemoryStore) {
         Err(refusal) => world.violated(refusal.to_string()),
         Ok(end) => {
             for (number, call) in end.calls.iter().enumerate() {
-                if !matches!(call.row, Row::Over(..)) {
+                if !matches!(call.row, Row::Over(..) | Row::Forgotten) {
                     world.violated(format!("c{number} is stuck: {call:?}"));
                 }
             }
         }
     }
-    let (named, refused) = {
+    let (named, refused, pruned) = {
         let shared = world.shared();
-        (shared.calls.clone(), shared.refused.clone())
+        (shared.calls.clone(), shared.refused.clone(), shared.pruned.clone())
     };
-    for (id, name) in named {
+    for (id, name) in named.into_iter().filter(|(id, _)| !pruned.contains(id)) {
         let state = store.call(Now::At(world.now()), id).await.ok().flatten().map(|record| record.state);
         if state.is_none_or(|state| matches!(state, CallState::Scheduled | CallState::Running)) {
             world.violated(format!("{name} is not over, but {state:?}"));

@@ -47,6 +47,21 @@ impl Faulty {
         });
         answer.await.unwrap_or_else(|_| Err(unknown()))
     }
+
+    /// Sends a claim. Now and then its connection is lost at once, and it is carried out a good while later.
+    async fn ask_for_calls(&self, request: ClaimRequest) -> Result<Claim, StoreError> {
+        let (server, sent) = (self.server.clone(), of(self.server.world.now()));
+        let Some(delay) = server.world.draw_late(&server.pod) else {
+            return self.ask(move |server| server.claim(&request, sent)).await;
+        };
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            if !server.world.is_out() {
+                drop(server.claim(&request, sent));
+            }
+        });
+        Err(unknown())
+    }
 }
 
 fn serve<T>(
@@ -169,8 +184,7 @@ impl Store for Faulty {
     }
 
     async fn claim(&self, _now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        let (request, sent) = (request.clone(), of(self.server.world.now()));
-        self.ask(move |server| server.claim(&request, sent)).await
+        self.ask_for_calls(request.clone()).await
     }
 
     async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_model::line::What;
-use futurecall_runtime::CallError;
 use futurecall_runtime::prelude::*;
+use futurecall_runtime::{CallError, Moment};
 
 use super::world::World;
 
@@ -18,7 +18,13 @@ pub(crate) const ATTEMPTS: u8 = 25;
 /// Runs of a schedule.
 pub(crate) const TICK: &str = "sim.tick";
 
+/// Calls that may take no longer than [`TIME`].
+pub(crate) const TIMED: &str = "sim_timed.work";
+/// How long those may take.
+pub(crate) const TIME: Duration = Duration::from_secs(1);
+
 /// A handler of one pod.
+#[derive(Clone)]
 pub(crate) struct Work {
     pub(crate) world: Arc<World>,
     pub(crate) pod: String,
@@ -40,6 +46,39 @@ impl InvokableFutureCall for Work {
             return Err(CallError::retry_in(length.max(Duration::from_millis(700))).into());
         }
         Err("no such luck".into())
+    }
+}
+
+pub(crate) struct SimTimedFutureCall;
+
+#[future_call]
+impl SimTimedFutureCall {
+    #[future_call(timeout = "1s")]
+    pub(crate) async fn work(session: &Session, #[future_call(state)] work: &Work) -> Result<(), BoxError> {
+        let call = work.world.name(session.call().id);
+        work.world.write(What::Started { pod: work.pod.clone(), call });
+        let (length, fails) = work.draw();
+        let _watch = Watch { work: work.clone(), since: work.world.now() };
+        tokio::time::sleep(length).await;
+        if fails { Err("no such luck".into()) } else { Ok(()) }
+    }
+}
+
+/// Sees how long a handler runs, whether it ends or is dropped.
+struct Watch {
+    work: Work,
+    since: Moment,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Work { world, pod } = &self.work;
+        let took = world.now().saturating_since(self.since);
+        world.shared().counts.timeouts += u64::from(took == TIME);
+        // Timers have milliseconds.
+        if took > TIME + Duration::from_millis(2) && !world.was_troubled(pod, self.since) {
+            world.violated(format!("a handler on {pod} ran for {took:?}"));
+        }
     }
 }
 

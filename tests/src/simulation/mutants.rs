@@ -27,11 +27,15 @@ pub enum Mutant {
     InsertAgainBlindly,
     /// Interrupted calls that are to be kept are run again.
     RerunEverything,
+    /// Of claimed calls it is not said when they expire.
+    ForgetExpiry,
+    /// Every wish that a call be run again stores a new one, the repetition of a lost one too.
+    RunAgainAnew,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::FinishWithoutFence,
         Self::RenewWithoutFence,
         Self::ReleaseWithoutFence,
@@ -44,5 +48,7 @@ impl Mutant {
         Self::LoseCalls,
         Self::InsertAgainBlindly,
         Self::RerunEverything,
+        Self::ForgetExpiry,
+        Self::RunAgainAnew,
     ];
 }

@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_model::line::{Promise, What};
-use futurecall_runtime::store::{CallFilter, CallState, MemoryStore, NewSchedule, Now, Store};
+use futurecall_runtime::store::{CallFilter, CallState, MemoryStore, NewSchedule, Now, Retention, Store};
 use futurecall_runtime::testing::Simulation;
 use futurecall_runtime::{CallId, Pod, ScheduleError};
 
 use super::faulty::Faulty;
-use super::handlers::TICK;
+use super::handlers::{SimTimedCallsExt as _, TICK, TIMED};
 use super::pods::{Place, Running};
 use super::script::{Deed, Whim};
 use super::world::{World, of};
 use crate::make::{every, schedule};
+
+/// For how long the history is kept: a client tries for 10 s, may stand still for three leases, and what it sends takes up
+/// to two.
+pub(crate) const RETAINED: Duration = Duration::from_secs(32);
 
 /// The stage of one simulation.
 pub(crate) struct Play<'s> {
@@ -47,11 +51,13 @@ impl<'s> Play<'s> {
 
     async fn perform_one(&mut self, deed: Deed) {
         match deed {
-            Deed::Schedule { place, name, delay, then } => {
+            Deed::Schedule { place, name, delay, expires_after, then } => {
                 let Some(running) = self.running(place) else { return };
                 let (world, pod) = (Arc::clone(&self.world), running.pod.clone());
                 running.spawn(async move {
-                    let Some(id) = schedule_one(&world, &pod, name, delay).await else { return };
+                    let Some(id) = schedule_one(&world, &pod, name, delay, expires_after).await else {
+                        return;
+                    };
                     if let Some((after, whim)) = then {
                         tokio::time::sleep(after).await;
                         change_one(&world, &pod, id, whim).await;
@@ -124,6 +130,7 @@ impl<'s> Play<'s> {
         }
         // What was sent before may arrive only now, and clients may still try.
         tokio::time::sleep(self.world.settings.lease * 2 + Duration::from_secs(15)).await;
+        self.prune(&operator).await;
         let patience = self.world.settings.lease * 8 + Duration::from_secs(40);
         let end = tokio::time::Instant::now() + patience;
         while self.pending().await > 0 && tokio::time::Instant::now() < end {
@@ -133,6 +140,17 @@ impl<'s> Play<'s> {
             if let Some(running) = place.running.take() {
                 running.pod.shutdown().await;
             }
+        }
+    }
+
+    /// The history forgets what ended a good while ago; later than anybody could still repeat what stored it.
+    async fn prune(&self, operator: &Faulty) {
+        let age = RETAINED + Duration::from_millis(self.world.shared().dice.below(10_000) as u64);
+        let retention =
+            Retention { succeeded: age, failed: age, interrupted: age, cancelled: age, skipped: age };
+        let limit = self.world.shared().dice.below(40) + 1;
+        if let Err(error) = operator.prune(Now::Database, &retention, limit).await {
+            self.world.violated(format!("the history could not be pruned: {error}"));
         }
     }
 
@@ -154,8 +172,22 @@ impl<'s> Play<'s> {
     }
 }
 
-async fn schedule_one(world: &World, pod: &Pod, name: &'static str, delay: Duration) -> Option<CallId> {
-    let call = pod.future_call_with_delay(name, None::<&u32>, delay);
+async fn schedule_one(
+    world: &World,
+    pod: &Pod,
+    name: &'static str,
+    delay: Duration,
+    expires_after: Option<Duration>,
+) -> Option<CallId> {
+    let call = if name == TIMED {
+        pod.future_calls().call_with_delay(delay).sim_timed().work()
+    } else {
+        pod.future_call_with_delay(name, None::<&u32>, delay)
+    };
+    let call = match expires_after {
+        Some(time) => call.expires_after(time),
+        None => call,
+    };
     let id = call.id();
     match call.await {
         Ok(_) => {
@@ -183,6 +215,12 @@ async fn change_one(world: &World, pod: &Pod, id: CallId, whim: Whim) {
                 Ok(moved) if moved.calls > 0 => Some(Promise::Moved(to)),
                 _ => None,
             }
+        }
+        Whim::RunAgain => {
+            if pod.future_calls().run_again(id).await.is_ok() {
+                world.shared().counts.reruns += 1;
+            }
+            None
         }
     };
     if let Some(what) = told {

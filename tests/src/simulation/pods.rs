@@ -6,10 +6,11 @@ use std::time::Duration;
 use futurecall_model::line::What;
 use futurecall_runtime::store::MemoryStore;
 use futurecall_runtime::testing::Process;
-use futurecall_runtime::{CheckBrokenCalls, Config, OnInterrupt, Pod, StartError};
+use futurecall_runtime::{CheckBrokenCalls, Config, OnInterrupt, Pod, Retention, StartError};
 
 use super::faulty::Faulty;
-use super::handlers::{PLAIN, RETRY, TICK, Work};
+use super::handlers::{PLAIN, RETRY, SimTimedFutureCall, TICK, Work};
+use super::play::RETAINED;
 use super::world::World;
 
 /// One place, and the process that runs there.
@@ -68,6 +69,7 @@ async fn start(world: &Arc<World>, store: &MemoryStore, name: String) -> Option<
     let process = Process::new();
     let work = || Work { world: Arc::clone(world), pod: name.clone() };
     let on_interrupt = if world.settings.reruns() > 0 { OnInterrupt::Rerun } else { OnInterrupt::Keep };
+    let age = RETAINED;
     let config = Config::new()
         .on_interrupt(on_interrupt)
         .crash_budget(u32::from(world.settings.reruns()) + 1)
@@ -75,7 +77,8 @@ async fn start(world: &Arc<World>, store: &MemoryStore, name: String) -> Option<
         .concurrency_limit(3)
         .scan_interval(Duration::from_secs(2))
         .check_broken_calls(CheckBrokenCalls::Never)
-        .shutdown_grace(Duration::from_secs(3));
+        .shutdown_grace(Duration::from_secs(3))
+        .retention(Retention { succeeded: age, failed: age, interrupted: age, cancelled: age, skipped: age });
     let builder = Pod::builder()
         .store(Faulty::new(world, store.clone(), name.clone()))
         .config(config)
@@ -83,6 +86,8 @@ async fn start(world: &Arc<World>, store: &MemoryStore, name: String) -> Option<
         .register_future_call(PLAIN, work())
         .register_future_call(RETRY, work())
         .register_future_call(TICK, work())
+        .register(SimTimedFutureCall)
+        .state(work())
         .in_process(process.clone());
     match builder.start().await {
         Ok(pod) => Some(Running { name, pod, process }),

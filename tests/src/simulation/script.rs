@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use super::Settings;
+use super::handlers::{PLAIN, RETRY, TIMED};
 use crate::dice::Dice;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
     /// A client of a pod schedules a call, and thinks better of it some time after if it says so.
-    Schedule { place: usize, name: &'static str, delay: Duration, then: Option<(Duration, Whim)> },
+    Schedule {
+        place: usize,
+        name: &'static str,
+        delay: Duration,
+        expires_after: Option<Duration>,
+        then: Option<(Duration, Whim)>,
+    },
     /// A process stands still for that long.
     Pause { place: usize, length: Duration },
     /// A process vanishes, and another takes its place after that long.
@@ -29,6 +36,8 @@ pub(crate) enum Whim {
     Cancel,
     /// It shall be that long after now.
     Move(Duration),
+    /// It shall be done once more, if it is over and did not succeed.
+    RunAgain,
 }
 
 /// Everything that is to happen, in order.
@@ -37,17 +46,19 @@ pub(crate) fn script(seed: u64, settings: &Settings) -> Vec<(Duration, Deed)> {
     let mut deeds = Vec::new();
     for _ in 0..settings.calls {
         let at = seconds(&mut dice, settings.length);
-        let name = if dice.below(2) == 0 { super::handlers::PLAIN } else { super::handlers::RETRY };
+        let name = *dice.one_of(&[PLAIN, PLAIN, RETRY, RETRY, TIMED]).unwrap_or(&PLAIN);
         let delay =
             if dice.below(3) == 0 { Duration::ZERO } else { seconds(&mut dice, Duration::from_secs(15)) };
         let after = seconds(&mut dice, delay + Duration::from_secs(1));
-        let then = match dice.below(8) {
+        let expires_after = (dice.below(4) == 0).then(|| seconds(&mut dice, Duration::from_secs(4)));
+        let then = match dice.below(10) {
             0 | 1 => Some((after, Whim::Cancel)),
             2 => Some((after, Whim::Move(seconds(&mut dice, Duration::from_secs(10))))),
+            3 | 4 => Some((after + seconds(&mut dice, Duration::from_secs(20)), Whim::RunAgain)),
             _ => None,
         };
         let place = dice.below(settings.pods);
-        deeds.push((at, Deed::Schedule { place, name, delay, then }));
+        deeds.push((at, Deed::Schedule { place, name, delay, expires_after, then }));
     }
     if settings.faults {
         for _ in 0..settings.troubles {

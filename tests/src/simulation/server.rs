@@ -90,12 +90,19 @@ impl Server {
             let found = found(&record);
             let to = self.record(record.id).map_or(0, |record| of(record.due));
             self.world.write(What::Moved { call: self.world.name(record.id), to, found });
+            self.limited(record.id);
         }
         Ok(moved)
     }
 
     pub(crate) fn run_again(&self, old: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
-        done(self.inner.run_again(self.now(), old, id, again))
+        let id = if again && self.errs(Mutant::RunAgainAnew) { CallId::new() } else { id };
+        let was_known = self.record(id).is_some();
+        let result = done(self.inner.run_again(self.now(), old, id, again))?;
+        if !was_known {
+            self.ran_again(old, id);
+        }
+        Ok(result)
     }
 
     pub(crate) fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
@@ -117,7 +124,10 @@ impl Server {
     }
 
     pub(crate) fn claim(&self, request: &ClaimRequest, sent: u64) -> Result<Claim, StoreError> {
-        let claim = done(self.inner.claim(self.claim_time(), &self.request(request)))?;
+        let mut claim = done(self.inner.claim(self.claim_time(), &self.request(request)))?;
+        if self.errs(Mutant::ForgetExpiry) {
+            claim.calls.iter_mut().for_each(|call| call.expires = None);
+        }
         let fresh = self.fresh_runs();
         for call in &claim.calls {
             self.claimed(request.pod, call, sent, fresh.of(call.schedule));
@@ -218,7 +228,13 @@ impl Server {
     }
 
     pub(crate) fn prune(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
-        done(self.inner.prune(self.now(), retention, limit))
+        let known: Vec<_> = self.world.shared().calls.keys().copied().collect();
+        let before: Vec<_> = known.into_iter().filter(|id| self.record(*id).is_some()).collect();
+        let pruned = done(self.inner.prune(self.now(), retention, limit))?;
+        for id in before.into_iter().filter(|id| self.record(*id).is_none()) {
+            self.pruned(id);
+        }
+        Ok(pruned)
     }
 
     pub(crate) fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
@@ -368,6 +384,7 @@ fn ending(outcome: &Outcome) -> Ending {
     match outcome {
         Outcome::Succeeded => Ending::Succeeded,
         Outcome::Interrupted { .. } | Outcome::Rerun { .. } => Ending::GivenUp,
+        Outcome::Expired { .. } => Ending::Expired,
         _ => Ending::Failed,
     }
 }

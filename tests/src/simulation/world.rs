@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) claims: BTreeMap<CallId, Holder>,
     /// What clients were told to be impossible, and must not have happened.
     pub(crate) refused: Vec<CallId>,
+    /// What the history has forgotten.
+    pub(crate) pruned: Vec<CallId>,
     /// Skipped runs that are in the trace.
     pub(crate) skipped: Vec<CallId>,
     pub(crate) violations: Vec<String>,
@@ -65,6 +67,16 @@ pub struct Counts {
     pub rescues: u64,
     /// Late writes that the fence refused.
     pub refusals: u64,
+    /// Claims that committed after their connection was lost.
+    pub late: u64,
+    /// Calls that expired.
+    pub expired: u64,
+    /// Handlers that took too long.
+    pub timeouts: u64,
+    /// Calls that were run again because somebody wanted it.
+    pub reruns: u64,
+    /// Calls that the history forgot.
+    pub pruned: u64,
 }
 
 impl Counts {
@@ -75,6 +87,11 @@ impl Counts {
         self.starts += other.starts;
         self.rescues += other.rescues;
         self.refusals += other.refusals;
+        self.late += other.late;
+        self.expired += other.expired;
+        self.timeouts += other.timeouts;
+        self.reruns += other.reruns;
+        self.pruned += other.pruned;
     }
 }
 
@@ -107,6 +124,7 @@ impl World {
             schedules: BTreeMap::new(),
             claims: BTreeMap::new(),
             refused: Vec::new(),
+            pruned: Vec::new(),
             skipped: Vec::new(),
             violations: Vec::new(),
             outage: None,
@@ -161,6 +179,23 @@ impl World {
             self.trouble(pod, before + after);
         }
         Lot { before, after, trouble }
+    }
+
+    /// Whether the connection of a claim that this pod sends now is lost at once, and how much later it is carried out.
+    pub(crate) fn draw_late(&self, pod: &str) -> Option<Duration> {
+        let percent = if self.settings.late_claims { 20 } else { 2 };
+        let mut shared = self.shared();
+        if shared.is_quiet && !self.settings.late_claims || shared.dice.below(100) >= percent {
+            return None;
+        }
+        shared.counts.late += 1;
+        let most = usize::try_from(self.settings.lease.as_millis() / 2).unwrap_or(1);
+        let delay = Duration::from_millis(shared.dice.below(most) as u64);
+        drop(shared);
+        if !self.settings.late_claims {
+            self.trouble(pod, delay);
+        }
+        Some(delay)
     }
 
     /// Notes that something befalls a pod for that long: what happens to the claims that it has by then is explained by it.

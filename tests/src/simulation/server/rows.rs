@@ -29,10 +29,37 @@ impl Fresh {
 impl Server {
     pub(super) fn stored(&self, call: &NewCall) {
         let Some(record) = self.record(call.id) else { return };
+        if self.world.shared().calls.contains_key(&call.id) {
+            self.world.violated(format!("{} was stored twice", self.world.name(call.id)));
+        }
         let name = self.world.shared().name_new(call.id);
         let attempts = if call.name == handlers::RETRY { handlers::ATTEMPTS } else { 1 };
         let reruns = self.world.settings.reruns();
         self.world.write(What::Stored { call: name, due: of(record.due), attempts, reruns });
+        self.limited(call.id);
+    }
+
+    /// Until when a call may start, if that is said of it.
+    pub(super) fn limited(&self, id: CallId) {
+        if let Some(expires) = self.record(id).and_then(|record| record.expires) {
+            self.world.write(What::Limited { call: self.world.name(id), expires: of(expires) });
+        }
+    }
+
+    /// A call was stored that does a finished one's work.
+    pub(super) fn ran_again(&self, old: CallId, id: CallId) {
+        let Some(record) = self.record(id) else { return };
+        let of_name = self.world.name(old);
+        let call = self.world.shared().name_new(id);
+        self.world.write(What::RanAgain { of: of_name, call, due: of(record.due) });
+    }
+
+    pub(super) fn pruned(&self, id: CallId) {
+        let mut shared = self.world.shared();
+        shared.pruned.push(id);
+        shared.counts.pruned += 1;
+        drop(shared);
+        self.world.write(What::Pruned { call: self.world.name(id) });
     }
 
     pub(super) fn declared(&self, id: ScheduleId, new: &NewSchedule) {
@@ -66,7 +93,11 @@ impl Server {
     pub(super) fn finished(&self, finish: &Finish, fate: Fate) {
         let mut shared = self.world.shared();
         match fate {
-            Fate::Over(_) | Fate::Again(_) => drop(shared.claims.remove(&finish.id)),
+            Fate::Over(end) => {
+                shared.counts.expired += u64::from(end == End::Expired);
+                shared.claims.remove(&finish.id);
+            }
+            Fate::Again(_) => drop(shared.claims.remove(&finish.id)),
             Fate::Refused => shared.counts.refusals += 1,
             Fate::Known => {}
         }
@@ -117,6 +148,7 @@ impl Server {
             CallState::Interrupted => Fate::Over(End::Interrupted),
             CallState::Cancelled => Fate::Over(End::Cancelled),
             CallState::Skipped => Fate::Over(End::Skipped),
+            CallState::Expired => Fate::Over(End::Expired),
             CallState::Scheduled => Fate::Again(of(record.due)),
             CallState::Running => Fate::Refused,
             _ => Fate::Over(End::Failed),
