@@ -87,7 +87,7 @@ async fn all_pages_hold_each_call_once() {
     on_both(async |world| {
         for n in 0..2_500 {
             let call =
-                world.pod.future_call_with_delay("many.run", Some(&n), std::time::Duration::from_secs(3_600));
+                world.pod.future_call_with_delay("many.run", Some(&n), std::time::Duration::from_hours(1));
             // Stored together by the engine's batches.
             drop(tokio::spawn(async move { call.await.unwrap() }));
         }
@@ -163,6 +163,6 @@ async fn moments_are_in_utc_unless_they_are_to_be_local() {
     .await;
 }
 
-fn moment(text: &str) -> futurecall_runtime::chrono::DateTime<futurecall_runtime::chrono::Utc> {
+fn moment(text: &str) -> chrono::DateTime<chrono::Utc> {
     text.parse().unwrap()
 }

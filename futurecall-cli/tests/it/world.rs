@@ -42,7 +42,7 @@ pub(crate) struct World {
     pub(crate) ghost: CallId,
 }
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Does it on both databases, each with a world of its own.
 pub(crate) async fn on_both(test: impl AsyncFn(&World)) {

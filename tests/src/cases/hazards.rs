@@ -162,7 +162,7 @@ async fn names_come_back_as_they_are(fixture: &Fixture) {
     fixture.add(&all.iter().map(|name| call(name)).collect::<Vec<_>>()).await;
     let mut pending: Vec<_> = fixture
         .store
-        .pending_names(Now::At(futurecall_runtime::Moment::MAX), 10)
+        .pending_names(Now::At(Moment::MAX), 10)
         .await
         .unwrap()
         .into_iter()
@@ -348,10 +348,7 @@ async fn limits_without_end_do_no_harm(fixture: &Fixture) {
     assert_eq!(pod.claim(at(0), &["work"], usize::MAX).await.len(), 2);
     let rescued = fixture.store.rescue(Now::At(at(60)), usize::MAX, &KEEP).await.unwrap();
     assert_eq!(rescued.len(), 2);
-    assert_eq!(
-        fixture.store.pending_names(Now::At(futurecall_runtime::Moment::MAX), u64::MAX).await.unwrap(),
-        []
-    );
+    assert_eq!(fixture.store.pending_names(Now::At(Moment::MAX), u64::MAX).await.unwrap(), []);
     assert_eq!(fixture.store.prune(Now::At(at(100_000)), &KEEP, usize::MAX).await.unwrap(), 2);
     assert_eq!(fixture.store.rescue(Now::At(at(60)), 0, &KEEP).await.unwrap(), []);
     assert_eq!(fixture.store.prune(Now::At(at(100_000)), &KEEP, 0).await.unwrap(), 0);

@@ -65,7 +65,7 @@ async fn an_empty_store_has_nothing_to_show(fixture: &Fixture) {
     assert_eq!(fixture.store.schedules().await.unwrap(), []);
     assert_eq!(fixture.store.pods(now, secs(60)).await.unwrap(), []);
     assert_eq!(fixture.store.counts(now, u64::MAX).await.unwrap(), Counts::default());
-    assert_eq!(fixture.store.pending_names(Now::At(futurecall_runtime::Moment::MAX), 10).await.unwrap(), []);
+    assert_eq!(fixture.store.pending_names(Now::At(Moment::MAX), 10).await.unwrap(), []);
 }
 
 async fn a_filter_lets_through_what_it_says(fixture: &Fixture) {
@@ -210,8 +210,7 @@ async fn pending_names_are_counted_up_to_a_cap(fixture: &Fixture) {
     fixture.add(&calls).await;
     finish_in_order(fixture, &["c"], 1).await;
     let counted = async |cap| {
-        let mut names =
-            fixture.store.pending_names(Now::At(futurecall_runtime::Moment::MAX), cap).await.unwrap();
+        let mut names = fixture.store.pending_names(Now::At(Moment::MAX), cap).await.unwrap();
         names.sort();
         names
     };

@@ -102,7 +102,10 @@ async fn chosen_calls_are_cancelled_in_a_transaction(fixture: &Fixture) {
             transaction.rollback().await;
         }
         let left = if commits { vec![] } else { vec![("work".to_owned(), 1_000)] };
-        assert_eq!(fixture.store.pending_names(Now::At(futurecall_runtime::Moment::MAX), 5_000).await.unwrap(), left);
+        assert_eq!(
+            fixture.store.pending_names(Now::At(futurecall_runtime::Moment::MAX), 5_000).await.unwrap(),
+            left
+        );
     }
 }
 

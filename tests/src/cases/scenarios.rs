@@ -117,7 +117,11 @@ async fn an_unknown_name_is_left_and_reported(fixture: &Fixture) {
     let claimed = pod.claim_one(at(100), "test.call").await;
     assert!(pod.finish(at(100), &claimed, Outcome::Succeeded).await);
     assert_eq!(
-        fixture.store.pending_names(futurecall_runtime::store::Now::At(futurecall_runtime::Moment::MAX), 1_000).await.unwrap(),
+        fixture
+            .store
+            .pending_names(futurecall_runtime::store::Now::At(futurecall_runtime::Moment::MAX), 1_000)
+            .await
+            .unwrap(),
         [("test.unknown".to_owned(), 1)]
     );
     assert_eq!(fixture.the_pending().await.attempt, 0);

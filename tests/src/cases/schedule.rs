@@ -279,13 +279,7 @@ async fn another_handle_hears_of_what_is_due_soon(fixture: &Fixture) {
         loop {
             fixture.other.changed().await;
             // It may wake for nothing.
-            if !fixture
-                .other
-                .pending_names(Now::At(futurecall_runtime::Moment::MAX), 1)
-                .await
-                .unwrap()
-                .is_empty()
-            {
+            if !fixture.other.pending_names(Now::At(Moment::MAX), 1).await.unwrap().is_empty() {
                 break;
             }
         }
