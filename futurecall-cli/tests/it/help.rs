@@ -16,7 +16,7 @@ fn walk(path: &[&str], text: &mut String) {
     let own =
         if path.is_empty() { help.as_str() } else { help.split("Options of every command:").next().unwrap() };
     let command = [path, &["--help"]].concat().join(" ");
-    text.extend(["$ futurecall ", &command, "\n", &own, "\n"]);
+    text.extend(["$ futurecall ", &command, "\n", own, "\n"]);
     let Some(commands) = help.split("Commands:\n").nth(1) else { return };
     for line in commands.lines().take_while(|line| !line.is_empty()) {
         // The continuation of a summary stands further to the right.
