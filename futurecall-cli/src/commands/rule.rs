@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_told() {
-        let hourly = Rule::every(Duration::from_secs(3_600)).unwrap();
+        let hourly = Rule::every(Duration::from_hours(1)).unwrap();
         for (words, part) in [
             ("", "in effect"),
             ("--every|1h", "in effect"),

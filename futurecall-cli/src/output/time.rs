@@ -86,7 +86,7 @@ mod tests {
     fn moments_say_how_far_they_are() {
         let now = Moment::from_micros(1_800_000_000_000_000).unwrap();
         let clock = Clock { local: false, now: Some(now) };
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         assert_eq!(clock.both(now.checked_add(hour).unwrap()), "2027-01-15 09:00:00Z (in 1 h 0 min)");
         assert_eq!(clock.relative(now).unwrap(), "0 ms ago");
         assert_eq!(Clock::default().both(now), "2027-01-15 08:00:00Z");

@@ -1,7 +1,5 @@
 //! What is done to calls, schedules and names, and that it is on record.
 
-use std::time::Duration;
-
 use futurecall_runtime::{ActionFilter, CallState, ScheduleState};
 
 use crate::program::fed;

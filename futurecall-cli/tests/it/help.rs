@@ -15,7 +15,8 @@ fn walk(path: &[&str], text: &mut String) {
     // What all have in common is shown once.
     let own =
         if path.is_empty() { help.as_str() } else { help.split("Options of every command:").next().unwrap() };
-    text.push_str(&format!("$ futurecall {}\n{own}\n", [path, &["--help"]].concat().join(" ")));
+    let command = [path, &["--help"]].concat().join(" ");
+    text.extend(["$ futurecall ", &command, "\n", own, "\n"]);
     let Some(commands) = help.split("Commands:\n").nth(1) else { return };
     for line in commands.lines().take_while(|line| !line.is_empty()) {
         // The continuation of a summary stands further to the right.

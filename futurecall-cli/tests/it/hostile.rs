@@ -13,7 +13,7 @@ async fn nothing_in_names_labels_errors_or_arguments_acts_on_a_terminal() {
     on_both(async |world| {
         let name = format!("ghost.{EVIL}");
         let args = format!("{EVIL}\u{1b}[2J\u{9b}31m\r\n<script>");
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         let id = world.pod.future_call_with_delay(&name, Some(&args), hour).identifier(EVIL).await.unwrap();
         let letter = format!("\u{1b}]0;owned\u{7}\nstate  succeeded {EVIL}");
         let calls = world.pod.future_calls().call_now().of::<crate::world::ReportFutureCall>();

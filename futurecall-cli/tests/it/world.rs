@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use futurecall_runtime::chrono::{DateTime, Utc};
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{PostgresStore, SqliteStore, Statistics, Store};
 use futurecall_runtime::{CallId, PodId, Role};
@@ -41,7 +42,7 @@ pub(crate) struct World {
     pub(crate) ghost: CallId,
 }
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Does it on both databases, each with a world of its own.
 pub(crate) async fn on_both(test: impl AsyncFn(&World)) {
@@ -76,10 +77,11 @@ impl World {
             .expect("the pod starts");
         let calls = pod.future_calls();
         let soon = || calls.call_now().of::<ReportFutureCall>();
+        // One after the other: the history is listed by when they ended.
         let succeeded = soon().build(1, "s3cret").await.unwrap();
+        assert_eq!(pod.run_due().await.unwrap().succeeded, 1);
         let failed = soon().send("ada@example.org").await.unwrap();
-        let ran = pod.run_due().await.unwrap();
-        assert_eq!((ran.succeeded, ran.failed), (1, 1));
+        assert_eq!(pod.run_due().await.unwrap().failed, 1);
         let waiting =
             calls.call_with_delay(HOUR).identifier("user:1").of::<ReportFutureCall>().build(1, "s3cret");
         let waiting = waiting.await.unwrap();
@@ -89,6 +91,8 @@ impl World {
             .identifier("nightly")
             .cron("30 2 * * *")
             .time_zone("Europe/Berlin")
+            // Whenever the tests run, it comes after the others.
+            .starting_at("2035-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap())
             .of::<ReportFutureCall>()
             .build(2, "s3cret")
             .await

@@ -187,13 +187,13 @@ impl Asked<'_> {
             (way == Way::Running, ":moment <= {now} + interval '1 minute'"),
         ] {
             if is_asked {
-                bounds += &format!(" AND {bound}");
+                bounds.extend([" AND ", bound]);
             }
         }
         // Without an order of its own an arm would be sorted whole.
         bounds += " ORDER BY :moment :order, :row.id :order";
         if way == Way::Running {
-            bounds += &format!(" LIMIT {}", each_lane(most, lanes.len()));
+            bounds.extend([" LIMIT ".to_owned(), each_lane(most, lanes.len()).to_string()]);
         }
         let arm = |which: &str| {
             format!("(SELECT :row.id, :moment AS moment{look} FROM futurecall.{table} AS :row WHERE {which}{bounds})")

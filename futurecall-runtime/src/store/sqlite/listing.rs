@@ -188,7 +188,7 @@ impl Asked<'_> {
             (self.filter.until.is_some(), ":moment < ?4"),
         ] {
             if is_asked {
-                bounds += &format!(" AND {bound}");
+                bounds.extend([" AND ", bound]);
             }
         }
         let arm = |index: &str, which: &str| {
