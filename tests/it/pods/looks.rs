@@ -22,7 +22,9 @@ on_all_stores! {
         let tool = || backend.builder().role(Role::Serverless).without_migration();
         match (tool().start().await, backend) {
             // There is nothing to migrate.
-            (Ok(pod), Backend::Memory(_)) => drop(pod.shutdown().await),
+            (Ok(pod), Backend::Memory(_)) => {
+                pod.shutdown().await;
+            }
             (Err(error), _) => {
                 assert!(matches!(&error, StartError::NotMigrated { missing } if missing == &["1 (calls)"]), "{error:?}");
                 assert!(error.to_string().contains("1 (calls)"), "{error}");

@@ -122,12 +122,16 @@ async fn a_stretch_of_time_goes_by_what_is_next_and_by_what_was(fixture: &Fixtur
         let calls = fixture.list(CallFilter::new().from(at(from)).until(at(until))).await;
         calls.into_iter().map(|call| call.name).collect()
     };
-    assert_eq!(names(0, 30).await, [String::new(); 0], "the end is outside, and first moments do not count");
+    assert_eq!(
+        names(0, 30).await,
+        Vec::<String>::new(),
+        "the end is outside, and first moments do not count"
+    );
     let mut all = names(30, 31).await;
     all.sort();
     assert_eq!(all, ["over", "retried", "waits"], "the beginning is inside");
-    assert_eq!(names(31, 99).await, [String::new(); 0]);
-    assert_eq!(names(30, 30).await, [String::new(); 0]);
+    assert_eq!(names(31, 99).await, Vec::<String>::new());
+    assert_eq!(names(30, 30).await, Vec::<String>::new());
 }
 
 async fn an_error_is_found_by_any_part_of_it(fixture: &Fixture) {

@@ -61,7 +61,7 @@ pub(super) async fn actions_are_on_record(fixture: &Fixture) {
 pub(super) async fn actions_are_listed_by_what_they_are_about(fixture: &Fixture) {
     let store = &fixture.store;
     let (call, schedule) = (CallId::new(), ScheduleId::new());
-    let mut noted = vec![action("a"), action("b"), action("c"), action("d"), action("e")];
+    let mut noted = [action("a"), action("b"), action("c"), action("d"), action("e")];
     noted[1].call = Some(call);
     noted[3].call = Some(call);
     noted[2].schedule = Some(schedule);
