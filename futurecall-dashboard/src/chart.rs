@@ -21,8 +21,10 @@ pub(crate) fn bars(bars: &[Bar], classes: &[&str], height: u32, label: &str) -> 
     let tall = f64::from(height);
     let step = WIDTH / to_f64(bars.len().max(1) as u64);
     let (wide, gap) = (step * 0.8, step * 0.1);
+    // An image hides what stands in it from screen readers, links too.
+    let role = if bars.iter().any(|bar| bar.link.is_some()) { "group" } else { "img" };
     html! {
-        svg.chart viewBox=(format!("0 0 {WIDTH} {height}")) preserveAspectRatio="none" role="img" aria-label=(label) {
+        svg.chart viewBox=(format!("0 0 {WIDTH} {height}")) preserveAspectRatio="none" role=(role) aria-label=(label) {
             line.base x1="0" x2=(WIDTH) y1=(height) y2=(height) {}
             @for (n, bar) in bars.iter().enumerate() {
                 @let x = to_f64(n as u64).mul_add(step, gap);

@@ -53,9 +53,13 @@ pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
     let app = App::start(database, mailer, "futurecall", args.day, DigestRule::Cron(args.digest)).await?;
     let pod = app.pod.clone();
 
-    println!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
+    println!("dashboard: http://localhost:{}/futurecalls (from this machine alone)", address.port());
     // First the requests end, then the calls: the last requests may still schedule.
-    axum::serve(listener, web::router(app)).with_graceful_shutdown(pod.shutdown_signal()).await?;
+    // The dashboard wants to know who asks: it answers this machine alone.
+    let service = web::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(pod.shutdown_signal()).await?;
     let summary = pod.shutdown().await;
     println!(
         "stopped in {:.1?}: {} calls were running, {} of them ended, {} were interrupted",

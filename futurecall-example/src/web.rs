@@ -3,9 +3,10 @@
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futurecall_dashboard::dashboard;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,10 +20,14 @@ use crate::app::{App, AppError};
 /// | `POST /unsubscribe/{id}` | 200 `{"cancelled": …, "running": …}` |
 /// | `GET /accounts/{id}` | 200 the account, with its `pending` mails |
 /// | `GET /health` | 200 how many calls are scheduled, due, running |
+/// | `/futurecalls` and below | the dashboard, for programs on this machine alone |
 ///
 /// Whatever goes wrong is answered with `{"error": …}`: 404 for an unknown account, 4xx for what cannot be understood,
 /// 503 for what may succeed a little later.
 pub fn router(app: App) -> Router {
+    // Who asks from this machine may do everything, as `local`; whoever else is refused. A real service would say
+    // `.authorize(…)` here, and ask its own sessions who that is.
+    let futurecalls = dashboard(&app.pod).title("Drip mails").loopback_only().into_router();
     Router::new()
         .route("/signup", post(sign_up))
         // A real service would send a link that only the receiver can know, instead of a number that anybody can guess.
@@ -30,6 +35,9 @@ pub fn router(app: App) -> Router {
         .route("/accounts/{id}", get(account))
         .route("/health", get(health))
         .with_state(app)
+        .nest("/futurecalls", futurecalls)
+        // What is nested answers without the slash at the end; people type it all the same.
+        .route("/futurecalls/", get(|| async { Redirect::permanent("/futurecalls") }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,8 +1,10 @@
 //! The service in this process, on a SQLite file.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode, header};
 use futurecall_example::app::{App, DigestRule};
 use futurecall_example::database::Database;
@@ -50,6 +52,18 @@ impl Service {
         let status = response.status();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// What the dashboard answers to that peer.
+    async fn dashboard(&self, peer: [u8; 4], path: &str) -> (StatusCode, String, String) {
+        let mut request =
+            Request::get(path).header(header::HOST, "localhost:3000").body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((peer, 40_000))));
+        let response = web::router(self.app.clone()).oneshot(request).await.unwrap();
+        let status = response.status();
+        let location = response.headers().get(header::LOCATION).map(|to| to.to_str().unwrap().to_owned());
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, location.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())
     }
 
     /// What is still to come for the account, by the calls' names, the earliest first.
@@ -180,4 +194,31 @@ async fn starting_again_finds_what_was_scheduled_and_declares_no_second_digest()
     assert_eq!(app.account(id).await.unwrap().1.len(), 3);
     assert_eq!(app.pod.inspect().schedules().await.unwrap().len(), 1);
     app.pod.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_shows_this_machine_what_is_to_come_and_nobody_else() {
+    const HERE: [u8; 4] = [127, 0, 0, 1];
+    let service = Service::start().await;
+    let signed_up = service.app.sign_up("Ada", "ada@example.org").await.unwrap();
+    service.mails(1).await;
+
+    let (status, to, _) = service.dashboard(HERE, "/futurecalls/").await;
+    assert_eq!((status, to.as_str()), (StatusCode::PERMANENT_REDIRECT, "/futurecalls"));
+    let (status, _, page) = service.dashboard(HERE, "/futurecalls").await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    assert!(page.contains("Drip mails") && page.contains("Signed in as <b>local</b>"), "{page}");
+
+    let (status, _, page) = service.dashboard(HERE, "/futurecalls/calls.json?state=scheduled").await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    let page: Value = serde_json::from_str(&page).unwrap();
+    assert_eq!(page["matching"], 4, "three mails and the next digest: {page}");
+    let listed: Vec<_> =
+        page["calls"].as_array().unwrap().iter().map(|call| call["id"].as_str().unwrap()).collect();
+    assert!(signed_up.calls[1..].iter().all(|id| listed.contains(&id.to_string().as_str())), "{page}");
+
+    let (status, _, page) = service.dashboard([192, 0, 2, 1], "/futurecalls/calls").await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{page}");
+    assert!(!page.contains("drip"), "{page}");
+    service.app.pod.shutdown().await;
 }
