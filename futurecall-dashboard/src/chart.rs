@@ -78,7 +78,7 @@ pub(crate) fn line(values: &[Option<u64>], class: &str, height: u32, label: &str
             line.base x1="0" x2=(WIDTH) y1=(height) y2=(height) {}
             @if points.len() > 1 { polyline class=(class) points=(path.join(" ")) vector-effect="non-scaling-stroke" {} }
             @for (x, y) in &points {
-                rect class=(class) x=(short(x - 3.0)) y=(short(y - 1.0)) width="6" height="2" {}
+                rect class=(class) x=(short(x - 5.0)) y=(short(y - 2.0)) width="10" height="4" {}
             }
         }
     }

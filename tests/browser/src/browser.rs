@@ -132,6 +132,10 @@ fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} was not found: {HINT}"))
 }
 
+#[allow(
+    clippy::missing_panics_doc,
+    reason = "a test ends where a page is not as it needs it: `open` says so for all"
+)]
 impl Browser {
     /// Opens an address.
     ///
@@ -202,9 +206,8 @@ impl Browser {
                 }
             }
         };
-        if tokio::time::timeout(PATIENCE, look).await.is_err() {
-            panic!("no {text:?} in {css} on {}:\n{}", self.url().await, self.body().await);
-        }
+        let found = tokio::time::timeout(PATIENCE, look).await;
+        assert!(found.is_ok(), "no {text:?} in {css} on {}:\n{}", self.url().await, self.body().await);
     }
 
     /// How many elements there are.

@@ -15,23 +15,26 @@ pub const NAMES: u32 = 20;
 /// What the database says.
 pub async fn fill_sqlite(pool: &SqlitePool) -> sqlx::Result<()> {
     let half = CALLS / 2;
-    let now = "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000)";
+    // One moment for all statements.
+    let seconds: i64 =
+        sqlx::query_scalar("SELECT CAST(strftime('%s', 'now') AS INTEGER)").fetch_one(pool).await?;
+    let now = seconds * 1_000_000;
     let sql = format!(
         "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {half})
          INSERT INTO futurecall_call (id, name, due_at, identifier, args, created_at)
-         SELECT randomblob(16), 'work.kind_' || n % {NAMES}, {now} + (n - 2000) * 17000000, 'account:' || n % 10000,
+         SELECT randomblob(16), 'work.kind_' || (n % {NAMES}), {now} + (n - 2000) * 17000000, 'account:' || (n % 10000),
              '{{\"account\":' || n || '}}', {now}
          FROM s;
          WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {half})
          INSERT INTO futurecall_finished (id, name, priority, due_at, identifier, args, format, created_at, state, attempt,
              started_at, duration_us, finished_at, error)
-         SELECT randomblob(16), 'work.kind_' || n % {NAMES}, 0, {now} - n * 2000000, 'account:' || n % 10000,
+         SELECT randomblob(16), 'work.kind_' || (n % {NAMES}), 0, {now} - n * 2000000, 'account:' || (n % 10000),
              '{{\"account\":' || n || '}}', 1, {now} - n * 2000000, 1 + n % 4, 1, {now} - n * 2000000, 1000, {now} - n * 2000000,
              CASE WHEN n % 4 = 1 THEN 'the server refused account ' || n END
          FROM s;
          WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < 2880 * {NAMES} - 1)
          INSERT INTO futurecall_statistics (minute, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
-         SELECT ({now} / 60000000 - n / {NAMES}) * 60000000, 'work.kind_' || n % {NAMES}, zeroblob(16), 90, 10, 0, 0, 0,
+         SELECT ({now} / 60000000 - n / {NAMES}) * 60000000, 'work.kind_' || (n % {NAMES}), zeroblob(16), 90, 10, 0, 0, 0,
              '{HISTOGRAM}', '{HISTOGRAM}'
          FROM s;
          WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 10000)
@@ -50,16 +53,16 @@ pub async fn fill_postgres(pool: &PgPool) -> sqlx::Result<()> {
     let half = CALLS / 2;
     let sql = format!(
         "INSERT INTO futurecall.call (id, name, due_at, identifier, args)
-         SELECT gen_random_uuid(), 'work.kind_' || n % {NAMES}, now() + (n - 2000) * interval '17 s', 'account:' || n % 10000,
+         SELECT gen_random_uuid(), 'work.kind_' || (n % {NAMES}), now() + (n - 2000) * interval '17 s', 'account:' || (n % 10000),
              json_build_object('account', n)
          FROM generate_series(1, {half}) AS n;
          INSERT INTO futurecall.finished (id, name, priority, due_at, identifier, args, format, created_at, state, attempt,
              started_at, duration_us, finished_at, error)
-         SELECT gen_random_uuid(), 'work.kind_' || n % {NAMES}, 0, at, 'account:' || n % 10000, json_build_object('account', n),
+         SELECT gen_random_uuid(), 'work.kind_' || (n % {NAMES}), 0, at, 'account:' || (n % 10000), json_build_object('account', n),
              1, at, 1 + n % 4, 1, at, 1000, at, CASE WHEN n % 4 = 1 THEN 'the server refused account ' || n END
          FROM generate_series(1, {half}) AS n, LATERAL (SELECT now() - n * interval '2 s' AS at) AS moments;
          INSERT INTO futurecall.statistics (minute, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
-         SELECT date_trunc('minute', now()) - (n / {NAMES}) * interval '1 min', 'work.kind_' || n % {NAMES},
+         SELECT date_trunc('minute', now()) - (n / {NAMES}) * interval '1 min', 'work.kind_' || (n % {NAMES}),
              '00000000-0000-0000-0000-000000000000', 90, 10, 0, 0, 0, '{HISTOGRAM}', '{HISTOGRAM}'
          FROM generate_series(0, 2880 * {NAMES} - 1) AS n;
          INSERT INTO futurecall.action (id, at, actor, verb, target, outcome)
