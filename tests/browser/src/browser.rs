@@ -173,6 +173,16 @@ impl Browser {
         self.with(css, |element| async move { element.click().await }).await;
     }
 
+    /// Clicks on what sends a form, and waits until the page that it stood on is gone: what is looked for next may stand on
+    /// both.
+    pub async fn send(&self, css: &str) {
+        let page = self.wait("html").await;
+        self.click(css).await;
+        let gone = async { while page.tag_name().await.is_ok() {} };
+        let went = tokio::time::timeout(PATIENCE, gone).await;
+        assert!(went.is_ok(), "{css} led nowhere from {}:\n{}", self.url().await, self.body().await);
+    }
+
     /// Types a text into a field, in place of what stands there.
     pub async fn fill(&self, css: &str, text: &str) {
         self.with(css, |field| async move {

@@ -21,7 +21,7 @@ async fn open_call(browser: &Browser, site: &Site, id: CallId) {
 }
 
 async fn confirm(browser: &Browser, said: &str) {
-    browser.click("[data-test=do]").await;
+    browser.send("[data-test=do]").await;
     let notice = browser.text("[data-test=notice]").await;
     assert_eq!(notice, said);
 }
@@ -76,7 +76,7 @@ pub(crate) async fn on_one_call(browser: &Browser, site: &Site) {
 
     open_call(browser, site, site.known.running).await;
     ask(browser, "cancel", "Cancel 1 call?").await;
-    browser.click("[data-test=do]").await;
+    browser.send("[data-test=do]").await;
     assert!(browser.text("[data-test=notice]").await.contains("1 told while running"));
     // It listens, and ends by itself.
     site.until(site.known.running, CallState::Succeeded).await;
@@ -140,17 +140,17 @@ pub(crate) async fn on_a_schedule(browser: &Browser, site: &Site) {
         all.into_iter().find(|one| one.id == id).unwrap()
     };
     browser.open(&format!("{}/recurring/{id}", site.url)).await;
-    browser.click("[data-test=trigger]").await;
+    browser.send("[data-test=trigger]").await;
     assert!(browser.text("[data-test=notice]").await.contains("due now"));
     browser.wait_for_text("[data-test=calls]", "succeeded").await;
 
     browser.click("[data-test=pause-open]").await;
     browser.fill("#deed-pause [name=reason]", "<b>holidays</b>").await;
-    browser.click("[data-test=pause]").await;
+    browser.send("[data-test=pause]").await;
     assert_eq!(browser.text("[data-test=notice]").await, "Paused.");
     look(browser, "a paused schedule").await;
     assert_eq!(schedule().await.state, ScheduleState::Paused);
-    browser.click("[data-test=resume]").await;
+    browser.send("[data-test=resume]").await;
     browser.wait("[data-test=pause-open]").await;
     assert_eq!(browser.text("[data-test=notice]").await, "Resumed.");
 
@@ -159,13 +159,13 @@ pub(crate) async fn on_a_schedule(browser: &Browser, site: &Site) {
     browser.fill("[data-test=edit-form] [name=cron]", "").await;
     browser.fill("[data-test=edit-form] [name=zone]", "").await;
     browser.fill("[data-test=edit-form] [name=every]", "45m").await;
-    browser.click("[data-test=edit]").await;
+    browser.send("[data-test=edit]").await;
     assert_eq!(browser.text("[data-test=notice]").await, "The new rule is in effect.");
     assert!(browser.text("[data-test=rule]").await.contains("45"));
     look(browser, "an edited schedule").await;
 
     browser.click("[data-test=end-open]").await;
-    browser.click("[data-test=end]").await;
+    browser.send("[data-test=end]").await;
     browser.wait_for_text("[data-test=notice]", "Ended.").await;
     assert_eq!(schedule().await.state, ScheduleState::Ended);
     browser.open(&format!("{}/recurring?state=ended", site.url)).await;
@@ -176,12 +176,12 @@ pub(crate) async fn on_a_call_type(browser: &Browser, site: &Site) {
     browser.open(&format!("{}/type?name=mail.welcome", site.url)).await;
     browser.click("[data-test=pause-open]").await;
     browser.fill("#deed-pause [name=reason]", "<b>the template</b>").await;
-    browser.click("[data-test=pause]").await;
+    browser.send("[data-test=pause]").await;
     assert_eq!(browser.text("[data-test=notice]").await, "Paused.");
     look(browser, "a paused call type").await;
     let paused = site.pod.inspect().paused_names().await.unwrap();
     assert_eq!(paused[0].reason, "<b>the template</b>");
-    browser.click("[data-test=resume]").await;
+    browser.send("[data-test=resume]").await;
     browser.wait("[data-test=pause-open]").await;
     assert_eq!(browser.text("[data-test=notice]").await, "Resumed.");
     assert!(site.pod.inspect().paused_names().await.unwrap().is_empty());
