@@ -100,6 +100,7 @@ pub(crate) struct Engine {
     pub(crate) attribute_schedules: Vec<String>,
     enqueuer: Enqueuer,
     finisher: Finisher,
+    #[cfg_attr(not(feature = "logs"), expect(dead_code, reason = "nothing is kept without the feature"))]
     log_keeper: LogKeeper,
     pulse: Pulse,
     held: HeldCalls,

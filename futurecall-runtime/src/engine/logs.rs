@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where runs hand in what they have logged; nothing where no logs are kept.
 #[derive(Debug)]
 pub(super) struct LogKeeper {
+    #[cfg_attr(not(feature = "logs"), expect(dead_code, reason = "nothing is kept without the feature"))]
     sender: Option<mpsc::Sender<NewLog>>,
 }
 

@@ -156,6 +156,10 @@ impl CallMeter {
 pub(crate) struct Meter {
     /// Of names that this pod does not run.
     pub(crate) other: Arc<CallMeter>,
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(clippy::zero_sized_map_values, reason = "a counter is nothing without the feature")
+    )]
     elsewhere: Mutex<HashMap<String, Counter>>,
     poll: Histogram,
     heartbeat_delay: Histogram,
