@@ -93,7 +93,7 @@ pub(crate) struct Globals {
     /// Does what would otherwise be asked about first
     #[arg(long, short, global = true, env = "FUTURECALL_YES", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(crate) yes: bool,
-    /// In whose name actions are recorded [default: user@host]
+    /// In whose name actions are recorded; user@host unless given
     #[arg(long, global = true, value_name = "NAME", env = "FUTURECALL_ACTOR", hide_env = true)]
     pub(crate) actor: Option<String>,
     /// What is shown of arguments: hidden (nothing), redacted (what the code does not redact), or shown (everything)
