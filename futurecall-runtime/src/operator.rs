@@ -132,6 +132,7 @@ impl Operator {
     }
 
     /// Removes finished calls from the history. Pending ones are passed over: cancel them first.
+    /// What their runs have logged (`Config::keep_logs`) stays until the longest retention has passed.
     ///
     /// # Errors
     ///

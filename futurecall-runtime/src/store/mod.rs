@@ -321,7 +321,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     // --- operation --------------------------------------------------------------------------------------------------
 
-    /// Removes finished calls from the history. Returns how many were there. Pending ones are left alone.
+    /// Removes finished calls from the history. Returns how many were there. Pending ones are left alone. Logs of their runs
+    /// stay until they are older than any outcome is kept.
     async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError>;
 
     /// Changes a schedule at run time. Repeating it is harmless.
