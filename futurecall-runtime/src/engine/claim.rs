@@ -120,6 +120,7 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     let sweep = engine.sweep_due.swap(false, Ordering::Relaxed) || pace.is_sweep_due(sent);
     let claimed = claim(engine, room, None, AHEAD, sweep).await?;
     let now = crate::clock::instant();
+    pace.claimed_in(now.saturating_duration_since(sent));
     if sweep {
         pace.swept(sent, now, engine.config.scan_interval);
     }

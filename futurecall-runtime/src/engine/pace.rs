@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// How much work, at the rate just measured, is claimed beyond the free slots: a claim takes about that long.
-const SPARE: Duration = Duration::from_millis(5);
-/// The most calls claimed beyond the free slots.
-const MOST: usize = 1_000;
+/// How much work, at the rate just measured, is held beyond the free slots: as much as is done while the next two claims
+/// are on their way, within these bounds. Where a commit takes long, claims are so much the larger; the upper bound is half
+/// of what a call may wait for a slot.
+const LEAST_SPARE: Duration = Duration::from_millis(5);
+const MOST_SPARE: Duration = Duration::from_millis(50);
+/// The most calls held beyond the free slots.
+const MOST: usize = 2_000;
 /// The shortest time over which a rate is measured.
 const SPAN: Duration = Duration::from_millis(2);
 /// How often everything is looked at while calls are claimed.
@@ -20,6 +23,8 @@ pub(super) struct Pace {
     measured: Option<(Instant, u64)>,
     /// Calls a second.
     rate: f64,
+    /// How long a claim takes.
+    claim: Duration,
     /// From when on everything is to be looked at again.
     sweep_from: Option<Instant>,
 }
@@ -41,8 +46,14 @@ impl Pace {
             clippy::cast_sign_loss,
             reason = "it saturates, and is no less than 0"
         )]
-        let spare = (self.rate * SPARE.as_secs_f64()) as usize;
+        let spare =
+            (self.rate * self.claim.saturating_mul(2).clamp(LEAST_SPARE, MOST_SPARE).as_secs_f64()) as usize;
         spare.min(MOST)
+    }
+
+    /// A claim took that long.
+    pub(super) fn claimed_in(&mut self, took: Duration) {
+        self.claim = (self.claim + took) / 2;
     }
 
     /// Calls waited too long for a slot: no more are held than there are slots, until the rate says otherwise.
@@ -70,7 +81,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn what_is_held_in_spare_is_five_milliseconds_of_work() {
+    fn what_is_held_in_spare_is_the_work_of_two_claims() {
         let (mut pace, start) = (Pace::default(), crate::clock::instant());
         assert_eq!(pace.spare(start, 0), 0);
         assert_eq!(pace.spare(start + MS, 50), 0, "too short to tell");
@@ -79,7 +90,13 @@ mod tests {
             pace.spare(start + 10 * n * MS, u64::from(n) * 400);
         }
         let spare = pace.spare(start + 201 * MS, 8_000);
-        assert!((195..=200).contains(&spare), "{spare}");
+        assert!((195..=200).contains(&spare), "at least five milliseconds: {spare}");
+        // Claims of 6 ms: 12 ms of it. Claims of a second: 50 ms of it, as long as calls may wait for a slot anyhow.
+        for (claim, least, most) in [(6 * MS, 470, 480), (1_000 * MS, 1_950, 2_000)] {
+            (0..20).for_each(|_| pace.claimed_in(claim));
+            let spare = pace.spare(start + 201 * MS, 8_000);
+            assert!((least..=most).contains(&spare), "{spare}");
+        }
         pace.was_too_fast();
         assert_eq!(pace.spare(start + 201 * MS, 8_001), 0);
         // 64 slots with calls of a second each: nothing in spare.
