@@ -10,6 +10,7 @@ use super::connect::{commit, nothing_done, step};
 use super::sql::{Reading, in_schema, moment};
 use crate::error::StoreError;
 use crate::store::MigrationRecord;
+use crate::store::place::renamed;
 
 const DOING: &str = "migrate the database";
 
@@ -43,7 +44,7 @@ impl PostgresStore {
         let is_schema_there = self.is_schema_there(&mut transaction).await?;
         for (version, _, file) in MIGRATIONS {
             if !applied.contains(&version) {
-                let sql = in_schema(&self.with_schema(file, is_schema_there), &self.schema);
+                let sql = self.with_schema(file, is_schema_there);
                 sqlx::raw_sql(AssertSqlSafe(sql))
                     .execute(&mut *transaction)
                     .await
@@ -88,7 +89,7 @@ impl PostgresStore {
                 .entry(version)
                 .or_insert_with(|| MigrationRecord::new(number, name.to_owned(), None, String::new()));
             let is_create_left_out = is_schema_there && record.applied.is_none();
-            record.sql = in_schema(&self.with_schema(file, is_create_left_out), &self.schema);
+            record.sql = self.with_schema(file, is_create_left_out);
         }
         commit(LISTING, transaction).await?;
         Ok(applied.into_values().collect())
@@ -123,7 +124,8 @@ impl PostgresStore {
     fn with_schema(&self, file: &str, is_schema_there: bool) -> String {
         const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS futurecall;";
         let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\";", self.schema);
-        file.replace(CREATE, if is_schema_there { "" } else { &create })
+        let file = file.replace(CREATE, if is_schema_there { "" } else { &create });
+        renamed(&file, |line| in_schema(line, &self.schema))
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::SqliteStore;
 use super::tx::{Tx, moment_in, number, small, text};
 use crate::error::StoreError;
-use crate::store::MigrationRecord;
-use crate::store::Now;
+use crate::store::place::renamed;
+use crate::store::{MigrationRecord, Now};
 
 const DOING: &str = "migrate the SQLite database";
 
@@ -87,7 +87,7 @@ pub(super) async fn migrations(store: &SqliteStore) -> Result<Vec<MigrationRecor
                     let step = steps.entry(version).or_insert_with(|| {
                         MigrationRecord::new(version, name.to_owned(), None, String::new())
                     });
-                    tables.composed(script).as_str().clone_into(&mut step.sql);
+                    step.sql = renamed(script, |line| tables.composed(line).as_str().to_owned());
                 }
                 Ok(steps.into_values().collect())
             })
