@@ -1,7 +1,5 @@
 //! What is shown of arguments: they may hold what only the service is to know.
 
-use std::collections::BTreeSet;
-
 use clap::ValueEnum;
 use futurecall_runtime::PodRecord;
 use futurecall_runtime::store::Redaction;
@@ -25,13 +23,11 @@ pub(crate) enum Policy {
 pub(crate) struct Arguments {
     policy: Policy,
     redaction: Redaction,
-    known: BTreeSet<String>,
 }
 
 impl Arguments {
     pub(crate) fn new(policy: Policy, pods: &[PodRecord]) -> Self {
-        let known = pods.iter().flat_map(|pod| pod.names.iter().cloned()).collect();
-        Self { policy, redaction: Redaction::of(pods), known }
+        Self { policy, redaction: Redaction::of(pods) }
     }
 
     /// The arguments of a call as they may be seen: JSON, or a text that says why not.
@@ -41,7 +37,7 @@ impl Arguments {
         }
         let shown = match self.policy {
             Policy::Hidden => return "[hidden]".into(),
-            Policy::Redacted if !self.known.contains(name) => {
+            Policy::Redacted if !self.redaction.knows(name) => {
                 return "[hidden: no pod of the last day knows the name; --arguments shown shows them]"
                     .into();
             }

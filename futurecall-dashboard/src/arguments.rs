@@ -59,7 +59,13 @@ pub(crate) fn seen(visit: &Visit, name: &str, args: &str) -> Seen {
     if visit.desk.arguments == Arguments::Shown {
         return Seen::Text(args.to_owned());
     }
-    Seen::Text(Redaction::of(&visit.pods).hide(name, args).into_owned())
+    let redaction = Redaction::of(&visit.pods);
+    if !redaction.knows(name) {
+        return Seen::Hidden(
+            "Hidden, because no pod of the last day knows this name, and so which of its arguments are secret.",
+        );
+    }
+    Seen::Text(redaction.hide(name, args).into_owned())
 }
 
 /// JSON with one member a line. Nothing is parsed, so that no number loses a digit; what is no JSON is laid out somehow,

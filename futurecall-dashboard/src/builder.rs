@@ -19,7 +19,7 @@ pub enum Arguments {
     /// Nothing, to nobody; no logs of runs either, which may quote them.
     Hidden,
     /// All but the parameters that code marks with `#[future_call(redact)]`. The default. What no pod of the last day has
-    /// said is not known: of calls whose names nobody runs, nothing is hidden.
+    /// said is not known: of calls whose names nobody runs, everything is hidden.
     #[default]
     Redacted,
     /// All, marked parameters too.

@@ -12,7 +12,7 @@ use super::PodRecord;
 
 /// Which arguments people are not to be shown, as the pods' code says by [`#[future_call(redact)]`](crate::future_call).
 ///
-/// What no pod of the last day has said is not known here: of calls whose names nobody runs, nothing is hidden.
+/// What no pod of the last day has said is not known here: of calls whose names nobody runs, everything is hidden.
 ///
 /// ```standalone_crate
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
@@ -35,6 +35,7 @@ use super::PodRecord;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
+    /// What to hide of each name that is known; nothing of some.
     by_name: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -45,23 +46,36 @@ impl Redaction {
     /// What any of these pods hides.
     pub fn of<'a>(pods: impl IntoIterator<Item = &'a PodRecord>) -> Self {
         let mut by_name: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (name, keys) in pods.into_iter().flat_map(|pod| &pod.redacted) {
-            by_name.entry(name.clone()).or_default().extend(keys.iter().cloned());
+        for pod in pods {
+            for name in &pod.names {
+                by_name.entry(name.clone()).or_default();
+            }
+            for (name, keys) in &pod.redacted {
+                by_name.entry(name.clone()).or_default().extend(keys.iter().cloned());
+            }
         }
         Self { by_name }
     }
 
-    /// Whether calls of that name hold anything that is not to be shown.
-    pub fn concerns(&self, name: &str) -> bool {
+    /// Whether any of the pods knows calls of that name, and so what is to be hidden of them.
+    pub fn knows(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }
 
-    /// The arguments of a call as people may see them: the rest to the byte. What cannot be read is hidden whole.
+    /// Whether calls of that name may hold anything that is not to be shown.
+    pub fn concerns(&self, name: &str) -> bool {
+        self.by_name.get(name).is_none_or(|keys| !keys.is_empty())
+    }
+
+    /// The arguments of a call as people may see them: the rest to the byte. What cannot be read is hidden whole, and so is
+    /// what [nobody knows](Self::knows).
     pub fn hide<'a>(&self, name: &str, args: &'a str) -> Cow<'a, str> {
-        let Some(keys) = self.by_name.get(name).filter(|_| !args.is_empty()) else {
-            return Cow::Borrowed(args);
-        };
-        Cow::Owned(hidden(keys, args, true).unwrap_or_else(|| Self::HIDDEN.to_owned()))
+        match self.by_name.get(name) {
+            _ if args.is_empty() => Cow::Borrowed(args),
+            None => Cow::Borrowed(Self::HIDDEN),
+            Some(keys) if keys.is_empty() => Cow::Borrowed(args),
+            Some(keys) => Cow::Owned(hidden(keys, args, true).unwrap_or_else(|| Self::HIDDEN.to_owned())),
+        }
     }
 }
 
@@ -116,16 +130,17 @@ impl<'de> Visitor<'de> for EntriesVisitor {
 
 #[cfg(test)]
 mod tests {
-    use super::Redaction;
+    use super::{BTreeSet, Redaction};
 
-    fn redaction(name: &str, keys: &[&str]) -> Redaction {
+    /// Of `a` these are hidden, of `b` nothing is.
+    fn redaction(keys: &[&str]) -> Redaction {
         let keys = keys.iter().map(|&key| key.to_owned()).collect();
-        Redaction { by_name: [(name.to_owned(), keys)].into() }
+        Redaction { by_name: [("a".to_owned(), keys), ("b".to_owned(), BTreeSet::new())].into() }
     }
 
     #[test]
     fn only_what_is_named_is_hidden_and_the_rest_stands_to_the_byte() {
-        let redaction = redaction("a", &["pin", "old\"pin"]);
+        let redaction = redaction(&["pin", "old\"pin"]);
         for (args, shown) in [
             (r#"{"z": 1.0, "pin":"1234","b":[ 1 ]}"#, r#"{"z":1.0,"pin":"[redacted]","b":[ 1 ]}"#),
             (r#"{"p\u0069n":1,"old\"pin":{"x":2}}"#, r#"{"pin":"[redacted]","old\"pin":"[redacted]"}"#),
@@ -141,8 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn of_what_nobody_knows_everything_is_hidden() {
+        let redaction = redaction(&["pin"]);
+        assert_eq!(redaction.hide("c", r#"{"pin":1,"b":2}"#), Redaction::HIDDEN);
+        assert_eq!(redaction.hide("c", ""), "");
+        assert_eq!(["a", "b", "c"].map(|name| redaction.knows(name)), [true, true, false]);
+        assert_eq!(["a", "b", "c"].map(|name| redaction.concerns(name)), [true, false, true]);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_hidden_whole() {
-        let redaction = redaction("a", &["pin"]);
+        let redaction = redaction(&["pin"]);
         for args in ["[1]", "{\"pin\"", "7", "{\"data\":{\"pin\":}}"] {
             assert_eq!(redaction.hide("a", args), Redaction::HIDDEN);
         }
