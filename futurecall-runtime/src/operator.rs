@@ -131,8 +131,8 @@ impl Operator {
         self.bulk("run_again", calls, bulk::Deed::RunAgain).await
     }
 
-    /// Removes finished calls from the history. Pending ones are passed over: cancel them first.
-    /// What their runs have logged (`Config::keep_logs`) stays until the longest retention has passed.
+    /// Removes finished calls from the history, with what their runs have logged (`Config::keep_logs`). Pending ones are
+    /// passed over: cancel them first.
     ///
     /// # Errors
     ///

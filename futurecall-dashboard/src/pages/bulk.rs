@@ -95,7 +95,7 @@ impl Verb {
             (Self::RunNow, CallState::Scheduled) => "due now, to run as soon as a slot is free",
             (Self::RunAgain, CallState::Succeeded) => "succeeded: passed over",
             (Self::RunAgain, _) => "done again, by a new call that is due now",
-            (Self::Delete, _) => "removed from the history for good, with attempts and errors",
+            (Self::Delete, _) => "removed from the history for good, with attempts, errors and logs",
             (Self::Cancel | Self::Reschedule | Self::RunNow, _) => "over: passed over",
         }
     }

@@ -15,6 +15,7 @@ cases![
     logs_are_kept_by_attempt,
     of_one_attempt_the_first_log_stays,
     logs_go_with_their_calls,
+    logs_go_when_their_calls_are_deleted,
     logs_of_calls_without_a_row_go_by_age,
 ];
 
@@ -136,6 +137,23 @@ async fn logs_go_with_their_calls(fixture: &Fixture) {
     assert_eq!(prune(11).await, [1, 1, 1]);
     assert_eq!(prune(12).await, [0, 1, 1]);
     assert_eq!(prune(102).await, [0, 0, 1], "the third is still running");
+}
+
+async fn logs_go_when_their_calls_are_deleted(fixture: &Fixture) {
+    fixture.add(&[call("work"), call("work"), call("work")]).await;
+    let pod = fixture.pod();
+    let claimed = pod.claim(at(0), &["work"], 3).await;
+    let ids: Vec<_> = claimed.iter().map(|call| call.id).collect();
+    let both = |id: &CallId| [log(*id, 1, "x"), log(*id, 2, "y")];
+    keep(fixture, 1, &ids.iter().flat_map(both).collect::<Vec<_>>()).await;
+    assert!(pod.finish(at(1), &claimed[0], Outcome::Succeeded).await);
+    assert!(pod.finish(at(1), &claimed[1], failed("x")).await);
+    let deleted = fixture.store.delete(&[ids[0], ids[2], CallId::new()]).await.unwrap();
+    let mut left = Vec::new();
+    for id in &ids {
+        left.push(logs(&*fixture.other, *id).await.len());
+    }
+    assert_eq!((deleted, left), (1, vec![0, 2, 2]), "the third is still running");
 }
 
 async fn logs_of_calls_without_a_row_go_by_age(fixture: &Fixture) {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::rows::{Call, End, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
@@ -10,7 +12,9 @@ const CHANGING: &str = "change a schedule";
 
 impl State {
     pub(super) fn delete(&mut self, ids: &[CallId]) -> u64 {
-        ids.iter().filter(|id| self.finished.remove(id).is_some()).count() as u64
+        let gone: BTreeSet<_> = ids.iter().filter(|id| self.finished.remove(id).is_some()).collect();
+        self.logs.retain(|(id, _), _| !gone.contains(id));
+        gone.len() as u64
     }
 
     pub(super) fn change_schedule(

@@ -31,6 +31,8 @@ const DELETE: &str = "
         SELECT f.id FROM futurecall.finished AS f WHERE f.id = ANY ($1::uuid[]) ORDER BY f.id FOR UPDATE
     ), gone AS (
         DELETE FROM futurecall.finished AS f WHERE f.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING 1
+    ), unread AS (
+        DELETE FROM futurecall.log AS g WHERE g.call_id = ANY (ARRAY(SELECT l.id FROM locked AS l))
     )
     SELECT count(*) AS deleted FROM gone";
 

@@ -17,6 +17,11 @@ const DELETING: &str = "delete calls";
 pub(super) const DELETE: &str = "
 DELETE FROM futurecall_finished WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
 
+/// What was logged of the same ones, while they are there.
+pub(super) const DELETE_LOGS: &str = "
+DELETE FROM futurecall_log WHERE call_id IN (
+    SELECT f.id FROM futurecall_finished f WHERE f.id IN (SELECT unhex(value) FROM json_each(?1)))";
+
 pub(super) async fn delete(store: &SqliteStore, ids: &[CallId]) -> Result<u64, StoreError> {
     if ids.is_empty() {
         return Ok(0);
@@ -25,7 +30,10 @@ pub(super) async fn delete(store: &SqliteStore, ids: &[CallId]) -> Result<u64, S
     let ids = batch(DELETING, &ids)?;
     store
         .write(DELETING, Now::Database, move |mut tx| {
-            Box::pin(async move { tx.run(tx.sql(DELETE).bind(ids)).await })
+            Box::pin(async move {
+                tx.run(tx.sql(DELETE_LOGS).bind(ids.clone())).await?;
+                tx.run(tx.sql(DELETE).bind(ids)).await
+            })
         })
         .await
 }

@@ -12,7 +12,7 @@ use crate::moment::Moment;
 use crate::store::looking::Part;
 use crate::store::{CallFilter, CallState};
 
-const STATEMENTS: [(&str, &str); 52] = [
+const STATEMENTS: [(&str, &str); 53] = [
     ("claim::LANES", claim::LANES),
     ("claim::TAKE", claim::TAKE),
     ("claim::TAKE_TO_RERUN", claim::TAKE_TO_RERUN),
@@ -58,6 +58,7 @@ const STATEMENTS: [(&str, &str); 52] = [
     ("finish::OLD_ACTIONS", finish::OLD_ACTIONS),
     ("finish::OLD_STATISTICS", finish::OLD_STATISTICS),
     ("operate::DELETE", operate::DELETE),
+    ("operate::DELETE_LOGS", operate::DELETE_LOGS),
     ("operate::SCHEDULE", operate::SCHEDULE),
     ("operate::NEXT_RUNS", operate::NEXT_RUNS),
     ("operate::TRIGGER", operate::TRIGGER),
@@ -97,6 +98,7 @@ async fn no_statement_walks_a_table() {
                 "futurecall_call",
                 "futurecall_finished",
                 "futurecall_statistics",
+                "futurecall_log",
                 "c",
                 "f",
                 "s",
