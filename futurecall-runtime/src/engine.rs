@@ -11,7 +11,7 @@
 //! | `complete` | completes a call in a transaction of its handler |
 //! | `rerun` | runs a finished call again |
 //! | `pauses` | which call types are paused |
-//! | `statistics` | what was run, counted by minute |
+//! | `statistics` | what was run, counted by minute and hour |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history, brings gauges up to date |

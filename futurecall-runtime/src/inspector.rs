@@ -8,7 +8,7 @@ use crate::moment::Moment;
 use crate::pod::Pod;
 use crate::store::{
     ActionFilter, ActionRecord, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, Now,
-    PausedName, PodRecord, RunLog, ScheduleRecord, Statistics, Store, TimelineCount,
+    PausedName, PodRecord, RunLog, ScheduleRecord, Span, Statistics, Store, TimelineCount,
 };
 use crate::why::Why;
 
@@ -200,14 +200,19 @@ impl Inspector {
         self.store().pending_names(Now::Database, cap).await
     }
 
-    /// What all pods have counted since that minute (of one name, if given), by minute, then name. Kept for 48 hours,
-    /// whatever the retention of the history; at most ten seconds old.
+    /// What all pods have counted by the minute or by the hour (of one name, if given) in those that began at `since` or
+    /// later, by time, then name. Kept for 48 hours, whatever the retention of the history; at most ten seconds old.
     ///
     /// # Errors
     ///
     /// The database could not be asked.
-    pub async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
-        self.store().statistics(since, name).await
+    pub async fn statistics(
+        &self,
+        span: Span,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
+        self.store().statistics(span, since, name).await
     }
 
     /// The names that are paused.

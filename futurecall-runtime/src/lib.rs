@@ -64,7 +64,7 @@ pub use self::store::transaction::{InTransaction, TransactionDatabase};
 pub use self::store::{
     ActionFilter, ActionRecord, AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled,
     Counts, Histogram, MigrationRecord, PausedName, PodRecord, Rescheduled, Retention, RunLog,
-    ScheduleChanged, ScheduleOrigin, ScheduleRecord, ScheduleState, Statistics, TimelineCount,
+    ScheduleChanged, ScheduleOrigin, ScheduleRecord, ScheduleState, Span, Statistics, TimelineCount,
 };
 pub use self::why::{Reason, Why};
 

@@ -171,10 +171,11 @@ CREATE INDEX action_at ON futurecall.action (at, id);
 CREATE INDEX action_call ON futurecall.action (call_id, at, id) WHERE call_id IS NOT NULL;
 CREATE INDEX action_schedule ON futurecall.action (schedule_id, at, id) WHERE schedule_id IS NOT NULL;
 
--- What each pod has counted of each call type in each minute; written anew while the minute lasts. The histograms are
--- objects of counts by bucket.
+-- What each pod has counted of each call type in each minute, and the same once more in each hour; written anew while that
+-- lasts. The span is its length in minutes: 1 or 60. The histograms are objects of counts by bucket.
 CREATE TABLE futurecall.statistics (
-    minute      timestamptz NOT NULL,
+    span        smallint NOT NULL,
+    start       timestamptz NOT NULL,
     name        text NOT NULL,
     pod         uuid NOT NULL,
     succeeded   bigint NOT NULL,
@@ -184,7 +185,7 @@ CREATE TABLE futurecall.statistics (
     expired     bigint NOT NULL,
     durations   json NOT NULL,
     lateness    json NOT NULL,
-    PRIMARY KEY (minute, name, pod)
+    PRIMARY KEY (span, start, name, pod)
 ) WITH (fillfactor = 70);
 
 INSERT INTO futurecall.migration (version, name) VALUES (1, 'calls');

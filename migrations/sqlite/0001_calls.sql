@@ -168,10 +168,11 @@ CREATE INDEX futurecall_action_at ON futurecall_action (at, id);
 CREATE INDEX futurecall_action_call ON futurecall_action (call_id, at, id) WHERE call_id IS NOT NULL;
 CREATE INDEX futurecall_action_schedule ON futurecall_action (schedule_id, at, id) WHERE schedule_id IS NOT NULL;
 
--- What each pod has counted of each call type in each minute; written anew while the minute lasts. The histograms are
--- objects of counts by bucket.
+-- What each pod has counted of each call type in each minute, and the same once more in each hour; written anew while that
+-- lasts. The span is its length in minutes: 1 or 60. The histograms are objects of counts by bucket.
 CREATE TABLE futurecall_statistics (
-    minute      INTEGER NOT NULL,
+    span        INTEGER NOT NULL,
+    start       INTEGER NOT NULL,
     name        TEXT NOT NULL,
     pod         BLOB NOT NULL CHECK (length(pod) = 16),
     succeeded   INTEGER NOT NULL,
@@ -181,7 +182,7 @@ CREATE TABLE futurecall_statistics (
     expired     INTEGER NOT NULL,
     durations   TEXT NOT NULL,
     lateness    TEXT NOT NULL,
-    PRIMARY KEY (minute, name, pod)
+    PRIMARY KEY (span, start, name, pod)
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO futurecall_migration (version, name, applied_at) VALUES (1, 'calls', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{ClaimRequest, Now, OnVanish, PostgresStore, Retention, Store};
-use futurecall_runtime::{ActionFilter, CallFilter, CallState, Moment, PodBuilder, PodId, Role, Selection};
+use futurecall_runtime::{
+    ActionFilter, CallFilter, CallState, Moment, PodBuilder, PodId, Role, Selection, Span,
+};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
 use futurecall_tests::{Database, Fixture, Harness, Transaction};
@@ -298,7 +300,7 @@ async fn a_viewer_sees_everything_but_arguments_and_changes_nothing() {
     assert!(pod.operate("ada").pause_name("role.play", "").await.is_err());
     assert_eq!(inspect.paused_names().await.unwrap(), []);
     assert_eq!(inspect.actions(&ActionFilter::new()).await.unwrap(), []);
-    inspect.statistics(Moment::MIN, None).await.unwrap();
+    inspect.statistics(Span::Hour, Moment::MIN, None).await.unwrap();
     pod.shutdown().await;
     for denied in [
         "SELECT args FROM futurecall.call",

@@ -11,7 +11,7 @@ use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
     ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, NewAction, NewCall, NewLog,
     NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention, RunAgain, ScheduleChange,
-    ScheduleOrigin, SqliteStore, Statistics, Store,
+    ScheduleOrigin, Span, SqliteStore, Statistics, Store,
 };
 use futurecall_runtime::{
     ActionId, CallFilter, CallId, InTransaction as _, Moment, PodId, ScheduleId, StoreError,
@@ -398,9 +398,9 @@ impl Life {
         let actions = self.step("actions", |_| store.actions(&filter)).await?;
         let said: Vec<_> = actions.iter().map(|action| action.outcome.as_deref()).collect();
         assert_eq!(said, [Some("done")], "it is on record once");
-        let counted = [Statistics::new(name.to_owned(), Moment::MIN)];
+        let counted = [Statistics::new(name.to_owned(), Span::Hour, Moment::MIN)];
         self.step("put_statistics", |_| store.put_statistics(self.pod, &counted)).await?;
-        let read = self.step("statistics", |_| store.statistics(Moment::MIN, Some(name))).await?;
+        let read = self.step("statistics", |_| store.statistics(Span::Hour, Moment::MIN, Some(name))).await?;
         assert_eq!(read, counted, "a row is written once");
         Ok(())
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use futurecall_runtime::{Histogram, Moment, Statistics};
+use futurecall_runtime::{Histogram, Moment, Span, Statistics};
 
 use crate::Context;
 use crate::exit::Failure;
@@ -13,7 +13,7 @@ use crate::when::{When, span_of};
 /// How many calls there are, and by name how many ran lately, how long that took, how late it began
 #[derive(Debug, Args)]
 pub(crate) struct Stats {
-    /// How far back to look, to 48 h: what pods have counted by the minute
+    /// How far back to look, to 48 h: by the minute, and from 6 h up by whole hours
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "1h", env = "FUTURECALL_SINCE", hide_env = true)]
     since: Duration,
     /// Only calls of this stored name
@@ -24,6 +24,9 @@ pub(crate) struct Stats {
     exact: bool,
 }
 
+/// From here up hours are added up: no less than was asked for, as the first one is counted whole.
+const BY_HOUR: Duration = Duration::from_hours(6);
+
 /// Counting stops here unless it is to be exact.
 const CAP: u64 = 1_000_000;
 
@@ -33,8 +36,14 @@ pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answe
     let cap = if stats.exact { u64::MAX } else { CAP };
     let spinner = crate::progress::spinner(context.globals.quiet, "counting calls");
     let counts = inspect.counts_up_to(cap).await?;
-    let since = When::Back(stats.since).moment(inspect.now().await?)?;
-    let by_name = by_name(inspect.statistics(since, stats.name.as_deref()).await?);
+    let now = inspect.now().await?;
+    let since = When::Back(stats.since).moment(now)?;
+    let (span, since) = match stats.since < BY_HOUR {
+        true => (Span::Minute, since),
+        false => (Span::Hour, Span::Hour.start_of(since)),
+    };
+    let by_name = by_name(inspect.statistics(span, since, stats.name.as_deref()).await?);
+    let looked_back = now.saturating_since(since);
     spinner.finish_and_clear();
     let columns = &[
         "name",
@@ -51,7 +60,7 @@ pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answe
         "late_p95",
         "late_p99",
     ];
-    let rows = by_name.values().map(|counted| row(counted, stats.since));
+    let rows = by_name.values().map(|counted| row(counted, looked_back));
     let record = Record::new()
         .with("counts", records::counts(&counts, cap))
         .with("since", since)
@@ -61,18 +70,18 @@ pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answe
         Value::Record(counts) => counts.get("counted_up_to") != Some(&Value::Null),
         _ => false,
     });
-    let answer = answer.note(format!("By name: the last {}, at most ten seconds old", roughly(stats.since)));
+    let answer = answer.note(format!("By name: the last {}, at most ten seconds old", roughly(looked_back)));
     Ok(if capped { answer.note(format!("{CAP} means that many or more: --exact counts on")) } else { answer })
 }
 
-/// The sum of all minutes, by name.
-fn by_name(minutes: Vec<Statistics>) -> BTreeMap<String, Statistics> {
+/// The sum of all times, by name.
+fn by_name(counted: Vec<Statistics>) -> BTreeMap<String, Statistics> {
     let mut names: BTreeMap<String, Statistics> = BTreeMap::new();
-    for minute in minutes {
+    for one in counted {
         let total = names
-            .entry(minute.name.clone())
-            .or_insert_with(|| Statistics::new(minute.name.clone(), Moment::MIN));
-        total.merge(&minute);
+            .entry(one.name.clone())
+            .or_insert_with(|| Statistics::new(one.name.clone(), one.span, Moment::MIN));
+        total.merge(&one);
     }
     names
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futurecall_runtime::chrono::{DateTime, Utc};
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::{PostgresStore, SqliteStore, Statistics, Store};
+use futurecall_runtime::store::{PostgresStore, Span, SqliteStore, Statistics, Store};
 use futurecall_runtime::{CallId, PodId, Role};
 use futurecall_tests::database::{self, TestDatabase, TestFile};
 
@@ -146,11 +146,15 @@ async fn count(place: &Place) {
             Box::new(PostgresStore::open_with(&server.url, &server.schema, 1).await.unwrap())
         }
     };
-    let mut counted = Statistics::new("mail.welcome".to_owned(), store.now().await.unwrap());
-    (counted.succeeded, counted.failed, counted.retried) = (99, 1, 3);
-    for millis in 1..=100 {
-        counted.durations.add(Duration::from_millis(millis));
-        counted.lateness.add(Duration::from_micros(millis * 30));
-    }
-    store.put_statistics(PodId::new(), &[counted]).await.unwrap();
+    let now = store.now().await.unwrap();
+    let counted = Span::ALL.map(|span| {
+        let mut counted = Statistics::new("mail.welcome".to_owned(), span, span.start_of(now));
+        (counted.succeeded, counted.failed, counted.retried) = (99, 1, 3);
+        for millis in 1..=100 {
+            counted.durations.add(Duration::from_millis(millis));
+            counted.lateness.add(Duration::from_micros(millis * 30));
+        }
+        counted
+    });
+    store.put_statistics(PodId::new(), &counted).await.unwrap();
 }

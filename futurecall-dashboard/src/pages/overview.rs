@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{CallFilter, CallRecord, CallState, Counts, Histogram, Moment, Statistics};
+use futurecall_runtime::{CallFilter, CallRecord, CallState, Counts, Histogram, Moment, Span, Statistics};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -43,11 +43,12 @@ impl Hour {
         let first = forecast::before(forecast::floor(now, MINUTE), Duration::from_mins(59));
         let minute =
             |n: usize| first.checked_add(MINUTE * u32::try_from(n).unwrap_or(0)).unwrap_or(Moment::MAX);
-        let mut minutes: Vec<_> = (0..MINUTES).map(|n| Statistics::new(String::new(), minute(n))).collect();
-        let mut total = Statistics::new(String::new(), first);
+        let mut minutes: Vec<_> =
+            (0..MINUTES).map(|n| Statistics::new(String::new(), Span::Minute, minute(n))).collect();
+        let mut total = Statistics::new(String::new(), Span::Hour, first);
         for one in counted {
-            let at = usize::try_from(one.minute.saturating_since(first).as_secs() / 60).unwrap_or(usize::MAX);
-            if let Some(into) = minutes.get_mut(at).filter(|_| one.minute >= first) {
+            let at = usize::try_from(one.start.saturating_since(first).as_secs() / 60).unwrap_or(usize::MAX);
+            if let Some(into) = minutes.get_mut(at).filter(|_| one.start >= first) {
                 into.merge(one);
                 total.merge(one);
             }
@@ -58,7 +59,7 @@ impl Hour {
 
 pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     let inspect = visit.inspect();
-    let counted = inspect.statistics(forecast::before(visit.now, HOUR), None).await?;
+    let counted = inspect.statistics(Span::Minute, forecast::before(visit.now, HOUR), None).await?;
     let failed =
         |within| CallFilter::new().state(CallState::Failed).from(forecast::before(visit.now, within));
     let overview = Overview {
@@ -153,7 +154,7 @@ impl Overview {
                 let (good, bad) = (minute.succeeded, minute.failed + minute.interrupted);
                 let title = format!(
                     "{}: {good} succeeded, {bad} failed or interrupted",
-                    minute.minute.to_utc().format("%H:%M")
+                    minute.start.to_utc().format("%H:%M")
                 );
                 Bar { parts: vec![good, bad], title, link: None }
             })
@@ -204,7 +205,7 @@ impl Overview {
         let counts = &self.counts;
         let minute = |minute: &Statistics| {
             json!({
-                "minute": time(minute.minute),
+                "minute": time(minute.start),
                 "succeeded": minute.succeeded,
                 "failed": minute.failed,
                 "interrupted": minute.interrupted,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{CallFilter, CallId, CallState, Moment, PausedName, Statistics};
+use futurecall_runtime::{CallFilter, CallId, CallState, Moment, PausedName, Span, Statistics};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -36,24 +36,35 @@ struct Type {
 }
 
 /// Over how long it was counted.
-fn window(visit: &Visit) -> Result<(&'static str, Duration), Failure> {
-    match visit.params.get("window").unwrap_or("hour") {
-        "hour" => Ok(("hour", Duration::from_hours(1))),
-        "day" => Ok(("day", Duration::from_hours(24))),
-        _ => Err(Failure::Bad("`window` is one of hour, day".to_owned())),
+struct Window {
+    word: &'static str,
+    /// What is added up: a day of minutes would be many rows.
+    span: Span,
+    since: Moment,
+}
+
+impl Window {
+    fn read(visit: &Visit) -> Result<Self, Failure> {
+        let (word, span, length) = match visit.params.get("window").unwrap_or("hour") {
+            "hour" => ("hour", Span::Minute, Duration::from_hours(1)),
+            "day" => ("day", Span::Hour, Duration::from_hours(24)),
+            _ => return Err(Failure::Bad("`window` is one of hour, day".to_owned())),
+        };
+        // No less than was asked for: the minute or hour in which it begins is counted whole.
+        Ok(Self { word, span, since: span.start_of(before(visit.now, length)) })
     }
 }
 
 async fn gather(visit: &Visit, only: Option<&str>) -> Result<Vec<Type>, Failure> {
     let inspect = visit.inspect();
-    let (_, window) = window(visit)?;
+    let window = Window::read(visit)?;
     let known = visit.known();
     let pending: BTreeMap<_, _> = inspect.pending_names(CAP).await?.into_iter().collect();
     let paused: BTreeMap<_, _> =
         inspect.paused_names().await?.into_iter().map(|paused| (paused.name.clone(), paused)).collect();
     let mut counted: BTreeMap<String, Statistics> = BTreeMap::new();
-    for one in inspect.statistics(before(visit.now, window), only).await? {
-        let fresh = || Statistics::new(one.name.clone(), one.minute);
+    for one in inspect.statistics(window.span, window.since, only).await? {
+        let fresh = || Statistics::new(one.name.clone(), one.span, one.start);
         counted.entry(one.name.clone()).or_insert_with(fresh).merge(&one);
     }
     let mut names: BTreeSet<&str> = known.clone();
@@ -66,7 +77,7 @@ async fn gather(visit: &Visit, only: Option<&str>) -> Result<Vec<Type>, Failure>
             counted: counted
                 .get(name)
                 .cloned()
-                .unwrap_or_else(|| Statistics::new(name.to_owned(), visit.now)),
+                .unwrap_or_else(|| Statistics::new(name.to_owned(), window.span, window.since)),
             pending: pending.get(name).copied().unwrap_or(0),
             known: known.contains(name),
             paused: paused.get(name).cloned(),
@@ -76,7 +87,7 @@ async fn gather(visit: &Visit, only: Option<&str>) -> Result<Vec<Type>, Failure>
 }
 
 pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
-    let (word, _) = window(visit)?;
+    let Window { word, since, .. } = Window::read(visit)?;
     let types = gather(visit, None).await?;
     let html = || {
         html! {
@@ -85,6 +96,7 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
             nav.tabs aria-label="Counted over" { @for choice in ["hour", "day"] {
                 a href=(visit.to(&Query::new().with("window", choice).of("types"))) aria-current=[(choice == word).then_some("true")] { "Last " (choice) }
             } }
+            p.quiet data-test="since" { "Counted since " (when(visit.now, since)) "." }
             @if types.is_empty() { (empty("No pod knows a call, and none is stored.")) } @else { (table(visit, &types)) }
         }
     };
@@ -92,6 +104,7 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         json!({
             "now": time(visit.now),
             "window": word,
+            "since": time(since),
             "count_cap": CAP,
             "types": types.iter().map(Type::json).collect::<Vec<_>>(),
         })
@@ -200,7 +213,7 @@ pub(crate) async fn show_one(visit: &Visit) -> Result<Response, Failure> {
     }
     let one = one.unwrap_or_else(|| Type {
         name: name.to_owned(),
-        counted: Statistics::new(name.to_owned(), visit.now),
+        counted: Statistics::new(name.to_owned(), Span::Hour, visit.now),
         pending: 0,
         known: false,
         paused: None,

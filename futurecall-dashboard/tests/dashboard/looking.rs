@@ -8,6 +8,8 @@ use axum::http::StatusCode;
 use futurecall_dashboard::{Access, Arguments, dashboard};
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::signals::RunLogs;
+use futurecall_runtime::store::{MemoryStore, Store as _};
+use futurecall_runtime::{Moment, PodId, Span, Statistics};
 use futures_util::StreamExt;
 use tower::ServiceExt;
 use tracing_subscriber::prelude::*;
@@ -236,6 +238,54 @@ async fn what_code_marks_is_hidden_unless_the_dashboard_shows_all() {
                 assert_eq!((text.contains("s3cret"), text.contains(to)), (shown, true), "{policy:?} {page}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn arguments_of_names_that_nobody_knows_are_hidden_unless_the_dashboard_shows_all() {
+    for (policy, shown) in [(Arguments::Redacted, false), (Arguments::Shown, true)] {
+        let site =
+            Site::with(|dashboard| dashboard.arguments(policy).authorize(|_: &_| Access::operator("ada")))
+                .await;
+        let id = site.pod.future_call_with_delay("elsewhere.run", Some("s3cret"), HOUR).await.unwrap();
+        let known = site.pod.future_call_with_delay("mail.send", Some("plain"), HOUR).await.unwrap();
+        for suffix in ["", ".json"] {
+            let text = site.page(&format!("/calls/{id}{suffix}")).await;
+            assert_eq!(text.contains("s3cret"), shown, "{policy:?}: {text}");
+            assert_eq!(text.contains("no pod of the last day knows this name"), !shown && suffix.is_empty());
+            assert!(site.page(&format!("/calls/{known}{suffix}")).await.contains("plain"), "{policy:?}");
+        }
+    }
+}
+
+/// A day is added up of hours, and an hour of minutes.
+#[tokio::test]
+async fn call_types_are_counted_over_an_hour_and_over_a_day() {
+    let now = Moment::from_micros(1_800_001_234_567_890).unwrap();
+    let store = MemoryStore::at(now);
+    let counted = |span: Span, back: Duration, succeeded| {
+        let moment = Moment::from_micros(now.as_micros() - i64::try_from(back.as_micros()).unwrap()).unwrap();
+        let mut counted = Statistics::new("mail.send".to_owned(), span, span.start_of(moment));
+        counted.succeeded = succeeded;
+        counted
+    };
+    let rows = [
+        counted(Span::Minute, HOUR, 1),
+        counted(Span::Minute, HOUR + Duration::from_mins(1), 2),
+        counted(Span::Hour, HOUR * 24, 4),
+        counted(Span::Hour, HOUR, 8),
+        counted(Span::Hour, HOUR * 25, 16),
+    ];
+    store.put_statistics(PodId::new(), &rows).await.unwrap();
+    let site = Site::on(store, |dashboard| dashboard.authorize(|_: &_| Access::operator("ada"))).await;
+    for (window, oldest, succeeded) in [("hour", &rows[0], 1), ("day", &rows[2], 12)] {
+        let types = site.json(&format!("/types.json?window={window}")).await;
+        let counted =
+            types["types"].as_array().unwrap().iter().find(|one| one["name"] == "mail.send").unwrap();
+        assert_eq!(counted["succeeded"].as_u64(), Some(succeeded), "{types}");
+        assert_eq!(types["since"].as_str(), Some(oldest.start.to_string().as_str()), "{types}");
+        let page = site.page(&format!("/types?window={window}")).await;
+        assert!(page.contains("Counted since "), "{page}");
     }
 }
 

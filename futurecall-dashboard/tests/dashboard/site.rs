@@ -7,6 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futurecall_dashboard::{Access, Dashboard, dashboard};
 use futurecall_runtime::prelude::*;
+use futurecall_runtime::store::MemoryStore;
 use futurecall_runtime::{CallId, Config, Role};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -43,8 +44,12 @@ impl Site {
     }
 
     pub(crate) async fn with(set: impl FnOnce(Dashboard) -> Dashboard) -> Self {
+        Self::on(MemoryStore::new(), set).await
+    }
+
+    pub(crate) async fn on(store: MemoryStore, set: impl FnOnce(Dashboard) -> Dashboard) -> Self {
         let pod = Pod::builder()
-            .database_url("memory:")
+            .store(store)
             .without_discovery()
             .config(Config::new().keep_logs(4_096))
             .role(Role::Maintenance)

@@ -1,7 +1,8 @@
-//! What this pod counts of the calls that it runs, minute by minute of the database's clock, and writes with each heartbeat.
+//! What this pod counts of the calls that it runs, by minute and by hour of the database's clock, and writes with each
+//! heartbeat.
 //!
-//! A row holds all that was counted in its minute, and is written anew as long as it grows, so that a lost reply is harmless.
-//! Nothing is ever counted into a minute that has been written for good.
+//! A row holds all that was counted in its time, and is written anew as long as it grows, so that a lost reply is harmless.
+//! Nothing is ever counted into a minute or an hour that has been written for good.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,18 +14,23 @@ use super::supervise::supervised;
 use super::{BEAT, Engine};
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::{BUCKETS, ClaimedCall, Histogram, Statistics, bucket};
+use crate::store::{BUCKETS, ClaimedCall, Histogram, Span, Statistics, bucket};
 
 /// Rows of one statement.
 const CHUNK: usize = 500;
-/// How many minutes may wait for a database that does not answer; older ones are given up.
-const UNSENT: usize = 60;
-const MINUTE: i64 = 60_000_000;
 
 /// What was counted and is not written for good.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
-    minutes: Mutex<BTreeMap<Moment, HashMap<String, Row>>>,
+    spans: Mutex<[Counted; Span::ALL.len()]>,
+}
+
+/// The same of one span.
+#[derive(Debug)]
+struct Counted {
+    span: Span,
+    /// By when the minute or hour began, and name.
+    rows: BTreeMap<Moment, HashMap<String, Row>>,
 }
 
 #[derive(Debug)]
@@ -49,48 +55,74 @@ struct End {
 
 impl Counters {
     fn add(&self, name: &str, end: Moment, ended: End) {
-        let minute = minute_of(end);
-        let mut minutes = self.lock();
-        // The clock may be set back, and the minute before may be written for good.
-        let minute = minutes.last_key_value().map_or(minute, |(newest, _)| minute.max(*newest));
-        let rows = minutes.entry(minute).or_default();
+        self.lock().iter_mut().for_each(|counted| counted.add(name, end, ended));
+    }
+
+    /// What has grown since it was last written, each row with how often it had.
+    fn unwritten(&self) -> Vec<(Statistics, u64)> {
+        self.lock().iter().flat_map(Counted::unwritten).collect()
+    }
+
+    /// These are written. What cannot grow any more is forgotten.
+    fn written(&self, rows: &[(Statistics, u64)]) {
+        self.lock().iter_mut().for_each(|counted| counted.written(rows));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [Counted; Span::ALL.len()]> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { spans: Mutex::new(Span::ALL.map(|span| Counted { span, rows: BTreeMap::new() })) }
+    }
+}
+
+impl Counted {
+    fn add(&mut self, name: &str, end: Moment, ended: End) {
+        let start = self.span.start_of(end);
+        // The clock may be set back, and what was before may be written for good.
+        let start = self.rows.last_key_value().map_or(start, |(newest, _)| start.max(*newest));
+        let rows = self.rows.entry(start).or_default();
         if let Some(row) = rows.get_mut(name) {
             return row.add(ended);
         }
         let mut row = Row::default();
         row.add(ended);
         rows.insert(name.to_owned(), row);
-        while minutes.len() > UNSENT {
-            minutes.pop_first();
+        while self.rows.len() > unsent(self.span) {
+            self.rows.pop_first();
         }
     }
 
-    /// What has grown since it was last written, each row with how often it had.
     fn unwritten(&self) -> Vec<(Statistics, u64)> {
-        let minutes = self.lock();
-        let rows = minutes.iter().flat_map(|(minute, rows)| rows.iter().map(|row| (*minute, row)));
+        let rows = self.rows.iter().flat_map(|(start, rows)| rows.iter().map(|row| (*start, row)));
         let grown = rows.filter(|(_, (_, row))| row.grown != row.written);
-        grown.map(|(minute, (name, row))| (row.counted(name, minute), row.grown)).collect()
+        grown.map(|(start, (name, row))| (row.counted(name, self.span, start), row.grown)).collect()
     }
 
-    /// These are written. What cannot grow any more is forgotten.
-    fn written(&self, rows: &[(Statistics, u64)]) {
-        let mut minutes = self.lock();
-        for (counted, grown) in rows {
-            let row = minutes.get_mut(&counted.minute).and_then(|rows| rows.get_mut(&counted.name));
+    fn written(&mut self, rows: &[(Statistics, u64)]) {
+        for (counted, grown) in rows.iter().filter(|(counted, _)| counted.span == self.span) {
+            let row = self.rows.get_mut(&counted.start).and_then(|rows| rows.get_mut(&counted.name));
             if let Some(row) = row {
                 row.written = *grown;
             }
         }
-        let newest = minutes.last_key_value().map(|(newest, _)| *newest);
-        minutes.retain(|minute, rows| {
-            rows.retain(|_, row| Some(*minute) == newest || row.grown != row.written);
+        let newest = self.rows.last_key_value().map(|(newest, _)| *newest);
+        self.rows.retain(|start, rows| {
+            rows.retain(|_, row| Some(*start) == newest || row.grown != row.written);
             !rows.is_empty()
         });
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Moment, HashMap<String, Row>>> {
-        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
+/// How many minutes and hours may wait for a database that does not answer; what is older is given up.
+const fn unsent(span: Span) -> usize {
+    match span {
+        Span::Minute => 60,
+        // The last sixty minutes lie in these.
+        Span::Hour => 2,
     }
 }
 
@@ -104,8 +136,8 @@ impl Row {
         self.grown = self.grown.saturating_add(1);
     }
 
-    fn counted(&self, name: &str, minute: Moment) -> Statistics {
-        let mut counted = Statistics::new(name.to_owned(), minute);
+    fn counted(&self, name: &str, span: Span, start: Moment) -> Statistics {
+        let mut counted = Statistics::new(name.to_owned(), span, start);
         let [succeeded, failed, retried, expired, interrupted] = self.ends;
         (counted.succeeded, counted.failed, counted.retried) = (succeeded, failed, retried);
         (counted.expired, counted.interrupted) = (expired, interrupted);
@@ -183,11 +215,6 @@ pub(super) async fn write(engine: &Engine) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn minute_of(moment: Moment) -> Moment {
-    let micros = moment.as_micros();
-    Moment::from_micros(micros - micros.rem_euclid(MINUTE)).unwrap_or(moment)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,8 +227,14 @@ mod tests {
         counters.add("a", at(seconds), End { how: How::Succeeded, ran: None });
     }
 
-    fn seen(rows: &[(Statistics, u64)]) -> Vec<(Moment, u64)> {
-        rows.iter().map(|(row, _)| (row.minute, row.succeeded)).collect()
+    /// When what was counted by that span began, and how many succeeded in it.
+    fn seen(rows: &[(Statistics, u64)], span: Span) -> Vec<(Moment, u64)> {
+        let rows = rows.iter().filter(|(row, _)| row.span == span);
+        rows.map(|(row, _)| (row.start, row.succeeded)).collect()
+    }
+
+    fn kept(counters: &Counters) -> [usize; 2] {
+        counters.lock().each_ref().map(|counted| counted.rows.len())
     }
 
     #[test]
@@ -213,22 +246,45 @@ mod tests {
         succeed(&counters, 119);
         counters.written(&first);
         let second = counters.unwritten();
-        assert_eq!(seen(&second), [(at(60), 2)], "it grew while it was written");
+        assert_eq!(seen(&second, Span::Minute), [(at(60), 2)], "it grew while it was written");
+        assert_eq!(seen(&second, Span::Hour), [(at(0), 2)], "so did its hour");
         counters.written(&second);
         assert!(counters.unwritten().is_empty());
         succeed(&counters, 100);
-        assert_eq!(seen(&counters.unwritten()), [(at(60), 3)], "all of its minute");
+        assert_eq!(seen(&counters.unwritten(), Span::Minute), [(at(60), 3)], "all of its minute");
+        assert_eq!(seen(&counters.unwritten(), Span::Hour), [(at(0), 3)], "all of its hour");
     }
 
     #[test]
-    fn a_minute_that_is_written_for_good_never_grows_again() {
+    fn an_hour_goes_on_where_a_minute_is_over() {
+        let counters = Counters::default();
+        succeed(&counters, 3_599);
+        counters.written(&counters.unwritten());
+        succeed(&counters, 3_600);
+        succeed(&counters, 3_660);
+        let rows = counters.unwritten();
+        assert_eq!(seen(&rows, Span::Minute), [(at(3_600), 1), (at(3_660), 1)]);
+        assert_eq!(seen(&rows, Span::Hour), [(at(3_600), 2)], "and the hour before is not written again");
+        counters.written(&rows);
+        succeed(&counters, 3_720);
+        let rows = counters.unwritten();
+        assert_eq!(seen(&rows, Span::Minute), [(at(3_720), 1)]);
+        assert_eq!(seen(&rows, Span::Hour), [(at(3_600), 3)]);
+    }
+
+    #[test]
+    fn what_is_written_for_good_never_grows_again() {
         let counters = Counters::default();
         succeed(&counters, 61);
         succeed(&counters, 121);
         counters.written(&counters.unwritten());
-        assert_eq!(counters.lock().len(), 1, "only the newest is kept");
+        assert_eq!(kept(&counters), [1, 1], "only the newest is kept");
         succeed(&counters, 61);
-        assert_eq!(seen(&counters.unwritten()), [(at(120), 2)], "the clock was set back");
+        assert_eq!(seen(&counters.unwritten(), Span::Minute), [(at(120), 2)], "the clock was set back");
+        succeed(&counters, 7_200);
+        counters.written(&counters.unwritten());
+        succeed(&counters, 61);
+        assert_eq!(seen(&counters.unwritten(), Span::Hour), [(at(7_200), 2)], "by hours");
     }
 
     #[test]
@@ -259,8 +315,14 @@ mod tests {
         for minute in 0..100 {
             succeed(&counters, minute * 60);
         }
-        assert_eq!(counters.lock().len(), UNSENT);
-        let newest = seen(&counters.unwritten()).into_iter().map(|(minute, _)| minute).max();
-        assert_eq!(newest, Some(at(99 * 60)));
+        assert_eq!(kept(&counters), [60, 2]);
+        for (span, newest) in [(Span::Minute, at(99 * 60)), (Span::Hour, at(3_600))] {
+            let newest_kept = seen(&counters.unwritten(), span).into_iter().map(|(start, _)| start).max();
+            assert_eq!(newest_kept, Some(newest));
+        }
+        for hour in 2..10 {
+            succeed(&counters, hour * 3_600);
+        }
+        assert_eq!(kept(&counters), [60, 2]);
     }
 }

@@ -134,9 +134,9 @@ pub(super) fn rule_of(text: &str) -> Result<Rule, serde_json::Error> {
     serde_json::from_str(text)
 }
 
-/// What a pod has counted, by minute and name: one statement cannot write a row twice.
+/// What a pod has counted, by span, time and name: one statement cannot write a row twice.
 pub(super) fn newest(counted: &[Statistics]) -> Vec<&Statistics> {
-    let rows: BTreeMap<_, _> = counted.iter().map(|row| ((row.minute, &row.name), row)).collect();
+    let rows: BTreeMap<_, _> = counted.iter().map(|row| ((row.span, row.start, &row.name), row)).collect();
     rows.into_values().collect()
 }
 

@@ -34,8 +34,8 @@ use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
     ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
     NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
-    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
-    TimelineCount, TransactionRef,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics,
+    Store, TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -458,7 +458,12 @@ impl Store for MemoryStore {
         self.state().put_statistics(pod, counted)
     }
 
-    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
-        Ok(self.state().read_statistics(since, name))
+    async fn statistics(
+        &self,
+        span: Span,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
+        Ok(self.state().read_statistics(span, since, name))
     }
 }

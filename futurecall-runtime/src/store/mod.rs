@@ -49,10 +49,9 @@ pub use self::rows::{
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
-pub(crate) use self::statistics::STATISTICS_KEPT;
 use self::statistics::sums;
 pub(crate) use self::statistics::{BUCKETS, bucket};
-pub use self::statistics::{Histogram, Statistics};
+pub use self::statistics::{Histogram, Span, Statistics};
 use self::transaction::{OpenTransaction, TransactionRef};
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -321,8 +320,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     // --- operation --------------------------------------------------------------------------------------------------
 
-    /// Removes finished calls from the history. Returns how many were there. Pending ones are left alone. Logs of their runs
-    /// stay until they are older than any outcome is kept.
+    /// Removes finished calls from the history, and what their runs have logged. Returns how many were there. Pending ones
+    /// are left alone.
     async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError>;
 
     /// Changes a schedule at run time. Repeating it is harmless.
@@ -358,11 +357,16 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// What operators did, newest first. Kept for 90 days: [`prune`](Self::prune) deletes what is older.
     async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError>;
 
-    /// Writes what this pod has counted: each row replaces the one of the same pod, name and minute. Kept for 48 hours:
-    /// [`prune`](Self::prune) deletes what is older.
+    /// Writes what this pod has counted: each row replaces the one of the same pod, name, span and time. Kept until it ended
+    /// 48 hours ago: [`prune`](Self::prune) deletes what is older.
     async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError>;
 
-    /// What all pods have counted since that minute (of one name, if given), by minute, then name: one row for each of
-    /// both, whose figures are the sums of all pods'.
-    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError>;
+    /// What all pods have counted by that span (of one name, if given) in minutes or hours that began at `since` or later, by
+    /// time, then name: one row for each of both, whose figures are the sums of all pods'.
+    async fn statistics(
+        &self,
+        span: Span,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError>;
 }

@@ -55,8 +55,8 @@ use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
     ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
     NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
-    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
-    TimelineCount, TransactionRef,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics,
+    Store, TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -423,7 +423,12 @@ impl Store for PostgresStore {
         self.write_statistics(pod, counted).await
     }
 
-    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
-        self.read_statistics(since, name).await
+    async fn statistics(
+        &self,
+        span: Span,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
+        self.read_statistics(span, since, name).await
     }
 }

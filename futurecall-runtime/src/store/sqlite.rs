@@ -47,8 +47,8 @@ use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
     ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
     NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
-    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Statistics, Store,
-    TimelineCount, sealed,
+    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics,
+    Store, TimelineCount, sealed,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -451,7 +451,12 @@ impl Store for SqliteStore {
         statistics::put_statistics(self, pod, counted).await
     }
 
-    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
-        statistics::statistics(self, since, name).await
+    async fn statistics(
+        &self,
+        span: Span,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
+        statistics::statistics(self, span, since, name).await
     }
 }

@@ -1,4 +1,4 @@
-//! What pods have counted, minute by minute: rates, durations and lateness of call types, independent of the history.
+//! What pods have counted, by minute and by hour: rates, durations and lateness of call types, independent of the history.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,18 +8,67 @@ use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
 
-/// How long statistics are kept.
-pub(crate) const STATISTICS_KEPT: Duration = Duration::from_hours(48);
+/// How long statistics are kept after the end of their span.
+const KEPT: Duration = Duration::from_hours(48);
 
-/// What one pod counted of one call type in one minute. A pod writes it anew with every heartbeat of that minute: the newest
-/// row holds all.
+/// Over how long statistics are counted together: each end of a call counts once in its minute, and once in its hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Span {
+    /// One minute.
+    Minute,
+    /// One hour: what a look at a day reads, at a sixtieth of the rows.
+    Hour,
+}
+
+impl Span {
+    /// All spans, the shortest first.
+    pub const ALL: [Self; 2] = [Self::Minute, Self::Hour];
+
+    /// How long it is.
+    pub const fn length(self) -> Duration {
+        Duration::from_mins(self.minutes().unsigned_abs() as u64)
+    }
+
+    /// The first moment of the span of this kind in which a moment lies, by the clock of UTC.
+    ///
+    /// ```
+    /// use futurecall_runtime::{Moment, Span};
+    /// let moment = Moment::from_micros(5_430_000_000).unwrap();
+    /// assert_eq!(Span::Minute.start_of(moment).as_micros(), 5_400_000_000);
+    /// assert_eq!(Span::Hour.start_of(moment).as_micros(), 3_600_000_000);
+    /// ```
+    pub fn start_of(self, moment: Moment) -> Moment {
+        let (micros, length) = (moment.as_micros(), i64::from(self.minutes()) * 60_000_000);
+        let start = micros.saturating_sub(micros.rem_euclid(length));
+        Moment::from_micros(start).unwrap_or(moment)
+    }
+
+    /// As it is stored: of how many minutes.
+    pub(crate) const fn minutes(self) -> i16 {
+        match self {
+            Self::Minute => 1,
+            Self::Hour => 60,
+        }
+    }
+
+    /// For how long after its start it is kept: until its end is 48 hours ago.
+    pub(crate) const fn kept(self) -> Duration {
+        KEPT.saturating_add(self.length())
+    }
+}
+
+/// What one pod counted of one call type in one minute, or one hour. A pod writes it anew with every heartbeat of that time:
+/// the newest row holds all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
     /// The stored name.
     pub name: String,
-    /// The minute's first moment, by the database's clock.
-    pub minute: Moment,
+    /// Over how long it was counted.
+    pub span: Span,
+    /// The first moment of that, by the database's clock.
+    pub start: Moment,
     /// Ended well.
     pub succeeded: u64,
     /// Failed for good.
@@ -38,10 +87,11 @@ pub struct Statistics {
 
 impl Statistics {
     /// Nothing counted yet.
-    pub fn new(name: String, minute: Moment) -> Self {
+    pub fn new(name: String, span: Span, start: Moment) -> Self {
         Self {
             name,
-            minute,
+            span,
+            start,
             succeeded: 0,
             failed: 0,
             retried: 0,
@@ -52,7 +102,7 @@ impl Statistics {
         }
     }
 
-    /// Adds what another one has counted; its name and minute do not matter.
+    /// Adds what another one has counted; its name and time do not matter.
     pub fn merge(&mut self, other: &Self) {
         for (total, count) in [
             (&mut self.succeeded, other.succeeded),
@@ -68,11 +118,11 @@ impl Statistics {
     }
 }
 
-/// The sums of what several pods have counted, by minute, then name.
+/// The sums of what several pods have counted over one span, by time, then name.
 pub(super) fn sums(rows: impl IntoIterator<Item = Statistics>) -> Vec<Statistics> {
     let mut sums: BTreeMap<(Moment, String), Statistics> = BTreeMap::new();
     for row in rows {
-        match sums.entry((row.minute, row.name.clone())) {
+        match sums.entry((row.start, row.name.clone())) {
             Entry::Vacant(entry) => drop(entry.insert(row)),
             Entry::Occupied(mut entry) => entry.get_mut().merge(&row),
         }

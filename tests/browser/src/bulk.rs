@@ -33,9 +33,16 @@ pub async fn fill_sqlite(pool: &SqlitePool) -> sqlx::Result<()> {
              CASE WHEN n % 4 = 1 THEN 'the server refused account ' || n END
          FROM s;
          WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < 2880 * {NAMES} - 1)
-         INSERT INTO futurecall_statistics (minute, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
-         SELECT ({now} / 60000000 - n / {NAMES}) * 60000000, 'work.kind_' || (n % {NAMES}), zeroblob(16), 90, 10, 0, 0, 0,
-             '{HISTOGRAM}', '{HISTOGRAM}'
+         INSERT INTO futurecall_statistics
+             (span, start, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
+         SELECT 1, ({now} / 60000000 - n / {NAMES}) * 60000000, 'work.kind_' || (n % {NAMES}), zeroblob(16), 90, 10, 0, 0, 0,
+             '{MINUTE}', '{MINUTE}'
+         FROM s;
+         WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < 48 * {NAMES} - 1)
+         INSERT INTO futurecall_statistics
+             (span, start, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
+         SELECT 60, ({now} / 3600000000 - n / {NAMES}) * 3600000000, 'work.kind_' || (n % {NAMES}), zeroblob(16), 5400, 600,
+             0, 0, 0, '{HOUR}', '{HOUR}'
          FROM s;
          WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 10000)
          INSERT INTO futurecall_action (id, at, actor, verb, target, outcome)
@@ -61,10 +68,15 @@ pub async fn fill_postgres(pool: &PgPool) -> sqlx::Result<()> {
          SELECT gen_random_uuid(), 'work.kind_' || (n % {NAMES}), 0, at, 'account:' || (n % 10000), json_build_object('account', n),
              1, at, 1 + n % 4, 1, at, 1000, at, CASE WHEN n % 4 = 1 THEN 'the server refused account ' || n END
          FROM generate_series(1, {half}) AS n, LATERAL (SELECT now() - n * interval '2 s' AS at) AS moments;
-         INSERT INTO futurecall.statistics (minute, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
-         SELECT date_trunc('minute', now()) - (n / {NAMES}) * interval '1 min', 'work.kind_' || (n % {NAMES}),
-             '00000000-0000-0000-0000-000000000000', 90, 10, 0, 0, 0, '{HISTOGRAM}', '{HISTOGRAM}'
-         FROM generate_series(0, 2880 * {NAMES} - 1) AS n;
+         INSERT INTO futurecall.statistics
+             (span, start, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
+         SELECT 1, date_trunc('minute', now()) - (n / {NAMES}) * interval '1 min', 'work.kind_' || (n % {NAMES}),
+             '00000000-0000-0000-0000-000000000000'::uuid, 90, 10, 0, 0, 0, '{MINUTE}'::json, '{MINUTE}'::json
+         FROM generate_series(0, 2880 * {NAMES} - 1) AS n
+         UNION ALL
+         SELECT 60, date_trunc('hour', now()) - (n / {NAMES}) * interval '1 hour', 'work.kind_' || (n % {NAMES}),
+             '00000000-0000-0000-0000-000000000000'::uuid, 5400, 600, 0, 0, 0, '{HOUR}'::json, '{HOUR}'::json
+         FROM generate_series(0, 48 * {NAMES} - 1) AS n;
          INSERT INTO futurecall.action (id, at, actor, verb, target, outcome)
          SELECT gen_random_uuid(), now() - n * interval '10 min', 'ada', 'cancel', 'calls with identifier account:' || n, '1 done'
          FROM generate_series(1, 10000) AS n;
@@ -74,5 +86,10 @@ pub async fn fill_postgres(pool: &PgPool) -> sqlx::Result<()> {
 }
 
 /// A hundred durations in ten buckets.
-const HISTOGRAM: &str =
+const MINUTE: &str =
     r#"{"100":2,"110":5,"120":9,"125":14,"130":20,"135":20,"140":14,"145":9,"150":5,"160":2}"#;
+
+/// Six thousand in as many buckets as an hour may well fill.
+const HOUR: &str = r#"{"90":12,"95":18,"100":100,"102":130,"105":200,"108":250,"110":300,"112":350,"115":400,"118":410,
+"120":420,"122":430,"125":440,"128":450,"130":440,"132":430,"135":300,"138":250,"140":200,"142":150,"145":120,"148":90,
+"150":60,"152":30,"155":12,"160":8}"#;

@@ -6,7 +6,7 @@ use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{Due, NewCall, NewSchedule, Now, ScheduleOrigin};
 use futurecall_runtime::{
     ActionFilter, CallFilter, CallId, CallState, Moment, OperateError, Pod, Role, ScheduleChanged,
-    ScheduleError, ScheduleId, ScheduleState, Selection, Statistics,
+    ScheduleError, ScheduleId, ScheduleState, Selection, Span, Statistics,
 };
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
@@ -318,7 +318,7 @@ on_all_stores! {
         pod.shutdown().await;
     }
 
-    async fn a_pod_counts_what_it_ran_by_name_and_minute(backend: &Backend) {
+    async fn a_pod_counts_what_it_ran_by_name_minute_and_hour(backend: &Backend) {
         let journal = Journal::new();
         let pod = by_hand(backend, &journal).await;
         for name in ["note", "note", "fail", "note"] {
@@ -327,16 +327,20 @@ on_all_stores! {
         let summary = pod.run_due().await.unwrap();
         assert_eq!((summary.succeeded, summary.failed), (3, 1));
         let store = backend.store().await;
-        assert_eq!(store.statistics(Moment::MIN, None).await.unwrap(), [], "written with a heartbeat, or at the end");
+        let read = async |span| store.statistics(span, Moment::MIN, None).await.unwrap();
+        assert_eq!(read(Span::Minute).await, [], "written with a heartbeat, or at the end");
+        assert_eq!(read(Span::Hour).await, []);
         pod.shutdown().await;
-        let mut counted = Statistics::new("note".to_owned(), Moment::MIN);
-        let rows = store.statistics(Moment::MIN, None).await.unwrap();
-        assert!(rows.iter().all(|row| row.minute.as_micros() % 60_000_000 == 0), "{rows:?}");
-        rows.iter().filter(|row| row.name == "note").for_each(|row| counted.merge(row));
-        assert_eq!((counted.succeeded, counted.failed), (3, 0));
-        assert_eq!((counted.durations.count(), counted.lateness.count()), (3, 3));
-        assert!(counted.lateness.quantile(1.0).unwrap() < HOUR);
-        let failed: u64 = rows.iter().filter(|row| row.name == "fail").map(|row| row.failed).sum();
-        assert_eq!(failed, 1);
+        for span in Span::ALL {
+            let rows = read(span).await;
+            let mut counted = Statistics::new("note".to_owned(), span, Moment::MIN);
+            assert!(rows.iter().all(|row| row.span == span && span.start_of(row.start) == row.start), "{rows:?}");
+            rows.iter().filter(|row| row.name == "note").for_each(|row| counted.merge(row));
+            assert_eq!((counted.succeeded, counted.failed), (3, 0));
+            assert_eq!((counted.durations.count(), counted.lateness.count()), (3, 3));
+            assert!(counted.lateness.quantile(1.0).unwrap() < HOUR);
+            let failed: u64 = rows.iter().filter(|row| row.name == "fail").map(|row| row.failed).sum();
+            assert_eq!(failed, 1);
+        }
     }
 }

@@ -9,7 +9,8 @@ use futures_util::future::join_all;
 
 use self::records::{
     actions_are_listed_by_what_they_are_about, actions_are_on_record, names_are_paused_and_resumed,
-    statistics_are_summed_over_pods, texts_that_no_database_holds_are_refused, what_is_too_old_is_pruned,
+    statistics_are_summed_over_pods, statistics_by_minute_and_by_hour_stand_apart,
+    texts_that_no_database_holds_are_refused, what_is_too_old_is_pruned,
 };
 use crate::make::{
     FORGET, KEEP, Pod, SOON, at, call, call_at, every, failed, finish, new_ids, retry, schedule,
@@ -38,6 +39,7 @@ cases![
     actions_are_on_record,
     actions_are_listed_by_what_they_are_about,
     statistics_are_summed_over_pods,
+    statistics_by_minute_and_by_hour_stand_apart,
     what_is_too_old_is_pruned,
     texts_that_no_database_holds_are_refused,
 ];

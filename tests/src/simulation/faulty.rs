@@ -9,7 +9,7 @@ use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
     ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MemoryStore,
     MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord,
+    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
     Statistics, Store, TimelineCount,
 };
 use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
@@ -324,9 +324,14 @@ impl Store for Faulty {
         self.ask(move |server| server.put_statistics(pod, &counted)).await
     }
 
-    async fn statistics(&self, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>, StoreError> {
+    async fn statistics(
+        &self,
+        span: Span,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
         let name = name.map(str::to_owned);
-        self.ask(move |server| server.statistics(since, name.as_deref())).await
+        self.ask(move |server| server.statistics(span, since, name.as_deref())).await
     }
 
     async fn calls(&self, _now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {

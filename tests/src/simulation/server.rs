@@ -13,7 +13,7 @@ use futurecall_runtime::store::{
     Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted,
     Lease, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, Outcome, PausedName,
     PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange,
-    ScheduleChanged, ScheduleRecord, Statistics, Store, TimelineCount,
+    ScheduleChanged, ScheduleRecord, Span, Statistics, Store, TimelineCount,
 };
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
 use futures_util::FutureExt;
@@ -284,10 +284,11 @@ impl Server {
 
     pub(crate) fn statistics(
         &self,
+        span: Span,
         since: Moment,
         name: Option<&str>,
     ) -> Result<Vec<Statistics>, StoreError> {
-        done(self.inner.statistics(since, name))
+        done(self.inner.statistics(span, since, name))
     }
 
     pub(crate) fn calls(&self, filter: &CallFilter) -> Result<CallPage, StoreError> {

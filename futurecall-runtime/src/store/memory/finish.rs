@@ -6,7 +6,7 @@ use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::{
     ACTIONS_KEPT, CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued,
-    Retention, STATISTICS_KEPT,
+    Retention,
 };
 
 impl State {
@@ -65,7 +65,7 @@ impl State {
         }
         self.prune_logs(Now::At(now), retention, &gone);
         self.actions.retain(|_, action| now.saturating_since(action.at) <= ACTIONS_KEPT);
-        self.statistics.retain(|_, row| now.saturating_since(row.minute) <= STATISTICS_KEPT);
+        self.statistics.retain(|_, row| now.saturating_since(row.start) <= row.span.kept());
         gone.len() as u64
     }
 

@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::store::{
     ATTEMPTS_KEPT, ActionRecord, AttemptRecord, CallState, Now, OnVanish, PausedName, PodBeat, Retention,
-    RunLog, ScheduleOrigin, ScheduleState, Statistics,
+    RunLog, ScheduleOrigin, ScheduleState, Span, Statistics,
 };
 
 /// Everything the store holds.
@@ -32,7 +32,7 @@ pub(super) struct State {
     pub(super) paused: BTreeMap<String, PausedName>,
     pub(super) actions: BTreeMap<ActionId, ActionRecord>,
     /// By minute, name and pod.
-    pub(super) statistics: BTreeMap<(Moment, String, PodId), Statistics>,
+    pub(super) statistics: BTreeMap<(Span, Moment, String, PodId), Statistics>,
 }
 
 /// A call that is scheduled or running.

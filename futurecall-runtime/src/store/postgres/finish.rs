@@ -12,9 +12,7 @@ use super::{PostgresStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::codec::{outcome_state, state_code};
-use crate::store::{
-    ACTIONS_KEPT, CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, STATISTICS_KEPT,
-};
+use crate::store::{ACTIONS_KEPT, CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, Span};
 
 pub(super) const FINISHING: &str = "record outcomes";
 const RENEWING: &str = "renew leases";
@@ -134,8 +132,8 @@ const RESCUE: &str = "
     )
     SELECT l.id, l.name, l.pod, l.rerun FROM locked AS l ORDER BY l.lease_until, l.id";
 
-/// $2 states, $3 how long each is kept, $4 limit, $5 how long logs are kept, $6 actions, $7 statistics. Lane by lane, the
-/// oldest of each first.
+/// $2 states, $3 how long each is kept, $4 limit, $5 how long logs are kept, $6 actions, $7 spans, $8 how long after its
+/// start each is kept. Lane by lane, the oldest of each first.
 const PRUNE: &str = "
     WITH RECURSIVE {past}, old AS MATERIALIZED (
         SELECT f.id FROM past AS p JOIN unnest($2::smallint[], $3::bigint[]) AS u(state, kept) ON u.state = p.state
@@ -161,9 +159,13 @@ const PRUNE: &str = "
             SELECT o.id FROM futurecall.action AS o WHERE o.at < {ago $6::bigint}
             ORDER BY o.at, o.id LIMIT $4::bigint FOR UPDATE SKIP LOCKED))
     ), statistics AS (
-        DELETE FROM futurecall.statistics AS s WHERE (s.minute, s.name, s.pod) IN (
-            SELECT o.minute, o.name, o.pod FROM futurecall.statistics AS o WHERE o.minute < {ago $7::bigint}
-            ORDER BY o.minute, o.name, o.pod LIMIT $4::bigint FOR UPDATE SKIP LOCKED)
+        DELETE FROM futurecall.statistics AS s WHERE (s.span, s.start, s.name, s.pod) IN (
+            SELECT o.span, o.start, o.name, o.pod
+            FROM unnest($7::smallint[], $8::bigint[]) AS u(span, kept) CROSS JOIN LATERAL (
+                SELECT o.span, o.start, o.name, o.pod FROM futurecall.statistics AS o
+                WHERE o.span = u.span AND o.start < {ago u.kept}
+                ORDER BY o.start, o.name, o.pod LIMIT $4::bigint FOR UPDATE SKIP LOCKED
+            ) AS o)
     )
     SELECT count(*) AS pruned FROM gone";
 
@@ -304,8 +306,11 @@ impl PostgresStore {
             .filter_map(|state| state_code(state).map(|code| (code, micros(retention.of(state)))))
             .unzip();
         let query = self.query(PRUNE).bind(at(now)).bind(states).bind(kept).bind(as_limit(limit));
-        let query =
-            query.bind(micros(retention.longest())).bind(micros(ACTIONS_KEPT)).bind(micros(STATISTICS_KEPT));
+        let query = query
+            .bind(micros(retention.longest()))
+            .bind(micros(ACTIONS_KEPT))
+            .bind(Span::ALL.map(Span::minutes).to_vec())
+            .bind(Span::ALL.map(|span| micros(span.kept())).to_vec());
         let row = self.write(PRUNING, query).await?.pop().ok_or_else(|| empty(PRUNING))?;
         count(&row, "pruned").map_err(nothing_done(PRUNING))
     }

@@ -19,7 +19,7 @@ use super::{SqliteStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::{
-    ACTIONS_KEPT, CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, STATISTICS_KEPT, codec,
+    ACTIONS_KEPT, CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, Span, codec,
 };
 
 /// The insert that every way into the history shares: `c` is the call; the rest gives the other columns and the source.
@@ -385,10 +385,10 @@ pub(super) const OLD_ACTIONS: &str = "
 DELETE FROM futurecall_action WHERE id IN (
     SELECT id FROM futurecall_action WHERE at < ?1 ORDER BY at LIMIT ?2 + 0)";
 
-/// ?1 the moment before which statistics are old, ?2 how many.
+/// ?1 the moment before which statistics are old, ?2 how many, ?3 of which span.
 pub(super) const OLD_STATISTICS: &str = "
-DELETE FROM futurecall_statistics WHERE (minute, name, pod) IN (
-    SELECT minute, name, pod FROM futurecall_statistics WHERE minute < ?1 ORDER BY minute LIMIT ?2 + 0)";
+DELETE FROM futurecall_statistics WHERE span = ?3 AND (start, name, pod) IN (
+    SELECT start, name, pod FROM futurecall_statistics WHERE span = ?3 AND start < ?1 ORDER BY start LIMIT ?2 + 0)";
 
 pub(super) async fn prune(
     store: &SqliteStore,
@@ -406,11 +406,12 @@ pub(super) async fn prune(
                         Some((codec::state_code(state)?, before(tx.now, retention.of(state))))
                     })
                     .collect();
-                for (table, time) in [(OLD_ACTIONS, ACTIONS_KEPT), (OLD_STATISTICS, STATISTICS_KEPT)] {
-                    let since = before(tx.now, time);
-                    tx.run(tx.sql(table).bind(since).bind(rows_of(limit))).await?;
-                }
                 let (old, limit) = (batch(PRUNE, &old)?, rows_of(limit));
+                tx.run(tx.sql(OLD_ACTIONS).bind(before(tx.now, ACTIONS_KEPT)).bind(limit)).await?;
+                for span in Span::ALL {
+                    let since = before(tx.now, span.kept());
+                    tx.run(tx.sql(OLD_STATISTICS).bind(since).bind(limit).bind(span.minutes())).await?;
+                }
                 tx.run(tx.sql(UNREAD).bind(old.clone()).bind(limit)).await?;
                 let pruned = tx.run(tx.sql(OLD).bind(old).bind(limit)).await?;
                 prune_logs(&mut tx, &retention, limit).await?;

@@ -7,18 +7,18 @@ use super::tx::{batch, moment_in, no_nul, number, text};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::{Now, Statistics, codec, sums};
+use crate::store::{Now, Span, Statistics, codec, sums};
 
 const WRITING: &str = "store statistics";
 
 /// ?1 the rows, ?2 the pod.
 const PUT: &str = "
 INSERT INTO futurecall_statistics
-    (minute, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
-SELECT value ->> 0, value ->> 1, ?2, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-    value ->> 8
+    (span, start, name, pod, succeeded, failed, retried, interrupted, expired, durations, lateness)
+SELECT value ->> 0, value ->> 1, value ->> 2, ?2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+    value ->> 8, value ->> 9
 FROM json_each(?1) WHERE true
-ON CONFLICT (minute, name, pod) DO UPDATE SET succeeded = excluded.succeeded, failed = excluded.failed,
+ON CONFLICT (span, start, name, pod) DO UPDATE SET succeeded = excluded.succeeded, failed = excluded.failed,
     retried = excluded.retried, interrupted = excluded.interrupted, expired = excluded.expired,
     durations = excluded.durations, lateness = excluded.lateness";
 
@@ -38,8 +38,8 @@ pub(super) async fn put_statistics(
         .map(|row| {
             let [succeeded, failed, retried, interrupted, expired] = codec::counts_of(row);
             let [durations, lateness] = [&row.durations, &row.lateness].map(codec::histogram_text);
-            let minute = row.minute.as_micros();
-            (minute, &row.name, succeeded, failed, retried, interrupted, expired, durations, lateness)
+            let (span, start) = (row.span.minutes(), row.start.as_micros());
+            (span, start, &row.name, succeeded, failed, retried, interrupted, expired, durations, lateness)
         })
         .collect();
     let (rows, pod) = (batch(WRITING, &rows)?, pod.as_uuid());
@@ -50,13 +50,14 @@ pub(super) async fn put_statistics(
         .await
 }
 
-/// ?1 the first minute, ?2 the name.
+/// ?1 the span, ?2 the first moment, ?3 the name.
 pub(super) const READ: &str = "
-SELECT minute, name, succeeded, failed, retried, interrupted, expired, durations, lateness
-FROM futurecall_statistics WHERE minute >= ?1 AND (?2 IS NULL OR name = ?2)";
+SELECT start, name, succeeded, failed, retried, interrupted, expired, durations, lateness
+FROM futurecall_statistics WHERE span = ?1 AND start >= ?2 AND (?3 IS NULL OR name = ?3)";
 
 pub(super) async fn statistics(
     store: &SqliteStore,
+    span: Span,
     since: Moment,
     name: Option<&str>,
 ) -> Result<Vec<Statistics>, StoreError> {
@@ -64,19 +65,21 @@ pub(super) async fn statistics(
     store
         .read("read statistics", Now::Database, move |mut tx| {
             Box::pin(async move {
-                let rows = tx.rows(tx.sql(READ).bind(since.as_micros()).bind(name)).await?;
-                Ok(sums(rows.iter().filter_map(read)))
+                let rows =
+                    tx.rows(tx.sql(READ).bind(span.minutes()).bind(since.as_micros()).bind(name)).await?;
+                Ok(sums(rows.iter().filter_map(|row| read(row, span))))
             })
         })
         .await
 }
 
-fn read(row: &SqliteRow) -> Option<Statistics> {
+fn read(row: &SqliteRow, span: Span) -> Option<Statistics> {
     let count = |column| number(row, column).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
     let histogram = |column| codec::histogram_of(&text(row, column).unwrap_or_default());
     Some(Statistics {
         name: text(row, "name")?,
-        minute: moment_in(row, "minute")?,
+        span,
+        start: moment_in(row, "start")?,
         succeeded: count("succeeded"),
         failed: count("failed"),
         retried: count("retried"),

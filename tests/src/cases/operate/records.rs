@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::store::{ActionFilter, ActionRecord, NewAction, Now, ScheduleState, Statistics};
-use futurecall_runtime::{ActionId, CallId, PodId, ScheduleId};
+use futurecall_runtime::store::{
+    ActionFilter, ActionRecord, NewAction, Now, ScheduleState, Span, Statistics,
+};
+use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId};
 
 use super::{end, pause};
 use crate::make::{KEEP, at, every, schedule};
@@ -87,7 +89,11 @@ pub(super) async fn actions_are_listed_by_what_they_are_about(fixture: &Fixture)
 }
 
 fn counted(name: &str, minute: i64, succeeded: u64) -> Statistics {
-    let mut row = Statistics::new(name.to_owned(), at(minute * 60));
+    counted_by(Span::Minute, name, at(minute * 60), succeeded)
+}
+
+fn counted_by(span: Span, name: &str, start: Moment, succeeded: u64) -> Statistics {
+    let mut row = Statistics::new(name.to_owned(), span, start);
     row.succeeded = succeeded;
     (row.failed, row.retried, row.interrupted, row.expired) = (1, 2, 3, 4);
     for _ in 0..succeeded {
@@ -105,17 +111,33 @@ pub(super) async fn statistics_are_summed_over_pods(fixture: &Fixture) {
     // What comes later replaces what was there, also within one batch.
     store.put_statistics(one, &[counted("a", 2, 3), counted("a", 2, 5)]).await.unwrap();
     store.put_statistics(other, &[counted("a", 2, 2)]).await.unwrap();
-    let read = fixture.other.statistics(at(0), None).await.unwrap();
-    let seen: Vec<_> = read.iter().map(|row| (row.minute, row.name.as_str(), row.succeeded)).collect();
+    let read = fixture.other.statistics(Span::Minute, at(0), None).await.unwrap();
+    let seen: Vec<_> = read.iter().map(|row| (row.start, row.name.as_str(), row.succeeded)).collect();
     assert_eq!(seen, [(at(60), "B", 7), (at(60), "a", 1), (at(120), "a", 7)]);
     let mut sum = counted("a", 2, 5);
     sum.merge(&counted("a", 2, 2));
     assert_eq!(read[2], sum);
     assert_eq!((sum.failed, sum.retried, sum.interrupted, sum.expired), (2, 4, 6, 8));
     assert_eq!((sum.durations.count(), sum.lateness.count()), (7, 7));
-    assert_eq!(fixture.other.statistics(at(61), None).await.unwrap(), read[2..]);
-    assert_eq!(fixture.other.statistics(at(60), Some("B")).await.unwrap(), read[..1]);
-    assert_eq!(fixture.other.statistics(at(60), Some("b")).await.unwrap(), []);
+    assert_eq!(fixture.other.statistics(Span::Minute, at(61), None).await.unwrap(), read[2..]);
+    assert_eq!(fixture.other.statistics(Span::Minute, at(60), Some("B")).await.unwrap(), read[..1]);
+    assert_eq!(fixture.other.statistics(Span::Minute, at(60), Some("b")).await.unwrap(), []);
+}
+
+pub(super) async fn statistics_by_minute_and_by_hour_stand_apart(fixture: &Fixture) {
+    let store = &fixture.store;
+    let (one, other) = (PodId::new(), PodId::new());
+    let (minute, hour) = (counted("a", 0, 1), counted_by(Span::Hour, "a", at(0), 5));
+    // One moment, name and pod, in one batch.
+    store.put_statistics(one, &[minute.clone(), hour.clone(), counted("a", 60, 2)]).await.unwrap();
+    store.put_statistics(other, &[counted_by(Span::Hour, "a", at(3_600), 3)]).await.unwrap();
+    store.put_statistics(other, &[counted_by(Span::Hour, "a", at(3_600), 4)]).await.unwrap();
+    let read = async |span, since, name| fixture.other.statistics(span, since, name).await.unwrap();
+    assert_eq!(read(Span::Minute, at(0), None).await, [minute, counted("a", 60, 2)]);
+    let hours = [hour, counted_by(Span::Hour, "a", at(3_600), 4)];
+    assert_eq!(read(Span::Hour, at(0), None).await, hours);
+    assert_eq!(read(Span::Hour, at(1), Some("a")).await, hours[1..]);
+    assert_eq!(read(Span::Hour, at(0), Some("b")).await, []);
 }
 
 pub(super) async fn what_is_too_old_is_pruned(fixture: &Fixture) {
@@ -125,16 +147,25 @@ pub(super) async fn what_is_too_old_is_pruned(fixture: &Fixture) {
         let moment = if verb == "kept" { at(10) } else { at(0) };
         store.note_action(Now::At(moment), &action(verb)).await.unwrap();
     }
+    let hours = [0, 1].map(|hour| counted_by(Span::Hour, "a", at(hour * 3_600), 1));
     store.put_statistics(PodId::new(), &[counted("a", 0, 1), counted("a", 1, 1)]).await.unwrap();
-    assert_eq!(store.prune(Now::At(at(2 * day)), &KEEP, 100).await.unwrap(), 0);
-    assert_eq!(store.statistics(at(0), None).await.unwrap().len(), 2, "not older than 48 hours");
-    store.prune(Now::At(at(2 * day + 1)), &KEEP, 100).await.unwrap();
-    let left = store.statistics(at(0), None).await.unwrap();
-    assert_eq!(left.iter().map(|row| row.minute).collect::<Vec<_>>(), [at(60)]);
+    store.put_statistics(PodId::new(), &hours).await.unwrap();
+    let left = async |span| {
+        let left = store.statistics(span, at(0), None).await.unwrap();
+        left.iter().map(|row| row.start).collect::<Vec<_>>()
+    };
+    assert_eq!(store.prune(Now::At(at(2 * day + 60)), &KEEP, 100).await.unwrap(), 0);
+    assert_eq!(left(Span::Minute).await, [at(0), at(60)], "48 hours since it ended");
+    store.prune(Now::At(at(2 * day + 61)), &KEEP, 100).await.unwrap();
+    assert_eq!(left(Span::Minute).await, [at(60)]);
+    store.prune(Now::At(at(2 * day + 3_600)), &KEEP, 100).await.unwrap();
+    assert_eq!((left(Span::Minute).await, left(Span::Hour).await), (vec![], vec![at(0), at(3_600)]));
+    store.prune(Now::At(at(2 * day + 3_601)), &KEEP, 100).await.unwrap();
+    assert_eq!(left(Span::Hour).await, [at(3_600)]);
     assert_eq!(store.actions(&ActionFilter::new()).await.unwrap().len(), 3);
     store.prune(Now::At(at(90 * day + 1)), &KEEP, 100).await.unwrap();
     assert_eq!(verbs(&store.actions(&ActionFilter::new()).await.unwrap()), ["kept"]);
-    assert_eq!(store.statistics(at(0), None).await.unwrap(), []);
+    assert_eq!((left(Span::Minute).await, left(Span::Hour).await), (vec![], vec![]));
 }
 
 pub(super) async fn texts_that_no_database_holds_are_refused(fixture: &Fixture) {
