@@ -43,7 +43,7 @@ impl Inspector {
 
     /// A page of calls. Scheduled ones that this pod could not run say why in `broken`.
     ///
-    /// Answers come down indexes, however many calls there are. What has none (`pod`, `error`) is looked through 20,000
+    /// Answers come down indexes, however many calls there are. What has none (`pod`, `error`) is looked through 10,000
     /// calls at a time, so that a page may be short, or empty, and still have a [`next`](CallPage::next):
     ///
     /// ```
@@ -138,8 +138,9 @@ impl Inspector {
     }
 
     /// How many calls a filter lets through, whatever its limit and page; counted up to `cap`, which means *that many or
-    /// more*. Where the filter has no index (`pod`, `error`), only the first 20,000 calls of its listing are looked at, or
-    /// `cap` if that is more: then there may be more than the figure says.
+    /// more*. Where the filter has no index (`pod`, `error`) and `cap` is 10,000 or less, only the first 10,000 calls of its
+    /// listing are looked at: then there may be more than the figure says. With a higher `cap` the figure is exact up to it,
+    /// and all calls may have to be looked at.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {

@@ -196,7 +196,7 @@ impl CallFilter {
 }
 
 /// A page of calls. It may hold fewer than were asked for, or none, although more follow: where a filter has no index
-/// (`pod` and `error`; beside `identifier` or `schedule` everything else), a page looks through 20,000 calls and says from
+/// (`pod` and `error`; beside `identifier` or `schedule` everything else), a page looks through 10,000 calls and says from
 /// where to go on.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]

@@ -8,8 +8,8 @@ use super::codec::state_code;
 use super::{CallFilter, CallPage, CallRecord, CallState};
 use crate::id::CallId;
 
-/// How many rows a page looks through where its filter has no index.
-pub(super) const LOOKED_AT: u64 = 20_000;
+/// How many rows a page looks through where its filter has no index. Who counts up to more than that is told of all.
+pub(super) const LOOKED_AT: u64 = 10_000;
 
 /// How many lanes one statement merges; SQLite takes 500 at most.
 pub(super) const LANES_AT_ONCE: usize = 200;
@@ -81,6 +81,37 @@ pub(super) fn past_states(filter: &CallFilter) -> impl Iterator<Item = i16> {
         .into_iter()
         .filter(move |state| only.is_none_or(|only| only == *state))
         .filter_map(state_code)
+}
+
+/// How the rows of a table are come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Schedule,
+    Identifier,
+    /// Lane by lane.
+    Lanes,
+    /// Where what is claimed is found.
+    Running,
+}
+
+impl Way {
+    pub(super) fn of(part: Part, filter: &CallFilter) -> Self {
+        let is_claimed = filter.state == Some(CallState::Running) || filter.pod.is_some();
+        if filter.schedule.is_some() {
+            Self::Schedule
+        } else if filter.identifier.is_some() {
+            Self::Identifier
+        } else if part == Part::Pending && is_claimed {
+            Self::Running
+        } else {
+            Self::Lanes
+        }
+    }
+
+    /// Whether it leads through lanes of the wanted names and states alone.
+    pub(super) const fn is_by_lane(self) -> bool {
+        matches!(self, Self::Lanes | Self::Running)
+    }
 }
 
 /// What a look through one table, or some lanes of it, has found.

@@ -264,9 +264,9 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// A page of calls, by (due, id) ascending over scheduled and running ones; history newest first.
     ///
     /// Where a filter has no index for something (`pod` and `error`; beside `identifier` or `schedule` everything else), a
-    /// page looks through 20,000 calls of each table at most and says in [`CallPage::next`] where the next one goes on.
+    /// page looks through 10,000 calls of each table at most and says in [`CallPage::next`] where the next one goes on.
     /// Running calls are looked for on PostgreSQL, whose claims write no index, among the first due ones of each lane:
-    /// 20,000 shared among the lanes, but 1,000 of each at least.
+    /// 10,000 shared among the lanes, but 1,000 of each at least.
     async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError>;
 
     /// One call with its attempts, pending or finished.
@@ -279,12 +279,12 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError>;
 
     /// How many calls are in each state, how many are due, and since when; each counted up to `cap`. Running ones as
-    /// [`calls`](Self::calls) finds them, where `cap` is no more than 20,000.
+    /// [`calls`](Self::calls) finds them, where `cap` is no more than 10,000.
     async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError>;
 
     /// How many calls the filter lets through (its limit and its page do not matter), counted up to `cap`. Where a filter has
-    /// no index, only so many calls of each table are looked at as a page looks through, or `cap` if that is more: the
-    /// figure is of those, in the listing's order, and there may be more.
+    /// no index and `cap` is 10,000 or less, only so many calls of each table are looked at as a page looks through: the
+    /// figure is of those, in the listing's order, and there may be more. With a higher `cap` all are looked at.
     async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError>;
 
     /// How many due calls go before this one, counted up to `cap`: unclaimed ones of its own lane with an earlier (due, id),

@@ -18,18 +18,30 @@ pub(super) struct Look<'a> {
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Every statement of a look goes down an index, lane by lane, and stops early. The planner does not know how early, and
+/// Most statements of a look go down an index, lane by lane, and stops early. The planner does not know how early, and
 /// takes reading the whole table, or compiling the statement, for worth its while.
 const BY_INDEX: &str = "SELECT set_config('enable_seqscan', 'off', true), \
     set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true), \
     set_config('max_parallel_workers_per_gather', '0', true)";
 
+/// To compile a statement takes longer than to count a million rows.
+const NOT_COMPILED: &str = "SELECT set_config('jit', 'off', true)";
+
 impl PostgresStore {
     pub(super) async fn look(&self, doing: &'static str) -> Result<Look<'_>, StoreError> {
         // Before it has a connection: asking would need another one, and there may be one alone.
         self.sees().await?;
+        self.begin_look(doing, BY_INDEX).await
+    }
+
+    /// A look that may read whole tables.
+    pub(super) async fn look_through(&self, doing: &'static str) -> Result<Look<'_>, StoreError> {
+        self.begin_look(doing, NOT_COMPILED).await
+    }
+
+    async fn begin_look(&self, doing: &'static str, settings: &'static str) -> Result<Look<'_>, StoreError> {
         let mut transaction = self.link.begin_with(doing, BEGIN).await?;
-        transaction.execute(self.link.fixed(BY_INDEX)).await.map_err(nothing_done(doing))?;
+        transaction.execute(self.link.fixed(settings)).await.map_err(nothing_done(doing))?;
         Ok(Look { store: self, doing, transaction })
     }
 }

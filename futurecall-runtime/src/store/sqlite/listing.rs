@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::looking::{
-    Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Place, capped, left, past_states, wanted,
+    Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Place, Way, capped, left, past_states, wanted,
 };
 use crate::store::{CallFilter, CallPage, CallRecord, CallState, Now};
 
@@ -52,6 +52,11 @@ const HOW_MANY_LOOKED_AT: &str = "
 SELECT count(*) AS calls FROM (
     SELECT 1 FROM (:arms ORDER BY 2 :order, 3 :order LIMIT :looked) AS l
     CROSS JOIN :table AS c ON c.rowid = l.row WHERE :rest LIMIT ?12 + 0)";
+
+/// Where all are looked at, their order does not matter.
+const HOW_MANY_OF_ALL: &str = "
+SELECT count(*) AS calls FROM (
+    SELECT 1 FROM (:arms) AS l CROSS JOIN :table AS c ON c.rowid = l.row WHERE :rest LIMIT ?12 + 0)";
 
 pub(super) async fn calls(
     store: &SqliteStore,
@@ -127,36 +132,15 @@ pub(super) struct Asked<'a> {
 
 type Lane = (String, i16);
 
-/// How the rows are come by.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Schedule,
-    Identifier,
-    /// Lane by lane, and what is claimed.
-    Lanes,
-    /// What is claimed alone.
-    Running,
-}
-
 impl Asked<'_> {
     fn way(&self) -> Way {
-        let filter = self.filter;
-        let is_claimed = filter.state == Some(CallState::Running) || filter.pod.is_some();
-        if filter.schedule.is_some() {
-            Way::Schedule
-        } else if filter.identifier.is_some() {
-            Way::Identifier
-        } else if self.part == Part::Pending && is_claimed {
-            Way::Running
-        } else {
-            Way::Lanes
-        }
+        Way::of(self.part, self.filter)
     }
 
     /// What is left to be asked of each row; empty where the way is all.
     fn rest(&self) -> String {
         let (filter, way) = (self.filter, self.way());
-        let is_by_lane = matches!(way, Way::Lanes | Way::Running);
+        let is_by_lane = way.is_by_lane();
         let state = match (self.part, filter.state) {
             (_, None) => None,
             (Part::Pending, Some(CallState::Running)) => (!is_by_lane).then_some(":pod IS NOT NULL"),
@@ -331,10 +315,14 @@ async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found
 
 /// How many of one table the filter lets through, of as many as are looked at.
 async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64, StoreError> {
-    let template = if asked.rest().is_empty() { HOW_MANY } else { HOW_MANY_LOOKED_AT };
+    let template = match asked.rest().is_empty() {
+        true => HOW_MANY,
+        false if cap > LOOKED_AT => HOW_MANY_OF_ALL,
+        false => HOW_MANY_LOOKED_AT,
+    };
     let mut calls = 0_u64;
     for share in shares(tx, asked).await? {
-        let sql = tx.composed(&asked.statement(template, &share, LOOKED_AT.max(cap)));
+        let sql = tx.composed(&asked.statement(template, &share, LOOKED_AT));
         let row = tx.row(asked.bound(sql, &share, capped(cap))?).await?;
         calls = calls.saturating_add(row.and_then(|row| small(&row, "calls")).unwrap_or(0));
         if calls >= cap {
