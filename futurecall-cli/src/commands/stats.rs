@@ -38,10 +38,8 @@ pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answe
     let counts = inspect.counts_up_to(cap).await?;
     let now = inspect.now().await?;
     let since = When::Back(stats.since).moment(now)?;
-    let (span, since) = match stats.since < BY_HOUR {
-        true => (Span::Minute, since),
-        false => (Span::Hour, Span::Hour.start_of(since)),
-    };
+    let (span, since) =
+        if stats.since < BY_HOUR { (Span::Minute, since) } else { (Span::Hour, Span::Hour.start_of(since)) };
     let by_name = by_name(inspect.statistics(span, since, stats.name.as_deref()).await?);
     let looked_back = now.saturating_since(since);
     spinner.finish_and_clear();
