@@ -58,6 +58,10 @@ const HOW_MANY_OF_ALL: &str = "
 SELECT count(*) AS calls FROM (
     SELECT 1 FROM (:arms) AS l CROSS JOIN :table AS c ON c.rowid = l.row WHERE :rest LIMIT ?12 + 0)";
 
+/// A table is read quickest in its own order.
+const HOW_MANY_OF_TABLE: &str = "
+SELECT count(*) AS calls FROM (SELECT 1 FROM :table AS c NOT INDEXED WHERE :rest AND :state LIMIT ?12 + 0)";
+
 pub(super) async fn calls(
     store: &SqliteStore,
     now: Now,
@@ -213,6 +217,7 @@ impl Asked<'_> {
             .replace(":order", self.part.order())
             .replace(":looked", &capped(looked).to_string())
             .replace(":rest", rest)
+            .replace(":state", self.state())
             .replace(":pod", pod)
     }
 
@@ -239,6 +244,22 @@ impl Asked<'_> {
         match self.part {
             Part::Pending => pending_record(row),
             Part::Past => past_record(row),
+        }
+    }
+
+    /// Whether it would look at a good part of the table, were it to look at all that the filter's index has.
+    fn is_about_most(&self) -> bool {
+        let filter = self.filter;
+        let is_narrowed = filter.name.is_some() || filter.from.is_some() || filter.until.is_some();
+        self.way() == Way::Lanes && !self.rest().is_empty() && !is_narrowed
+    }
+
+    /// What lanes would have left out.
+    const fn state(&self) -> &'static str {
+        match (self.part, self.filter.state) {
+            (_, None) => "true",
+            (Part::Pending, Some(_)) => ":pod IS NULL",
+            (Part::Past, Some(_)) => "c.state IN (SELECT value FROM json_each(?11))",
         }
     }
 
@@ -315,6 +336,11 @@ async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found
 
 /// How many of one table the filter lets through, of as many as are looked at.
 async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64, StoreError> {
+    if cap > LOOKED_AT && asked.is_about_most() {
+        let sql = tx.composed(&asked.statement(HOW_MANY_OF_TABLE, &Share::default(), LOOKED_AT));
+        let row = tx.row(asked.bound(sql, &Share::default(), capped(cap))?).await?;
+        return Ok(row.and_then(|row| small(&row, "calls")).unwrap_or(0));
+    }
     let template = match asked.rest().is_empty() {
         true => HOW_MANY,
         false if cap > LOOKED_AT => HOW_MANY_OF_ALL,
