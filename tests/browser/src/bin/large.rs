@@ -124,7 +124,7 @@ const QUESTIONS: [(&str, &str); 5] = [
     ("question: all of a name (25,000)", "verb=cancel&all=1&state=scheduled&name=work.kind_7"),
     ("question: all scheduled (500,000)", "verb=cancel&all=1&state=scheduled"),
     ("question: all failed (125,000)", "verb=run_again&all=1&state=failed"),
-    ("question: all that say so (13,888)", "verb=run_again&all=1&state=failed&error=refused+account+9"),
+    ("question: all that say so (2,778)", "verb=run_again&all=1&state=failed&error=refused+account+9"),
 ];
 
 /// What seals forms, off a page that has one.
