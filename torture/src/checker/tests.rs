@@ -214,7 +214,8 @@ fn what_a_pod_gave_up_by_its_own_clocks_explains_a_second_run_and_no_overlap() {
     assert_eq!(stopped().fault(fault::Kind::Fenced, 0, 12, 12).violates(), []);
     let others = stopped().fault(fault::Kind::Fenced, 1, 12, 12);
     assert_eq!(others.violates(), [Violation::DuplicateWithoutFault]);
-    let overlap = Told::new(Kind::Rerun).ran(0, 1, 10, 15).ran(1, 2, 14, 16).ended(State::Succeeded, 1, 2, 16);
+    let overlap =
+        Told::new(Kind::Rerun).ran(0, 1, 10, 15).ran(1, 2, 14, 16).ended(State::Succeeded, 1, 2, 16);
     assert_eq!(overlap.fault(fault::Kind::Fenced, 0, 12, 12).violates(), [Violation::OverlapWithoutFault]);
 }
 
