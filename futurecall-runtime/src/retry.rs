@@ -150,6 +150,15 @@ mod tests {
     }
 
     #[test]
+    fn chance_shortens_a_wait_by_up_to_a_half() {
+        let backoff = Backoff::Exponential { first: SECOND * 8, max: SECOND * 100, jitter: true };
+        let waits: Vec<_> = [0.0, 0.25, 0.5, 1.0].map(|chance| backoff.after(1, chance).as_secs()).into();
+        assert_eq!(waits, [8, 7, 6, 4]);
+        // What is no chance shortens nothing.
+        assert_eq!(backoff.after(2, f64::NAN), SECOND * 16);
+    }
+
+    #[test]
     fn a_custom_wait_is_told_which_attempt_failed() {
         let backoff = Backoff::Custom(|attempt| SECOND * attempt);
         assert_eq!(backoff.after(7, 0.0), SECOND * 7);

@@ -126,6 +126,15 @@ pub enum What {
         /// Whether the claim was held still.
         held: bool,
     },
+    /// The reply to a renewal told a pod that a call of its was cancelled.
+    Heard {
+        /// Which pod.
+        pod: String,
+        /// Of which call.
+        call: String,
+        /// Under which number.
+        number: u64,
+    },
     /// An outcome was stored, or was to be.
     Finished {
         /// By which pod.

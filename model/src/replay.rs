@@ -2,7 +2,8 @@
 //! the model gives, and every invariant must hold after it.
 //!
 //! What a trace cannot show is taken as kindly as it can be: the reply to a claim arrives at once, and a pod hears of every
-//! renewal. A real pod believes less, so that it starts nothing that the model would not.
+//! renewal, but of a cancellation only when the trace says so. A real pod believes less, so that it starts nothing that the
+//! model would not.
 
 mod lines;
 

@@ -43,6 +43,39 @@ fn a_zombie_comes_too_late() {
 }
 
 #[test]
+fn a_pod_may_start_what_is_cancelled_until_it_hears_of_it() {
+    let (pod, call) = ("one".to_owned(), "c".to_owned());
+    let flagged = What::Cancelled { call: call.clone(), found: Found::Claimed, successor: None };
+    let renewed = What::Renewed { pod: pod.clone(), call: call.clone(), number: 1, held: true };
+    let heard = line(3, What::Heard { pod, call, number: 1 });
+    let mut lines =
+        vec![stored(0, 0), claimed(0, "one", 1, 1), line(1, flagged), line(2, renewed), started(3, "one")];
+    assert!(replay(&lines, LEASE, AHEAD).is_ok());
+    lines.insert(4, heard);
+    refused(&lines, 5, "cannot happen");
+}
+
+#[test]
+fn a_claim_that_came_late_is_another_than_the_one_that_is_renewed() {
+    let renewed = |held| {
+        let (pod, call) = ("one".to_owned(), "c".to_owned());
+        line(4, What::Renewed { pod, call, number: 8, held })
+    };
+    let mut lines = vec![
+        stored(0, 0),
+        claimed(0, "one", 8, 1),
+        started(0, "one"),
+        finished(1, "one", 8, Outcome::Failed, Fate::Again(1)),
+        claimed(2, "one", 6, 2),
+        renewed(false),
+    ];
+    assert!(replay(&lines, LEASE, AHEAD).is_ok());
+    lines.pop();
+    lines.push(renewed(true));
+    refused(&lines, 5, "holds no such claim");
+}
+
+#[test]
 fn what_the_protocol_does_not_allow() {
     refused(&[stored(0, 5), claimed(3, "one", 1, 1)], 1, "cannot happen");
     refused(&[stored(0, 5), claimed(4, "one", 1, 1), started(4, "one")], 2, "cannot happen");

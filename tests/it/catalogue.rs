@@ -2,7 +2,7 @@
 //!
 //! | seen in | test |
 //! | --- | --- |
-//! | Solid Queue #589, #761 | `vanished::a_pod_wrongly_taken_for_dead_changes_nothing_and_frees_its_slot_once` |
+//! | Solid Queue #589, #761 | `vanished::a_pod_wrongly_taken_for_dead_changes_nothing_and_frees_its_slot_once`, `a_handler_that_is_stopped_frees_its_slot_once` |
 //! | Oban #862 | `vanished::a_restart_under_the_same_host_name_finds_its_orphans` |
 //! | procrastinate #1518 | `vanished::a_rescue_needs_no_row_of_a_pod` |
 //! | hexpm #1825 (Oban's Lifeline) | `leases::a_handler_longer_than_ten_leases_runs_once` |

@@ -39,6 +39,8 @@ struct Doomed {
     statement: String,
     /// A piece of the reply itself.
     reply: String,
+    /// What the server seems to say instead, if anything.
+    instead: Vec<u8>,
 }
 
 impl Proxy {
@@ -86,7 +88,17 @@ impl Proxy {
 
     /// The same of the next one that stands in no transaction and whose reply holds that text.
     pub fn lose_a_reply_to(&self, statement: &str, reply: &str) {
-        let doomed = Doomed { statement: statement.to_owned(), reply: reply.to_owned() };
+        self.doom(statement, reply, Vec::new());
+    }
+
+    /// The next statement that holds this text is carried out, and committed, but all that is heard of it is that error,
+    /// with which its connection ends.
+    pub fn answer_with_an_error(&self, statement: &str, severity: &str, code: &str) {
+        self.doom(statement, "", error(severity, code));
+    }
+
+    fn doom(&self, statement: &str, reply: &str, instead: Vec<u8>) {
+        let doomed = Doomed { statement: statement.to_owned(), reply: reply.to_owned(), instead };
         *self.state.doomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(doomed);
     }
 
@@ -213,6 +225,7 @@ async fn answer(
         }
         // The server is done.
         if holds(&held_back, doomed.reply.as_bytes()) {
+            to.write_all(&doomed.instead).await?;
             state.lost.fetch_add(1, Ordering::SeqCst);
             return Ok(());
         }
@@ -221,6 +234,16 @@ async fn answer(
         *state.doomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(doomed);
         to.write_all(&std::mem::take(&mut held_back)).await?;
     }
+}
+
+/// The message by which a server tells of an error.
+fn error(severity: &str, code: &str) -> Vec<u8> {
+    let fields = [('S', severity), ('V', severity), ('C', code), ('M', "it is short of something")];
+    let mut body: Vec<u8> =
+        fields.iter().flat_map(|(kind, text)| format!("{kind}{text}\0").into_bytes()).collect();
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).expect("it is short");
+    [&b"E"[..], &length.to_be_bytes(), &body].concat()
 }
 
 fn holds(bytes: &[u8], text: &[u8]) -> bool {

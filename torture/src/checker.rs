@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub(crate) use self::clock::{Clock, Step};
 use crate::acks::{Promise, Stored};
 use crate::fault::Fault;
-use crate::ledger::{Event, What};
+use crate::ledger::Event;
 use crate::recurring::Rule;
 
 /// What a run broke.
@@ -187,7 +187,7 @@ pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let mut by_call: HashMap<Uuid, Vec<&Event>> = HashMap::new();
     let mut workers = HashMap::new();
-    for event in history.events.iter().filter(|event| event.what != What::Gap) {
+    for event in history.events.iter().filter(|event| event.what.is_of_a_run()) {
         by_call.entry(event.run.call).or_default().push(event);
         workers.insert(event.run.pod, event.worker);
     }

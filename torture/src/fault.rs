@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Slow,
     /// Measured, not made: the database let everybody wait for its answer.
     Busy,
+    /// Found, not made: a pod could not renew its leases in time, and gave them up by its own clocks.
+    Fenced,
 }
 
 /// One fault.
@@ -146,7 +148,7 @@ impl Counted {
     pub(crate) fn made(&self) -> usize {
         self.0
             .iter()
-            .filter(|(kind, _)| !matches!(kind, Kind::Slow | Kind::Busy))
+            .filter(|(kind, _)| !matches!(kind, Kind::Slow | Kind::Busy | Kind::Fenced))
             .map(|(_, count)| count)
             .sum()
     }

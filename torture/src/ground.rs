@@ -126,7 +126,7 @@ impl Ground {
         let Self { acks, targets, wanted, folder, database, schedules, .. } = self;
         let events = ledger::read(&folder.ledger())?;
         let mut faults = targets.faults.all();
-        faults.extend(gaps(&events));
+        faults.extend(gaps(&events).chain(fences(&events)));
         let history = History {
             events,
             promises: acks.all(),
@@ -262,5 +262,15 @@ fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
     events.iter().filter(|event| event.what == What::Gap).map(|event| {
         let begin = event.at - i64::from(event.run.attempt) * 1_000;
         Fault { kind: Kind::Slow, worker: Some(event.worker), begin, end: event.at }
+    })
+}
+
+/// When pods gave up leases, by nothing but their own clocks.
+fn fences(events: &[Event]) -> impl Iterator<Item = Fault> {
+    events.iter().filter(|event| event.what == What::Fenced).map(|event| Fault {
+        kind: Kind::Fenced,
+        worker: Some(event.worker),
+        begin: event.at,
+        end: event.at,
     })
 }

@@ -27,6 +27,8 @@ pub(crate) enum What {
     /// The process itself did not get the processor for a while, which ended now; `attempt` says for how many
     /// milliseconds.
     Gap,
+    /// Its pod gave up leases by its own clocks, because it could not renew them in time; of no call alone.
+    Fenced,
 }
 
 /// A run, and what its handler was told of its call.
@@ -100,7 +102,13 @@ fn parse(line: &str) -> Option<Event> {
 }
 
 impl What {
-    const ALL: [Self; 6] = [Self::Start, Self::End, Self::Stopped, Self::Failed, Self::GaveUp, Self::Gap];
+    const ALL: [Self; 7] =
+        [Self::Start, Self::End, Self::Stopped, Self::Failed, Self::GaveUp, Self::Gap, Self::Fenced];
+
+    /// Whether it happened to a handler, and not to its whole process.
+    pub(crate) const fn is_of_a_run(self) -> bool {
+        !matches!(self, Self::Gap | Self::Fenced)
+    }
 
     const fn letter(self) -> char {
         match self {
@@ -110,6 +118,7 @@ impl What {
             Self::Failed => 'F',
             Self::GaveUp => 'Q',
             Self::Gap => 'G',
+            Self::Fenced => 'L',
         }
     }
 

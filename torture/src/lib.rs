@@ -15,6 +15,7 @@ mod database;
 mod dice;
 mod disk;
 mod fault;
+mod fences;
 mod ground;
 mod ledger;
 mod mutant;

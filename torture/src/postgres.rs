@@ -70,10 +70,6 @@ impl Server {
             Disk::mount(&folder.join(name))
         };
         let disks = if disks { Some(Disks { data: disk("data")?, log: disk("wal")? }) } else { None };
-        // The name of the folder and the file `script` are those of scripts/lib/postgres.sh: if this process is
-        // killed, the next script that starts a server removes this one.
-        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        std::fs::write(folder.join("script"), format!("{} {machine}", std::process::id()))?;
         if let Some(user) = programs.user {
             run(Command::new("chown").arg("-R").arg(user).arg(&folder))?;
         }

@@ -7,9 +7,13 @@ use std::time::Duration;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::{CallError, Config, Role};
 use tokio::io::AsyncReadExt as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 use uuid::Uuid;
 
+use crate::fences::Fences;
 use crate::ledger::{Ledger, Run, What};
 use crate::retry::{self, Throw};
 use crate::{Result, clock};
@@ -152,12 +156,12 @@ pub(crate) fn config(lease: Duration) -> Config {
 
 /// Runs calls until standard input ends. It says `ready` once it runs.
 pub(crate) async fn work(orders: Orders) -> Result {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
     let ledger = Arc::new(Ledger::open(&orders.ledger, orders.number)?);
+    let shown = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let shown =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_filter(shown);
+    let heard = Fences(Arc::clone(&ledger)).with_filter(LevelFilter::WARN);
+    tracing_subscriber::registry().with(shown).with(heard).init();
     let watch = Arc::clone(&ledger);
     std::thread::spawn(move || watch_for_gaps(&watch));
     let builder = || {

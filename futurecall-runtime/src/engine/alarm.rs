@@ -29,6 +29,12 @@ impl Alarm {
         self.rung.notify_one();
     }
 
+    /// Whether it is set; it is not any more.
+    #[cfg(test)]
+    pub(super) fn take(&self) -> bool {
+        std::mem::take(&mut *self.is_set.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Sleeps until then, or until it is set.
     fn sleep(&self, until: Option<Instant>) {
         let is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);

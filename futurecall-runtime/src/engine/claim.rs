@@ -228,6 +228,10 @@ async fn claim(
         tracing::debug!(runs = claim.skipped, "runs of schedules were skipped by their rules");
     }
     let deadline = Deadline::new(sent, engine.config.lease);
+    if !claim.calls.is_empty() && deadline.left(crate::clock::read()).is_zero() {
+        // Its calls are given back one by one, if nobody has taken them for lost before.
+        tracing::warn!(calls = claim.calls.len(), ?took, "a claim took longer than its leases last");
+    }
     engine.held.add(claim.calls.iter().map(|call| (call.id, call.claim_no)), deadline);
     Ok(Claimed { claim, deadline })
 }

@@ -235,3 +235,155 @@ fn in_order(entries: &mut HashMap<CallId, Entry>) -> impl Iterator<Item = &mut E
     all.sort_unstable_by_key(|(id, _)| **id);
     all.into_iter().map(|(_, entry)| entry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const LEASE: Duration = Duration::from_secs(30);
+    const MARGIN: Duration = Duration::from_secs(3);
+
+    /// Claims that were sent at one moment, and what may be asked of them.
+    struct Bench {
+        held: HeldCalls,
+        sent: Reading,
+    }
+
+    impl Bench {
+        /// Holds these, by their claim numbers; gives their ids in the order of renewals.
+        fn holding(numbers: &[i64]) -> (Self, Vec<CallId>) {
+            let (held, sent) = (HeldCalls::default(), clock::read());
+            let mut ids: Vec<_> = numbers.iter().map(|_| CallId::new()).collect();
+            ids.sort_unstable();
+            held.add(ids.iter().copied().zip(numbers.iter().copied()), Deadline::new(sent, LEASE));
+            (Self { held, sent }, ids)
+        }
+
+        fn after(&self, time: Duration) -> Reading {
+            Reading { monotonic: self.sent.monotonic + time, wall: self.sent.wall.checked_add(time).unwrap() }
+        }
+
+        fn start(&self, id: CallId, claim_no: i64) -> Option<Arc<Signals>> {
+            self.held.start(id, claim_no, self.sent, MARGIN)
+        }
+    }
+
+    fn claim(id: CallId, claim_no: i64) -> Held {
+        Held { id, claim_no, started: false }
+    }
+
+    fn befell(signals: &Signals) -> (bool, bool, bool) {
+        (signals.cancelled.is_set(), signals.lost.is_set(), signals.abandoned.is_set())
+    }
+
+    #[test]
+    fn a_handler_starts_under_its_own_claim_while_its_lease_certainly_lasts() {
+        let (bench, ids) = Bench::holding(&[7, 7, 7, 7]);
+        let just_in_time = bench.after(LEASE - MARGIN - Duration::from_micros(1));
+        let too_late = bench.after(LEASE - MARGIN);
+        assert!(bench.start(ids[0], 6).is_none() && bench.start(CallId::new(), 7).is_none());
+        assert!(bench.held.start(ids[0], 7, too_late, MARGIN).is_none());
+        assert_eq!((bench.held.len(), bench.held.started()), (4, 0));
+        let signals = bench.held.start(ids[0], 7, just_in_time, MARGIN).unwrap();
+        assert_eq!((befell(&signals), bench.held.started()), ((false, false, false), 1));
+
+        bench.held.lose(&claim(ids[1], 7));
+        bench.held.cancel(&claim(ids[2], 7));
+        assert!(bench.start(ids[1], 7).is_none(), "its claim is lost");
+        assert!(bench.start(ids[2], 7).is_none(), "it is cancelled");
+        assert!(bench.start(ids[3], 7).is_some());
+        assert_eq!(bench.held.started(), 2);
+    }
+
+    #[test]
+    fn what_befalls_a_claim_befalls_no_other() {
+        let (bench, ids) = Bench::holding(&[7, 7]);
+        let (one, other) = (bench.start(ids[0], 7).unwrap(), bench.start(ids[1], 7).unwrap());
+        for stale in [claim(ids[0], 6), claim(CallId::new(), 7)] {
+            bench.held.lose(&stale);
+            bench.held.cancel(&stale);
+            bench.held.renewed(&stale, Deadline::new(bench.sent, Duration::ZERO));
+            bench.held.remove(std::iter::once((stale.id, stale.claim_no)));
+        }
+        assert_eq!((befell(&one), bench.held.len()), ((false, false, false), 2));
+        assert_eq!(bench.held.shortest(bench.sent), Some(LEASE));
+        bench.held.cancel(&claim(ids[0], 7));
+        assert_eq!((befell(&one), befell(&other)), ((true, false, false), (false, false, false)));
+        bench.held.lose(&claim(ids[0], 7));
+        assert_eq!((befell(&one), befell(&other)), ((true, true, false), (false, false, false)));
+        bench.held.remove(std::iter::once((ids[0], 7)));
+        assert_eq!((bench.held.len(), bench.held.started()), (1, 1));
+        bench.held.cancel_all();
+        bench.held.abandon_all();
+        assert_eq!(befell(&other), (true, false, true));
+    }
+
+    #[test]
+    fn who_claims_a_call_anew_stops_what_runs_under_the_old_claim() {
+        let (bench, ids) = Bench::holding(&[7]);
+        let before = bench.start(ids[0], 7).unwrap();
+        bench.held.add(std::iter::once((ids[0], 8)), Deadline::new(bench.sent, LEASE));
+        assert!(before.lost.is_set());
+        assert_eq!((bench.held.len(), bench.held.started()), (1, 0));
+        assert!(bench.start(ids[0], 7).is_none() && bench.start(ids[0], 8).is_some());
+    }
+
+    #[test]
+    fn leases_are_renewed_in_order_and_given_up_in_time() {
+        let (bench, ids) = Bench::holding(&[7, 8, 9]);
+        let signals: Vec<_> =
+            ids.iter().zip(7..).map(|(id, claim_no)| bench.start(*id, claim_no).unwrap()).collect();
+        let all = bench.held.all();
+        let expected: Vec<_> =
+            ids.iter().zip(7..).map(|(id, claim_no)| Held { id: *id, claim_no, started: true }).collect();
+        assert_eq!(all, expected);
+        // The first is renewed, the second is lost.
+        let renewed = bench.after(Duration::from_secs(10));
+        bench.held.renewed(&all[0], Deadline::new(renewed, LEASE));
+        bench.held.lose(&all[1]);
+        assert_eq!(bench.held.shortest(renewed), Some(Duration::from_secs(20)));
+        assert_eq!(bench.held.fence(bench.after(LEASE - MARGIN - Duration::from_micros(1)), MARGIN), 0);
+        assert_eq!(bench.held.fence(bench.after(LEASE - MARGIN), MARGIN), 1, "the third alone");
+        assert_eq!(bench.held.fence(bench.after(LEASE - MARGIN), MARGIN), 0, "once");
+        let lost: Vec<_> = signals.iter().map(|signals| signals.lost.is_set()).collect();
+        assert_eq!(lost, [false, true, true]);
+        assert_eq!(bench.held.shortest(bench.after(LEASE)), Some(Duration::from_secs(10)));
+        assert_eq!(HeldCalls::default().shortest(bench.sent), None);
+    }
+
+    #[test]
+    fn a_claim_that_may_have_completed_its_call_is_judged_when_that_is_known() {
+        let (bench, ids) = Bench::holding(&[7, 7, 7]);
+        let signals: Vec<_> = ids.iter().map(|id| bench.start(*id, 7).unwrap()).collect();
+        assert!(!bench.held.begin_to_settle(ids[0], 6) && !bench.held.begin_to_settle(CallId::new(), 7));
+        for id in &ids {
+            assert!(bench.held.begin_to_settle(*id, 7));
+            bench.held.lose(&claim(*id, 7));
+        }
+        assert!(signals.iter().all(|signals| !signals.lost.is_set()), "the database decides");
+        assert!(!bench.held.begin_to_settle(ids[0], 7), "it is lost, as far as is known");
+        // Another's answer changes nothing.
+        bench.held.settle(ids[0], 6, false);
+        assert!(!signals[0].lost.is_set());
+        bench.held.settle(ids[0], 7, false);
+        bench.held.settle(ids[1], 7, true);
+        let lost: Vec<_> = signals.iter().map(|signals| signals.lost.is_set()).collect();
+        assert_eq!(lost, [true, false, false]);
+    }
+
+    #[test]
+    fn a_completed_call_has_no_lease_to_renew_or_to_lose() {
+        let (bench, ids) = Bench::holding(&[7, 7]);
+        let signals: Vec<_> = ids.iter().map(|id| bench.start(*id, 7).unwrap()).collect();
+        assert!(bench.held.begin_to_settle(ids[0], 7) && bench.held.begin_to_settle(ids[1], 7));
+        bench.held.settle(ids[0], 7, true);
+        bench.held.settle(ids[1], 7, false);
+        assert_eq!(bench.held.all(), [Held { started: true, ..claim(ids[1], 7) }]);
+        bench.held.lose(&claim(ids[0], 7));
+        assert_eq!(bench.held.fence(bench.after(LEASE), MARGIN), 1);
+        assert_eq!((signals[0].lost.is_set(), signals[1].lost.is_set()), (false, true));
+        assert_eq!(bench.held.shortest(bench.sent), None);
+        assert_eq!(bench.held.len(), 2, "until its outcome is handed in");
+    }
+}

@@ -28,8 +28,7 @@ pub(super) fn start(engine: &Arc<Engine>) {
     let prune = async move { supervised(&pruner, "prune", || prune_until_stopped(&pruner)).await };
     tokio::spawn(engine.process.task(rescue));
     tokio::spawn(engine.process.task(prune));
-    // Nobody looks at the gauges of a simulation.
-    if cfg!(feature = "metrics") && !engine.process.has_no_threads() {
+    if cfg!(feature = "metrics") {
         let gauger = Arc::clone(engine);
         let gauge = async move { supervised(&gauger, "gauge", || gauge_until_stopped(&gauger)).await };
         tokio::spawn(engine.process.task(gauge));

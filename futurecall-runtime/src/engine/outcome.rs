@@ -9,6 +9,7 @@ use super::Engine;
 use crate::error::{Decision, TransactionError, decision_of};
 use crate::moment::Moment;
 use crate::registry::{CallFailure, Handler};
+use crate::retry::RetryPolicy;
 use crate::store::{ClaimedCall, Outcome};
 
 /// How many attempts a call has in all that asks for another itself, where its method has no policy.
@@ -46,20 +47,20 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: En
                 tracing::info!(error, "a handler stopped because its pod ends; its call is run again");
                 return Outcome::Rerun { error };
             }
-            failed(call, handler, error, decision)
+            failed(call, handler.fate.retry, error, decision)
         }
         End::Panicked(panic) => {
             let error = storable(&format!("panicked: {}", panic_text(panic.as_ref())));
-            failed(call, handler, error, None)
+            failed(call, handler.fate.retry, error, None)
         }
         End::TimedOut(timeout) => {
             let error = format!("timed out after {}", humantime::format_duration(timeout));
-            failed(call, handler, error, None)
+            failed(call, handler.fate.retry, error, None)
         }
         End::Overdue => {
             let limit = engine.transaction_limit();
             let error = format!("the handler was stopped: {}", TransactionError::TooLong { limit });
-            failed(call, handler, error, None)
+            failed(call, handler.fate.retry, error, None)
         }
         End::Abandoned => {
             let grace = engine.config.shutdown_grace;
@@ -82,8 +83,12 @@ pub(super) fn expired(call: &ClaimedCall, now: Option<Moment>) -> Option<Outcome
 }
 
 /// The attempt failed: whether there is another, by what its error has decided, or by the policy.
-fn failed(call: &ClaimedCall, handler: &Handler, error: String, decision: Option<Decision>) -> Outcome {
-    let policy = handler.fate.retry;
+fn failed(
+    call: &ClaimedCall,
+    policy: Option<RetryPolicy>,
+    error: String,
+    decision: Option<Decision>,
+) -> Outcome {
     let failures = call.failures.saturating_add(1);
     let after = match decision {
         Some(Decision::GiveUp) => None,
@@ -120,7 +125,75 @@ fn storable(error: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::storable;
+    use super::*;
+    use crate::id::CallId;
+    use crate::retry::Backoff;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: i64) -> Moment {
+        Moment::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    /// Claimed at second 100.
+    fn call() -> ClaimedCall {
+        ClaimedCall {
+            id: CallId::new(),
+            claim_no: 1,
+            name: "work".to_owned(),
+            identifier: None,
+            args: "{}".to_owned(),
+            format: 1,
+            priority: 0,
+            due: at(10),
+            first_due: at(10),
+            expires: None,
+            failures: 0,
+            claimed: at(100),
+            attempt: 1,
+            schedule: None,
+            traceparent: None,
+        }
+    }
+
+    #[test]
+    fn a_first_attempt_may_start_until_its_time_is_over() {
+        let with = |expires, attempt| ClaimedCall { expires: Some(at(expires)), attempt, ..call() };
+        let is_expired = |call: &ClaimedCall, now| expired(call, now).is_some();
+        assert!(!is_expired(&call(), Some(at(1_000))), "it has no limit");
+        assert!(!is_expired(&with(100, 1), None), "in its last moment");
+        assert!(is_expired(&with(99, 1), None) && is_expired(&with(99, 1), Some(at(50))));
+        assert!(is_expired(&with(100, 1), Some(at(101))), "it waited for its slot");
+        assert!(!is_expired(&with(100, 1), Some(at(100))));
+        assert!(!is_expired(&with(99, 2), Some(at(1_000))), "that is for the policy to say");
+        let Some(Outcome::Expired { error }) = expired(&with(99, 1), None) else { panic!("it has expired") };
+        assert!(error.starts_with("it could not start before 1970-01-01T00:01:39"), "{error}");
+    }
+
+    #[test]
+    fn an_error_that_asks_for_another_attempt_gets_as_many_as_there_are() {
+        let policy = RetryPolicy::new(3).backoff(Backoff::Fixed(SECOND));
+        let decided = |policy, failures, decision| {
+            failed(&ClaimedCall { failures, ..call() }, policy, "no".to_owned(), decision)
+        };
+        let again = |after| Outcome::Retry { error: "no".to_owned(), after };
+        let over = || Outcome::Failed { error: "no".to_owned() };
+        let asked = Some(Decision::RetryIn(SECOND * 5));
+        assert_eq!(decided(Some(policy), 0, None), again(SECOND));
+        assert_eq!(decided(Some(policy), 2, None), over());
+        assert_eq!(decided(Some(policy), 1, asked), again(SECOND * 5));
+        assert_eq!(decided(Some(policy), 2, asked), over());
+        assert_eq!(decided(Some(policy), 0, Some(Decision::GiveUp)), over());
+        assert_eq!((decided(None, 0, None), decided(None, 23, asked)), (over(), again(SECOND * 5)));
+        assert_eq!(decided(None, 24, asked), over());
+    }
+
+    #[test]
+    fn a_panic_is_told_in_its_own_words() {
+        let text = |panic: Box<dyn Any + Send>| panic_text(&*panic).to_owned();
+        assert_eq!((text(Box::new("one")), text(Box::new("two".to_owned()))), ("one".into(), "two".into()));
+        assert_eq!(text(Box::new(3)), "with a value that is not text");
+    }
 
     #[test]
     fn errors_are_cut_and_cleaned() {

@@ -3,8 +3,7 @@
 //! The claim brings a little more than there are slots, so that a slot never waits for the database; a slot that ends takes
 //! the next call itself.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,15 +39,8 @@ struct Queue {
     /// Due, in the order in which they are to start, each with since when.
     due: VecDeque<(Instant, InHand)>,
     /// Not due yet, by their moment, and in the order in which they came.
-    later: BinaryHeap<Reverse<Later>>,
+    later: BTreeMap<(Instant, u64), InHand>,
     came: u64,
-}
-
-#[derive(Debug)]
-struct Later {
-    at: Instant,
-    came: u64,
-    call: InHand,
 }
 
 impl ReadyCalls {
@@ -62,10 +54,10 @@ impl ReadyCalls {
     /// Puts in what is due at `at`.
     pub(super) fn push_later(&self, at: Instant, call: InHand) {
         let mut queue = self.lock();
-        let is_first = queue.later.peek().is_none_or(|Reverse(first)| at < first.at);
+        let place = (at, queue.came);
         queue.came = queue.came.saturating_add(1);
-        let came = queue.came;
-        queue.later.push(Reverse(Later { at, came, call }));
+        queue.later.insert(place, call);
+        let is_first = queue.later.first_key_value().is_some_and(|(first, _)| *first == place);
         self.count(&queue);
         drop(queue);
         if is_first {
@@ -76,17 +68,18 @@ impl ReadyCalls {
     /// Makes what is due by now ready to start. Returns when the next one is due.
     pub(super) fn ripen(&self, now: Instant) -> Option<Instant> {
         let mut queue = self.lock();
-        while let Some(Reverse(later)) = queue.later.pop() {
-            if later.at > now {
-                let at = later.at;
-                queue.later.push(Reverse(later));
-                self.count(&queue);
-                return Some(at);
+        let mut next = None;
+        while let Some(first) = queue.later.first_entry() {
+            let (at, _) = *first.key();
+            if at > now {
+                next = Some(at);
+                break;
             }
-            queue.due.push_back((now, later.call));
+            let call = first.remove();
+            queue.due.push_back((now, call));
         }
         self.count(&queue);
-        None
+        next
     }
 
     /// The next one to start.
@@ -156,26 +149,6 @@ impl ReadyCalls {
     }
 }
 
-impl PartialEq for Later {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Later {}
-
-impl PartialOrd for Later {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Later {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.came).cmp(&(other.at, other.came))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn the_alarm_is_set_for_what_comes_first_alone() {
+        let (ready, now, ms) = (ReadyCalls::default(), crate::clock::instant(), Duration::from_millis(1));
+        for (after, is_first) in [(5, true), (5, false), (7, false), (3, true), (4, false)] {
+            ready.push_later(now + after * ms, in_hand("work"));
+            assert_eq!(ready.alarm.take(), is_first, "{after} ms");
+        }
+    }
+
+    #[test]
     fn what_waited_too_long_for_a_slot_is_taken_out_with_all_that_is_due() {
         let (ready, now, ms) = (ReadyCalls::default(), crate::clock::instant(), Duration::from_millis(1));
         ready.push_due(now, [in_hand("a")].into_iter());
@@ -245,5 +227,8 @@ mod tests {
         ready.pop();
         assert!(ready.is_wanting());
         assert!(!ready.is_wanting(), "once");
+        ready.want(1);
+        ready.want_nothing();
+        assert!(!ready.is_wanting(), "there is nothing to be had");
     }
 }

@@ -81,14 +81,15 @@ impl Cron {
                 let change = self.clock_change(at, target, offset)?;
                 let new_offset = self.offset(change)?;
                 let resumed = local(change, new_offset)?;
-                if self.fixed_times && wanted < resumed {
-                    // The time that is wanted was skipped: it runs at once. (A clock put back never gets here: what
-                    // is wanted lies beyond the change by the old clock, and the new one shows less.)
+                if self.fixed_times && wanted <= resumed {
+                    // The time that is wanted was skipped, or is the first that was not: it runs at once. (A clock put
+                    // back never gets here: what is wanted lies beyond the change by the old clock, and the new one shows
+                    // less.)
                     return moment(change);
                 }
                 (at, offset) = (change, new_offset);
                 wanted = self.next_on_wall_clock(resumed)?;
-            } else if distance > DAY {
+            } else if distance >= DAY {
                 at = target;
             } else if self.fixed_times && self.is_repetition(target, wanted) {
                 at = target;
@@ -186,7 +187,7 @@ fn nearest_zone(name: &str) -> Option<&'static str> {
     /// No zone's name is longer than half of this; comparing with all of them should stay cheap.
     const LONGEST_NAME: usize = 64;
 
-    if name.len() > LONGEST_NAME {
+    if name.len() >= LONGEST_NAME {
         return None;
     }
     let name = name.trim().replace(' ', "_");

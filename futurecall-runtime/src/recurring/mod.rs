@@ -262,15 +262,14 @@ impl Rule {
     /// [`Missed::RunAll`] later than `now`.
     pub fn advance(&self, anchor: Moment, due: Moment, now: Moment) -> Result<Advance, RuleError> {
         let runs = self.runs(anchor)?;
-        let following = runs.after(due);
-        let upcoming = if now > due { runs.after(now) } else { following };
+        let upcoming = || runs.after(now.max(due));
         Ok(match self.missed {
-            Missed::RunOnce => Advance { run: true, next: upcoming },
-            Missed::RunAll => Advance { run: true, next: following },
+            Missed::RunOnce => Advance { run: true, next: upcoming() },
+            Missed::RunAll => Advance { run: true, next: runs.after(due) },
             Missed::Skip => {
                 let late = now.saturating_since(due) >= MISSED_AFTER;
-                let overtaken = following.is_some_and(|following| following <= now);
-                Advance { run: !late && !overtaken, next: upcoming }
+                let overtaken = runs.after(due).is_some_and(|following| following <= now);
+                Advance { run: !late && !overtaken, next: upcoming() }
             }
         })
     }

@@ -183,7 +183,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// The same statement answers how long until the next call of these names is due ([`Claim::next`]).
     async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError>;
 
-    /// The calls still claimed by this pod under this claim number: what a claim did whose reply was lost.
+    /// The calls still claimed by this pod under this claim number: what a claim did whose reply was lost. Asked of the store
+    /// that the claim was sent by: it knows until when that claim can have looked.
     async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError>;
 
     /// Extends the leases of exactly these claims, and says of each whether it is still held, and whether its call has

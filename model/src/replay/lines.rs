@@ -3,7 +3,7 @@
 use super::Replay;
 use crate::action::{Action, Answer, Reply};
 use crate::line::{Fate, Found, Promise, Successor, What};
-use crate::state::{Call, Outcome, Pod, Policy, Report, Row, Schedule, Stored};
+use crate::state::{Call, Held, Outcome, Pod, Policy, Report, Row, Schedule, Stored};
 
 impl Replay {
     pub(super) fn tell(&mut self, what: &What) -> Result<(), String> {
@@ -47,6 +47,7 @@ impl Replay {
                 self.step(&Action::Start(pod, id)).map(drop)
             }
             What::Renewed { pod, call, number, held } => self.renew(pod, call, *number, *held),
+            What::Heard { pod, call, number } => self.hear(pod, call, *number),
             What::Finished { pod, call, number, outcome, fate } => {
                 self.finish(pod, call, *number, *outcome, *fate)
             }
@@ -159,11 +160,29 @@ impl Replay {
 
     fn renew(&mut self, pod: &str, call: &str, number: u64, held: bool) -> Result<(), String> {
         let (pod, id) = (self.pod(pod), self.call(call)?);
-        if !self.believes(pod, id, number) {
+        let knew = self.world().pods.get(pod).and_then(|pod| pod.held(id)).copied();
+        // It may hold the call anew by a claim that came late, before it has heard of the end of the one that it renews.
+        if knew.is_some_and(|held| held.number != number) || !self.believes(pod, id, number) {
             return self.refuse(pod, id, number, held);
         }
         let answer = self.step(&Action::Renew(pod, id, Reply::Heard))?;
+        // Of a cancellation it hears when the reply arrives: until then it may start.
+        if let (Some(knew), Some(held)) = (knew, self.held(pod, id)) {
+            held.is_cancelled = knew.is_cancelled;
+        }
         agree(answer, if held { Answer::Done } else { Answer::Refused })
+    }
+
+    fn hear(&mut self, pod: &str, call: &str, number: u64) -> Result<(), String> {
+        let (pod, id) = (self.pod(pod), self.call(call)?);
+        if let Some(held) = self.held(pod, id).filter(|held| held.number == number) {
+            held.is_cancelled = true;
+        }
+        Ok(())
+    }
+
+    fn held(&mut self, pod: usize, id: usize) -> Option<&mut Held> {
+        self.world().pods.get_mut(pod)?.held.iter_mut().find(|held| held.call == id)
     }
 
     fn finish(

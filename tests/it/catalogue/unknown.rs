@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::{CallState, Cancelled, Role};
+use futurecall_runtime::store::{Due, Inserted, NewCall, Now, PostgresStore, Store};
+use futurecall_runtime::{CallId, CallState, Cancelled, Role};
 use futurecall_tests::backend::Backend;
-use futurecall_tests::database::TestDatabase;
+use futurecall_tests::database::{self, TestDatabase};
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::proxy::Proxy;
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
@@ -149,4 +150,45 @@ async fn a_claim_that_commits_late_is_given_back() {
     observer.shutdown().await;
     drop(store);
     backend.drop().await;
+}
+
+/// A server that is short of something (disk, memory) while it ends a session has perhaps committed before: it writes to its
+/// log first. Where it only refuses the statement, and the session goes on, nothing was done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_the_session_for_want_of_space_may_have_committed() {
+    let database = database::postgres().await;
+    let proxy = Proxy::before(&database).await;
+    let store = PostgresStore::open(&proxy.url, &database.schema).await.unwrap();
+    store.migrate().await.unwrap();
+    let soon = Duration::from_secs(5);
+    let said = [
+        ("FATAL", "53100", true),
+        ("PANIC", "53100", true),
+        ("FATAL", "53200", true),
+        ("ERROR", "53100", false),
+        ("FATAL", "40001", false),
+    ];
+    for (n, (severity, code, unknown)) in (1..).zip(said) {
+        let new = [NewCall {
+            id: CallId::new(),
+            name: "work".to_owned(),
+            identifier: None,
+            args: "{}".to_owned(),
+            format: 1,
+            priority: 0,
+            due: Due::After(Duration::from_hours(1)),
+            expires_after: None,
+            traceparent: None,
+        }];
+        proxy.answer_with_an_error(STORE, severity, code);
+        let error = store.insert(Now::Database, &new, false, soon).await.unwrap_err();
+        assert!(error.is_transient(), "{severity} {code}: {error}");
+        assert_eq!(error.outcome_unknown(), unknown, "{severity} {code}: {error}");
+        assert_eq!(proxy.lost(), n);
+        // The repetition finds it.
+        assert_eq!(store.insert(Now::Database, &new, true, soon).await.unwrap(), [Inserted::Stored]);
+        assert_eq!(store.counts(Now::Database, 100).await.unwrap().scheduled, n as u64);
+    }
+    drop(store);
+    database.drop().await;
 }

@@ -53,7 +53,70 @@ impl InvokableFutureCall for Unstoppable {
     }
 }
 
+/// Counts how many of its kind run at once. With data it waits for ever, so that only its pod can end it; without, it takes
+/// a moment.
+#[derive(Clone, Default)]
+struct Counted {
+    started: Journal,
+    dropped: Journal,
+    running: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+/// A run of it, until it is dropped.
+struct Counting<'c>(&'c Counted);
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.dropped.write("dropped");
+    }
+}
+
+impl InvokableFutureCall for Counted {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, data: Option<String>) -> Result<(), BoxError> {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(running, Ordering::SeqCst);
+        let _counting = Counting(self);
+        self.started.write("started");
+        match data {
+            Some(_) => std::future::pending().await,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+        Ok(())
+    }
+}
+
 on_all_stores! {
+    /// The other half of it: a handler that can be stopped is stopped when its lease is lost, and its slot is free again
+    /// once. Were it freed twice, as many more would run at once from then on.
+    async fn a_handler_that_is_stopped_frees_its_slot_once(backend: &Backend) {
+        let handler = Counted::default();
+        let config = Backend::config().concurrency_limit(1);
+        let builder = backend.builder().config(config).register_future_call("work", handler.clone());
+        let pod = builder.start().await.unwrap();
+        let store = backend.store().await;
+        for round in 1..=2 {
+            let id = pod.future_call_with_delay("work", Some("waits"), Duration::ZERO).await.unwrap();
+            handler.started.wait_for(round).await;
+            let rescued = store.rescue(Now::At(Moment::MAX), 100, &Retention::default()).await.unwrap();
+            assert_eq!(rescued.iter().map(|call| call.id).collect::<Vec<_>>(), [id]);
+            // The pod hears of it with its next renewal.
+            handler.dropped.wait_for(round).await;
+        }
+        let mut ids = Vec::new();
+        for _ in 0..8 {
+            ids.push(pod.future_call_with_delay("work", None::<&str>, Duration::ZERO).await.unwrap());
+        }
+        for id in ids {
+            is(&*store, id, CallState::Succeeded).await;
+        }
+        assert_eq!(handler.most.load(Ordering::SeqCst), 1, "the limit holds");
+        pod.shutdown().await;
+    }
+
     /// Solid Queue #589, #761: a process whose heartbeat was late was pruned while it lived, so that its job both finished
     /// and failed, and a job limited to one ran eleven times at once. Here every write after a claim is fenced, and a slot
     /// belongs to the task that runs: who takes a pod for dead can neither double an outcome nor free a slot.

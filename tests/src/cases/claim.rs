@@ -339,7 +339,7 @@ async fn a_lost_claim_is_found_by_its_number(fixture: &Fixture) {
         calls.sort_by_key(|call| call.id);
         calls
     };
-    let found = fixture.other.find_claim(pod.id, number).await.unwrap();
+    let found = fixture.store.find_claim(pod.id, number).await.unwrap();
     assert_eq!(by_id(found), by_id(first.clone()), "exactly as the claim would have said");
     assert_eq!(by_id(fixture.store.find_claim(pod.id, second[0].claim_no).await.unwrap()), by_id(second));
     assert_eq!(fixture.store.find_claim(pod.id, number + 100).await.unwrap(), []);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futurecall_runtime::CallId;
 use futurecall_runtime::store::{
-    CallState, ClaimRequest, ClaimedCall, Held, Lease, NewCall, Now, OnVanish, Outcome,
+    CallState, CancelTarget, ClaimRequest, ClaimedCall, Held, Lease, NewCall, Now, OnVanish, Outcome,
 };
 use futures_util::future::join_all;
 
@@ -18,6 +18,7 @@ cases![
     a_pod_paused_past_its_lease_changes_nothing,
     a_rescued_call_keeps_its_outcome,
     finishing_twice_is_safe,
+    finishing_twice_what_was_cancelled_is_safe,
     a_renewal_extends_exactly_what_is_held,
     renewals_answer_in_order,
     a_renewal_writes_the_start_down,
@@ -116,6 +117,29 @@ async fn finishing_twice_is_safe(fixture: &Fixture) {
     assert_eq!(fixture.record(claimed[0].id).await, before, "the first answer stays");
     let counts = fixture.store.counts(Now::At(at(6)), u64::MAX).await.unwrap();
     assert_eq!((counts.failed, counts.succeeded, counts.running), (1, 1, 0));
+}
+
+async fn finishing_twice_what_was_cancelled_is_safe(fixture: &Fixture) {
+    let error = || "stopped".to_owned();
+    let outcomes = [
+        Outcome::Failed { error: error() },
+        Outcome::Interrupted { error: error() },
+        Outcome::Retry { error: error(), after: secs(1) },
+        Outcome::Rerun { error: error() },
+    ];
+    for outcome in outcomes {
+        let call = call("work");
+        fixture.add(std::slice::from_ref(&call)).await;
+        let pod = fixture.pod();
+        let claimed = pod.claim_one(at(0), "work").await;
+        assert_eq!(fixture.cancel(at(1), &CancelTarget::Call(call.id)).await.running, 1);
+        for now in [2, 3] {
+            assert!(pod.finish(at(now), &claimed, outcome.clone()).await, "{outcome:?}");
+        }
+        assert!(!pod.finish(at(4), &claimed, Outcome::Succeeded).await, "that was not its answer");
+        let record = fixture.record(call.id).await;
+        assert_eq!((record.state, record.finished), (CallState::Cancelled, Some(at(2))), "{outcome:?}");
+    }
 }
 
 async fn a_renewal_extends_exactly_what_is_held(fixture: &Fixture) {

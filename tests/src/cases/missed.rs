@@ -127,6 +127,7 @@ async fn a_waiting_run_does_not_spin_the_claimer(fixture: &Fixture) {
     assert_eq!(pod.ask(at(345), &["work"], 10).await.next, None);
     let ahead = pod.ask(at(100), &["work"], 10).await;
     assert_eq!(ahead.next, Some(secs(20)), "while it lies ahead it counts: by then its turn may have come");
+    assert_eq!(pod.ask(at(120), &["work"], 10).await.next, None, "due this very moment, it waits");
     assert!(pod.finish(at(346), &claimed, Outcome::Succeeded).await);
     let claim = pod.ask(at(346), &["work"], 0).await;
     assert_eq!(claim.next, Some(Duration::ZERO), "its turn has come");

@@ -31,6 +31,7 @@ cases![
     reschedule_against_claim_tells_the_truth,
     a_failed_call_is_run_again,
     a_call_that_was_tried_often_is_run_again_from_the_start,
+    a_call_whose_pods_vanished_is_run_again_with_its_whole_budget,
     every_end_but_success_is_run_again,
     the_same_new_id_is_stored_once,
     what_cannot_be_run_again_says_why,
@@ -247,6 +248,21 @@ async fn a_call_that_was_tried_often_is_run_again_from_the_start(fixture: &Fixtu
     assert!(record.attempts.is_empty());
     let claimed = pod.claim_one(at(90), "work").await;
     assert_eq!((claimed.attempt, claimed.failures, claimed.first_due), (1, 0, at(90)));
+}
+
+async fn a_call_whose_pods_vanished_is_run_again_with_its_whole_budget(fixture: &Fixture) {
+    fixture.add(&[call("work")]).await;
+    let pod = fixture.pod().rerunning_within(2, Duration::ZERO);
+    for now in [0, 31] {
+        pod.claim_one(at(now), "work").await;
+        assert_eq!(fixture.rescue(at(now + 31)).await.len(), 1);
+    }
+    let old = fixture.listed(CallState::Failed).await.remove(0);
+    let id = CallId::new();
+    assert_eq!(fixture.run_again(at(90), old.id, id).await, RunAgain::Stored);
+    pod.claim_one(at(90), "work").await;
+    assert!(fixture.rescue(at(121)).await[0].rerun, "one more of its pods may vanish");
+    assert_eq!(fixture.state(id).await, CallState::Scheduled);
 }
 
 async fn the_pending_run_of_a_schedule_moves_and_its_rule_stays(fixture: &Fixture) {

@@ -198,8 +198,10 @@ impl Store for Faulty {
         held: &[Held],
         lease: Duration,
     ) -> Result<Vec<Renewed>, StoreError> {
-        let held = held.to_vec();
-        self.ask(move |server| server.renew(pod, &held, lease)).await
+        let asked = held.to_vec();
+        let renewed = self.ask(move |server| server.renew(pod, &asked, lease)).await?;
+        self.server.heard(held, &renewed);
+        Ok(renewed)
     }
 
     async fn finish(

@@ -204,6 +204,22 @@ fn a_second_run_needs_a_fault_and_a_kind_that_allows_it() {
 }
 
 #[test]
+fn what_a_pod_gave_up_by_its_own_clocks_explains_a_second_run_and_no_overlap() {
+    let stopped = || {
+        let told = Told::new(Kind::Rerun).ran_and(What::Stopped, 0, 1, 10, 12);
+        told.ran(1, 2, 14, 15).ended(State::Succeeded, 1, 2, 15)
+    };
+    // A handler is stopped also where the database says that its lease is lost, for whatever reason.
+    assert_eq!(stopped().violates(), [Violation::DuplicateWithoutFault]);
+    assert_eq!(stopped().fault(fault::Kind::Fenced, 0, 12, 12).violates(), []);
+    let others = stopped().fault(fault::Kind::Fenced, 1, 12, 12);
+    assert_eq!(others.violates(), [Violation::DuplicateWithoutFault]);
+    let overlap =
+        Told::new(Kind::Rerun).ran(0, 1, 10, 15).ran(1, 2, 14, 16).ended(State::Succeeded, 1, 2, 16);
+    assert_eq!(overlap.fault(fault::Kind::Fenced, 0, 12, 12).violates(), [Violation::OverlapWithoutFault]);
+}
+
+#[test]
 fn a_handler_that_goes_on_needs_a_standstill() {
     let overlap =
         || Told::new(Kind::Rerun).ran(0, 1, 10, 15).ran(1, 2, 14, 16).ended(State::Succeeded, 1, 2, 16);

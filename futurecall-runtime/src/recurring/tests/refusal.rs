@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::super::{Rule, RuleError, ToTimeZone};
+use super::super::{Recurrence, Rule, RuleError, ToTimeZone};
 
 #[track_caller]
 fn refused(expression: &str, part: &str) {
@@ -42,12 +42,22 @@ fn wrong_shapes_are_explained() {
     refused("@midnight", "`@midnight` is not a nickname; write @hourly, @daily");
     refused("0/10 * * * *", "write `*/10`");
     refused("/10 * * * *", "write `*/10`");
+    refused("*/x * * * *", "`*/x` is not a minute");
+    refused("1-5/x * * * *", "`1-5/x` is not a minute");
     refused("*/90 * * * *", "use an interval");
     refused("1,,2 * * * *", "empty place in its list");
     refused(", * * * *", "empty place in its list");
     refused("0 0 * * *\u{a0}", "plain ASCII");
     refused("0 0 \u{30c} * *", "plain ASCII");
+    refused("0 0 * * \u{7}", "plain ASCII");
+    let tab =
+        Recurrence::Cron { expression: "0\t2 * * *".into(), time_zone: "UTC".into(), starting_at: None };
+    assert!(Rule { recurrence: tab, ..Rule::every(Duration::from_secs(1)).unwrap() }.validate().is_ok());
     refused(&format!("{} * * * *", "1,".repeat(600)), "longer than 1000");
+    let list = |last: &str| format!("11,{}{last} * * * *", "1,".repeat(494));
+    assert_eq!(list("1").len(), 1_000);
+    assert!(Rule::cron(&list("1"), "UTC").is_ok(), "as long as it may be");
+    refused(&list("11"), "longer than 1000");
 }
 
 #[test]

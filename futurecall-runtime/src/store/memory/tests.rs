@@ -24,12 +24,24 @@ async fn a_change_wakes_the_other_handles_only() {
     assert!(other.changed().now_or_never().is_none(), "nothing has changed yet");
 
     let soon = Duration::from_secs(5);
-    store.insert(Now::Database, &[call(Due::After(soon * 2))], false, soon).await.unwrap();
+    let late = call(Due::After(soon * 2));
+    store.insert(Now::Database, std::slice::from_ref(&late), false, soon).await.unwrap();
     assert!(other.changed().now_or_never().is_none(), "not due soon");
     store.insert(Now::Database, &[call(Due::After(soon))], false, soon).await.unwrap();
     assert!(store.changed().now_or_never().is_none(), "its own change is no news");
     assert!(other.changed().now_or_never().is_some());
     assert!(other.changed().now_or_never().is_none(), "heard already");
+
+    for (id, due, is_news) in [
+        (CallId::new(), Duration::ZERO, false),
+        (late.id, soon + Duration::from_micros(1), false),
+        (late.id, soon, true),
+        (late.id, Duration::ZERO, true),
+    ] {
+        let target = CancelTarget::Call(id);
+        store.reschedule(Now::Database, &target, Due::After(due), soon).await.unwrap();
+        assert_eq!(other.changed().now_or_never().is_some(), is_news, "{due:?}");
+    }
 
     let waiting = tokio::spawn(async move { other.changed().await });
     tokio::task::yield_now().await;

@@ -57,7 +57,7 @@ const SURVEY: &str = "
 /// - `claimed`: what differs from call to call, and nothing that the pod has told or that stands in the lane. What it
 ///   costs to send and to read a column of each row is a good part of what a claim costs.
 /// - `later`: when the lane's next call can be claimed. `crowded`: whether there were calls that others have locked.
-const CLAIM: &str = "
+pub(super) const CLAIM: &str = "
     WITH clock AS MATERIALIZED (
         SELECT {now} AS now, least({now} + {span $7::bigint}, {at $6::bigint}) AS horizon
     ), lane AS MATERIALIZED (
@@ -117,9 +117,16 @@ const CLAIM: &str = "
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, c.* FROM claimed AS c";
 
-const FIND: &str = "
-    SELECT {claimed} FROM futurecall.call AS c WHERE c.claimed_by = $1::uuid AND c.claim_no = $2::bigint
-    ORDER BY c.priority, c.due_at, c.id";
+/// $1 nothing, $2 pod, $3 claim number, $4 the latest moment that this store ever claimed until. What is claimed stands in no
+/// index, but it is due, or (by less than that second) all but due: of each lane what lies further ahead is not read.
+pub(super) const FIND: &str = "
+    WITH RECURSIVE {lanes}
+    SELECT {claimed} FROM lane AS l CROSS JOIN LATERAL (
+        SELECT c.* FROM futurecall.call AS c
+        WHERE c.name = l.name AND c.priority = l.priority AND c.due_at <= greatest({now}, {at $4::bigint}) + interval '1 second'
+            AND c.claimed_by = $2::uuid AND c.claim_no = $3::bigint
+    ) AS c
+    WHERE {a_lane} ORDER BY c.priority, c.due_at, c.id";
 
 /// $2 pod, $3 ids, $4 claim numbers. Locked first: what the rows say then is the latest, also of a cancellation.
 const RELEASE: &str = "
@@ -182,7 +189,7 @@ impl PostgresStore {
         pod: PodId,
         claim_no: i64,
     ) -> Result<Vec<ClaimedCall>, StoreError> {
-        let query = self.query(FIND).bind(pod.as_uuid()).bind(claim_no);
+        let query = bind_find(self.query(FIND), pod, claim_no, self.lanes.latest());
         let rows = self.read(FINDING, query).await?;
         rows.iter().map(claimed).collect::<Reading<_>>().map_err(nothing_done(FINDING))
     }
@@ -207,7 +214,7 @@ impl PostgresStore {
     }
 
     /// Finds the lanes of these names, and where each begins. Gives the server's clock.
-    async fn survey(&self, now: Now, names: &BTreeSet<&str>) -> Result<i64, StoreError> {
+    pub(super) async fn survey(&self, now: Now, names: &BTreeSet<&str>) -> Result<i64, StoreError> {
         self.lanes.begin_survey(names);
         let texts: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let rows = self.read(DOING, self.query(SURVEY).bind(at(now)).bind(texts)).await?;
@@ -242,6 +249,7 @@ impl PostgresStore {
         let slack = if now == Now::Database { SLACK } else { 0 };
         let horizon =
             self.lanes.clock(now).saturating_add(micros(request.ahead)).saturating_add(slack).min(until);
+        self.lanes.claims_until(horizon);
         let mut lanes = self.lanes.due(names, horizon, &haul.done);
         if lanes.is_empty() {
             return Ok(false);
@@ -442,7 +450,7 @@ impl Haul {
     }
 }
 
-fn bind_claim_all(
+pub(super) fn bind_claim_all(
     query: Query,
     now: Now,
     request: &ClaimRequest,
@@ -461,6 +469,11 @@ fn bind_claim_all(
         .bind(shares.to_vec())
 }
 
+/// Binds what [`FIND`] wants.
+pub(super) fn bind_find(query: Query, pod: PodId, claim_no: i64, latest: i64) -> Query {
+    query.bind(at(Now::Database)).bind(pod.as_uuid()).bind(claim_no).bind(latest)
+}
+
 /// Binds what `{claim}` wants.
 pub(super) fn bind_claim(query: Query, now: Now, request: &ClaimRequest) -> Query {
     // By name: until how many of its pods have vanished, and how long after.
@@ -475,19 +488,4 @@ pub(super) fn bind_claim(query: Query, now: Now, request: &ClaimRequest) -> Quer
         .bind(request.claim_no)
         .bind(ahead(request.lease))
         .bind(serde_json::Value::Object(rerun).to_string())
-}
-
-#[cfg(test)]
-impl PostgresStore {
-    /// How the server carries a claim out.
-    pub(super) async fn claim_plan(&self, request: &ClaimRequest) -> String {
-        let names: BTreeSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
-        self.survey(Now::Database, &names).await.expect("a survey");
-        let lanes = self.lanes.due(&names, self.lanes.clock(Now::Database), &BTreeSet::new());
-        let shares = shares(&vec![0; lanes.len()], request.limit);
-        let sql = format!("EXPLAIN (ANALYZE, BUFFERS, COSTS) {CLAIM}");
-        let query = bind_claim_all(self.composed(&sql), Now::Database, request, &[], &lanes, &shares);
-        let rows = self.read(DOING, query).await.expect("a plan");
-        rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect()
-    }
 }

@@ -35,6 +35,8 @@ pub(super) struct Lanes {
     waiting: Mutex<BTreeSet<Uuid>>,
     /// The server's clock minus this machine's, in microseconds, when last seen.
     clock_ahead: AtomicI64,
+    /// By when what this store has claimed was due, in microseconds: the latest that it ever asked for.
+    latest: AtomicI64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +201,16 @@ impl Lanes {
     pub(super) fn saw_clock(&self, server: i64) {
         let ahead = server.saturating_sub(crate::clock::wall().as_micros());
         self.clock_ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// A claim of what is due by then is sent.
+    pub(super) fn claims_until(&self, horizon: i64) {
+        self.latest.fetch_max(horizon, Ordering::Relaxed);
+    }
+
+    /// By when whatever was claimed was due, also where the server's clock has been set back since.
+    pub(super) fn latest(&self) -> i64 {
+        self.latest.load(Ordering::Relaxed).clamp(0, Moment::MAX.as_micros())
     }
 
     /// About what the server's clock says.

@@ -14,6 +14,7 @@ use super::*;
 use crate::store::{CallState, Due, Lease, OnVanish, Outcome};
 
 mod looks;
+mod plans;
 
 const SOON: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(30);
@@ -162,36 +163,6 @@ async fn other_handles_hear_of_what_is_due_soon() {
     store.insert(Now::Database, &[later], false, SOON).await.unwrap();
     let heard = tokio::time::timeout(Duration::from_millis(300), other.changed()).await;
     assert!(heard.is_err(), "nothing is due soon");
-    home.remove().await;
-}
-
-#[tokio::test]
-async fn a_claim_reads_nothing_of_other_names_and_little_of_its_own() {
-    let (mut home, store) = Home::migrated().await;
-    home.run(
-        "INSERT INTO futurecall.call (id, name, due_at, args)
-         SELECT gen_random_uuid(), CASE WHEN n % 100 = 0 THEN 'known' ELSE 'unknown' END,
-             now() - n * interval '1 ms', '{}' FROM generate_series(1, 100000) AS n",
-    )
-    .await;
-    home.run("ANALYZE futurecall.call").await;
-    // Six times: from then on the server may plan once for all parameters.
-    for _ in 0..6 {
-        let claim = store.claim(Now::Database, &request(&["known", "missing"], 10)).await.unwrap();
-        assert_eq!(claim.calls.len(), 10);
-    }
-    let wanted = request(&["known", "missing"], 10);
-    let plan = store.claim_plan(&wanted).await;
-    assert!(plan.contains("call_due"), "{plan}");
-    assert!(!plan.contains("Seq Scan on call"), "{plan}");
-    assert!(!plan.contains("JIT"), "compiling takes longer than claiming: {plan}");
-    let buffers: u64 = plan
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Buffers: shared hit="))
-        .filter_map(|hit| hit.split(' ').next()?.parse().ok())
-        .max()
-        .unwrap();
-    assert!(buffers < 1_500, "{plan}");
     home.remove().await;
 }
 

@@ -6,7 +6,7 @@ use futurecall_model::line::{Fate, Successor, What};
 use futurecall_model::state::End;
 use futurecall_runtime::store::{
     CallFilter, CallRecord, CallState, CancelTarget, ClaimedCall, Finish, Held, NewCall, NewSchedule,
-    Rescued, ScheduleState, Store,
+    Renewed, Rescued, ScheduleState, Store,
 };
 use futurecall_runtime::{CallId, PodId, ScheduleId};
 
@@ -109,6 +109,14 @@ impl Server {
             outcome: ending(&finish.outcome),
             fate,
         });
+    }
+
+    /// The reply to a renewal has reached the pod.
+    pub(crate) fn heard(&self, held: &[Held], renewed: &[Renewed]) {
+        for (one, _) in held.iter().zip(renewed).filter(|(_, renewed)| renewed.cancelled) {
+            let (pod, call) = (self.pod.clone(), self.world.name(one.id));
+            self.world.write(What::Heard { pod, call, number: number_of(one.claim_no) });
+        }
     }
 
     pub(super) fn released(&self, held: &Held, fate: Fate) {

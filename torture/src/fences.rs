@@ -1,0 +1,73 @@
+//! Hears from the library that a pod has given up leases by itself, by its own clocks: evidence that no database can make up.
+//!
+//! Where a machine is so busy that renewals come too late, though no process stood still for long and the database answered
+//! others, nothing else explains why a call was given up. What a pod is *told* of its leases explains nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use crate::ledger::{Ledger, Run, What};
+
+/// What the library says then. (A text of it that is not heard any more leaves the checker stricter, not laxer.)
+const SAID: [&str; 2] = ["leases could not be renewed in time", "a claim took longer than its leases last"];
+
+/// Writes it into the ledger.
+pub(crate) struct Fences(pub(crate) Arc<Ledger>);
+
+impl<S: Subscriber> Layer<S> for Fences {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut heard = Heard(false);
+        event.record(&mut heard);
+        if heard.0 {
+            self.0.write(What::Fenced, Run::default());
+        }
+    }
+}
+
+struct Heard(bool);
+
+impl Visit for Heard {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let text = format!("{value:?}");
+            self.0 |= SAID.iter().any(|said| text.starts_with(said));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::{Fences, SAID};
+    use crate::ledger::{self, Ledger, What};
+    use std::sync::Arc;
+
+    #[test]
+    fn the_library_says_so_and_it_is_written_down() {
+        let says = [
+            include_str!("../../futurecall-runtime/src/engine/lease.rs"),
+            include_str!("../../futurecall-runtime/src/engine/claim.rs"),
+        ];
+        for (text, said) in says.into_iter().zip(SAID) {
+            assert!(text.contains(said), "{said}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let fences = Fences(Arc::new(Ledger::open(&path, 3).unwrap()));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(fences), || {
+            tracing::error!(calls = 2, "leases could not be renewed in time; their handlers are stopped");
+            tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
+        });
+        let events = ledger::read(&path).unwrap();
+        assert_eq!(
+            events.iter().map(|event| (event.what, event.worker)).collect::<Vec<_>>(),
+            [(What::Fenced, 3)]
+        );
+    }
+}
