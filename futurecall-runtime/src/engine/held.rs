@@ -243,6 +243,9 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(30);
     const MARGIN: Duration = Duration::from_secs(3);
+    /// So long after it was sent, no more than the margin is left of a lease; and a microsecond before that.
+    const ALL_BUT_OVER: Duration = Duration::from_secs(27);
+    const JUST_BEFORE: Duration = Duration::from_micros(26_999_999);
 
     /// Claims that were sent at one moment, and what may be asked of them.
     struct Bench {
@@ -280,8 +283,8 @@ mod tests {
     #[test]
     fn a_handler_starts_under_its_own_claim_while_its_lease_certainly_lasts() {
         let (bench, ids) = Bench::holding(&[7, 7, 7, 7]);
-        let just_in_time = bench.after(LEASE - MARGIN - Duration::from_micros(1));
-        let too_late = bench.after(LEASE - MARGIN);
+        let just_in_time = bench.after(JUST_BEFORE);
+        let too_late = bench.after(ALL_BUT_OVER);
         assert!(bench.start(ids[0], 6).is_none() && bench.start(CallId::new(), 7).is_none());
         assert!(bench.held.start(ids[0], 7, too_late, MARGIN).is_none());
         assert_eq!((bench.held.len(), bench.held.started()), (4, 0));
@@ -343,9 +346,9 @@ mod tests {
         bench.held.renewed(&all[0], Deadline::new(renewed, LEASE));
         bench.held.lose(&all[1]);
         assert_eq!(bench.held.shortest(renewed), Some(Duration::from_secs(20)));
-        assert_eq!(bench.held.fence(bench.after(LEASE - MARGIN - Duration::from_micros(1)), MARGIN), 0);
-        assert_eq!(bench.held.fence(bench.after(LEASE - MARGIN), MARGIN), 1, "the third alone");
-        assert_eq!(bench.held.fence(bench.after(LEASE - MARGIN), MARGIN), 0, "once");
+        assert_eq!(bench.held.fence(bench.after(JUST_BEFORE), MARGIN), 0);
+        assert_eq!(bench.held.fence(bench.after(ALL_BUT_OVER), MARGIN), 1, "the third alone");
+        assert_eq!(bench.held.fence(bench.after(ALL_BUT_OVER), MARGIN), 0, "once");
         let lost: Vec<_> = signals.iter().map(|signals| signals.lost.is_set()).collect();
         assert_eq!(lost, [false, true, true]);
         assert_eq!(bench.held.shortest(bench.after(LEASE)), Some(Duration::from_secs(10)));
