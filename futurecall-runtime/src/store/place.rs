@@ -24,6 +24,7 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
 
 /// A migration for tables of other names: `rename` is given its lines of SQL. What comments say of the names stays as it was
 /// written.
+#[cfg(any(feature = "postgres", feature = "sqlite", test))]
 pub(crate) fn renamed(file: &str, rename: impl Fn(&str) -> String) -> String {
     let line = |line: &str| if line.trim_start().starts_with("--") { line.to_owned() } else { rename(line) };
     file.split_inclusive('\n').map(line).collect()
