@@ -1,7 +1,7 @@
 //! Which call types an operator has paused: the claimer leaves them out.
 //!
 //! The names are read before the first claim, when somebody else has changed something, and with a sweep; an idle pod that
-//! hears nothing reads them with every third of its looks, because it may cost no more than it did. When they cannot be
+//! hears nothing reads them with every sixth of its looks, because it may cost no more than it did. When they cannot be
 //! read, what is known stands.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ const LEAST: Duration = Duration::from_millis(250);
 /// How often they are read while calls are claimed.
 const OFTEN: Duration = Duration::from_secs(1);
 /// With every how-many-th look of an idle pod.
-const SELDOM: u32 = 3;
+const SELDOM: u32 = 6;
 
 /// What this pod knows of them.
 #[derive(Debug, Default)]
@@ -116,9 +116,9 @@ mod tests {
         assert!(pauses.is_due(start, false, 0, IDLE), "before the first claim");
         pauses.lock().read = Some((start, Some(7)));
         let after = |millis| start + Duration::from_millis(millis);
-        assert!(!pauses.is_due(after(14_999), true, 7, IDLE), "nothing was started");
-        assert!(pauses.is_due(after(15_000), true, 7, IDLE));
-        assert!(!pauses.is_due(after(15_000), false, 7, IDLE), "not apart from a sweep");
+        assert!(!pauses.is_due(after(29_999), true, 7, IDLE), "nothing was started");
+        assert!(pauses.is_due(after(30_000), true, 7, IDLE));
+        assert!(!pauses.is_due(after(30_000), false, 7, IDLE), "not apart from a sweep");
         assert!(!pauses.is_due(after(999), true, 8, IDLE));
         assert!(pauses.is_due(after(1_000), true, 8, IDLE));
         assert_eq!(pauses.due_in(after(10)), None);
