@@ -18,7 +18,7 @@ pub(super) struct Look<'a> {
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Most statements of a look go down an index, lane by lane, and stops early. The planner does not know how early, and
+/// Most statements of a look go down an index, lane by lane, and stop early. The planner does not know how early, and
 /// takes reading the whole table, or compiling the statement, for worth its while.
 const BY_INDEX: &str = "SELECT set_config('enable_seqscan', 'off', true), \
     set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true), \
