@@ -89,11 +89,16 @@ fn a_claim_that_comes_through_late_interrupts_nothing() {
 
 #[test]
 fn every_mutant_is_caught() {
-    let mut missed = Vec::new();
-    for mutant in Mutant::ALL {
+    let caught = |mutant| {
         let settings = Settings { mutant: Some(mutant), troubles: 20, slow: 20, ..Settings::default() };
-        let caught =
-            (1..=CATCH).map(|seed| simulate(seed, settings)).find(|report| !report.violations.is_empty());
+        (1..=CATCH).map(|seed| simulate(seed, settings)).find(|report| !report.violations.is_empty())
+    };
+    let reports = std::thread::scope(|scope| {
+        let searches = Mutant::ALL.map(|mutant| (mutant, scope.spawn(move || caught(mutant))));
+        searches.map(|(mutant, search)| (mutant, search.join().unwrap()))
+    });
+    let mut missed = Vec::new();
+    for (mutant, caught) in reports {
         match caught {
             Some(report) => println!("{mutant:?}, seed {}: {}", report.seed, report.violations[0]),
             None => missed.push(mutant),

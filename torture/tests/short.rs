@@ -1,0 +1,25 @@
+//! The crash sweep and some torture, on each database. `scripts/prove` has more of both.
+
+use std::process::Command;
+
+#[test]
+fn postgres() {
+    passes(&["sweep"]);
+    passes(&["--seconds", "20", "--seed", "1"]);
+}
+
+#[test]
+fn sqlite() {
+    passes(&["sweep", "--sqlite"]);
+    passes(&["--seconds", "20", "--seed", "1", "--sqlite"]);
+}
+
+/// As from a shell: what is tortured are processes that this program starts of itself.
+#[track_caller]
+fn passes(args: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_futurecall-torture")).args(args).output().unwrap();
+    let [said, complained] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success(), "{args:?}: {}\n{said}\n{complained}", output.status);
+    assert!(said.contains("violations=0"), "{args:?}\n{said}\n{complained}");
+    println!("{said}");
+}
