@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Postgres, Transaction};
 use super::support::{Note, is, record};
 
 /// Pieces of the statements whose replies are lost.
-const STORE: &str = "expires_at, created_at)";
+const STORE: &str = "created_at)";
 const CLAIM: &str = "AS horizon";
 const FINISH: &str = "u.said, u.ran_for,";
 const CANCEL: &str = "AS settled";

@@ -10,13 +10,14 @@ use super::PostgresStore;
 use super::connect::nothing_done;
 use super::lanes::{DueLane, END, Key, SLACK, START, shares};
 use super::sql::{
-    Query, Reading, ahead, at, claimed, clamped, count, micros, small_count, timestamp, timestamp_or_none,
+    Query, Reading, Timestamp, at, bind_lease, claimed, clamped, count, interval, micros, small_count,
+    timestamp, timestamp_or_none, vanishing,
 };
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::turns::in_turns;
-use crate::store::{Claim, ClaimRequest, ClaimedCall, Held, Now, OnVanish};
+use crate::store::{Claim, ClaimRequest, ClaimedCall, Held, Now};
 
 pub(super) const DOING: &str = "claim calls";
 const FINDING: &str = "find claimed calls";
@@ -43,8 +44,8 @@ const SURVEY: &str = "
         ) AS c WHERE {a_lane}
     ) AS h ON true";
 
-/// $2 to $5 as `{claim}` wants them, $6 until, $7 how far ahead, $8 calls to pass by, $9 to $13 the lanes: names,
-/// priorities, where each begins, and how many calls it may give.
+/// $2 to $4 as `{claim}` wants them, $6 until, $7 how far ahead, $8 calls to pass by, $9 to $13 the lanes: names,
+/// priorities, where each begins, and how many calls it may give; $5 and $14 what happens to them if the pod vanishes.
 ///
 /// Parameters that the planner would look into stand behind a SELECT: it then plans once for all of them, which saves
 /// more time than the statement takes.
@@ -59,13 +60,15 @@ const SURVEY: &str = "
 /// - `later`: when the lane's next call can be claimed. `crowded`: whether there were calls that others have locked.
 pub(super) const CLAIM: &str = "
     WITH clock AS MATERIALIZED (
-        SELECT {now} AS now, least({now} + {span $7::bigint}, {at $6::bigint}) AS horizon
+        SELECT {now} AS now, least({now} + $7::interval, $6::timestamptz) AS horizon
     ), lane AS MATERIALIZED (
-        SELECT u.place, u.name, u.priority, {at u.due} AS from_due, u.id AS from_id, u.share, {vanish}, r.id AS run,
+        SELECT u.place, u.name, u.priority, u.due AS from_due, u.id AS from_id, u.share, u.on_vanish, u.vanish_after,
+            r.id AS run,
             coalesce(r.due_at, 'infinity') AS run_due,
             coalesce(r.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) AS run_id
-        FROM unnest((SELECT $9::text[]), (SELECT $10::smallint[]), (SELECT $11::bigint[]), (SELECT $12::uuid[]),
-            (SELECT $13::integer[])) WITH ORDINALITY AS u(name, priority, due, id, share, place)
+        FROM unnest((SELECT $9::text[]), (SELECT $10::smallint[]), (SELECT $11::timestamptz[]), (SELECT $12::uuid[]),
+            (SELECT $13::integer[]), (SELECT $5::smallint[]), (SELECT $14::bigint[])) WITH ORDINALITY
+            AS u(name, priority, due, id, share, on_vanish, vanish_after, place)
         LEFT JOIN LATERAL (
             SELECT c.due_at, c.id FROM futurecall.call AS c
             WHERE c.name = u.name AND c.priority = u.priority AND c.schedule_id IS NOT NULL AND c.claimed_by IS NULL
@@ -458,34 +461,22 @@ pub(super) fn bind_claim_all(
     lanes: &[DueLane],
     shares: &[i32],
 ) -> Query {
-    bind_claim(query, now, request)
-        .bind(request.until.map(Moment::as_micros))
-        .bind(ahead(request.ahead))
+    let (on_vanish, vanish_after): (Vec<i16>, Vec<i64>) =
+        lanes.iter().map(|lane| vanishing(request, &lane.name)).unzip();
+    bind_lease(query, now, request)
+        .bind(on_vanish)
+        .bind(request.until.map(Timestamp::from))
+        .bind(interval(request.ahead))
         .bind(passed.to_vec())
         .bind(lanes.iter().map(|lane| lane.name.clone()).collect::<Vec<_>>())
         .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
-        .bind(lanes.iter().map(|lane| lane.from.0).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|lane| Timestamp(lane.from.0)).collect::<Vec<_>>())
         .bind(lanes.iter().map(|lane| lane.from.1).collect::<Vec<_>>())
         .bind(shares.to_vec())
+        .bind(vanish_after)
 }
 
 /// Binds what [`FIND`] wants.
 pub(super) fn bind_find(query: Query, pod: PodId, claim_no: i64, latest: i64) -> Query {
     query.bind(at(Now::Database)).bind(pod.as_uuid()).bind(claim_no).bind(latest)
-}
-
-/// Binds what `{claim}` wants.
-pub(super) fn bind_claim(query: Query, now: Now, request: &ClaimRequest) -> Query {
-    // By name: until how many of its pods have vanished, and how long after.
-    let rerun = request.names.iter().filter_map(|(name, on_vanish)| match on_vanish {
-        OnVanish::Rerun { budget, after } => Some((name.clone(), [i64::from(*budget), ahead(*after)].into())),
-        OnVanish::Keep => None,
-    });
-    let rerun: serde_json::Map<String, serde_json::Value> = rerun.collect();
-    query
-        .bind(at(now))
-        .bind(request.pod.as_uuid())
-        .bind(request.claim_no)
-        .bind(ahead(request.lease))
-        .bind(serde_json::Value::Object(rerun).to_string())
 }

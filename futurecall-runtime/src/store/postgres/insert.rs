@@ -2,13 +2,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
+use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, empty, nothing_done, step};
 use super::copy::{COPY, Rows};
-use super::sql::{Query, Reading, ahead, at, count, in_schema, micros};
+use super::sql::{Query, Reading, Timestamp, at, count, in_schema, interval, micros, span};
 use crate::error::StoreError;
 use crate::store::{Due, Inserted, NewCall, Now, TransactionRef};
 
@@ -22,11 +23,11 @@ macro_rules! store {
     WITH stored AS (
         INSERT INTO futurecall.call
             (id, name, priority, due_at, identifier, args, format, traceparent, expires_at, created_at)
-        SELECT u.id, u.name, u.priority, coalesce({at u.due}, {clock} + {span u.after}),
+        SELECT u.id, u.name, u.priority, coalesce({at u.due::timestamptz}, {clock} + {span u.after::interval}),
             u.identifier, u.args::json, u.format, u.traceparent,
-            {expiry u.due, u.after, u.expires}, {once}
-        FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-                $9::smallint[], $10::text[], $11::bigint[])
+            {expiry u.due::timestamptz, u.after::interval, u.expires::interval}, {once}
+        FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::timestamptz[], $6::interval[], $7::text[], $8::text[],
+                $9::smallint[], $10::text[], $11::interval[])
             AS u(id, name, priority, due, after, identifier, args, format, traceparent, expires)",
             $conflict,
             "
@@ -46,12 +47,29 @@ const STORE: &str = store!(" ON CONFLICT (id) DO NOTHING");
 /// be prepared for it costs a look at the index and a record in the write-ahead log for each row, a quarter in all.
 const STORE_NEW: &str = store!("");
 
-/// As `STORE`, of one call: most calls come alone, and a plain row costs half. $2 to $11: its columns.
-const STORE_ONE: &str = "
+macro_rules! store_one {
+    ($column:literal, $value:literal) => {
+        concat!(
+            "
     INSERT INTO futurecall.call
-        (id, name, priority, due_at, identifier, args, format, traceparent, expires_at, created_at)
-    VALUES ($2::uuid, $3::text, $4::smallint, coalesce({at $5::bigint}, {clock} + {span $6::bigint}), $7::text,
-        $8::text::json, $9::smallint, $10::text, {expiry $5::bigint, $6::bigint, $11::bigint}, {now})";
+        (id, name, priority, due_at, identifier, args, format, traceparent, created_at",
+            $column,
+            ")
+    VALUES ($2::uuid, $3::text, $4::smallint, coalesce($5::timestamptz, {clock} + $6::interval), $7::text,
+        $8::text::json, $9::smallint, $10::text, {now}",
+            $value,
+            ")"
+        )
+    };
+}
+
+/// As `STORE`, of one call: most calls come alone, and a plain row costs half. $2 to $10: its columns.
+const STORE_ONE: &str = store_one!("", "");
+
+/// As `STORE_ONE`, of a call that expires after $11. Apart, since what says so costs the server as much as the rest of
+/// the row, also where it does not apply.
+const STORE_ONE_THAT_EXPIRES: &str =
+    store_one!(", expires_at", ", {expiry $5::timestamptz, $6::interval, $11::interval}");
 
 /// What a repetition has just stored, but had been run before: $1 its ids.
 pub(super) const FORGET_FINISHED: &str = "
@@ -63,16 +81,16 @@ const STORE_IN: &str = "
     WITH stored AS (
         INSERT INTO futurecall.call
             (id, name, priority, due_at, identifier, args, format, traceparent, expires_at, created_at)
-        SELECT u.id, u.name, u.priority, coalesce({at u.due}, {clock} + {span u.after}),
+        SELECT u.id, u.name, u.priority, coalesce({at u.due::timestamptz}, {clock} + {span u.after::interval}),
             u.identifier, u.args::json, u.format, u.traceparent,
-            {expiry u.due, u.after, u.expires}, {now}
-        FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-                $9::smallint[], $10::text[], $11::bigint[])
+            {expiry u.due::timestamptz, u.after::interval, u.expires::interval}, {now}
+        FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::timestamptz[], $6::interval[], $7::text[], $8::text[],
+                $9::smallint[], $10::text[], $11::interval[])
             AS u(id, name, priority, due, after, identifier, args, format, traceparent, expires)
         RETURNING due_at
     )
     SELECT pg_notify($13::text, {us min(due_at)}::text)::text FROM stored
-    HAVING min(due_at) <= {now} + {span $12::bigint}";
+    HAVING min(due_at) <= {now} + $12::interval";
 
 impl PostgresStore {
     pub(super) async fn insert_calls(
@@ -119,7 +137,7 @@ impl PostgresStore {
             return Ok(());
         }
         let query = Columns::of(calls).bind_to(self.query(STORE_IN).bind(at(Now::Database)));
-        let query = query.bind(ahead(soon)).bind(self.wake.channel().to_owned());
+        let query = query.bind(interval(soon)).bind(self.wake.channel().to_owned());
         step(DOING_IN, connection, query).await.map(drop)
     }
 
@@ -156,19 +174,23 @@ impl PostgresStore {
 
     async fn insert_one(&self, now: Now, call: &NewCall, soon: Duration) -> Result<Inserted, StoreError> {
         let (due, after) = due_or_after(call.due);
+        let template = if call.expires_after.is_some() { STORE_ONE_THAT_EXPIRES } else { STORE_ONE };
         let query = self
-            .query(STORE_ONE)
+            .query(template)
             .bind(at(now))
             .bind(call.id.as_uuid())
             .bind(call.name.clone())
             .bind(call.priority)
-            .bind(due)
-            .bind(after)
+            .bind(due.map(Timestamp))
+            .bind(after.map(span))
             .bind(call.identifier.clone())
             .bind(call.args.clone())
             .bind(call.format)
-            .bind(call.traceparent.clone())
-            .bind(call.expires_after.map(ahead));
+            .bind(call.traceparent.clone());
+        let query = match call.expires_after {
+            Some(time) => query.bind(interval(time)),
+            None => query,
+        };
         match self.write(DOING, query).await {
             Ok(_) => {}
             Err(error) if is_taken(&error) => return Ok(Inserted::Duplicate),
@@ -247,18 +269,22 @@ struct Columns {
     ids: Vec<Uuid>,
     names: Vec<String>,
     priorities: Vec<i16>,
-    due: Vec<Option<i64>>,
-    after: Vec<Option<i64>>,
+    due: Vec<Option<Timestamp>>,
+    after: Vec<Option<PgInterval>>,
     identifiers: Vec<Option<String>>,
     args: Vec<String>,
     formats: Vec<i16>,
     traceparents: Vec<Option<String>>,
-    expires: Vec<Option<i64>>,
+    expires: Vec<Option<PgInterval>>,
 }
 
 impl Columns {
     fn of(calls: &[NewCall]) -> Self {
-        let (due, after) = calls.iter().map(|call| due_or_after(call.due)).unzip();
+        let time = |call: &NewCall| {
+            let (due, after) = due_or_after(call.due);
+            (due.map(Timestamp), after.map(span))
+        };
+        let (due, after) = calls.iter().map(time).unzip();
         Self {
             ids: calls.iter().map(|call| call.id.as_uuid()).collect(),
             names: calls.iter().map(|call| call.name.clone()).collect(),
@@ -269,7 +295,7 @@ impl Columns {
             args: calls.iter().map(|call| call.args.clone()).collect(),
             formats: calls.iter().map(|call| call.format).collect(),
             traceparents: calls.iter().map(|call| call.traceparent.clone()).collect(),
-            expires: calls.iter().map(|call| call.expires_after.map(ahead)).collect(),
+            expires: calls.iter().map(|call| call.expires_after.map(interval)).collect(),
         }
     }
 

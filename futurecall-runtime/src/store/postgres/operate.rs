@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::connect::{commit, nothing_done, step};
 use super::insert::FORGET_FINISHED;
-use super::sql::{Reading, at, count, moment};
+use super::sql::{Reading, Timestamp, at, count, moment};
 use super::timetable::{Timetable, Wanted};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
@@ -125,7 +125,7 @@ impl PostgresStore {
                 self.stop(&mut transaction, now, id, ScheduleState::Ended, reason, retention).await?;
             }
             ScheduleChange::Resume => {
-                let query = self.query(RESUME).bind(now.as_micros()).bind(id);
+                let query = self.query(RESUME).bind(Timestamp::from(now)).bind(id);
                 step(CHANGING, &mut transaction, query).await?;
                 timetable.resume(id);
             }
@@ -209,7 +209,7 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         let query = self
             .query(STOP)
-            .bind(now.as_micros())
+            .bind(Timestamp::from(now))
             .bind(id)
             .bind(schedule_code(state))
             .bind(reason.to_owned())
@@ -228,7 +228,7 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         let first = rule.first(timetable.now).map_err(|error| StoreError::refused(CHANGING, error))?;
         let text = rule_text(rule).map_err(|error| StoreError::refused(CHANGING, error))?;
-        let query = self.query(PUT_IN_EFFECT).bind(timetable.now.as_micros()).bind(id);
+        let query = self.query(PUT_IN_EFFECT).bind(Timestamp::from(timetable.now)).bind(id);
         step(CHANGING, connection, query.bind(text).bind(first.as_micros())).await?;
         timetable.edit(id, first);
         Ok(())

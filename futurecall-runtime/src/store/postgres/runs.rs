@@ -6,11 +6,11 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::claim::{DOING, Haul, bind_claim};
+use super::claim::{DOING, Haul};
 use super::connect::{commit, empty, nothing_done, step};
 use super::finish::as_limit;
 use super::lanes::DueLane;
-use super::sql::{Reading, at, claimed, count};
+use super::sql::{Reading, Timestamp, at, bind_claim, claimed, count};
 use super::timetable::{Timetable, Turn, Wanted};
 use crate::error::StoreError;
 use crate::moment::Moment;
@@ -180,7 +180,7 @@ impl PostgresStore {
         let (ids, reasons): (Vec<Uuid>, Vec<String>) =
             skipped.into_iter().map(|(id, reason)| (id, reason.to_owned())).unzip();
         let is_kept = !retention.of(CallState::Skipped).is_zero();
-        let query = self.query(SKIP).bind(now.as_micros()).bind(ids).bind(reasons).bind(is_kept);
+        let query = self.query(SKIP).bind(Timestamp::from(now)).bind(ids).bind(reasons).bind(is_kept);
         let row = step(DOING, connection, query).await?.pop().ok_or_else(|| empty(DOING))?;
         count(&row, "skipped").map_err(nothing_done(DOING))
     }

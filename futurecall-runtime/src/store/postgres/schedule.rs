@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, nothing_done, step};
-use super::sql::{at, micros, moment};
+use super::sql::{Timestamp, at, micros, moment};
 use super::timetable::{Schedule, Timetable, Wanted};
 use crate::error::StoreError;
 use crate::id::ScheduleId;
@@ -173,7 +173,7 @@ impl PostgresStore {
         let rules = rules.map_err(|error| StoreError::permanent(DOING, error))?;
         let query = self
             .query(STORE)
-            .bind(now.as_micros())
+            .bind(Timestamp::from(now))
             .bind(new.iter().map(|(new, _)| new.id.as_uuid()).collect::<Vec<_>>())
             .bind(new.iter().map(|(new, _)| new.key.clone()).collect::<Vec<_>>())
             .bind(new.iter().map(|(new, _)| new.name.clone()).collect::<Vec<_>>())
@@ -203,7 +203,7 @@ impl PostgresStore {
         let anchor = |id| timetable.schedules.get(id).map_or(timetable.now, |known| known.anchor).as_micros();
         let query = self
             .query(REPLACE)
-            .bind(timetable.now.as_micros())
+            .bind(Timestamp::from(timetable.now))
             .bind(replaced.keys().copied().collect::<Vec<_>>())
             .bind(rules)
             .bind(replaced.values().map(|new| new.args.clone()).collect::<Vec<_>>())

@@ -6,14 +6,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use sqlx::postgres::types::PgInterval;
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{ColumnIndex, Postgres, Row, ValueRef};
+use sqlx::encode::{Encode, IsNull};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::{Oid, PgInterval};
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgHasArrayType, PgRow, PgTypeInfo};
+use sqlx::{ColumnIndex, Postgres, Row, Type, ValueRef};
 use uuid::Uuid;
 
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
-use crate::store::{ClaimedCall, Now};
+use crate::store::{ClaimRequest, ClaimedCall, Now, OnVanish};
 
 /// A statement with its parameters.
 pub(super) type Query = sqlx::query::Query<'static, Postgres, PgArguments>;
@@ -35,10 +37,65 @@ pub(super) fn in_schema(sql: &str, schema: &str) -> String {
 }
 
 /// The `{now}` of a statement: none is the database's own clock.
-pub(super) fn at(now: Now) -> Option<i64> {
+pub(super) fn at(now: Now) -> Option<Timestamp> {
     match now {
         Now::Database => None,
-        Now::At(moment) => Some(moment.as_micros()),
+        Now::At(moment) => Some(moment.into()),
+    }
+}
+
+/// A moment as PostgreSQL's own kind, which costs the server nothing to read, in microseconds since 1970. (To make one of a
+/// number is half a dozen operations, set up for each statement and done for each row.)
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timestamp(pub(super) i64);
+
+impl From<Moment> for Timestamp {
+    fn from(moment: Moment) -> Self {
+        Self(moment.as_micros())
+    }
+}
+
+impl Type<Postgres> for Timestamp {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(1184))
+    }
+}
+
+impl PgHasArrayType for Timestamp {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(1185))
+    }
+}
+
+impl Encode<'_, Postgres> for Timestamp {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend(self.0.saturating_sub(YEAR_2000).to_be_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+/// Binds what `{claim}` wants, and for `{vanish}` what happens to calls of each name if the pod vanishes.
+pub(super) fn bind_claim(query: Query, now: Now, request: &ClaimRequest) -> Query {
+    let rerun = request.names.iter().filter_map(|(name, on_vanish)| match on_vanish {
+        OnVanish::Rerun { budget, after } => Some((name.clone(), [i64::from(*budget), ahead(*after)].into())),
+        OnVanish::Keep => None,
+    });
+    let rerun: serde_json::Map<String, serde_json::Value> = rerun.collect();
+    bind_lease(query, now, request).bind(serde_json::Value::Object(rerun).to_string())
+}
+
+/// Binds what `{claim}` wants.
+pub(super) fn bind_lease(query: Query, now: Now, request: &ClaimRequest) -> Query {
+    query.bind(at(now)).bind(request.pod.as_uuid()).bind(request.claim_no).bind(interval(request.lease))
+}
+
+/// Until how many of its pods have vanished a call of that name is run again, and how many microseconds after.
+pub(super) fn vanishing(request: &ClaimRequest, name: &str) -> (i16, i64) {
+    match request.names.iter().find(|(asked, _)| asked == name) {
+        Some((_, OnVanish::Rerun { budget, after })) => {
+            (i16::try_from(*budget).unwrap_or(i16::MAX), ahead(*after))
+        }
+        Some((_, OnVanish::Keep)) | None => (0, 0),
     }
 }
 
@@ -55,7 +112,12 @@ pub(super) fn ahead(duration: Duration) -> i64 {
 
 /// The same as PostgreSQL's own kind of span, which costs the server nothing to read.
 pub(super) fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: ahead(duration) }
+    span(ahead(duration))
+}
+
+/// So many microseconds.
+pub(super) fn span(microseconds: i64) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds }
 }
 
 /// A moment column. What was written past the year 9999 (a lease) reads as its last moment.
@@ -176,16 +238,25 @@ fn expand(template: &str, sql: &mut String) {
     sql.push_str(rest);
 }
 
-/// A number of microseconds since 1970 as a moment.
+/// A number of microseconds since 1970 as a moment; what is said to be one stays.
 fn push_moment(micros: &str, sql: &mut String) {
+    if micros.ends_with("::timestamptz") {
+        sql.push_str(micros);
+        return;
+    }
     sql.push_str("(timestamptz 'epoch' + ");
     push_span(micros, sql);
     sql.push(')');
 }
 
 /// A span of microseconds as an interval. An interval times a number goes through a double: whole seconds and the
-/// microseconds within one are exact in it, microseconds since 1970 are not from the year 2255 on.
+/// microseconds within one are exact in it, microseconds since 1970 are not from the year 2255 on. What is said to be an
+/// interval stays.
 fn push_span(micros: &str, sql: &mut String) {
+    if micros.ends_with("::interval") {
+        sql.push_str(micros);
+        return;
+    }
     sql.extend(["((", micros, ") / 1000000 * interval '1 second' + "]);
     sql.extend(["(", micros, ") % 1000000 * interval '1 microsecond')"]);
 }
@@ -208,17 +279,17 @@ fn push_expiry(spans: &str, sql: &mut String) {
 fn piece_of(piece: &str) -> &'static str {
     match piece {
         // Stable within the statement, so that an index can be searched by it; the clock's own function is not.
-        "now" => "coalesce({at $1::bigint}, statement_timestamp())",
+        "now" => "coalesce($1::timestamptz, statement_timestamp())",
         // The same for what is done to each of many rows: worked out once for all of them.
         "once" => "(SELECT {now})",
-        "now_us" => "coalesce($1::bigint, {us statement_timestamp()})",
+        "now_us" => "{us coalesce($1::timestamptz, statement_timestamp())}",
         // What delays count from. Never in a predicate: it is read anew for every row.
-        "clock" => "coalesce({at $1::bigint}, clock_timestamp())",
+        "clock" => "coalesce($1::timestamptz, clock_timestamp())",
         // How a claim changes a row; none of these columns is in an index, which keeps the update HOT.
         // What is to happen if the pod vanishes comes from `l`: see `vanish`.
         "claim" => {
             "claimed_by = $2::uuid, claim_no = $3::bigint, claimed_at = {once}, \
-             lease_until = (SELECT {lease $4::bigint}), attempt = c.attempt + 1, started = false, \
+             lease_until = (SELECT {lease $4::interval}), attempt = c.attempt + 1, started = false, \
              on_vanish = l.on_vanish, vanish_after = l.vanish_after"
         }
         // Of the name of a lane or call `u`.
@@ -298,7 +369,7 @@ mod tests {
         assert!(
             sql.starts_with("SELECT (extract(epoch FROM c.due_at) * 1000000)::bigint FROM \"jobs\".call")
         );
-        assert!(sql.ends_with("interval '1 microsecond')), statement_timestamp())"), "{sql}");
+        assert!(sql.ends_with("<= coalesce($1::timestamptz, statement_timestamp())"), "{sql}");
         assert!(!sql.contains(['{', '}']), "{sql}");
     }
 

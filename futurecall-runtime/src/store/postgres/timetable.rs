@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{nothing_done, step};
-use super::sql::{Reading, moment};
+use super::sql::{Reading, Timestamp, moment};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
@@ -139,7 +139,7 @@ impl PostgresStore {
             Wanted::Ids(ids) | Wanted::Free(ids) => ids.to_vec(),
             Wanted::Keys(_) => schedules.keys().copied().collect(),
         };
-        let rows = step(doing, connection, self.query(CALLS).bind(now.as_micros()).bind(of)).await?;
+        let rows = step(doing, connection, self.query(CALLS).bind(Timestamp::from(now)).bind(of)).await?;
         let calls = rows.iter().map(Live::read).collect::<Reading<_>>().map_err(nothing_done(doing))?;
         Ok(Timetable {
             now,
@@ -158,7 +158,7 @@ impl PostgresStore {
         connection: &mut PgConnection,
         timetable: Timetable,
     ) -> Result<Option<Moment>, StoreError> {
-        let now = timetable.now.as_micros();
+        let now = Timestamp::from(timetable.now);
         if !timetable.dropped.is_empty() {
             let dropped: Vec<Uuid> = timetable.dropped.into_iter().collect();
             step(doing, connection, self.query(DROP).bind(dropped)).await?;
