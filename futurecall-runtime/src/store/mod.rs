@@ -104,7 +104,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// When the database refuses a row, the whole batch fails with [`StoreError::is_refused`]: the caller halves it
     /// until only the offender is left.
     ///
-    /// `soon`: other pods are woken, after the commit, when something is due within this time.
+    /// `soon`: other pods are woken, after the commit, when something is due within this time. (One call that is due
+    /// already need not wake them if this store claims it at once.)
     async fn insert(
         &self,
         now: Now,

@@ -200,7 +200,9 @@ impl PostgresStore {
         let clock = self.lanes.clock(now).saturating_sub(EARLY);
         let due = due.unwrap_or_else(|| clock.saturating_add(after.unwrap_or(0)));
         self.lanes.stored(std::slice::from_ref(call), due);
-        if due <= clock.saturating_add(EARLY).saturating_add(micros(soon)) {
+        if due <= clock {
+            self.notify_unless_taken(now, call, due);
+        } else if due <= clock.saturating_add(EARLY).saturating_add(micros(soon)) {
             self.notify(Some(due));
         }
         Ok(Inserted::Stored)

@@ -147,6 +147,13 @@ impl Lanes {
         lanes.map(|lane| lane.next).min().filter(|next| *next < END).map(|(due, _)| due)
     }
 
+    /// Whether, for all that this store knows, a call of that lane is due.
+    pub(super) fn is_due(&self, now: Now, name: &str, priority: i16) -> bool {
+        let now = self.clock(now);
+        let known = self.lock();
+        known.get(name).and_then(|lanes| lanes.get(&priority)).is_none_or(|lane| lane.next.0 <= now)
+    }
+
     /// This store has stored calls, the earliest of them due then.
     pub(super) fn stored(&self, calls: &[NewCall], earliest: i64) {
         let mut known = self.lock();

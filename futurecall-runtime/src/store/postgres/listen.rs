@@ -3,6 +3,7 @@
 //! All of it is optional. Where nothing is heard (a transaction pooler, a lost connection), the engine's own poll finds
 //! everything a little later.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
@@ -14,19 +15,24 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::connect::Link;
 use super::lanes::Lanes;
+use crate::store::{NewCall, Now};
 
 /// The first and the longest pause before LISTEN is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// Twice what a claim takes that has a processor to itself.
+const FIRST_TRY: Duration = Duration::from_millis(2);
 
 const NOTIFY: &str = "SELECT pg_notify($1::text, $2::text)::text";
 
 /// What one store hears of others.
 #[derive(Debug)]
 pub(super) struct Wake {
-    channel: String,
+    channel: Arc<str>,
     /// Marks this store's own notifications, which are no news to it.
-    tag: String,
+    tag: Arc<str>,
     /// Grows with every notification of another store.
     news: Arc<watch::Sender<u64>>,
     /// Up to where `changed` has told.
@@ -36,6 +42,8 @@ pub(super) struct Wake {
     stop: CancellationToken,
     /// What news is news about.
     lanes: Arc<Lanes>,
+    /// How long this store has to claim a due call that it has stored itself before others hear of it.
+    pub(super) first_try: Duration,
     unsaid: Arc<Mutex<Unsaid>>,
     /// The task that tells it.
     saying: TaskTracker,
@@ -44,13 +52,14 @@ pub(super) struct Wake {
 impl Wake {
     pub(super) fn new(schema: &str, lanes: Arc<Lanes>) -> Self {
         Self {
-            channel: format!("{schema}_wake"),
-            tag: Uuid::new_v4().to_string(),
+            channel: format!("{schema}_wake").into(),
+            tag: Uuid::new_v4().to_string().into(),
             news: Arc::new(watch::Sender::new(0)),
             told: AtomicU64::new(0),
             listening: Once::new(),
             stop: CancellationToken::new(),
             lanes,
+            first_try: FIRST_TRY,
             unsaid: Arc::default(),
             saying: TaskTracker::new(),
         }
@@ -70,8 +79,8 @@ impl Wake {
     pub(super) async fn changed(&self, options: PgConnectOptions) {
         self.listening.call_once(|| {
             let ear = Ear {
-                channel: self.channel.clone(),
-                tag: self.tag.clone(),
+                channel: Arc::clone(&self.channel),
+                tag: Arc::clone(&self.tag),
                 news: Arc::clone(&self.news),
                 lanes: Arc::clone(&self.lanes),
             };
@@ -100,18 +109,58 @@ impl PostgresStore {
     /// Wakes the other pods, in a task of its own: nobody here has to wait for that. What is to be told while one
     /// notification is on its way is told with the next. One that cannot be sent is no error of what was stored before it.
     pub(super) fn notify(&self, earliest: Option<i64>) {
-        let due = earliest.unwrap_or(0);
-        let mut unsaid = self.wake.unsaid.lock().unwrap_or_else(PoisonError::into_inner);
+        self.voice().say(earliest.unwrap_or(0));
+    }
+
+    /// As [`notify`](Self::notify), of one call that is due, unless this store has claimed it a moment later. What claims
+    /// such calls itself mostly does: then nobody else has to be woken to find that there is nothing, and what tells them
+    /// does not take the processor from the claim.
+    pub(super) fn notify_unless_taken(&self, now: Now, call: &NewCall, due: i64) {
+        if !self.lanes.know(&BTreeSet::from([call.name.as_str()])) {
+            return self.notify(Some(due));
+        }
+        let (voice, lanes) = (self.voice(), Arc::clone(&self.lanes));
+        let (name, priority, first_try) = (call.name.clone(), call.priority, self.wake.first_try);
+        self.wake.saying.spawn(async move {
+            tokio::time::sleep(first_try).await;
+            if lanes.is_due(now, &name, priority) {
+                voice.say(due);
+            }
+        });
+    }
+
+    fn voice(&self) -> Voice {
+        Voice {
+            link: Arc::clone(&self.link),
+            channel: Arc::clone(&self.wake.channel),
+            tag: Arc::clone(&self.wake.tag),
+            unsaid: Arc::clone(&self.wake.unsaid),
+            saying: self.wake.saying.clone(),
+        }
+    }
+}
+
+/// What tells the other pods.
+struct Voice {
+    link: Arc<Link>,
+    channel: Arc<str>,
+    tag: Arc<str>,
+    unsaid: Arc<Mutex<Unsaid>>,
+    saying: TaskTracker,
+}
+
+impl Voice {
+    fn say(self, due: i64) {
+        let mut unsaid = self.unsaid.lock().unwrap_or_else(PoisonError::into_inner);
         unsaid.earliest = Some(unsaid.earliest.map_or(due, |earliest| earliest.min(due)));
         if std::mem::replace(&mut unsaid.is_being_said, true) {
             return;
         }
         drop(unsaid);
-        let (link, unsaid) = (Arc::clone(&self.link), Arc::clone(&self.wake.unsaid));
-        let (channel, tag) = (self.wake.channel.clone(), self.wake.tag.clone());
-        self.wake.saying.spawn(async move {
+        let Self { link, channel, tag, unsaid, saying } = self;
+        saying.spawn(async move {
             while let Some(earliest) = next(&unsaid) {
-                let query = link.fixed(NOTIFY).bind(channel.clone()).bind(format!("{earliest} {tag}"));
+                let query = link.fixed(NOTIFY).bind(channel.to_string()).bind(format!("{earliest} {tag}"));
                 if let Err(error) = link.write("wake the other pods", query).await {
                     tracing::debug!(%error, "other pods find the call by their own poll");
                 }
@@ -137,8 +186,8 @@ fn next(unsaid: &Mutex<Unsaid>) -> Option<i64> {
 
 /// What the listening task hears with.
 struct Ear {
-    channel: String,
-    tag: String,
+    channel: Arc<str>,
+    tag: Arc<str>,
     news: Arc<watch::Sender<u64>>,
     lanes: Arc<Lanes>,
 }
@@ -180,7 +229,7 @@ impl Ear {
         while let Some(notification) = listener.try_recv().await? {
             let payload = notification.payload();
             let (earliest, sender) = payload.split_once(' ').unwrap_or((payload, ""));
-            if sender != self.tag {
+            if sender != &*self.tag {
                 self.lanes.lower(earliest.parse().unwrap_or(0));
                 self.tell();
             }

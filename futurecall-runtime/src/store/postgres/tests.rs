@@ -7,6 +7,7 @@ mod prepared;
 
 use std::time::Duration;
 
+use sqlx::postgres::PgListener;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
 
@@ -163,6 +164,34 @@ async fn other_handles_hear_of_what_is_due_soon() {
     store.insert(Now::Database, &[later], false, SOON).await.unwrap();
     let heard = tokio::time::timeout(Duration::from_millis(300), other.changed()).await;
     assert!(heard.is_err(), "nothing is due soon");
+    home.remove().await;
+}
+
+#[tokio::test]
+async fn whoever_takes_a_call_at_once_wakes_nobody_for_it() {
+    let (mut home, mut store) = Home::migrated().await;
+    // Ample, on a machine that is busy.
+    store.wake.first_try = Duration::from_secs(1);
+    let channel = store.wake.channel().to_owned();
+    let mut ear = PgListener::connect_with(&store.link.pool).await.unwrap();
+    ear.listen(&channel).await.unwrap();
+    let request = request(&["work"], 10);
+    assert!(store.claim(Now::Database, &request).await.unwrap().calls.is_empty());
+
+    let (taken, left) = (call("work"), call("work"));
+    store.insert(Now::Database, std::slice::from_ref(&taken), false, SOON).await.unwrap();
+    let claim = store.claim(Now::Database, &ClaimRequest { claim_no: 2, ..request }).await.unwrap();
+    assert_eq!(claim.calls.iter().map(|call| call.id).collect::<Vec<_>>(), [taken.id]);
+    store.wake.said().await;
+    store.insert(Now::Database, &[left], false, SOON).await.unwrap();
+    store.wake.said().await;
+
+    home.run(&format!("SELECT pg_notify('{channel}', 'end')")).await;
+    let mut heard = 0;
+    while ear.recv().await.unwrap().payload() != "end" {
+        heard += 1;
+    }
+    assert_eq!(heard, 1, "of the call that was left");
     home.remove().await;
 }
 
