@@ -4,7 +4,7 @@ use crate::moment::Moment;
 use crate::store::NewCall;
 
 use super::insert::due_or_after;
-use super::sql::{YEAR_2000, ahead};
+use super::sql::{Timestamp, ahead};
 
 /// What the rows are for.
 pub(super) const COPY: &str = "
@@ -53,13 +53,13 @@ impl Rows {
         self.field(Some(call.id.as_uuid().as_bytes()));
         self.field(Some(call.name.as_bytes()));
         self.field(Some(&call.priority.to_be_bytes()));
-        self.field(Some(&timestamp(due)));
+        self.field(Some(&Timestamp(due).bytes()));
         self.field(call.identifier.as_deref().map(str::as_bytes));
         self.field(Some(call.args.as_bytes()));
         self.field(Some(&call.format.to_be_bytes()));
         self.field(call.traceparent.as_deref().map(str::as_bytes));
-        self.field(expires.map(timestamp).as_ref().map(<[u8; 8]>::as_slice));
-        self.field(Some(&timestamp(now)));
+        self.field(expires.map(|at| Timestamp(at).bytes()).as_ref().map(<[u8; 8]>::as_slice));
+        self.field(Some(&Timestamp(now).bytes()));
     }
 
     fn field(&mut self, value: Option<&[u8]>) {
@@ -68,11 +68,6 @@ impl Rows {
         self.bytes.extend_from_slice(&length.to_be_bytes());
         self.bytes.extend_from_slice(value.unwrap_or_default());
     }
-}
-
-/// A moment as the server keeps it.
-fn timestamp(micros: i64) -> [u8; 8] {
-    micros.saturating_sub(YEAR_2000).to_be_bytes()
 }
 
 /// About how many bytes a row takes.

@@ -23,7 +23,7 @@ macro_rules! store {
     WITH stored AS (
         INSERT INTO futurecall.call
             (id, name, priority, due_at, identifier, args, format, traceparent, expires_at, created_at)
-        SELECT u.id, u.name, u.priority, coalesce({at u.due::timestamptz}, {clock} + {span u.after::interval}),
+        SELECT u.id, u.name, u.priority, coalesce(u.due, {clock} + u.after),
             u.identifier, u.args::json, u.format, u.traceparent,
             {expiry u.due::timestamptz, u.after::interval, u.expires::interval}, {once}
         FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::timestamptz[], $6::interval[], $7::text[], $8::text[],
@@ -81,7 +81,7 @@ const STORE_IN: &str = "
     WITH stored AS (
         INSERT INTO futurecall.call
             (id, name, priority, due_at, identifier, args, format, traceparent, expires_at, created_at)
-        SELECT u.id, u.name, u.priority, coalesce({at u.due::timestamptz}, {clock} + {span u.after::interval}),
+        SELECT u.id, u.name, u.priority, coalesce(u.due, {clock} + u.after),
             u.identifier, u.args::json, u.format, u.traceparent,
             {expiry u.due::timestamptz, u.after::interval, u.expires::interval}, {now}
         FROM unnest($2::uuid[], $3::text[], $4::smallint[], $5::timestamptz[], $6::interval[], $7::text[], $8::text[],

@@ -49,6 +49,13 @@ pub(super) fn at(now: Now) -> Option<Timestamp> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timestamp(pub(super) i64);
 
+impl Timestamp {
+    /// As the server keeps it.
+    pub(super) fn bytes(self) -> [u8; 8] {
+        self.0.saturating_sub(YEAR_2000).to_be_bytes()
+    }
+}
+
 impl From<Moment> for Timestamp {
     fn from(moment: Moment) -> Self {
         Self(moment.as_micros())
@@ -57,19 +64,21 @@ impl From<Moment> for Timestamp {
 
 impl Type<Postgres> for Timestamp {
     fn type_info() -> PgTypeInfo {
+        // timestamptz
         PgTypeInfo::with_oid(Oid(1184))
     }
 }
 
 impl PgHasArrayType for Timestamp {
     fn array_type_info() -> PgTypeInfo {
+        // timestamptz[]
         PgTypeInfo::with_oid(Oid(1185))
     }
 }
 
 impl Encode<'_, Postgres> for Timestamp {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        buffer.extend(self.0.saturating_sub(YEAR_2000).to_be_bytes());
+        buffer.extend(self.bytes());
         Ok(IsNull::No)
     }
 }
@@ -155,7 +164,7 @@ pub(super) fn timestamp_or_none<I: Column>(row: &PgRow, column: I) -> Reading<Op
 }
 
 /// Microseconds from 1970 to 2000.
-pub(super) const YEAR_2000: i64 = 946_684_800_000_000;
+const YEAR_2000: i64 = 946_684_800_000_000;
 
 /// A column that counts something, so that it is never negative.
 pub(super) fn count(row: &PgRow, column: &str) -> Reading<u64> {
@@ -292,7 +301,7 @@ fn piece_of(piece: &str) -> &'static str {
              lease_until = (SELECT {lease $4::interval}), attempt = c.attempt + 1, started = false, \
              on_vanish = l.on_vanish, vanish_after = l.vanish_after"
         }
-        // Of the name of a lane or call `u`.
+        // Of the name of a call `u`.
         "vanish" => {
             "coalesce(((SELECT $5::text::jsonb) -> u.name ->> 0)::smallint, 0::smallint) AS on_vanish, \
              coalesce(((SELECT $5::text::jsonb) -> u.name ->> 1)::bigint, 0) AS vanish_after"
