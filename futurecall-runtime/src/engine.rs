@@ -3,6 +3,7 @@
 //! | file | task |
 //! | --- | --- |
 //! | `enqueue` | gathers single calls into one insert (group commit) |
+//! | `at_once` | stores a due call as claimed and starts it, where nothing else waits |
 //! | `claim` | sleeps until the next call is due, claims, hands out; `pace` says how much |
 //! | `late` | gives back what a claim takes after its connection was lost |
 //! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
@@ -21,6 +22,7 @@
 //! | `supervise` | starts a task again that panicked |
 
 mod alarm;
+mod at_once;
 mod backoff;
 mod claim;
 mod complete;
@@ -56,6 +58,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::at_once::Calm;
 pub(crate) use self::complete::{Completion, Opened};
 use self::database_clock::DatabaseClock;
 use self::enqueue::Enqueuer;
@@ -95,6 +98,7 @@ pub(crate) struct Engine {
     pub(crate) trace_context: OnceLock<TraceContext>,
     /// Where its tasks run.
     process: Process,
+    runtime: tokio::runtime::Handle,
     registry: RwLock<Registry>,
     /// Keys of the schedules that attributes declare, for the heartbeat.
     pub(crate) attribute_schedules: Vec<String>,
@@ -114,6 +118,8 @@ pub(crate) struct Engine {
     claim_no: AtomicI64,
     /// What the database's clock says at least.
     clock: DatabaseClock,
+    /// Whether anything may be waiting to be claimed.
+    calm: Calm,
     pauses: Pauses,
     counters: Counters,
     /// The next claim is to look at everything.
@@ -162,6 +168,7 @@ impl Engine {
             meter: Meter::new(),
             trace_context: OnceLock::new(),
             process,
+            runtime: tokio::runtime::Handle::current(),
             registry: RwLock::new(registry),
             attribute_schedules,
             enqueuer,
@@ -175,6 +182,7 @@ impl Engine {
             started: AtomicU64::new(0),
             claim_no: AtomicI64::new(0),
             clock: DatabaseClock::default(),
+            calm: Calm::default(),
             pauses: Pauses::default(),
             counters: Counters::default(),
             sweep_due: AtomicBool::new(false),
@@ -227,6 +235,7 @@ impl Engine {
 
     /// Looks for due calls now (a new name, a new call).
     pub(crate) fn wake(&self) {
+        self.calm.tell();
         self.wake.notify_one();
     }
 
@@ -257,7 +266,7 @@ impl Engine {
     }
 
     /// Stores one call, together with whatever else waits to be stored.
-    pub(crate) async fn enqueue(&self, call: NewCall) -> Result<(), ScheduleError> {
+    pub(crate) async fn enqueue(self: &Arc<Self>, call: NewCall) -> Result<(), ScheduleError> {
         if self.over.is_cancelled() {
             return Err(ScheduleError::Stopped);
         }

@@ -106,7 +106,8 @@ impl FutureCalls {
         Self { pod }
     }
 
-    /// A call due at once.
+    /// A call due at once. A pod that runs such calls and has nothing else to do stores it as its own and starts it as
+    /// soon as it is stored; otherwise it has its turn, here or on another pod.
     pub fn call_now(&self) -> FutureCallRef {
         self.call_with_delay(Duration::ZERO)
     }

@@ -211,6 +211,11 @@ impl Registry {
         names
     }
 
+    /// What happens to a call of that name if this pod vanishes; `None`: nobody here answers to it.
+    pub(crate) fn on_vanish(&self, name: &str, config: &Config) -> Option<OnVanish> {
+        self.by_name.get(name).map(|entry| entry.on_vanish(config))
+    }
+
     /// Whether this pod runs nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_name.is_empty()

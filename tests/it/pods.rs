@@ -1,5 +1,6 @@
 //! Pods on every store: the promises of the contract, seen from outside.
 
+mod at_once;
 mod completion;
 mod endings;
 mod engine;

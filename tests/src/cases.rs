@@ -1,5 +1,6 @@
 //! The cases, by topic.
 
+mod at_once;
 mod cancel;
 mod claim;
 mod completion;
@@ -26,6 +27,7 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
     match topic {
         Topic::Schedule => schedule::CASES,
         Topic::Claim => claim::CASES,
+        Topic::AtOnce => at_once::CASES,
         Topic::Cancel => cancel::CASES,
         Topic::Completion => completion::CASES,
         Topic::Reschedule => reschedule::CASES,

@@ -26,7 +26,7 @@ pub use self::suite::{Database, Fixture, Harness, Topic, Transaction, exercise};
 macro_rules! conformance {
     ($harness:expr) => {
         $crate::conformance!(
-            $harness; schedule: Schedule, claim: Claim, cancel: Cancel, completion: Completion,
+            $harness; schedule: Schedule, claim: Claim, at_once: AtOnce, cancel: Cancel, completion: Completion,
             reschedule: Reschedule, recurring: Recurring, missed: Missed, lease: Lease, retry: Retry,
             history: History, inspect: Inspect, look: Look, operate: Operate, migrate: Migrate, hazards: Hazards, signals: Signals,
             scenarios: Scenarios, together: Together, model: Model,

@@ -67,6 +67,8 @@ pub enum Topic {
     Schedule,
     /// Which calls a claim takes, in which order, and what it says of the next.
     Claim,
+    /// Calls that are stored as claimed.
+    AtOnce,
     /// Cancelling by identifier and by id, and discarding.
     Cancel,
     /// Ends of calls in transactions of their handlers.

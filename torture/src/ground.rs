@@ -24,7 +24,7 @@ use crate::proxy::Lane;
 use crate::recurring::{self, Rule};
 use crate::storm::{Target, Targets};
 use crate::worker::Orders;
-use crate::{Result, clock, ledger, worker};
+use crate::{Result, clock, follow, ledger, worker};
 
 /// How long after the last fault every call must have come to its end.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -127,9 +127,11 @@ impl Ground {
         let events = ledger::read(&folder.ledger())?;
         let mut faults = targets.faults.all();
         faults.extend(gaps(&events).chain(fences(&events)));
+        let mut promises = acks.all();
+        promises.extend(follow::promises(&events));
         let history = History {
             events,
-            promises: acks.all(),
+            promises,
             rows: database.rows().await?,
             faults,
             lease: clock::micros(wanted.lease),

@@ -29,6 +29,12 @@ pub(crate) enum What {
     Gap,
     /// Its pod gave up leases by its own clocks, because it could not renew them in time; of no call alone.
     Fenced,
+    /// A handler asks for this call to be stored, due at once (`attempt` says of which kind: see `follow`).
+    Asked,
+    /// And was told that it is.
+    Stored,
+    /// And was told that it is not.
+    Refused,
 }
 
 /// A run, and what its handler was told of its call.
@@ -102,12 +108,22 @@ fn parse(line: &str) -> Option<Event> {
 }
 
 impl What {
-    const ALL: [Self; 7] =
-        [Self::Start, Self::End, Self::Stopped, Self::Failed, Self::GaveUp, Self::Gap, Self::Fenced];
+    const ALL: [Self; 10] = [
+        Self::Start,
+        Self::End,
+        Self::Stopped,
+        Self::Failed,
+        Self::GaveUp,
+        Self::Gap,
+        Self::Fenced,
+        Self::Asked,
+        Self::Stored,
+        Self::Refused,
+    ];
 
-    /// Whether it happened to a handler, and not to its whole process.
+    /// Whether it happened to a handler of that call, and not to its whole process, or to whoever asks for the call.
     pub(crate) const fn is_of_a_run(self) -> bool {
-        !matches!(self, Self::Gap | Self::Fenced)
+        matches!(self, Self::Start | Self::End | Self::Stopped | Self::Failed | Self::GaveUp)
     }
 
     const fn letter(self) -> char {
@@ -119,6 +135,9 @@ impl What {
             Self::GaveUp => 'Q',
             Self::Gap => 'G',
             Self::Fenced => 'L',
+            Self::Asked => 'A',
+            Self::Stored => 'T',
+            Self::Refused => 'R',
         }
     }
 

@@ -16,6 +16,7 @@ mod dice;
 mod disk;
 mod fault;
 mod fences;
+mod follow;
 mod ground;
 mod ledger;
 mod mutant;

@@ -195,6 +195,8 @@ fn expected(part: Part, orders: &Orders) -> Count {
         Part::StoredIn => return if done("complete") { ran } else { (0, None) },
         Part::Again => return if done("run_again") { ran } else { (0, None) },
         Part::Triggered => return if done("trigger") { ran } else { (0, None) },
+        Part::AtOnce if !done("insert_claimed") => return (0, None),
+        Part::AtOnce if !done("finish") => return interrupted(usize::from(started)),
         Part::Discarded if done("delete") => (0, None),
         Part::Kept | Part::Completed | Part::Failed | Part::Rerun if !done("claim") => ran,
         Part::Kept if done("finish") => ran,
@@ -203,7 +205,7 @@ fn expected(part: Part, orders: &Orders) -> Count {
         Part::Kept | Part::Completed | Part::Failed => interrupted(usize::from(started)),
         Part::Rerun if started && !done("finish") => (2, Some(CallState::Succeeded)),
         Part::KeptReleased if done("claim") && !done("release") => interrupted(0),
-        Part::Rerun | Part::RerunReleased | Part::KeptReleased => ran,
+        Part::Rerun | Part::RerunReleased | Part::KeptReleased | Part::AtOnce => ran,
         Part::Moved => {
             if done("reschedule") {
                 ran
@@ -241,6 +243,15 @@ mod tests {
             let orders = Orders { url, schema, ledger, base: 0, operation: operation.to_owned(), boundary };
             [Part::Kept, Part::Rerun].map(|part| expected(part, &orders))
         };
+        let at_once = |operation: &str, boundary| {
+            let (url, schema, ledger) = Default::default();
+            let orders = Orders { url, schema, ledger, base: 0, operation: operation.to_owned(), boundary };
+            expected(Part::AtOnce, &orders)
+        };
+        assert_eq!(at_once("insert_claimed", Boundary::Before), (0, None));
+        assert_eq!(at_once("insert_claimed", Boundary::After), (0, Some(Interrupted)));
+        assert_eq!(at_once("insert_claimed", Boundary::Lost), (1, Some(Succeeded)));
+        assert_eq!(at_once("finish", Boundary::Before), (1, Some(Interrupted)));
         let nowhere = [(0, None); 2];
         assert_eq!(at("insert", Boundary::Before), nowhere);
         let once = [(1, Some(Succeeded)); 2];

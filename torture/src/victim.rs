@@ -27,7 +27,7 @@ const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 49] = [
+pub(crate) const OPERATIONS: [&str; 50] = [
     "migrate",
     "separate",
     "now",
@@ -35,6 +35,7 @@ pub(crate) const OPERATIONS: [&str; 49] = [
     "declare",
     "end_undeclared",
     "insert",
+    "insert_claimed",
     "cancel",
     "claim",
     "find_claim",
@@ -136,10 +137,12 @@ pub(crate) enum Part {
     Triggered,
     /// Claimed by a pod that vanished.
     Vanished,
+    /// Stored as claimed, started and finished.
+    AtOnce,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Kept,
         Self::Rerun,
         Self::KeptReleased,
@@ -154,6 +157,7 @@ impl Part {
         Self::Discarded,
         Self::Triggered,
         Self::Vanished,
+        Self::AtOnce,
     ];
 
     pub(crate) fn id(self, base: u128) -> CallId {
@@ -264,10 +268,23 @@ impl Life {
         let schedules = [schedule()?];
         self.step("declare", |_| store.declare(NOW, &schedules)).await?;
         self.step("end_undeclared", |_| store.end_undeclared(NOW, &[], HOUR)).await?;
-        let later = [Part::StoredIn, Part::Again, Part::Triggered];
+        let later = [Part::StoredIn, Part::Again, Part::Triggered, Part::AtOnce];
         let calls: Vec<NewCall> =
             Part::ALL.into_iter().filter(|part| !later.contains(part)).map(|part| self.call(part)).collect();
         self.step("insert", |again| store.insert(NOW, &calls, again, HOUR)).await?;
+        let at_once = self.call(Part::AtOnce);
+        let own = ClaimRequest {
+            claim_no: AT_ONCE,
+            ..request(self.pod, &[("torture.keep", OnVanish::Keep)], LEASE)
+        };
+        let (at_once, own) = (&at_once, &own);
+        let stored = self.step("insert_claimed", |again| async move {
+            if again {
+                return Ok(store.find_claim(self.pod, AT_ONCE).await?.len());
+            }
+            Ok(store.insert_claimed(NOW, at_once, own).await?.iter().len())
+        });
+        assert_eq!(stored.await?, 1, "it is stored, and this pod's");
         // Somebody else takes a call and vanishes.
         let vanished =
             request(PodId::new(), &[("torture.vanished", OnVanish::Keep)], Duration::from_millis(1));
@@ -294,11 +311,12 @@ impl Life {
         assert_eq!(claimed.await?, 6, "all that is due is claimed");
         let found = self.step("find_claim", |_| store.find_claim(self.pod, CLAIM)).await?;
         assert_eq!(found.len(), 6, "what was claimed is found");
-        for part in [Part::Kept, Part::Rerun, Part::Completed, Part::Failed] {
+        for part in [Part::Kept, Part::Rerun, Part::Completed, Part::Failed, Part::AtOnce] {
             let (call, pod) = (self.id(part).as_uuid(), self.pod.as_uuid());
             self.ledger.write(What::Start, Run { call, pod, attempt: 1, ..Run::default() });
         }
-        let held = [held(self.id(Part::Kept)), held(self.id(Part::Rerun))];
+        let at_once = Held { claim_no: AT_ONCE, ..held(self.id(Part::AtOnce)) };
+        let held = [held(self.id(Part::Kept)), held(self.id(Part::Rerun)), at_once];
         self.step("renew", |_| store.renew(NOW, self.pod, &held, LEASE)).await?;
         Ok(())
     }
@@ -345,9 +363,10 @@ impl Life {
             self.finished(Part::Kept, Outcome::Succeeded),
             self.finished(Part::Rerun, Outcome::Succeeded),
             self.finished(Part::Failed, failed),
+            Finish { claim_no: AT_ONCE, ..self.finished(Part::AtOnce, Outcome::Succeeded) },
         ];
         let done = self.step("finish", |_| store.finish(NOW, self.pod, &finished, &kept)).await?;
-        assert_eq!(done, [true; 3], "the claims are held, and to finish twice is to finish once");
+        assert_eq!(done, [true; 4], "the claims are held, and to finish twice is to finish once");
         let unstarted = |part| Held { started: false, ..held(self.id(part)) };
         let held = [unstarted(Part::KeptReleased), unstarted(Part::RerunReleased)];
         self.step("release", |_| store.release(NOW, self.pod, &held)).await?;
@@ -431,6 +450,8 @@ impl Life {
 }
 
 const CLAIM: i64 = 1;
+/// The number under which a call is stored as claimed.
+const AT_ONCE: i64 = 2;
 
 fn held(id: CallId) -> Held {
     Held { id, claim_no: CLAIM, started: true }

@@ -13,7 +13,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 use uuid::Uuid;
 
+use crate::acks::Kind;
 use crate::fences::Fences;
+use crate::follow;
 use crate::ledger::{Ledger, Run, What};
 use crate::retry::{self, Throw};
 use crate::{Result, clock};
@@ -43,7 +45,7 @@ impl TortureFutureCall {
         blocks: bool,
         #[future_call(state)] ledger: &Arc<Ledger>,
     ) {
-        run(session, ledger, milliseconds, blocks).await;
+        run(session, ledger, milliseconds, blocks, Some(Kind::Keep)).await;
     }
 
     /// At least one full run.
@@ -54,7 +56,18 @@ impl TortureFutureCall {
         blocks: bool,
         #[future_call(state)] ledger: &Arc<Ledger>,
     ) {
-        run(session, ledger, milliseconds, blocks).await;
+        run(session, ledger, milliseconds, blocks, Some(Kind::Rerun)).await;
+    }
+
+    /// Scheduled by a handler: at most one start.
+    pub(crate) async fn follow_keep(session: &Session, #[future_call(state)] ledger: &Arc<Ledger>) {
+        run(session, ledger, 1, false, None).await;
+    }
+
+    /// Scheduled by a handler: at least one full run.
+    #[future_call(on_interrupt = "rerun")]
+    pub(crate) async fn follow_rerun(session: &Session, #[future_call(state)] ledger: &Arc<Ledger>) {
+        run(session, ledger, 1, false, None).await;
     }
 
     /// Each attempt ends as the dice say (see [`Throw`]); the policy is that of [`retry`].
@@ -89,7 +102,7 @@ impl TortureFutureCall {
         milliseconds: u64,
         #[future_call(state)] ledger: &Arc<Ledger>,
     ) {
-        run(session, ledger, milliseconds, false).await;
+        run(session, ledger, milliseconds, false, None).await;
     }
 
     /// A run of a schedule: at least one full run.
@@ -99,17 +112,21 @@ impl TortureFutureCall {
         milliseconds: u64,
         #[future_call(state)] ledger: &Arc<Ledger>,
     ) {
-        run(session, ledger, milliseconds, false).await;
+        run(session, ledger, milliseconds, false, None).await;
     }
 }
 
-async fn run(session: &Session, ledger: &Ledger, milliseconds: u64, blocks: bool) {
+/// Takes that long, and schedules a call of this kind now and then.
+async fn run(session: &Session, ledger: &Ledger, milliseconds: u64, blocks: bool, next: Option<Kind>) {
     let mut attempt = Attempt::start(session, ledger);
     let time = Duration::from_millis(milliseconds);
     if blocks {
         std::thread::sleep(time);
     } else {
         tokio::time::sleep(time).await;
+    }
+    if let Some(kind) = next.filter(|_| !blocks && follow::is_followed(attempt.run.call, milliseconds)) {
+        follow::schedule(session, ledger, kind).await;
     }
     attempt.what = What::End;
 }

@@ -103,6 +103,7 @@ async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
 /// One claim for the free slots and a little more. Returns how long to sleep unless woken.
 async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, StoreError> {
     let idle = jittered(engine.config.scan_interval);
+    let told = engine.calm.told();
     if pauses::look(engine, pace.is_sweep_due(crate::clock::instant())).await {
         engine.sweep_due.store(true, Ordering::Relaxed);
     }
@@ -112,9 +113,8 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     engine.ready.want(spare / 2);
     let free = engine.slots.available_permits();
     let room = free.saturating_add(spare).saturating_sub(engine.ready.len());
-    let unstored = engine.held.len().saturating_sub(engine.config.concurrency_limit);
     // A claim for a few would cost as much as one for many.
-    if room <= spare / 2 || unstored > UNSTORED {
+    if room <= spare / 2 || lags(engine) {
         return Ok(idle);
     }
     let sweep = engine.sweep_due.swap(false, Ordering::Relaxed) || pace.is_sweep_due(sent);
@@ -135,7 +135,18 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     if next.is_none_or(|next| !next.is_zero()) {
         engine.ready.want_nothing();
     }
-    Ok(wait.map_or(idle, |wait| wait.min(idle)))
+    let wait = wait.map_or(idle, |wait| wait.min(idle));
+    if next.is_none_or(|next| next > AHEAD)
+        && let Some(until) = now.checked_add(wait)
+    {
+        engine.calm.found_nothing(told, until);
+    }
+    Ok(wait)
+}
+
+/// Whether so many outcomes wait to be stored that nothing more should be taken.
+pub(super) fn lags(engine: &Engine) -> bool {
+    engine.held.len().saturating_sub(engine.config.concurrency_limit) > UNSTORED
 }
 
 /// How long until the next call can be claimed: a little ahead of its moment, unless it could have been claimed ahead
@@ -148,7 +159,7 @@ fn wait_until_next(engine: &Engine, claim: &Claim, now: Instant) -> Option<Durat
 }
 
 /// What is due starts now, the rest at its moment.
-fn hand_out(engine: &Arc<Engine>, claimed: Claimed, now: Instant) {
+pub(super) fn hand_out(engine: &Arc<Engine>, claimed: Claimed, now: Instant) {
     let Claimed { claim, deadline } = claimed;
     let mut due = Vec::with_capacity(claim.calls.len());
     for call in claim.calls {
@@ -172,9 +183,9 @@ fn unstarted(call: &ClaimedCall) -> Held {
 }
 
 /// A claim's answer and the deadline of its leases, counted from before it was sent.
-struct Claimed {
-    claim: Claim,
-    deadline: Deadline,
+pub(super) struct Claimed {
+    pub(super) claim: Claim,
+    pub(super) deadline: Deadline,
 }
 
 async fn claim(

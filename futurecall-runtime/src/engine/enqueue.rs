@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
+use super::at_once::{self, Tried};
 use super::backoff::Backoff;
 use super::supervise::supervised;
 use super::{Engine, NOW};
@@ -80,12 +81,18 @@ impl Enqueuer {
 }
 
 /// Stores one call. Dropping this future leaves the call stored or not, never half.
-pub(super) async fn one(engine: &Engine, call: NewCall) -> Result<(), ScheduleError> {
+pub(super) async fn one(engine: &Arc<Engine>, call: NewCall) -> Result<(), ScheduleError> {
     let enqueuer = &engine.enqueuer;
     // Where nobody else is at it, the caller flushes its call itself, and no task has to be woken.
     let alone = if enqueuer.waiting.load(Ordering::Acquire) == 0 { enqueuer.try_begin() } else { None };
     if let Some(_busy) = alone {
-        let mut results = insert(engine, std::slice::from_ref(&call)).await;
+        let unknown = match at_once::store(engine, &call).await {
+            Tried::Stored => return Ok(()),
+            Tried::Not => None,
+            Tried::Failed(error) => return Err(error.into()),
+            Tried::Unknown(error) => Some(error),
+        };
+        let mut results = insert(engine, std::slice::from_ref(&call), unknown).await;
         return results.pop().unwrap_or(Err(ScheduleError::Stopped));
     }
     let (reply, answer) = oneshot::channel();
@@ -150,7 +157,7 @@ async fn gather(gathered: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>
 async fn flush(engine: &Engine, batch: Vec<Waiting>) {
     let (calls, replies): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|waiting| (waiting.call, waiting.reply)).unzip();
-    let results = insert(engine, &calls).await;
+    let results = insert(engine, &calls, None).await;
     engine.enqueuer.waiting.fetch_sub(replies.len(), Ordering::AcqRel);
     for (reply, result) in replies.into_iter().zip(results) {
         // Whoever stopped waiting does not need the answer.
@@ -165,14 +172,19 @@ pub(super) async fn chunk(engine: Arc<Engine>, calls: Vec<NewCall>) -> Result<()
     }
     let process = engine.process.clone();
     let stored = tokio::spawn(
-        process.task(async move { insert(&engine, &calls).await.into_iter().collect::<Result<(), _>>() }),
+        process
+            .task(async move { insert(&engine, &calls, None).await.into_iter().collect::<Result<(), _>>() }),
     );
     stored.await.unwrap_or(Err(ScheduleError::Stopped))
 }
 
 /// Stores calls, trying again while that may help. A row that the database refuses fails alone: a refused batch is
-/// halved until only the offender is left.
-async fn insert(engine: &Engine, calls: &[NewCall]) -> Vec<Result<(), ScheduleError>> {
+/// halved until only the offender is left. `unknown`: they may have been stored already, for this was the answer.
+async fn insert(
+    engine: &Engine,
+    calls: &[NewCall],
+    mut unknown: Option<StoreError>,
+) -> Vec<Result<(), ScheduleError>> {
     let mut results: Vec<Option<Result<(), ScheduleError>>> = calls.iter().map(|_| None).collect();
     let mut ranges = Vec::new();
     ranges.push(0..calls.len());
@@ -180,7 +192,7 @@ async fn insert(engine: &Engine, calls: &[NewCall]) -> Vec<Result<(), ScheduleEr
         let (Some(part), Some(slots)) = (calls.get(range.clone()), results.get_mut(range.clone())) else {
             continue;
         };
-        match insert_part(engine, part).await {
+        match insert_part(engine, part, unknown.take()).await {
             Ok(inserted) => {
                 for ((slot, call), inserted) in slots.iter_mut().zip(part).zip(inserted) {
                     *slot = Some(outcome(call, inserted));
@@ -224,11 +236,19 @@ fn fail(slots: &mut [Option<Result<(), ScheduleError>>], part: &[NewCall], faile
 
 /// One insert, tried again until it worked, cannot work, or patience is over. Once an outcome was unknown, every later
 /// try is a repetition, and giving up leaves it unknown.
-async fn insert_part(engine: &Engine, calls: &[NewCall]) -> Result<Vec<Inserted>, StoreError> {
+async fn insert_part(
+    engine: &Engine,
+    calls: &[NewCall],
+    mut unknown: Option<StoreError>,
+) -> Result<Vec<Inserted>, StoreError> {
     let give_up = crate::clock::Deadline::new(crate::clock::read(), PATIENCE);
     let mut backoff = Backoff::default();
-    let mut unknown: Option<StoreError> = None;
+    let may_repeat = keeps_history(&engine.config.retention);
     loop {
+        if let Some(error) = unknown.take_if(|_| !may_repeat) {
+            // The call may have been stored, run and forgotten by now: repeating could run it twice.
+            return Err(error);
+        }
         let again = unknown.is_some();
         let error = match engine.store.insert(NOW, calls, again, engine.config.scan_interval).await {
             Ok(inserted) => {
@@ -241,11 +261,10 @@ async fn insert_part(engine: &Engine, calls: &[NewCall]) -> Result<Vec<Inserted>
         let wait = backoff.failed();
         let hopeless = !error.is_transient() || error.is_busy() || give_up.left(crate::clock::read()) < wait;
         if error.outcome_unknown() {
-            if !keeps_history(&engine.config.retention) {
-                // The call may have been stored, run and forgotten by now: repeating could run it twice.
-                return Err(error);
-            }
             unknown = Some(error);
+            if !may_repeat {
+                continue;
+            }
         } else if hopeless {
             return Err(unknown.unwrap_or(error));
         } else if backoff.may_log() {

@@ -55,6 +55,14 @@ impl Pauses {
         Some(LEAST.saturating_sub(now.saturating_duration_since(at)))
     }
 
+    /// Whether calls of that name may be taken without another look: none is due, and the name is not paused.
+    pub(super) fn lets_through(&self, engine: &Engine, name: &str) -> bool {
+        let (now, started) = (crate::clock::instant(), engine.started.load(Ordering::Relaxed));
+        !self.heard.load(Ordering::Acquire)
+            && !self.is_due(now, true, started, engine.config.scan_interval)
+            && !self.lock().names.contains(name)
+    }
+
     fn is_due(&self, now: Instant, sweeps: bool, started: u64, idle: Duration) -> bool {
         let Some((at, before)) = self.lock().read else { return true };
         let (since, is_idle) = (now.saturating_duration_since(at), before == Some(started));

@@ -9,7 +9,37 @@ use uuid::Uuid;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::recurring::Rule;
-use crate::store::{AttemptRecord, CallState, Histogram, Outcome, ScheduleOrigin, ScheduleState, Statistics};
+use crate::store::{
+    AttemptRecord, CallState, ClaimedCall, Histogram, NewCall, Outcome, ScheduleOrigin, ScheduleState,
+    Statistics,
+};
+
+/// A call that was stored as claimed, as its pod takes it.
+pub(super) fn claimed_new(
+    call: &NewCall,
+    claim_no: i64,
+    due: Moment,
+    expires: Option<Moment>,
+    claimed: Moment,
+) -> ClaimedCall {
+    ClaimedCall {
+        id: call.id,
+        claim_no,
+        name: call.name.clone(),
+        identifier: call.identifier.clone(),
+        args: call.args.clone(),
+        format: call.format,
+        priority: call.priority,
+        due,
+        first_due: due,
+        expires,
+        failures: 0,
+        claimed,
+        attempt: 1,
+        schedule: None,
+        traceparent: call.traceparent.clone(),
+    }
+}
 
 /// The number of a finished state; `None` for states that never stand in the history.
 pub(super) const fn state_code(state: CallState) -> Option<i16> {

@@ -181,6 +181,15 @@ impl Store for MemoryStore {
         Ok(inserted)
     }
 
+    async fn insert_claimed(
+        &self,
+        now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        self.state().insert_claimed(now, call, request)
+    }
+
     async fn insert_in(
         &self,
         _transaction: TransactionRef<'_>,

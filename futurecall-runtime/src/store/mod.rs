@@ -114,6 +114,23 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
         soon: Duration,
     ) -> Result<Vec<Inserted>, StoreError>;
 
+    /// Stores one call that is due as one that its pod has claimed already: what [`insert`](Self::insert) and a
+    /// [`claim`](Self::claim) right after it would do, in one step. `None`: a call of this id is stored already, and was
+    /// left as it is.
+    ///
+    /// Of the request count who claims, under which number, for how long, and what happens to calls of this name if the
+    /// pod vanishes. Whether the call's moment has come is not looked at, for that is up to the pod, which starts it.
+    /// Nobody is woken.
+    ///
+    /// After a lost reply [`find_claim`](Self::find_claim) says what became of it; where it finds nothing, the call is to be
+    /// stored by [`insert`](Self::insert), as a repetition.
+    async fn insert_claimed(
+        &self,
+        now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError>;
+
     /// Stores calls inside the application's own transaction; they exist if it commits. Wakes other pods at the commit.
     async fn insert_in(
         &self,

@@ -189,6 +189,15 @@ impl Store for PostgresStore {
         self.insert_calls(now, calls, again, soon).await
     }
 
+    async fn insert_claimed(
+        &self,
+        now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        self.insert_claimed_call(now, call, request).await
+    }
+
     async fn insert_in(
         &self,
         transaction: TransactionRef<'_>,

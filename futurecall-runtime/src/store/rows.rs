@@ -204,6 +204,14 @@ pub struct ClaimRequest {
     pub retention: Retention,
 }
 
+impl ClaimRequest {
+    /// What happens to a call of that name if the pod vanishes.
+    pub(crate) fn on_vanish(&self, name: &str) -> OnVanish {
+        let asked = self.names.iter().find(|(asked, _)| asked == name);
+        asked.map_or(OnVanish::Keep, |(_, on_vanish)| *on_vanish)
+    }
+}
+
 /// How many ended attempts of one call are kept: the newest.
 pub(crate) const ATTEMPTS_KEPT: usize = 100;
 

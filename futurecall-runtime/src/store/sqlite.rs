@@ -213,6 +213,15 @@ impl Store for SqliteStore {
         insert::insert(self, now, calls, again).await
     }
 
+    async fn insert_claimed(
+        &self,
+        now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        insert::insert_claimed(self, now, call, request).await
+    }
+
     async fn insert_in(
         &self,
         transaction: TransactionRef<'_>,

@@ -68,7 +68,8 @@ async fn calls_alone(fixture: &Fixture, seed: u64, steps: usize) {
 }
 
 async fn schedules_alone(fixture: &Fixture, seed: u64, steps: usize) {
-    let choice: Vec<_> = ALL.into_iter().filter(|step| !matches!(step, Step::Insert)).collect();
+    let choice: Vec<_> =
+        ALL.into_iter().filter(|step| !matches!(step, Step::Insert | Step::InsertClaimed)).collect();
     Walk::new(fixture, seed).go(steps, &choice).await;
 }
 
@@ -76,6 +77,7 @@ async fn schedules_alone(fixture: &Fixture, seed: u64, steps: usize) {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Insert,
+    InsertClaimed,
     Claim,
     Finish,
     Renew,
@@ -91,8 +93,9 @@ enum Step {
     Prune,
 }
 
-const ALL: [Step; 18] = [
+const ALL: [Step; 19] = [
     Step::Insert,
+    Step::InsertClaimed,
     Step::Insert,
     Step::Claim,
     Step::Claim,
@@ -163,6 +166,7 @@ impl<'a> Walk<'a> {
     async fn take(&mut self, step: Step) {
         match step {
             Step::Insert => self.insert().await,
+            Step::InsertClaimed => self.insert_claimed().await,
             Step::Claim => self.claim().await,
             Step::Finish => self.finish().await,
             Step::Renew => self.renew().await,

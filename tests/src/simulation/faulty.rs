@@ -64,6 +64,15 @@ impl Faulty {
     }
 }
 
+/// A call that is stored as claimed, of which the pod has heard nothing at once.
+fn store_late(server: &Server, call: &NewCall, request: &ClaimRequest, sent: u64) {
+    // Once its repetition is stored, it does nothing; once that is over as well, it would be stored anew: this is the one
+    // end that GUARANTEES leaves open, of every insert.
+    if !server.world.is_out() && !server.was_stored(call.id) {
+        drop(server.insert_claimed(call, request, sent));
+    }
+}
+
 fn serve<T>(
     server: &Server,
     trouble: Option<Trouble>,
@@ -117,6 +126,26 @@ impl Store for Faulty {
     ) -> Result<Vec<Inserted>, StoreError> {
         let calls = calls.to_vec();
         self.ask(move |server| server.insert(&calls, again, soon)).await
+    }
+
+    async fn insert_claimed(
+        &self,
+        _now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        let (call, request) = (call.clone(), request.clone());
+        let (server, sent) = (self.server.clone(), of(self.server.world.now()));
+        if server.world.draw_late(&server.pod).is_none() {
+            return self.ask(move |server| server.insert_claimed(&call, &request, sent)).await;
+        }
+        // Between the moment at which the pod has looked for it and the one at which it is stored otherwise.
+        let delay = server.world.shared().dice.below(16) as u64;
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+            store_late(&server, &call, &request, sent);
+        });
+        Err(unknown())
     }
 
     async fn insert_in(

@@ -54,7 +54,7 @@ pub(crate) fn script(seed: u64, settings: &Settings) -> Vec<(Duration, Deed)> {
         let then = match dice.below(10) {
             0 | 1 => Some((after, Whim::Cancel)),
             2 => Some((after, Whim::Move(seconds(&mut dice, Duration::from_secs(10))))),
-            3 | 4 => Some((after + seconds(&mut dice, Duration::from_secs(20)), Whim::RunAgain)),
+            3..=7 => Some((after + seconds(&mut dice, Duration::from_secs(20)), Whim::RunAgain)),
             _ => None,
         };
         let place = dice.below(settings.pods);

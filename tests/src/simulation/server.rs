@@ -58,6 +58,33 @@ impl Server {
         Ok(inserted)
     }
 
+    pub(crate) fn insert_claimed(
+        &self,
+        call: &NewCall,
+        request: &ClaimRequest,
+        sent: u64,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        let request = self.request(request);
+        let mut claimed = done(self.inner.insert_claimed(self.now(), call, &request))?;
+        if let Some(claimed) = &mut claimed {
+            self.world.shared().counts.at_once += 1;
+            self.stored(call);
+            self.claimed(request.pod, claimed, sent, None);
+            if self.errs(Mutant::ForgetExpiry) {
+                claimed.expires = None;
+            }
+            if self.errs(Mutant::ForgetClaims) {
+                self.forget(request.pod, std::slice::from_ref(claimed));
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Whether a call of that id was ever stored, by the trace.
+    pub(crate) fn was_stored(&self, id: CallId) -> bool {
+        self.world.shared().calls.contains_key(&id)
+    }
+
     pub(crate) fn cancel(
         &self,
         target: &CancelTarget,

@@ -69,6 +69,8 @@ pub struct Counts {
     pub refusals: u64,
     /// Claims that committed after their connection was lost.
     pub late: u64,
+    /// Calls that were stored as claimed.
+    pub at_once: u64,
     /// Calls that expired.
     pub expired: u64,
     /// Handlers that took too long.
@@ -88,6 +90,7 @@ impl Counts {
         self.rescues += other.rescues;
         self.refusals += other.refusals;
         self.late += other.late;
+        self.at_once += other.at_once;
         self.expired += other.expired;
         self.timeouts += other.timeouts;
         self.reruns += other.reruns;

@@ -92,7 +92,7 @@ impl State {
         order
     }
 
-    fn hold(
+    pub(super) fn hold(
         &mut self,
         now: Moment,
         request: &ClaimRequest,

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::rows::{Call, State, refuse_nul};
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::{Due, Inserted, NewCall, Now};
+use crate::store::{ClaimRequest, ClaimedCall, Due, Inserted, NewCall, Now};
 
 const DOING: &str = "store calls";
 
@@ -36,6 +36,22 @@ impl State {
             }
         }
         Ok((results, wake))
+    }
+
+    /// Stores a call as one that this pod has claimed.
+    pub(super) fn insert_claimed(
+        &mut self,
+        now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        let now = self.now(now);
+        let row = row(now, call)?;
+        if self.call(row.id).is_some() {
+            return Ok(None);
+        }
+        self.put(row);
+        Ok(self.hold(now, request, request.on_vanish(&call.name), call.id))
     }
 }
 

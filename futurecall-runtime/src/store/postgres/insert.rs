@@ -9,9 +9,12 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::connect::{commit, empty, nothing_done, step};
 use super::copy::{COPY, Rows};
-use super::sql::{Query, Reading, Timestamp, at, count, in_schema, interval, micros, span};
+use super::sql::{
+    Query, Reading, Timestamp, at, count, in_schema, interval, micros, span, timestamp, timestamp_or_none,
+    vanishing,
+};
 use crate::error::StoreError;
-use crate::store::{Due, Inserted, NewCall, Now, TransactionRef};
+use crate::store::{ClaimRequest, ClaimedCall, Due, Inserted, NewCall, Now, TransactionRef, codec};
 
 const DOING: &str = "store calls";
 const DOING_IN: &str = "store calls in the transaction";
@@ -48,7 +51,7 @@ const STORE: &str = store!(" ON CONFLICT (id) DO NOTHING");
 const STORE_NEW: &str = store!("");
 
 macro_rules! store_one {
-    ($column:literal, $value:literal) => {
+    ($column:literal, $value:literal, $returning:literal) => {
         concat!(
             "
     INSERT INTO futurecall.call
@@ -58,18 +61,35 @@ macro_rules! store_one {
     VALUES ($2::uuid, $3::text, $4::smallint, coalesce($5::timestamptz, {clock} + $6::interval), $7::text,
         $8::text::json, $9::smallint, $10::text, {now}",
             $value,
-            ")"
+            ")",
+            $returning
         )
     };
 }
 
 /// As `STORE`, of one call: most calls come alone, and a plain row costs half. $2 to $10: its columns.
-const STORE_ONE: &str = store_one!("", "");
+const STORE_ONE: &str = store_one!("", "", "");
 
 /// As `STORE_ONE`, of a call that expires after $11. Apart, since what says so costs the server as much as the rest of
 /// the row, also where it does not apply.
 const STORE_ONE_THAT_EXPIRES: &str =
-    store_one!(", expires_at", ", {expiry $5::timestamptz, $6::interval, $11::interval}");
+    store_one!(", expires_at", ", {expiry $5::timestamptz, $6::interval, $11::interval}", "");
+
+/// As `STORE_ONE`, of a call that its pod has claimed: $11 pod, $12 claim number, $13 lease, $14 and $15 what happens if
+/// the pod vanishes.
+pub(super) const STORE_CLAIMED: &str = store_one!(
+    ", claimed_by, claim_no, claimed_at, lease_until, attempt, on_vanish, vanish_after",
+    ", $11::uuid, $12::bigint, {clock}, {lease $13::interval}, 1, $14::smallint, $15::bigint",
+    " RETURNING due_at, claimed_at, expires_at"
+);
+
+/// As `STORE_CLAIMED`, of a call that expires after $16.
+pub(super) const STORE_CLAIMED_THAT_EXPIRES: &str = store_one!(
+    ", claimed_by, claim_no, claimed_at, lease_until, attempt, on_vanish, vanish_after, expires_at",
+    ", $11::uuid, $12::bigint, {clock}, {lease $13::interval}, 1, $14::smallint, $15::bigint, \
+     {expiry $5::timestamptz, $6::interval, $16::interval}",
+    " RETURNING due_at, claimed_at, expires_at"
+);
 
 /// What a repetition has just stored, but had been run before: $1 its ids.
 pub(super) const FORGET_FINISHED: &str = "
@@ -126,6 +146,33 @@ impl PostgresStore {
         })
     }
 
+    pub(super) async fn insert_claimed_call(
+        &self,
+        now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        let is_to_expire = call.expires_after.is_some();
+        let template = if is_to_expire { STORE_CLAIMED_THAT_EXPIRES } else { STORE_CLAIMED };
+        // So that it is found under its claim number, whatever the server's clock says by then.
+        self.lanes.claims_until(self.lanes.clock(now).saturating_add(EARLY));
+        // Should it be given back, it is not looked for in a lane that nobody knows of.
+        self.lanes.hold(&call.name, call.priority);
+        let query = bind_claimed(self.query(template), now, call, request);
+        let row = match self.write_one(DOING, query).await {
+            Ok(row) => row,
+            Err(error) if is_taken(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let read =
+            || -> Reading<_> { Ok((timestamp(&row, 0)?, timestamp(&row, 1)?, timestamp_or_none(&row, 2)?)) };
+        let (due, claimed, expires) = read().map_err(nothing_done(DOING))?;
+        if now == Now::Database {
+            self.lanes.saw_clock(claimed.as_micros());
+        }
+        Ok(Some(codec::claimed_new(call, request.claim_no, due, expires, claimed)))
+    }
+
     pub(super) async fn insert_calls_in(
         &self,
         transaction: TransactionRef<'_>,
@@ -175,18 +222,7 @@ impl PostgresStore {
     async fn insert_one(&self, now: Now, call: &NewCall, soon: Duration) -> Result<Inserted, StoreError> {
         let (due, after) = due_or_after(call.due);
         let template = if call.expires_after.is_some() { STORE_ONE_THAT_EXPIRES } else { STORE_ONE };
-        let query = self
-            .query(template)
-            .bind(at(now))
-            .bind(call.id.as_uuid())
-            .bind(call.name.clone())
-            .bind(call.priority)
-            .bind(due.map(Timestamp))
-            .bind(after.map(span))
-            .bind(call.identifier.clone())
-            .bind(call.args.clone())
-            .bind(call.format)
-            .bind(call.traceparent.clone());
+        let query = bind_one(self.query(template), now, call);
         let query = match call.expires_after {
             Some(time) => query.bind(interval(time)),
             None => query,
@@ -219,6 +255,37 @@ impl PostgresStore {
         }
         commit(DOING, transaction).await?;
         Ok(row)
+    }
+}
+
+/// Binds what `STORE_ONE` wants.
+fn bind_one(query: Query, now: Now, call: &NewCall) -> Query {
+    let (due, after) = due_or_after(call.due);
+    query
+        .bind(at(now))
+        .bind(call.id.as_uuid())
+        .bind(call.name.clone())
+        .bind(call.priority)
+        .bind(due.map(Timestamp))
+        .bind(after.map(span))
+        .bind(call.identifier.clone())
+        .bind(call.args.clone())
+        .bind(call.format)
+        .bind(call.traceparent.clone())
+}
+
+/// Binds what `STORE_CLAIMED` wants, or `STORE_CLAIMED_THAT_EXPIRES` where it expires.
+pub(super) fn bind_claimed(query: Query, now: Now, call: &NewCall, request: &ClaimRequest) -> Query {
+    let (on_vanish, vanish_after) = vanishing(request, &call.name);
+    let query = bind_one(query, now, call)
+        .bind(request.pod.as_uuid())
+        .bind(request.claim_no)
+        .bind(interval(request.lease))
+        .bind(on_vanish)
+        .bind(vanish_after);
+    match call.expires_after {
+        Some(time) => query.bind(interval(time)),
+        None => query,
     }
 }
 

@@ -172,6 +172,13 @@ impl Lanes {
         }
     }
 
+    /// This store holds a call of that lane: it may be given back, and then the lane must be known.
+    pub(super) fn hold(&self, name: &str, priority: i16) {
+        if let Some(lanes) = self.lock().get_mut(name) {
+            lanes.entry(priority).or_insert(Lane { from: END, next: END, unseen: END });
+        }
+    }
+
     /// This store has made a call due then, which was not before.
     pub(super) fn due_again(&self, name: &str, priority: i16, due: i64) {
         if let Some(lanes) = self.lock().get_mut(name) {

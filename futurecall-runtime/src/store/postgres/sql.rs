@@ -100,11 +100,9 @@ pub(super) fn bind_lease(query: Query, now: Now, request: &ClaimRequest) -> Quer
 
 /// Until how many of its pods have vanished a call of that name is run again, and how many microseconds after.
 pub(super) fn vanishing(request: &ClaimRequest, name: &str) -> (i16, i64) {
-    match request.names.iter().find(|(asked, _)| asked == name) {
-        Some((_, OnVanish::Rerun { budget, after })) => {
-            (i16::try_from(*budget).unwrap_or(i16::MAX), ahead(*after))
-        }
-        Some((_, OnVanish::Keep)) | None => (0, 0),
+    match request.on_vanish(name) {
+        OnVanish::Rerun { budget, after } => (i16::try_from(budget).unwrap_or(i16::MAX), ahead(after)),
+        OnVanish::Keep => (0, 0),
     }
 }
 

@@ -7,20 +7,27 @@ use sqlx::SqliteConnection;
 
 use super::SqliteStore;
 use super::connect::{self, Tables, fault};
-use super::tx::{Tx, batch, hex, micros, no_nul, number};
+use super::tx::{Tx, after, batch, hex, micros, moment_in, no_nul, number};
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{Due, Inserted, NewCall, Now};
+use crate::store::{ClaimRequest, ClaimedCall, Due, Inserted, NewCall, Now, OnVanish, codec};
 
 const DOING: &str = "store calls";
 
 macro_rules! insert {
     ($on_conflict:literal) => {
+        insert!("", "", $on_conflict)
+    };
+    ($columns:literal, $values:literal, $on_conflict:literal) => {
         concat!(
             "
-INSERT INTO futurecall_call (id, name, identifier, args, format, priority, due_at, traceparent, expires_at, created_at)
+INSERT INTO futurecall_call (id, name, identifier, args, format, priority, due_at, traceparent, expires_at, created_at",
+            $columns,
+            ")
 SELECT unhex(v ->> 0), v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 5, coalesce(v ->> 6, ?2 + (v ->> 7)), v ->> 8,
-    iif(v ->> 9 IS NULL, NULL, min(max(coalesce(v ->> 6, ?2 + (v ->> 7)), ?2) + (v ->> 9), 253402300799999999)), ?2
+    iif(v ->> 9 IS NULL, NULL, min(max(coalesce(v ->> 6, ?2 + (v ->> 7)), ?2) + (v ->> 9), 253402300799999999)), ?2",
+            $values,
+            "
 FROM (SELECT value AS v FROM json_each(?1))
 WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM futurecall_finished f WHERE f.id = unhex(v ->> 0))",
             $on_conflict
@@ -33,6 +40,14 @@ pub(super) const INSERT: &str = insert!("");
 
 /// The same, leaving out what is stored already, too.
 const INSERT_NEW: &str = insert!(" ON CONFLICT (id) DO NOTHING");
+
+/// The same of one call, as claimed. ?4 the pod, ?5 the claim number, ?6 when the lease ends, ?7 and ?8 what happens if
+/// the pod vanishes.
+pub(super) const INSERT_CLAIMED: &str = insert!(
+    ", claimed_by, claim_no, claimed_at, lease_until, attempt, on_vanish, vanish_after",
+    ", ?4, ?5, ?2, ?6, 1, ?7, ?8",
+    " ON CONFLICT (id) DO NOTHING RETURNING due_at, expires_at"
+);
 
 /// Which of the calls ?1 are stored, by their places in the batch.
 pub(super) const STORED: &str = "
@@ -52,6 +67,21 @@ pub(super) async fn insert(
     store
         .write(DOING, now, move |mut tx| {
             Box::pin(async move { store_rows(&mut tx, rows, &ids, again).await })
+        })
+        .await
+}
+
+pub(super) async fn insert_claimed(
+    store: &SqliteStore,
+    now: Now,
+    call: &NewCall,
+    request: &ClaimRequest,
+) -> Result<Option<ClaimedCall>, StoreError> {
+    let rows = rows(std::slice::from_ref(call))?;
+    let (call, request) = (call.clone(), request.clone());
+    store
+        .write(DOING, now, move |mut tx| {
+            Box::pin(async move { store_claimed(&mut tx, rows, &call, &request).await })
         })
         .await
 }
@@ -97,6 +127,31 @@ async fn store_rows(
         if seen.insert(*id) && !stored.contains(&place) { Inserted::Stored } else { Inserted::Duplicate }
     };
     Ok(ids.iter().zip(0_i64..).map(result).collect())
+}
+
+async fn store_claimed(
+    tx: &mut Tx<'_>,
+    rows: String,
+    call: &NewCall,
+    request: &ClaimRequest,
+) -> Result<Option<ClaimedCall>, StoreError> {
+    let (budget, again) = match request.on_vanish(&call.name) {
+        OnVanish::Rerun { budget, after } => (budget, Some(micros(after))),
+        OnVanish::Keep => (0, None),
+    };
+    let sql = tx
+        .sql(INSERT_CLAIMED)
+        .bind(rows)
+        .bind(tx.now.as_micros())
+        .bind(false)
+        .bind(request.pod.as_uuid())
+        .bind(request.claim_no)
+        .bind(after(tx.now, request.lease).as_micros())
+        .bind(budget)
+        .bind(again);
+    let row = tx.row(sql).await?;
+    let stored = row.as_ref().and_then(|row| Some((moment_in(row, "due_at")?, moment_in(row, "expires_at"))));
+    Ok(stored.map(|(due, expires)| codec::claimed_new(call, request.claim_no, due, expires, tx.now)))
 }
 
 /// The batch as the statements take it.
