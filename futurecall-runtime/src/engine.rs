@@ -98,7 +98,7 @@ pub(crate) struct Engine {
     pub(crate) trace_context: OnceLock<TraceContext>,
     /// Where its tasks run.
     process: Process,
-    runtime: tokio::runtime::Handle,
+    runtime: tokio::runtime::Id,
     registry: RwLock<Registry>,
     /// Keys of the schedules that attributes declare, for the heartbeat.
     pub(crate) attribute_schedules: Vec<String>,
@@ -168,7 +168,7 @@ impl Engine {
             meter: Meter::new(),
             trace_context: OnceLock::new(),
             process,
-            runtime: tokio::runtime::Handle::current(),
+            runtime: tokio::runtime::Handle::current().id(),
             registry: RwLock::new(registry),
             attribute_schedules,
             enqueuer,
@@ -237,6 +237,11 @@ impl Engine {
     pub(crate) fn wake(&self) {
         self.calm.tell();
         self.wake.notify_one();
+    }
+
+    /// The application's transaction stores calls: when it commits, this pod hears of them a little later.
+    pub(crate) fn doubt(&self) {
+        self.calm.doubt(crate::clock::instant().checked_add(self.config.scan_interval));
     }
 
     /// Looks at everything now: what waited may have its turn.

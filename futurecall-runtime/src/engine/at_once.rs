@@ -2,19 +2,24 @@
 //!
 //! In the ordinary way such a call is stored, then claimed: two commits, and half a dozen hand-overs between tasks before
 //! it starts. But a call that its own pod stores as claimed passes by whatever else waits. So a pod does that only where
-//! its last claim found nothing that was due, it has heard of nothing since, and a slot is free.
+//! its last claim found nothing that was due, it would have heard of what was stored since, and a slot is free.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::claim::{Claimed, hand_out, lags};
+use tokio::runtime::Handle;
+
+use super::claim::{self, Claimed, hand_out, lags};
 use super::{Engine, NOW, late};
 use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
 use crate::pod::Role;
 use crate::signals::Op;
-use crate::store::{Claim, ClaimRequest, ClaimedCall, Due, NewCall};
+use crate::store::{Claim, ClaimRequest, ClaimedCall, Due, Held, NewCall};
+
+/// For how long a call is looked for whose reply was lost, before it is stored otherwise.
+const LOOKING: Duration = Duration::from_secs(2);
 
 /// Whether anything may be waiting to be claimed.
 #[derive(Debug, Default)]
@@ -23,6 +28,8 @@ pub(super) struct Calm {
     told: AtomicU64,
     /// What a claim found: nothing that is due before that moment, unless it was told to look again since.
     found: Mutex<Option<(u64, Instant)>>,
+    /// Until when something may come to be due of which nobody tells in time.
+    doubtful: Mutex<Option<Instant>>,
 }
 
 impl Calm {
@@ -41,10 +48,18 @@ impl Calm {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some((told, until));
     }
 
+    /// Until then something may come to be due, and this pod hear of it a little later (a transaction of the application).
+    pub(super) fn doubt(&self, until: Option<Instant>) {
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        *doubtful = (*doubtful).max(until);
+    }
+
     /// Whether, for all that this pod knows, nothing waits.
     pub(super) fn is_calm(&self, now: Instant) -> bool {
         let found = *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let doubtful = *self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
         found.is_some_and(|(told, until)| told == self.told() && now < until)
+            && doubtful.is_none_or(|until| until <= now)
     }
 }
 
@@ -61,8 +76,8 @@ pub(super) enum Tried {
 }
 
 /// Stores a call as claimed and starts it, where nothing speaks against that. In a task of its own: a call that is claimed
-/// needs somebody who knows of it, whether or not its caller waits. And on the pod's own runtime, as whatever runs a
-/// handler: the caller's may end with its call.
+/// needs somebody who knows of it, whether or not its caller waits. And not on another runtime than the pod's, which may
+/// end with the caller.
 pub(super) async fn store(engine: &Arc<Engine>, call: &NewCall) -> Tried {
     // Taken first: a shutdown waits for it, or has been heard of by the next line.
     let claiming = engine.claimers.token();
@@ -71,8 +86,7 @@ pub(super) async fn store(engine: &Arc<Engine>, call: &NewCall) -> Tried {
     }
     let Some(request) = request(engine, call) else { return Tried::Not };
     let (process, engine, call) = (engine.process.clone(), Arc::clone(engine), call.clone());
-    let runtime = engine.runtime.clone();
-    let task = runtime.spawn(process.task(async move {
+    let task = tokio::spawn(process.task(async move {
         let tried = store_claimed(&engine, &call, &request).await;
         drop(claiming);
         tried
@@ -85,6 +99,8 @@ fn is_free(engine: &Engine) -> bool {
     engine.role == Role::Monolith
         && engine.runs_calls()
         && engine.calm.is_calm(crate::clock::instant())
+        && engine.store.hears()
+        && Handle::try_current().is_ok_and(|runtime| runtime.id() == engine.runtime)
         // Those that are claimed already have their slots.
         && engine.slots.available_permits() > engine.ready.len()
         && !lags(engine)
@@ -101,7 +117,7 @@ fn is_due(engine: &Engine, call: &NewCall) -> bool {
 /// The claim of that one call; `None` where this pod does not run it, or may have to leave it alone.
 fn request(engine: &Engine, call: &NewCall) -> Option<ClaimRequest> {
     let on_vanish = engine.registry().on_vanish(&call.name, &engine.config)?;
-    if !engine.pauses.lets_through(engine, &call.name) {
+    if !engine.pauses.lets_through(&call.name) {
         return None;
     }
     Some(ClaimRequest {
@@ -120,7 +136,7 @@ fn request(engine: &Engine, call: &NewCall) -> Option<ClaimRequest> {
 async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequest) -> Tried {
     let sent = crate::clock::read();
     let unknown = match engine.store.insert_claimed(NOW, call, request).await {
-        Ok(Some(claimed)) => return start(engine, call, claimed, sent),
+        Ok(Some(claimed)) => return start(engine, call, claimed, sent).await,
         // An id is made once, so it can only be our own row: stored by a try of which the store has heard no more.
         Ok(None) => None,
         Err(error) => {
@@ -136,20 +152,30 @@ async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequ
         }
     };
     // What is not found now and stands there later is given back, and then claimed as any other.
-    let found = engine.store.find_claim(engine.pod, request.claim_no).await.unwrap_or_default();
+    let looking = tokio::time::timeout(LOOKING, engine.store.find_claim(engine.pod, request.claim_no)).await;
+    let found = looking.map(Result::unwrap_or_default).unwrap_or_default();
     late::watch(engine, request.claim_no, found.iter().map(|call| call.id).collect());
     match (found.into_iter().next(), unknown) {
-        (Some(claimed), _) => start(engine, call, claimed, sent),
-        (None, None) => Tried::Stored,
+        (Some(claimed), _) => start(engine, call, claimed, sent).await,
+        (None, None) => {
+            engine.count_scheduled(std::slice::from_ref(call));
+            Tried::Stored
+        }
         (None, Some(error)) => Tried::Unknown(error),
     }
 }
 
 /// Starts what this pod has stored as claimed.
-fn start(engine: &Arc<Engine>, call: &NewCall, claimed: ClaimedCall, sent: Reading) -> Tried {
+async fn start(engine: &Arc<Engine>, call: &NewCall, claimed: ClaimedCall, sent: Reading) -> Tried {
     let now = crate::clock::instant();
     engine.count_scheduled(std::slice::from_ref(call));
     engine.clock.saw(claimed.claimed, sent.monotonic, now);
+    if engine.stop.is_cancelled() {
+        // Whoever ends the pod may have looked already for what is to be given back.
+        let held = Held { id: claimed.id, claim_no: claimed.claim_no, started: false };
+        claim::release(engine, &[held]).await;
+        return Tried::Stored;
+    }
     let deadline = Deadline::new(sent, engine.config.lease);
     engine.held.add(std::iter::once((claimed.id, claimed.claim_no)), deadline);
     let claim = Claim { calls: vec![claimed], ..Claim::default() };
@@ -180,5 +206,16 @@ mod tests {
         assert!(!calm.is_calm(now), "it was told while the claim looked");
         calm.found_nothing(calm.told(), now + 5 * ms);
         assert!(calm.is_calm(now));
+    }
+
+    #[test]
+    fn doubt_outlasts_what_a_claim_finds() {
+        let (calm, now, ms) = (Calm::default(), crate::clock::instant(), Duration::from_millis(1));
+        calm.doubt(Some(now + 3 * ms));
+        calm.doubt(Some(now + 2 * ms));
+        calm.doubt(None);
+        calm.found_nothing(calm.told(), now + 5 * ms);
+        assert!(!calm.is_calm(now) && !calm.is_calm(now + 2 * ms));
+        assert!(calm.is_calm(now + 3 * ms));
     }
 }

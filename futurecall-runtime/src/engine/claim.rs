@@ -91,7 +91,13 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
 
 /// What found no slot within its time goes back to the database. Says whether there was any.
 async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
-    let stale = engine.ready.take_stale(crate::clock::instant(), PATIENCE);
+    let now = crate::clock::instant();
+    if engine.ready.waits_since().is_none_or(|since| now.saturating_duration_since(since) < PATIENCE) {
+        return false;
+    }
+    // Before they are out of sight: nothing that is stored now may take their slots.
+    engine.calm.tell();
+    let stale = engine.ready.take_stale(now, PATIENCE);
     if stale.is_empty() {
         return false;
     }
@@ -115,6 +121,8 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     let room = free.saturating_add(spare).saturating_sub(engine.ready.len());
     // A claim for a few would cost as much as one for many.
     if room <= spare / 2 || lags(engine) {
+        // Whatever is due waits.
+        engine.calm.tell();
         return Ok(idle);
     }
     let sweep = engine.sweep_due.swap(false, Ordering::Relaxed) || pace.is_sweep_due(sent);
@@ -124,8 +132,13 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     if sweep {
         pace.swept(sent, now, engine.config.scan_interval);
     }
+    if engine.stop.is_cancelled() {
+        // Whoever ends the pod may have looked already for what is to be given back.
+        release(engine, &claimed.claim.calls.iter().map(unstarted).collect::<Vec<_>>()).await;
+        return Ok(idle);
+    }
     let is_full = claimed.claim.calls.len() >= room.min(MOST);
-    let next = claimed.claim.next;
+    let (next, crowded) = (claimed.claim.next, claimed.claim.crowded);
     let wait = wait_until_next(engine, &claimed.claim, now);
     hand_out(engine, claimed, now);
     if is_full && next.is_some_and(|next| next <= AHEAD) {
@@ -136,8 +149,11 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
         engine.ready.want_nothing();
     }
     let wait = wait.map_or(idle, |wait| wait.min(idle));
-    if next.is_none_or(|next| next > AHEAD)
-        && let Some(until) = now.checked_add(wait)
+    // Of what is due later than this, nobody tells a pod that looks before that by itself.
+    let until = sent.checked_add(engine.config.scan_interval).min(now.checked_add(wait));
+    if !crowded
+        && next.is_none_or(|next| next > AHEAD)
+        && let Some(until) = until
     {
         engine.calm.found_nothing(told, until);
     }
@@ -263,7 +279,7 @@ async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Clai
     let mut backoff = Backoff::default();
     loop {
         match engine.store.find_claim(engine.pod, claim_no).await {
-            Ok(calls) => return Ok(Claim { calls, next: Some(Duration::ZERO), skipped: 0, now: None }),
+            Ok(calls) => return Ok(Claim { calls, next: Some(Duration::ZERO), ..Claim::default() }),
             Err(error) if error.is_transient() && !engine.over.is_cancelled() => {
                 let wait = backoff.failed();
                 tokio::time::sleep(wait).await;
@@ -333,6 +349,8 @@ impl RunSummary {
 
 /// Gives claims back unstarted.
 pub(super) async fn release(engine: &Engine, held: &[Held]) {
+    // Before they are to be had: nothing that is stored from now on may pass them by.
+    engine.calm.tell();
     let give_up = Deadline::new(crate::clock::read(), GIVING_BACK.min(engine.config.lease));
     let mut backoff = Backoff::default();
     // Fenced, so that it may be said twice.

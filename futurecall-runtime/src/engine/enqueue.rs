@@ -10,6 +10,7 @@ use super::at_once::{self, Tried};
 use super::backoff::Backoff;
 use super::supervise::supervised;
 use super::{Engine, NOW};
+use crate::clock::Deadline;
 use crate::error::{ScheduleError, StoreError};
 use crate::signals::Op;
 use crate::store::{Inserted, NewCall, Retention};
@@ -86,13 +87,14 @@ pub(super) async fn one(engine: &Arc<Engine>, call: NewCall) -> Result<(), Sched
     // Where nobody else is at it, the caller flushes its call itself, and no task has to be woken.
     let alone = if enqueuer.waiting.load(Ordering::Acquire) == 0 { enqueuer.try_begin() } else { None };
     if let Some(_busy) = alone {
+        let give_up = Deadline::new(crate::clock::read(), PATIENCE);
         let unknown = match at_once::store(engine, &call).await {
             Tried::Stored => return Ok(()),
             Tried::Not => None,
             Tried::Failed(error) => return Err(error.into()),
             Tried::Unknown(error) => Some(error),
         };
-        let mut results = insert(engine, std::slice::from_ref(&call), unknown).await;
+        let mut results = insert(engine, std::slice::from_ref(&call), Some(give_up), unknown).await;
         return results.pop().unwrap_or(Err(ScheduleError::Stopped));
     }
     let (reply, answer) = oneshot::channel();
@@ -157,7 +159,7 @@ async fn gather(gathered: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>
 async fn flush(engine: &Engine, batch: Vec<Waiting>) {
     let (calls, replies): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|waiting| (waiting.call, waiting.reply)).unzip();
-    let results = insert(engine, &calls, None).await;
+    let results = insert(engine, &calls, None, None).await;
     engine.enqueuer.waiting.fetch_sub(replies.len(), Ordering::AcqRel);
     for (reply, result) in replies.into_iter().zip(results) {
         // Whoever stopped waiting does not need the answer.
@@ -171,18 +173,19 @@ pub(super) async fn chunk(engine: Arc<Engine>, calls: Vec<NewCall>) -> Result<()
         return Err(ScheduleError::Stopped);
     }
     let process = engine.process.clone();
-    let stored = tokio::spawn(
-        process
-            .task(async move { insert(&engine, &calls, None).await.into_iter().collect::<Result<(), _>>() }),
-    );
+    let stored = tokio::spawn(process.task(async move {
+        insert(&engine, &calls, None, None).await.into_iter().collect::<Result<(), _>>()
+    }));
     stored.await.unwrap_or(Err(ScheduleError::Stopped))
 }
 
 /// Stores calls, trying again while that may help. A row that the database refuses fails alone: a refused batch is
 /// halved until only the offender is left. `unknown`: they may have been stored already, for this was the answer.
+/// `give_up`: when patience is over, if it has begun before.
 async fn insert(
     engine: &Engine,
     calls: &[NewCall],
+    give_up: Option<Deadline>,
     mut unknown: Option<StoreError>,
 ) -> Vec<Result<(), ScheduleError>> {
     let mut results: Vec<Option<Result<(), ScheduleError>>> = calls.iter().map(|_| None).collect();
@@ -192,7 +195,7 @@ async fn insert(
         let (Some(part), Some(slots)) = (calls.get(range.clone()), results.get_mut(range.clone())) else {
             continue;
         };
-        match insert_part(engine, part, unknown.take()).await {
+        match insert_part(engine, part, give_up, unknown.take()).await {
             Ok(inserted) => {
                 for ((slot, call), inserted) in slots.iter_mut().zip(part).zip(inserted) {
                     *slot = Some(outcome(call, inserted));
@@ -239,9 +242,10 @@ fn fail(slots: &mut [Option<Result<(), ScheduleError>>], part: &[NewCall], faile
 async fn insert_part(
     engine: &Engine,
     calls: &[NewCall],
+    give_up: Option<Deadline>,
     mut unknown: Option<StoreError>,
 ) -> Result<Vec<Inserted>, StoreError> {
-    let give_up = crate::clock::Deadline::new(crate::clock::read(), PATIENCE);
+    let give_up = give_up.unwrap_or_else(|| Deadline::new(crate::clock::read(), PATIENCE));
     let mut backoff = Backoff::default();
     let may_repeat = keeps_history(&engine.config.retention);
     loop {

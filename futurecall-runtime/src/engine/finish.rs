@@ -79,6 +79,10 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
         finished.push(outcome.finish);
         waiting.push((outcome.name, outcome.stored, outcome.token));
     }
+    let is_due_again = is_due_again_soon(engine, &finished);
+    if is_due_again || frees_a_schedule {
+        engine.calm.tell();
+    }
     let stored = match settle(engine, &finished).await {
         Ok(stored) => stored,
         Err(Refused) => one_by_one(engine, &finished).await,
@@ -95,7 +99,7 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
     }
     if frees_a_schedule {
         engine.sweep_now();
-    } else if is_due_again_soon(engine, &finished) {
+    } else if is_due_again {
         engine.wake();
     }
     engine.wake_if_wanting();

@@ -55,12 +55,11 @@ impl Pauses {
         Some(LEAST.saturating_sub(now.saturating_duration_since(at)))
     }
 
-    /// Whether calls of that name may be taken without another look: none is due, and the name is not paused.
-    pub(super) fn lets_through(&self, engine: &Engine, name: &str) -> bool {
-        let (now, started) = (crate::clock::instant(), engine.started.load(Ordering::Relaxed));
-        !self.heard.load(Ordering::Acquire)
-            && !self.is_due(now, true, started, engine.config.scan_interval)
-            && !self.lock().names.contains(name)
+    /// Whether calls of that name may be taken without another look, by a pod that hears of changes.
+    pub(super) fn lets_through(&self, name: &str) -> bool {
+        let known = self.lock();
+        let is_known = known.read.is_some_and(|(_, read)| read.is_some());
+        is_known && !self.heard.load(Ordering::Acquire) && !known.names.contains(name)
     }
 
     fn is_due(&self, now: Instant, sweeps: bool, started: u64, idle: Duration) -> bool {
@@ -150,5 +149,10 @@ mod tests {
         pauses.lock().names.insert("a".to_owned());
         pauses.leave_out(&mut names);
         assert_eq!(names, [("b".to_owned(), OnVanish::Keep)]);
+        assert!(!pauses.lets_through("b"), "nobody has read them");
+        pauses.lock().read = Some((crate::clock::instant(), Some(0)));
+        assert!(pauses.lets_through("b") && !pauses.lets_through("a"));
+        pauses.heard();
+        assert!(!pauses.lets_through("b"));
     }
 }

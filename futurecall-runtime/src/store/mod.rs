@@ -89,6 +89,11 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// The database's clock.
     async fn now(&self) -> Result<Moment, StoreError>;
 
+    /// Whether [`changed`](Self::changed) tells at present of what others do, within a moment.
+    fn hears(&self) -> bool {
+        true
+    }
+
     /// Waits until another connection may have stored something that is due soon. Cancel-safe; may wake for nothing,
     /// and may miss a change (the engine's fallback poll covers that). A store that cannot hear waits for ever.
     async fn changed(&self);

@@ -175,8 +175,12 @@ impl Store for PostgresStore {
         self.clock().await
     }
 
+    fn hears(&self) -> bool {
+        self.wake.hears()
+    }
+
     async fn changed(&self) {
-        self.wake.changed(self.options()).await;
+        self.wake.changed(self.options(), &self.link).await;
     }
 
     async fn insert(

@@ -243,6 +243,8 @@ pub struct Claim {
     pub skipped: u64,
     /// The database's clock as the claim read it; `None` where it was not asked.
     pub now: Option<Moment>,
+    /// Others have locked calls that this claim would have taken.
+    pub crowded: bool,
 }
 
 /// A call in the hands of this pod.

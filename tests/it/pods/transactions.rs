@@ -6,7 +6,7 @@ use futurecall_runtime::prelude::*;
 use futurecall_runtime::{CallState, Cancelled, InTransaction, ScheduleError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database;
-use futurecall_tests::journal::Journal;
+use futurecall_tests::journal::{Journal, eventually};
 
 use super::support::Note;
 
@@ -102,8 +102,46 @@ async fn postgres_begin(pool: &sqlx::PgPool) -> sqlx::Transaction<'static, sqlx:
     pool.begin().await.unwrap()
 }
 
+/// What a transaction has stored goes before what its caller stores after it, on a pod with one slot that has nothing else to
+/// do: in the order in which it is due.
+macro_rules! keeps_its_turn {
+    ($name:ident, $backend:expr, $pool:expr, $begin:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let backend = $backend;
+            backend.store().await;
+            let pool = $pool(&backend).await;
+            for _ in 0..10 {
+                let journal = Journal::new();
+                let builder = backend.builder().config(Backend::config().concurrency_limit(1));
+                // New each time: it has heard of nothing yet.
+                let pod = builder.register_future_call("note", Note(journal.clone())).start().await.unwrap();
+                let note = |line: &str| pod.future_call_with_delay("note", Some(line), Duration::ZERO);
+                // Once these have run, it has looked, and its slot is free.
+                for line in ["one", "two"] {
+                    let id = note(line).await.unwrap();
+                    eventually("it is over", || async {
+                        (states(&pod, &[id]).await == [Some(CallState::Succeeded)]).then_some(())
+                    })
+                    .await;
+                }
+                let mut tx = $begin(&pool).await;
+                note("in it").in_transaction(&mut tx).await.unwrap();
+                tx.commit().await.unwrap();
+                note("after").await.unwrap();
+                assert_eq!(journal.wait_for(4).await[2..], ["in it", "after"]);
+                pod.shutdown().await;
+            }
+            pool.close().await;
+            backend.drop().await;
+        }
+    };
+}
+
 on_database!(on_sqlite, Backend::sqlite(), sqlite_pool, sqlite_begin);
 on_database!(on_postgres, Backend::postgres().await, postgres_pool, postgres_begin);
+keeps_its_turn!(keeps_its_turn_on_sqlite, Backend::sqlite(), sqlite_pool, sqlite_begin);
+keeps_its_turn!(keeps_its_turn_on_postgres, Backend::postgres().await, postgres_pool, postgres_begin);
 
 #[tokio::test]
 async fn the_other_database_is_refused() {

@@ -331,7 +331,8 @@ impl PostgresStore {
             self.crowded.store(0, Ordering::Relaxed);
         }
         let now = haul.now.and_then(|now| Moment::from_micros(now).ok());
-        Ok(Claim { calls: in_turns(haul.calls), next, skipped: haul.skipped, now })
+        let crowded = haul.is_crowded;
+        Ok(Claim { calls: in_turns(haul.calls), next, skipped: haul.skipped, now, crowded })
     }
 }
 

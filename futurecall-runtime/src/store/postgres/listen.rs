@@ -4,7 +4,7 @@
 //! everything a little later.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// Twice what a claim takes that has a processor to itself.
 const FIRST_TRY: Duration = Duration::from_millis(2);
 
+/// Stands for the moment in a notification that tells of no call.
+const NOTHING: &str = "-";
+
 const NOTIFY: &str = "SELECT pg_notify($1::text, $2::text)::text";
 
 /// What one store hears of others.
@@ -38,6 +41,9 @@ pub(super) struct Wake {
     /// Up to where `changed` has told.
     told: AtomicU64,
     listening: Once,
+    /// Whether this store hears its own notifications, and so those of others: a connection that listens through a pooler
+    /// looks as if it did.
+    hears: Arc<AtomicBool>,
     /// Ends the listening task.
     stop: CancellationToken,
     /// What news is news about.
@@ -57,6 +63,7 @@ impl Wake {
             news: Arc::new(watch::Sender::new(0)),
             told: AtomicU64::new(0),
             listening: Once::new(),
+            hears: Arc::default(),
             stop: CancellationToken::new(),
             lanes,
             first_try: FIRST_TRY,
@@ -75,14 +82,21 @@ impl Wake {
         self.saying.wait().await;
     }
 
+    /// Whether what others tell is heard at present.
+    pub(super) fn hears(&self) -> bool {
+        self.hears.load(Ordering::Acquire)
+    }
+
     /// Waits for news. Those that came while nobody waited are remembered as one.
-    pub(super) async fn changed(&self, options: PgConnectOptions) {
+    pub(super) async fn changed(&self, options: PgConnectOptions, link: &Arc<Link>) {
         self.listening.call_once(|| {
             let ear = Ear {
                 channel: Arc::clone(&self.channel),
                 tag: Arc::clone(&self.tag),
                 news: Arc::clone(&self.news),
+                hears: Arc::clone(&self.hears),
                 lanes: Arc::clone(&self.lanes),
+                link: Arc::clone(link),
             };
             tokio::spawn(listen(options, ear, self.stop.clone()));
         });
@@ -189,7 +203,10 @@ struct Ear {
     channel: Arc<str>,
     tag: Arc<str>,
     news: Arc<watch::Sender<u64>>,
+    hears: Arc<AtomicBool>,
     lanes: Arc<Lanes>,
+    /// By which it tells itself something.
+    link: Arc<Link>,
 }
 
 /// Listens until it is told to stop, through every loss of the connection.
@@ -198,7 +215,9 @@ async fn listen(options: PgConnectOptions, ear: Ear, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let mut heard = false;
         let hearing = ear.hear(&options, &mut heard, is_first);
-        if let Some(Err(error)) = stop.run_until_cancelled(hearing).await {
+        let ended = stop.run_until_cancelled(hearing).await;
+        ear.hears.store(false, Ordering::Release);
+        if let Some(Err(error)) = ended {
             tracing::debug!(%error, "not hearing of other pods' calls for now; the poll finds them");
         }
         is_first &= !heard;
@@ -226,15 +245,30 @@ impl Ear {
         // What was sent before is not heard any more.
         self.lanes.forget();
         self.tell();
+        self.try_itself();
         while let Some(notification) = listener.try_recv().await? {
             let payload = notification.payload();
             let (earliest, sender) = payload.split_once(' ').unwrap_or((payload, ""));
-            if sender != &*self.tag {
+            if sender == &*self.tag {
+                self.hears.store(true, Ordering::Release);
+            } else if earliest != NOTHING {
                 self.lanes.lower(earliest.parse().unwrap_or(0));
                 self.tell();
             }
         }
         Ok(())
+    }
+
+    /// Notifies itself by another connection.
+    fn try_itself(&self) {
+        let (link, channel, payload) =
+            (Arc::clone(&self.link), self.channel.to_string(), format!("{NOTHING} {}", self.tag));
+        tokio::spawn(async move {
+            let query = link.fixed(NOTIFY).bind(channel).bind(payload);
+            if let Err(error) = link.write("see whether notifications are heard", query).await {
+                tracing::debug!(%error, "whether notifications are heard is seen with the next one");
+            }
+        });
     }
 
     fn tell(&self) {

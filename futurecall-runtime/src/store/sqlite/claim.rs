@@ -136,6 +136,7 @@ pub(super) async fn claim(
         next: taken.next.map(|due| due.saturating_since(taken.now)),
         skipped: taken.skipped,
         now: Some(taken.now),
+        crowded: false,
     })
 }
 
