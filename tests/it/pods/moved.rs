@@ -26,6 +26,11 @@ on_all_stores! {
         assert_eq!(calls.reschedule("x", HOUR * 2).await.unwrap(), Rescheduled::new(1, 0));
         assert_eq!(calls.run_now(later).await.unwrap(), Rescheduled::new(1, 0));
         assert_eq!(journal.wait_for(2).await, ["first", "later"]);
+        // Its line stands there before its end is stored.
+        eventually("the first is over", || async {
+            (calls.status(first).await.unwrap() == Some(CallState::Succeeded)).then_some(())
+        })
+        .await;
         assert_eq!(calls.run_now(first).await.unwrap(), Rescheduled::new(0, 0));
         runs.shutdown().await;
         schedules.shutdown().await;
