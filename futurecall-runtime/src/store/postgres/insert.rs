@@ -77,14 +77,14 @@ const STORE_ONE_THAT_EXPIRES: &str =
 
 /// As `STORE_ONE`, of a call that its pod has claimed: $11 pod, $12 claim number, $13 lease, $14 and $15 what happens if
 /// the pod vanishes.
-pub(super) const STORE_CLAIMED: &str = store_one!(
+const STORE_CLAIMED: &str = store_one!(
     ", claimed_by, claim_no, claimed_at, lease_until, attempt, on_vanish, vanish_after",
     ", $11::uuid, $12::bigint, {clock}, {lease $13::interval}, 1, $14::smallint, $15::bigint",
     " RETURNING due_at, claimed_at, expires_at"
 );
 
 /// As `STORE_CLAIMED`, of a call that expires after $16.
-pub(super) const STORE_CLAIMED_THAT_EXPIRES: &str = store_one!(
+const STORE_CLAIMED_THAT_EXPIRES: &str = store_one!(
     ", claimed_by, claim_no, claimed_at, lease_until, attempt, on_vanish, vanish_after, expires_at",
     ", $11::uuid, $12::bigint, {clock}, {lease $13::interval}, 1, $14::smallint, $15::bigint, \
      {expiry $5::timestamptz, $6::interval, $16::interval}",
@@ -275,7 +275,7 @@ fn bind_one(query: Query, now: Now, call: &NewCall) -> Query {
 }
 
 /// Binds what `STORE_CLAIMED` wants, or `STORE_CLAIMED_THAT_EXPIRES` where it expires.
-pub(super) fn bind_claimed(query: Query, now: Now, call: &NewCall, request: &ClaimRequest) -> Query {
+fn bind_claimed(query: Query, now: Now, call: &NewCall, request: &ClaimRequest) -> Query {
     let (on_vanish, vanish_after) = vanishing(request, &call.name);
     let query = bind_one(query, now, call)
         .bind(request.pod.as_uuid())

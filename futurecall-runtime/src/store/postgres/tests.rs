@@ -168,6 +168,24 @@ async fn other_handles_hear_of_what_is_due_soon() {
 }
 
 #[tokio::test]
+async fn a_store_hears_once_it_has_heard_itself() {
+    let (home, other) = Home::migrated().await;
+    let store = PostgresStore::open_with(&home.url, &home.schema, 1).await.unwrap();
+    assert!(!store.hears(), "it does not listen");
+    // Its only connection is taken: it listens by another, and cannot say anything to itself.
+    let taken = store.begin("wait").await.unwrap();
+    store.changed().await;
+    other.insert(Now::Database, &[call("work")], false, SOON).await.unwrap();
+    store.changed().await;
+    assert!(!store.hears(), "what is said by others proves nothing of what it missed");
+    drop(taken);
+    while !store.hears() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    home.remove().await;
+}
+
+#[tokio::test]
 async fn whoever_takes_a_call_at_once_wakes_nobody_for_it() {
     let (mut home, mut store) = Home::migrated().await;
     // Ample, on a machine that is busy.
@@ -348,7 +366,7 @@ async fn a_connection_ended_by_the_server_costs_no_call() {
     let mut lock = blocking.begin().await.unwrap();
     lock.execute(AssertSqlSafe(format!("SELECT 1 FROM {schema}.call FOR UPDATE"))).await.unwrap();
     let claim = store.claim(Now::Database, &request(&["work"], 1)).await.unwrap();
-    assert!(claim.calls.is_empty(), "it is locked");
+    assert!(claim.calls.is_empty() && claim.crowded, "it is locked");
     assert!(claim.next.is_some_and(|next| next > Duration::ZERO && next < SOON), "{:?}", claim.next);
     let id = store.calls(Now::Database, &CallFilter::new()).await.unwrap().calls[0].id;
     let (target, retention) = (CancelTarget::Call(id), Retention::default());
