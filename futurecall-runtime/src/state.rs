@@ -1,19 +1,34 @@
 //! What handlers are lent: one value a type, given to the builder.
 
-use std::any::{Any, TypeId};
+use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
+
+use crate::error::StartError;
 
 /// The pod's state, by type.
 #[derive(Default)]
 pub(crate) struct StateMap {
     by_type: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// The types of values that took the place of another, by name.
+    twice: Vec<&'static str>,
 }
 
 impl StateMap {
-    /// Keeps a value; a second one of its type replaces the first.
+    /// Keeps a value. A second one of its type is for [`check`](Self::check) to refuse.
     pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
-        self.by_type.insert(TypeId::of::<T>(), Box::new(value));
+        let before = self.by_type.insert(TypeId::of::<T>(), Box::new(value));
+        if before.is_some() && !self.twice.contains(&type_name::<T>()) {
+            self.twice.push(type_name::<T>());
+        }
+    }
+
+    /// Refuses two values of one type: a handler could not know which of them it is lent.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        if self.twice.is_empty() {
+            return Ok(());
+        }
+        Err(StartError::StateTwice { types: self.twice.iter().map(|&name| name.to_owned()).collect() })
     }
 
     /// The value of that type.

@@ -37,6 +37,11 @@ pub enum StartError {
         /// Which call takes what: `example.do_work takes mailer: &Mailer`.
         needs: Vec<String>,
     },
+    /// `PodBuilder::state` was given two values of one type.
+    StateTwice {
+        /// The types' names.
+        types: Vec<String>,
+    },
     /// A schedule declared by an attribute cannot be kept.
     Schedule {
         /// The stored name of the call.
@@ -112,6 +117,12 @@ impl fmt::Display for StartError {
             Self::MissingState { needs } => {
                 write!(f, "state is missing: {}; give each with `.state(value)`", needs.join(", "))
             }
+            Self::StateTwice { types } => write!(
+                f,
+                "state of one type was given twice: {}; keep one value, or give each a type of its own, such as \
+                 `struct Sender(String)`",
+                types.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            ),
             Self::Schedule { name, source } => write!(f, "the schedule of `{name}`: {source}"),
             Self::Store(source) => source.fmt(f),
         }

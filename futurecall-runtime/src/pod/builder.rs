@@ -127,7 +127,7 @@ impl PodBuilder {
     }
 
     /// Lends a value to handlers: `session.state::<T>()`, or a parameter marked `#[future_call(state)]`. One value a
-    /// type; a second one replaces the first.
+    /// type: a second one is [`StartError::StateTwice`] at the start.
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.state.insert(value);
         self
@@ -214,6 +214,7 @@ impl PodBuilder {
         }
         config.validate()?;
         placement.validate()?;
+        state.check()?;
         let database = database.ok_or(StartError::NoDatabase)?;
         let runs = role != Role::Serverless && config.execution_enabled;
         let registry =

@@ -143,3 +143,15 @@ async fn state_that_is_missing_is_an_error_at_start() {
     assert!(matches!(error, StartError::MissingState { .. }), "{error}");
     assert!(error.to_string().contains("example.do_work takes `journal: &"), "{error}");
 }
+
+#[tokio::test]
+async fn two_states_of_one_type_are_an_error_at_start() {
+    for role in [Role::Monolith, Role::Serverless] {
+        let builder = Backend::memory().builder().role(role).state(1_u8).state(Journal::new());
+        let error = builder.state(2_u8).state("other").state(Journal::new()).start().await.unwrap_err();
+        assert!(matches!(error, StartError::StateTwice { .. }), "{error}");
+        let text = "state of one type was given twice: `u8`, `futurecall_tests::journal::Journal`; keep one value, or \
+                    give each a type of its own, such as `struct Sender(String)`";
+        assert_eq!(error.to_string(), text);
+    }
+}
