@@ -29,6 +29,11 @@ pub(crate) mod sealed {
 
 /// Where a generated facade stands: a one-shot call ([`FutureCallRef`]) or a recurring one ([`RecurringCallRef`]).
 /// Sealed; generated accessors such as `.example()` are methods of every target.
+#[diagnostic::on_unimplemented(
+    message = "a future call needs a moment first: write `.call_now()`, `.call_with_delay(..)`, `.call_at_time(..)`, or \
+               `.call_recurring()` with `.every(..)` or `.cron(..)`",
+    label = "`{Self}` does not say when"
+)]
 pub trait CallTarget: sealed::Sealed + Sized {
     /// What a facade method returns: [`PendingCall`], or [`PendingSchedule`] behind `call_recurring()`.
     type Pending;
