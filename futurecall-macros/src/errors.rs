@@ -89,6 +89,18 @@ pub(crate) fn option_form(name: &str, form: &str) -> String {
     format!("`{name}` is written `{form}`")
 }
 
+/// `what` is a constant, a macro call or an expression where only a literal will do.
+pub(crate) fn computed(what: &str, form: &str) -> String {
+    format!(
+        "{what} must be a literal: it is checked at compile time, before constants, `concat!` or functions have a \
+         value\nhelp: write `{form}`; to share a value between blocks, let a `macro_rules!` pass it as `$value:literal`"
+    )
+}
+
+pub(crate) fn wait_form(like: &str) -> String {
+    format!("a wait is text with a unit\nhelp: write `\"{like}\"`")
+}
+
 pub(crate) fn option_flag(name: &str) -> String {
     format!("`{name}` takes no value")
 }

@@ -7,7 +7,7 @@ use syn::{Expr, ExprAssign, ExprCall, ExprLit, ExprPath, Lit, LitStr, Path, Toke
 
 use crate::errors::{self, Errors};
 use crate::model::{Backoff, Fate, OnInterrupt, Retry};
-use crate::options::{Item, Value, micros};
+use crate::options::{Item, Value, is_computed, meant_duration, micros, ungrouped};
 
 impl Fate {
     /// Takes in an option; says whether it is one of these.
@@ -15,10 +15,12 @@ impl Fate {
         match item.name().as_str() {
             "retry" => self.retry = retry(item, errors),
             "timeout" => {
-                self.timeout = item.text(errors).and_then(|text| micros(&text, "timeout", errors));
+                let text = item.duration("30s", errors);
+                self.timeout = text.and_then(|text| micros(&text, "timeout", errors));
             }
             "on_interrupt" => {
-                self.on_interrupt = item.text(errors).and_then(|text| on_interrupt(&text, errors));
+                let text = item.text("rerun", errors);
+                self.on_interrupt = text.and_then(|text| on_interrupt(&text, errors));
             }
             _ => return false,
         }
@@ -89,6 +91,7 @@ fn attempts(option: &Item, errors: &mut Errors) -> Option<u32> {
     let Value::Assigned(value) = &option.value else {
         return option.wrong_form("max_attempts = 5", errors);
     };
+    let value = ungrouped(value);
     let number = match value {
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if matches!(number.suffix(), "" | "u32") => {
             number.base10_parse::<u32>().ok().filter(|number| (1..=10_000).contains(number))
@@ -96,7 +99,11 @@ fn attempts(option: &Item, errors: &mut Errors) -> Option<u32> {
         _ => None,
     };
     if number.is_none() {
-        errors.push(value, errors::BAD_ATTEMPTS);
+        if is_computed(value) {
+            errors.push(value, errors::computed("`max_attempts`", "max_attempts = 5"));
+        } else {
+            errors.push(value, errors::BAD_ATTEMPTS);
+        }
     }
     number
 }
@@ -106,8 +113,9 @@ fn backoff(option: &Item, errors: &mut Errors) -> Option<Backoff> {
     let Value::Assigned(value) = &option.value else {
         return option.wrong_form("backoff = fixed(\"10s\")", errors);
     };
+    let value = ungrouped(value);
     let called = match value {
-        Expr::Call(ExprCall { func, args, .. }) => match &**func {
+        Expr::Call(ExprCall { func, args, .. }) => match ungrouped(func) {
             Expr::Path(ExprPath { path, qself: None, .. }) => path.get_ident().map(|name| (name, args)),
             _ => None,
         },
@@ -117,11 +125,11 @@ fn backoff(option: &Item, errors: &mut Errors) -> Option<Backoff> {
         errors.push(value, errors::BAD_BACKOFF);
         return None;
     };
-    let args: Vec<&Expr> = args.iter().collect();
+    let args: Vec<&Expr> = args.iter().map(ungrouped).collect();
     match name.unraw().to_string().as_str() {
         "exponential" => exponential(value, &args, errors),
         "fixed" => match args.as_slice() {
-            [wait] if text(wait).is_some() => wait_of(wait, errors).map(Backoff::Fixed),
+            [wait] => wait_of(wait, errors).map(Backoff::Fixed),
             _ => refused(value, errors::BAD_FIXED, errors),
         },
         "custom" => match args.as_slice() {
@@ -134,17 +142,17 @@ fn backoff(option: &Item, errors: &mut Errors) -> Option<Backoff> {
 
 fn exponential(value: &Expr, args: &[&Expr], errors: &mut Errors) -> Option<Backoff> {
     let [first, rest @ ..] = args else { return refused(value, errors::BAD_EXPONENTIAL, errors) };
-    if text(first).is_none() {
+    if matches!(first, Expr::Assign(_)) {
         return refused(value, errors::BAD_EXPONENTIAL, errors);
     }
     let first = wait_of(first, errors);
     let (mut max, mut jitter) = (None, false);
     for arg in rest {
         match arg {
-            Expr::Assign(ExprAssign { left, right, .. }) if is_word(left, "max") && text(right).is_some() => {
+            Expr::Assign(ExprAssign { left, right, .. }) if is_word(left, "max") => {
                 let wait = wait_of(right, errors)?;
                 if first.is_some_and(|first| wait < first) {
-                    return refused(right, errors::MAX_BELOW_FIRST, errors);
+                    return refused(ungrouped(right), errors::MAX_BELOW_FIRST, errors);
                 }
                 max = Some(wait);
             }
@@ -160,17 +168,19 @@ fn refused<T>(at: &Expr, text: &str, errors: &mut Errors) -> Option<T> {
     None
 }
 
+/// One wait of a backoff, in microseconds.
 fn wait_of(value: &Expr, errors: &mut Errors) -> Option<u64> {
-    micros(text(value)?, "wait", errors)
-}
-
-fn text(value: &Expr) -> Option<&LitStr> {
+    let value = ungrouped(value);
     match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text),
-        _ => None,
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => micros(text, "wait", errors),
+        _ if is_computed(value) => refused(value, &errors::computed("a wait", "\"10s\""), errors),
+        _ => {
+            let like = meant_duration(value).unwrap_or_else(|| "10s".to_owned());
+            refused(value, &errors::wait_form(&like), errors)
+        }
     }
 }
 
 fn is_word(value: &Expr, word: &str) -> bool {
-    matches!(value, Expr::Path(ExprPath { path, qself: None, .. }) if path.is_ident(word))
+    matches!(ungrouped(value), Expr::Path(ExprPath { path, qself: None, .. }) if path.is_ident(word))
 }

@@ -56,8 +56,11 @@ pub(crate) fn of_block(tokens: TokenStream, errors: &mut Errors) -> BlockOptions
     let mut options = BlockOptions::default();
     for item in parse_list(tokens, "on an `impl` block", ON_BLOCK, errors) {
         match item.name().as_str() {
-            "name" => options.name = item.text(errors).filter(|name| is_block_name(name, errors)),
-            "alias" => options.aliases.extend(item.text(errors).filter(|name| is_stored_name(name, errors))),
+            "name" => options.name = item.text("jobs", errors).filter(|name| is_block_name(name, errors)),
+            "alias" => {
+                let alias = item.text("old_name", errors);
+                options.aliases.extend(alias.filter(|name| is_stored_name(name, errors)));
+            }
             "priority" => options.priority = item.priority(errors),
             "crate" => options.runtime = item.path(errors),
             _ => {
@@ -74,18 +77,27 @@ pub(crate) fn of_method(attributes: &[Attribute], errors: &mut Errors) -> Method
     let (mut every, mut cron, mut time_zone) = (None, None, None);
     let items = parse_attributes(attributes, "on a method", ON_METHOD, errors);
     let only = items.len() == 1;
+    let mentions_cron = items.iter().any(|item| item.name() == "cron");
     for item in items {
         let span = item.name.span();
         match item.name().as_str() {
-            "name" => options.name = item.text(errors).filter(|name| is_stored_name(name, errors)),
-            "alias" => options.aliases.extend(item.text(errors).filter(|name| is_stored_name(name, errors))),
+            "name" => options.name = item.text("send", errors).filter(|name| is_stored_name(name, errors)),
+            "alias" => {
+                let alias = item.text("old_name", errors);
+                options.aliases.extend(alias.filter(|name| is_stored_name(name, errors)));
+            }
             "priority" => options.priority = item.priority(errors),
             "every" => {
-                every = item.text(errors).and_then(|text| interval(&text, errors)).map(|rule| (rule, span));
+                let text = item.duration("1h 30min", errors);
+                every = text.and_then(|text| interval(&text, errors)).map(|rule| (rule, span));
             }
-            "cron" => cron = item.text(errors).filter(|text| is_cron(text, errors)).map(|text| (text, span)),
+            "cron" => {
+                let text = item.text("0 2 * * *", errors);
+                cron = text.filter(|text| is_cron(text, errors)).map(|text| (text, span));
+            }
             "time_zone" => {
-                time_zone = Some((item.text(errors).filter(|text| is_zone(text, errors)), item.name));
+                let text = item.text("Europe/Berlin", errors);
+                time_zone = Some((text.filter(|text| is_zone(text, errors)), item.name));
             }
             "skip" => {
                 options.skip = item.flag(errors);
@@ -102,7 +114,7 @@ pub(crate) fn of_method(attributes: &[Attribute], errors: &mut Errors) -> Method
         errors.push(Ident::new("cron", *span), errors::EVERY_AND_CRON);
     }
     if let (None, Some((_, name))) = (&cron, &time_zone)
-        && !mentions(attributes, "cron")
+        && !mentions_cron
     {
         errors.push(name, errors::ZONE_WITHOUT_CRON);
     }
@@ -119,7 +131,9 @@ pub(crate) fn of_parameter(attributes: &[Attribute], errors: &mut Errors) -> Par
     for item in items {
         match item.name().as_str() {
             "default" => options.default = item.default_value(errors),
-            "alias" => options.aliases.extend(item.text(errors).filter(|key| is_key(key, errors))),
+            "alias" => {
+                options.aliases.extend(item.text("old_name", errors).filter(|key| is_key(key, errors)));
+            }
             "redact" => options.redact = item.flag(errors),
             "state" => {
                 options.state = item.flag(errors);
@@ -167,10 +181,36 @@ impl Item {
         self.name.unraw().to_string()
     }
 
-    pub(crate) fn text(&self, errors: &mut Errors) -> Option<LitStr> {
+    /// The text of `name = ".."`. `like` is a value to propose.
+    pub(crate) fn text(&self, like: &str, errors: &mut Errors) -> Option<LitStr> {
+        let name = self.name();
+        let form = |like: &str| format!("{name} = \"{like}\"");
+        let Some(value) = self.assigned() else { return self.wrong_form(&form(like), errors) };
+        if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
+            return Some(text.clone());
+        }
+        let text = match unquoted(value) {
+            Some(word) => errors::option_form(&name, &form(&word)),
+            None if is_computed(value) => errors::computed(&format!("`{name}`"), &form(like)),
+            None => errors::option_form(&name, &form(like)),
+        };
+        errors.push(value, text);
+        None
+    }
+
+    /// As [`text`](Self::text), for a duration. A number without quotes is answered by the duration that was meant.
+    pub(crate) fn duration(&self, like: &str, errors: &mut Errors) -> Option<LitStr> {
+        match self.assigned().and_then(meant_duration) {
+            Some(like) => self.text(&like, errors),
+            None => self.text(like, errors),
+        }
+    }
+
+    /// The value of `name = value`, without the groups around it.
+    fn assigned(&self) -> Option<&Expr> {
         match &self.value {
-            Value::Assigned(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Some(text.clone()),
-            _ => self.wrong_form(&format!("{} = \"..\"", self.name()), errors),
+            Value::Assigned(value) => Some(ungrouped(value)),
+            _ => None,
         }
     }
 
@@ -185,11 +225,11 @@ impl Item {
     }
 
     fn priority(&self, errors: &mut Errors) -> Option<i16> {
-        let Value::Assigned(value) = &self.value else {
+        let Some(value) = self.assigned() else {
             return self.wrong_form("priority = 10", errors);
         };
         let (sign, literal) = match value {
-            Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => ("-", &**expr),
+            Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => ("-", ungrouped(expr)),
             other => ("", other),
         };
         let number = match literal {
@@ -199,13 +239,17 @@ impl Item {
             _ => None,
         };
         if number.is_none() {
-            errors.push(value, errors::BAD_PRIORITY);
+            if is_computed(literal) {
+                errors.push(value, errors::computed("`priority`", "priority = 10"));
+            } else {
+                errors.push(value, errors::BAD_PRIORITY);
+            }
         }
         number
     }
 
     fn path(&self, errors: &mut Errors) -> Option<Path> {
-        let Value::Assigned(Expr::Path(ExprPath { path, qself: None, .. })) = &self.value else {
+        let Some(Expr::Path(ExprPath { path, qself: None, .. })) = self.assigned() else {
             return self.wrong_form("crate = ::path", errors);
         };
         let root = path.segments.first()?.ident.to_string();
@@ -296,16 +340,37 @@ fn parse_list(tokens: TokenStream, place: &str, known: &[&str], errors: &mut Err
     accepted
 }
 
-/// Whether an option is named at all, be its value right or wrong.
-fn mentions(attributes: &[Attribute], option: &str) -> bool {
-    attributes.iter().any(|attribute| match &attribute.meta {
-        Meta::List(list) => list
-            .tokens
-            .clone()
-            .into_iter()
-            .any(|token| matches!(token, proc_macro2::TokenTree::Ident(ident) if ident == option)),
-        _ => false,
-    })
+/// A value without the invisible groups that `macro_rules!` puts around what it passes on, and without parentheses.
+pub(crate) fn ungrouped(value: &Expr) -> &Expr {
+    match value {
+        Expr::Group(group) => ungrouped(&group.expr),
+        Expr::Paren(paren) => ungrouped(&paren.expr),
+        other => other,
+    }
+}
+
+/// Whether a value is known only after macros have run: a constant, `concat!(..)`, a function's result.
+pub(crate) fn is_computed(value: &Expr) -> bool {
+    match ungrouped(value) {
+        Expr::Lit(_) => false,
+        Expr::Unary(unary) => is_computed(&unary.expr),
+        _ => true,
+    }
+}
+
+/// A word in small letters: it was probably meant to be text, since constants are in capitals.
+fn unquoted(value: &Expr) -> Option<String> {
+    let Expr::Path(ExprPath { path, qself: None, .. }) = value else { return None };
+    let word = path.get_ident()?.unraw().to_string();
+    word.starts_with(char::is_lowercase).then_some(word)
+}
+
+/// The duration that was probably meant by a number: `30s` by `30`, `5min` by `5min`.
+pub(crate) fn meant_duration(value: &Expr) -> Option<String> {
+    let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = ungrouped(value) else { return None };
+    let written = format!("{}{}", number.base10_digits(), number.suffix());
+    let is_duration = !number.suffix().is_empty() && humantime::parse_duration(&written).is_ok();
+    Some(if is_duration { written } else { format!("{}s", number.base10_digits()) })
 }
 
 fn is_block_name(name: &LitStr, errors: &mut Errors) -> bool {
