@@ -20,6 +20,7 @@ impl ExampleFutureCall {
         _unused: Option<String>,
         password: &str,
         limit: u64,
+        limits: list!(Self),
         mailer: &Mailer,
     ) -> Result<(), Refused> {
         Ok(())
@@ -34,8 +35,8 @@ impl ExampleFutureCall {
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct ExampleCalls<R = ::futurecall_runtime::FutureCallRef> {
-    at: R,
+pub struct ExampleCalls<__R = ::futurecall_runtime::FutureCallRef> {
+    at: __R,
 }
 /// Adds [`example`](Self::example) to scheduling builders.
 #[allow(
@@ -49,7 +50,7 @@ pub(crate) trait ExampleCallsExt: ::futurecall_runtime::CallTarget {
     fn example(self) -> ExampleCalls<Self>;
 }
 #[automatically_derived]
-impl<R: ::futurecall_runtime::CallTarget> ExampleCallsExt for R {
+impl<__R: ::futurecall_runtime::CallTarget> ExampleCallsExt for __R {
     fn example(self) -> ExampleCalls<Self> {
         ExampleCalls { at: self }
     }
@@ -70,7 +71,7 @@ impl<R: ::futurecall_runtime::CallTarget> ExampleCallsExt for R {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<R: ::futurecall_runtime::CallTarget> ExampleCalls<R> {
+impl<__R: ::futurecall_runtime::CallTarget> ExampleCalls<__R> {
     /// Greets `name`.
     ///
     /// - `name`: Who.
@@ -86,7 +87,8 @@ impl<R: ::futurecall_runtime::CallTarget> ExampleCalls<R> {
         _unused: Option<String>,
         password: &str,
         limit: u64,
-    ) -> R::Pending {
+        limits: list!(ExampleFutureCall),
+    ) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("example.hello")
             .put(&ExampleCalls::<()>::__args_hello.0, name)
             .put(&ExampleCalls::<()>::__args_hello.1, &tags)
@@ -96,6 +98,7 @@ impl<R: ::futurecall_runtime::CallTarget> ExampleCalls<R> {
             .put(&ExampleCalls::<()>::__args_hello.5, &_unused)
             .put(&ExampleCalls::<()>::__args_hello.6, password)
             .put(&ExampleCalls::<()>::__args_hello.7, &limit)
+            .put(&ExampleCalls::<()>::__args_hello.8, &limits)
             .call(self.at, 0i16)
     }
 }
@@ -112,6 +115,7 @@ const _: () = {
             ::futurecall_runtime::__private::Arg<Option<String>>,
             ::futurecall_runtime::__private::Text,
             ::futurecall_runtime::__private::Arg<u64>,
+            ::futurecall_runtime::__private::Arg<list!(ExampleFutureCall)>,
         ) = (
             ::futurecall_runtime::__private::TEXT.key("name"),
             <Vec<(u32, ExampleFutureCall)> as ::futurecall_runtime::CallArg>::__ARG
@@ -129,20 +133,23 @@ const _: () = {
             <u64 as ::futurecall_runtime::CallArg>::__ARG
                 .key("limit")
                 .default(|| <ExampleFutureCall>::LIMIT),
+            <list!(ExampleFutureCall) as ::futurecall_runtime::CallArg>::__ARG
+                .key("limits")
+                .default(|| vec![< ExampleFutureCall > ::LIMIT]),
         );
     }
     #[automatically_derived]
-    impl<R> ::core::fmt::Debug for ExampleCalls<R> {
+    impl<__R> ::core::fmt::Debug for ExampleCalls<__R> {
         fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
             __f.write_str("ExampleCalls")
         }
     }
     #[automatically_derived]
     impl ::futurecall_runtime::FutureCall for ExampleFutureCall {
-        const NAME: &'static str = "example";
-        const NEEDS_INSTANCE: bool = true;
-        type Calls<R: ::futurecall_runtime::CallTarget> = ExampleCalls<R>;
-        fn __calls<R: ::futurecall_runtime::CallTarget>(at: R) -> ExampleCalls<R> {
+        const NAME: &'static ::core::primitive::str = "example";
+        const NEEDS_INSTANCE: ::core::primitive::bool = true;
+        type Calls<__R: ::futurecall_runtime::CallTarget> = ExampleCalls<__R>;
+        fn __calls<__R: ::futurecall_runtime::CallTarget>(at: __R) -> ExampleCalls<__R> {
             ExampleCalls { at }
         }
         fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {
@@ -171,7 +178,9 @@ const _: () = {
                                     .take(&ExampleCalls::<()>::__args_hello.6)?;
                                 let __a7 = __args
                                     .take(&ExampleCalls::<()>::__args_hello.7)?;
-                                let __a8 = ::futurecall_runtime::__private::state::<
+                                let __a8 = __args
+                                    .take(&ExampleCalls::<()>::__args_hello.8)?;
+                                let __a9 = ::futurecall_runtime::__private::state::<
                                     Mailer,
                                 >(__session)?;
                                 <Result<
@@ -190,6 +199,7 @@ const _: () = {
                                             &__a6,
                                             __a7,
                                             __a8,
+                                            __a9,
                                         )
                                         .await,
                                 )
@@ -206,6 +216,7 @@ const _: () = {
                                 &ExampleCalls::<()>::__args_hello.5.spec,
                                 &ExampleCalls::<()>::__args_hello.6.spec,
                                 &ExampleCalls::<()>::__args_hello.7.spec,
+                                &ExampleCalls::<()>::__args_hello.8.spec,
                             ],
                             __args,
                         ))

@@ -58,8 +58,8 @@ impl Mail {
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct MailCalls<R = ::futurecall_runtime::FutureCallRef> {
-    at: R,
+pub struct MailCalls<__R = ::futurecall_runtime::FutureCallRef> {
+    at: __R,
 }
 /// Adds [`mail`](Self::mail) to scheduling builders.
 #[allow(
@@ -73,7 +73,7 @@ pub trait MailCallsExt: ::futurecall_runtime::CallTarget {
     fn mail(self) -> MailCalls<Self>;
 }
 #[automatically_derived]
-impl<R: ::futurecall_runtime::CallTarget> MailCallsExt for R {
+impl<__R: ::futurecall_runtime::CallTarget> MailCallsExt for __R {
     fn mail(self) -> MailCalls<Self> {
         MailCalls { at: self }
     }
@@ -94,46 +94,46 @@ impl<R: ::futurecall_runtime::CallTarget> MailCallsExt for R {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<R: ::futurecall_runtime::CallTarget> MailCalls<R> {
+impl<__R: ::futurecall_runtime::CallTarget> MailCalls<__R> {
     /// Schedules [`Mail::as_the_block`], stored as `mail.as_the_block`.
-    pub fn as_the_block(self) -> R::Pending {
+    pub fn as_the_block(self) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("mail.as_the_block")
             .call(self.at, 0i16)
     }
     /// Schedules [`Mail::exponential`], stored as `mail.exponential`.
-    pub fn exponential(self) -> R::Pending {
+    pub fn exponential(self) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("mail.exponential")
             .call(self.at, 0i16)
     }
     /// Schedules [`Mail::fixed`], stored as `mail.fixed`.
-    pub fn fixed(self) -> R::Pending {
+    pub fn fixed(self) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("mail.fixed")
             .call(self.at, 0i16)
     }
     /// Schedules [`Mail::custom`], stored as `mail.custom`.
-    pub fn custom(self) -> R::Pending {
+    pub fn custom(self) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("mail.custom")
             .call(self.at, 0i16)
     }
     /// Schedules [`Mail::once`], stored as `mail.once`.
-    pub fn once(self) -> R::Pending {
+    pub fn once(self) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("mail.once").call(self.at, 0i16)
     }
 }
 #[allow(deprecated, non_upper_case_globals, private_interfaces, unused_variables)]
 const _: () = {
     #[automatically_derived]
-    impl<R> ::core::fmt::Debug for MailCalls<R> {
+    impl<__R> ::core::fmt::Debug for MailCalls<__R> {
         fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
             __f.write_str("MailCalls")
         }
     }
     #[automatically_derived]
     impl ::futurecall_runtime::FutureCall for Mail {
-        const NAME: &'static str = "mail";
-        const NEEDS_INSTANCE: bool = false;
-        type Calls<R: ::futurecall_runtime::CallTarget> = MailCalls<R>;
-        fn __calls<R: ::futurecall_runtime::CallTarget>(at: R) -> MailCalls<R> {
+        const NAME: &'static ::core::primitive::str = "mail";
+        const NEEDS_INSTANCE: ::core::primitive::bool = false;
+        type Calls<__R: ::futurecall_runtime::CallTarget> = MailCalls<__R>;
+        fn __calls<__R: ::futurecall_runtime::CallTarget>(at: __R) -> MailCalls<__R> {
             MailCalls { at }
         }
         fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {

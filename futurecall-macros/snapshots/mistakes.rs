@@ -22,8 +22,8 @@ impl ExampleFutureCall {
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct ExampleCalls<R = ::futurecall_runtime::FutureCallRef> {
-    at: R,
+pub struct ExampleCalls<__R = ::futurecall_runtime::FutureCallRef> {
+    at: __R,
 }
 /// Adds [`example`](Self::example) to scheduling builders.
 #[allow(
@@ -37,7 +37,7 @@ pub trait ExampleCallsExt: ::futurecall_runtime::CallTarget {
     fn example(self) -> ExampleCalls<Self>;
 }
 #[automatically_derived]
-impl<R: ::futurecall_runtime::CallTarget> ExampleCallsExt for R {
+impl<__R: ::futurecall_runtime::CallTarget> ExampleCallsExt for __R {
     fn example(self) -> ExampleCalls<Self> {
         ExampleCalls { at: self }
     }
@@ -58,14 +58,14 @@ impl<R: ::futurecall_runtime::CallTarget> ExampleCallsExt for R {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<R: ::futurecall_runtime::CallTarget> ExampleCalls<R> {
+impl<__R: ::futurecall_runtime::CallTarget> ExampleCalls<__R> {
     /// Schedules [`ExampleFutureCall::good`], stored as `example.good`.
-    pub fn good(self) -> R::Pending {
+    pub fn good(self) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("example.good")
             .call(self.at, 0i16)
     }
     #[doc(hidden)]
-    pub fn new(self) -> R::Pending {
+    pub fn new(self) -> __R::Pending {
         ::core::unreachable!()
     }
     #[doc(hidden)]
@@ -73,24 +73,24 @@ impl<R: ::futurecall_runtime::CallTarget> ExampleCalls<R> {
         self,
         _: impl ::core::marker::Sized,
         _: impl ::core::marker::Sized,
-    ) -> R::Pending {
+    ) -> __R::Pending {
         ::core::unreachable!()
     }
 }
 #[allow(deprecated, non_upper_case_globals, private_interfaces, unused_variables)]
 const _: () = {
     #[automatically_derived]
-    impl<R> ::core::fmt::Debug for ExampleCalls<R> {
+    impl<__R> ::core::fmt::Debug for ExampleCalls<__R> {
         fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
             __f.write_str("ExampleCalls")
         }
     }
     #[automatically_derived]
     impl ::futurecall_runtime::FutureCall for ExampleFutureCall {
-        const NAME: &'static str = "example";
-        const NEEDS_INSTANCE: bool = false;
-        type Calls<R: ::futurecall_runtime::CallTarget> = ExampleCalls<R>;
-        fn __calls<R: ::futurecall_runtime::CallTarget>(at: R) -> ExampleCalls<R> {
+        const NAME: &'static ::core::primitive::str = "example";
+        const NEEDS_INSTANCE: ::core::primitive::bool = false;
+        type Calls<__R: ::futurecall_runtime::CallTarget> = ExampleCalls<__R>;
+        fn __calls<__R: ::futurecall_runtime::CallTarget>(at: __R) -> ExampleCalls<__R> {
             ExampleCalls { at }
         }
         fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {

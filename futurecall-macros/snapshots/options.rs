@@ -49,8 +49,8 @@ impl Work {
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct WorkCalls<R = ::renamed::FutureCallRef> {
-    at: R,
+pub struct WorkCalls<__R = ::renamed::FutureCallRef> {
+    at: __R,
 }
 #[cfg(feature = "jobs")]
 /// Adds [`jobs`](Self::jobs) to scheduling builders.
@@ -66,7 +66,7 @@ pub trait WorkCallsExt: ::renamed::CallTarget {
 }
 #[cfg(feature = "jobs")]
 #[automatically_derived]
-impl<R: ::renamed::CallTarget> WorkCallsExt for R {
+impl<__R: ::renamed::CallTarget> WorkCallsExt for __R {
     fn jobs(self) -> WorkCalls<Self> {
         WorkCalls { at: self }
     }
@@ -89,20 +89,20 @@ impl<R: ::renamed::CallTarget> WorkCallsExt for R {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<R: ::renamed::CallTarget> WorkCalls<R> {
+impl<__R: ::renamed::CallTarget> WorkCalls<__R> {
     #[cfg(unix)]
     #[cfg_attr(docsrs, doc = "On unix.")]
     #[deprecated = "use `b`"]
     /// Schedules [`Work::a`], stored as `jobs.alpha`.
-    pub fn a(self) -> R::Pending {
+    pub fn a(self) -> __R::Pending {
         ::renamed::__private::ArgsWriter::new("jobs.alpha").call(self.at, -1i16)
     }
     /// Schedules [`Work::b`], stored as `jobs.b`.
-    pub fn b(self) -> R::Pending {
+    pub fn b(self) -> __R::Pending {
         ::renamed::__private::ArgsWriter::new("jobs.b").call(self.at, 5i16)
     }
     /// Schedules [`Work::c`], stored as `jobs.c`.
-    pub fn c(self) -> R::Pending {
+    pub fn c(self) -> __R::Pending {
         ::renamed::__private::ArgsWriter::new("jobs.c").call(self.at, 5i16)
     }
 }
@@ -111,15 +111,15 @@ impl<R: ::renamed::CallTarget> WorkCalls<R> {
 #[allow(deprecated, non_upper_case_globals, private_interfaces, unused_variables)]
 const _: () = {
     #[automatically_derived]
-    impl<R> ::core::fmt::Debug for WorkCalls<R> {
+    impl<__R> ::core::fmt::Debug for WorkCalls<__R> {
         fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
             __f.write_str("WorkCalls")
         }
     }
     #[automatically_derived]
     impl ::renamed::FutureCall for Work {
-        const NAME: &'static str = "jobs";
-        const NEEDS_INSTANCE: bool = {
+        const NAME: &'static ::core::primitive::str = "jobs";
+        const NEEDS_INSTANCE: ::core::primitive::bool = {
             #[allow(unused_mut)]
             let mut __needs = false;
             #[cfg(unix)]
@@ -128,8 +128,8 @@ const _: () = {
             }
             __needs
         };
-        type Calls<R: ::renamed::CallTarget> = WorkCalls<R>;
-        fn __calls<R: ::renamed::CallTarget>(at: R) -> WorkCalls<R> {
+        type Calls<__R: ::renamed::CallTarget> = WorkCalls<__R>;
+        fn __calls<__R: ::renamed::CallTarget>(at: __R) -> WorkCalls<__R> {
             WorkCalls { at }
         }
         fn __methods(__methods: &mut ::renamed::__private::Methods<Self>) {

@@ -21,8 +21,8 @@ where
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct TypeCalls<R2 = ::futurecall_runtime::FutureCallRef> {
-    at: R2,
+pub struct TypeCalls<__R = ::futurecall_runtime::FutureCallRef> {
+    at: __R,
 }
 /// Adds [`r#type`](Self::r#type) to scheduling builders.
 #[allow(
@@ -36,7 +36,7 @@ pub trait TypeCallsExt: ::futurecall_runtime::CallTarget {
     fn r#type(self) -> TypeCalls<Self>;
 }
 #[automatically_derived]
-impl<R2: ::futurecall_runtime::CallTarget> TypeCallsExt for R2 {
+impl<__R: ::futurecall_runtime::CallTarget> TypeCallsExt for __R {
     fn r#type(self) -> TypeCalls<Self> {
         TypeCalls { at: self }
     }
@@ -57,9 +57,9 @@ impl<R2: ::futurecall_runtime::CallTarget> TypeCallsExt for R2 {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<R2: ::futurecall_runtime::CallTarget> TypeCalls<R2> {
+impl<__R: ::futurecall_runtime::CallTarget> TypeCalls<__R> {
     /// Schedules [`TypeFutureCall::match`], stored as `type.match`.
-    pub fn r#match(self, r#type: u8, r: R) -> R2::Pending {
+    pub fn r#match(self, r#type: u8, r: R) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("type.match")
             .put(&TypeCalls::<()>::__args_match.0, &r#type)
             .put(&TypeCalls::<()>::__args_match.1, &r)
@@ -79,7 +79,7 @@ const _: () = {
         );
     }
     #[automatically_derived]
-    impl<R2> ::core::fmt::Debug for TypeCalls<R2> {
+    impl<__R> ::core::fmt::Debug for TypeCalls<__R> {
         fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
             __f.write_str("TypeCalls")
         }
@@ -91,10 +91,10 @@ const _: () = {
         T: Clone,
         TypeFutureCall<T, N>: ::core::marker::Send + ::core::marker::Sync + 'static,
     {
-        const NAME: &'static str = "type";
-        const NEEDS_INSTANCE: bool = true;
-        type Calls<R2: ::futurecall_runtime::CallTarget> = TypeCalls<R2>;
-        fn __calls<R2: ::futurecall_runtime::CallTarget>(at: R2) -> TypeCalls<R2> {
+        const NAME: &'static ::core::primitive::str = "type";
+        const NEEDS_INSTANCE: ::core::primitive::bool = true;
+        type Calls<__R: ::futurecall_runtime::CallTarget> = TypeCalls<__R>;
+        fn __calls<__R: ::futurecall_runtime::CallTarget>(at: __R) -> TypeCalls<__R> {
             TypeCalls { at }
         }
         fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {

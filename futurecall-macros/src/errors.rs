@@ -62,7 +62,7 @@ pub(crate) fn reserved_accessor(name: &str) -> String {
 
 pub(crate) fn keyword_accessor(name: &str) -> String {
     format!(
-        "`{name}` can't be an accessor: Rust keeps the word\nhelp: choose another with `#[future_call(name = \"..\")]`"
+        "`{name}` can't be an accessor: it is a keyword\nhelp: choose another with `#[future_call(name = \"..\")]`"
     )
 }
 

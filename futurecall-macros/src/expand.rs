@@ -5,11 +5,8 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Attribute, Ident, Type};
 
-use crate::fallback;
-use crate::model::{
-    Argument, Backoff, CallBlock, DefaultValue, Fate, Method, OnInterrupt, Parameter, Passing, Retry, Rule,
-};
-use crate::names;
+use crate::model::{Backoff, CallBlock, Fate, Method, OnInterrupt, Parameter, Passing, Retry, Rule};
+use crate::{arguments, fallback};
 
 /// Everything that a block becomes.
 pub(crate) fn block(block: &CallBlock) -> TokenStream {
@@ -17,9 +14,9 @@ pub(crate) fn block(block: &CallBlock) -> TokenStream {
     let facade = facade(block);
     let extension = extension(block);
     let (consts, methods, registrations) = methods(block);
-    let stubs = block.stubs.iter().map(|stub| fallback::facade_method(stub, block));
+    let stubs = block.stubs.iter().map(fallback::facade_method);
     let facade_impl = facade_impl(block, &quote!(#(#methods)* #(#stubs)*));
-    let arguments_impl = arguments_impl(block, &quote!(#(#consts)*));
+    let arguments_impl = arguments::of_block(block, &quote!(#(#consts)*));
     let debug = debug(block);
     let future_call = future_call(block, &quote!(#(#registrations)*));
     let discover = discover(block);
@@ -68,7 +65,7 @@ fn user_block(block: &CallBlock) -> TokenStream {
 fn facade(block: &CallBlock) -> TokenStream {
     let runtime = &block.runtime;
     let names = &block.names;
-    let (facade, target) = (&names.facade, &names.target);
+    let (facade, target) = (&names.facade, target());
     let (cfgs, lints, docs) = (&block.forwarded.cfgs, &block.forwarded.lints, &block.forwarded.docs);
     let title = format!(" Schedules the future calls of [`{0}`].", names.type_name.unraw());
     let gap = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
@@ -94,8 +91,7 @@ fn facade(block: &CallBlock) -> TokenStream {
 fn extension(block: &CallBlock) -> TokenStream {
     let runtime = &block.runtime;
     let names = &block.names;
-    let (facade, extension, accessor, target) =
-        (&names.facade, &names.extension, &names.accessor, &names.target);
+    let (facade, extension, accessor, target) = (&names.facade, &names.extension, &names.accessor, target());
     let vis = &block.vis;
     let cfgs = &block.forwarded.cfgs;
     let title = format!(" Adds [`{accessor}`](Self::{accessor}) to scheduling builders.");
@@ -134,72 +130,19 @@ fn methods(block: &CallBlock) -> (Vec<TokenStream>, Vec<TokenStream>, Vec<TokenS
 /// Everything of one method: the const of its arguments, its facade method, its registration.
 fn one_method(method: &Method, block: &CallBlock) -> (Option<TokenStream>, TokenStream, TokenStream) {
     let cfgs = &method.forwarded.cfgs;
-    let arguments = arguments_const(method, block).map(|arguments| quote!(#(#cfgs)* #arguments));
+    let arguments = arguments::of_method(method, block).map(|arguments| quote!(#(#cfgs)* #arguments));
     let facade = facade_method(method, block);
     let registration = registration(method, block);
     (arguments, quote!(#(#cfgs)* #facade), quote!(#(#cfgs)* #registration))
 }
 
-// Output: const __args_hello: (Arg<String>, Arg<u32>) =
-//             (<String as CallArg>::__ARG.key("name"), <u32 as CallArg>::__ARG.key("times").default(|| 1));
-//
-// The only place that has bounds: a type that can't be stored is one error, under the user's own token.
-fn arguments_const(method: &Method, block: &CallBlock) -> Option<TokenStream> {
-    let private = private(block);
-    let name = names::arguments_const(&method.ident);
-    let types = method.arguments().map(|argument| {
-        let ty = &argument.ty;
-        match argument.passing {
-            Passing::Value | Passing::Reference => quote!(#private::Arg<#ty>),
-            Passing::Text => quote!(#private::Text),
-            Passing::Slice => quote!(#private::Slice<#ty>),
-        }
-    });
-    let values: Vec<_> = method.arguments().map(|argument| argument_value(argument, block)).collect();
-    (!values.is_empty()).then(|| quote!(const #name: (#(#types,)*) = (#(#values,)*);))
-}
-
-/// `ExampleCalls::<()>::__args_hello`
-fn arguments_path(method: &Method, block: &CallBlock) -> TokenStream {
-    let facade = &block.names.facade;
-    let name = names::arguments_const(&method.ident);
-    quote!(#facade::<()>::#name)
-}
-
-fn argument_value(argument: &Argument, block: &CallBlock) -> TokenStream {
-    let private = private(block);
-    let runtime = &block.runtime;
-    let Argument { key, aliases, passing, ty, default, .. } = argument;
-    let value = match passing {
-        Passing::Value | Passing::Reference => quote!(<#ty as #runtime::CallArg>::__ARG.key(#key)),
-        Passing::Text => quote!(#private::TEXT.key(#key)),
-        Passing::Slice => quote!(<#ty as #runtime::CallArg>::__SLICE.key(#key)),
-    };
-    let aliases = (!aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
-    let default = default.as_ref().map(|default| match (default, passing) {
-        (DefaultValue::OfType(span), Passing::Value | Passing::Reference) => {
-            quote_spanned!(*span=> .default(<#ty as ::core::default::Default>::default))
-        }
-        (DefaultValue::OfType(_), Passing::Text) => quote!(.default(::std::string::String::new)),
-        (DefaultValue::OfType(_), Passing::Slice) => quote!(.default(::std::vec::Vec::new)),
-        (DefaultValue::Expr(value), Passing::Value | Passing::Reference) => quote!(.default(|| #value)),
-        (DefaultValue::Expr(value), Passing::Text) => {
-            quote!(.default(|| <::std::string::String as ::core::convert::From<_>>::from(#value)))
-        }
-        (DefaultValue::Expr(value), Passing::Slice) => {
-            quote!(.default(|| <::std::vec::Vec<#ty> as ::core::convert::From<_>>::from(#value)))
-        }
-    });
-    quote!(#value #aliases #default)
-}
-
 // Output: pub fn hello(self, name: String, times: u32) -> R::Pending { ArgsWriter::new("example.hello").put(..).call(..) }
 fn facade_method(method: &Method, block: &CallBlock) -> TokenStream {
     let private = private(block);
-    let target = &block.names.target;
+    let target = target();
     let Method { ident, vis, stored_name, priority, .. } = method;
     let docs = facade_docs(method, block);
-    let consts = arguments_path(method, block);
+    let consts = arguments::path(method, block);
     let mut inputs = Vec::new();
     let mut puts = Vec::new();
     for (at, argument) in method.arguments().enumerate() {
@@ -260,7 +203,7 @@ fn registration(method: &Method, block: &CallBlock) -> TokenStream {
     let aliases = (!aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
     let count = method.arguments().count();
     let check = (count > 0).then(|| {
-        let consts = arguments_path(method, block);
+        let consts = arguments::path(method, block);
         let at = (0..count).map(syn::Index::from);
         quote!(.check(|__args| #private::check(#stored_name, &[#(&#consts.#at.spec),*], __args)))
     });
@@ -325,7 +268,7 @@ fn runner(method: &Method, block: &CallBlock) -> TokenStream {
     let runtime = &block.runtime;
     let self_ty = block.self_ty();
     let Method { ident, output, .. } = method;
-    let consts = arguments_path(method, block);
+    let consts = arguments::path(method, block);
     let mut stored = 0..;
     let mut takes = Vec::new();
     let mut values = Vec::new();
@@ -371,7 +314,7 @@ fn runner(method: &Method, block: &CallBlock) -> TokenStream {
 // It stands beside the user's block, not in the `const _`: rustc's messages about a method begin with its path.
 fn facade_impl(block: &CallBlock, methods: &TokenStream) -> TokenStream {
     let runtime = &block.runtime;
-    let (facade, target) = (&block.names.facade, &block.names.target);
+    let (facade, target) = (&block.names.facade, target());
     let (cfgs, lints) = (&block.forwarded.cfgs, &block.forwarded.lints);
     quote! {
         #(#cfgs)*
@@ -398,14 +341,8 @@ fn facade_impl(block: &CallBlock, methods: &TokenStream) -> TokenStream {
     }
 }
 
-/// The consts of arguments stand where both the facade and the registration find them, and nobody else looks.
-fn arguments_impl(block: &CallBlock, consts: &TokenStream) -> Option<TokenStream> {
-    let facade = &block.names.facade;
-    (!consts.is_empty()).then(|| quote!(#[automatically_derived] impl #facade<()> { #consts }))
-}
-
 fn debug(block: &CallBlock) -> TokenStream {
-    let (facade, target) = (&block.names.facade, &block.names.target);
+    let (facade, target) = (&block.names.facade, target());
     let name = facade.to_string();
     quote! {
         #[automatically_derived]
@@ -420,7 +357,7 @@ fn debug(block: &CallBlock) -> TokenStream {
 fn future_call(block: &CallBlock, registrations: &TokenStream) -> TokenStream {
     let private = private(block);
     let runtime = &block.runtime;
-    let (facade, stored, target) = (&block.names.facade, &block.names.stored, &block.names.target);
+    let (facade, stored, target) = (&block.names.facade, &block.names.stored, target());
     let self_ty = block.self_ty();
     let mut generics = block.generics().clone();
     if !generics.params.is_empty() {
@@ -433,8 +370,8 @@ fn future_call(block: &CallBlock, registrations: &TokenStream) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #impl_generics #runtime::FutureCall for #self_ty #where_clause {
-            const NAME: &'static str = #stored;
-            const NEEDS_INSTANCE: bool = #needs_instance;
+            const NAME: &'static ::core::primitive::str = #stored;
+            const NEEDS_INSTANCE: ::core::primitive::bool = #needs_instance;
             type Calls<#target: #runtime::CallTarget> = #facade<#target>;
 
             fn __calls<#target: #runtime::CallTarget>(at: #target) -> #facade<#target> {
@@ -477,7 +414,13 @@ fn discover(block: &CallBlock) -> Option<TokenStream> {
     block.generics().params.is_empty().then(|| quote!(#private::discover! { #self_ty }))
 }
 
-fn private(block: &CallBlock) -> TokenStream {
+/// The facade's type parameter. It would hide a type of that name in the user's signatures, where a macro may write one
+/// that nobody sees here: so no type of a user has such a name.
+pub(crate) fn target() -> Ident {
+    Ident::new("__R", Span::call_site())
+}
+
+pub(crate) fn private(block: &CallBlock) -> TokenStream {
     let runtime = &block.runtime;
     quote!(#runtime::__private)
 }

@@ -3,13 +3,14 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::model::{CallBlock, Stub};
+use crate::expand;
+use crate::model::Stub;
 
 // Input:  pub async fn hello(session: &Session, names: Vec<&str>)
 // Output: pub fn hello(self, _: impl ::core::marker::Sized) -> R::Pending { ::core::unreachable!() }
-pub(crate) fn facade_method(stub: &Stub, block: &CallBlock) -> TokenStream {
+pub(crate) fn facade_method(stub: &Stub) -> TokenStream {
     let Stub { ident, cfgs, vis, arguments } = stub;
-    let target = &block.names.target;
+    let target = expand::target();
     let anything = (0..*arguments).map(|_| quote!(_: impl ::core::marker::Sized));
     quote! {
         #(#cfgs)*

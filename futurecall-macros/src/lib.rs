@@ -1,5 +1,6 @@
 //! The `#[future_call]` attribute of `futurecall-runtime`, which re-exports it: depend on that crate alone.
 
+mod arguments;
 mod attrs;
 mod errors;
 mod expand;

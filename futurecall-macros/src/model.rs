@@ -41,8 +41,6 @@ pub(crate) struct BlockNames {
     pub(crate) facade: Ident,
     /// `ExampleCallsExt`.
     pub(crate) extension: Ident,
-    /// The facade's type parameter: `R`, unless the user's signatures mention an `R`.
-    pub(crate) target: Ident,
 }
 
 /// Attributes of the block that generated items carry, too.

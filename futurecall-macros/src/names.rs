@@ -4,29 +4,27 @@ use proc_macro2::{Ident, Span};
 use quote::format_ident;
 use syn::ext::IdentExt;
 
-/// Accessors that would be hidden by, or be ambiguous with, methods that scheduling builders already have.
-const TAKEN: &[&str] = &[
-    "of",
-    "identifier",
-    "priority",
-    "starting_at",
-    "time_zone",
-    "missed",
-    "overlap",
-    "into",
-    "try_into",
-    "clone",
-    "clone_into",
-    "to_owned",
-    "borrow",
-    "borrow_mut",
-    "type_id",
-    "fmt",
+/// The methods of the scheduling builders, which an accessor of that name could not be told from. A test compares them
+/// with the runtime's source (`tests/it/tidy.rs`).
+const BUILDERS: &[&str] =
+    &["of", "identifier", "priority", "expires_after", "starting_at", "time_zone", "missed", "overlap"];
+
+/// Methods that the standard library gives to every type, or to every one that can be cloned or shown.
+const EVERYWHERE: &[&str] =
+    &["into", "try_into", "clone", "clone_into", "to_owned", "borrow", "borrow_mut", "type_id", "fmt"];
+
+/// What is a keyword in any edition, strict or reserved. The editions differ (`gen` is one since 2024), and a raw
+/// identifier is the same name in all of them.
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else",
+    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
+    "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait",
+    "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
 /// Whether scheduling builders have a method of that name already.
 pub(crate) fn is_taken(accessor: &str) -> bool {
-    TAKEN.contains(&accessor)
+    BUILDERS.contains(&accessor) || EVERYWHERE.contains(&accessor)
 }
 
 /// The type's name without a trailing `FutureCall`: `ExampleFutureCall` → `Example`.
@@ -55,7 +53,7 @@ pub(crate) fn snake_case(name: &str) -> String {
     snake
 }
 
-/// An identifier of that text, raw if it is a keyword; `None` if it can't be one.
+/// An identifier of that text, raw if it is a keyword in any edition; `None` if it can't be one.
 pub(crate) fn identifier(text: &str, span: Span) -> Option<Ident> {
     let mut letters = text.chars();
     let first = letters.next().filter(|first| first.is_alphabetic() || *first == '_')?;
@@ -64,8 +62,10 @@ pub(crate) fn identifier(text: &str, span: Span) -> Option<Ident> {
     if !plain || matches!(text, "self" | "Self" | "super" | "crate") || (first == '_' && text.len() == 1) {
         return None;
     }
-    let mut ident =
-        syn::parse_str::<Ident>(text).or_else(|_| syn::parse_str::<Ident>(&format!("r#{text}"))).ok()?;
+    if KEYWORDS.contains(&text) {
+        return Some(Ident::new_raw(text, span));
+    }
+    let mut ident = syn::parse_str::<Ident>(text).ok()?;
     ident.set_span(span);
     Some(ident)
 }
@@ -126,7 +126,7 @@ mod tests {
     use proc_macro2::Span;
     use quote::format_ident;
 
-    use super::{identifier, is_taken, key, name_fault, nearest, snake_case, stem};
+    use super::{KEYWORDS, identifier, is_taken, key, name_fault, nearest, snake_case, stem};
 
     #[test]
     fn accessors_are_the_type_in_snake_case_without_its_ending() {
@@ -149,7 +149,10 @@ mod tests {
     fn keywords_become_raw_identifiers_and_other_texts_none() {
         let written = |text| identifier(text, Span::call_site()).map(|ident| ident.to_string());
         assert_eq!(written("example").as_deref(), Some("example"));
-        assert_eq!(written("type").as_deref(), Some("r#type"));
+        assert_eq!(written("union").as_deref(), Some("union"));
+        for keyword in KEYWORDS {
+            assert_eq!(written(keyword), Some(format!("r#{keyword}")));
+        }
         assert_eq!(written("_x1").as_deref(), Some("_x1"));
         for bad in
             ["", "_", "self", "Self", "super", "crate", "r#type", "a-b", "a b", "1a", "a.b", "'a", "\"a\""]
@@ -181,6 +184,6 @@ mod tests {
         assert_eq!(nearest("nme", &known), Some("name"));
         assert_eq!(nearest("prioriy", &known), Some("priority"));
         assert_eq!(nearest("retry", &known), None);
-        assert!(is_taken("of") && !is_taken("example"));
+        assert!(is_taken("of") && is_taken("clone") && !is_taken("example"));
     }
 }

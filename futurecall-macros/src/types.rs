@@ -1,10 +1,11 @@
 //! What the type of an argument may be, and types as they must be written outside the user's block.
 
-use quote::ToTokens;
+use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Expr, ExprPath, ExprStruct, GenericArgument, GenericParam, Generics, Ident, Lifetime, Path,
+    Expr, ExprPath, ExprStruct, GenericArgument, GenericParam, Generics, Ident, Lifetime, Macro, Path,
     PathArguments, QSelf, Type, TypeParamBound, TypePath, TypeReference,
 };
 
@@ -72,15 +73,39 @@ pub(crate) fn check_generics(
         fn visit_path(&mut self, path: &'ast Path) {
             if path.leading_colon.is_none()
                 && let Some(first) = path.segments.first()
-                && self.generics.params.iter().any(|parameter| match parameter {
-                    GenericParam::Type(parameter) => parameter.ident == first.ident,
-                    GenericParam::Const(parameter) => parameter.ident == first.ident,
-                    GenericParam::Lifetime(_) => false,
-                })
             {
-                self.found.get_or_insert_with(|| first.ident.clone());
+                self.see(&first.ident);
             }
             visit::visit_path(self, path);
+        }
+
+        fn visit_macro(&mut self, called: &'ast Macro) {
+            self.see_all(called.tokens.clone());
+        }
+    }
+
+    impl Mentions<'_> {
+        fn see(&mut self, name: &Ident) {
+            let is_parameter = self.generics.params.iter().any(|parameter| match parameter {
+                GenericParam::Type(parameter) => parameter.ident == *name,
+                GenericParam::Const(parameter) => parameter.ident == *name,
+                GenericParam::Lifetime(_) => false,
+            });
+            if is_parameter {
+                self.found.get_or_insert_with(|| name.clone());
+            }
+        }
+
+        fn see_all(&mut self, tokens: TokenStream) {
+            let mut in_path = false;
+            for token in tokens {
+                match &token {
+                    TokenTree::Ident(name) if !in_path => self.see(name),
+                    TokenTree::Group(group) => self.see_all(group.stream()),
+                    _ => {}
+                }
+                in_path = matches!(&token, TokenTree::Punct(mark) if mark.as_char() == ':');
+            }
         }
     }
 
@@ -182,6 +207,34 @@ impl VisitMut for Substitute<'_> {
         self.path(&mut written.qself, &mut written.path);
         visit_mut::visit_expr_struct_mut(self, written);
     }
+
+    fn visit_macro_mut(&mut self, called: &mut Macro) {
+        called.tokens = self.tokens(std::mem::take(&mut called.tokens));
+    }
+}
+
+impl Substitute<'_> {
+    // Input:  vec![Self::LIMIT], list!(Self)
+    // Output: vec![<Example>::LIMIT], list!(Example)
+    fn tokens(&self, tokens: TokenStream) -> TokenStream {
+        let mut tokens = tokens.into_iter().peekable();
+        let mut written = TokenStream::new();
+        while let Some(token) = tokens.next() {
+            let in_path = matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == ':');
+            let ty = self.0;
+            match token {
+                TokenTree::Ident(ident) if ident == "Self" && in_path => written.extend(quote!(<#ty>)),
+                TokenTree::Ident(ident) if ident == "Self" => ty.to_tokens(&mut written),
+                TokenTree::Group(group) => {
+                    let mut inner = Group::new(group.delimiter(), self.tokens(group.stream()));
+                    inner.set_span(group.span());
+                    written.extend([TokenTree::Group(inner)]);
+                }
+                other => written.extend([other]),
+            }
+        }
+        written
+    }
 }
 
 /// A type without the invisible groups that `macro_rules` put around it.
@@ -227,7 +280,7 @@ pub(crate) fn text(ty: &impl ToTokens) -> String {
 struct Pair<A, B>(A, B);
 
 impl<A: ToTokens, B: ToTokens> ToTokens for Pair<A, B> {
-    fn to_tokens(&self, tokens: &mut proc_macro2::TokenStream) {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
         self.0.to_tokens(tokens);
         self.1.to_tokens(tokens);
     }

@@ -4,8 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::format_ident;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::visit::{self, Visit};
-use syn::{ImplItem, ImplItemFn, ItemImpl, LitStr, Path, Safety, Type, Visibility, parse_quote};
+use syn::{ImplItem, ImplItemFn, ItemImpl, LitStr, Safety, Type, Visibility, parse_quote};
 
 use crate::errors::{self, Errors};
 use crate::model::{BlockNames, CallBlock, Method, Stub};
@@ -32,7 +31,7 @@ pub(crate) fn block(
         strip(&mut item);
         return Err(Box::new(item));
     };
-    let names = block_names(&type_name, &options, &item, errors);
+    let names = block_names(&type_name, &options, errors);
     let mut calls = Calls {
         names: &names,
         options: &options,
@@ -167,12 +166,7 @@ fn join(first: &str, last: &str) -> String {
     if last.contains('.') { last.to_owned() } else { format!("{first}.{last}") }
 }
 
-fn block_names(
-    type_name: &Ident,
-    options: &BlockOptions,
-    item: &ItemImpl,
-    errors: &mut Errors,
-) -> BlockNames {
+fn block_names(type_name: &Ident, options: &BlockOptions, errors: &mut Errors) -> BlockNames {
     let stem = names::stem(type_name);
     let chosen = options.name.as_ref().map_or_else(|| names::snake_case(&stem), LitStr::value);
     let accessor = names::identifier(&chosen, Span::call_site());
@@ -193,31 +187,7 @@ fn block_names(
         aliases: options.aliases.iter().map(LitStr::value).collect(),
         facade: format_ident!("{stem}Calls", span = Span::call_site()),
         extension: format_ident!("{stem}CallsExt", span = Span::call_site()),
-        target: unused_name(item),
     }
-}
-
-/// A name for the facade's type parameter that hides no type of the user's.
-fn unused_name(item: &ItemImpl) -> Ident {
-    struct Names(Vec<String>);
-
-    impl<'ast> Visit<'ast> for Names {
-        fn visit_path(&mut self, path: &'ast Path) {
-            self.0.extend(path.segments.first().map(|segment| segment.ident.to_string()));
-            visit::visit_path(self, path);
-        }
-    }
-
-    let mut used = Names(Vec::new());
-    used.visit_type(&item.self_ty);
-    for member in &item.items {
-        if let ImplItem::Fn(function) = member {
-            used.visit_signature(&function.sig);
-        }
-    }
-    let free = |name: &String| !used.0.contains(name);
-    let name = std::iter::once("R".to_owned()).chain((2..100).map(|number| format!("R{number}"))).find(free);
-    Ident::new(name.as_deref().unwrap_or("R"), Span::call_site())
 }
 
 /// Our attributes where there is no future call.

@@ -3,6 +3,8 @@
 //!
 //! The blocks themselves are the test; they run once so that nothing of them is dead.
 
+mod from_macros;
+
 use futurecall_runtime::Role;
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
@@ -147,6 +149,91 @@ mod from_a_macro {
     block!(Written, by_macro, count: u8);
 }
 
+/// Names of primitive types.
+#[expect(non_camel_case_types, reason = "primitive types are small")]
+mod primitives {
+    pub(crate) struct bool;
+    pub(crate) struct i16;
+    pub(crate) struct str;
+    pub(crate) struct u64;
+    pub(crate) struct usize;
+
+    pub(crate) struct Primitive;
+
+    #[futurecall_runtime::future_call(priority = 1, timeout = "1min")]
+    impl Primitive {
+        #[future_call(retry(max_attempts = 2))]
+        pub(crate) async fn hello(&self, _session: &futurecall_runtime::Session, _count: u8) {
+            let _ = (bool, i16, str, u64, usize);
+        }
+    }
+}
+
+/// Words that are keywords in this edition, or reserved: as accessors, methods and parameters.
+mod keywords {
+    use futurecall_runtime::prelude::*;
+
+    pub(crate) struct Gen;
+
+    #[future_call]
+    impl Gen {
+        pub(crate) async fn r#gen(_session: &Session, r#gen: u8) {
+            let _ = r#gen;
+        }
+    }
+
+    pub(crate) struct TryFutureCall;
+
+    #[future_call]
+    impl TryFutureCall {
+        pub(crate) async fn r#yield(_session: &Session, r#become: u8) {
+            let _ = r#become;
+        }
+    }
+
+    pub(crate) struct Union;
+
+    #[future_call]
+    impl Union {
+        pub(crate) async fn auto(_session: &Session, default: u8, raw: u8) {
+            let _ = (default, raw);
+        }
+    }
+}
+
+/// Parameters and methods with the names of what stands in an expansion.
+mod names_of_ours {
+    use futurecall_runtime::prelude::*;
+
+    pub(crate) struct Ours;
+
+    #[future_call]
+    impl Ours {
+        #[expect(clippy::too_many_arguments, reason = "one for each name")]
+        pub(crate) async fn call(
+            &self,
+            _session: &Session,
+            self_: u8,
+            session: u8,
+            calls: u8,
+            args: u8,
+            __a0: u8,
+            __this: u8,
+            w: &str,
+        ) {
+            let _ = (self_, session, calls, args, __a0, __this, w);
+        }
+
+        pub(crate) async fn fmt(&self, _session: &Session) {}
+        pub(crate) async fn clone(&self, _session: &Session) {}
+        pub(crate) async fn drop(&self, _session: &Session) {}
+        pub(crate) async fn into(&self, _session: &Session) {}
+        pub(crate) async fn of(&self, _session: &Session) {}
+        pub(crate) async fn __calls(&self, _session: &Session) {}
+        pub(crate) async fn __methods(&self, _session: &Session) {}
+    }
+}
+
 #[deny(
     elided_lifetimes_in_paths,
     let_underscore_drop,
@@ -190,6 +277,12 @@ async fn expansions_work_wherever_they_stand() {
     use bare::BareCallsExt;
     use by_another_name::RenamedCallsExt;
     use from_a_macro::WrittenCallsExt;
+    use from_macros::fragments::{PartsCallsExt, WholeCallsExt};
+    use from_macros::options::PassedCallsExt;
+    use from_macros::types::{Mapped, MappedCallsExt, R};
+    use keywords::{GenCallsExt, TryCallsExt, UnionCallsExt};
+    use names_of_ours::OursCallsExt;
+    use primitives::PrimitiveCallsExt;
     use raw::{TypeCallsExt, enumCallsExt};
     use shadowed::ShadowedCallsExt;
     use under_strict_lints::StrictCallsExt;
@@ -205,6 +298,15 @@ async fn expansions_work_wherever_they_stand() {
         .register(raw::TypeFutureCall)
         .register(by_another_name::Renamed)
         .register(from_a_macro::Written)
+        .register(from_macros::options::Passed)
+        .register(from_macros::fragments::Whole)
+        .register(from_macros::fragments::Parts)
+        .register(Mapped)
+        .register(primitives::Primitive)
+        .register(keywords::Gen)
+        .register(keywords::TryFutureCall)
+        .register(keywords::Union)
+        .register(names_of_ours::Ours)
         .register(under_strict_lints::Strict)
         .start()
         .await
@@ -218,6 +320,22 @@ async fn expansions_work_wherever_they_stand() {
         now().r#type().r#loop(),
         now().renamed().hello(1),
         now().written().by_macro(1, &2),
+        now().passed().once(1, "given"),
+        now().whole().hello(),
+        now().parts().hello(1),
+        now().mapped().hello(R, &vec![R], vec![(Mapped, 1)], vec![]),
+        now().primitive().hello(1),
+        now().r#gen().r#gen(1),
+        now().r#try().r#yield(1),
+        now().union().auto(1, 2),
+        now().ours().call(1, 2, 3, 4, 5, 6, "w"),
+        now().ours().fmt(),
+        now().ours().clone(),
+        now().ours().drop(),
+        now().ours().into(),
+        now().ours().of(),
+        now().ours().__calls(),
+        now().ours().__methods(),
         now().strict().hello("x", 1),
     ];
     let count = calls.len();
@@ -226,6 +344,6 @@ async fn expansions_work_wherever_they_stand() {
     assert_eq!(summary.succeeded, u64::try_from(count).unwrap(), "{summary:?}");
     let mut lines = journal.lines();
     lines.sort();
-    assert_eq!(lines, ["7", "R Session 1 a b", "t [1] [2] 3 w"]);
+    assert_eq!(lines, ["1 given", "7", "R Session 1 a b", "t [1] [2] 3 w"]);
     pod.shutdown().await;
 }

@@ -109,6 +109,31 @@ fn no_compile_error_quotes_the_standard_library() {
     report("an error of a compile-fail test must not lead into the standard library", &broken);
 }
 
+/// A method of a builder hides an accessor of its name: the attribute must know them all, to say so.
+#[test]
+fn the_attribute_knows_the_methods_of_the_scheduling_builders() {
+    let names = read(&root().join("futurecall-macros/src/names.rs"));
+    let list = names.split("const BUILDERS: &[&str] =").nth(1).and_then(|rest| rest.split(';').next());
+    let known: BTreeSet<&str> = list.expect("names.rs has the list").split('"').skip(1).step_by(2).collect();
+    let facade = root().join("futurecall-runtime/src/facade");
+    let (one_shot, recurring) = (read(&facade.with_extension("rs")), read(&facade.join("recurring.rs")));
+    let mut methods = BTreeSet::new();
+    for (text, head) in [
+        (&one_shot, "impl FutureCallRef {"),
+        (&recurring, "impl RecurringCallRef {"),
+        (&recurring, "macro_rules! options {"),
+    ] {
+        let found = methods_of(text, head);
+        assert!(!found.is_empty(), "nothing follows `{head}`");
+        methods.extend(found);
+    }
+    let broken: Vec<_> = known.symmetric_difference(&methods).collect();
+    assert!(
+        broken.is_empty(),
+        "BUILDERS in futurecall-macros/src/names.rs lists the public methods of FutureCallRef and RecurringCallRef: {broken:?}"
+    );
+}
+
 #[test]
 fn both_databases_have_the_same_migrations() {
     let [postgres, sqlite] = ["postgres", "sqlite"].map(|database| {
@@ -157,6 +182,13 @@ fn no_test_is_switched_off() {
         broken.extend(code_lines_with(&file, &[concat!("#[", "ignore")]));
     }
     report("a test runs, or it is deleted", &broken);
+}
+
+/// The public methods in the item that begins with `head` and ends with the next line that is a brace alone.
+fn methods_of<'a>(text: &'a str, head: &str) -> BTreeSet<&'a str> {
+    let lines = text.lines().skip_while(|line| *line != head).skip(1).take_while(|line| *line != "}");
+    let signatures = lines.filter_map(|line| line.trim_start().strip_prefix("pub fn "));
+    signatures.filter_map(|signature| signature.split(['(', '<']).next()).collect()
 }
 
 fn root() -> PathBuf {
