@@ -20,6 +20,7 @@ impl ExampleFutureCall {
         _unused: Option<String>,
         password: &str,
         limit: u64,
+        language: String,
         limits: list!(Self),
         mailer: &Mailer,
     ) -> Result<(), Refused> {
@@ -87,6 +88,7 @@ impl<__R: ::futurecall_runtime::CallTarget> ExampleCalls<__R> {
         _unused: Option<String>,
         password: &str,
         limit: u64,
+        language: String,
         limits: list!(ExampleFutureCall),
     ) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("example.hello")
@@ -98,7 +100,8 @@ impl<__R: ::futurecall_runtime::CallTarget> ExampleCalls<__R> {
             .put(&ExampleCalls::<()>::__args_hello.5, &_unused)
             .put(&ExampleCalls::<()>::__args_hello.6, password)
             .put(&ExampleCalls::<()>::__args_hello.7, &limit)
-            .put(&ExampleCalls::<()>::__args_hello.8, &limits)
+            .put(&ExampleCalls::<()>::__args_hello.8, &language)
+            .put(&ExampleCalls::<()>::__args_hello.9, &limits)
             .call(self.at, 0i16)
     }
 }
@@ -115,6 +118,7 @@ const _: () = {
             ::futurecall_runtime::__private::Arg<Option<String>>,
             ::futurecall_runtime::__private::Text,
             ::futurecall_runtime::__private::Arg<u64>,
+            ::futurecall_runtime::__private::Arg<String>,
             ::futurecall_runtime::__private::Arg<list!(ExampleFutureCall)>,
         ) = (
             ::futurecall_runtime::__private::TEXT.key("name"),
@@ -133,6 +137,11 @@ const _: () = {
             <u64 as ::futurecall_runtime::CallArg>::__ARG
                 .key("limit")
                 .default(|| <ExampleFutureCall>::LIMIT),
+            <String as ::futurecall_runtime::CallArg>::__ARG
+                .key("language")
+                .default(|| <_ as ::futurecall_runtime::__private::DefaultFor<
+                    String,
+                >>::into_default("en")),
             <list!(ExampleFutureCall) as ::futurecall_runtime::CallArg>::__ARG
                 .key("limits")
                 .default(|| vec![< ExampleFutureCall > ::LIMIT]),
@@ -180,7 +189,9 @@ const _: () = {
                                     .take(&ExampleCalls::<()>::__args_hello.7)?;
                                 let __a8 = __args
                                     .take(&ExampleCalls::<()>::__args_hello.8)?;
-                                let __a9 = ::futurecall_runtime::__private::state::<
+                                let __a9 = __args
+                                    .take(&ExampleCalls::<()>::__args_hello.9)?;
+                                let __a10 = ::futurecall_runtime::__private::state::<
                                     Mailer,
                                 >(__session)?;
                                 <Result<
@@ -200,6 +211,7 @@ const _: () = {
                                             __a7,
                                             __a8,
                                             __a9,
+                                            __a10,
                                         )
                                         .await,
                                 )
@@ -217,6 +229,7 @@ const _: () = {
                                 &ExampleCalls::<()>::__args_hello.6.spec,
                                 &ExampleCalls::<()>::__args_hello.7.spec,
                                 &ExampleCalls::<()>::__args_hello.8.spec,
+                                &ExampleCalls::<()>::__args_hello.9.spec,
                             ],
                             __args,
                         ))

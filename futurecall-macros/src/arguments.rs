@@ -1,11 +1,12 @@
 //! The consts that say of each stored argument how it is written and read.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
 use crate::expand::private;
 use crate::model::{Argument, CallBlock, DefaultValue, Method, Passing};
-use crate::names;
+use crate::{names, types};
 
 /// The consts of arguments stand where both the facade and the registration find them, and nobody else looks.
 pub(crate) fn of_block(block: &CallBlock, consts: &TokenStream) -> Option<TokenStream> {
@@ -55,12 +56,17 @@ fn argument_value(argument: &Argument, block: &CallBlock) -> TokenStream {
         }
         (DefaultValue::OfType(_), Passing::Text) => quote!(.default(::std::string::String::new)),
         (DefaultValue::OfType(_), Passing::Slice) => quote!(.default(::std::vec::Vec::new)),
-        (DefaultValue::Expr(value), Passing::Value | Passing::Reference) => quote!(.default(|| #value)),
-        (DefaultValue::Expr(value), Passing::Text) => {
-            quote!(.default(|| <::std::string::String as ::core::convert::From<_>>::from(#value)))
+        (DefaultValue::Expr(value), Passing::Value | Passing::Reference) if !types::is_text(value, ty) => {
+            quote!(.default(|| #value))
         }
-        (DefaultValue::Expr(value), Passing::Slice) => {
-            quote!(.default(|| <::std::vec::Vec<#ty> as ::core::convert::From<_>>::from(#value)))
+        (DefaultValue::Expr(value), _) => {
+            let ty = match passing {
+                Passing::Value | Passing::Reference => quote!(#ty),
+                Passing::Text => quote!(::std::string::String),
+                Passing::Slice => quote!(::std::vec::Vec<#ty>),
+            };
+            let span = value.span().resolved_at(Span::call_site());
+            quote_spanned!(span=> .default(|| <_ as #private::DefaultFor<#ty>>::into_default(#value)))
         }
     });
     quote!(#value #aliases #default)

@@ -60,6 +60,7 @@ fn on_an_instance_with_arguments_of_all_kinds() {
                     #[future_call(default)] _unused: Option<String>,
                     #[future_call(redact, alias = "pin")] password: &str,
                     #[future_call(default = Self::LIMIT)] limit: u64,
+                    #[future_call(default = "en")] language: String,
                     #[future_call(default = vec![Self::LIMIT])] limits: list!(Self),
                     #[future_call(state)] mailer: &Mailer,
                 ) -> Result<(), Refused> {

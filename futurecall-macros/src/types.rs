@@ -11,6 +11,7 @@ use syn::{
 
 use crate::errors::{self, Errors};
 use crate::model::Passing;
+use crate::options;
 
 /// Streams that people try to pass; other types that merely end in `Stream` may well be data.
 const STREAMS: &[&str] = &[
@@ -165,6 +166,19 @@ pub(crate) fn default_without_self(value: &Expr, self_ty: &Type) -> Expr {
     let mut value = value.clone();
     Substitute(self_ty).visit_expr_mut(&mut value);
     value
+}
+
+/// Whether a default for an argument of the type `ty` is text by its syntax, which may have to be made a `String` first.
+/// Only where that is certain: what `Default::default()` or `vec![]` are is inferred from the argument's type.
+pub(crate) fn is_text(value: &Expr, ty: &Type) -> bool {
+    match options::ungrouped(value) {
+        Expr::Lit(literal) => matches!(literal.lit, syn::Lit::Str(_)),
+        Expr::Macro(called) => {
+            ["concat", "stringify", "env", "include_str"].iter().any(|name| called.mac.path.is_ident(name))
+        }
+        Expr::Path(_) => last_name(ty).is_some_and(|name| name == "String"),
+        _ => false,
+    }
 }
 
 /// Replaces `Self` by the type that it stands for: what is copied out of the block stands elsewhere.

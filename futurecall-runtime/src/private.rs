@@ -30,6 +30,24 @@ pub fn state<T: Send + Sync + 'static>(session: &Session) -> Result<&T, CallFail
     session.state::<T>().map_err(CallFailure::State)
 }
 
+/// What `default = ".."` may say of an argument of type `T`, where text is not the type itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the default of an argument of type `{T}`",
+    label = "expected `{T}`",
+    note = "text is taken for every type `T: From<&str>`"
+)]
+pub trait DefaultFor<T> {
+    /// Makes the argument's value of it.
+    fn into_default(self) -> T;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: From<V>, V> DefaultFor<T> for V {
+    fn into_default(self) -> T {
+        self.into()
+    }
+}
+
 /// The rule of `every = ".."`, in microseconds.
 pub const fn every(interval_us: u64) -> DeclaredRule {
     DeclaredRule::Every { interval_us }

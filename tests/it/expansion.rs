@@ -42,7 +42,10 @@ pub(crate) struct Evolving;
 
 impl Evolving {
     const LIMIT: u64 = 1_000;
+    const NAME: &'static str = "own";
 }
+
+const KIND: &str = "kind";
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Options {
@@ -64,6 +67,32 @@ impl Evolving {
     ) {
         journal.write(format!("{account} {options:?} {limit} {language} {days:?} {note:?}"));
     }
+
+    /// Every way to write a default, for types that are made from it and types that are inferred.
+    #[expect(clippy::too_many_arguments, reason = "one for each way")]
+    pub(crate) async fn defaults(
+        _session: &Session,
+        #[future_call(default = "text")] text: String,
+        #[future_call(default = KIND)] constant: String,
+        #[future_call(default = Self::NAME)] own_constant: String,
+        #[future_call(default = concat!("a", "b"))] concatenated: String,
+        #[future_call(default = "converted".into())] converted: String,
+        #[future_call(default = String::from("made"))] made: String,
+        #[future_call(default = Default::default())] empty: String,
+        #[future_call(default = "path")] path: std::path::PathBuf,
+        #[future_call(default = KIND)] lent: &str,
+        #[future_call(default = 5)] number: u8,
+        #[future_call(default = vec![])] list: Vec<u8>,
+        #[future_call(default = None)] nothing: Option<u8>,
+        #[future_call(default = ("x".to_owned(), 1))] pair: (String, u8),
+        #[future_call(state)] journal: &Journal,
+    ) {
+        journal.write(format!(
+            "{text} {constant} {own_constant} {concatenated} {converted} {made} {empty:?} {} {lent} {number} \
+             {list:?} {nothing:?} {pair:?}",
+            path.display()
+        ));
+    }
 }
 
 #[tokio::test]
@@ -76,6 +105,13 @@ async fn parameters_may_be_added_and_renamed_while_old_calls_are_pending() {
     });
     let (lines, _) = run_stored("evolving.report", &all).await;
     assert_eq!(lines, ["7 Options { loud: true } 1 de [] Some(\"x\")"]);
+}
+
+#[tokio::test]
+async fn a_default_is_what_its_parameter_can_be_made_from() {
+    let (lines, error) = run_stored("evolving.defaults", &json!({})).await;
+    let expected = r#"text kind own ab converted made "" path kind 5 [] None ("x", 1)"#;
+    assert_eq!((lines, error), (vec![expected.to_owned()], None));
 }
 
 #[tokio::test]

@@ -320,7 +320,7 @@ async fn expansions_work_wherever_they_stand() {
         now().r#type().r#loop(),
         now().renamed().hello(1),
         now().written().by_macro(1, &2),
-        now().passed().once(1, "given"),
+        now().passed().once(1, "given".into()),
         now().whole().hello(),
         now().parts().hello(1),
         now().mapped().hello(R, &vec![R], vec![(Mapped, 1)], vec![]),

@@ -37,7 +37,7 @@ pub(super) mod options {
                 pub(crate) async fn once(
                     _session: &Session,
                     #[future_call(alias = $key)] number: u8,
-                    #[future_call(default = $text)] text: &str,
+                    #[future_call(default = $text)] text: String,
                     #[future_call(state)] journal: &Journal,
                 ) {
                     journal.write(format!("{number} {text}"));
