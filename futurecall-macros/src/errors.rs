@@ -235,6 +235,9 @@ pub(crate) const GENERIC: &str = "a future call can't be generic: the stored cal
 pub(crate) const RETURNS: &str =
     "a future call returns nothing or `Result<(), E>`: nobody waits for its value";
 
+pub(crate) const ERROR_BOUND_TO_A_THREAD: &str = "the error of a future call must be `Send` and `Sync`: runs move between \
+     threads\nhelp: write `Result<(), BoxError>`; `BoxError` is `Box<dyn Error + Send + Sync>`";
+
 // The session.
 
 pub(crate) fn no_session(name: &str, receiver: bool) -> String {

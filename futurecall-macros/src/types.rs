@@ -148,8 +148,31 @@ pub(crate) fn check_output(ty: &Type, errors: &mut Errors) -> bool {
     borrows.visit_type(ty);
     if borrows.0 {
         errors.push(ty, errors::RETURNS);
+    } else if let Some(error) = bound_to_a_thread(ty) {
+        errors.push(error, errors::ERROR_BOUND_TO_A_THREAD);
+        return false;
     }
     !borrows.0
+}
+
+// Input:  Result<(), Box<dyn Error>>
+// Output: Box<dyn Error>
+fn bound_to_a_thread(output: &Type) -> Option<&Type> {
+    let error = last_argument(output, "Result")?;
+    let Type::TraitObject(object) = ungrouped(last_argument(error, "Box")?) else { return None };
+    let is = |name| mentions(&object.bounds, name);
+    (is("Error") && !(is("Send") && is("Sync"))).then_some(error)
+}
+
+/// The last type between the angle brackets of a type of that name.
+fn last_argument<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let Type::Path(written) = ungrouped(ty) else { return None };
+    let segment = written.path.segments.last().filter(|segment| segment.ident == name)?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    match arguments.args.last() {
+        Some(GenericArgument::Type(argument)) => Some(argument),
+        _ => None,
+    }
 }
 
 // Input:  Vec<Self>, Self::Item           (self type: Example)
@@ -324,10 +347,10 @@ impl<'ast> Visit<'ast> for Walk<'_> {
                 let whole = text(self.root).replace(&text(reference), &owned);
                 self.report(reference, errors::borrowed(&format!("`{whole}`")));
             }
-            Type::ImplTrait(written) if mentions_stream(&written.bounds) => {
+            Type::ImplTrait(written) if mentions(&written.bounds, "Stream") => {
                 self.report(written, errors::STREAM);
             }
-            Type::TraitObject(written) if mentions_stream(&written.bounds) => {
+            Type::TraitObject(written) if mentions(&written.bounds, "Stream") => {
                 self.report(written, errors::STREAM);
             }
             Type::ImplTrait(written) => self.report(written, errors::no_concrete_type(&text(written))),
@@ -388,10 +411,11 @@ fn cow_form(written: &TypePath) -> Option<String> {
     Some(format!("an owned type, such as `{owned}` for `{}`", text(written)))
 }
 
-fn mentions_stream<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
+/// Whether one of the bounds is a trait of that name.
+fn mentions<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>, name: &str) -> bool {
     bounds.into_iter().any(|bound| match bound {
         TypeParamBound::Trait(bound) => {
-            bound.path.segments.last().is_some_and(|segment| segment.ident == "Stream")
+            bound.path.segments.last().is_some_and(|segment| segment.ident == name)
         }
         _ => false,
     })

@@ -72,10 +72,12 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> CallArg for T {
 
 /// What a future call may return: `()`, or `Result<(), E>` with any error that a [`BoxError`] can be made from.
 #[diagnostic::on_unimplemented(
-    message = "a future call can't return `{Self}`",
+    message = "return `()`, or `Result<(), E>` with an error `E` that converts into `BoxError`: a future call can't \
+               return `{Self}`",
     label = "must be `()` or `Result<(), E>`",
-    note = "nobody waits for the value of a future call: store what it produces, or report failure with \
-            `Result<(), E>`, where `E` converts into `Box<dyn Error + Send + Sync>`"
+    note = "`BoxError` is `Box<dyn Error + Send + Sync>`; into it convert `String`, `anyhow::Error`, and every type with \
+            `impl std::error::Error` that is `Send`, `Sync` and owns its data",
+    note = "nobody waits for another value: store what the call produces"
 )]
 pub trait CallOutput {
     #[doc(hidden)]
