@@ -66,6 +66,20 @@ pub(crate) fn keyword_accessor(name: &str) -> String {
     )
 }
 
+pub(crate) fn second_block(name: &str, line: usize) -> String {
+    format!(
+        "move these methods into the `#[future_call]` block of `{name}` on line {line}: a type has one such block\n\
+         help: what is not to be called later can stay here, without `#[future_call]`"
+    )
+}
+
+pub(crate) fn same_facade(facade: &str, second: &str, first: &str, line: usize) -> String {
+    format!(
+        "rename `{second}` or move it to another module: its facade would be `{facade}`, which is that of `{first}` \
+         on line {line}\nhelp: the ending `FutureCall` is left out of the name"
+    )
+}
+
 pub(crate) fn twice_stored(name: &str) -> String {
     format!("two future calls are stored as `{name}`")
 }

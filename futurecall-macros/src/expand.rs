@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Attribute, Ident, Type};
 
-use crate::model::{Backoff, CallBlock, Fate, Method, OnInterrupt, Parameter, Passing, Retry, Rule};
+use crate::model::{Backoff, CallBlock, Fate, Method, OnInterrupt, Parameter, Passing, Repeats, Retry, Rule};
 use crate::{arguments, fallback};
 
 /// Everything that a block becomes.
@@ -21,6 +21,17 @@ pub(crate) fn block(block: &CallBlock) -> TokenStream {
     let future_call = future_call(block, &quote!(#(#registrations)*));
     let discover = discover(block);
     let (cfgs, lints) = (&block.forwarded.cfgs, &block.forwarded.lints);
+    match block.repeats {
+        // What would be there twice is left out, so that the one mistake is one error.
+        Some(Repeats::Type) => return quote!(#item #facade_impl const _: () = { #arguments_impl };),
+        Some(Repeats::Names) => {
+            return quote! {
+                #item
+                const _: () = { #facade #facade_impl #arguments_impl #debug #future_call #discover };
+            };
+        }
+        None => {}
+    }
     quote! {
         #item
         #facade

@@ -12,6 +12,7 @@ mod method;
 mod model;
 mod names;
 mod options;
+mod repeated;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -22,6 +23,7 @@ use quote::{ToTokens, quote};
 use syn::Item;
 
 use crate::errors::Errors;
+use crate::repeated::Place;
 
 // Documented where it is re-exported, so that its examples are compiled with the runtime:
 // futurecall-runtime/src/docs/future_call.md.
@@ -31,11 +33,11 @@ pub fn future_call(
     options: proc_macro::TokenStream,
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
-    expand(options.into(), &item.into()).into()
+    expand(options.into(), &item.into(), Place::of_attribute()).into()
 }
 
 /// The whole expansion. Always gives back the user's item; the mistakes follow it as errors.
-fn expand(options: TokenStream, tokens: &TokenStream) -> TokenStream {
+fn expand(options: TokenStream, tokens: &TokenStream, place: Option<Place>) -> TokenStream {
     let mut errors = Errors::default();
     let item = match syn::parse2::<Item>(tokens.clone()) {
         Ok(Item::Impl(item)) => item,
@@ -53,7 +55,7 @@ fn expand(options: TokenStream, tokens: &TokenStream) -> TokenStream {
             return with_errors(tokens, errors);
         }
     };
-    match validate::block(options, item, &mut errors) {
+    match validate::block(options, item, place, &mut errors) {
         Ok(block) => with_errors(&expand::block(&block), errors),
         Err(item) => with_errors(&item.into_token_stream(), errors),
     }

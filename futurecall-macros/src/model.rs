@@ -15,6 +15,16 @@ pub(crate) struct CallBlock {
     pub(crate) forwarded: BlockAttributes,
     pub(crate) methods: Vec<Method>,
     pub(crate) stubs: Vec<Stub>,
+    /// Whether another block has its generated names already, which is a mistake.
+    pub(crate) repeats: Option<Repeats>,
+}
+
+/// What a second block has in common with the first.
+pub(crate) enum Repeats {
+    /// The type, so that its methods may go to the first one's facade.
+    Type,
+    /// The names of generated items only: `Mail` and `MailFutureCall`.
+    Names,
 }
 
 impl CallBlock {

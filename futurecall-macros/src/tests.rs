@@ -11,7 +11,7 @@ use super::expand;
 
 /// Compares the expansion of a block with the file `snapshots/<name>.rs`.
 fn check(name: &str, options: TokenStream, item: &TokenStream) {
-    let file = syn::parse2(expand(options, item)).expect("an expansion is a list of items");
+    let file = syn::parse2(expand(options, item, None)).expect("an expansion is a list of items");
     let expansion = prettyplease::unparse(&file);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots").join(format!("{name}.rs"));
     if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -158,7 +158,7 @@ fn a_chosen_path_is_the_only_one_that_is_named() {
             pub async fn broken(session: &Session, a: Vec<&str>) {}
         }
     };
-    let expansion = expand(quote!(crate = ::renamed), &item).to_string();
+    let expansion = expand(quote!(crate = ::renamed), &item, None).to_string();
     assert!(expansion.contains(":: renamed :: FutureCall"));
     assert!(!expansion.contains("futurecall_runtime"), "{expansion}");
 }
@@ -202,7 +202,7 @@ fn nothing_panics() {
     ] {
         for options in [quote!(), quote!(name = ""), quote!(name = "crate", crate = $crate::x), quote!(1 + 1)]
         {
-            let expansion = expand(options, &item).to_string();
+            let expansion = expand(options, &item, None).to_string();
             assert!(item.is_empty() || !expansion.is_empty());
         }
     }

@@ -7,14 +7,16 @@ use syn::spanned::Spanned;
 use syn::{ImplItem, ImplItemFn, ItemImpl, LitStr, Safety, Type, Visibility, parse_quote};
 
 use crate::errors::{self, Errors};
-use crate::model::{BlockNames, CallBlock, Method, Stub};
+use crate::model::{BlockNames, CallBlock, Method, Repeats, Stub};
 use crate::options::{self, BlockOptions, MethodOptions};
+use crate::repeated::{self, Place};
 use crate::{attrs, method, names, types};
 
 /// Checks a whole block. `None` if nothing can be generated for it; the mistakes are in `errors` either way.
 pub(crate) fn block(
     options: TokenStream,
     mut item: ItemImpl,
+    place: Option<Place>,
     errors: &mut Errors,
 ) -> Result<CallBlock, Box<ItemImpl>> {
     let options = options::of_block(options, errors);
@@ -51,7 +53,21 @@ pub(crate) fn block(
         errors.push(&item.self_ty, errors::NO_CALLS);
     }
     stored_twice(&methods, errors);
+    let repeats = repeated::earlier(place, &type_name).map(|earlier| {
+        if type_name == earlier.type_name {
+            errors.push(&item.self_ty, errors::second_block(&earlier.type_name, earlier.line));
+            Repeats::Type
+        } else {
+            let (second, first) = (type_name.to_string(), &earlier.type_name);
+            errors.push(
+                &item.self_ty,
+                errors::same_facade(&names.facade.to_string(), &second, first, earlier.line),
+            );
+            Repeats::Names
+        }
+    });
     Ok(CallBlock {
+        repeats,
         runtime: options.runtime.clone().unwrap_or_else(|| parse_quote!(::futurecall_runtime)),
         vis: widest(visible),
         forwarded: attrs::of_block(&item.attrs),

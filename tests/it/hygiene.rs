@@ -149,6 +149,38 @@ mod from_a_macro {
     block!(Written, by_macro, count: u8);
 }
 
+/// One name in two modules of a file, and twice in one module for two systems.
+mod same_name {
+    pub(crate) mod one {
+        use futurecall_runtime::prelude::*;
+
+        pub(crate) struct Same;
+
+        #[cfg(unix)]
+        #[future_call(name = "one_same")]
+        impl Same {
+            pub(crate) async fn hello(_session: &Session) {}
+        }
+
+        #[cfg(not(unix))]
+        #[future_call(name = "one_same")]
+        impl Same {
+            pub(crate) async fn hello(_session: &Session) {}
+        }
+    }
+
+    pub(crate) mod two {
+        use futurecall_runtime::prelude::*;
+
+        pub(crate) struct Same;
+
+        #[future_call(name = "another_same")]
+        impl Same {
+            pub(crate) async fn hello(_session: &Session) {}
+        }
+    }
+}
+
 /// Names of primitive types.
 #[expect(non_camel_case_types, reason = "primitive types are small")]
 mod primitives {
@@ -284,6 +316,8 @@ async fn expansions_work_wherever_they_stand() {
     use names_of_ours::OursCallsExt;
     use primitives::PrimitiveCallsExt;
     use raw::{TypeCallsExt, enumCallsExt};
+    use same_name::one::SameCallsExt as _;
+    use same_name::two::SameCallsExt as _;
     use shadowed::ShadowedCallsExt;
     use under_strict_lints::StrictCallsExt;
 
@@ -302,6 +336,8 @@ async fn expansions_work_wherever_they_stand() {
         .register(from_macros::fragments::Whole)
         .register(from_macros::fragments::Parts)
         .register(Mapped)
+        .register(same_name::one::Same)
+        .register(same_name::two::Same)
         .register(primitives::Primitive)
         .register(keywords::Gen)
         .register(keywords::TryFutureCall)
@@ -324,6 +360,8 @@ async fn expansions_work_wherever_they_stand() {
         now().whole().hello(),
         now().parts().hello(1),
         now().mapped().hello(R, &vec![R], vec![(Mapped, 1)], vec![]),
+        now().one_same().hello(),
+        now().another_same().hello(),
         now().primitive().hello(1),
         now().r#gen().r#gen(1),
         now().r#try().r#yield(1),
