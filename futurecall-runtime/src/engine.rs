@@ -2,6 +2,7 @@
 //!
 //! | file | task |
 //! | --- | --- |
+//! | `drive` | does what callers ask for in tasks of the pod |
 //! | `enqueue` | gathers single calls into one insert (group commit) |
 //! | `at_once` | stores a due call as claimed and starts it, where nothing else waits |
 //! | `claim` | sleeps until the next call is due, claims, hands out; `pace` says how much |
@@ -27,6 +28,7 @@ mod backoff;
 mod claim;
 mod complete;
 mod database_clock;
+mod drive;
 mod enqueue;
 mod finish;
 mod health;
@@ -54,6 +56,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -61,6 +64,7 @@ use tokio_util::task::TaskTracker;
 use self::at_once::Calm;
 pub(crate) use self::complete::{Completion, Opened};
 use self::database_clock::DatabaseClock;
+pub(crate) use self::drive::{NotDriven, RUNTIME_ENDED};
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;
 pub use self::health::Health;
@@ -98,7 +102,10 @@ pub(crate) struct Engine {
     pub(crate) trace_context: OnceLock<TraceContext>,
     /// Where its tasks run.
     process: Process,
-    runtime: tokio::runtime::Id,
+    /// The runtime on which the pod was started.
+    handle: Handle,
+    /// That runtime has ended, and the pod was not shut down before.
+    runtime_ended: AtomicBool,
     registry: RwLock<Registry>,
     /// Keys of the schedules that attributes declare, for the heartbeat.
     pub(crate) attribute_schedules: Vec<String>,
@@ -146,6 +153,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    /// Begins the tasks of a pod on the runtime that polls this.
     pub(crate) fn new(
         role: Role,
         store: Arc<dyn Store>,
@@ -168,7 +176,8 @@ impl Engine {
             meter: Meter::new(),
             trace_context: OnceLock::new(),
             process,
-            runtime: tokio::runtime::Handle::current().id(),
+            handle: Handle::current(),
+            runtime_ended: AtomicBool::new(false),
             registry: RwLock::new(registry),
             attribute_schedules,
             enqueuer,
@@ -201,7 +210,7 @@ impl Engine {
         finish::start(&engine, outcomes);
         logs::start(&engine, logs);
         engine.flushers.close();
-        tokio::spawn(engine.process.task(shutdown::without_handles(Arc::clone(&engine))));
+        engine.spawn(shutdown::without_handles(Arc::clone(&engine)));
         engine
     }
 
@@ -272,9 +281,7 @@ impl Engine {
 
     /// Stores one call, together with whatever else waits to be stored.
     pub(crate) async fn enqueue(self: &Arc<Self>, call: NewCall) -> Result<(), ScheduleError> {
-        if self.over.is_cancelled() {
-            return Err(ScheduleError::Stopped);
-        }
+        self.is_open()?;
         enqueue::one(self, call).await
     }
 
@@ -367,18 +374,46 @@ impl Engine {
 
     /// Runs everything that is due now, waits for it, and counts.
     pub(crate) async fn run_due(self: &Arc<Self>) -> Result<RunSummary, StoreError> {
-        claim::run_due(self).await
+        let left = CancellationToken::new();
+        let (engine, has_left) = (Arc::clone(self), left.clone());
+        // Nobody awaits it any more once this is dropped.
+        let _leaving = left.drop_guard();
+        let running = self.drive(async move { claim::run_due(&engine, &has_left).await });
+        running.await.unwrap_or_else(|not| Err(not.as_store("run what is due")))
     }
 
     /// Ends the pod; every caller gets the same summary. In a task of its own, so that it ends whoever stops waiting.
     pub(crate) async fn shut_down(self: &Arc<Self>) -> ShutdownSummary {
         let begin = || {
             let engine = Arc::clone(self);
-            let process = engine.process.clone();
-            let task = tokio::spawn(process.task(async move { shutdown::run(&engine).await }));
+            let task = self.spawn(async move { shutdown::run(&engine).await });
             task.map(Result::unwrap_or_default).boxed().shared()
         };
         self.shutdown.get_or_init(begin).clone().await
+    }
+
+    /// An error once calls can no longer be stored through this pod.
+    pub(crate) fn is_open(&self) -> Result<(), ScheduleError> {
+        if self.has_lost_its_runtime() {
+            Err(ScheduleError::RuntimeEnded)
+        } else if self.over.is_cancelled() {
+            Err(ScheduleError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether the runtime on which the pod was started ended before the pod did.
+    pub(crate) fn has_lost_its_runtime(&self) -> bool {
+        self.runtime_ended.load(Ordering::Acquire)
+    }
+
+    /// Nothing of this pod runs any more. Its threads end, so that no lease is renewed for handlers that are gone.
+    fn lose_runtime(&self) {
+        self.runtime_ended.store(true, Ordering::Release);
+        self.stop.cancel();
+        self.ready.alarm.set();
+        self.over.cancel();
     }
 
     /// How long a pod counts as live after its heartbeat.

@@ -2,6 +2,8 @@
 
 mod why;
 
+use std::sync::Arc;
+
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
@@ -14,7 +16,7 @@ use crate::why::Why;
 
 /// Looks at the database; changes nothing.
 ///
-/// Methods fail only with what the database said. Actions on what is found stand on [`Pod::operate`].
+/// Methods fail only with what the database said. Dropping a future of theirs ends the look. Actions on what is found stand on [`Pod::operate`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
@@ -67,7 +69,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn calls(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
-        let mut page = self.store().calls(Now::Database, &filter).await?;
+        let mut page = self.ask(|store| async move { store.calls(Now::Database, &filter).await }).await?;
         for call in &mut page.calls {
             self.diagnose(call);
         }
@@ -80,7 +82,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn call(&self, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        let mut found = self.store().call(Now::Database, id).await?;
+        let mut found = self.ask(|store| async move { store.call(Now::Database, id).await }).await?;
         if let Some(call) = &mut found {
             self.diagnose(call);
         }
@@ -94,7 +96,7 @@ impl Inspector {
     ///
     /// The database could not be asked, or does not let this role see logs (`migrations/roles.sql`).
     pub async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
-        self.pod.engine().store.logs(id).await
+        self.ask(|store| async move { store.logs(id).await }).await
     }
 
     /// All schedules, ended ones too.
@@ -103,7 +105,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
-        self.store().schedules().await
+        self.ask(|store| async move { store.schedules().await }).await
     }
 
     /// All pods heard of within a day, newest heartbeat first.
@@ -112,8 +114,8 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn pods(&self) -> Result<Vec<PodRecord>, StoreError> {
-        let engine = self.pod.engine();
-        engine.store.pods(Now::Database, engine.pod_live()).await
+        let live = self.pod.engine().pod_live();
+        self.ask(|store| async move { store.pods(Now::Database, live).await }).await
     }
 
     /// How many calls are in each state, counted to the last: of millions that takes a while. See
@@ -134,7 +136,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn counts_up_to(&self, cap: u64) -> Result<Counts, StoreError> {
-        self.store().counts(Now::Database, cap).await
+        self.ask(|store| async move { store.counts(Now::Database, cap).await }).await
     }
 
     /// How many calls a filter lets through, whatever its limit and page; counted up to `cap`, which means *that many or
@@ -162,7 +164,8 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn count(&self, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
-        self.store().count(Now::Database, filter, cap).await
+        let filter = filter.clone();
+        self.ask(|store| async move { store.count(Now::Database, &filter, cap).await }).await
     }
 
     /// How many pending calls are due between each two neighbours of `edges` (ascending moments; the first inside, the second
@@ -189,7 +192,8 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn timeline(&self, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
-        self.store().timeline(Now::Database, edges, cap).await
+        let edges = edges.to_vec();
+        self.ask(|store| async move { store.timeline(Now::Database, &edges, cap).await }).await
     }
 
     /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
@@ -198,7 +202,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        self.store().pending_names(Now::Database, cap).await
+        self.ask(|store| async move { store.pending_names(Now::Database, cap).await }).await
     }
 
     /// What all pods have counted by the minute or by the hour (of one name, if given) in those that began at `since` or
@@ -213,7 +217,8 @@ impl Inspector {
         since: Moment,
         name: Option<&str>,
     ) -> Result<Vec<Statistics>, StoreError> {
-        self.store().statistics(span, since, name).await
+        let name = name.map(str::to_owned);
+        self.ask(|store| async move { store.statistics(span, since, name.as_deref()).await }).await
     }
 
     /// The names that are paused.
@@ -222,7 +227,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
-        self.store().paused_names().await
+        self.ask(|store| async move { store.paused_names().await }).await
     }
 
     /// What operators did, newest first: see [`Operator`](crate::Operator).
@@ -231,7 +236,8 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
-        self.store().actions(filter).await
+        let filter = filter.clone();
+        self.ask(|store| async move { store.actions(&filter).await }).await
     }
 
     /// The database's settings that decide about durability and speed, as (name, value).
@@ -240,7 +246,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
-        self.store().settings().await
+        self.ask(|store| async move { store.settings().await }).await
     }
 
     /// All steps of the schema, applied or not.
@@ -249,7 +255,7 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
-        self.store().migrations().await
+        self.ask(|store| async move { store.migrations().await }).await
     }
 
     /// The database's clock: what *now* means for everything here.
@@ -258,12 +264,12 @@ impl Inspector {
     ///
     /// The database could not be asked.
     pub async fn now(&self) -> Result<Moment, StoreError> {
-        self.store().now().await
+        self.ask(|store| async move { store.now().await }).await
     }
 
     /// Which database this is, in one lower-case word (`memory`, `sqlite`, `postgres`).
     pub fn database(&self) -> &'static str {
-        self.store().kind()
+        self.pod.engine().store.kind()
     }
 
     /// Why a call has not run yet, or what became of it; `None` if there is none of that id.
@@ -289,8 +295,15 @@ impl Inspector {
         why::why(self, id).await
     }
 
-    fn store(&self) -> &dyn Store {
-        &*self.pod.engine().store
+    /// Asks the store in a task of the pod: a future of the caller's that is kept unpolled holds no connection.
+    async fn ask<T, F>(&self, question: impl FnOnce(Arc<dyn Store>) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let engine = self.pod.engine();
+        let asked = engine.drive_while_awaited(question(Arc::clone(&engine.store))).await;
+        asked.unwrap_or_else(|not| Err(not.as_store("look at the database")))
     }
 
     /// Only a pod that runs calls can say that one is broken.

@@ -17,6 +17,8 @@ pub use self::bulk::Acted;
 /// Every action is written down before it is done (who, when, what), and what came of it after:
 /// [`Inspector::actions`](crate::Inspector::actions) lists them for 90 days. Who may do what is for the caller to decide.
 ///
+/// An action that was begun goes on to its end, and its outcome is recorded, even if the future that awaits it is dropped.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
 /// use std::time::Duration;
@@ -94,7 +96,7 @@ impl Operator {
     ///
     /// [`OperateError`]; what was done before is done, and [`OperateError::acted`] counts it.
     pub async fn cancel(&self, calls: Selection) -> Result<Acted, OperateError> {
-        self.bulk("cancel", calls, bulk::Deed::Cancel).await
+        self.drive(|operator| async move { operator.bulk("cancel", calls, bulk::Deed::Cancel).await }).await
     }
 
     /// Moves what has not started to another moment (a delay from now, or a moment); what runs is left alone.
@@ -104,7 +106,8 @@ impl Operator {
     /// As [`cancel`](Self::cancel); a bad moment before anything is written.
     pub async fn reschedule(&self, calls: Selection, when: impl When) -> Result<Acted, OperateError> {
         let due = when.__due()?;
-        self.bulk("reschedule", calls, bulk::Deed::Reschedule(due)).await
+        let deed = bulk::Deed::Reschedule(due);
+        self.drive(|operator| async move { operator.bulk("reschedule", calls, deed).await }).await
     }
 
     /// Makes what has not started due now.
@@ -113,12 +116,8 @@ impl Operator {
     ///
     /// As [`cancel`](Self::cancel).
     pub async fn run_now(&self, calls: Selection) -> Result<Acted, OperateError> {
-        self.bulk(
-            "run_now",
-            calls,
-            bulk::Deed::Reschedule(crate::store::Due::After(std::time::Duration::ZERO)),
-        )
-        .await
+        let deed = bulk::Deed::Reschedule(crate::store::Due::After(std::time::Duration::ZERO));
+        self.drive(|operator| async move { operator.bulk("run_now", calls, deed).await }).await
     }
 
     /// Does again what finished calls were to do, but for those that succeeded: stores a new call for each, due now.
@@ -128,7 +127,8 @@ impl Operator {
     ///
     /// As [`cancel`](Self::cancel).
     pub async fn run_again(&self, calls: Selection) -> Result<Acted, OperateError> {
-        self.bulk("run_again", calls, bulk::Deed::RunAgain).await
+        self.drive(|operator| async move { operator.bulk("run_again", calls, bulk::Deed::RunAgain).await })
+            .await
     }
 
     /// Removes finished calls from the history, with what their runs have logged (`Config::keep_logs`). Pending ones are
@@ -138,7 +138,7 @@ impl Operator {
     ///
     /// As [`cancel`](Self::cancel).
     pub async fn delete(&self, calls: Selection) -> Result<Acted, OperateError> {
-        self.bulk("delete", calls, bulk::Deed::Delete).await
+        self.drive(|operator| async move { operator.bulk("delete", calls, bulk::Deed::Delete).await }).await
     }
 
     /// Lets a schedule produce no further call until it is resumed, over restarts and declarations. Its pending call is
@@ -188,17 +188,20 @@ impl Operator {
     ///
     /// [`OperateError::UnknownSchedule`], or what the database said.
     pub async fn trigger(&self, id: ScheduleId) -> Result<CallId, OperateError> {
-        let call = CallId::new();
-        let action = self.action("trigger", id.to_string());
-        let action = NewAction { schedule: Some(id), call: Some(call), ..action };
-        let stored = self.recorded(action, async {
-            let is_known = self.pod.engine().trigger(id, call).await?;
-            if !is_known {
-                return Err(OperateError::UnknownSchedule(id));
-            }
-            Ok((call, format!("call {call}")))
+        let triggering = self.drive(move |operator| async move {
+            let call = CallId::new();
+            let action = operator.action("trigger", id.to_string());
+            let action = NewAction { schedule: Some(id), call: Some(call), ..action };
+            let stored = operator.recorded(action, async {
+                let is_known = operator.pod.engine().trigger(id, call).await?;
+                if !is_known {
+                    return Err(OperateError::UnknownSchedule(id));
+                }
+                Ok((call, format!("call {call}")))
+            });
+            stored.await
         });
-        stored.await
+        triggering.await
     }
 
     /// Lets no pod claim calls of that stored name until it is resumed. Other pods hear of it at once, a busy one within a
@@ -209,13 +212,18 @@ impl Operator {
     ///
     /// [`OperateError`].
     pub async fn pause_name(&self, name: &str, reason: &str) -> Result<bool, OperateError> {
-        let paused = self.recorded(self.action("pause_name", name.to_owned()), async {
-            let paused = self.store()?.pause_name(Now::Database, name, &self.actor, reason).await?;
-            Ok((paused, if paused { "paused" } else { "was paused already" }.to_owned()))
+        let (name, reason) = (name.to_owned(), reason.to_owned());
+        let pausing = self.drive(|operator| async move {
+            let paused = operator.recorded(operator.action("pause_name", name.clone()), async {
+                let store = operator.store()?;
+                let paused = store.pause_name(Now::Database, &name, &operator.actor, &reason).await?;
+                Ok((paused, if paused { "paused" } else { "was paused already" }.to_owned()))
+            });
+            let paused = paused.await?;
+            operator.pod.engine().look_at_pauses().await;
+            Ok(paused)
         });
-        let paused = paused.await?;
-        self.pod.engine().look_at_pauses().await;
-        Ok(paused)
+        pausing.await
     }
 
     /// Ends the pause of a name. `false`: it was not paused.
@@ -224,35 +232,52 @@ impl Operator {
     ///
     /// [`OperateError`].
     pub async fn resume_name(&self, name: &str) -> Result<bool, OperateError> {
-        let resumed = self.recorded(self.action("resume_name", name.to_owned()), async {
-            let resumed = self.store()?.resume_name(name).await?;
-            Ok((resumed, if resumed { "resumed" } else { "was not paused" }.to_owned()))
+        let name = name.to_owned();
+        let resuming = self.drive(|operator| async move {
+            let resumed = operator.recorded(operator.action("resume_name", name.clone()), async {
+                let resumed = operator.store()?.resume_name(&name).await?;
+                Ok((resumed, if resumed { "resumed" } else { "was not paused" }.to_owned()))
+            });
+            let resumed = resumed.await?;
+            operator.pod.engine().look_at_pauses().await;
+            Ok(resumed)
         });
-        let resumed = resumed.await?;
-        self.pod.engine().look_at_pauses().await;
-        Ok(resumed)
+        resuming.await
     }
 
     async fn change(
         &self,
-        verb: &str,
+        verb: &'static str,
         id: ScheduleId,
         change: ScheduleChange,
     ) -> Result<ScheduleChanged, OperateError> {
-        let action = NewAction { schedule: Some(id), ..self.action(verb, id.to_string()) };
-        let changed = self.recorded(action, async {
-            let retention = &self.pod.engine().config.retention;
-            let changed = self.store()?.change_schedule(Now::Database, id, &change, retention).await?;
-            match changed {
-                ScheduleChanged::Unknown => Err(OperateError::UnknownSchedule(id)),
-                ScheduleChanged::Changed => Ok((changed, "changed".to_owned())),
-                ScheduleChanged::Unchanged => Ok((changed, "was so already".to_owned())),
-                ScheduleChanged::Ended => Ok((changed, "had ended".to_owned())),
-            }
+        let changing = self.drive(|operator| async move {
+            let action = NewAction { schedule: Some(id), ..operator.action(verb, id.to_string()) };
+            let changed = operator.recorded(action, async {
+                let retention = &operator.pod.engine().config.retention;
+                let changed =
+                    operator.store()?.change_schedule(Now::Database, id, &change, retention).await?;
+                match changed {
+                    ScheduleChanged::Unknown => Err(OperateError::UnknownSchedule(id)),
+                    ScheduleChanged::Changed => Ok((changed, "changed".to_owned())),
+                    ScheduleChanged::Unchanged => Ok((changed, "was so already".to_owned())),
+                    ScheduleChanged::Ended => Ok((changed, "had ended".to_owned())),
+                }
+            });
+            let changed = changed.await?;
+            operator.pod.engine().wake();
+            Ok(changed)
         });
-        let changed = changed.await?;
-        self.pod.engine().wake();
-        Ok(changed)
+        changing.await
+    }
+
+    /// Does it in a task of the pod, to its end: its outcome is recorded whether or not the caller waits.
+    async fn drive<T, F>(&self, deed: impl FnOnce(Self) -> F) -> Result<T, OperateError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, OperateError>> + Send + 'static,
+    {
+        self.pod.engine().drive(deed(self.clone())).await?
     }
 
     fn action(&self, verb: &str, target: String) -> NewAction {
@@ -289,6 +314,7 @@ impl Operator {
 
     fn store(&self) -> Result<&dyn Store, ScheduleError> {
         let engine = self.pod.engine();
-        if engine.over.is_cancelled() { Err(ScheduleError::Stopped) } else { Ok(&*engine.store) }
+        engine.is_open()?;
+        Ok(&*engine.store)
     }
 }

@@ -49,6 +49,12 @@ impl Role {
 
 /// A started pod: schedules calls, and runs them unless its role says otherwise. Clones are the same pod.
 ///
+/// It works on the Tokio runtime on which it was started, and can be used from any thread and any executor while that
+/// runtime runs. (A current-thread runtime runs only while something blocks on it.) Once the runtime has ended,
+/// [`health`](Self::health) says so, and scheduling is [`ScheduleError::RuntimeEnded`].
+///
+/// A future of the library may be polled and then kept: it never holds anything that others wait for.
+///
 /// End it with [`shutdown`](Self::shutdown) or [`run_until_signal`](Self::run_until_signal). Dropping the last clone
 /// stops claiming and logs a warning: what runs goes on, and its outcome is stored if the process lives that long.
 /// The pod that a [`Session`](crate::Session) lends does not count as a clone.
@@ -164,11 +170,13 @@ impl Pod {
     /// Resolves at SIGINT (Ctrl-C) or SIGTERM, or when the pod's shutdown begins: for axum's
     /// `with_graceful_shutdown(pod.shutdown_signal())`. Follow it with [`shutdown`](Self::shutdown).
     pub fn shutdown_signal(&self) -> impl Future<Output = ()> + Send + 'static {
-        let stop = self.engine.stop.clone();
+        let engine = Arc::clone(&self.engine);
         async move {
             tokio::select! {
-                () = stop.cancelled() => {}
-                () = signal() => {}
+                biased;
+                () = engine.stop.cancelled() => {}
+                // Without the pod's runtime, the pod has ended.
+                _ = engine.drive_while_awaited(signal()) => {}
             }
         }
     }
@@ -181,7 +189,7 @@ impl Pod {
 
     /// How this pod is, for `/health/live` and `/health/ready`: whether its loops turn; and whether its database answers,
     /// within two seconds, with the tables that it should have, and the pod is not shutting down. A pod that only
-    /// schedules has no loops.
+    /// schedules has no loops. One whose runtime has ended is neither live nor ready.
     ///
     /// Asked more often than once a second, the database's last answer is given again.
     ///
@@ -222,32 +230,36 @@ impl Pod {
         Ok(())
     }
 
-    pub(crate) async fn cancel_target(&self, target: &CancelTarget) -> Result<Cancelled, ScheduleError> {
-        let engine = self.running()?;
-        let cancelled = engine.store.cancel(Now::Database, target, &engine.config.retention).await?;
-        if cancelled.running > 0 {
-            engine.renew_now();
-        }
-        Ok(cancelled)
+    pub(crate) async fn cancel_target(&self, target: CancelTarget) -> Result<Cancelled, ScheduleError> {
+        let cancelling = self.drive(move |engine| async move {
+            let cancelled = engine.store.cancel(Now::Database, &target, &engine.config.retention).await?;
+            if cancelled.running > 0 {
+                engine.renew_now();
+            }
+            Ok(cancelled)
+        });
+        cancelling.await
     }
 
     pub(crate) async fn reschedule(
         &self,
-        target: &CancelTarget,
+        target: CancelTarget,
         due: Due,
     ) -> Result<Rescheduled, ScheduleError> {
-        let engine = self.running()?;
-        let soon = engine.config.scan_interval;
-        let moved = engine.store.reschedule(Now::Database, target, due, soon).await?;
-        if moved.calls > 0 {
-            // They may be due before the claimer's next look.
-            engine.wake();
-        }
-        Ok(moved)
+        let moving = self.drive(move |engine| async move {
+            let soon = engine.config.scan_interval;
+            let moved = engine.store.reschedule(Now::Database, &target, due, soon).await?;
+            if moved.calls > 0 {
+                // They may be due before the claimer's next look.
+                engine.wake();
+            }
+            Ok(moved)
+        });
+        moving.await
     }
 
     pub(crate) async fn run_again(&self, of: CallId) -> Result<CallId, ScheduleError> {
-        self.running()?.run_again(of).await
+        self.drive(move |engine| async move { engine.run_again(of).await }).await
     }
 
     pub(crate) async fn cancel_in(
@@ -260,15 +272,28 @@ impl Pod {
     }
 
     pub(crate) async fn declare(&self, schedules: Vec<NewSchedule>) -> Result<Vec<Declared>, ScheduleError> {
+        let declaring = self.drive(move |engine| async move {
+            let declared = engine.store.declare(Now::Database, &schedules).await?;
+            // Its first run may be due before the claimer's next look.
+            engine.wake();
+            Ok(declared)
+        });
+        declaring.await
+    }
+
+    /// Does it in a task of the pod, to its end.
+    async fn drive<T, F>(&self, work: impl FnOnce(Arc<Engine>) -> F) -> Result<T, ScheduleError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ScheduleError>> + Send + 'static,
+    {
         let engine = self.running()?;
-        let declared = engine.store.declare(Now::Database, &schedules).await?;
-        // Its first run may be due before the claimer's next look.
-        engine.wake();
-        Ok(declared)
+        engine.drive(work(Arc::clone(engine))).await?
     }
 
     fn running(&self) -> Result<&Arc<Engine>, ScheduleError> {
-        if self.engine.over.is_cancelled() { Err(ScheduleError::Stopped) } else { Ok(&self.engine) }
+        self.engine.is_open()?;
+        Ok(&self.engine)
     }
 }
 

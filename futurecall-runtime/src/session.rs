@@ -122,6 +122,9 @@ impl Session {
     /// quarter of the lease, 4 seconds at most: after that the handler is dropped, and its call has failed. Inside it,
     /// schedule with `.in_transaction(&mut tx)`: awaiting a call without that would wait for this very transaction.
     ///
+    /// Dropping this future begins nothing. If it is kept unpolled after the transaction was begun, the transaction is
+    /// rolled back after a quarter of the lease, 4 seconds at most, and the future then returns an error.
+    ///
     /// # Errors
     ///
     /// [`TransactionError`]: the wrong database, the memory store, a transaction that is open already, or what the

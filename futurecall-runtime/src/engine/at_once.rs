@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-
 use super::claim::{self, Claimed, hand_out, lags};
 use super::{Engine, NOW, late};
 use crate::clock::{Deadline, Reading};
@@ -75,9 +73,8 @@ pub(super) enum Tried {
     Unknown(StoreError),
 }
 
-/// Stores a call as claimed and starts it, where nothing speaks against that. In a task of its own: a call that is claimed
-/// needs somebody who knows of it, whether or not its caller waits. And not on another runtime than the pod's, which may
-/// end with the caller.
+/// Stores a call as claimed and starts it, where nothing speaks against that. Runs in a task of the pod: a call that is
+/// claimed needs somebody who knows of it, whether or not its caller waits.
 pub(super) async fn store(engine: &Arc<Engine>, call: &NewCall) -> Tried {
     // Taken first: a shutdown waits for it, or has been heard of by the next line.
     let claiming = engine.claimers.token();
@@ -85,13 +82,9 @@ pub(super) async fn store(engine: &Arc<Engine>, call: &NewCall) -> Tried {
         return Tried::Not;
     }
     let Some(request) = request(engine, call) else { return Tried::Not };
-    let (process, engine, call) = (engine.process.clone(), Arc::clone(engine), call.clone());
-    let task = tokio::spawn(process.task(async move {
-        let tried = store_claimed(&engine, &call, &request).await;
-        drop(claiming);
-        tried
-    }));
-    task.await.unwrap_or_else(|error| Tried::Unknown(StoreError::unknown("store the call", error)))
+    let tried = store_claimed(engine, call, &request).await;
+    drop(claiming);
+    tried
 }
 
 /// Whether this pod runs calls, and has nothing that ought to go first.
@@ -100,7 +93,6 @@ fn is_free(engine: &Engine) -> bool {
         && engine.runs_calls()
         && engine.calm.is_calm(crate::clock::instant())
         && engine.store.hears()
-        && Handle::try_current().is_ok_and(|runtime| runtime.id() == engine.runtime)
         // Those that are claimed already have their slots.
         && engine.slots.available_permits() > engine.ready.len()
         && !lags(engine)

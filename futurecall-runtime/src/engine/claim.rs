@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio_util::sync::CancellationToken;
 
 use super::backoff::{Backoff, jittered};
 use super::pace::Pace;
@@ -289,8 +290,12 @@ async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Clai
     }
 }
 
-/// Runs everything that is due at this moment and waits for it, within the pod's slots.
-pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreError> {
+/// Runs everything that is due at this moment and waits for it, within the pod's slots. Once nobody awaits it (`left`), it
+/// claims no more.
+pub(super) async fn run_due(
+    engine: &Arc<Engine>,
+    left: &CancellationToken,
+) -> Result<RunSummary, StoreError> {
     let mut summary = RunSummary::default();
     if !engine.runs_calls() {
         return Ok(summary);
@@ -303,7 +308,7 @@ pub(super) async fn run_due(engine: &Arc<Engine>) -> Result<RunSummary, StoreErr
         let room = engine.config.concurrency_limit.saturating_sub(running.len());
         let mut none_due = true;
         let claiming = engine.claimers.token();
-        if room > 0 && !engine.stop.is_cancelled() {
+        if room > 0 && !engine.stop.is_cancelled() && !left.is_cancelled() {
             let Claimed { claim, deadline } = claim(engine, room, Some(until), Duration::ZERO, true).await?;
             summary.skipped = summary.skipped.saturating_add(claim.skipped);
             none_due = claim.calls.is_empty() && claim.skipped == 0;

@@ -130,7 +130,7 @@ impl Engine {
 
     /// Begins a transaction for a handler.
     pub(crate) async fn begin<Db: TransactionDatabase>(
-        &self,
+        self: &Arc<Self>,
         completion: &Arc<Completion>,
     ) -> Result<(Db::Open, Opened), TransactionError> {
         let database = self.store.kind();
@@ -151,16 +151,11 @@ impl Engine {
             Step::Idle { .. } => {}
         }
         let opened = Opened { completion: Arc::clone(completion), closed: CancellationToken::new() };
-        let open =
-            self.store.begin(self.transaction_limit()).await?.ok_or(TransactionError::NoTransactions)?;
-        if let Some(limit) = open.limit() {
-            let (completion, closed) = (Arc::clone(completion), opened.closed.clone());
-            tokio::spawn(self.process.task(async move {
-                if closed.run_until_cancelled(tokio::time::sleep(limit)).await.is_some() {
-                    completion.overdue.set();
-                }
-            }));
-        }
+        let (begun, limit) = (Arc::new(Begun::default()), self.transaction_limit());
+        let beginning =
+            begin(Arc::clone(self), Arc::clone(&begun), Arc::clone(completion), opened.closed.clone());
+        self.drive_while_awaited(beginning).await.map_err(|not| not.as_store(BEGINNING))??;
+        let open = begun.take().ok_or_else(|| not_taken(limit))?;
         Ok((Db::of(open).ok_or_else(wrong)?, opened))
     }
 
@@ -182,16 +177,61 @@ impl Engine {
         drop(opened);
         let mut underway = Underway { engine: Arc::clone(self), completion, is_done: false };
         let (tell, told) = oneshot::channel();
-        self.runs.spawn(self.process.task(async move {
+        let committing = self.process.task(async move {
             let completed = commit(&underway.engine, &underway.completion, open).await;
             underway.is_done = completed.is_ok();
             drop(underway);
             // A handler that is gone does not need the answer.
             let _ = tell.send(completed);
-        }));
+        });
+        self.runs.spawn_on(committing, &self.handle);
         let unknown = || StoreError::unknown("complete the call", "the pod has ended");
         told.await.unwrap_or_else(|_| Err(TransactionError::OutcomeUnknown { id, source: unknown() }))
     }
+}
+
+const BEGINNING: &str = "begin a transaction";
+
+/// A transaction that was begun, until its handler takes it: the handler's future may never be polled again.
+#[derive(Debug, Default)]
+struct Begun(Mutex<Option<OpenTransaction>>);
+
+impl Begun {
+    fn put(&self, open: OpenTransaction) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
+    }
+
+    fn take(&self) -> Option<OpenTransaction> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Begins a transaction, and sees to it that it ends in time. One that its handler does not take is rolled back.
+async fn begin(
+    engine: Arc<Engine>,
+    begun: Arc<Begun>,
+    completion: Arc<Completion>,
+    closed: CancellationToken,
+) -> Result<(), TransactionError> {
+    let limit = engine.transaction_limit();
+    let open = engine.store.begin(limit).await?.ok_or(TransactionError::NoTransactions)?;
+    let is_limited = open.limit().is_some();
+    begun.put(open);
+    engine.spawn(async move {
+        let is_open = closed.run_until_cancelled(tokio::time::sleep(limit)).await.is_some();
+        if begun.take().is_none() && is_open && is_limited {
+            completion.overdue.set();
+        }
+    });
+    Ok(())
+}
+
+fn not_taken(limit: Duration) -> StoreError {
+    let reason = format!(
+        "it was begun, and rolled back because its future was not polled for {} s",
+        limit.as_secs_f32()
+    );
+    StoreError::busy(BEGINNING, reason)
 }
 
 async fn commit(

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use super::at_once::{self, Tried};
 use super::backoff::Backoff;
 use super::supervise::supervised;
-use super::{Engine, NOW};
+use super::{Engine, NOW, NotDriven};
 use crate::clock::Deadline;
 use crate::error::{ScheduleError, StoreError};
 use crate::signals::Op;
@@ -41,15 +41,33 @@ pub(super) struct Enqueuer {
     is_busy: AtomicBool,
     /// It has ended.
     idle: Notify,
+    /// Some of the calls that were handed in have been taken out.
+    room: Notify,
 }
 
-/// A flush under way; over when dropped.
-struct Busy<'e>(&'e Enqueuer);
+/// A flush under way; over when dropped. Held by tasks of the pod alone: a caller's future may be kept unpolled for ever.
+struct Busy(Arc<Engine>);
 
-impl Drop for Busy<'_> {
+impl Busy {
+    fn try_begin(engine: &Arc<Engine>) -> Option<Self> {
+        (!engine.enqueuer.is_busy.swap(true, Ordering::Acquire)).then(|| Self(Arc::clone(engine)))
+    }
+
+    async fn begin(engine: &Arc<Engine>) -> Self {
+        loop {
+            if let Some(busy) = Self::try_begin(engine) {
+                return busy;
+            }
+            engine.enqueuer.idle.notified().await;
+        }
+    }
+}
+
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.is_busy.store(false, Ordering::Release);
-        self.0.idle.notify_one();
+        let enqueuer = &self.0.enqueuer;
+        enqueuer.is_busy.store(false, Ordering::Release);
+        enqueuer.idle.notify_one();
     }
 }
 
@@ -62,21 +80,34 @@ impl Enqueuer {
                 waiting: AtomicUsize::new(0),
                 is_busy: AtomicBool::new(false),
                 idle: Notify::new(),
+                room: Notify::new(),
             },
             receiver,
         )
     }
 
-    fn try_begin(&self) -> Option<Busy<'_>> {
-        (!self.is_busy.swap(true, Ordering::Acquire)).then(|| Busy(self))
-    }
-
-    async fn begin(&self) -> Busy<'_> {
+    /// Hands in a call, as soon as there is room. Waits without a place in a queue: one that is given to a future which is
+    /// never polled again would be lost.
+    async fn hand_in(&self, engine: &Engine, waiting: Waiting) -> Result<(), ScheduleError> {
         loop {
-            if let Some(busy) = self.try_begin() {
-                return busy;
+            let room = self.room.notified();
+            match self.sender.try_reserve() {
+                Ok(place) => {
+                    self.waiting.fetch_add(1, Ordering::AcqRel);
+                    place.send(waiting);
+                    return Ok(());
+                }
+                Err(mpsc::error::TrySendError::Closed(())) => {
+                    engine.is_open()?;
+                    return Err(ScheduleError::Stopped);
+                }
+                Err(mpsc::error::TrySendError::Full(())) => {
+                    tokio::select! {
+                        () = room => {}
+                        () = engine.over.cancelled() => engine.is_open()?,
+                    }
+                }
             }
-            self.idle.notified().await;
         }
     }
 }
@@ -84,24 +115,31 @@ impl Enqueuer {
 /// Stores one call. Dropping this future leaves the call stored or not, never half.
 pub(super) async fn one(engine: &Arc<Engine>, call: NewCall) -> Result<(), ScheduleError> {
     let enqueuer = &engine.enqueuer;
-    // Where nobody else is at it, the caller flushes its call itself, and no task has to be woken.
-    let alone = if enqueuer.waiting.load(Ordering::Acquire) == 0 { enqueuer.try_begin() } else { None };
-    if let Some(_busy) = alone {
-        let give_up = Deadline::new(crate::clock::read(), PATIENCE);
-        let unknown = match at_once::store(engine, &call).await {
-            Tried::Stored => return Ok(()),
-            Tried::Not => None,
-            Tried::Failed(error) => return Err(error.into()),
-            Tried::Unknown(error) => Some(error),
-        };
-        let mut results = insert(engine, std::slice::from_ref(&call), Some(give_up), unknown).await;
-        return results.pop().unwrap_or(Err(ScheduleError::Stopped));
+    // Where nobody else is at it, the call is flushed by itself, and the task that flushes is not woken.
+    let alone = if enqueuer.waiting.load(Ordering::Acquire) == 0 { Busy::try_begin(engine) } else { None };
+    let id = call.id;
+    if let Some(busy) = alone {
+        return engine.drive(by_itself(busy, call)).await.unwrap_or_else(|not| Err(not.of_call(id)));
     }
     let (reply, answer) = oneshot::channel();
-    let place = enqueuer.sender.reserve().await.map_err(|_| ScheduleError::Stopped)?;
-    enqueuer.waiting.fetch_add(1, Ordering::AcqRel);
-    place.send(Waiting { call, reply });
-    answer.await.unwrap_or(Err(ScheduleError::Stopped))
+    enqueuer.hand_in(engine, Waiting { call, reply }).await?;
+    answer.await.unwrap_or_else(|_| {
+        Err(if engine.has_lost_its_runtime() { NotDriven::Lost.of_call(id) } else { ScheduleError::Stopped })
+    })
+}
+
+/// Flushes one call.
+async fn by_itself(busy: Busy, call: NewCall) -> Result<(), ScheduleError> {
+    let engine = &busy.0;
+    let give_up = Deadline::new(crate::clock::read(), PATIENCE);
+    let unknown = match at_once::store(engine, &call).await {
+        Tried::Stored => return Ok(()),
+        Tried::Not => None,
+        Tried::Failed(error) => return Err(error.into()),
+        Tried::Unknown(error) => Some(error),
+    };
+    let mut results = insert(engine, std::slice::from_ref(&call), Some(give_up), unknown).await;
+    results.pop().unwrap_or(Err(ScheduleError::Stopped))
 }
 
 /// Starts the task that flushes.
@@ -114,7 +152,7 @@ pub(super) fn start(engine: &Arc<Engine>, gathered: mpsc::Receiver<Waiting>) {
 }
 
 /// Flushes until the pod is over; what was handed in before that is still stored.
-async fn run(engine: &Engine, gathered: &mut mpsc::Receiver<Waiting>) {
+async fn run(engine: &Arc<Engine>, gathered: &mut mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
     loop {
         let open = tokio::select! {
@@ -128,9 +166,10 @@ async fn run(engine: &Engine, gathered: &mut mpsc::Receiver<Waiting>) {
         if !open {
             return;
         }
-        let _busy = engine.enqueuer.begin().await;
+        let _busy = Busy::begin(engine).await;
         loop {
             gather(gathered, &mut batch).await;
+            engine.enqueuer.room.notify_waiters();
             if batch.is_empty() {
                 break;
             }
@@ -169,14 +208,12 @@ async fn flush(engine: &Engine, batch: Vec<Waiting>) {
 
 /// Stores a chunk of `schedule_all`; in a task of its own, so that dropping the caller's future never cuts it in half.
 pub(super) async fn chunk(engine: Arc<Engine>, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
-    if engine.over.is_cancelled() {
-        return Err(ScheduleError::Stopped);
-    }
-    let process = engine.process.clone();
-    let stored = tokio::spawn(process.task(async move {
-        insert(&engine, &calls, None, None).await.into_iter().collect::<Result<(), _>>()
-    }));
-    stored.await.unwrap_or(Err(ScheduleError::Stopped))
+    engine.is_open()?;
+    let storing = Arc::clone(&engine);
+    let stored = engine.spawn(async move {
+        insert(&storing, &calls, None, None).await.into_iter().collect::<Result<(), _>>()
+    });
+    stored.await.unwrap_or_else(|_| Err(NotDriven::Lost.into()))
 }
 
 /// Stores calls, trying again while that may help. A row that the database refuses fails alone: a refused batch is

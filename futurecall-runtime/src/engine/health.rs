@@ -1,10 +1,12 @@
 //! Whether the pod's own loops turn, and whether it can do its work.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
+use super::drive::RUNTIME_ENDED;
 use super::{Engine, NOW};
 use crate::id::CallId;
 use crate::pod::Role;
@@ -21,7 +23,7 @@ const SLACK: Duration = Duration::from_mins(2);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// Its loops turn. If not, starting the process anew is the only help.
+    /// Its loops turn, and its runtime runs. If not, the process has to be restarted.
     pub live: bool,
     /// It is live, its database answers and has the tables that it should have, and it is not shutting down.
     pub ready: bool,
@@ -69,7 +71,10 @@ impl Pulse {
 
 impl Engine {
     /// How this pod is.
-    pub(crate) async fn health(&self) -> Health {
+    pub(crate) async fn health(self: &Arc<Self>) -> Health {
+        if self.has_lost_its_runtime() {
+            return Health { live: false, ready: false, reasons: vec![RUNTIME_ENDED.to_owned()] };
+        }
         let mut reasons = Vec::new();
         let stops = self.stop.is_cancelled();
         if !stops {
@@ -79,7 +84,9 @@ impl Engine {
         if stops {
             reasons.push("the pod shuts down, or has ended".to_owned());
         } else {
-            reasons.extend(self.probe().await);
+            let engine = Arc::clone(self);
+            let probed = self.drive_while_awaited(async move { engine.probe().await }).await;
+            reasons.extend(probed.unwrap_or_else(|not| Some(not.as_store("ask the database").to_string())));
         }
         Health { live, ready: reasons.is_empty(), reasons }
     }

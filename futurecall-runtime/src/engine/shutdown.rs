@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::drive::RuntimeWatch;
 use super::{Engine, claim, statistics};
 use crate::store::Held;
 
@@ -60,9 +61,10 @@ pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
 
 /// Every handle was dropped without a shutdown: what runs may end in peace, and its outcome is stored.
 pub(super) async fn without_handles(engine: Arc<Engine>) {
+    let _watch = RuntimeWatch(Arc::clone(&engine));
     engine.stop.cancelled().await;
     if engine.shutdown.get().is_some() {
-        return;
+        return engine.over.cancelled().await;
     }
     claims_end(&engine).await;
     engine.runs.close();

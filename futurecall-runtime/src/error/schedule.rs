@@ -1,5 +1,6 @@
 use std::fmt;
 
+use crate::engine::RUNTIME_ENDED;
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::recurring::RuleError;
@@ -47,6 +48,8 @@ pub enum ScheduleError {
     },
     /// The pod has been shut down.
     Stopped,
+    /// The Tokio runtime on which the pod was started has ended, and with it everything that the pod did.
+    RuntimeEnded,
     /// The application's own open transaction holds the SQLite file's lock: nothing was stored within 5 seconds.
     /// Schedule inside that transaction with `.in_transaction(&mut tx)`.
     Busy(StoreError),
@@ -115,6 +118,7 @@ impl fmt::Display for ScheduleError {
                 write!(f, "call {id} has succeeded: schedule another one if it is to be done once more")
             }
             Self::Stopped => f.write_str("the pod has been shut down: schedule before `shutdown()` returns"),
+            Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
             Self::Busy(source) => write!(
                 f,
                 "{source}; if your own transaction is open here, schedule inside it with `.in_transaction(&mut tx)`"

@@ -15,6 +15,8 @@ pub enum StartError {
     },
     /// No database was given.
     NoDatabase,
+    /// The start was not awaited on a Tokio runtime.
+    NoRuntime,
     /// The database's cargo feature is off; the text is the line to add.
     FeatureOff {
         /// The feature.
@@ -96,6 +98,9 @@ impl fmt::Display for StartError {
             Self::NoDatabase => f.write_str(
                 "no database: give `.database_url(\"sqlite:calls.db\")`, `.database_url(\"postgres://…\")`, or your \
                  own sqlx pool with `.pool(&pool)`",
+            ),
+            Self::NoRuntime => f.write_str(
+                "a pod is started on a Tokio runtime, on which it then lives: await `start()` inside one",
             ),
             Self::FeatureOff { feature } => write!(
                 f,

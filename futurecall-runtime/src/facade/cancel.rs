@@ -10,7 +10,7 @@ use crate::store::{CancelTarget, Cancelled};
 /// A cancellation, not yet sent. Awaiting it removes what has not started, ends the schedules concerned, signals what
 /// runs (through `session.cancelled()`; such a run gets no further attempt), and counts each in [`Cancelled`].
 ///
-/// Repeating it is harmless. A run under way in another pod is signalled with that pod's next lease renewal (10 s at
+/// Repeating it is harmless. Dropping the future lets a cancellation that was begun go on to its end. A run under way in another pod is signalled with that pod's next lease renewal (10 s at
 /// most by default). A call that is being claimed at the same moment is counted as either cancelled or running, and
 /// what is counted as cancelled never starts.
 ///
@@ -47,6 +47,6 @@ impl IntoFuture for CancelRequest {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.pod.cancel_target(&self.target?).await })
+        Box::pin(async move { self.pod.cancel_target(self.target?).await })
     }
 }

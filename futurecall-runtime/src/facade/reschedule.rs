@@ -103,6 +103,6 @@ impl IntoFuture for RescheduleRequest {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.pod.reschedule(&self.target?, self.due?).await })
+        Box::pin(async move { self.pod.reschedule(self.target?, self.due?).await })
     }
 }

@@ -1,11 +1,13 @@
 //! Gathers what is known of one call into the reasons why it stands where it stands.
 
+use std::sync::Arc;
+
 use super::Inspector;
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::recurring::Overlap;
-use crate::store::{ActionFilter, CallFilter, CallRecord, CallState, Now, PodRecord};
+use crate::store::{ActionFilter, CallFilter, CallRecord, CallState, Now, PodRecord, Store};
 use crate::why::{Reason, Why};
 
 /// Names that it may be known under elsewhere do not matter: a pod reports its aliases as names of its own.
@@ -83,7 +85,10 @@ async fn turn(
     if let Some(id) = run_before(inspector, call).await? {
         return Ok(Reason::RunBefore { id });
     }
-    let ahead = inspector.store().ahead(Now::Database, call.id, Reason::AHEAD_CAP).await?;
+    let id = call.id;
+    let counting =
+        |store: Arc<dyn Store>| async move { store.ahead(Now::Database, id, Reason::AHEAD_CAP).await };
+    let ahead = inspector.ask(counting).await?;
     let sum = |of: fn(&PodRecord) -> u32| {
         able.iter().fold(0_u64, |total, pod| total.saturating_add(of(pod).into()))
     };

@@ -136,7 +136,8 @@ impl Operator {
 
     async fn run_each_again(&self, ids: &[CallId], acted: &mut Acted) -> Result<(), ScheduleError> {
         for id in ids {
-            match self.pod.run_again(*id).await {
+            self.store()?;
+            match self.pod.engine().run_again(*id).await {
                 Ok(call) => {
                     acted.new_calls.push(call);
                     acted.done = acted.done.saturating_add(1);

@@ -2,13 +2,17 @@ use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
 use super::database::{ApplicationPool, Database, Placement, open};
 use super::{Pod, Role, broken, declared};
 use crate::by_name::InvokableFutureCall;
 use crate::call::{FutureCall, handlers_of};
 use crate::config::Config;
 use crate::engine::{Engine, Process};
-use crate::error::StartError;
+use crate::error::{StartError, StoreError};
 use crate::registry::{Handler, Registry};
 use crate::signals::trace::TraceContext;
 use crate::state::StateMap;
@@ -191,10 +195,22 @@ impl PodBuilder {
 
     /// Opens the database, brings its tables up to date, checks everything that can be checked, and starts.
     ///
+    /// The pod lives on the Tokio runtime on which this is awaited, and can be used from any thread and any executor as
+    /// long as that runtime runs. Dropping the future ends what was started.
+    ///
     /// # Errors
     ///
     /// [`StartError`]; nothing runs in the background after it.
     pub async fn start(self) -> Result<Pod, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        // In a task, because a migration holds locks that a future which is kept unpolled would keep from everybody else.
+        let starting = runtime.spawn(self.start_here().in_current_span());
+        let started = AbortOnDropHandle::new(starting).await;
+        started.unwrap_or_else(|error| Err(StoreError::unknown("start the pod", error).into()))
+    }
+
+    /// Starts on the runtime that polls this.
+    async fn start_here(self) -> Result<Pod, StartError> {
         let Self {
             database,
             placement,
