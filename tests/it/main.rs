@@ -3,6 +3,7 @@
 mod catalogue;
 mod differential;
 mod expansion;
+mod futures;
 mod fuzzed;
 mod histories;
 mod hygiene;

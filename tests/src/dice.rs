@@ -2,25 +2,26 @@
 
 /// A small generator (`SplitMix64`), good enough to shuffle cases.
 #[derive(Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// Dice with that seed.
+    pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// A number from 0 to `sides` - 1.
-    pub(crate) fn below(&mut self, sides: usize) -> usize {
+    pub fn below(&mut self, sides: usize) -> usize {
         usize::try_from(self.next() % sides as u64).unwrap_or(0)
     }
 
     /// The same as a priority.
-    pub(crate) fn small(&mut self, sides: usize) -> i16 {
+    pub fn small(&mut self, sides: usize) -> i16 {
         i16::try_from(self.below(sides)).unwrap_or(0)
     }
 
     /// One of these.
-    pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
+    pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         if all.is_empty() { None } else { all.get(self.below(all.len())) }
     }
 

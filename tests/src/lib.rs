@@ -8,7 +8,7 @@
 pub mod backend;
 mod cases;
 pub mod database;
-mod dice;
+pub mod dice;
 pub mod fuzzed;
 pub mod histories;
 pub mod journal;
