@@ -11,7 +11,7 @@ use futurecall_tests::simulation::{Counts, Mutant, Report, Settings, simulate};
 /// How many seeds are played, unless the environment says otherwise.
 const SEEDS: u64 = 500;
 /// Within how many of them every mutant must be caught.
-const CATCH: u64 = 100;
+const CATCH: u64 = 200;
 
 #[test]
 fn seeds() {
