@@ -36,7 +36,7 @@ fn public_futures(folder: &Path, found: &mut BTreeSet<String>) {
             Some("store" | "testing.rs" | "tests" | "tests.rs") => {}
             _ if path.is_dir() => public_futures(&path, found),
             _ if path.extension().is_some_and(|extension| extension == "rs") => {
-                futures_of(&fs::read_to_string(&path).unwrap(), found)
+                futures_of(&fs::read_to_string(&path).unwrap(), found);
             }
             _ => {}
         }
