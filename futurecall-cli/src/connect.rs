@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futurecall_runtime::store::{MemoryStore, PostgresStore, SqliteStore, Store};
 use futurecall_runtime::{Config, Pod, Role};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, PgConnection};
 
 use crate::cli::Globals;
 use crate::exit::Failure;
@@ -106,7 +107,9 @@ fn must_exist(url: &str) -> Result<(), Failure> {
 async fn reach(url: &str) -> Result<(), Failure> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         let failed = |error| Failure::failed(format!("could not connect to the database: {error}"));
-        let connection = PgConnection::connect(url).await.map_err(failed)?;
+        // As a pod connects: PgBouncer refuses the parameter.
+        let options = PgConnectOptions::from_str(url).map_err(failed)?.extra_float_digits(None);
+        let connection = PgConnection::connect_with(&options).await.map_err(failed)?;
         // What comes of saying goodbye is of no interest.
         let _ = connection.close().await;
     }

@@ -11,6 +11,7 @@
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `outcome` | what a run's end means for its call |
 //! | `complete` | completes a call in a transaction of its handler |
+//! | `again` | sends what may be sent twice until its outcome is known |
 //! | `rerun` | runs a finished call again |
 //! | `pauses` | which call types are paused |
 //! | `statistics` | what was run, counted by minute and hour |
@@ -22,6 +23,7 @@
 //! | `shutdown` | the end, in order |
 //! | `supervise` | starts a task again that panicked |
 
+pub(crate) mod again;
 mod alarm;
 mod at_once;
 mod backoff;

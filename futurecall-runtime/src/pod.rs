@@ -14,6 +14,7 @@ pub(crate) use self::broken::why as why_broken;
 pub use self::builder::PodBuilder;
 pub use self::database::ApplicationPool;
 use crate::by_name::InvokableFutureCall;
+use crate::engine::again::until_known;
 use crate::engine::{Engine, Health, RunSummary, ShutdownSummary};
 use crate::error::{ScheduleError, StartError, StoreError};
 use crate::facade::FutureCalls;
@@ -232,7 +233,7 @@ impl Pod {
 
     pub(crate) async fn cancel_target(&self, target: CancelTarget) -> Result<Cancelled, ScheduleError> {
         let cancelling = self.drive(move |engine| async move {
-            let cancelled = engine.store.cancel(Now::Database, &target, &engine.config.retention).await?;
+            let cancelled = engine.cancel(&target).await?;
             if cancelled.running > 0 {
                 engine.renew_now();
             }
@@ -273,7 +274,7 @@ impl Pod {
 
     pub(crate) async fn declare(&self, schedules: Vec<NewSchedule>) -> Result<Vec<Declared>, ScheduleError> {
         let declaring = self.drive(move |engine| async move {
-            let declared = engine.store.declare(Now::Database, &schedules).await?;
+            let declared = until_known(|| engine.store.declare(Now::Database, &schedules)).await?;
             // Its first run may be due before the claimer's next look.
             engine.wake();
             Ok(declared)

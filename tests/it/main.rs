@@ -9,6 +9,7 @@ mod histories;
 mod hygiene;
 mod memory;
 mod pods;
+mod pooler;
 mod postgres;
 mod roles;
 mod secrets;

@@ -14,6 +14,7 @@ pub mod histories;
 pub mod journal;
 mod make;
 pub mod overheard;
+pub mod pgbouncer;
 pub mod proxy;
 pub mod simulation;
 mod suite;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
-use sqlx::{Connection, PgConnection};
+use futurecall_runtime::StoreError;
+use futurecall_runtime::store::{PostgresStore, Store as _};
 
 use super::Finding;
 use crate::output::scrub;
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MEANS: &str =
     "Pods are not told when others schedule: calls that are due soon start up to a scan interval late.";
 
-/// Sends itself a word over a second connection, on a channel that nobody else hears.
+/// Sends itself a notification over a second connection, on a channel that nobody else hears.
 pub(super) async fn examine(url: &str) -> Finding {
     match tokio::time::timeout(PATIENCE, heard(url)).await {
         Ok(Ok(())) => Finding::fine(CHECK, "notifications arrive"),
@@ -33,12 +33,16 @@ pub(super) async fn examine(url: &str) -> Finding {
     }
 }
 
-async fn heard(url: &str) -> sqlx::Result<()> {
-    let channel = format!("futurecall_doctor_{}", uuid::Uuid::new_v4().simple());
-    let mut listener = PgListener::connect(url).await?;
-    listener.listen(&channel).await?;
-    let mut sender = PgConnection::connect(url).await?;
-    sqlx::query("SELECT pg_notify($1, '')").bind(&channel).execute(&mut sender).await?;
-    listener.recv().await?;
-    sender.close().await
+/// Listens as a pod does, which makes sure before that nobody else is given its session.
+async fn heard(url: &str) -> Result<(), StoreError> {
+    let channel = format!("doctor_{}", uuid::Uuid::new_v4().simple());
+    let store = PostgresStore::open_with(url, &channel, 1).await?;
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
+    while !store.hears() {
+        tokio::select! {
+            () = store.changed() => {}
+            _ = looks.tick() => {}
+        }
+    }
+    Ok(())
 }

@@ -86,6 +86,12 @@ impl StoreError {
         Self { kind: Kind::Permanent, doing, source: Some(Cause(source.into())) }
     }
 
+    /// The same error once it is known that nothing was done.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn undone(self) -> Self {
+        Self { kind: Kind::Transient, ..self }
+    }
+
     /// The same error for another caller of the same batch: its text is the original's, and it has no source.
     pub(crate) fn echo(&self) -> Self {
         self.echo_as(self.doing)

@@ -109,12 +109,12 @@ impl Operator {
             return Ok(Acted::default());
         }
         let engine = self.pod.engine();
-        let retention = &engine.config.retention;
         let target = CancelTarget::Calls(ids.to_vec());
         let mut acted = Acted::default();
         match deed {
             Deed::Cancel => {
-                let cancelled = self.store()?.cancel(Now::Database, &target, retention).await?;
+                self.store()?;
+                let cancelled = engine.cancel(&target).await?;
                 (acted.done, acted.running) = (cancelled.calls, cancelled.running);
                 if cancelled.running > 0 {
                     engine.renew_now();

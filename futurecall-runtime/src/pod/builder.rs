@@ -11,6 +11,7 @@ use super::{Pod, Role, broken, declared};
 use crate::by_name::InvokableFutureCall;
 use crate::call::{FutureCall, handlers_of};
 use crate::config::Config;
+use crate::engine::again::until_known;
 use crate::engine::{Engine, Process};
 use crate::error::{StartError, StoreError};
 use crate::registry::{Handler, Registry};
@@ -240,7 +241,7 @@ impl PodBuilder {
 
         let store = open(database, &placement).await?;
         if migrates {
-            store.migrate().await?;
+            until_known(|| store.migrate()).await?;
         } else {
             is_migrated(&*store).await?;
         }
@@ -271,20 +272,21 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
     if runs {
         let names = engine.registry().names();
         tracing::info!(pod = %engine.pod, store = engine.store.kind(), role = engine.role.as_str(), ?names, "pod starts");
-        engine.store.beat(Now::Database, &engine.beat()).await?;
-        engine.see_clock().await?;
+        until_known(|| async { engine.store.beat(Now::Database, &engine.beat()).await }).await?;
+        until_known(|| engine.see_clock()).await?;
         if !schedules.is_empty() {
-            engine.store.declare(Now::Database, &schedules).await?;
+            until_known(|| engine.store.declare(Now::Database, &schedules)).await?;
         }
         let live = engine.pod_live();
-        let ended = engine.store.end_undeclared(Now::Database, &engine.attribute_schedules, live).await?;
+        let declared = &engine.attribute_schedules;
+        let ended = until_known(|| engine.store.end_undeclared(Now::Database, declared, live)).await?;
         if ended > 0 {
             tracing::warn!(
                 schedules = ended,
                 "schedules ended that no live pod declares by attribute any more"
             );
         }
-        broken::check(engine).await?;
+        until_known(|| broken::check(engine)).await?;
     }
     engine.start().map_err(|error| {
         StartError::setting("lease", format!("the thread that renews leases could not be started: {error}"))

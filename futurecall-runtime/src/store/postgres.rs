@@ -15,6 +15,7 @@ mod counting;
 mod finish;
 mod insert;
 mod inspect;
+mod known;
 mod lanes;
 mod listen;
 mod listing;
@@ -26,6 +27,7 @@ mod reschedule;
 mod rights;
 mod runs;
 mod schedule;
+mod session;
 mod settings;
 mod sql;
 mod statistics;
@@ -73,9 +75,17 @@ const CONNECTIONS: u32 = 4;
 ///
 /// # Behind a connection pooler
 ///
-/// In transaction mode everything works except hearing of others at once (calls are found by the poll). The pooler
-/// must track prepared statements (pgbouncer 1.21 and newer: `max_prepared_statements`); for one that does not, add
-/// `?statement-cache-capacity=0` to the URL: nothing is then prepared beyond a transaction.
+/// In transaction mode everything works except hearing of others at once: calls of other pods are found by the poll, up
+/// to a scan interval later. Nothing is left behind on the sessions that a pod shares with others: before a pod listens it
+/// makes sure that its session is its own. The pooler must track prepared statements (PgBouncer 1.21 and newer:
+/// `max_prepared_statements`); for one that does not, add `?statement-cache-capacity=0` to the URL: nothing is then
+/// prepared beyond a transaction. What a handler sends in [`Session::transaction`](crate::Session::transaction) needs
+/// `.persistent(false)` there, as every statement of sqlx does behind such a pooler.
+///
+/// In session mode pods hear of each other as on a direct connection. Each connection of a pod keeps one of the pooler's
+/// (`default_pool_size`): those of the pod's pool, one for leases, one to listen.
+///
+/// PgBouncer needs no `ignore_startup_parameters` for a pod; parameters in the URL (`options`) it refuses.
 ///
 /// ```no_run
 /// use futurecall_runtime::store::{PostgresStore, Store};

@@ -63,7 +63,12 @@ impl PostgresStore {
     ) -> Result<Cancelled, StoreError> {
         let mut transaction = self.begin(DOING).await?;
         let cancelled = self.cancel_on(DOING, &mut transaction, now, target, retention).await?;
-        commit(DOING, transaction).await?;
+        if cancelled == Cancelled::default() {
+            commit(DOING, transaction).await?;
+        } else {
+            // What it counts can be counted once.
+            self.commit_known(DOING, transaction).await?;
+        }
         Ok(cancelled)
     }
 

@@ -1,5 +1,6 @@
 //! How the database is reached, how a statement and a transaction run, and what an error means.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgPool, Postgres
 
 use super::PostgresStore;
 use super::sql::{Query, expanded};
-use crate::clock;
+use crate::clock::{self, Deadline};
 use crate::error::StoreError;
 
 /// How long a connection is waited for: a server that restarts is a delay, not an error.
@@ -60,6 +61,9 @@ impl Link {
             Some(_) => options,
             None => options.application_name("futurecall"),
         };
+        // Set by the driver for servers before PostgreSQL 12. Those that we support write every digit by themselves, and
+        // PgBouncer refuses the parameter unless it is told to ignore it.
+        let options = options.extra_float_digits(None);
         let named = !is_cache_off(&options);
         let pool = ping_idle(PgPoolOptions::new())
             .max_connections(connections.max(1))
@@ -67,7 +71,7 @@ impl Link {
             .connect_with(options)
             .await
             .map_err(nothing_done(DOING))?;
-        let is_read_committed = is_read_committed(&pool, named).await.map_err(nothing_done(DOING))?;
+        let is_read_committed = ask_for_isolation(DOING, &pool, named).await?;
         let most_warm = usize::try_from(connections.saturating_sub(1)).unwrap_or(0);
         let guarded = !named || !is_read_committed;
         Ok(Self {
@@ -156,6 +160,12 @@ impl Link {
         let connection = self.pool.acquire().await?;
         let now = clock::instant();
         Ok(Warm { connection, taken: now, used: now })
+    }
+
+    /// A connection of the pool.
+    pub(super) async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.make_room();
+        self.pool.acquire().await
     }
 
     /// Keeps a connection for the next statement, if there is room.
@@ -303,6 +313,22 @@ fn is_cache_off(options: &PgConnectOptions) -> bool {
     url.query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0")
 }
 
+/// Asks again where the connection breaks: a pooler that restarts is a delay, too.
+async fn ask_for_isolation(doing: &'static str, pool: &PgPool, named: bool) -> Result<bool, StoreError> {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let give_up = Deadline::new(clock::read(), PATIENCE);
+    loop {
+        let error = match is_read_committed(pool, named).await {
+            Ok(is_read_committed) => return Ok(is_read_committed),
+            Err(error) => nothing_done(doing)(error),
+        };
+        if !error.is_transient() || give_up.left(clock::read()) < PAUSE {
+            return Err(error);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// Whether transactions that do not say otherwise see what was committed before each of their statements.
 async fn is_read_committed(pool: &PgPool, named: bool) -> Result<bool, sqlx::Error> {
     let query = sqlx::query("SELECT current_setting('default_transaction_isolation') AS isolation");
@@ -321,7 +347,16 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
     let code = match &error {
         // Whatever it lacked: a server that ends the session may have committed before.
         sqlx::Error::Database(said) if ends_the_session(&**said) => return lost(error),
-        sqlx::Error::Database(said) => said.code().map(std::borrow::Cow::into_owned).unwrap_or_default(),
+        sqlx::Error::Database(said) if said.message().starts_with(REFUSED_PARAMETER) => {
+            let parameter = said.message().rsplit(' ').next().unwrap_or_default();
+            let advice = format!(
+                "a connection pooler does not pass this parameter on: leave it out of the database URL (ALTER ROLE … \
+                 SET gives a role its settings), or let PgBouncer ignore it, with the line ignore_startup_parameters = \
+                 {parameter} in pgbouncer.ini"
+            );
+            return StoreError::permanent(doing, Advice::new(error, advice));
+        }
+        sqlx::Error::Database(said) => said.code().map(Cow::into_owned).unwrap_or_default(),
         sqlx::Error::PoolTimedOut => return StoreError::transient(doing, Advice::new(error, NO_CONNECTION)),
         sqlx::Error::BeginFailed => return StoreError::transient(doing, error),
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => return lost(error),
@@ -356,6 +391,8 @@ const NO_CONNECTION: &str =
 const NOT_MIGRATED: &str = "the tables are not there: was this database migrated, with this schema?";
 const NO_RIGHT: &str = "does this database role have the rights of what the pod does? migrations/roles.sql grants them, \
     and is to be run again after an upgrade";
+/// How PgBouncer begins to refuse a client for what it sends at the start.
+const REFUSED_PARAMETER: &str = "unsupported startup parameter";
 const POOLER: &str = "a connection pooler shares servers between transactions: let it track prepared statements \
     (pgbouncer 1.21: max_prepared_statements), or add ?statement-cache-capacity=0 to the database URL";
 
@@ -363,12 +400,12 @@ const POOLER: &str = "a connection pooler shares servers between transactions: l
 #[derive(Debug)]
 struct Advice {
     error: sqlx::Error,
-    advice: &'static str,
+    advice: Cow<'static, str>,
 }
 
 impl Advice {
-    fn new(error: sqlx::Error, advice: &'static str) -> Self {
-        Self { error, advice }
+    fn new(error: sqlx::Error, advice: impl Into<Cow<'static, str>>) -> Self {
+        Self { error, advice: advice.into() }
     }
 }
 

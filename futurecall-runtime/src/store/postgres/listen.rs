@@ -1,7 +1,7 @@
 //! Wake-ups between pods: NOTIFY after a commit, LISTEN on a connection of its own.
 //!
 //! All of it is optional. Where nothing is heard (a transaction pooler, a lost connection), the engine's own poll finds
-//! everything a little later.
+//! everything a little later. A session that others may use as well is never listened on: see [`session`](super::session).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,16 +11,23 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::Link;
 use super::lanes::Lanes;
+use super::session::{Kept, is_shared};
 use crate::store::{NewCall, Now};
 
 /// The first and the longest pause before LISTEN is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// How long after that a pod looks again whether it may listen, where sessions are shared: a pooler is seldom replaced.
+const PAUSE_WHERE_SHARED: Duration = Duration::from_mins(5);
+
+/// How long a notification may take from the server to the connection that listens.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Twice what a claim takes that has a processor to itself.
 const FIRST_TRY: Duration = Duration::from_millis(2);
@@ -209,35 +216,63 @@ struct Ear {
     link: Arc<Link>,
 }
 
+/// How listening on one connection ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The connection was lost.
+    Lost,
+    /// The server session is not this connection's own: nothing listens on it.
+    Shared,
+    /// It looked like a session of its own, but the store's own notification did not come: nothing listens on it any more.
+    Unheard,
+}
+
 /// Listens until it is told to stop, through every loss of the connection.
 async fn listen(options: PgConnectOptions, ear: Ear, stop: CancellationToken) {
-    let (mut pause, mut is_first) = (PAUSES.0, true);
+    let (mut pause, mut is_first, mut was_unheard, mut is_told) = (PAUSES.0, true, false, false);
     while !stop.is_cancelled() {
         let mut heard = false;
         let hearing = ear.hear(&options, &mut heard, is_first);
         let ended = stop.run_until_cancelled(hearing).await;
         ear.hears.store(false, Ordering::Release);
-        if let Some(Err(error)) = ended {
+        if let Some(Err(error)) = &ended {
             tracing::debug!(%error, "not hearing of other pods' calls for now; the poll finds them");
         }
         is_first &= !heard;
-        pause = if heard { PAUSES.0 } else { pause.saturating_mul(2).min(PAUSES.1) };
+        pause = match ended {
+            Some(Ok(Ended::Shared)) => PAUSE_WHERE_SHARED,
+            // A server that stood still is asked again soon, once.
+            Some(Ok(Ended::Unheard)) if was_unheard => PAUSE_WHERE_SHARED,
+            Some(Ok(Ended::Unheard)) => PAUSES.1,
+            _ if heard => PAUSES.0,
+            _ => pause.saturating_mul(2).min(PAUSES.1),
+        };
+        was_unheard = matches!(ended, Some(Ok(Ended::Unheard)));
+        if pause == PAUSE_WHERE_SHARED && !std::mem::replace(&mut is_told, true) {
+            tracing::info!(
+                "a connection pooler shares its server sessions: this pod cannot listen, and finds the calls of other \
+                 pods up to a scan interval later"
+            );
+        }
         stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
 }
 
 impl Ear {
-    /// Listens on one connection until it is lost.
+    /// Listens on one connection until it is lost, or turns out to share its session with others.
     async fn hear(
         &self,
         options: &PgConnectOptions,
         heard: &mut bool,
         is_first: bool,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<Ended, sqlx::Error> {
         let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         let mut listener = PgListener::connect_with(&own.connect_lazy_with(options.clone())).await?;
         listener.eager_reconnect(false);
-        listener.listen(&self.channel).await?;
+        if is_shared(&mut listener, &self.link).await? {
+            return Ok(Ended::Shared);
+        }
+        let kept = Kept::listen(&mut listener, &self.channel).await?;
         *heard = true;
         if !is_first {
             crate::signals::listener_reconnected();
@@ -245,30 +280,47 @@ impl Ear {
         // What was sent before is not heard any more.
         self.lanes.forget();
         self.tell();
-        self.try_itself();
-        while let Some(notification) = listener.try_recv().await? {
+        let mut doubt = Some(self.try_itself());
+        loop {
+            let received = match &mut doubt {
+                None => listener.try_recv().await?,
+                Some(doubt) => tokio::select! {
+                    received = listener.try_recv() => received?,
+                    _ = doubt => {
+                        kept.withdraw(&mut listener, &self.channel).await?;
+                        return Ok(Ended::Unheard);
+                    }
+                },
+            };
+            let Some(notification) = received else { return Ok(Ended::Lost) };
             let payload = notification.payload();
             let (earliest, sender) = payload.split_once(' ').unwrap_or((payload, ""));
             if sender == &*self.tag {
+                // It came while this connection asked nothing: the session is kept for it.
+                doubt = None;
                 self.hears.store(true, Ordering::Release);
             } else if earliest != NOTHING {
                 self.lanes.lower(earliest.parse().unwrap_or(0));
                 self.tell();
             }
         }
-        Ok(())
     }
 
-    /// Notifies itself by another connection.
-    fn try_itself(&self) {
+    /// Notifies itself by another connection. The task ends when that should have been heard.
+    fn try_itself(&self) -> AbortOnDropHandle<()> {
         let (link, channel, payload) =
             (Arc::clone(&self.link), self.channel.to_string(), format!("{NOTHING} {}", self.tag));
-        tokio::spawn(async move {
-            let query = link.fixed(NOTIFY).bind(channel).bind(payload);
-            if let Err(error) = link.write("see whether notifications are heard", query).await {
-                tracing::debug!(%error, "whether notifications are heard is seen with the next one");
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                let query = link.fixed(NOTIFY).bind(channel.clone()).bind(payload.clone());
+                let sent = link.write("see whether notifications are heard", query).await;
+                tokio::time::sleep(CONFIRMED_WITHIN).await;
+                match sent {
+                    Ok(_) => return,
+                    Err(error) => tracing::debug!(%error, "could not see whether notifications are heard"),
+                }
             }
-        });
+        }))
     }
 
     fn tell(&self) {

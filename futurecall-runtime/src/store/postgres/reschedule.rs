@@ -108,7 +108,7 @@ impl PostgresStore {
         let lanes = step(DOING, &mut transaction, moving).await?;
         let lanes: Vec<Lane> =
             lanes.iter().map(Lane::read).collect::<Reading<_>>().map_err(nothing_done(DOING))?;
-        commit(DOING, transaction).await?;
+        self.commit_known(DOING, transaction).await?;
         for lane in &lanes {
             self.lanes.due_again(&lane.name, lane.priority, lane.due);
         }
