@@ -33,14 +33,34 @@ impl PgBouncer {
     ///
     /// If PgBouncer is not installed, or does not start: no test is skipped because it is missing.
     pub fn start(url: &str, settings: &str) -> Self {
-        let server = Server::of(url);
+        Self::before(&Server::of(url), settings)
+    }
+
+    /// The same before a server that listens on a socket in that folder, and asks nobody for a password.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn before_socket(folder: &Path, user: &str, database: &str, settings: &str) -> Self {
+        let server = Server {
+            login: format!("{user}:any"),
+            user: user.to_owned(),
+            password: "any".to_owned(),
+            host: folder.display().to_string(),
+            port: "5432".to_owned(),
+            database: database.to_owned(),
+        };
+        Self::before(&server, settings)
+    }
+
+    fn before(server: &Server, settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("futurecall-pgbouncer.").tempdir_in("/tmp");
         let folder = folder.expect("a folder under /tmp");
         for _ in 0..10 {
             // Free now, and perhaps not when PgBouncer wants it.
             let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
             let port = free.expect("a free port").port();
-            configure(folder.path(), &server, port, settings);
+            configure(folder.path(), server, port, settings);
             if let Some(child) = launch(folder.path(), port) {
                 let url = format!("postgres://{}@127.0.0.1:{port}/{}", server.login, server.database);
                 return Self { url, folder, port, child };

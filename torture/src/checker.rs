@@ -63,6 +63,10 @@ pub(crate) enum Violation {
     BoundaryMissing,
     /// A run of a schedule was skipped, and its policy does not say so.
     SkippedWithoutPolicy,
+    /// It was due, and started later than a scan explains; or a call of the library did not come back.
+    HeldUp,
+    /// A statement of somebody beside us failed, or found what we had left behind.
+    BrokenForStranger,
 }
 
 /// How the database says that a call stands.
@@ -163,7 +167,7 @@ impl Verdict {
         self.violations.values().map(Vec::len).sum()
     }
 
-    fn add(&mut self, violation: Violation, what: String) {
+    pub(crate) fn add(&mut self, violation: Violation, what: String) {
         self.violations.entry(violation).or_default().push(what);
     }
 }

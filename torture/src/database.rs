@@ -107,6 +107,15 @@ impl Database {
         })
     }
 
+    /// Which schedules it has, by the names of their calls.
+    pub(crate) async fn schedules_by_name(&self) -> Result<Vec<(String, Uuid)>> {
+        let sql = self.sql("SELECT s.name, s.id FROM {schedule} AS s");
+        Ok(match self {
+            Self::Postgres { pool, .. } => sqlx::query_as(sql).fetch_all(pool).await?,
+            Self::Sqlite { pool, .. } => sqlx::query_as(sql).fetch_all(pool).await?,
+        })
+    }
+
     /// What its clock says, in microseconds since 1970.
     pub(crate) async fn now(&self) -> Result<i64> {
         Ok(match self {

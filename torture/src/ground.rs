@@ -27,7 +27,7 @@ use crate::worker::Orders;
 use crate::{Result, clock, follow, ledger, worker};
 
 /// How long after the last fault every call must have come to its end.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is wanted.
 #[expect(clippy::struct_excessive_bools, reason = "each is wanted or not, whatever the others are")]
@@ -192,7 +192,7 @@ fn url_of(lane: Option<&Lane>, database: &Database) -> String {
     }
 }
 
-async fn producer(url: &str, lease: Duration) -> Result<Pod> {
+pub(crate) async fn producer(url: &str, lease: Duration) -> Result<Pod> {
     let builder = Pod::builder().database_url(url).role(Role::Serverless).without_discovery();
     Ok(builder.config(worker::config(lease)).start().await?)
 }
@@ -223,7 +223,7 @@ async fn workers(
 }
 
 /// Writes down when the database answered so slowly that leases may end unrenewed: the machine's fault, and nobody else's.
-async fn watch(database: std::sync::Weak<Database>, faults: Arc<Faults>, over: CancellationToken) {
+pub(crate) async fn watch(database: std::sync::Weak<Database>, faults: Arc<Faults>, over: CancellationToken) {
     /// Microseconds.
     const SLOW: i64 = 250_000;
     let watching = async {
@@ -243,7 +243,10 @@ async fn watch(database: std::sync::Weak<Database>, faults: Arc<Faults>, over: C
 }
 
 /// Waits until no call is left and every schedule has gone on, or patience is over; says how schedules stand then.
-async fn drain(database: &Database, patience: Duration) -> Result<(Duration, HashMap<Uuid, Standing>)> {
+pub(crate) async fn drain(
+    database: &Database,
+    patience: Duration,
+) -> Result<(Duration, HashMap<Uuid, Standing>)> {
     let (began, now) = (Instant::now(), database.now().await?);
     loop {
         let schedules = database.schedules().await?;
@@ -260,7 +263,7 @@ async fn drain(database: &Database, patience: Duration) -> Result<(Duration, Has
 }
 
 /// When processes did not get the processor.
-fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
+pub(crate) fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
     events.iter().filter(|event| event.what == What::Gap).map(|event| {
         let begin = event.at - i64::from(event.run.attempt) * 1_000;
         Fault { kind: Kind::Slow, worker: Some(event.worker), begin, end: event.at }
@@ -268,7 +271,7 @@ fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
 }
 
 /// When pods gave up leases, by nothing but their own clocks.
-fn fences(events: &[Event]) -> impl Iterator<Item = Fault> {
+pub(crate) fn fences(events: &[Event]) -> impl Iterator<Item = Fault> {
     events.iter().filter(|event| event.what == What::Fenced).map(|event| Fault {
         kind: Kind::Fenced,
         worker: Some(event.worker),

@@ -20,6 +20,9 @@ mod follow;
 mod ground;
 mod ledger;
 mod mutant;
+#[path = "../../tests/src/pgbouncer.rs"]
+#[expect(dead_code, unreachable_pub, reason = "it belongs to the tests, which use more of it")]
+mod pgbouncer;
 mod place;
 mod postgres;
 mod producer;
@@ -27,6 +30,7 @@ mod proxy;
 mod recurring;
 mod retry;
 mod storm;
+mod strangers;
 mod sweep;
 mod torture;
 mod victim;
@@ -82,6 +86,17 @@ enum Command {
     Chaos,
     /// Kills a process before, within and after every operation of a store, and counts what its successor makes of it.
     Sweep,
+    /// Runs pods behind a pooler, beside an application, another service, another release and careless callers.
+    Strangers {
+        /// How long it lasts.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Leaves parts out.
+        #[arg(long, value_delimiter = ',')]
+        without: Vec<strangers::Part>,
+    },
+    #[command(hide = true)]
+    Guest(strangers::Orders),
     #[command(hide = true)]
     Worker(worker::Orders),
     #[command(hide = true)]
@@ -103,6 +118,11 @@ pub async fn command() -> Result<ExitCode> {
         }
         Some(Command::Victim(orders)) => victim::live(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Sweep) => sweep::sweep(arguments.sqlite).await,
+        Some(Command::Strangers { seconds, without }) => {
+            let time = Duration::from_secs(seconds);
+            strangers::strangers(&strangers::Plan { seed, time, sqlite: arguments.sqlite, without }).await
+        }
+        Some(Command::Guest(orders)) => strangers::live(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Chaos) => chaos::chaos(seed).await,
         None => {
             let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));

@@ -40,6 +40,11 @@ impl Folder {
         self.path().join(format!("worker-{worker}.log"))
     }
 
+    /// What somebody says who runs pods beside us.
+    pub(crate) fn said_by(&self, name: &str) -> PathBuf {
+        self.path().join(format!("{name}.log"))
+    }
+
     /// By which a worker's wall clock is bent.
     pub(crate) fn clock(&self, worker: usize) -> PathBuf {
         self.path().join(format!("clock-{worker}"))

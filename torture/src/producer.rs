@@ -136,7 +136,7 @@ async fn many(pod: &Pod, acks: &Acks, dice: &mut Dice, load: Load) {
     }
 }
 
-fn stored(told: &Result<(), ScheduleError>) -> Stored {
+pub(crate) fn stored(told: &Result<(), ScheduleError>) -> Stored {
     match told {
         Ok(()) => Stored::Yes,
         Err(error) if error.outcome_unknown() => Stored::Unknown,

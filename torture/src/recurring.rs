@@ -55,6 +55,11 @@ impl Rule {
         Self { name, every, missed, overlap, kind, milliseconds, cron: None }
     }
 
+    /// One that an attribute declares, with the defaults.
+    pub(crate) const fn by_attribute(name: &'static str, every: u64) -> Self {
+        Self::new(name, every, Missed::RunOnce, Overlap::Skip, Kind::Keep, 0)
+    }
+
     async fn declare(self, pod: &Pod) -> std::result::Result<ScheduleId, ScheduleError> {
         let rule = pod.future_calls().call_recurring().identifier(self.name);
         let rule: RecurringCallRef = match self.cron {

@@ -117,7 +117,13 @@ impl TortureFutureCall {
 }
 
 /// Takes that long, and schedules a call of this kind now and then.
-async fn run(session: &Session, ledger: &Ledger, milliseconds: u64, blocks: bool, next: Option<Kind>) {
+pub(crate) async fn run(
+    session: &Session,
+    ledger: &Ledger,
+    milliseconds: u64,
+    blocks: bool,
+    next: Option<Kind>,
+) {
     let mut attempt = Attempt::start(session, ledger);
     let time = Duration::from_millis(milliseconds);
     if blocks {
@@ -207,7 +213,7 @@ pub(crate) async fn work(orders: Orders) -> Result {
 }
 
 /// Writes down when this process did not get the processor: the machine's fault, and nobody else's.
-fn watch_for_gaps(ledger: &Ledger) {
+pub(crate) fn watch_for_gaps(ledger: &Ledger) {
     const PAUSE: Duration = Duration::from_millis(20);
     /// Microseconds.
     const GAP: i64 = 100_000;

@@ -1,4 +1,4 @@
-//! The crash sweep and some torture, on each database. `scripts/prove` has more of both.
+//! The crash sweep, some torture and some strangers, on each database. `scripts/prove` has more of both.
 
 use std::process::Command;
 
@@ -6,12 +6,14 @@ use std::process::Command;
 fn postgres() {
     passes(&["sweep"]);
     passes(&["--seconds", "20", "--seed", "1"]);
+    passes(&["strangers", "--seconds", "6", "--seed", "1"]);
 }
 
 #[test]
 fn sqlite() {
     passes(&["sweep", "--sqlite"]);
     passes(&["--seconds", "20", "--seed", "1", "--sqlite"]);
+    passes(&["strangers", "--seconds", "6", "--seed", "1", "--sqlite"]);
 }
 
 /// As from a shell: what is tortured are processes that this program starts of itself.

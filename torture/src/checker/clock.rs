@@ -54,7 +54,7 @@ impl Clock {
     }
 
     /// When it first said this or more.
-    pub(super) fn first_moment(&self, said: i64) -> i64 {
+    pub(crate) fn first_moment(&self, said: i64) -> i64 {
         let all = self.settings().filter_map(|(from, until, by)| {
             let at = (said - self.real_offset - by).max(from);
             (at <= until).then_some(at)

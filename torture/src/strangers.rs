@@ -1,0 +1,346 @@
+//! A world with others in it: a pooler with an application beside us, another service on the same tables that deploys again
+//! and again, another release of our own service, and callers that do not go on with what they began.
+
+mod application;
+mod callers;
+mod guest;
+mod held;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use futurecall_runtime::Pod;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use self::application::Application;
+use self::guest::{Guest, House, LEASE, Service};
+pub(crate) use self::guest::{Orders, live};
+use self::held::Away;
+use crate::acks::Acks;
+use crate::checker::{Clock, History, Verdict, Violation, check};
+use crate::database::Database;
+use crate::dice::Dice;
+use crate::fault::{Fault, Faults, Kind};
+use crate::ground::{PATIENCE, drain, fences, gaps, producer, watch};
+use crate::pgbouncer::PgBouncer;
+use crate::place::Folder;
+use crate::postgres::{self, Server};
+use crate::producer::{Load, produce};
+use crate::recurring::Rule;
+use crate::{Result, clock, follow, ledger};
+
+/// The names of the calls that attributes declare schedules for.
+const OURS: &str = "ours.beat";
+const NEIGHBOURS: &str = "neighbour.tick";
+
+/// For how long no release of ours runs: longer than the neighbour is away, or lives.
+const AWAY: Duration = Duration::from_secs(5);
+
+/// How long a task may need to end.
+const ENDED_WITHIN: Duration = Duration::from_secs(20);
+
+/// What can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The application beside us.
+    Application,
+    /// The other service.
+    Neighbour,
+    /// The older release, and the time in which no release of ours runs.
+    Releases,
+    /// The callers that keep and drop futures.
+    Callers,
+}
+
+/// What a run is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) time: Duration,
+    pub(crate) sqlite: bool,
+    pub(crate) without: Vec<Part>,
+}
+
+/// All of it, running.
+struct World {
+    house: House,
+    database: Arc<Database>,
+    pooler: Option<PgBouncer>,
+    pods: Vec<Pod>,
+    acks: Arc<Acks>,
+    faults: Arc<Faults>,
+    over: CancellationToken,
+}
+
+/// Pods of one service while the others live.
+#[derive(Default)]
+struct Lived {
+    away: Vec<Away>,
+    starts: usize,
+    guests: Vec<Guest>,
+}
+
+/// What was seen beside the ledger.
+#[derive(Default)]
+struct Seen {
+    lived: Lived,
+    statements: i64,
+    begun: usize,
+    complaints: Vec<(Violation, String)>,
+}
+
+/// Runs, checks, and prints one line; on a violation also where the evidence is.
+pub(crate) async fn strangers(plan: &Plan) -> Result<ExitCode> {
+    let world = World::new(plan).await?;
+    let seen = world.run(plan).await?;
+    world.check(plan, seen).await
+}
+
+impl Plan {
+    fn has(&self, part: Part) -> bool {
+        !self.without.contains(&part)
+    }
+}
+
+impl World {
+    async fn new(plan: &Plan) -> Result<Self> {
+        let folder = Arc::new(Folder::new()?);
+        let (database, pooler, url) = if plan.sqlite {
+            let database = Database::sqlite(&folder.database(), None);
+            let url = format!("sqlite:{}", folder.database().join("calls.db").display());
+            (database, None, url)
+        } else {
+            let server = Server::start(folder.database(), postgres::Wanted::default())?;
+            let settings = "pool_mode = transaction\ndefault_pool_size = 15\nlog_connections = 0\nlog_disconnections = 0";
+            let pooler = PgBouncer::before_socket(&folder.database(), "futurecall", "postgres", settings);
+            let url = format!("{}?statement-cache-capacity=0", pooler.url);
+            (Database::postgres(server), Some(pooler), url)
+        };
+        let database = Arc::new(database);
+        let pods = vec![producer(&url, LEASE).await?, producer(&url, LEASE).await?];
+        database.prepare(None).await?;
+        let faults = Arc::new(Faults::open(&folder.faults())?);
+        let over = CancellationToken::new();
+        tokio::spawn(watch(Arc::downgrade(&database), Arc::clone(&faults), over.clone()));
+        let acks = Arc::new(Acks::open(&folder.acks())?);
+        Ok(Self { house: House { folder, url }, database, pooler, pods, acks, faults, over })
+    }
+
+    async fn application(&self) -> Result<Application> {
+        match &*self.database {
+            Database::Postgres { .. } => Application::postgres(&self.house.url).await,
+            Database::Sqlite { file, .. } => Application::sqlite(file.clone()).await,
+        }
+    }
+
+    /// Lets everybody live at the same time, and gives what they saw.
+    async fn run(&self, plan: &Plan) -> Result<Seen> {
+        let stop = CancellationToken::new();
+        // The newer release first: from then on somebody can run what either writes.
+        let mut ours = vec![Guest::start(&self.house, Service::Newer).await?];
+        if plan.has(Part::Releases) {
+            ours.push(Guest::start(&self.house, Service::Older).await?);
+        }
+        let application = if plan.has(Part::Application) {
+            Some(tokio::spawn(self.application().await?.live(stop.clone())))
+        } else {
+            None
+        };
+        let (mut load, cancellations) = self.load(plan, &stop);
+        let pod = |number: usize| self.pods.get(number).or(self.pods.first()).cloned().ok_or("no pod");
+        let dice = |part| Dice::part(plan.seed, part);
+        // By the pod whose futures others keep.
+        let both = callers::of_both_releases(pod(0)?, Arc::clone(&self.acks), dice(30), stop.clone());
+        let both = plan.has(Part::Releases).then(|| tokio::spawn(both));
+        let careless = callers::keep_and_drop(pod(0)?, Arc::clone(&self.acks), dice(31), stop.clone());
+        let careless = plan.has(Part::Callers).then(|| tokio::spawn(careless));
+        let until = Instant::now() + plan.time;
+        let (ours, neighbours) = tokio::try_join!(
+            self.of_ours(plan, ours, dice(32), until),
+            self.of_the_neighbour(plan, dice(33), until),
+        )?;
+        stop.cancel();
+        let mut seen = Seen { lived: ours, ..Seen::default() };
+        seen.lived.away.extend(neighbours.away);
+        seen.lived.starts += neighbours.starts;
+        seen.lived.guests.extend(neighbours.guests);
+        if let Some((statements, complaints)) = ended(application, "the application", &mut seen).await {
+            seen.statements = statements;
+            seen.complaints.extend(complaints.into_iter().map(|text| (Violation::BrokenForStranger, text)));
+        }
+        if let Some((_, complaints)) = ended(both, "a caller of both releases", &mut seen).await {
+            seen.complaints.extend(complaints.into_iter().map(|text| (Violation::HeldUp, text)));
+        }
+        seen.begun = ended(careless, "a careless caller", &mut seen).await.unwrap_or(0);
+        cancellations.close();
+        let load = async {
+            while load.join_next().await.is_some() {}
+            cancellations.wait().await;
+        };
+        if tokio::time::timeout(ENDED_WITHIN, load).await.is_err() {
+            seen.complaints
+                .push((Violation::HeldUp, "producers did not end: a call did not come back".to_owned()));
+        }
+        Ok(seen)
+    }
+
+    /// Producers that schedule and cancel as in every torture.
+    fn load(&self, plan: &Plan, stop: &CancellationToken) -> (JoinSet<()>, TaskTracker) {
+        let (mut load, cancellations) = (JoinSet::new(), TaskTracker::new());
+        for (pod, part) in self.pods.iter().zip(10..) {
+            let (acks, dice) = (Arc::clone(&self.acks), Dice::part(plan.seed, part));
+            let ways = Load { blocks: false, long: 0 };
+            load.spawn(produce(pod.clone(), acks, dice, ways, stop.clone(), cancellations.clone()));
+        }
+        (load, cancellations)
+    }
+
+    /// The older release is deployed again and again; once, in the middle, no release of ours runs for a while.
+    async fn of_ours(
+        &self,
+        plan: &Plan,
+        mut ours: Vec<Guest>,
+        mut dice: Dice,
+        until: Instant,
+    ) -> Result<Lived> {
+        let (mut lived, middle, mut was_away) = (Lived::default(), until - plan.time / 2, false);
+        while Instant::now() < until {
+            let latest = if was_away { until } else { middle };
+            tokio::time::sleep_until(latest.min(Instant::now() + dice.between(1_000, 4_000))).await;
+            if !plan.has(Part::Releases) || Instant::now() >= until {
+                continue;
+            }
+            if let Some(older) = ours.pop() {
+                older.end().await?;
+            }
+            if !was_away && Instant::now() >= middle {
+                was_away = true;
+                let begin = clock::monotonic();
+                if let Some(newer) = ours.pop() {
+                    newer.end().await?;
+                }
+                // Long enough for the neighbour to start.
+                tokio::time::sleep(AWAY).await;
+                ours.push(Guest::start(&self.house, Service::Newer).await?);
+                lived.away.push(Away { is_neighbour: false, begin, end: clock::monotonic() });
+            }
+            tokio::time::sleep(dice.between(0, 500)).await;
+            ours.push(Guest::start(&self.house, Service::Older).await?);
+            lived.starts += 1;
+        }
+        lived.guests = ours;
+        Ok(lived)
+    }
+
+    /// The other service starts and ends again and again. In the end it runs.
+    async fn of_the_neighbour(&self, plan: &Plan, mut dice: Dice, until: Instant) -> Result<Lived> {
+        let mut lived = Lived::default();
+        if !plan.has(Part::Neighbour) {
+            return Ok(lived);
+        }
+        let mut begin = clock::monotonic();
+        loop {
+            let guest = Guest::start(&self.house, Service::Neighbour).await?;
+            lived.starts += 1;
+            lived.away.push(Away { is_neighbour: true, begin, end: clock::monotonic() });
+            tokio::time::sleep(dice.between(800, 2_500)).await;
+            if Instant::now() >= until {
+                lived.guests.push(guest);
+                return Ok(lived);
+            }
+            begin = clock::monotonic();
+            guest.end().await?;
+            tokio::time::sleep(dice.between(100, 1_200)).await;
+        }
+    }
+
+    /// Waits until every call has come to its end, ends everybody, checks, and says so.
+    async fn check(self, plan: &Plan, seen: Seen) -> Result<ExitCode> {
+        let (drained, standing) = drain(&self.database, PATIENCE / 2).await?;
+        self.over.cancel();
+        for guest in seen.lived.guests {
+            guest.end().await?;
+        }
+        for pod in &self.pods {
+            pod.shutdown().await;
+        }
+        let Self { house: House { folder, .. }, database, pooler, acks, faults, .. } = self;
+        let events = ledger::read(&folder.ledger())?;
+        let mut known = faults.all();
+        known.extend(gaps(&events).chain(fences(&events)));
+        // A service that is away claims nothing: that explains when runs of schedules were claimed, and nothing else.
+        known.extend(seen.lived.away.iter().map(|away| {
+            let Away { begin, end, .. } = *away;
+            Fault { kind: Kind::Restart, worker: None, begin, end }
+        }));
+        let mut promises = acks.all();
+        promises.extend(follow::promises(&events));
+        let names = database.schedules_by_name().await?;
+        let of = |wanted| -> Vec<Uuid> {
+            names.iter().filter(|(name, _)| name == wanted).map(|(_, id)| *id).collect()
+        };
+        let neighbours = of(NEIGHBOURS);
+        let schedules = of(OURS).into_iter().map(|id| (id, Rule::by_attribute(OURS, 700)));
+        let schedules =
+            schedules.chain(neighbours.iter().map(|id| (*id, Rule::by_attribute(NEIGHBOURS, 600))));
+        let history = History {
+            events,
+            promises,
+            rows: database.rows().await?,
+            faults: known,
+            lease: clock::micros(LEASE),
+            clock: Clock { real_offset: clock::real() - clock::monotonic(), steps: Vec::new() },
+            schedules: schedules.collect(),
+            standing,
+        };
+        let mut verdict = check(&history);
+        let is_neighbours = |event: &ledger::Event| neighbours.contains(&event.run.schedule);
+        held::check(&history, &seen.lived.away, is_neighbours, &mut verdict);
+        for (violation, text) in seen.complaints {
+            verdict.add(violation, text);
+        }
+        let place = if plan.sqlite { "sqlite" } else { "postgres" };
+        println!(
+            "strangers {place} seed={} seconds={} statements={} deploys={} begun={} | {verdict} | drained_ms={}",
+            plan.seed,
+            plan.time.as_secs(),
+            seen.statements,
+            seen.lived.starts,
+            seen.begun,
+            drained.as_millis()
+        );
+        drop((pooler, database));
+        if verdict.count() == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        complain(&verdict, folder);
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+/// What a task gave, if it was started and comes to its end.
+async fn ended<T>(task: Option<JoinHandle<T>>, who: &str, seen: &mut Seen) -> Option<T> {
+    match tokio::time::timeout(ENDED_WITHIN, task?).await {
+        Ok(Ok(given)) => Some(given),
+        other => {
+            let why = other.map(std::result::Result::err);
+            seen.complaints.push((Violation::HeldUp, format!("{who} did not come to its end: {why:?}")));
+            None
+        }
+    }
+}
+
+fn complain(verdict: &Verdict, folder: Arc<Folder>) {
+    for (violation, found) in &verdict.violations {
+        eprintln!("{violation:?}: {}", found.len());
+        found.iter().take(5).for_each(|text| eprintln!("  {text}"));
+    }
+    let kept = Arc::into_inner(folder).map(Folder::keep).unwrap_or_default();
+    eprintln!("ledgers and database: {}", kept.display());
+}
