@@ -162,10 +162,10 @@ impl Link {
         Ok(Warm { connection, taken: now, used: now })
     }
 
-    /// A connection of the pool.
-    pub(super) async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    /// A connection that nothing uses at this moment.
+    pub(super) fn spare(&self) -> Option<PoolConnection<Postgres>> {
         self.make_room();
-        self.pool.acquire().await
+        self.pool.try_acquire()
     }
 
     /// Keeps a connection for the next statement, if there is room.

@@ -13,7 +13,7 @@
 //!   not come (several poolers behind one address, each with sessions of its own), the LISTEN is taken back.
 
 use sqlx::postgres::{PgListener, PgRow};
-use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::connect::Link;
 
@@ -26,11 +26,23 @@ const SESSION: &str = "SELECT pg_backend_pid() AS session";
 
 /// Whether somebody else is given the session in which that connection's statements run.
 pub(super) async fn is_shared(own: &mut PgListener, link: &Link) -> Result<bool, sqlx::Error> {
+    if let Some(mut other) = link.spare() {
+        return do_they_share(own, &mut other).await;
+    }
+    let mut other = PgConnection::connect_with(&link.pool.connect_options()).await?;
+    let share = do_they_share(own, &mut other).await;
+    other.close().await?;
+    share
+}
+
+async fn do_they_share(own: &mut PgListener, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let kept = session(own, SESSION.to_owned()).await?;
     for _ in 0..ROUNDS {
-        let another = link.session().await?;
+        if read(&other.fetch_one(SESSION).await?)? == kept {
+            return Ok(true);
+        }
         for _ in 0..2 {
-            if another == kept || session(own, SESSION.to_owned()).await? != kept {
+            if session(own, SESSION.to_owned()).await? != kept {
                 return Ok(true);
             }
         }
@@ -64,11 +76,4 @@ async fn session(own: &mut PgListener, statements: String) -> Result<i32, sqlx::
 
 fn read(row: &PgRow) -> Result<i32, sqlx::Error> {
     row.try_get("session")
-}
-
-impl Link {
-    /// In which session a statement of this pool runs.
-    async fn session(&self) -> Result<i32, sqlx::Error> {
-        read(&self.connection().await?.fetch_one(SESSION).await?)
-    }
 }
