@@ -13,7 +13,7 @@ pub use self::cancel::CancelRequest;
 pub use self::pending::{PendingCall, ScheduleAll};
 pub use self::recurring::{PendingSchedule, Recurring, RecurringCallRef};
 pub use self::reschedule::{CallOrIdentifier, RescheduleRequest, When};
-pub(crate) use self::text::{check_identifier, check_name};
+pub(crate) use self::text::{check_identifier, check_name, identifier_text};
 use crate::args::{ArgumentError, Size};
 use crate::call::FutureCall;
 use crate::error::ScheduleError;
@@ -148,7 +148,7 @@ impl FutureCalls {
 
     /// Cancels everything of that identifier: see [`CancelRequest`].
     pub fn cancel(&self, identifier: impl fmt::Display) -> CancelRequest {
-        let identifier = identifier.to_string();
+        let identifier = identifier_text(&identifier);
         let target = check_identifier(&identifier).map(|()| CancelTarget::Identifier(identifier));
         CancelRequest::new(self.pod.clone(), target)
     }
@@ -237,7 +237,7 @@ impl FutureCallRef {
     /// Labels the call, to cancel it together with others of that identifier. Not unique; 1 to 255 characters, no
     /// control characters, kept to the byte.
     pub fn identifier(mut self, identifier: impl fmt::Display) -> Self {
-        self.identifier = Some(identifier.to_string());
+        self.identifier = Some(identifier_text(&identifier));
         self
     }
 

@@ -4,6 +4,7 @@
 #[path = "private.rs"]
 pub mod __private;
 mod args;
+mod bounded;
 mod by_name;
 mod call;
 mod chance;

@@ -74,6 +74,9 @@ struct Handle {
     engine: Arc<Engine>,
 }
 
+/// How many characters of an operator's name are kept.
+const LONGEST_ACTOR: usize = 1_000;
+
 impl Pod {
     /// Begins a pod. It reads no environment by itself: see [`PodBuilder::override_from_env`].
     pub fn builder() -> PodBuilder {
@@ -112,7 +115,7 @@ impl Pod {
 
     /// The way to act by hand, in somebody's name: cancel, move, repeat, delete, pause. Each action is recorded.
     pub fn operate(&self, actor: impl fmt::Display) -> Operator {
-        Operator::new(self.clone(), actor.to_string())
+        Operator::new(self.clone(), crate::bounded::shown(&actor, LONGEST_ACTOR))
     }
 
     /// Which pod this is: fresh at every start.

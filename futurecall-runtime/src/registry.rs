@@ -90,6 +90,9 @@ pub enum DeclaredRule {
     },
 }
 
+/// How many characters of an error are kept.
+pub(crate) const LONGEST_ERROR: usize = 8_000;
+
 /// How a run failed.
 #[derive(Debug)]
 pub enum CallFailure {
@@ -106,15 +109,7 @@ impl fmt::Display for CallFailure {
         match self {
             Self::Arguments(source) => source.fmt(f),
             Self::State(source) => source.fmt(f),
-            Self::Error(source) => {
-                write!(f, "{source}")?;
-                let mut cause = source.source();
-                while let Some(inner) = cause {
-                    write!(f, ": {inner}")?;
-                    cause = inner.source();
-                }
-                Ok(())
-            }
+            Self::Error(source) => crate::bounded::chain(f, &**source, LONGEST_ERROR),
         }
     }
 }

@@ -5,6 +5,7 @@ mod completion;
 mod endings;
 mod engine;
 mod hazards;
+mod hostile;
 mod lease;
 mod looks;
 mod many;

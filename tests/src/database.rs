@@ -13,6 +13,10 @@ use uuid::Uuid;
 /// Whether this process has looked for what earlier ones left behind.
 static SWEPT: AtomicBool = AtomicBool::new(false);
 
+const SERVER: &str = "these tests need a PostgreSQL server: run scripts/test, which starts one, \
+                      or set DATABASE_URL (scripts/postgres prints one)";
+const URL: &str = "DATABASE_URL is a postgres:// URL";
+
 /// A PostgreSQL database of one test's own.
 ///
 /// Call [`drop`](Self::drop) at the end of the test. What a failed test leaves behind is removed by a later run, once
@@ -48,22 +52,31 @@ pub struct TestFile {
 ///
 /// If `DATABASE_URL` is not set: no test is skipped because a server is missing. If the server does not do as it is told.
 pub async fn postgres() -> TestDatabase {
-    let url = env::var("DATABASE_URL").expect(
-        "these tests need a PostgreSQL server: run scripts/test, which starts one, \
-         or set DATABASE_URL (scripts/postgres prints one)",
-    );
-    let server: PgConnectOptions = url.parse().expect("DATABASE_URL is a postgres:// URL");
+    let server: PgConnectOptions = env::var("DATABASE_URL").expect(SERVER).parse().expect(URL);
     let mut admin = connect(&server).await;
-    let may_create_databases: bool =
-        sqlx::query_scalar("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")
-            .fetch_one(&mut admin)
-            .await
-            .expect("the server says what its user may do");
-    let place = if may_create_databases { Place::Database } else { Place::Schema };
+    let place = place(&mut admin).await;
     if !SWEPT.swap(true, Ordering::Relaxed) {
         sweep(&mut admin, place).await;
     }
-    create(server, &mut admin, place).await
+    create(server, &mut admin, place, None).await
+}
+
+/// As [`postgres`], with this encoding instead of the server's, such as `LATIN1`. `None`, and said so, where the
+/// server's user may not create databases.
+///
+/// # Panics
+///
+/// As [`postgres`].
+pub async fn postgres_in(encoding: &str) -> Option<TestDatabase> {
+    let server: PgConnectOptions = env::var("DATABASE_URL").expect(SERVER).parse().expect(URL);
+    let mut admin = connect(&server).await;
+    let Place::Database = place(&mut admin).await else {
+        eprintln!(
+            "not checked with the encoding {encoding}: the user of DATABASE_URL may not create databases"
+        );
+        return None;
+    };
+    Some(create(server, &mut admin, Place::Database, Some(encoding)).await)
 }
 
 /// Names a SQLite file that does not exist yet, in a temporary folder of its own.
@@ -120,7 +133,21 @@ impl Place {
     }
 }
 
-async fn create(server: PgConnectOptions, admin: &mut PgConnection, place: Place) -> TestDatabase {
+async fn place(admin: &mut PgConnection) -> Place {
+    let may_create_databases: bool =
+        sqlx::query_scalar("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")
+            .fetch_one(admin)
+            .await
+            .expect("the server says what its user may do");
+    if may_create_databases { Place::Database } else { Place::Schema }
+}
+
+async fn create(
+    server: PgConnectOptions,
+    admin: &mut PgConnection,
+    place: Place,
+    encoding: Option<&str>,
+) -> TestDatabase {
     // A version 7 id begins with the time: by it `sweep` knows what is old.
     let name = format!("futurecall_test_{}", Uuid::now_v7().simple());
     let (options, schema, creation) = match place {
@@ -128,7 +155,11 @@ async fn create(server: PgConnectOptions, admin: &mut PgConnection, place: Place
             // Copying the template's files is faster than writing each page of it to the log, and fsync is off.
             let strategy =
                 if admin.server_version_num() >= Some(150_000) { "STRATEGY FILE_COPY" } else { "" };
-            let creation = format!("CREATE DATABASE {name} TEMPLATE template0 {strategy}");
+            // The locale C goes with any encoding.
+            let encoding = encoding.map_or_else(String::new, |encoding| {
+                format!("ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
+            });
+            let creation = format!("CREATE DATABASE {name} TEMPLATE template0 {encoding} {strategy}");
             (server.clone().database(&name), "futurecall".to_owned(), creation)
         }
         Place::Schema => {
@@ -223,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn a_schema_stands_in_where_databases_may_not_be_created() {
         let (options, mut admin) = server().await;
-        let database = create(options, &mut admin, Place::Schema).await;
+        let database = create(options, &mut admin, Place::Schema, None).await;
         sqlx::raw_sql("CREATE TABLE mine ()").execute(&database.pool).await.unwrap();
 
         let by_url = PgPool::connect(&database.url).await.unwrap();

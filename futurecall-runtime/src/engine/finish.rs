@@ -129,6 +129,13 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
         if error.is_refused() && finished.len() > 1 {
             return Err(Refused);
         }
+        if error.is_refused()
+            && let [finish] = finished
+            && let Some(bare) = without_text(finish)
+        {
+            tracing::warn!(%error, id = %finish.id, "the database refuses what an outcome says; it is stored without it");
+            return Box::pin(settle(engine, &[bare])).await;
+        }
         if !error.is_transient() {
             tracing::error!(%error, calls = finished.len(), "the database refuses outcomes; they will show as interrupted");
             return Ok(vec![false; finished.len()]);
@@ -143,6 +150,27 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
             () = engine.over.cancelled() => return Ok(vec![false; finished.len()]),
         }
     }
+}
+
+/// The same outcome with a text that no database refuses, unless it has that already: what a handler says must not keep
+/// its outcome from being recorded.
+fn without_text(finish: &Finish) -> Option<Finish> {
+    const LEFT_OUT: &str = "(the database refused the text)";
+    let mut finish = finish.clone();
+    match &mut finish.outcome {
+        StoredOutcome::Succeeded => return None,
+        StoredOutcome::Failed { error }
+        | StoredOutcome::Interrupted { error }
+        | StoredOutcome::Retry { error, .. }
+        | StoredOutcome::Rerun { error }
+        | StoredOutcome::Expired { error } => {
+            if error == LEFT_OUT {
+                return None;
+            }
+            LEFT_OUT.clone_into(error);
+        }
+    }
+    Some(finish)
 }
 
 /// A refused batch fails only for the outcome that the database refuses (an error text it cannot hold, say).

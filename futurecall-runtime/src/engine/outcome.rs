@@ -1,14 +1,16 @@
 //! What the end of a run means for its call: over, or to be tried again.
 
 use std::any::Any;
+use std::fmt::{self, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Engine;
+use crate::bounded;
 use crate::error::{Decision, TransactionError, decision_of};
 use crate::moment::Moment;
-use crate::registry::{CallFailure, Handler};
+use crate::registry::{CallFailure, Handler, LONGEST_ERROR};
 use crate::retry::RetryPolicy;
 use crate::store::{ClaimedCall, Outcome};
 
@@ -27,8 +29,38 @@ pub(super) enum End {
     Abandoned,
 }
 
-/// What becomes of the call.
-pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: End) -> Outcome {
+/// What becomes of the call. `cancelled`: it was while it ran, so that no other attempt follows, whatever its error.
+pub(super) fn of(
+    engine: &Engine,
+    call: &ClaimedCall,
+    handler: &Handler,
+    end: End,
+    cancelled: bool,
+) -> Outcome {
+    let outcome = decide(engine, call, handler, end);
+    match &outcome {
+        Outcome::Succeeded | Outcome::Expired { .. } => {}
+        Outcome::Failed { error }
+        | Outcome::Retry { error, .. }
+        | Outcome::Rerun { error }
+        | Outcome::Interrupted { error }
+            if cancelled =>
+        {
+            tracing::info!(error, "a call that was cancelled while it ran has ended");
+        }
+        Outcome::Failed { error } => tracing::error!(error, "a call failed"),
+        Outcome::Retry { error, after } => {
+            tracing::warn!(error, ?after, "an attempt failed; the call is tried again");
+        }
+        Outcome::Rerun { error } => {
+            tracing::info!(error, "an attempt was stopped because its pod ends; its call is run again");
+        }
+        Outcome::Interrupted { error } => tracing::warn!(error, "a call was interrupted"),
+    }
+    outcome
+}
+
+fn decide(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: End) -> Outcome {
     match end {
         End::Returned(Ok(())) => Outcome::Succeeded,
         End::Returned(Err(failure)) => {
@@ -38,19 +70,20 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: En
                 CallFailure::State(_) => None,
                 CallFailure::Error(error) => decision_of(&**error),
             };
-            let error = storable(&failure.to_string());
+            let error = storable(|f| write!(f, "{failure}"));
+            bounded::drop_quietly(failure);
             // Asked to stop, and stopped with an error: that is an interruption, not a failure of the call.
             if decision.is_none()
                 && engine.asks_to_stop.load(Ordering::Relaxed)
                 && handler.reruns(&engine.config)
             {
-                tracing::info!(error, "a handler stopped because its pod ends; its call is run again");
                 return Outcome::Rerun { error };
             }
             failed(call, handler.fate.retry, error, decision)
         }
         End::Panicked(panic) => {
-            let error = storable(&format!("panicked: {}", panic_text(panic.as_ref())));
+            let error = storable(|f| write!(f, "panicked: {}", panic_text(panic.as_ref())));
+            bounded::drop_quietly(panic);
             failed(call, handler.fate.retry, error, None)
         }
         End::TimedOut(timeout) => {
@@ -102,12 +135,10 @@ fn failed(
             std::panic::catch_unwind(AssertUnwindSafe(next)).unwrap_or_default()
         }),
     };
-    let Some(after) = after else {
-        tracing::error!(error, "a call failed");
-        return Outcome::Failed { error };
-    };
-    tracing::warn!(error, ?after, "an attempt failed; the call is tried again");
-    Outcome::Retry { error, after }
+    match after {
+        Some(after) => Outcome::Retry { error, after },
+        None => Outcome::Failed { error },
+    }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
@@ -118,9 +149,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("with a value that is not text")
 }
 
-/// An error text as every database can hold it: no NUL, at most 8,000 characters.
-fn storable(error: &str) -> String {
-    error.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).take(8_000).collect()
+/// Returns an error's text without NUL, which no database can hold, and at most 8,000 characters of it.
+fn storable(write: impl FnOnce(&mut bounded::Bounded) -> fmt::Result) -> String {
+    bounded::text(LONGEST_ERROR, write).replace('\0', "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -197,7 +228,7 @@ mod tests {
 
     #[test]
     fn errors_are_cut_and_cleaned() {
-        assert_eq!(storable("a\0b"), "a\u{fffd}b");
-        assert_eq!(storable(&"é".repeat(10_000)).chars().count(), 8_000);
+        assert_eq!(storable(|f| f.write_str("a\0b")), "a\u{fffd}b");
+        assert_eq!(storable(|f| f.write_str(&"é".repeat(10_000))).chars().count(), 8_000);
     }
 }

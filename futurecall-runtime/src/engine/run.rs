@@ -121,7 +121,8 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     // Dropping a handler and showing its error are the user's code as well, and may panic.
     let end = AssertUnwindSafe(attempt(engine, &call, &handler, &signals, &completion)).catch_unwind().await;
     let (ending, outcome) = end.unwrap_or_else(|panic| {
-        (Ending::Panic, Some(outcome::of(engine, &call, &handler, End::Panicked(panic))))
+        let cancelled = is_cancelled(engine, &signals);
+        (Ending::Panic, Some(outcome::of(engine, &call, &handler, End::Panicked(panic), cancelled)))
     });
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
     if completion.settled().await {
@@ -253,9 +254,14 @@ async fn attempt(
     let _in_span = span.enter();
     let ending = ending(engine, signals, &end);
     trace::ended(&span, ending);
-    let outcome = outcome::of(engine, call, handler, end);
+    let outcome = outcome::of(engine, call, handler, end, is_cancelled(engine, signals));
     log.end(engine, call, Some(&outcome));
     (ending, Some(outcome))
+}
+
+/// Whether the call has been cancelled while it ran, as far as this pod knows. (A shutdown sets the same signal.)
+fn is_cancelled(engine: &Engine, signals: &Signals) -> bool {
+    signals.cancelled.is_set() && !engine.asks_to_stop.load(Ordering::Relaxed)
 }
 
 /// The end in one word, for metrics and traces.

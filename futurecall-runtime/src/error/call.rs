@@ -70,14 +70,11 @@ impl CallError {
 
 /// What an error, or whatever it comes from, has decided.
 pub(crate) fn decision_of(error: &(dyn Error + 'static)) -> Option<Decision> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(decided) = error.downcast_ref::<Decided>() {
-            return Some(decided.decision);
-        }
-        cause = error.source();
-    }
-    None
+    // An error's source may lead back to it.
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .take(crate::bounded::DEEPEST)
+        .find_map(|error| error.downcast_ref::<Decided>())
+        .map(|decided| decided.decision)
 }
 
 impl fmt::Display for CallError {

@@ -56,6 +56,9 @@ pub enum ScheduleError {
     /// The transaction given has read before it wrote, and somebody wrote meanwhile: SQLite cannot make it a writing
     /// one. Begin it with `BEGIN IMMEDIATE` (`pool.begin_with("BEGIN IMMEDIATE")`), and try again.
     TransactionConflict(StoreError),
+    /// The database's encoding cannot hold a character of the arguments, the identifier or the name. Only a database
+    /// whose encoding is `UTF8` can hold every text. Nothing was stored.
+    Encoding(StoreError),
     /// The database could not be reached, or refused. Nothing was stored.
     Store(StoreError),
     /// The connection broke before the reply came, and the history cannot tell either: the call may be stored.
@@ -127,6 +130,10 @@ impl fmt::Display for ScheduleError {
                 f,
                 "{source}; begin a transaction that will write with `begin_with(\"BEGIN IMMEDIATE\")`, and try again"
             ),
+            Self::Encoding(source) => write!(
+                f,
+                "{source}; create the database with `ENCODING 'UTF8'` to store any text, or leave the character out"
+            ),
             Self::Store(source) => source.fmt(f),
             Self::OutcomeUnknown { id, source } => {
                 write!(f, "{source}; whether call {id} is stored is not known: ask `status({id})` later")
@@ -142,6 +149,7 @@ impl std::error::Error for ScheduleError {
             Self::Rule(source) => Some(source),
             Self::Busy(source)
             | Self::TransactionConflict(source)
+            | Self::Encoding(source)
             | Self::Store(source)
             | Self::OutcomeUnknown { source, .. } => Some(source),
             _ => None,
@@ -157,6 +165,8 @@ impl From<StoreError> for ScheduleError {
             Self::TransactionConflict(source)
         } else if source.is_wrong_database() {
             Self::WrongDatabase
+        } else if source.is_encoding() {
+            Self::Encoding(source)
         } else {
             Self::Store(source)
         }

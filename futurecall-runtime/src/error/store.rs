@@ -40,6 +40,8 @@ enum Kind {
     Unknown,
     /// The database refused a row.
     Refused,
+    /// The database's encoding cannot hold a character of a row.
+    Encoding,
     /// A lock was held for too long by somebody else's transaction.
     Busy,
     /// A transaction that has read cannot become a writing one (SQLite).
@@ -64,6 +66,11 @@ impl StoreError {
     /// The database refused a row of the batch; nothing was done.
     pub fn refused(doing: &'static str, source: impl Into<BoxError>) -> Self {
         Self { kind: Kind::Refused, doing, source: Some(Cause(source.into())) }
+    }
+
+    /// The database's encoding cannot hold a character of a row; nothing was done.
+    pub fn encoding(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Encoding, doing, source: Some(Cause(source.into())) }
     }
 
     /// Somebody else's transaction held a lock for too long; nothing was done.
@@ -121,7 +128,12 @@ impl StoreError {
 
     /// Whether the database refused a row of the batch.
     pub fn is_refused(&self) -> bool {
-        self.kind == Kind::Refused
+        matches!(self.kind, Kind::Refused | Kind::Encoding)
+    }
+
+    /// Whether it refused it for a character that its encoding cannot hold.
+    pub fn is_encoding(&self) -> bool {
+        self.kind == Kind::Encoding
     }
 
     /// Whether somebody else's transaction held a lock for too long.
@@ -150,7 +162,12 @@ impl fmt::Display for StoreError {
             Kind::WrongDatabase => {
                 f.write_str(": the transaction belongs to another kind of database than the pod's")?;
             }
-            Kind::Transient | Kind::Refused | Kind::Busy | Kind::Conflict | Kind::Permanent => {}
+            Kind::Transient
+            | Kind::Refused
+            | Kind::Encoding
+            | Kind::Busy
+            | Kind::Conflict
+            | Kind::Permanent => {}
         }
         self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
     }

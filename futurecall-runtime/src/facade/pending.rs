@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::check_identifier;
+use super::{check_identifier, identifier_text};
 use crate::args::ArgumentError;
 use crate::error::ScheduleError;
 use crate::id::CallId;
@@ -89,7 +89,7 @@ impl PendingCall {
 
     /// Labels the call, as [`FutureCallRef::identifier`](crate::FutureCallRef::identifier) does.
     pub fn identifier(mut self, identifier: impl fmt::Display) -> Self {
-        let identifier = identifier.to_string();
+        let identifier = identifier_text(&identifier);
         self.call = self.call.and_then(|mut call| {
             check_identifier(&identifier)?;
             call.identifier = Some(identifier);

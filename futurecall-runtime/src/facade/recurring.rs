@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{CallTarget, EncodedCall, check_identifier, sealed};
+use super::{CallTarget, EncodedCall, check_identifier, identifier_text, sealed};
 use crate::call::FutureCall;
 use crate::error::ScheduleError;
 use crate::id::ScheduleId;
@@ -30,7 +30,7 @@ macro_rules! options {
         /// The identity of the schedule (with the call's name), and the label of its calls. Without one, the schedule
         /// is known by the call and its arguments.
         pub fn identifier(mut self, identifier: impl fmt::Display) -> Self {
-            self.options.identifier = Some(identifier.to_string());
+            self.options.identifier = Some(identifier_text(&identifier));
             self
         }
 

@@ -1,8 +1,15 @@
 //! What identifiers and names may be, on every store alike.
 
+use std::fmt;
+
 use crate::error::ScheduleError;
 
 const MOST: usize = 255;
+
+/// Returns an identifier as text: as much of it as shows that it is too long, where it is.
+pub(crate) fn identifier_text(identifier: &dyn fmt::Display) -> String {
+    crate::bounded::shown(identifier, MOST.saturating_add(1))
+}
 
 /// Refuses an identifier that a database could not keep or a person could not type.
 pub(crate) fn check_identifier(identifier: &str) -> Result<(), ScheduleError> {

@@ -12,6 +12,8 @@ use tracing::{Dispatch, Event, Span, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::bounded;
+
 /// Collects what is logged inside runs, so that pods with [`Config::keep_logs`](crate::Config::keep_logs) keep it with
 /// their calls: [`Inspector::logs`](crate::Inspector::logs) shows it.
 ///
@@ -75,9 +77,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RunLogs {
         for span in scope {
             let id = span.id();
             // Put into words without the lock: what is logged may log. (A lock in an `if let` is held until its end.)
-            let began = self.runs().get(&id).map(|run| run.began);
-            let Some(began) = began else { continue };
-            let line = line(event, began);
+            let run = self.runs().get(&id).map(|run| (run.began, run.half));
+            let Some((began, most)) = run else { continue };
+            let line = line(event, began, most);
             if let Some(run) = self.runs().get_mut(&id) {
                 run.push(line);
             }
@@ -181,29 +183,33 @@ impl Collected {
     }
 }
 
-/// `+0.012s INFO target: message field=value`, without characters that databases cannot hold.
-fn line(event: &Event<'_>, began: Instant) -> String {
+/// `+0.012s INFO target: message field=value`, without characters that databases cannot hold, and not much more than so
+/// many characters of it.
+fn line(event: &Event<'_>, began: Instant, most: usize) -> String {
     let since: Duration = crate::clock::instant().saturating_duration_since(began);
     let metadata = event.metadata();
-    let mut fields = Fields::default();
+    let mut fields = Fields { message: String::new(), rest: String::new(), left: most };
     event.record(&mut fields);
-    let Fields { message, rest } = fields;
+    let Fields { message, rest, .. } = fields;
     let line =
         format!("+{:.3}s {} {}:{message}{rest}", since.as_secs_f64(), metadata.level(), metadata.target());
     line.replace('\0', "\u{fffd}").replace('\n', "\n    ") + "\n"
 }
 
-#[derive(Default)]
 struct Fields {
     message: String,
     rest: String,
+    /// How many characters of values are still put into words: one may be huge, or have no end.
+    left: usize,
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let said = bounded::text(self.left, |f| write!(f, "{value:?}"));
+        self.left = self.left.saturating_sub(said.len());
         let _ = match field.name() {
-            "message" => write!(self.message, " {value:?}"),
-            name => write!(self.rest, " {name}={value:?}"),
+            "message" => write!(self.message, " {said}"),
+            name => write!(self.rest, " {name}={said}"),
         };
     }
 }

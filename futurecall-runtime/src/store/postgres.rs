@@ -29,6 +29,7 @@ mod runs;
 mod schedule;
 mod session;
 mod settings;
+mod spelling;
 mod sql;
 mod statistics;
 #[cfg(test)]
@@ -50,15 +51,15 @@ use tokio::sync::OnceCell;
 use self::connect::{Link, nothing_done};
 use self::lanes::Lanes;
 use self::listen::Wake;
+use self::spelling::{Spelled as _, ascii};
 pub(crate) use self::transaction::PostgresOpen;
 use super::place::check_schema;
 use super::transaction::OpenTransaction;
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
-    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
-    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics,
-    Store, TimelineCount, TransactionRef,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
+    Statistics, Store, TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -286,7 +287,11 @@ impl Store for PostgresStore {
         finished: &[Finish],
         retention: &Retention,
     ) -> Result<Vec<bool>, StoreError> {
-        self.finish_calls(now, pod, finished, retention).await
+        let done = self.finish_calls(now, pod, finished, retention).await;
+        if spelling::is_refused(&done) {
+            return self.finish_calls(now, pod, &finished.to_vec().in_ascii(), retention).await;
+        }
+        done
     }
 
     async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
@@ -322,7 +327,8 @@ impl Store for PostgresStore {
     }
 
     async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
-        self.write_beat(now, pod).await
+        let done = self.write_beat(now, pod).await;
+        if spelling::is_refused(&done) { self.write_beat(now, &pod.in_ascii()).await } else { done }
     }
 
     async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
@@ -340,7 +346,11 @@ impl Store for PostgresStore {
         calls: &[(CallId, String)],
         retention: &Retention,
     ) -> Result<u64, StoreError> {
-        self.discard_calls(now, calls, retention).await
+        let done = self.discard_calls(now, calls, retention).await;
+        if spelling::is_refused(&done) {
+            return self.discard_calls(now, &calls.to_vec().in_ascii(), retention).await;
+        }
+        done
     }
 
     async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
@@ -385,7 +395,11 @@ impl Store for PostgresStore {
     }
 
     async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
-        self.keep_run_logs(now, logs).await
+        let done = self.keep_run_logs(now, logs).await;
+        if spelling::is_refused(&done) {
+            return self.keep_run_logs(now, &logs.to_vec().in_ascii()).await;
+        }
+        done
     }
 
     async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
@@ -411,7 +425,11 @@ impl Store for PostgresStore {
         change: &ScheduleChange,
         retention: &Retention,
     ) -> Result<ScheduleChanged, StoreError> {
-        self.change_schedule_of(now, id, change, retention).await
+        let done = self.change_schedule_of(now, id, change, retention).await;
+        if spelling::is_refused(&done) {
+            return self.change_schedule_of(now, id, &change.in_ascii(), retention).await;
+        }
+        done
     }
 
     async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
@@ -419,7 +437,11 @@ impl Store for PostgresStore {
     }
 
     async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
-        self.pause_call_name(now, name, actor, reason).await
+        let done = self.pause_call_name(now, name, actor, reason).await;
+        if spelling::is_refused(&done) {
+            return self.pause_call_name(now, name, &ascii(actor), &ascii(reason)).await;
+        }
+        done
     }
 
     async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
@@ -431,11 +453,13 @@ impl Store for PostgresStore {
     }
 
     async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
-        self.note_action_of(now, action).await
+        let done = self.note_action_of(now, action).await;
+        if spelling::is_refused(&done) { self.note_action_of(now, &action.in_ascii()).await } else { done }
     }
 
     async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
-        self.settle_action_of(id, outcome).await
+        let done = self.settle_action_of(id, outcome).await;
+        if spelling::is_refused(&done) { self.settle_action_of(id, &ascii(outcome)).await } else { done }
     }
 
     async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {

@@ -373,6 +373,7 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
         ("42P01" | "3F000", _) => StoreError::permanent(doing, Advice::new(error, NOT_MIGRATED)),
         ("42501", _) => StoreError::permanent(doing, Advice::new(error, NO_RIGHT)),
         ("42P05" | "26000", _) => StoreError::permanent(doing, Advice::new(error, POOLER)),
+        ("22P05", _) => StoreError::encoding(doing, error),
         // Data that cannot be: encoding, JSON, ranges, constraints, nesting.
         (_, "22" | "23" | "54") => StoreError::refused(doing, error),
         _ => StoreError::permanent(doing, error),
