@@ -17,6 +17,7 @@ use crate::store::Retention;
 /// | [`check_broken_calls`](Self::check_broken_calls) | `FUTURECALL_CHECK_BROKEN_CALLS` | `auto` | `auto`, `always`, `never` |
 /// | [`delete_broken_calls`](Self::delete_broken_calls) | `FUTURECALL_DELETE_BROKEN_CALLS` | `false` | `true`, `false` |
 /// | [`broken_grace`](Self::broken_grace) | `FUTURECALL_BROKEN_GRACE` | 0 s | up to 10 years |
+/// | [`schedule_grace`](Self::schedule_grace) | `FUTURECALL_SCHEDULE_GRACE` | 1 day | up to 10 years |
 /// | [`lease`](Self::lease) | `FUTURECALL_LEASE` | 30 s | 300 ms to 1 day |
 /// | [`shutdown_grace`](Self::shutdown_grace) | `FUTURECALL_SHUTDOWN_GRACE` | 25 s | 0 s to 1 day |
 /// | [`on_interrupt`](Self::on_interrupt) | `FUTURECALL_ON_INTERRUPT` | `keep` | `keep`, `rerun` |
@@ -45,6 +46,7 @@ pub struct Config {
     pub(crate) check_broken_calls: CheckBrokenCalls,
     pub(crate) delete_broken_calls: bool,
     pub(crate) broken_grace: Duration,
+    pub(crate) schedule_grace: Duration,
     pub(crate) lease: Duration,
     pub(crate) shutdown_grace: Duration,
     pub(crate) on_interrupt: OnInterrupt,
@@ -86,6 +88,7 @@ impl Default for Config {
             check_broken_calls: CheckBrokenCalls::Auto,
             delete_broken_calls: false,
             broken_grace: Duration::ZERO,
+            schedule_grace: Duration::from_hours(24),
             lease: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(25),
             on_interrupt: OnInterrupt::Keep,
@@ -161,6 +164,20 @@ impl Config {
     /// How long ago a broken call must have been stored before `delete_broken_calls` removes it.
     pub fn broken_grace(mut self, grace: Duration) -> Self {
         self.broken_grace = grace;
+        self
+    }
+
+    /// How long a schedule that was declared by attribute outlives the last pod that knew its call. It is ended by the
+    /// next pod that starts after that, of whatever service. (Where a live pod knows the call and none declares the
+    /// schedule, the schedule ends with the next start without any grace.) A declaration revives it.
+    ///
+    /// Counted from the last heartbeat of a pod that runs the call; pods that run nothing ([`Role::Serverless`],
+    /// `execution_enabled` off) know no calls. The setting that counts is that of the pod that starts: give all services
+    /// of one schema the same.
+    ///
+    /// [`Role::Serverless`]: crate::Role::Serverless
+    pub fn schedule_grace(mut self, grace: Duration) -> Self {
+        self.schedule_grace = grace;
         self
     }
 
@@ -240,6 +257,7 @@ impl Config {
         within("lease", self.lease, Duration::from_millis(300), DAY)?;
         within("shutdown_grace", self.shutdown_grace, Duration::ZERO, DAY)?;
         within("broken_grace", self.broken_grace, Duration::ZERO, TEN_YEARS)?;
+        within("schedule_grace", self.schedule_grace, Duration::ZERO, TEN_YEARS)?;
         within("retention.succeeded", self.retention.succeeded, Duration::ZERO, TEN_YEARS)?;
         within("retention.failed", self.retention.failed, Duration::ZERO, TEN_YEARS)?;
         within("retention.interrupted", self.retention.interrupted, Duration::ZERO, TEN_YEARS)?;

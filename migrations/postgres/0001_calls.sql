@@ -114,6 +114,10 @@ CREATE TABLE futurecall.schedule (
     -- 0 active, 1 paused, 2 ended.
     state       smallint NOT NULL DEFAULT 0,
     reason      text,
+    -- When its call was last known: when it was declared, or the last heartbeat of a pod that has left and knew the call.
+    known_at    timestamptz NOT NULL,
+    -- The run that was pending when the schedule ended because nobody declared it: from there a revived one goes on.
+    missed_from timestamptz,
     created_at  timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL
 );

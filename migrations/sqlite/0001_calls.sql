@@ -111,6 +111,10 @@ CREATE TABLE futurecall_schedule (
     -- 0 active, 1 paused, 2 ended.
     state       INTEGER NOT NULL DEFAULT 0,
     reason      TEXT,
+    -- When its call was last known: when it was declared, or the last heartbeat of a pod that has left and knew the call.
+    known_at    INTEGER NOT NULL,
+    -- The run that was pending when the schedule ended because nobody declared it: from there a revived one goes on.
+    missed_from INTEGER,
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL
 ) STRICT;

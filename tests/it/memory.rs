@@ -36,6 +36,10 @@ impl Database for NoDatabase {
         Some(transactions::sqlite_in_memory().await)
     }
 
+    async fn write(&self, _sql: &str) -> bool {
+        false
+    }
+
     async fn remove(&self) {}
 }
 

@@ -42,6 +42,14 @@ impl Database for Schema {
         Some(transactions::sqlite_in_memory().await)
     }
 
+    async fn write(&self, sql: &str) -> bool {
+        let mut connection = PgConnection::connect(&self.url).await.expect("a connection");
+        let sql = sql.replace("{}", &format!("{}.", self.schema));
+        connection.execute(AssertSqlSafe(sql)).await.expect("it is written");
+        connection.close().await.expect("the connection closes");
+        true
+    }
+
     async fn remove(&self) {
         let mut connection = PgConnection::connect(&self.url).await.expect("a connection");
         let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futurecall_runtime::store::SqliteStore;
 use futurecall_tests::{Database, Fixture, Harness, Transaction};
-use sqlx::SqlitePool;
+use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
 
 use crate::transactions::{self, SqliteTransaction};
@@ -46,6 +46,14 @@ impl Database for File {
             eprintln!("without DATABASE_URL no PostgreSQL transaction is offered to the SQLite store");
         }
         foreign
+    }
+
+    async fn write(&self, sql: &str) -> bool {
+        let pool = SqlitePool::connect(&self.url).await.expect("the file");
+        let sql = sql.replace("{}", "futurecall_");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.expect("it is written");
+        pool.close().await;
+        true
     }
 
     async fn remove(&self) {

@@ -20,6 +20,7 @@ mod scenarios;
 mod schedule;
 mod signals;
 mod together;
+mod undeclared;
 
 use crate::suite::{Case, Topic};
 
@@ -32,6 +33,7 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Completion => completion::CASES,
         Topic::Reschedule => reschedule::CASES,
         Topic::Recurring => recurring::CASES,
+        Topic::Undeclared => undeclared::CASES,
         Topic::Missed => missed::CASES,
         Topic::Lease => lease::CASES,
         Topic::Retry => retry::CASES,

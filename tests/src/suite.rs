@@ -43,6 +43,10 @@ pub trait Database: Send + Sync {
     /// Begins a transaction of another kind of database than the store's. `None`: there is none at hand.
     async fn begin_foreign(&self) -> Option<Box<dyn Transaction>>;
 
+    /// Writes by hand, as another version of the library might; `{}` stands before the name of each table. `false`: nobody
+    /// else can write to this store.
+    async fn write(&self, sql: &str) -> bool;
+
     /// Removes the database. Called when the case has passed; after a failure it is left for a look at it.
     async fn remove(&self);
 }
@@ -77,6 +81,8 @@ pub enum Topic {
     Reschedule,
     /// Declaring schedules, their successors, their end.
     Recurring,
+    /// Schedules that nobody declares any more, and what revives them.
+    Undeclared,
     /// Runs that were missed, and runs that overlap.
     Missed,
     /// Leases, fences, vanished pods, lost replies.
@@ -203,6 +209,10 @@ mod tests {
 
         async fn begin_foreign(&self) -> Option<Box<dyn Transaction>> {
             None
+        }
+
+        async fn write(&self, _sql: &str) -> bool {
+            false
         }
 
         async fn remove(&self) {

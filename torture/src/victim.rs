@@ -9,8 +9,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
-    ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, NewAction, NewCall, NewLog,
-    NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention, RunAgain, ScheduleChange,
+    ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, LivePod, NewAction, NewCall,
+    NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention, RunAgain, ScheduleChange,
     ScheduleOrigin, Span, SqliteStore, Statistics, Store,
 };
 use futurecall_runtime::{
@@ -267,7 +267,8 @@ impl Life {
         self.step("beat", |_| store.beat(NOW, &beat)).await?;
         let schedules = [schedule()?];
         self.step("declare", |_| store.declare(NOW, &schedules)).await?;
-        self.step("end_undeclared", |_| store.end_undeclared(NOW, &[], HOUR)).await?;
+        let live = LivePod::default();
+        self.step("end_undeclared", |_| store.end_undeclared(NOW, &live, HOUR)).await?;
         let later = [Part::StoredIn, Part::Again, Part::Triggered, Part::AtOnce];
         let calls: Vec<NewCall> =
             Part::ALL.into_iter().filter(|part| !later.contains(part)).map(|part| self.call(part)).collect();

@@ -67,6 +67,7 @@ where
             "CHECK_BROKEN_CALLS" => config.check_broken_calls = check(name, value)?,
             "DELETE_BROKEN_CALLS" => config.delete_broken_calls = flag(name, value)?,
             "BROKEN_GRACE" => config.broken_grace = duration(name, value)?,
+            "SCHEDULE_GRACE" => config.schedule_grace = duration(name, value)?,
             "LEASE" => config.lease = duration(name, value)?,
             "SHUTDOWN_GRACE" => config.shutdown_grace = duration(name, value)?,
             "ON_INTERRUPT" => config.on_interrupt = on_interrupt(name, value)?,

@@ -31,6 +31,7 @@ fn nonsense_names_the_setting() {
     assert!(refused(&Config::new().crash_budget(0)).contains("crash_budget"));
     assert!(refused(&Config::new().crash_budget(1_001)).contains("1 to 1000"));
     assert!(refused(&Config::new().broken_grace(Duration::MAX)).contains("broken_grace"));
+    assert!(refused(&Config::new().schedule_grace(Duration::MAX)).contains("schedule_grace"));
 }
 
 #[test]
@@ -43,6 +44,7 @@ fn the_environment_sets_every_setting() {
         ("FUTURECALL_CHECK_BROKEN_CALLS", "never"),
         ("FUTURECALL_DELETE_BROKEN_CALLS", "true"),
         ("FUTURECALL_BROKEN_GRACE", "14days"),
+        ("FUTURECALL_SCHEDULE_GRACE", "2days"),
         ("FUTURECALL_LEASE", "1m 30s"),
         ("FUTURECALL_SHUTDOWN_GRACE", "0"),
         ("FUTURECALL_ON_INTERRUPT", "rerun"),
@@ -58,6 +60,7 @@ fn the_environment_sets_every_setting() {
     assert_eq!(config.concurrency_limit, 7);
     assert_eq!(config.check_broken_calls, CheckBrokenCalls::Never);
     assert_eq!(config.broken_grace, Duration::from_hours(336));
+    assert_eq!(config.schedule_grace, Duration::from_hours(48));
     assert_eq!(config.lease, Duration::from_secs(90));
     assert_eq!(config.shutdown_grace, Duration::ZERO);
     assert_eq!((config.on_interrupt, config.crash_budget), (OnInterrupt::Rerun, 2));

@@ -17,7 +17,7 @@ use crate::error::{StartError, StoreError};
 use crate::registry::{Handler, Registry};
 use crate::signals::trace::TraceContext;
 use crate::state::StateMap;
-use crate::store::{NewSchedule, Now, Store};
+use crate::store::{LivePod, NewSchedule, Now, Store};
 
 /// Everything a pod needs to know before it starts.
 ///
@@ -277,9 +277,13 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
         if !schedules.is_empty() {
             until_known(|| engine.store.declare(Now::Database, &schedules)).await?;
         }
-        let live = engine.pod_live();
-        let declared = &engine.attribute_schedules;
-        let ended = until_known(|| engine.store.end_undeclared(Now::Database, declared, live)).await?;
+        let live = LivePod {
+            names: engine.registry().names(),
+            schedules: engine.attribute_schedules.clone(),
+            pod_live: engine.pod_live(),
+        };
+        let grace = engine.config.schedule_grace;
+        let ended = until_known(|| engine.store.end_undeclared(Now::Database, &live, grace)).await?;
         if ended > 0 {
             tracing::warn!(
                 schedules = ended,

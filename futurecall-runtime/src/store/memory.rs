@@ -32,10 +32,10 @@ use self::rows::State;
 use super::transaction::OpenTransaction;
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
-    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
-    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics,
-    Store, TimelineCount, TransactionRef,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, LivePod,
+    MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
+    Statistics, Store, TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -246,8 +246,8 @@ impl Store for MemoryStore {
         Ok(declared)
     }
 
-    async fn end_undeclared(&self, now: Now, live: &[String], pod_live: Duration) -> Result<u64, StoreError> {
-        Ok(self.state().end_undeclared(now, live, pod_live))
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+        Ok(self.state().end_undeclared(now, live, grace))
     }
 
     async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
@@ -327,7 +327,7 @@ impl Store for MemoryStore {
     }
 
     async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
-        self.state().pods.remove(&pod);
+        self.state().forget_pods(|id, _| *id == pod);
         Ok(())
     }
 

@@ -44,8 +44,8 @@ pub use self::redaction::Redaction;
 pub(crate) use self::rows::ATTEMPTS_KEPT;
 pub use self::rows::{
     CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Declared, Due, Finish, Held,
-    Inserted, Lease, NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescheduled,
-    Rescued, Retention, RunAgain, ScheduleOrigin,
+    Inserted, Lease, LivePod, NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, ScheduleOrigin,
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
@@ -186,15 +186,21 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     ///
     /// - unknown key, and one of the former keys is known: that schedule takes the new key and name, then as below;
     /// - unknown key: stores the schedule and its first call;
-    /// - ended (cancelled): revives it, first run counted from now;
+    /// - ended because nobody declared it any more: revives it; under the same rule it goes on from the run that was
+    ///   pending then, so that [`Missed`](crate::recurring::Missed) decides about what it missed;
+    /// - ended otherwise (cancelled, say): revives it, first run counted from now;
     /// - declared alike: changes nothing, but restores a missing pending call of an active schedule;
     /// - declared otherwise: takes the new rule, arguments and priority, and replaces the pending call.
     async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError>;
 
-    /// Ends (visibly) the schedules of [`ScheduleOrigin::Attribute`] whose names and keys no live pod declares any
-    /// more: `live` are the keys that this pod declares; those of other live pods stand in their [`PodBeat`]s.
-    /// Returns how many ended.
-    async fn end_undeclared(&self, now: Now, live: &[String], pod_live: Duration) -> Result<u64, StoreError>;
+    /// Ends (visibly) schedules of [`ScheduleOrigin::Attribute`] that no live pod declares any more, and returns how many:
+    ///
+    /// - those whose call a live pod knows, at once;
+    /// - active ones whose call no live pod knows, when none has known it for longer than `grace`.
+    ///
+    /// The pod that asks counts as live by what `live` says of it; others by their heartbeats. A declaration revives such
+    /// a schedule: see [`declare`](Self::declare).
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError>;
 
     // --- claim ----------------------------------------------------------------------------------------------------
 

@@ -57,7 +57,8 @@ use super::place::check_schema;
 use super::transaction::OpenTransaction;
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, LivePod,
+    MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
     Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
     Statistics, Store, TimelineCount, TransactionRef,
 };
@@ -258,8 +259,8 @@ impl Store for PostgresStore {
         self.declare_schedules(now, schedules).await
     }
 
-    async fn end_undeclared(&self, now: Now, live: &[String], pod_live: Duration) -> Result<u64, StoreError> {
-        self.end_undeclared_schedules(now, live, pod_live).await
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+        self.end_undeclared_schedules(now, live, grace).await
     }
 
     async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {

@@ -179,6 +179,17 @@ pub struct Declared {
     pub changed: bool,
 }
 
+/// What the pod that asks says of itself, and when others count as live.
+#[derive(Clone, Debug, Default)]
+pub struct LivePod {
+    /// The names it runs, aliases too.
+    pub names: Vec<String>,
+    /// The keys of the schedules it declares by attribute.
+    pub schedules: Vec<String>,
+    /// How long ago the last heartbeat of another live pod may be.
+    pub pod_live: Duration,
+}
+
 /// Which pod asks for calls, and for which.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {

@@ -30,6 +30,7 @@ mod statistics;
 mod tests;
 mod transaction;
 mod tx;
+mod unreadable;
 mod writer;
 
 use std::time::Duration;
@@ -41,14 +42,15 @@ use sqlx::SqlitePool;
 use self::connect::{OPEN, Source, Tables, fault};
 pub(crate) use self::transaction::SqliteOpen;
 use self::tx::{Tx, moment};
+use self::unreadable::UnreadableRuns;
 use self::writer::Writer;
 use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MigrationRecord,
-    NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed, Rescheduled,
-    Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics,
-    Store, TimelineCount, sealed,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, LivePod,
+    MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
+    Statistics, Store, TimelineCount, sealed,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -68,6 +70,8 @@ pub struct SqliteStore {
     readers: Option<SqlitePool>,
     /// For the transactions of handlers; `None` in memory.
     lending: Option<SqlitePool>,
+    /// What its claims leave to a pod of a newer version.
+    unreadable: UnreadableRuns,
 }
 
 /// How many connections a store opens unless told, the writer among them.
@@ -138,7 +142,7 @@ impl SqliteStore {
     fn with(source: Source, tables: Tables, writer: Writer) -> Self {
         let readers = (!writer.in_memory).then(|| source.reading());
         let lending = (!writer.in_memory).then(|| transaction::pool(&source));
-        Self { source, tables, writer, readers, lending }
+        Self { source, tables, writer, readers, lending, unreadable: UnreadableRuns::default() }
     }
 
     /// Runs `work` in a transaction on the writer's connection, which other operations may share.
@@ -273,8 +277,8 @@ impl Store for SqliteStore {
         schedule::declare(self, now, schedules).await
     }
 
-    async fn end_undeclared(&self, now: Now, live: &[String], pod_live: Duration) -> Result<u64, StoreError> {
-        schedule::end_undeclared(self, now, live, pod_live).await
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+        schedule::end_undeclared(self, now, live, grace).await
     }
 
     async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::{Now, Store};
+use futurecall_runtime::store::{LivePod, Now, Store};
 use futurecall_runtime::{CallFilter, CallState, Retention, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
@@ -62,7 +62,7 @@ async fn maintain(store: &dyn Store, over: &CancellationToken) {
     while !over.is_cancelled() {
         store.rescue(Now::Database, 100, &retention).await.unwrap();
         store.prune(Now::Database, &retention, 100).await.unwrap();
-        store.end_undeclared(Now::Database, &[], Duration::from_hours(1)).await.unwrap();
+        store.end_undeclared(Now::Database, &LivePod::default(), Duration::from_hours(1)).await.unwrap();
         let page = store.calls(Now::Database, &CallFilter::new().limit(10)).await.unwrap().calls;
         let broken: Vec<_> = page.iter().map(|call| (call.id, "discarded".to_owned())).collect();
         store.discard(Now::Database, &broken, &retention).await.unwrap();

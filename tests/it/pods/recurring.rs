@@ -223,8 +223,16 @@ on_all_stores! {
         assert_eq!(pod.inspect().schedules().await.unwrap().len(), 2);
         pod.shutdown().await;
 
-        // The next version of the service has no such attributes.
+        // Another service knows nothing of these calls: it leaves them alone, and what they have to do waits.
         let pod = backend.builder().start().await.unwrap();
+        let schedules = pod.inspect().schedules().await.unwrap();
+        assert!(schedules.iter().all(|schedule| schedule.state == ScheduleState::Active), "{schedules:?}");
+        assert_eq!(pod.inspect().counts().await.unwrap().scheduled, 2);
+        pod.shutdown().await;
+
+        // The grace is over.
+        let config = Backend::config().schedule_grace(Duration::ZERO);
+        let pod = backend.builder().config(config).start().await.unwrap();
         let schedules = pod.inspect().schedules().await.unwrap();
         assert!(schedules.iter().all(|schedule| schedule.state == ScheduleState::Ended), "{schedules:?}");
         assert!(schedules.iter().all(|schedule| schedule.reason.is_some()));

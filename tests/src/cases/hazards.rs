@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futurecall_runtime::store::{
-    CallFilter, CallState, Cancelled, ClaimRequest, Due, Finish, Inserted, Lease, NewCall, NewSchedule, Now,
-    Outcome, PodBeat, Retention,
+    CallFilter, CallState, Cancelled, ClaimRequest, Due, Finish, Inserted, Lease, LivePod, NewCall,
+    NewSchedule, Now, Outcome, PodBeat, Retention,
 };
 use futurecall_runtime::{Moment, PodId, StoreError};
 
@@ -339,7 +339,8 @@ async fn endless_durations_do_no_harm(fixture: &Fixture) {
     assert_eq!(store.prune(Now::At(Moment::MAX), &forever, 10).await.unwrap(), 0);
     store.beat(Now::At(at(0)), &beat(pod.id)).await.unwrap();
     assert!(store.pods(Now::At(at(1)), endless).await.unwrap()[0].live);
-    assert_eq!(store.end_undeclared(Now::At(at(1)), &[], endless).await.unwrap(), 0);
+    let live = LivePod { pod_live: endless, ..LivePod::default() };
+    assert_eq!(store.end_undeclared(Now::At(at(1)), &live, endless).await.unwrap(), 0);
 }
 
 async fn limits_without_end_do_no_harm(fixture: &Fixture) {

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use futurecall_runtime::recurring::{Missed, Overlap};
 use futurecall_runtime::store::{
-    CallFilter, CallRecord, CancelTarget, ClaimRequest, ClaimedCall, Due, Finish, MemoryStore, NewCall,
-    NewSchedule, Now, OnVanish, Outcome, PodBeat, Retention, ScheduleOrigin, ScheduleRecord, Store,
+    CallFilter, CallRecord, CancelTarget, ClaimRequest, ClaimedCall, Due, Finish, LivePod, MemoryStore,
+    NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Retention, ScheduleOrigin, ScheduleRecord, Store,
 };
 use futurecall_runtime::{Moment, PodId};
 
@@ -419,12 +419,14 @@ impl<'a> Walk<'a> {
     async fn undeclare(&mut self) {
         let keys: Vec<_> =
             (0..4).filter(|_| self.dice.below(2) == 0).map(|key| format!("key {key}")).collect();
-        let live: Vec<_> = keys.iter().take(1).cloned().collect();
+        let names = NAMES.iter().filter(|_| self.dice.below(2) == 0).map(|&name| name.to_owned()).collect();
+        let live = LivePod { names, schedules: keys.iter().take(1).cloned().collect(), pod_live: secs(10) };
+        let grace = Duration::from_secs(if self.dice.below(2) == 0 { 10 } else { 3_600 });
         let said = PodBeat { schedules: keys, ..beat(self.pods[0]) };
         let mut results = Vec::new();
         for store in [&self.model, &self.fixture.store] {
             store.beat(self.clock(), &said).await.unwrap();
-            results.push(store.end_undeclared(self.clock(), &live, secs(10)).await.unwrap());
+            results.push(store.end_undeclared(self.clock(), &live, grace).await.unwrap());
         }
         self.same("undeclared", &results[0], &results[1]);
     }

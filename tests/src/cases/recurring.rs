@@ -1,15 +1,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futurecall_runtime::recurring::{Missed, Recurrence, Rule};
 use futurecall_runtime::store::{
     CallFilter, CallState, CancelTarget, Cancelled, NewSchedule, Now, Outcome, ScheduleOrigin, ScheduleState,
 };
-use futurecall_runtime::{Moment, PodId, ScheduleId};
+use futurecall_runtime::{Moment, ScheduleId};
 use futures_util::future::join_all;
 
-use crate::cases::inspect::beat;
 use crate::make::{FORGET, KEEP, at, every, failed, identifier, labelled, schedule, secs};
 use crate::suite::{Fixture, cases};
 
@@ -39,9 +37,6 @@ cases![
     cancelling_one_run_goes_on_with_the_next,
     cancelling_a_released_run_brings_no_second_successor,
     a_discarded_run_does_not_end_its_schedule,
-    undeclared_schedules_of_attributes_end,
-    other_live_pods_keep_their_schedules,
-    a_declaration_revives_an_undeclared_schedule,
     schedules_of_many_claims_stay_single,
 ];
 
@@ -402,70 +397,6 @@ async fn a_discarded_run_does_not_end_its_schedule(fixture: &Fixture) {
     assert_ne!(pending.id, first.id);
     assert_eq!(pending.due, at(120));
     assert_eq!(fixture.the_schedule().await.state, ScheduleState::Active);
-}
-
-fn by_attribute(key: &str) -> NewSchedule {
-    NewSchedule { origin: ScheduleOrigin::Attribute, ..schedule(key, every(60)) }
-}
-
-/// How long a heartbeat counts.
-const LIVE: Duration = Duration::from_mins(1);
-
-async fn states(fixture: &Fixture) -> Vec<(Option<String>, ScheduleState)> {
-    let mut states: Vec<_> =
-        fixture.store.schedules().await.unwrap().into_iter().map(|one| (one.identifier, one.state)).collect();
-    states.sort_by(|one, other| one.0.cmp(&other.0));
-    states
-}
-
-async fn undeclared_schedules_of_attributes_end(fixture: &Fixture) {
-    let given = [by_attribute("kept"), by_attribute("gone"), schedule("code", every(60))];
-    fixture.store.declare(Now::At(at(0)), &given).await.unwrap();
-    let live = ["kept".to_owned()];
-    assert_eq!(fixture.store.end_undeclared(Now::At(at(1)), &live, LIVE).await.unwrap(), 1);
-    let expected =
-        [("code", ScheduleState::Active), ("gone", ScheduleState::Ended), ("kept", ScheduleState::Active)];
-    assert_eq!(states(fixture).await, expected.map(|(key, state)| (Some(key.to_owned()), state)));
-    let schedules = fixture.store.schedules().await.unwrap();
-    let ended = schedules.iter().find(|one| one.id == given[1].id).expect("it stays to be seen");
-    assert_eq!(ended.next, None);
-    assert!(ended.reason.as_ref().is_some_and(|reason| !reason.is_empty()), "it says why");
-    let pending = fixture.listed(CallState::Scheduled).await;
-    assert!(pending.len() == 2 && pending.iter().all(|call| call.schedule != Some(given[1].id)));
-    assert_eq!(fixture.store.end_undeclared(Now::At(at(2)), &live, LIVE).await.unwrap(), 0, "once");
-}
-
-async fn other_live_pods_keep_their_schedules(fixture: &Fixture) {
-    let given = [by_attribute("live"), by_attribute("stale"), by_attribute("left")];
-    fixture.store.declare(Now::At(at(0)), &given).await.unwrap();
-    let pod = |key: &str| {
-        let mut said = beat(PodId::new());
-        said.schedules = vec!["something else".to_owned(), key.to_owned()];
-        said
-    };
-    let (live, stale, left) = (pod("live"), pod("stale"), pod("left"));
-    fixture.store.beat(Now::At(at(0)), &stale).await.unwrap();
-    fixture.store.beat(Now::At(at(90)), &live).await.unwrap();
-    fixture.store.beat(Now::At(at(90)), &left).await.unwrap();
-    fixture.store.leave(left.id).await.unwrap();
-    assert_eq!(fixture.store.end_undeclared(Now::At(at(100)), &[], LIVE).await.unwrap(), 2);
-    let expected =
-        [("left", ScheduleState::Ended), ("live", ScheduleState::Active), ("stale", ScheduleState::Ended)];
-    assert_eq!(states(fixture).await, expected.map(|(key, state)| (Some(key.to_owned()), state)));
-}
-
-async fn a_declaration_revives_an_undeclared_schedule(fixture: &Fixture) {
-    let id = fixture.declare(at(0), &by_attribute("nightly")).await;
-    let running = fixture.pod().claim_one(at(60), "work").await;
-    assert_eq!(fixture.store.end_undeclared(Now::At(at(61)), &[], LIVE).await.unwrap(), 1);
-    assert_eq!(fixture.state(running.id).await, CallState::Running, "a run under way goes on");
-    let again = fixture.store.declare(Now::At(at(100)), &[by_attribute("nightly")]).await.unwrap();
-    assert_eq!((again[0].id, again[0].created), (id, true));
-    assert_eq!(fixture.the_pending().await.due, at(160));
-    // Code takes over what an attribute declared: then it no longer ends by itself.
-    fixture.declare(at(101), &schedule("nightly", every(60))).await;
-    assert_eq!(fixture.store.end_undeclared(Now::At(at(102)), &[], LIVE).await.unwrap(), 0);
-    assert_eq!(fixture.the_schedule().await.origin, ScheduleOrigin::Code);
 }
 
 async fn schedules_of_many_claims_stay_single(fixture: &Fixture) {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, MemoryStore,
-    MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
-    Statistics, Store, TimelineCount,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, LivePod,
+    MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat,
+    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
+    ScheduleRecord, Span, Statistics, Store, TimelineCount,
 };
 use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
@@ -202,14 +202,9 @@ impl Store for Faulty {
         self.ask(move |server| server.declare(&schedules)).await
     }
 
-    async fn end_undeclared(
-        &self,
-        _now: Now,
-        live: &[String],
-        pod_live: Duration,
-    ) -> Result<u64, StoreError> {
-        let live = live.to_vec();
-        self.ask(move |server| server.end_undeclared(&live, pod_live)).await
+    async fn end_undeclared(&self, _now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+        let live = live.clone();
+        self.ask(move |server| server.end_undeclared(&live, grace)).await
     }
 
     async fn claim(&self, _now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {

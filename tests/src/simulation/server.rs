@@ -11,9 +11,9 @@ use futurecall_model::state::Outcome as Ending;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
     Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted,
-    Lease, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, Outcome, PausedName,
-    PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange,
-    ScheduleChanged, ScheduleRecord, Span, Statistics, Store, TimelineCount,
+    Lease, LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, Outcome,
+    PausedName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog,
+    ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, Store, TimelineCount,
 };
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
 use futures_util::FutureExt;
@@ -146,8 +146,8 @@ impl Server {
         Ok(declared)
     }
 
-    pub(crate) fn end_undeclared(&self, live: &[String], pod_live: Duration) -> Result<u64, StoreError> {
-        done(self.inner.end_undeclared(self.now(), live, pod_live))
+    pub(crate) fn end_undeclared(&self, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+        done(self.inner.end_undeclared(self.now(), live, grace))
     }
 
     pub(crate) fn claim(&self, request: &ClaimRequest, sent: u64) -> Result<Claim, StoreError> {

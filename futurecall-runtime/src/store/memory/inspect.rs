@@ -113,7 +113,7 @@ impl State {
     pub(super) fn beat(&mut self, now: Now, said: &PodBeat) -> Result<(), StoreError> {
         refuse_nul("write the pod's heartbeat", said.texts())?;
         let now = self.now(now);
-        self.pods.retain(|_, pod| now.saturating_since(pod.beat) <= REMEMBERED);
+        self.forget_pods(|_, pod| now.saturating_since(pod.beat) > REMEMBERED);
         let started = self.pods.get(&said.id).map_or(now, |before| before.started);
         self.pods.insert(said.id, Pod { said: said.clone(), started, beat: now });
         Ok(())

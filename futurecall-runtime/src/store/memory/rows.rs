@@ -107,6 +107,10 @@ pub(super) struct Schedule {
     pub(super) origin: ScheduleOrigin,
     pub(super) state: ScheduleState,
     pub(super) reason: Option<String>,
+    /// When its call was last known: when it was declared, or the last heartbeat of a pod that has left and knew it.
+    pub(super) known: Moment,
+    /// The run that was pending when it ended because nobody declared it.
+    pub(super) missed_from: Option<Moment>,
     pub(super) created: Moment,
 }
 

@@ -1,12 +1,13 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::rows::{Call, End, Schedule, State, refuse_nul};
+use super::rows::{Call, End, Pod, Schedule, State, refuse_nul};
 use crate::error::StoreError;
-use crate::id::{CallId, ScheduleId};
+use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::{Advance, Missed, Overlap, Rule, RuleError};
-use crate::store::{CallState, Declared, NewSchedule, Now, Retention, ScheduleOrigin, ScheduleState};
+use crate::store::{
+    CallState, Declared, LivePod, NewSchedule, Now, Retention, ScheduleOrigin, ScheduleState,
+};
 
 const DOING: &str = "declare schedules";
 
@@ -40,28 +41,52 @@ impl State {
         Ok(schedules.iter().enumerate().map(|(at, new)| self.declare_one(now, new, first(at))).collect())
     }
 
-    pub(super) fn end_undeclared(&mut self, now: Now, live: &[String], pod_live: Duration) -> u64 {
+    pub(super) fn end_undeclared(&mut self, now: Now, live: &LivePod, grace: Duration) -> u64 {
         let now = self.now(now);
-        let pods = self.pods.values().filter(|pod| now.saturating_since(pod.beat) <= pod_live);
-        let mut declared: BTreeSet<String> =
-            pods.flat_map(|pod| pod.said.schedules.iter().cloned()).collect();
-        declared.extend(live.iter().cloned());
-        let mut ended = Vec::new();
-        for schedule in self.schedules.values_mut() {
-            let by_attribute = schedule.origin == ScheduleOrigin::Attribute;
-            if by_attribute && schedule.state != ScheduleState::Ended && !declared.contains(&schedule.key) {
-                schedule.state = ScheduleState::Ended;
-                schedule.reason = Some("no longer declared".to_owned());
-                ended.push(schedule.id);
-            }
-        }
+        let pods: Vec<_> = self.pods.values().collect();
+        let is_live = |pod: &&&Pod| now.saturating_since(pod.beat) <= live.pod_live;
+        let is_declared = |schedule: &Schedule| {
+            let by = |schedules: &[String]| schedules.contains(&schedule.key);
+            by(&live.schedules) || pods.iter().filter(is_live).any(|pod| by(&pod.said.schedules))
+        };
+        let is_known = |schedule: &Schedule| {
+            let by = |names: &[String]| names.contains(&schedule.name);
+            by(&live.names) || pods.iter().filter(is_live).any(|pod| by(&pod.said.names))
+        };
+        let is_forgotten = |schedule: &Schedule| {
+            let by = pods.iter().filter(|pod| pod.said.names.contains(&schedule.name)).map(|pod| pod.beat);
+            now.saturating_since(by.fold(schedule.known, Moment::max)) > grace
+        };
+        let ends = |schedule: &&Schedule| {
+            schedule.origin == ScheduleOrigin::Attribute
+                && schedule.state != ScheduleState::Ended
+                && !is_declared(schedule)
+                && (is_known(schedule) || schedule.state == ScheduleState::Active && is_forgotten(schedule))
+        };
+        let ended: Vec<_> = self.schedules.values().filter(ends).map(|schedule| schedule.id).collect();
         for id in &ended {
+            let next = self.pending_of(*id).iter().map(|call| call.due).min();
+            if let Some(schedule) = self.schedules.get_mut(id) {
+                schedule.finish("no longer declared".to_owned());
+                schedule.missed_from = next;
+            }
             for call in self.unclaimed_of(*id) {
                 let end = End::without_run(CallState::Cancelled, "its schedule is no longer declared");
                 self.end(now, call.id, end, &Retention::default());
             }
         }
         ended.len() as u64
+    }
+
+    /// Forgets pods; what they knew is remembered with the schedules.
+    pub(super) fn forget_pods(&mut self, is_gone: impl Fn(&PodId, &Pod) -> bool) {
+        for (_, gone) in self.pods.extract_if(.., |id, pod| is_gone(id, pod)) {
+            for schedule in self.schedules.values_mut() {
+                if gone.said.names.contains(&schedule.name) {
+                    schedule.known = schedule.known.max(gone.beat);
+                }
+            }
+        }
     }
 
     /// Whether a due call may not be claimed before another run of its schedule has ended.
@@ -212,11 +237,15 @@ impl State {
             self.restore(now, id);
             return Declared { id, created: false, changed: false };
         }
-        // New arguments or a new priority alone leave the rhythm as it is, unless it was paused.
-        let keeps_rhythm = !revived && known.effective == new.rule;
+        // New arguments or a new priority alone leave the rhythm as it is, unless it was paused. One that is revived
+        // goes on where it ended, unless somebody has ended it.
+        let keeps_rhythm = known.effective == new.rule;
+        let missed_from = known.missed_from.filter(|_| revived);
         known.take(new);
+        known.known = now;
         let pending = self.pending_of(id);
-        let due = pending.iter().map(|call| call.due).max().filter(|_| keeps_rhythm);
+        let due = if revived { missed_from } else { pending.iter().map(|call| call.due).max() };
+        let due = due.filter(|_| keeps_rhythm);
         if let (None, Some(known)) = (due, self.schedules.get_mut(&id)) {
             known.anchor = first;
         }
@@ -243,6 +272,8 @@ impl State {
             origin: new.origin,
             state: ScheduleState::Active,
             reason: None,
+            known: now,
+            missed_from: None,
             created: now,
         };
         self.put(schedule.call(now, first));
@@ -294,6 +325,7 @@ impl Schedule {
         self.priority = new.priority;
         self.state = ScheduleState::Active;
         self.reason = None;
+        self.missed_from = None;
     }
 
     fn finish(&mut self, reason: String) {

@@ -179,7 +179,8 @@ impl PostgresStore {
             for row in &rows {
                 let is_waiting = row.try_get("waiting").map_err(nothing_done(doing))?;
                 if is_waiting {
-                    timetable.succeed(row.try_get("id").map_err(nothing_done(doing))?);
+                    // Where the rule cannot be told, a pod of the version that wrote it stores the next run.
+                    let _ = timetable.succeed(row.try_get("id").map_err(nothing_done(doing))?);
                 }
             }
             self.write_timetable(doing, connection, timetable).await?;

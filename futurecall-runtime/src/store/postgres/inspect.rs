@@ -21,6 +21,20 @@ const LEAVING: &str = "remove the pod's row";
 const POD_LISTING: &str = "list pods";
 const SCHEDULE_LISTING: &str = "list schedules";
 
+/// What pods knew that are `gone` is remembered with the schedules.
+macro_rules! remembered {
+    () => {
+        ", known AS MATERIALIZED (
+        SELECT s.id, (SELECT max(g.beat_at) FROM gone AS g WHERE s.name = ANY (g.names)) AS at
+        FROM futurecall.schedule AS s
+        WHERE s.origin = 1 AND EXISTS (SELECT FROM gone AS g WHERE s.name = ANY (g.names) AND g.beat_at > s.known_at)
+        ORDER BY s.id FOR UPDATE OF s
+    ), remembered AS (
+        UPDATE futurecall.schedule AS s SET known_at = greatest(s.known_at, k.at) FROM known AS k WHERE s.id = k.id
+    )"
+    };
+}
+
 /// How long a pod that is not heard of any more is remembered.
 const REMEMBERED: Duration = Duration::from_hours(24);
 
@@ -57,17 +71,31 @@ const PODS: &str = "
     FROM futurecall.pod AS p WHERE p.beat_at >= {ago $3::bigint}
     ORDER BY p.beat_at DESC, p.id";
 
-const BEAT: &str = "
-    WITH forgotten AS (
+const BEAT: &str = concat!(
+    "
+    WITH gone AS (
         DELETE FROM futurecall.pod AS p WHERE p.beat_at < {ago $11::bigint} AND p.id <> $2::uuid
-    )
+        RETURNING p.names, p.beat_at
+    )",
+    remembered!(),
+    "
     INSERT INTO futurecall.pod
         (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at)
     VALUES ($2::uuid, $3::text, $4::text, $5::text, $6::text[], $7::text[], $8::jsonb, $9::integer, $10::integer,
         {now}, {now})
     ON CONFLICT (id) DO UPDATE SET label = excluded.label, role = excluded.role, version = excluded.version,
         names = excluded.names, schedules = excluded.schedules, redacted = excluded.redacted,
-        slots = excluded.slots, running = excluded.running, beat_at = excluded.beat_at";
+        slots = excluded.slots, running = excluded.running, beat_at = excluded.beat_at"
+);
+
+/// $1 the pod.
+const LEAVE: &str = concat!(
+    "
+    WITH gone AS (DELETE FROM futurecall.pod AS p WHERE p.id = $1::uuid RETURNING p.names, p.beat_at)",
+    remembered!(),
+    "
+    SELECT count(*) AS gone FROM gone"
+);
 
 impl PostgresStore {
     pub(super) async fn clock(&self) -> Result<Moment, StoreError> {
@@ -122,7 +150,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn forget_pod(&self, pod: PodId) -> Result<(), StoreError> {
-        let query = self.query("DELETE FROM futurecall.pod AS p WHERE p.id = $1::uuid").bind(pod.as_uuid());
+        let query = self.query(LEAVE).bind(pod.as_uuid());
         self.write(LEAVING, query).await.map(drop)
     }
 }

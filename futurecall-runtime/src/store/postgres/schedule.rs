@@ -13,7 +13,7 @@ use crate::id::ScheduleId;
 use crate::moment::Moment;
 use crate::recurring::RuleError;
 use crate::store::codec::{origin_code, rule_text};
-use crate::store::{Declared, NewSchedule, Now, ScheduleState};
+use crate::store::{Declared, LivePod, NewSchedule, Now, ScheduleState};
 
 const DOING: &str = "declare schedules";
 const ENDING: &str = "end schedules that are no longer declared";
@@ -21,9 +21,10 @@ const ENDING: &str = "end schedules that are no longer declared";
 /// $1 now, $2 to $11: the columns of schedules that may be new.
 const STORE: &str = "
     INSERT INTO futurecall.schedule
-        (id, key, name, identifier, args, format, priority, declared, effective, anchor, origin, created_at, updated_at)
+        (id, key, name, identifier, args, format, priority, declared, effective, anchor, origin, known_at,
+            created_at, updated_at)
     SELECT u.id, u.key, u.name, u.identifier, u.args::json, u.format, u.priority, u.rule::json, u.rule::json,
-        {at u.anchor}, u.origin, {now}, {now}
+        {at u.anchor}, u.origin, {now}, {now}, {now}
     FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::smallint[],
             $9::text[], $10::bigint[], $11::smallint[])
         AS u(id, key, name, identifier, args, format, priority, rule, anchor, origin)
@@ -33,7 +34,7 @@ const STORE: &str = "
 const REPLACE: &str = "
     UPDATE futurecall.schedule AS s SET declared = u.rule::json, effective = u.rule::json, args = u.args::json,
         format = u.format, priority = u.priority, anchor = {at u.anchor}, state = 0, reason = NULL,
-        updated_at = {now}
+        known_at = {now}, missed_from = NULL, updated_at = {now}
     FROM unnest($2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::smallint[], $7::bigint[])
         AS u(id, rule, args, format, priority, anchor)
     WHERE s.id = u.id";
@@ -43,12 +44,17 @@ const SET_ORIGIN: &str = "
     FROM unnest($1::text[], $2::smallint[]) AS u(key, origin)
     WHERE s.key = u.key AND s.origin <> u.origin";
 
-/// $1 now, $2 keys declared here, $3 for how long a pod counts as live.
+/// $1 now, $2 keys declared here, $3 for how long a pod counts as live, $4 names known here, $5 the grace.
 const UNDECLARED: &str = "
     SELECT s.id FROM futurecall.schedule AS s
     WHERE s.origin = 1 AND s.state <> 2 AND s.key <> ALL ($2::text[])
         AND NOT EXISTS (SELECT FROM futurecall.pod AS p
             WHERE p.beat_at >= {ago $3::bigint} AND s.key = ANY (p.schedules))
+        AND (s.name = ANY ($4::text[])
+            OR EXISTS (SELECT FROM futurecall.pod AS p
+                WHERE p.beat_at >= {ago $3::bigint} AND s.name = ANY (p.names))
+            OR s.state = 0 AND {ago $5::bigint} > greatest(s.known_at,
+                (SELECT max(p.beat_at) FROM futurecall.pod AS p WHERE s.name = ANY (p.names))))
     ORDER BY s.id FOR UPDATE OF s";
 
 const END: &str = "
@@ -61,7 +67,9 @@ const END: &str = "
         {history} 4, g.attempt, NULL, NULL, NULL, NULL, {now}, 'its schedule is no longer declared'
         FROM gone AS g ON CONFLICT (id) DO NOTHING
     )
-    UPDATE futurecall.schedule AS s SET state = 2, reason = 'no longer declared', updated_at = {now}
+    UPDATE futurecall.schedule AS s SET state = 2, reason = 'no longer declared', updated_at = {now},
+        missed_from = (SELECT min(c.due_at) FROM futurecall.call AS c
+            WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL)
     WHERE s.id = ANY ($2::uuid[])";
 
 /// $1 the new key, $2 the new name, $3 the former keys. The call has a new name: its schedule goes on under it.
@@ -118,11 +126,12 @@ impl PostgresStore {
     pub(super) async fn end_undeclared_schedules(
         &self,
         now: Now,
-        live: &[String],
-        pod_live: Duration,
+        live: &LivePod,
+        grace: Duration,
     ) -> Result<u64, StoreError> {
         let mut transaction = self.begin(ENDING).await?;
-        let query = self.query(UNDECLARED).bind(at(now)).bind(live.to_vec()).bind(micros(pod_live));
+        let query = self.query(UNDECLARED).bind(at(now)).bind(live.schedules.clone());
+        let query = query.bind(micros(live.pod_live)).bind(live.names.clone()).bind(micros(grace));
         let rows = step(ENDING, &mut transaction, query).await?;
         let ids: Vec<Uuid> = rows
             .iter()
@@ -230,7 +239,7 @@ fn declare<'n>(
     };
     let id = ScheduleId::from_uuid(uuid);
     if new_ids.remove(&uuid) {
-        timetable.go_on(uuid, Ok(Some(first.map_err(refused)?)));
+        timetable.go_on(uuid, Some(first.map_err(refused)?));
         return Ok(Declared { id, created: true, changed: false });
     }
     let is_ended = known.state == ScheduleState::Ended;

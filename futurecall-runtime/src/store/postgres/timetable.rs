@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{nothing_done, step};
-use super::sql::{Reading, Timestamp, moment};
+use super::sql::{Reading, Timestamp, moment, moment_or_none};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
@@ -40,6 +40,8 @@ pub(super) struct Schedule {
     pub(super) effective: Option<Rule>,
     pub(super) anchor: Moment,
     pub(super) state: ScheduleState,
+    /// The run that was pending when it ended because nobody declared it.
+    missed_from: Option<Moment>,
 }
 
 /// A call of a schedule that is not over.
@@ -85,7 +87,8 @@ pub(super) enum Wanted<'a> {
 
 const COLUMNS: &str = "
     SELECT s.id, s.key, s.args::text AS args, s.format, s.priority, s.declared::text AS declared,
-        s.effective::text AS effective, {us s.anchor} AS anchor, s.state
+        s.effective::text AS effective, {us s.anchor} AS anchor, s.state,
+        {us s.missed_from} AS missed_from
     FROM futurecall.schedule AS s WHERE ";
 
 const CALLS: &str = "
@@ -206,7 +209,11 @@ impl Timetable {
         }
         // A call that was claimed before (released, or to be run again) has its successor already: whether it was
         // missed has been decided.
-        let advance = if is_last { self.succeed(id) } else { None };
+        let advance = match if is_last { self.succeed(id) } else { Ok(None) } {
+            Ok(advance) => advance,
+            // It can be read, and not be kept: a cron expression, or a time zone, of a newer version.
+            Err(_) => return Turn::Wait,
+        };
         let turn = match advance {
             Some(Advance { run: false, .. }) => Turn::Skip("missed"),
             Some(_) if is_overlapped && overlap == Overlap::Skip => {
@@ -224,16 +231,17 @@ impl Timetable {
     }
 
     /// Stores the successor of a call of an active schedule, unless it has one already; ends the schedule where its
-    /// rule has no further moment.
-    pub(super) fn succeed(&mut self, id: Uuid) -> Option<Advance> {
-        let (schedule, due) = self.waiting(id)?;
-        let known = self.schedules.get(&schedule)?;
+    /// rule has no further moment. An error: this version cannot tell, and leaves the schedule alone.
+    pub(super) fn succeed(&mut self, id: Uuid) -> Result<Option<Advance>, RuleError> {
+        let Some((schedule, due)) = self.waiting(id) else { return Ok(None) };
+        let Some(known) = self.schedules.get(&schedule) else { return Ok(None) };
         if known.state != ScheduleState::Active || !self.is_last(schedule, due, id) {
-            return None;
+            return Ok(None);
         }
-        let advance = known.effective.as_ref()?.advance(known.anchor, due, self.now);
-        self.go_on(schedule, advance.as_ref().map(|advance| advance.next).map_err(Clone::clone));
-        advance.ok()
+        let Some(rule) = &known.effective else { return Ok(None) };
+        let advance = rule.advance(known.anchor, due, self.now)?;
+        self.go_on(schedule, advance.next);
+        Ok(Some(advance))
     }
 
     /// Gives an active schedule that has no pending call its next one.
@@ -243,19 +251,21 @@ impl Timetable {
         if known.state != ScheduleState::Active || has_pending {
             return;
         }
-        if let Some(rule) = &known.effective {
-            let next = rule.advance(known.anchor, self.now, self.now).map(|advance| advance.next);
-            self.go_on(schedule, next);
+        let advance = known.effective.as_ref().map(|rule| rule.advance(known.anchor, self.now, self.now));
+        if let Some(Ok(advance)) = advance {
+            self.go_on(schedule, advance.next);
         }
     }
 
     /// Puts a new declaration in effect. Its pending call is replaced; the moment stays where the rule has not
-    /// changed, unless it was paused.
+    /// changed, unless it was paused. One that is revived goes on where it ended, unless somebody has ended it.
     pub(super) fn take(&mut self, schedule: Uuid, new: &NewSchedule, first: Moment) {
         let pending = self.drop_pending(schedule);
         let Some(known) = self.schedules.get_mut(&schedule) else { return };
-        let keeps_rhythm = known.state != ScheduleState::Ended && known.effective.as_ref() == Some(&new.rule);
-        let due = pending.into_iter().max().filter(|_| keeps_rhythm);
+        let keeps_rhythm = known.effective.as_ref() == Some(&new.rule);
+        let is_ended = known.state == ScheduleState::Ended;
+        let due = if is_ended { known.missed_from } else { pending.into_iter().max() };
+        let due = due.filter(|_| keeps_rhythm);
         if due.is_none() {
             known.anchor = first;
         }
@@ -265,7 +275,7 @@ impl Timetable {
         known.format = new.format;
         known.priority = new.priority;
         known.state = ScheduleState::Active;
-        self.go_on(schedule, Ok(Some(due.unwrap_or(first))));
+        self.go_on(schedule, Some(due.unwrap_or(first)));
     }
 
     /// A paused schedule produces calls again.
@@ -280,30 +290,27 @@ impl Timetable {
     pub(super) fn edit(&mut self, schedule: Uuid, first: Moment) {
         if self.schedules.get(&schedule).is_some_and(|known| known.state == ScheduleState::Active) {
             self.drop_pending(schedule);
-            self.go_on(schedule, Ok(Some(first)));
+            self.go_on(schedule, Some(first));
         }
     }
 
     /// Stores the next call of a schedule, or ends the schedule visibly.
-    pub(super) fn go_on(&mut self, schedule: Uuid, next: Result<Option<Moment>, RuleError>) {
-        let reason = match next {
-            Ok(Some(due)) => {
-                let id = CallId::new().as_uuid();
-                self.successors.push((id, schedule, due));
-                self.calls.push(Live {
-                    id,
-                    schedule,
-                    due,
-                    is_waiting: true,
-                    is_running: false,
-                    is_orphan: false,
-                    is_again: false,
-                });
-                return;
-            }
-            Ok(None) => "its rule has no further moment".to_owned(),
-            Err(error) => format!("its next moment cannot be told: {error}"),
-        };
+    pub(super) fn go_on(&mut self, schedule: Uuid, next: Option<Moment>) {
+        if let Some(due) = next {
+            let id = CallId::new().as_uuid();
+            self.successors.push((id, schedule, due));
+            self.calls.push(Live {
+                id,
+                schedule,
+                due,
+                is_waiting: true,
+                is_running: false,
+                is_orphan: false,
+                is_again: false,
+            });
+            return;
+        }
+        let reason = "its rule has no further moment".to_owned();
         if let Some(known) = self.schedules.get_mut(&schedule) {
             known.state = ScheduleState::Ended;
         }
@@ -358,6 +365,7 @@ impl Schedule {
             effective: rule("effective")?,
             anchor: moment(row, "anchor")?,
             state: schedule_of(row.try_get("state")?),
+            missed_from: moment_or_none(row, "missed_from")?,
         };
         Ok((row.try_get("id")?, schedule))
     }

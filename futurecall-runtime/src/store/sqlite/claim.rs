@@ -14,6 +14,7 @@ use super::schedule::{Run, settle, waits};
 use super::tx::{
     Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small, text, uuid,
 };
+use super::unreadable::UnreadableRuns;
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
@@ -119,9 +120,10 @@ pub(super) async fn claim(
         no_nul(CLAIM, "a name", name)?;
     }
     let (pod, claim_no) = (request.pod, request.claim_no);
-    let request = request.clone();
-    let taken =
-        store.write(CLAIM, now, move |mut tx| Box::pin(async move { take(&mut tx, &request).await })).await?;
+    let (request, unreadable) = (request.clone(), store.unreadable.clone());
+    let taken = store
+        .write(CLAIM, now, move |mut tx| Box::pin(async move { take(&mut tx, &request, &unreadable).await }))
+        .await?;
     // Read here and not by the writer, whose time is everybody's.
     let calls = match taken.calls {
         None => Vec::new(),
@@ -158,7 +160,11 @@ struct View {
     running: bool,
 }
 
-async fn take(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Taken, StoreError> {
+async fn take(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    unreadable: &UnreadableRuns,
+) -> Result<Taken, StoreError> {
     let names: HashSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
     let names = batch(CLAIM, &Vec::from_iter(names))?;
     let mut waiting = Vec::new();
@@ -166,16 +172,18 @@ async fn take(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Taken, StoreErr
     let mut stored = Vec::new();
     let (mut settled, mut skipped, mut held) = (HashSet::new(), 0, 0);
     let mut turns = HashMap::new();
-    let mut view = look(tx, request, &names, &[]).await?;
+    let mut left_alone = unreadable.still(tx).await?;
+    let mut view = look(tx, request, &names, &left_alone).await?;
     if view.running {
         waiting = must_wait(tx).await?;
         if !waiting.is_empty() {
+            waiting.extend(&left_alone);
             view = look(tx, request, &names, &waiting).await?;
         }
     }
     // There is more where a lane had less than its share, at other priorities, and behind what was skipped.
     while held < request.limit && !view.due.is_empty() {
-        let passed_over = [waiting.as_slice(), stored.as_slice()].concat();
+        let passed_over = [waiting.as_slice(), stored.as_slice(), left_alone.as_slice()].concat();
         put_in_turn(&mut view.due, &mut turns);
         let took = take_share(tx, request, &view.due, request.limit - held, &passed_over).await?;
         if took == 0 {
@@ -189,11 +197,15 @@ async fn take(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Taken, StoreErr
             held = held.saturating_sub(done.not_held);
             skipped += done.skipped;
             stored.append(&mut done.stored);
+            unreadable.remember(&done.left_alone);
+            left_alone.append(&mut done.left_alone);
             waiting = must_wait(tx).await?;
+            waiting.extend(&left_alone);
             view = look(tx, request, &names, &[waiting.as_slice(), stored.as_slice()].concat()).await?;
         }
     }
     if !stored.is_empty() {
+        waiting.extend(&left_alone);
         view = look(tx, request, &names, &waiting).await?;
     }
     let calls = if held > 0 { Some(gather(tx, request, held).await?) } else { None };

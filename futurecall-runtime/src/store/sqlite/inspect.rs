@@ -220,6 +220,24 @@ ON CONFLICT (id) DO UPDATE SET label = ?2, role = ?3, version = ?4, names = ?5, 
 /// ?1 since when.
 const FORGET: &str = "DELETE FROM futurecall_pod WHERE beat_at < ?1";
 
+/// What pods knew that are about to be forgotten is remembered with the schedules. Which: by ?1.
+macro_rules! remember {
+    ($gone:literal) => {
+        concat!(
+            "
+UPDATE futurecall_schedule SET known_at = max(known_at, gone.beat_at)
+FROM (SELECT j.value AS name, max(p.beat_at) AS beat_at FROM futurecall_pod p, json_each(p.names) j
+    WHERE ",
+            $gone,
+            " GROUP BY j.value) AS gone
+WHERE futurecall_schedule.origin = 1 AND futurecall_schedule.name = gone.name"
+        )
+    };
+}
+
+const REMEMBER_FORGOTTEN: &str = remember!("p.beat_at < ?1");
+const REMEMBER_LEAVING: &str = remember!("p.id = ?1");
+
 pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
     for text in pod.texts() {
         no_nul(BEAT, "what the pod says of itself", text)?;
@@ -243,6 +261,7 @@ pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result
                     .bind(pod.running)
                     .bind(tx.now.as_micros());
                 tx.run(say).await?;
+                tx.run(tx.sql(REMEMBER_FORGOTTEN).bind(before(tx.now, DAY))).await?;
                 tx.run(tx.sql(FORGET).bind(before(tx.now, DAY))).await.map(drop)
             })
         })
@@ -255,7 +274,10 @@ const LEAVE: &str = "DELETE FROM futurecall_pod WHERE id = ?1";
 pub(super) async fn leave(store: &SqliteStore, pod: PodId) -> Result<(), StoreError> {
     store
         .write("remove the pod's row", Now::Database, move |mut tx| {
-            Box::pin(async move { tx.run(tx.sql(LEAVE).bind(pod.as_uuid())).await.map(drop) })
+            Box::pin(async move {
+                tx.run(tx.sql(REMEMBER_LEAVING).bind(pod.as_uuid())).await?;
+                tx.run(tx.sql(LEAVE).bind(pod.as_uuid())).await.map(drop)
+            })
         })
         .await
 }

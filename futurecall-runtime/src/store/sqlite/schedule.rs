@@ -16,13 +16,15 @@ use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::{Advance, Missed, Overlap, Rule};
-use crate::store::{CallState, ClaimRequest, Declared, Held, NewSchedule, Now, ScheduleState, codec};
+use crate::store::{
+    CallState, ClaimRequest, Declared, Held, LivePod, NewSchedule, Now, ScheduleState, codec,
+};
 
 const DECLARE: &str = "declare schedules";
 
 /// ?1 the key.
 pub(super) const FIND: &str = "
-SELECT s.id, s.args, s.format, s.priority, s.declared, s.effective, s.anchor, s.state,
+SELECT s.id, s.args, s.format, s.priority, s.declared, s.effective, s.anchor, s.state, s.missed_from,
     (SELECT max(c.due_at) FROM futurecall_call c
         WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL) AS pending
 FROM futurecall_schedule s WHERE s.key = ?1";
@@ -31,10 +33,11 @@ FROM futurecall_schedule s WHERE s.key = ?1";
 /// ?9 the anchor, ?10 the origin, ?11 now. An existing key takes everything but the id.
 const STORE: &str = "
 INSERT INTO futurecall_schedule (id, key, name, identifier, args, format, priority, declared, effective, anchor,
-    origin, state, reason, created_at, updated_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, 0, NULL, ?11, ?11)
+    origin, state, reason, known_at, missed_from, created_at, updated_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, 0, NULL, ?11, NULL, ?11, ?11)
 ON CONFLICT (key) DO UPDATE SET name = ?3, identifier = ?4, args = ?5, format = ?6, priority = ?7, declared = ?8,
-    effective = ?8, anchor = ?9, origin = ?10, state = 0, reason = NULL, updated_at = ?11";
+    effective = ?8, anchor = ?9, origin = ?10, state = 0, reason = NULL, known_at = ?11, missed_from = NULL,
+    updated_at = ?11";
 
 /// ?1 the schedule, ?2 the origin.
 const SET_ORIGIN: &str = "UPDATE futurecall_schedule SET origin = ?2 WHERE id = ?1 AND origin <> ?2";
@@ -108,9 +111,11 @@ async fn declare_one(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<Declared, Sto
     let anchor = moment_in(&row, "anchor");
     if state == Some(ScheduleState::Ended) || !alike(&row, new) {
         let revived = state == Some(ScheduleState::Ended);
-        // New arguments alone do not move the next run.
-        let keeps_time = !revived && rule_in(&row, "effective").is_ok_and(|rule| rule == new.rule);
-        let (anchor, due) = match (anchor, pending) {
+        // New arguments alone do not move the next run. One that is revived goes on where it ended, unless somebody has
+        // ended it.
+        let keeps_time = rule_in(&row, "effective").is_ok_and(|rule| rule == new.rule);
+        let next = if revived { moment_in(&row, "missed_from") } else { pending };
+        let (anchor, due) = match (anchor, next) {
             (Some(anchor), Some(pending)) if keeps_time => (anchor, pending),
             _ => first(tx, &new.rule).map(|first| (first, first))?,
         };
@@ -134,19 +139,13 @@ pub(super) async fn restore(
     rule: &Result<Rule, String>,
     anchor: Option<Moment>,
 ) -> Result<(), StoreError> {
-    let next = match (rule, anchor) {
-        (_, Some(anchor)) if anchor > tx.now => Ok(Some(anchor)),
-        (Ok(rule), Some(anchor)) => {
-            rule.advance(anchor, tx.now, tx.now).map(|step| step.next).map_err(|error| error.to_string())
-        }
-        (Ok(_), None) => Err("its first moment cannot be read".to_owned()),
-        (Err(error), _) => Err(error.clone()),
-    };
+    // What a newer version has written is left for a pod of it.
+    let (Ok(rule), Some(anchor)) = (rule, anchor) else { return Ok(()) };
+    let Ok(step) = rule.advance(anchor, tx.now, tx.now) else { return Ok(()) };
     let id = hex(id.as_uuid());
-    match next {
-        Ok(Some(next)) => add(tx, doing, &[(hex(CallId::new().as_uuid()), id, next.as_micros())]).await,
-        Ok(None) => close(tx, doing, &[(id, NO_MORE.to_owned())]).await,
-        Err(error) => close(tx, doing, &[(id, unusable(&error))]).await,
+    match step.next {
+        Some(next) => add(tx, doing, &[(hex(CallId::new().as_uuid()), id, next.as_micros())]).await,
+        None => close(tx, doing, &[(id, NO_MORE.to_owned())]).await,
     }
 }
 
@@ -187,11 +186,18 @@ pub(super) fn rule_in(row: &SqliteRow, column: &str) -> Result<Rule, String> {
 
 const END_UNDECLARED: &str = "end undeclared schedules";
 
-/// ?1 the keys that this pod declares, ?2 since when a pod counts as live, ?3 now.
+/// ?1 the keys that this pod declares, ?2 since when a pod counts as live, ?3 now, ?4 the names that this pod knows, ?5
+/// since when a call must have been known.
 const UNDECLARED: &str = "
-UPDATE futurecall_schedule SET state = 2, reason = 'no longer declared', updated_at = ?3
-WHERE origin = 1 AND state <> 2 AND key NOT IN (SELECT value FROM json_each(?1))
-    AND key NOT IN (SELECT j.value FROM futurecall_pod p, json_each(p.schedules) j WHERE p.beat_at >= ?2)
+UPDATE futurecall_schedule AS s SET state = 2, reason = 'no longer declared', updated_at = ?3,
+    missed_from = (SELECT min(c.due_at) FROM futurecall_call c
+        WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL)
+WHERE s.origin = 1 AND s.state <> 2 AND s.key NOT IN (SELECT value FROM json_each(?1))
+    AND s.key NOT IN (SELECT j.value FROM futurecall_pod p, json_each(p.schedules) j WHERE p.beat_at >= ?2)
+    AND (s.name IN (SELECT value FROM json_each(?4))
+        OR s.name IN (SELECT j.value FROM futurecall_pod p, json_each(p.names) j WHERE p.beat_at >= ?2)
+        OR s.state = 0 AND ?5 > max(s.known_at, coalesce(
+            (SELECT max(p.beat_at) FROM futurecall_pod p, json_each(p.names) j WHERE j.value = s.name), 0)))
 RETURNING id";
 
 /// ?1 the schedules.
@@ -201,16 +207,18 @@ SELECT c.id FROM json_each(?1) CROSS JOIN futurecall_call c ON c.schedule_id = u
 pub(super) async fn end_undeclared(
     store: &SqliteStore,
     now: Now,
-    live: &[String],
-    pod_live: Duration,
+    live: &LivePod,
+    grace: Duration,
 ) -> Result<u64, StoreError> {
-    let live = batch(END_UNDECLARED, live)?;
+    let (keys, names) = (batch(END_UNDECLARED, &live.schedules)?, batch(END_UNDECLARED, &live.names)?);
+    let pod_live = live.pod_live;
     store
         .write(END_UNDECLARED, now, move |mut tx| {
             Box::pin(async move {
                 let since = before(tx.now, pod_live);
                 let now = tx.now.as_micros();
-                let rows = tx.rows(tx.sql(UNDECLARED).bind(live).bind(since).bind(now)).await?;
+                let sql = tx.sql(UNDECLARED).bind(keys).bind(since).bind(now).bind(names);
+                let rows = tx.rows(sql.bind(before(tx.now, grace))).await?;
                 let ended: Vec<_> = rows.iter().filter_map(|row| uuid(row, "id")).map(hex).collect();
                 let pending = tx.rows(tx.sql(PENDING).bind(batch(END_UNDECLARED, &ended)?)).await?;
                 let ends: Vec<_> = pending
@@ -232,10 +240,6 @@ const UNDECLARED_CALL: &str = "its schedule is no longer declared";
 const MISSED: &str = "missed";
 const STILL_GOING: &str = "the run before was still going";
 const NO_MORE: &str = "its rule has no further moment";
-
-fn unusable(error: &str) -> String {
-    format!("its next moment cannot be told: {error}")
-}
 
 /// Whether a run that is still going keeps another waiting, rather than having it skipped: where all are to run, and
 /// where the other has been followed already (it was given back, or is run again), so that it was not missed.
@@ -262,6 +266,9 @@ struct Stored {
     running: bool,
 }
 
+/// What a schedule's rule says cannot be told by this version.
+struct Unreadable;
+
 /// What is written once all runs of a batch have been looked at.
 #[derive(Default)]
 struct Steps {
@@ -277,6 +284,8 @@ pub(super) struct Settled {
     pub(super) not_held: usize,
     /// The runs that follow, as they are stored.
     pub(super) stored: Vec<Simple>,
+    /// Those that were given back because this version cannot tell what their rules say.
+    pub(super) left_alone: Vec<Simple>,
 }
 
 /// ?1 the schedules, ?2 now, ?3 the calls that do not count as under way.
@@ -300,11 +309,15 @@ pub(super) async fn settle(
     runs.sort_by_key(|run| (run.due, run.id));
     let mut schedules = load(tx, doing, &runs).await?;
     let (mut steps, mut skipped, mut waiting) = (Steps::default(), Vec::new(), Vec::new());
+    let mut left_alone = Vec::new();
     for run in &runs {
         let Some(schedule) = schedules.get_mut(&run.schedule) else { continue };
         match steps.turn(schedule, *run, tx.now) {
             Turn::Run => schedule.running = true,
-            Turn::Wait => {
+            turn @ (Turn::Wait | Turn::Leave) => {
+                if matches!(turn, Turn::Leave) {
+                    left_alone.push(hex(run.id.as_uuid()));
+                }
                 waiting.push(Held { id: run.id, claim_no: request.claim_no, started: false });
             }
             Turn::Skip(why) => skipped.push(End::unstarted(run.id, CallState::Skipped, why.into())),
@@ -317,7 +330,7 @@ pub(super) async fn settle(
     let skipped = end(tx, doing, &skipped, kept).await?;
     let stored = steps.next.iter().map(|(call, ..)| *call).collect();
     steps.write(tx, doing).await?;
-    Ok(Settled { skipped, not_held, stored })
+    Ok(Settled { skipped, not_held, stored, left_alone })
 }
 
 /// Stores the runs that follow those which are about to be cancelled singly.
@@ -329,7 +342,8 @@ pub(super) async fn go_on(tx: &mut Tx<'_>, doing: &'static str, runs: &[Run]) ->
     let mut steps = Steps::default();
     for run in runs {
         if let Some(schedule) = schedules.get_mut(&run.schedule) {
-            steps.follow(schedule, *run, tx.now);
+            // Where the rule cannot be told, a pod of the version that wrote it stores the next run.
+            let _ = steps.follow(schedule, *run, tx.now);
         }
     }
     steps.write(tx, doing).await
@@ -340,6 +354,8 @@ enum Turn {
     Run,
     /// It waits for the run before it.
     Wait,
+    /// It waits for a pod that can tell what its rule says.
+    Leave,
     /// It is recorded as skipped, for that reason.
     Skip(&'static str),
 }
@@ -352,7 +368,11 @@ impl Steps {
         if schedule.running && schedule.rule.as_ref().is_ok_and(|rule| waits(rule, latest)) {
             return Turn::Wait;
         }
-        match self.follow(schedule, run, now) {
+        if schedule.active && schedule.rule.is_err() {
+            return Turn::Leave;
+        }
+        let Ok(step) = self.follow(schedule, run, now) else { return Turn::Leave };
+        match step {
             Some(step) if !step.run => Turn::Skip(MISSED),
             Some(_) if schedule.running && overlap == Overlap::Skip => Turn::Skip(STILL_GOING),
             _ => Turn::Run,
@@ -360,29 +380,29 @@ impl Steps {
     }
 
     /// Notes the successor of a run of an active schedule, unless it has one already; ends the schedule where its rule
-    /// has no further moment.
-    fn follow(&mut self, schedule: &mut Stored, run: Run, now: Moment) -> Option<Advance> {
+    /// has no further moment. An error: this version cannot tell, and leaves the schedule alone.
+    fn follow(
+        &mut self,
+        schedule: &mut Stored,
+        run: Run,
+        now: Moment,
+    ) -> Result<Option<Advance>, Unreadable> {
         if !schedule.active || schedule.latest != Some(run.id.as_uuid()) {
-            return None;
+            return Ok(None);
         }
-        let step = match (&schedule.rule, schedule.anchor) {
-            (Ok(rule), Some(anchor)) => rule.advance(anchor, run.due, now).map_err(|error| error.to_string()),
-            (Ok(_), None) => Err("its first moment cannot be read".to_owned()),
-            (Err(error), _) => Err(error.clone()),
-        };
+        let (Ok(rule), Some(anchor)) = (&schedule.rule, schedule.anchor) else { return Err(Unreadable) };
+        // A cron expression, or a time zone, of a newer version.
+        let step = rule.advance(anchor, run.due, now).map_err(|_| Unreadable)?;
         let id = hex(run.schedule.as_uuid());
-        match &step {
-            Ok(Advance { next: Some(next), .. }) => {
-                let call = CallId::new();
-                schedule.latest = Some(call.as_uuid());
-                self.next.push((hex(call.as_uuid()), id, next.as_micros()));
-                return step.ok();
-            }
-            Ok(Advance { next: None, .. }) => self.ended.push((id, NO_MORE.into())),
-            Err(error) => self.ended.push((id, unusable(error))),
+        if let Some(next) = step.next {
+            let call = CallId::new();
+            schedule.latest = Some(call.as_uuid());
+            self.next.push((hex(call.as_uuid()), id, next.as_micros()));
+        } else {
+            self.ended.push((id, NO_MORE.into()));
+            schedule.active = false;
         }
-        schedule.active = false;
-        step.ok()
+        Ok(Some(step))
     }
 
     async fn write(self, tx: &mut Tx<'_>, doing: &'static str) -> Result<(), StoreError> {
