@@ -59,3 +59,61 @@ impl Database for Schema {
 }
 
 futurecall_tests::conformance!(Postgres);
+
+/// In a database whose encoding cannot hold every text.
+mod latin1 {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use futurecall_runtime::store::PostgresStore;
+    use futurecall_tests::database::{self, TestDatabase};
+    use futurecall_tests::{Database, Fixture, Harness, Transaction};
+
+    use super::{Postgres, transactions};
+
+    struct Latin1;
+
+    #[async_trait]
+    impl Harness for Latin1 {
+        fn name(&self) -> &'static str {
+            "postgres in LATIN1"
+        }
+
+        async fn fresh(&self) -> Fixture {
+            let Some(database) = database::postgres_in("LATIN1").await else { return Postgres.fresh().await };
+            let store = PostgresStore::open(&database.url, "suite").await.expect("a store");
+            let other = PostgresStore::open(&database.url, "suite").await.expect("a second store");
+            let database = Box::new(Own(database.url.clone(), Mutex::new(Some(database))));
+            Fixture { store: Arc::new(store), other: Arc::new(other), database }
+        }
+    }
+
+    struct Own(String, Mutex<Option<TestDatabase>>);
+
+    #[async_trait]
+    impl Database for Own {
+        async fn begin(&self) -> Option<Box<dyn Transaction>> {
+            Some(transactions::postgres_at(&self.0).await)
+        }
+
+        async fn begin_foreign(&self) -> Option<Box<dyn Transaction>> {
+            Some(transactions::sqlite_in_memory().await)
+        }
+
+        async fn write(&self, _sql: &str) -> bool {
+            false
+        }
+
+        async fn remove(&self) {
+            let database = self.1.lock().expect("nobody panicked").take();
+            if let Some(database) = database {
+                database.drop().await;
+            }
+        }
+    }
+
+    futurecall_tests::conformance!(
+        Latin1; completion: Completion, retry: Retry, history: History, operate: Operate, signals: Signals,
+        undeclared: Undeclared,
+    );
+}

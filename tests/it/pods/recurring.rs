@@ -227,7 +227,8 @@ on_all_stores! {
         let pod = backend.builder().start().await.unwrap();
         let schedules = pod.inspect().schedules().await.unwrap();
         assert!(schedules.iter().all(|schedule| schedule.state == ScheduleState::Active), "{schedules:?}");
-        assert_eq!(pod.inspect().counts().await.unwrap().scheduled, 2);
+        // (A run that was given back at the shutdown stands beside its successor.)
+        assert!(pod.inspect().counts().await.unwrap().scheduled >= 2);
         pod.shutdown().await;
 
         // The grace is over.
