@@ -124,7 +124,7 @@ mod tests {
             }
         });
         assert_eq!(stubborn, "aba");
-        let panicking = text(30, |f| f.write_str("so far").and_then(|()| panic!("no further")));
+        let panicking = text(30, |f| f.write_str("so far").map(|()| panic!("no further")));
         assert_eq!(panicking, "so far… (showing it panicked)");
     }
 

@@ -23,9 +23,9 @@ const INSERT_CALL: &str = "INSERT OR IGNORE INTO futurecall_call (id, name, prio
     ?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT))";
 
 const INSERT_SCHEDULE: &str = "INSERT OR IGNORE INTO futurecall_schedule (id, key, name, identifier, args, format, \
-    priority, declared, effective, anchor, origin, state, reason, created_at, updated_at) \
+    priority, declared, effective, anchor, origin, state, reason, known_at, missed_from, created_at, updated_at) \
     VALUES (?, 'key', 'work', CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, \
-    CAST(? AS TEXT), ?, ?)";
+    CAST(? AS TEXT), 0, -1, ?, ?)";
 
 /// Rows as a slip by hand, or another version, may have left them: whatever the tables' own checks let in, no operation
 /// panics over it.

@@ -209,11 +209,9 @@ impl Timetable {
         }
         // A call that was claimed before (released, or to be run again) has its successor already: whether it was
         // missed has been decided.
-        let advance = match if is_last { self.succeed(id) } else { Ok(None) } {
-            Ok(advance) => advance,
-            // It can be read, and not be kept: a cron expression, or a time zone, of a newer version.
-            Err(_) => return Turn::Wait,
-        };
+        let advance = if is_last { self.succeed(id) } else { Ok(None) };
+        // It can be read, and not be kept: a cron expression, or a time zone, of a newer version.
+        let Ok(advance) = advance else { return Turn::Wait };
         let turn = match advance {
             Some(Advance { run: false, .. }) => Turn::Skip("missed"),
             Some(_) if is_overlapped && overlap == Overlap::Skip => {
