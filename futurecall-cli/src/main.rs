@@ -66,12 +66,15 @@ fn parse() -> Result<Cli, ExitCode> {
 struct Context<'a> {
     globals: &'a cli::Globals,
     printer: &'a mut Printer,
+    /// The pod of this command, once it was wanted: shut down at its end.
+    pod: Option<futurecall_runtime::Pod>,
 }
 
 impl Context<'_> {
     /// A pod that looks and acts, and runs nothing.
     async fn pod(&mut self) -> Result<futurecall_runtime::Pod, Failure> {
         let pod = connect::pod(self.globals).await?;
+        self.pod = Some(pod.clone());
         self.printer.seen_from(pod.inspect().now().await?);
         Ok(pod)
     }

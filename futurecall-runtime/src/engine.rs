@@ -145,6 +145,10 @@ pub(crate) struct Engine {
     pub(crate) stop: CancellationToken,
     /// Everything in the background ends.
     pub(crate) over: CancellationToken,
+    /// A shutdown was asked for.
+    is_shutting_down: AtomicBool,
+    /// The shutdown is done: the store is used no more.
+    closed: AtomicBool,
     /// The tasks that must flush before a shutdown may return, and the lease thread.
     flushers: TaskTracker,
     /// Handlers, until their outcome is stored.
@@ -203,6 +207,8 @@ impl Engine {
             asks_to_stop: AtomicBool::new(false),
             stop: CancellationToken::new(),
             over: CancellationToken::new(),
+            is_shutting_down: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             flushers: TaskTracker::new(),
             runs: TaskTracker::new(),
             claimers: TaskTracker::new(),
@@ -353,6 +359,11 @@ impl Engine {
         self.renew_now();
     }
 
+    /// The store, until the pod has been shut down.
+    pub(crate) fn open_store(&self, doing: &'static str) -> Result<&dyn Store, StoreError> {
+        if self.closed.load(Ordering::Relaxed) { Err(StoreError::closed(doing)) } else { Ok(&*self.store) }
+    }
+
     fn next_claim_no(&self) -> i64 {
         self.claim_no.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
@@ -388,6 +399,7 @@ impl Engine {
     pub(crate) async fn shut_down(self: &Arc<Self>) -> ShutdownSummary {
         let begin = || {
             let engine = Arc::clone(self);
+            engine.is_shutting_down.store(true, Ordering::Relaxed);
             let task = self.spawn(async move { shutdown::run(&engine).await });
             task.map(Result::unwrap_or_default).boxed().shared()
         };

@@ -16,7 +16,9 @@ use crate::why::Why;
 
 /// Looks at the database; changes nothing.
 ///
-/// Methods fail only with what the database said. Dropping a future of theirs ends the look. Actions on what is found stand on [`Pod::operate`].
+/// Methods fail only with what the database said, and, once the pod has been shut down, with an error that
+/// [is closed](StoreError::is_closed). Dropping a future of theirs ends the look. Actions on what is found stand on
+/// [`Pod::operate`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
@@ -302,6 +304,7 @@ impl Inspector {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let engine = self.pod.engine();
+        engine.open_store("look at the database")?;
         let asked = engine.drive_while_awaited(question(Arc::clone(&engine.store))).await;
         asked.unwrap_or_else(|not| Err(not.as_store("look at the database")))
     }

@@ -158,8 +158,12 @@ impl Pod {
     }
 
     /// Ends the pod: stops claiming, lets running calls finish within the grace period, then signals them, then abandons
-    /// them as interrupted; flushes everything. Meanwhile handlers and the last requests may still schedule; once this
-    /// has returned, scheduling is [`ScheduleError::Stopped`].
+    /// them as interrupted; flushes everything, and closes the pod's connections. Meanwhile handlers and the last requests
+    /// may still schedule; once this has returned, scheduling is [`ScheduleError::Stopped`], and looking at calls is an
+    /// error, too ([`StoreError::is_closed`]).
+    ///
+    /// A SQLite file is whole by itself afterwards, and may be copied alone. Nothing stands beside it (no `-wal`, no `-shm`)
+    /// unless somebody else has it open: another pod, or the application's own pool, whose last connection removes both.
     ///
     /// Without a database to flush to it ends all the same, within half a minute after the grace: what could not be
     /// recorded shows as interrupted when its lease ends.

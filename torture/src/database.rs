@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futurecall_runtime::serde_json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
-use sqlx::{ConnectOptions as _, Executor as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
 use uuid::Uuid;
 
 use crate::Result;
@@ -85,6 +85,33 @@ impl Database {
         };
         if is_fleeting {
             std::process::Command::new("cp").arg("-a").arg(place).arg(kept).status()?;
+        }
+        Ok(())
+    }
+
+    /// Fails if anything stands beside the file once everybody has ended cleanly, or if the file alone holds fewer calls
+    /// than were seen.
+    pub(crate) async fn is_whole(&self, calls: usize) -> Result {
+        let Self::Sqlite { file, pool, .. } = self else { return Ok(()) };
+        // The last connection of all.
+        pool.close().await;
+        for ending in ["-wal", "-shm"] {
+            let mut beside = file.clone().into_os_string();
+            beside.push(ending);
+            if Path::new(&beside).exists() {
+                return Err(format!("everybody has ended, and {} is still there", beside.display()).into());
+            }
+        }
+        let options = SqliteConnectOptions::new().filename(file).read_only(true).immutable(true);
+        let mut alone = SqliteConnection::connect_with(&options).await?;
+        let found: i64 = sqlx::query_scalar(
+            self.sql("SELECT (SELECT count(*) FROM {call}) + (SELECT count(*) FROM {finished})"),
+        )
+        .fetch_one(&mut alone)
+        .await?;
+        alone.close().await?;
+        if usize::try_from(found)? < calls {
+            return Err(format!("the file alone holds {found} calls, and there were {calls}").into());
         }
         Ok(())
     }

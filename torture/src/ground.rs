@@ -142,6 +142,7 @@ impl Ground {
         drop(targets);
         let verdict = check(&history);
         let database = Arc::into_inner(database).ok_or("somebody still uses the database")?;
+        database.is_whole(history.rows.len()).await?;
         let History { events, faults, .. } = history;
         Ok(Report { verdict, faults, events, drained, folder, database })
     }

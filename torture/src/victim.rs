@@ -27,7 +27,7 @@ const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 50] = [
+pub(crate) const OPERATIONS: [&str; 51] = [
     "migrate",
     "separate",
     "now",
@@ -78,6 +78,7 @@ pub(crate) const OPERATIONS: [&str; 50] = [
     "settings",
     "migrations",
     "leave",
+    "close",
 ];
 
 /// Where at an operation something happens.
@@ -446,7 +447,12 @@ impl Life {
         assert_eq!(kept.len(), 1);
         self.step("settings", |_| store.settings()).await?;
         self.step("migrations", |_| store.migrations()).await?;
-        self.step("leave", |_| store.leave(self.pod)).await
+        self.step("leave", |_| store.leave(self.pod)).await?;
+        self.step("close", |_| async {
+            store.close().await;
+            Ok(())
+        })
+        .await
     }
 }
 

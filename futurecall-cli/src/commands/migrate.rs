@@ -36,8 +36,7 @@ pub(crate) struct Sql {
 pub(crate) async fn run(context: &mut Context<'_>, migrate: Migrate) -> Result<Option<Answer>, Failure> {
     match migrate {
         Migrate::Status(status) => {
-            let store = connect::store(context.globals, false).await?;
-            let steps = store.migrations().await?;
+            let steps = steps(context).await?;
             let healthy = steps.iter().all(|step| step.applied.is_some() && !is_later(step));
             let exit = if status.check && !healthy { Exit::Unhealthy } else { Exit::Done };
             let answer = Answer::list("steps", rows(&steps)).exit(exit);
@@ -48,12 +47,18 @@ pub(crate) async fn run(context: &mut Context<'_>, migrate: Migrate) -> Result<O
         }
         Migrate::Up => up(context).await.map(Some),
         Migrate::Sql(sql) => {
-            let store = connect::store(context.globals, false).await?;
-            let mut steps = store.migrations().await?;
+            let mut steps = steps(context).await?;
             steps.retain(|step| !is_later(step) && (sql.all || step.applied.is_none()));
             write(context, &steps)
         }
     }
+}
+
+async fn steps(context: &Context<'_>) -> Result<Vec<MigrationRecord>, Failure> {
+    let store = connect::store(context.globals, false).await?;
+    let steps = store.migrations().await;
+    store.close().await;
+    Ok(steps?)
 }
 
 /// Whether a later version of the library has applied it, so that its SQL is not known here.
@@ -63,6 +68,12 @@ pub(crate) fn is_later(step: &MigrationRecord) -> bool {
 
 async fn up(context: &Context<'_>) -> Result<Answer, Failure> {
     let store: Box<dyn Store> = connect::store(context.globals, true).await?;
+    let answer = bring_up(context, &*store).await;
+    store.close().await;
+    answer
+}
+
+async fn bring_up(context: &Context<'_>, store: &dyn Store) -> Result<Answer, Failure> {
     let missing = |steps: &[MigrationRecord]| -> Vec<u32> {
         steps.iter().filter(|step| step.applied.is_none()).map(|step| step.version).collect()
     };

@@ -27,7 +27,16 @@ use crate::output::{Answer, Printer};
 /// Does what was asked for, and prints it.
 pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<Exit, Failure> {
     let Cli { command, globals } = cli;
-    let context = &mut Context { globals: &globals, printer };
+    let mut context = Context { globals: &globals, printer, pod: None };
+    let done = carry_out(&mut context, command).await;
+    if let Some(pod) = context.pod {
+        // A SQLite file is whole by itself again.
+        pod.shutdown().await;
+    }
+    done
+}
+
+async fn carry_out(context: &mut Context<'_>, command: Command) -> Result<Exit, Failure> {
     let answer = match command {
         // These write while they work, or write no data.
         Command::List(list) => return list::run(context, list).await,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use futurecall_runtime::store::{NewAction, Now};
+use futurecall_runtime::store::{NewAction, Now, Store};
 use futurecall_runtime::{ActionId, CallFilter, CallState, Moment, Pod, Retention};
 
 use crate::Context;
@@ -90,6 +90,17 @@ async fn passed(pod: &Pod, retention: &Retention) -> Result<Vec<(CallState, u64)
 
 async fn delete(context: &Context<'_>, retention: &Retention, total: u64) -> Result<u64, Failure> {
     let store = connect::store(context.globals, false).await?;
+    let deleted = delete_in(context, &*store, retention, total).await;
+    store.close().await;
+    deleted
+}
+
+async fn delete_in(
+    context: &Context<'_>,
+    store: &dyn Store,
+    retention: &Retention,
+    total: u64,
+) -> Result<u64, Failure> {
     let action = NewAction {
         id: ActionId::new(),
         actor: context.globals.actor(),

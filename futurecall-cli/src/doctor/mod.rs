@@ -12,6 +12,7 @@ mod schema;
 
 use std::fmt::Write;
 
+use futurecall_runtime::store::Store;
 use futurecall_runtime::{Moment, Pod, PodRecord};
 
 use crate::Context;
@@ -102,26 +103,34 @@ pub(crate) async fn examine(context: &Context<'_>) -> Result<Vec<Finding>, Failu
         Err(failure) if failure.exit == Exit::Usage => return Err(failure),
         Err(failure) => return Ok(vec![unreachable(&failure)]),
     };
+    let findings = look(context, &url, &*store).await;
+    store.close().await;
+    Ok(findings)
+}
+
+async fn look(context: &Context<'_>, url: &str, store: &dyn Store) -> Vec<Finding> {
     let mut findings = vec![Finding::fine("connection", store.kind())];
-    findings.extend(database::examine(&*store).await);
-    findings.extend(disk::examine(&url));
-    findings.extend(clock::examine(&*store).await);
+    findings.extend(database::examine(store).await);
+    findings.extend(disk::examine(url));
+    findings.extend(clock::examine(store).await);
     if store.kind() == "postgres" {
-        findings.push(listen::examine(&url).await);
+        findings.push(listen::examine(url).await);
     }
-    let (schema, usable) = schema::examine(&*store).await;
+    let (schema, usable) = schema::examine(store).await;
     findings.push(schema);
     if !usable {
-        return Ok(findings);
+        return findings;
     }
     let pod = match connect::pod(context.globals).await {
         Ok(pod) => pod,
         Err(failure) => {
             findings.push(unreachable(&failure));
-            return Ok(findings);
+            return findings;
         }
     };
-    match looked(pod).await {
+    let found = looked(pod.clone()).await;
+    pod.shutdown().await;
+    match found {
         Ok(found) => findings.extend(found),
         Err(failure) => findings.push(Finding::problem(
             "tables",
@@ -130,7 +139,7 @@ pub(crate) async fn examine(context: &Context<'_>) -> Result<Vec<Finding>, Failu
             "See what the database says; compare the user's rights with migrations/roles.sql.",
         )),
     }
-    Ok(findings)
+    findings
 }
 
 async fn looked(pod: Pod) -> Result<Vec<Finding>, Failure> {

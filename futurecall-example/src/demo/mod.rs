@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use futurecall_runtime::BoxError;
+use futurecall_runtime::{BoxError, Role};
 use uuid::Uuid;
 
 pub use self::check::{Participant, Records, Unsubscribed, check};
@@ -59,9 +59,13 @@ pub async fn run(args: DemoArgs) -> Result<bool, BoxError> {
     let app = App::start(database, mailer, "futurecall_demo", args.day, DigestRule::Every(args.day)).await?;
     let participants = play::campaign(&app, people::read(args.accounts)?, began).await?;
     app.pod.future_calls().cancel("digest").await?;
-    // What has run is counted as soon as its outcome is stored, which a shutdown waits for.
+    // What has run is counted as soon as its outcome is stored, which a shutdown waits for; it also closes the pod's
+    // connections, so that another pod, which runs nothing, looks afterwards.
     app.pod.shutdown().await;
-    let counts = app.pod.inspect().counts().await?;
+    let looking = app.database.pod().schema("futurecall_demo").table_prefix("futurecall_demo_");
+    let looking = looking.role(Role::Serverless).start().await?;
+    let counts = looking.inspect().counts().await?;
+    looking.shutdown().await;
 
     let runs = MailRun::since(&app.database, began).await?;
     let written = outbox.as_deref().map(letter_ids).transpose()?;

@@ -300,7 +300,7 @@ pub(super) async fn run_due(
     if !engine.runs_calls() {
         return Ok(summary);
     }
-    let until = engine.store.now().await?;
+    let until = engine.open_store("run what is due")?.now().await?;
     summary.interrupted = super::housekeeping::rescue(engine).await?;
     pauses::read(engine).await;
     let mut running = FuturesUnordered::new();

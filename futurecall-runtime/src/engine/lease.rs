@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::shutdown::CLOSE;
 use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
 use crate::clock::Deadline;
@@ -44,7 +45,7 @@ async fn keep_leases(engine: &Engine) {
         engine.meter.slots(all, available, engine.held.started());
         tokio::select! {
             biased;
-            () = engine.over.cancelled() => return,
+            () = engine.over.cancelled() => break,
             () = engine.renew.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
@@ -82,6 +83,10 @@ async fn keep_leases(engine: &Engine) {
             }
         }
         wait = fence(engine, renewed);
+    }
+    if let Some(store) = store {
+        // Where that hangs, the thread's end closes them.
+        let _ = tokio::time::timeout(CLOSE, store.close()).await;
     }
 }
 

@@ -27,6 +27,8 @@ pub struct ShutdownSummary {
 const AFTER_SIGNAL: Duration = Duration::from_secs(2);
 /// How long the last outcomes may take to be stored.
 const FLUSH: Duration = Duration::from_secs(5);
+/// How long closing the database's connections may take.
+pub(super) const CLOSE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
     let began = crate::clock::instant();
@@ -55,6 +57,7 @@ pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
         }
     }
     leave(engine).await;
+    close(engine).await;
     let took = crate::clock::instant().saturating_duration_since(began);
     ShutdownSummary { running, finished: running.saturating_sub(left), interrupted: left, took }
 }
@@ -63,13 +66,14 @@ pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
 pub(super) async fn without_handles(engine: Arc<Engine>) {
     let _watch = RuntimeWatch(Arc::clone(&engine));
     engine.stop.cancelled().await;
-    if engine.shutdown.get().is_some() {
+    if engine.is_shutting_down.load(Ordering::Relaxed) {
         return engine.over.cancelled().await;
     }
     claims_end(&engine).await;
     engine.runs.close();
     engine.runs.wait().await;
     leave(&engine).await;
+    close(&engine).await;
 }
 
 /// Waits for claims under way, which give back what they took: their handlers would start on a pod that has ended.
@@ -94,6 +98,10 @@ async fn leave(engine: &Arc<Engine>) {
     if let Ok(Err(error)) = tokio::time::timeout(FLUSH, statistics::write(engine)).await {
         tracing::debug!(%error, "what was counted since the last heartbeat is lost");
     }
+    if !engine.runs_calls() {
+        // It has no row.
+        return;
+    }
     // Last, when no heartbeat can write the row again.
     let goodbye = async {
         if let Err(error) = engine.store.leave(engine.pod).await {
@@ -101,4 +109,22 @@ async fn leave(engine: &Arc<Engine>) {
         }
     };
     let _ = tokio::time::timeout(FLUSH, goodbye).await;
+}
+
+/// Closes the database's connections: later use of the pod is a typed error.
+async fn close(engine: &Arc<Engine>) {
+    engine.closed.store(true, Ordering::Relaxed);
+    let hurried = !engine.claimers.is_empty() || !engine.runs.is_empty();
+    let closing = Arc::clone(engine);
+    // A claim under way gives back what it takes, and an outcome may still be stored, as long as the process lives.
+    let closed = tokio::spawn(engine.process.task(async move {
+        closing.claimers.wait().await;
+        closing.runs.wait().await;
+        closing.store.close().await;
+    }));
+    if hurried || tokio::time::timeout(CLOSE, closed).await.is_err() {
+        tracing::warn!(
+            "the database's connections are still in use; they are closed when that ends, if the process lives that long"
+        );
+    }
 }

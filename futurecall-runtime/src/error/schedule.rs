@@ -163,6 +163,8 @@ impl From<StoreError> for ScheduleError {
             Self::Busy(source)
         } else if source.is_conflict() {
             Self::TransactionConflict(source)
+        } else if source.is_closed() {
+            Self::Stopped
         } else if source.is_wrong_database() {
             Self::WrongDatabase
         } else if source.is_encoding() {

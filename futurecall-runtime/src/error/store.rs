@@ -48,6 +48,8 @@ enum Kind {
     Conflict,
     /// A transaction of the other kind of database.
     WrongDatabase,
+    /// The store's connections are closed.
+    Closed,
     /// Trying again will not help.
     Permanent,
 }
@@ -86,6 +88,11 @@ impl StoreError {
     /// The transaction given is one of another kind of database; nothing was done.
     pub const fn wrong_database(doing: &'static str) -> Self {
         Self { kind: Kind::WrongDatabase, doing, source: None }
+    }
+
+    /// The store's connections are closed, as they are after a pod's shutdown; nothing was done.
+    pub const fn closed(doing: &'static str) -> Self {
+        Self { kind: Kind::Closed, doing, source: None }
     }
 
     /// Trying again will not help; nothing was done.
@@ -146,6 +153,11 @@ impl StoreError {
         self.kind == Kind::Conflict
     }
 
+    /// Whether the store's connections are closed, because its pod has been shut down.
+    pub fn is_closed(&self) -> bool {
+        self.kind == Kind::Closed
+    }
+
     /// Whether a transaction of another kind of database was given.
     pub fn is_wrong_database(&self) -> bool {
         self.kind == Kind::WrongDatabase
@@ -161,6 +173,11 @@ impl fmt::Display for StoreError {
             }
             Kind::WrongDatabase => {
                 f.write_str(": the transaction belongs to another kind of database than the pod's")?;
+            }
+            Kind::Closed => {
+                f.write_str(
+                    ": the pod has been shut down, and its connections are closed: start another pod",
+                )?;
             }
             Kind::Transient
             | Kind::Refused

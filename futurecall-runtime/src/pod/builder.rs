@@ -240,10 +240,14 @@ impl PodBuilder {
         let keys = schedules.iter().map(|schedule| schedule.key.clone()).collect();
 
         let store = open(database, &placement).await?;
-        if migrates {
-            until_known(|| store.migrate()).await?;
+        let tables = if migrates {
+            until_known(|| store.migrate()).await.map_err(StartError::from)
         } else {
-            is_migrated(&*store).await?;
+            is_migrated(&*store).await
+        };
+        if let Err(error) = tables {
+            store.close().await;
+            return Err(error);
         }
         let engine = Engine::new(role, store, config, state, registry, keys, process);
         let _ = engine.trace_context.set(trace_context);

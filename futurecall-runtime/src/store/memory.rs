@@ -149,6 +149,9 @@ impl Store for MemoryStore {
         Ok(Box::new(self.clone()))
     }
 
+    /// There is nothing to close: what other handles share stays.
+    async fn close(&self) {}
+
     async fn now(&self) -> Result<Moment, StoreError> {
         Ok(self.state().now(Now::Database))
     }

@@ -86,6 +86,15 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// future. Lease renewal uses it, so that neither a busy runtime nor a drained pool can starve a lease.
     async fn separate(&self) -> Result<Box<dyn Store>, StoreError>;
 
+    /// Closes every connection of this handle, after what was begun on them, and waits for that. Afterwards whatever needs a
+    /// connection fails with [`StoreError::is_closed`]. Closing twice is harmless; handles that [`separate`](Self::separate)
+    /// gave are closed on their own. On SQLite everything stands in the file itself then, and the last handle of the last
+    /// process leaves nothing beside it.
+    ///
+    /// Waits for transactions of [`begin`](Self::begin) that are still open. Dropping the future leaves no new work
+    /// possible, and some connections open until they are idle.
+    async fn close(&self);
+
     /// The database's clock.
     async fn now(&self) -> Result<Moment, StoreError>;
 

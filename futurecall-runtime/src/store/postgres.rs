@@ -44,6 +44,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::OptionFuture;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
@@ -181,6 +182,14 @@ impl Store for PostgresStore {
     async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
         let link = Link::open(self.options(), 1).await?;
         Ok(Box::new(Self::on(link, Arc::clone(&self.schema))))
+    }
+
+    async fn close(&self) {
+        let lending = OptionFuture::from(self.lending.get().map(PgPool::close));
+        self.wake.said().await;
+        self.wake.close().await;
+        self.link.close().await;
+        lending.await;
     }
 
     async fn now(&self) -> Result<Moment, StoreError> {

@@ -36,7 +36,7 @@ mod writer;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, OptionFuture};
 use sqlx::SqlitePool;
 
 use self::connect::{OPEN, Source, Tables, fault};
@@ -72,6 +72,8 @@ pub struct SqliteStore {
     lending: Option<SqlitePool>,
     /// What its claims leave to a pod of a newer version.
     unreadable: UnreadableRuns,
+    /// Whether the writer is another handle's, which closes it.
+    shares_writer: bool,
 }
 
 /// How many connections a store opens unless told, the writer among them.
@@ -142,7 +144,15 @@ impl SqliteStore {
     fn with(source: Source, tables: Tables, writer: Writer) -> Self {
         let readers = (!writer.in_memory).then(|| source.reading());
         let lending = (!writer.in_memory).then(|| transaction::pool(&source));
-        Self { source, tables, writer, readers, lending, unreadable: UnreadableRuns::default() }
+        Self {
+            source,
+            tables,
+            writer,
+            readers,
+            lending,
+            unreadable: UnreadableRuns::default(),
+            shares_writer: false,
+        }
     }
 
     /// Runs `work` in a transaction on the writer's connection, which other operations may share.
@@ -193,9 +203,21 @@ impl Store for SqliteStore {
     async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
         let (source, tables) = (self.source.clone(), self.tables.clone());
         if self.writer.in_memory {
-            return Ok(Box::new(Self::with(source, tables, self.writer.clone())));
+            let store = Self::with(source, tables, self.writer.clone());
+            return Ok(Box::new(Self { shares_writer: true, ..store }));
         }
         Ok(Box::new(Self::start(source, tables).await?))
+    }
+
+    async fn close(&self) {
+        if self.shares_writer {
+            return;
+        }
+        // From here on no handler gets a transaction; one that is open keeps its connection until its end.
+        let lending = OptionFuture::from(self.lending.as_ref().map(SqlitePool::close));
+        OptionFuture::from(self.readers.as_ref().map(SqlitePool::close)).await;
+        // Last, because it writes the log back into the file.
+        tokio::join!(lending, self.writer.close());
     }
 
     async fn now(&self) -> Result<Moment, StoreError> {

@@ -109,6 +109,8 @@ impl Store for Faulty {
         Ok(Box::new(self.clone()))
     }
 
+    async fn close(&self) {}
+
     async fn now(&self) -> Result<Moment, StoreError> {
         self.ask(|server| Ok(server.world.now())).await
     }

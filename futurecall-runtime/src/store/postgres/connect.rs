@@ -172,9 +172,18 @@ impl Link {
     fn put_back(&self, mut warm: Warm) {
         warm.used = clock::instant();
         let mut kept = self.lock();
-        if kept.len() < self.most_warm {
+        if kept.len() < self.most_warm && !self.pool.is_closed() {
             kept.push(warm);
         }
+    }
+
+    /// Closes all connections, each when the statement on it has ended.
+    pub(super) async fn close(&self) {
+        // From here on no connection is kept for another statement.
+        let closed = self.pool.close();
+        let warm = std::mem::take(&mut *self.lock());
+        drop(warm);
+        closed.await;
     }
 
     /// Gives the pool a connection back if it has none to spare.
@@ -357,6 +366,7 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
             return StoreError::permanent(doing, Advice::new(error, advice));
         }
         sqlx::Error::Database(said) => said.code().map(Cow::into_owned).unwrap_or_default(),
+        sqlx::Error::PoolClosed => return StoreError::closed(doing),
         sqlx::Error::PoolTimedOut => return StoreError::transient(doing, Advice::new(error, NO_CONNECTION)),
         sqlx::Error::BeginFailed => return StoreError::transient(doing, error),
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => return lost(error),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +61,8 @@ pub(super) struct Wake {
     unsaid: Arc<Mutex<Unsaid>>,
     /// The task that tells it.
     saying: TaskTracker,
+    /// The listening task.
+    hearing: TaskTracker,
 }
 
 impl Wake {
@@ -76,6 +79,7 @@ impl Wake {
             first_try: FIRST_TRY,
             unsaid: Arc::default(),
             saying: TaskTracker::new(),
+            hearing: TaskTracker::new(),
         }
     }
 
@@ -87,6 +91,13 @@ impl Wake {
     pub(super) async fn said(&self) {
         self.saying.close();
         self.saying.wait().await;
+    }
+
+    /// Stops listening for good, and waits until the connection that listened is closed.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.hearing.close();
+        self.hearing.wait().await;
     }
 
     /// Whether what others tell is heard at present.
@@ -105,7 +116,7 @@ impl Wake {
                 lanes: Arc::clone(&self.lanes),
                 link: Arc::clone(link),
             };
-            tokio::spawn(listen(options, ear, self.stop.clone()));
+            self.hearing.spawn(listen(options, ear, self.stop.clone()));
         });
         let mut news = self.news.subscribe();
         let latest = *news.borrow_and_update();
@@ -232,9 +243,13 @@ async fn listen(options: PgConnectOptions, ear: Ear, stop: CancellationToken) {
     let (mut pause, mut is_first, mut was_unheard, mut is_told) = (PAUSES.0, true, false, false);
     while !stop.is_cancelled() {
         let mut heard = false;
-        let hearing = ear.hear(&options, &mut heard, is_first);
-        let ended = stop.run_until_cancelled(hearing).await;
+        let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let own = own.connect_lazy_with(options.clone());
+        let ended = stop.run_until_cancelled(ear.hear(&own, &mut heard, is_first)).await;
         ear.hears.store(false, Ordering::Release);
+        if ended.is_none() {
+            return own.close().await;
+        }
         if let Some(Err(error)) = &ended {
             tracing::debug!(%error, "not hearing of other pods' calls for now; the poll finds them");
         }
@@ -260,14 +275,8 @@ async fn listen(options: PgConnectOptions, ear: Ear, stop: CancellationToken) {
 
 impl Ear {
     /// Listens on one connection until it is lost, or turns out to share its session with others.
-    async fn hear(
-        &self,
-        options: &PgConnectOptions,
-        heard: &mut bool,
-        is_first: bool,
-    ) -> Result<Ended, sqlx::Error> {
-        let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-        let mut listener = PgListener::connect_with(&own.connect_lazy_with(options.clone())).await?;
+    async fn hear(&self, own: &PgPool, heard: &mut bool, is_first: bool) -> Result<Ended, sqlx::Error> {
+        let mut listener = PgListener::connect_with(own).await?;
         listener.eager_reconnect(false);
         if is_shared(&mut listener, &self.link).await? {
             return Ok(Ended::Shared);

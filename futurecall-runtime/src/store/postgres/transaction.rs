@@ -55,6 +55,9 @@ impl DerefMut for PostgresOpen {
 
 impl PostgresStore {
     pub(super) async fn begin_for_handler(&self) -> Result<OpenTransaction, StoreError> {
+        if self.link.pool.is_closed() {
+            return Err(StoreError::closed(BEGINNING));
+        }
         let begun = self.lending.get_or_init(|| self.lending_pool()).begin_with(BEGIN).await;
         let transaction = begun.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => StoreError::busy(BEGINNING, NO_TURN),

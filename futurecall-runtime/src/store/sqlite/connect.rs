@@ -122,6 +122,7 @@ impl fmt::Display for Tables {
 pub(super) fn fault(doing: &'static str, error: sqlx::Error) -> StoreError {
     let Some(code) = code(&error) else {
         return match error {
+            sqlx::Error::PoolClosed => StoreError::closed(doing),
             sqlx::Error::WorkerCrashed | sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => {
                 StoreError::transient(doing, error)
             }

@@ -45,6 +45,8 @@ pub(super) struct Pen {
     /// SQLite's `data_version` as last seen: it changes when anybody else has committed.
     version: Option<i64>,
     news: Arc<News>,
+    /// It is to end: nothing new is begun.
+    closing: bool,
 }
 
 impl Pen {
@@ -56,14 +58,24 @@ impl Pen {
         news: Arc<News>,
     ) -> Self {
         let connection = Some(connection);
-        let mut pen = Self { source, file, me, connection, listening: false, ear: None, version: None, news };
+        let mut pen = Self {
+            source,
+            file,
+            me,
+            connection,
+            listening: false,
+            ear: None,
+            version: None,
+            news,
+            closing: false,
+        };
         pen.version = pen.version().await;
         pen
     }
 
-    /// Does what it is told until nobody can tell it anything any more.
+    /// Does what it is told until it is closed, or nobody can tell it anything any more.
     pub(super) async fn serve(mut self, mut messages: Messages) {
-        loop {
+        while !self.closing {
             let message = tokio::select! {
                 biased;
                 message = messages.recv() => message,
@@ -78,9 +90,29 @@ impl Pen {
                 None => break,
             }
         }
-        if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close().await
-        {
+        messages.close();
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Work(work) => drop(work.done.send(Err(StoreError::closed(work.doing)))),
+                other => self.note(&other),
+            }
+        }
+        self.close_connection().await;
+    }
+
+    /// Closes the connection. The last one of the file, in all processes, takes the log away; otherwise its content is in
+    /// the file all the same, unless somebody reads an older state of it.
+    async fn close_connection(&mut self) {
+        self.ear = None;
+        let Some(mut connection) = self.connection.take() else { return };
+        if self.file.log().is_some() {
+            // Waits for nobody: this connection has no patience with locks.
+            let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await;
+            if let Err(error) = checkpoint {
+                tracing::debug!(%error, "the log of the SQLite database stays, with what it holds");
+            }
+        }
+        if let Err(error) = connection.close().await {
             tracing::debug!(%error, "closing the SQLite database failed; nothing is lost by it");
         }
     }
@@ -99,6 +131,7 @@ impl Pen {
                     ear.told();
                 }
             }
+            Message::Close => self.closing = true,
         }
     }
 
@@ -142,13 +175,14 @@ impl Pen {
 
     /// The next operation that has come already.
     fn waiting(&mut self, messages: &mut Messages) -> Option<Work> {
-        loop {
+        while !self.closing {
             match messages.try_recv().ok()? {
                 Message::Work(work) if work.done.is_closed() => {}
                 Message::Work(work) => return Some(work),
                 other => self.note(&other),
             }
         }
+        None
     }
 
     /// Does one operation in the open transaction, after those that are `done`. `false`: the transaction is over.

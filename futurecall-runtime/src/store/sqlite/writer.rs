@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::connect::{OPEN, Source, fault, is_locked};
 use super::file::{File, Neighbour};
@@ -30,6 +31,8 @@ pub(super) enum Message {
     Listen,
     /// A neighbour has written.
     Written,
+    /// Closes the connection and ends the thread.
+    Close,
 }
 
 /// One operation, and who waits for its end.
@@ -49,6 +52,9 @@ pub(super) struct Writer {
     pub(super) file: Arc<File>,
     news: Arc<News>,
     listening: Arc<AtomicBool>,
+    is_closed: Arc<AtomicBool>,
+    /// The thread has ended.
+    ended: CancellationToken,
 }
 
 impl Writer {
@@ -56,11 +62,13 @@ impl Writer {
     pub(super) async fn start(source: Source) -> Result<Self, StoreError> {
         let (inbox, messages) = mpsc::unbounded_channel();
         let (ready, opened) = oneshot::channel();
-        let news = Arc::new(News::default());
+        let (news, ended) = (Arc::new(News::default()), CancellationToken::new());
+        let ends = ended.clone().drop_guard();
         let (its_news, its_inbox) = (Arc::clone(&news), inbox.downgrade());
         std::thread::Builder::new()
             .name("futurecall-sqlite".into())
             .spawn(move || {
+                let _ends = ends;
                 let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => runtime,
                     Err(error) => return drop(ready.send(Err(StoreError::transient(OPEN, error)))),
@@ -80,7 +88,8 @@ impl Writer {
             })
             .map_err(|error| StoreError::transient(OPEN, error))?;
         let (in_memory, file) = opened.await.map_err(|_| gone(OPEN))??;
-        Ok(Self { inbox, in_memory, file, news, listening: Arc::default() })
+        let (listening, is_closed) = (Arc::default(), Arc::default());
+        Ok(Self { inbox, in_memory, file, news, listening, is_closed, ended })
     }
 
     /// Runs `work` in a transaction, which it may share with others, and answers after the commit.
@@ -99,9 +108,19 @@ impl Writer {
             })
         });
         let work = Work { doing, since: clock::instant(), task, done };
-        self.inbox.send(Message::Work(work)).map_err(|_| gone(doing))?;
+        self.inbox.send(Message::Work(work)).map_err(|_| {
+            if self.is_closed.load(Ordering::Relaxed) { StoreError::closed(doing) } else { gone(doing) }
+        })?;
         answer.await.map_err(|_| lost(doing))??;
         result.await.map_err(|_| gone(doing))
+    }
+
+    /// Ends the thread after what it was sent before, and waits until the connection is closed.
+    pub(super) async fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        // If it cannot be told, it has ended, or is about to.
+        let _ = self.inbox.send(Message::Close);
+        self.ended.cancelled().await;
     }
 
     /// Waits until somebody else has written to the file since this was last asked. Cancel-safe.
