@@ -35,7 +35,8 @@ pub(crate) fn file(url: &str) -> Option<PathBuf> {
         return None;
     }
     let options = SqliteConnectOptions::from_str(url).ok()?;
-    Some(options.get_filename().to_owned())
+    // Without a file in it, opening says what to write.
+    Some(options.get_filename().to_owned()).filter(|file| !file.as_os_str().is_empty())
 }
 
 /// The store itself, migrated or not. `create`: a SQLite file that is missing may be made.
@@ -96,7 +97,9 @@ const UNKNOWN_SCHEME: &str =
 fn must_exist(url: &str) -> Result<(), Failure> {
     match file(url) {
         Some(file) if !file.exists() => Err(Failure::failed(format!(
-            "there is no file {}: name the one that the service uses, or make it with `futurecall migrate up`",
+            "there is no file {}: name the one that the service uses, or make it with `futurecall migrate up`. If it was \
+             deleted or moved away under a running service, put it back or restart the service: until then its pods \
+             take no more calls",
             file.display()
         ))),
         _ => Ok(()),

@@ -18,3 +18,4 @@ mod retry;
 pub(crate) mod support;
 mod transactions;
 mod typed;
+mod urls;

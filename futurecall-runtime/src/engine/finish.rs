@@ -136,7 +136,8 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
             tracing::warn!(%error, id = %finish.id, "the database refuses what an outcome says; it is stored without it");
             return Box::pin(settle(engine, &[bare])).await;
         }
-        if !error.is_transient() {
+        // A file that was moved away may be put back.
+        if !error.is_transient() && !error.is_replaced() {
             tracing::error!(%error, calls = finished.len(), "the database refuses outcomes; they will show as interrupted");
             return Ok(vec![false; finished.len()]);
         }

@@ -59,6 +59,9 @@ pub enum ScheduleError {
     /// The database's encoding cannot hold a character of the arguments, the identifier or the name. Only a database
     /// whose encoding is `UTF8` can hold every text. Nothing was stored.
     Encoding(StoreError),
+    /// The SQLite file was deleted, moved, emptied or replaced by another while the pod had it open. Nothing was stored,
+    /// because it would be gone with the process. Restart the pod, or put the original file back.
+    FileReplaced(StoreError),
     /// The database could not be reached, or refused. Nothing was stored.
     Store(StoreError),
     /// The connection broke before the reply came, and the history cannot tell either: the call may be stored.
@@ -134,7 +137,7 @@ impl fmt::Display for ScheduleError {
                 f,
                 "{source}; create the database with `ENCODING 'UTF8'` to store any text, or leave the character out"
             ),
-            Self::Store(source) => source.fmt(f),
+            Self::FileReplaced(source) | Self::Store(source) => source.fmt(f),
             Self::OutcomeUnknown { id, source } => {
                 write!(f, "{source}; whether call {id} is stored is not known: ask `status({id})` later")
             }
@@ -150,6 +153,7 @@ impl std::error::Error for ScheduleError {
             Self::Busy(source)
             | Self::TransactionConflict(source)
             | Self::Encoding(source)
+            | Self::FileReplaced(source)
             | Self::Store(source)
             | Self::OutcomeUnknown { source, .. } => Some(source),
             _ => None,
@@ -163,6 +167,8 @@ impl From<StoreError> for ScheduleError {
             Self::Busy(source)
         } else if source.is_conflict() {
             Self::TransactionConflict(source)
+        } else if source.is_replaced() {
+            Self::FileReplaced(source)
         } else if source.is_closed() {
             Self::Stopped
         } else if source.is_wrong_database() {

@@ -50,6 +50,8 @@ enum Kind {
     WrongDatabase,
     /// The store's connections are closed.
     Closed,
+    /// The database's file is not the one that was opened (SQLite).
+    Replaced,
     /// Trying again will not help.
     Permanent,
 }
@@ -93,6 +95,11 @@ impl StoreError {
     /// The store's connections are closed, as they are after a pod's shutdown; nothing was done.
     pub const fn closed(doing: &'static str) -> Self {
         Self { kind: Kind::Closed, doing, source: None }
+    }
+
+    /// The database's file was deleted or replaced while it was open; nothing was done.
+    pub fn replaced(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Replaced, doing, source: Some(Cause(source.into())) }
     }
 
     /// Trying again will not help; nothing was done.
@@ -158,6 +165,12 @@ impl StoreError {
         self.kind == Kind::Closed
     }
 
+    /// Whether the SQLite file was deleted, moved, emptied or replaced by another while the pod had it open: what is
+    /// stored in it would be gone with the process. Restart the pod, or put the original file back.
+    pub fn is_replaced(&self) -> bool {
+        self.kind == Kind::Replaced
+    }
+
     /// Whether a transaction of another kind of database was given.
     pub fn is_wrong_database(&self) -> bool {
         self.kind == Kind::WrongDatabase
@@ -184,6 +197,7 @@ impl fmt::Display for StoreError {
             | Kind::Encoding
             | Kind::Busy
             | Kind::Conflict
+            | Kind::Replaced
             | Kind::Permanent => {}
         }
         self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))

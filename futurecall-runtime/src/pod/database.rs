@@ -120,6 +120,7 @@ async fn open_url(url: &str, placement: &Placement) -> Result<Arc<dyn Store>, St
 
 #[cfg(feature = "sqlite")]
 async fn open_sqlite(url: &str, placement: &Placement) -> Result<Arc<dyn Store>, StartError> {
+    crate::store::sqlite::check_url(url).map_err(|fault| StartError::setting("database_url", fault))?;
     Ok(Arc::new(
         crate::store::SqliteStore::open_with(url, &placement.table_prefix, placement.connections).await?,
     ))

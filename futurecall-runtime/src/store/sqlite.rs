@@ -21,6 +21,7 @@ mod logs;
 mod migrate;
 mod news;
 mod operate;
+mod original;
 mod pen;
 mod reschedule;
 mod schedule;
@@ -39,9 +40,10 @@ use async_trait::async_trait;
 use futures_util::future::{BoxFuture, OptionFuture};
 use sqlx::SqlitePool;
 
+pub(crate) use self::connect::check_url;
 use self::connect::{OPEN, Source, Tables, fault};
 pub(crate) use self::transaction::SqliteOpen;
-use self::tx::{Tx, moment};
+use self::tx::{Tx, lent, moment, sound};
 use self::unreadable::UnreadableRuns;
 use self::writer::Writer;
 use super::transaction::{OpenTransaction, TransactionRef};
@@ -138,7 +140,7 @@ impl SqliteStore {
 
     async fn start(source: Source, tables: Tables) -> Result<Self, StoreError> {
         let writer = Writer::start(source.clone()).await?;
-        Ok(Self::with(source, tables, writer))
+        Ok(Self::with(source.opened(writer.original.clone()), tables, writer))
     }
 
     fn with(source: Source, tables: Tables, writer: Writer) -> Self {
@@ -155,6 +157,13 @@ impl SqliteStore {
         }
     }
 
+    /// An error where the file is not the one any more that was opened.
+    fn check(&self, doing: &'static str) -> Result<(), StoreError> {
+        // A store that was closed says that instead.
+        let original = self.source.original.as_ref().filter(|_| !self.writer.is_closed());
+        original.map_or(Ok(()), |original| original.check(doing))
+    }
+
     /// Runs `work` in a transaction on the writer's connection, which other operations may share.
     async fn write<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
     where
@@ -162,7 +171,12 @@ impl SqliteStore {
         F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let tables = self.tables.clone();
-        self.writer.run(doing, move |connection| work(Tx::own(connection, tables, doing, now))).await
+        self.writer
+            .run(doing, move |connection| {
+                let tx = Tx::own(connection, tables, doing, now);
+                sound(doing, tx.misfits(), work(tx))
+            })
+            .await
     }
 
     /// Runs `work` on one state of the database, beside the writer.
@@ -172,19 +186,10 @@ impl SqliteStore {
         F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let Some(readers) = &self.readers else { return self.write(doing, now, work).await };
+        self.check(doing)?;
         let mut transaction = readers.begin().await.map_err(|error| fault(doing, error))?;
-        work(Tx::own(&mut transaction, self.tables.clone(), doing, now)).await
-    }
-}
-
-/// The application's connection, if it is one of SQLite.
-fn lent<'c>(
-    doing: &'static str,
-    transaction: TransactionRef<'c>,
-) -> Result<&'c mut sqlx::SqliteConnection, StoreError> {
-    match transaction {
-        TransactionRef::Sqlite(connection) => Ok(connection),
-        _ => Err(StoreError::wrong_database(doing)),
+        let tx = Tx::own(&mut transaction, self.tables.clone(), doing, now);
+        sound(doing, tx.misfits(), work(tx)).await
     }
 }
 
@@ -254,6 +259,7 @@ impl Store for SqliteStore {
         calls: &[NewCall],
         _soon: Duration,
     ) -> Result<(), StoreError> {
+        self.check("store calls")?;
         insert::insert_in(&self.tables, lent("store calls", transaction)?, calls).await
     }
 
@@ -272,6 +278,7 @@ impl Store for SqliteStore {
         target: &CancelTarget,
         retention: &Retention,
     ) -> Result<Cancelled, StoreError> {
+        self.check("cancel calls")?;
         cancel::cancel_in(&self.tables, lent("cancel calls", transaction)?, target, retention).await
     }
 

@@ -1,9 +1,7 @@
 //! What operators did.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::SqliteStore;
-use super::tx::{moment_in, no_nul, text, uuid};
+use super::tx::{StoredRow, moment_in, no_nul, text, uuid};
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, ScheduleId};
 use crate::store::{ActionFilter, ActionRecord, NewAction, Now};
@@ -102,7 +100,7 @@ pub(super) async fn actions(
         .await
 }
 
-fn record(row: &SqliteRow) -> Option<ActionRecord> {
+fn record(row: &StoredRow) -> Option<ActionRecord> {
     let said = |column| text(row, column).unwrap_or_default();
     Some(ActionRecord {
         id: ActionId::from_uuid(uuid(row, "id")?),

@@ -47,20 +47,20 @@ pub(super) async fn backlog(
     pod_live: Duration,
 ) -> Result<Backlog, StoreError> {
     let cap = i64::try_from(cap).unwrap_or(i64::MAX);
-    let (rows, now) = store
+    store
         .read("see what waits", now, move |mut tx| {
             Box::pin(async move {
                 let live = before(tx.now, pod_live);
                 let look = tx.sql(BACKLOG).bind(tx.now.as_micros()).bind(cap).bind(live);
-                Ok((tx.rows(look).await?, tx.now))
+                let Some(row) = tx.row(look).await? else { return Ok(Backlog::default()) };
+                let first = moment_in(&row, "first");
+                Ok(Backlog {
+                    scheduled: small(&row, "scheduled").unwrap_or_default(),
+                    due: small(&row, "due").unwrap_or_default(),
+                    oldest_due_age: first.map(|first| tx.now.saturating_since(first)),
+                    pods: small(&row, "pods").unwrap_or_default(),
+                })
             })
         })
-        .await?;
-    let Some(row) = rows.first() else { return Ok(Backlog::default()) };
-    Ok(Backlog {
-        scheduled: small(row, "scheduled").unwrap_or_default(),
-        due: small(row, "due").unwrap_or_default(),
-        oldest_due_age: moment_in(row, "first").map(|first| now.saturating_since(first)),
-        pods: small(row, "pods").unwrap_or_default(),
-    })
+        .await
 }

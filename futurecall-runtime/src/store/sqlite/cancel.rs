@@ -37,7 +37,9 @@ pub(super) async fn cancel_in(
     check(target)?;
     let mut savepoint = Savepoint::set(connection, DOING).await?;
     let mut tx = Tx::lent(savepoint.connection(), tables.clone(), DOING);
+    let misfits = tx.misfits();
     let cancelled = cancel_target(&mut tx, target, kept(retention)).await?;
+    misfits.check(DOING)?;
     savepoint.keep().await?;
     Ok(cancelled)
 }

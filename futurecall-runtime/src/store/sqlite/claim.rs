@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
@@ -12,7 +11,8 @@ use super::SqliteStore;
 use super::finish::{End, claims, end};
 use super::schedule::{Run, settle, waits};
 use super::tx::{
-    Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small, text, uuid,
+    StoredRow, Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small,
+    text, uuid,
 };
 use super::unreadable::UnreadableRuns;
 use crate::error::StoreError;
@@ -129,8 +129,14 @@ pub(super) async fn claim(
         None => Vec::new(),
         Some(text) => match serde_json::from_str::<Vec<Gathered>>(&text) {
             Ok(calls) => calls.into_iter().map(|call| call.claimed(claim_no, taken.now)).collect(),
-            // One of them cannot be read, which must not hide the others; or they are too long for one text.
-            Err(_) => find_claim(store, pod, claim_no).await?,
+            // They are too long for one text, or one of them cannot be read: then none is kept.
+            Err(_) => match find_claim(store, pod, claim_no).await {
+                Ok(calls) => calls,
+                Err(error) => {
+                    give_back_claim(store, now, pod, claim_no).await?;
+                    return Err(error);
+                }
+            },
         },
     };
     Ok(Claim {
@@ -291,7 +297,7 @@ async fn runs(
     settled: &mut HashSet<Uuid>,
 ) -> Result<Vec<Run>, StoreError> {
     let rows = tx.rows(tx.sql(RUNS).bind(request.pod.as_uuid()).bind(request.claim_no)).await?;
-    let run = |row: &SqliteRow| {
+    let run = |row: &StoredRow| {
         let schedule = ScheduleId::from_uuid(uuid(row, "schedule_id")?);
         Some(Run { id: CallId::from_uuid(uuid(row, "id")?), schedule, due: moment_in(row, "due_at")? })
     };
@@ -309,6 +315,7 @@ async fn gather(tx: &mut Tx<'_>, request: &ClaimRequest, held: usize) -> Result<
     };
     let found = row.as_ref().and_then(|row| number(row, "held")).and_then(|held| usize::try_from(held).ok());
     let calls = row.as_ref().filter(|_| found == Some(held)).and_then(|row| text(row, "calls"));
+    tx.misfits().check(CLAIM)?;
     // Handing out what an earlier claim has taken would have it run twice.
     calls.ok_or_else(|| tx.refused(format!("claim number {} has been used before", request.claim_no)))
 }
@@ -316,7 +323,7 @@ async fn gather(tx: &mut Tx<'_>, request: &ClaimRequest, held: usize) -> Result<
 /// The due calls that must wait for another run of their schedule. (One that lies ahead may have its turn by then.)
 async fn must_wait(tx: &mut Tx<'_>) -> Result<Vec<Simple>, StoreError> {
     let rows = tx.rows(tx.sql(BEHIND).bind(tx.now.as_micros())).await?;
-    let waiting = |row: &SqliteRow| {
+    let waiting = |row: &StoredRow| {
         let rule = codec::rule_of(&text(row, "effective")?).ok()?;
         if waits(&rule, flag(row, "latest")) { uuid(row, "id").map(hex) } else { None }
     };
@@ -337,8 +344,8 @@ struct Gathered(
     u32,
     Option<Uuid>,
     Option<String>,
-    Option<i64>,
-    Option<i64>,
+    #[serde(deserialize_with = "perhaps_moment_of")] Option<Moment>,
+    #[serde(deserialize_with = "perhaps_moment_of")] Option<Moment>,
     u32,
 );
 
@@ -346,12 +353,16 @@ fn moment_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Er
     Moment::from_micros(i64::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
+fn perhaps_moment_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Moment>, D::Error> {
+    let micros = Option::<i64>::deserialize(deserializer)?;
+    micros.map(Moment::from_micros).transpose().map_err(D::Error::custom)
+}
+
 impl Gathered {
     fn claimed(self, claim_no: i64, now: Moment) -> ClaimedCall {
         let Self(id, name, identifier, args, format, priority, due, attempt, schedule, traceparent, ..) =
             self;
         let Self(.., first_due, expires, failures) = self;
-        let moment = |micros: Option<i64>| micros.and_then(|micros| Moment::from_micros(micros).ok());
         ClaimedCall {
             id: CallId::from_uuid(id),
             claim_no,
@@ -361,8 +372,8 @@ impl Gathered {
             format,
             priority,
             due,
-            first_due: moment(first_due).unwrap_or(due),
-            expires: moment(expires),
+            first_due: first_due.unwrap_or(due),
+            expires,
             failures,
             claimed: now,
             attempt,
@@ -373,7 +384,7 @@ impl Gathered {
 }
 
 /// A row as the engine takes it.
-fn call(row: &SqliteRow) -> Option<ClaimedCall> {
+fn call(row: &StoredRow) -> Option<ClaimedCall> {
     Some(ClaimedCall {
         id: CallId::from_uuid(uuid(row, "id")?),
         claim_no: number(row, "claim_no")?,
@@ -406,17 +417,38 @@ pub(super) async fn find_claim(
     claim_no: i64,
 ) -> Result<Vec<ClaimedCall>, StoreError> {
     // The writer answers, so that a claim that is still on its way there comes first.
-    let rows = store
+    let mut calls: Vec<_> = store
         .write("find a claim", Now::Database, move |mut tx| {
-            Box::pin(async move { tx.rows(tx.sql(FIND).bind(pod.as_uuid()).bind(claim_no)).await })
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(FIND).bind(pod.as_uuid()).bind(claim_no)).await?;
+                Ok(rows.iter().filter_map(call).collect())
+            })
         })
         .await?;
-    let mut calls: Vec<_> = rows.iter().filter_map(call).collect();
     calls.sort_by_key(|call| (call.priority, call.due, call.id));
     Ok(calls)
 }
 
 const RELEASE: &str = "release calls";
+
+/// ?1 the pod, ?2 the claim number.
+const CLAIMED: &str = "
+SELECT json_group_array(json_array(hex(id), claim_no, 0)) AS claims FROM futurecall_call
+    INDEXED BY futurecall_call_claimed
+WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
+
+/// Gives back all that was claimed under that number, without reading more of it than its ids.
+async fn give_back_claim(store: &SqliteStore, now: Now, pod: PodId, claim_no: i64) -> Result<(), StoreError> {
+    store
+        .write(RELEASE, now, move |mut tx| {
+            Box::pin(async move {
+                let row = tx.row(tx.sql(CLAIMED).bind(pod.as_uuid()).bind(claim_no)).await?;
+                let rows = row.and_then(|row| text(&row, "claims")).unwrap_or_else(|| "[]".to_owned());
+                give_back(&mut tx, pod.as_uuid(), rows).await.map(drop)
+            })
+        })
+        .await
+}
 
 /// ?1 the claims, ?2 the pod.
 pub(super) const CANCELLED: &str = "

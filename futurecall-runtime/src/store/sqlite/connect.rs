@@ -1,7 +1,7 @@
 //! Reaching the file: whose options, which tables, and what the driver's errors mean.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, SqlStr, SqliteConnection};
 
+use super::original::Original;
 use crate::error::StoreError;
 use crate::store::place::check_prefix;
 
@@ -25,27 +26,26 @@ pub(super) struct Source {
     pub(super) connections: u32,
     /// How long a lock that somebody else holds is waited for.
     pub(super) patience: Duration,
+    /// The file that was opened first; `None` before that, and in memory.
+    pub(super) original: Option<Arc<Original>>,
 }
 
 impl Source {
-    /// The source that a URL names. The file is created if it is missing.
+    /// The source that a URL names. The file is created if it is missing, unless `mode=rw` says otherwise.
     pub(super) fn from_url(url: &str, connections: u32) -> Result<Self, StoreError> {
-        if url.contains("://") && !url.starts_with("sqlite:") && !url.starts_with("file:") {
-            // The driver would take it for the name of a file.
-            return Err(StoreError::permanent(OPEN, "the URL does not begin with `sqlite:`"));
-        }
+        check_url(url).map_err(|fault| StoreError::permanent(OPEN, fault))?;
         let options = url.parse::<SqliteConnectOptions>().map_err(|error| fault(OPEN, error))?;
-        Ok(Self::new(options, connections))
+        let creates = parameter(url, "mode") != Some("rw");
+        Ok(Self::new(options.create_if_missing(creates), connections))
     }
 
     /// The source that the application's own pool uses.
     pub(super) fn from_pool(pool: &SqlitePool, connections: u32) -> Self {
-        Self::new((*pool.connect_options()).clone(), connections)
+        Self::new((*pool.connect_options()).clone().create_if_missing(true), connections)
     }
 
     fn new(options: SqliteConnectOptions, connections: u32) -> Self {
         let options = options
-            .create_if_missing(true)
             // Two connections with a shared cache answer "locked" without ever waiting.
             .shared_cache(false)
             .locking_mode(SqliteLockingMode::Normal)
@@ -53,7 +53,21 @@ impl Source {
             .synchronous(SqliteSynchronous::Full)
             // Looks at `data_version` are many: nobody wants them in a log.
             .disable_statement_logging();
-        Self { options, connections, patience: Duration::from_secs(5) }
+        let options = match absolute(options.get_filename()) {
+            // Connections are opened later, too, when the process may have gone to another folder.
+            Some(path) => options.filename(path),
+            None => options,
+        };
+        Self { options, connections, patience: Duration::from_secs(5), original: None }
+    }
+
+    /// The source of further connections to the file that was opened: one that is gone by then is not made anew.
+    pub(super) fn opened(mut self, original: Option<Arc<Original>>) -> Self {
+        if original.is_some() {
+            self.options = self.options.create_if_missing(false);
+        }
+        self.original = original;
+        self
     }
 
     /// Opens the connection that writes, and says where its file is; a database in memory has none.
@@ -76,6 +90,51 @@ impl Source {
             .test_before_acquire(false)
             .connect_lazy_with(options)
     }
+}
+
+/// Refuses a URL that names no file, or one that could not be written to. The fault says what to write.
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    if url.contains("://") && !url.starts_with("sqlite:") && !url.starts_with("file:") {
+        // The driver would take it for the name of a file.
+        return Err("the URL does not begin with `sqlite:`".to_owned());
+    }
+    // An error of the driver's is told when the file is opened.
+    let Ok(options) = url.parse::<SqliteConnectOptions>() else { return Ok(()) };
+    let mode = parameter(url, "mode");
+    let (file, in_memory) = (options.get_filename(), mode == Some("memory"));
+    if file.as_os_str().is_empty() && !in_memory {
+        // SQLite would make a database that is gone with its connection.
+        return Err("the URL names no file (was a variable empty?): write `sqlite:calls.db`, or `sqlite::memory:` for \
+                    a database that is gone with the pod"
+            .to_owned());
+    }
+    if mode == Some("ro") || matches!(parameter(url, "immutable"), Some("true" | "1")) {
+        return Err(format!("the URL opens the file {READ_ONLY}"));
+    }
+    if mode == Some("rw") && !file.exists() {
+        return Err(format!(
+            "there is no file {}, and `mode=rw` creates none: name the file that is there, or leave `mode=rw` out to \
+             have it created",
+            file.display()
+        ));
+    }
+    Ok(())
+}
+
+const READ_ONLY: &str =
+    "read-only, and a pod writes to it: write `sqlite:calls.db`, without `mode=ro` and `immutable`";
+
+/// The value of a parameter of the URL; of several the last, as the driver has it.
+fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
+    let (_, parameters) = url.split_once('?')?;
+    let values = parameters.split('&').filter_map(|parameter| parameter.split_once('='));
+    values.rev().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// The same file from any folder; `None` for SQLite's own names, as of databases in memory.
+fn absolute(path: &Path) -> Option<PathBuf> {
+    let is_path = !path.as_os_str().is_empty() && !path.to_string_lossy().starts_with("file:");
+    is_path.then(|| std::path::absolute(path).ok()).flatten()
 }
 
 /// What opening a store does, as a fragment of its errors.
@@ -136,6 +195,12 @@ pub(super) fn fault(doing: &'static str, error: sqlx::Error) -> StoreError {
             doing,
             format!("{error}: does its folder exist, and may this process read and write there?"),
         ),
+        READONLY => StoreError::permanent(
+            doing,
+            format!(
+                "{error}: give the pod a file that it may write to, and no pool that is opened with `mode=ro`"
+            ),
+        ),
         TOOBIG | CONSTRAINT | MISMATCH => StoreError::refused(doing, error),
         ERROR if error.to_string().contains("no such table") => StoreError::permanent(
             doing,
@@ -185,6 +250,7 @@ const ERROR: i32 = 1;
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 const NOMEM: i32 = 7;
+const READONLY: i32 = 8;
 const INTERRUPT: i32 = 9;
 pub(super) const IOERR: i32 = 10;
 const FULL: i32 = 13;
@@ -197,3 +263,24 @@ const MISMATCH: i32 = 20;
 const BUSY_SNAPSHOT: i32 = 517;
 /// A row of this id exists already.
 pub(super) const CONSTRAINT_PRIMARYKEY: i32 = 1555;
+
+#[cfg(test)]
+mod tests {
+    use super::{Source, parameter};
+
+    #[test]
+    fn a_file_is_the_same_from_any_folder() {
+        let here = std::env::current_dir().expect("a folder");
+        let source = Source::from_url("sqlite:calls.db?mode=rwc", 4).expect("a sound URL");
+        assert_eq!(source.options.get_filename(), here.join("calls.db"));
+        let memory = Source::from_url("sqlite::memory:", 4).expect("a sound URL");
+        assert!(memory.options.get_filename().to_string_lossy().starts_with("file:"));
+    }
+
+    #[test]
+    fn of_a_parameter_the_last_value_counts() {
+        let url = "sqlite:x?mode=ro&cache=private&mode=rw";
+        assert_eq!((parameter(url, "mode"), parameter(url, "cache")), (Some("rw"), Some("private")));
+        assert_eq!((parameter(url, "vfs"), parameter("sqlite:mode=ro", "mode")), (None, None));
+    }
+}

@@ -1,9 +1,7 @@
 //! How many calls stand where: counted no further than somebody wants to know.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::SqliteStore;
-use super::tx::{Tx, batch, moment_in, small, text};
+use super::tx::{StoredRow, Tx, batch, moment_in, small, text};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
@@ -169,15 +167,17 @@ pub(super) async fn timeline(
     let ends = edges.iter().skip(1).map(|end| end.as_micros());
     let edges: Vec<_> = edges.iter().map(|begin| begin.as_micros()).zip(ends).collect();
     let edges = batch(TIMELINE, &edges)?;
-    let rows = store
+    store
         .read(TIMELINE, now, move |mut tx| {
-            Box::pin(async move { tx.rows(tx.sql(STRETCHES).bind(edges).bind(capped(cap))).await })
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(STRETCHES).bind(edges).bind(capped(cap))).await?;
+                Ok(rows.iter().filter_map(stretch).collect())
+            })
         })
-        .await?;
-    Ok(rows.iter().filter_map(stretch).collect())
+        .await
 }
 
-fn stretch(row: &SqliteRow) -> Option<TimelineCount> {
+fn stretch(row: &StoredRow) -> Option<TimelineCount> {
     Some(TimelineCount::new(text(row, "name")?, small(row, "stretch")?, small(row, "calls")?))
 }
 
@@ -186,10 +186,12 @@ pub(super) async fn pending_names(
     now: Now,
     cap: u64,
 ) -> Result<Vec<(String, u64)>, StoreError> {
-    let rows = store
+    store
         .read("list the names of calls", now, move |mut tx| {
-            Box::pin(async move { tx.rows(tx.sql(NAMES).bind(capped(cap))).await })
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(NAMES).bind(capped(cap))).await?;
+                Ok(rows.iter().filter_map(|row| Some((text(row, "name")?, small(row, "calls")?))).collect())
+            })
         })
-        .await?;
-    Ok(rows.iter().filter_map(|row| Some((text(row, "name")?, small(row, "calls")?))).collect())
+        .await
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 
+use super::original::Identity;
 use super::writer::Message;
 
 /// A file that writers of this process have open.
@@ -15,6 +16,7 @@ use super::writer::Message;
 pub(super) struct File {
     /// `None`: the database lives in memory.
     path: Option<PathBuf>,
+    identity: Option<Identity>,
     /// Whose turn it is: fairer than racing for the file's lock. Inside: since when that lock has been in the hands of
     /// others than these.
     pub(super) turn: Arc<Mutex<Option<Instant>>>,
@@ -43,13 +45,15 @@ impl File {
         Arc::new(Self::new(None))
     }
 
-    /// The file of that path, which `writer` has opened.
+    /// The file of that path, which `writer` has opened. What was there before and was deleted is another.
     pub(super) fn shared(path: PathBuf, writer: &Arc<Neighbour>) -> Arc<Self> {
         let path = path.canonicalize().unwrap_or(path);
         let mut files = lock(&FILES);
         files.retain(|_, file| file.strong_count() > 0);
-        let file = files.get(&path).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let file = Arc::new(Self::new(Some(path.clone())));
+        let identity = Identity::at(&path);
+        let known = files.get(&path).and_then(Weak::upgrade).filter(|file| file.identity == identity);
+        let file = known.unwrap_or_else(|| {
+            let file = Arc::new(Self { identity, ..Self::new(Some(path.clone())) });
             files.insert(path, Arc::downgrade(&file));
             file
         });
@@ -63,6 +67,7 @@ impl File {
     fn new(path: Option<PathBuf>) -> Self {
         Self {
             path,
+            identity: None,
             turn: Arc::default(),
             lending: Arc::default(),
             is_lent: AtomicBool::new(false),

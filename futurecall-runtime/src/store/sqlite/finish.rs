@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
@@ -12,8 +11,8 @@ use super::again::Again;
 use super::counting::past;
 use super::logs::prune_logs;
 use super::tx::{
-    Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, text,
-    uuid,
+    StoredRow, Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul,
+    number, text, uuid,
 };
 use super::{SqliteStore, again};
 use crate::error::StoreError;
@@ -188,12 +187,12 @@ pub(super) async fn was_recorded(
 }
 
 /// What a statement says of places.
-pub(super) fn places(row: Option<&SqliteRow>) -> Vec<usize> {
+pub(super) fn places(row: Option<&StoredRow>) -> Vec<usize> {
     let places = row.and_then(|row| text(row, "places")).unwrap_or_default();
     serde_json::from_str(&places).unwrap_or_default()
 }
 
-fn claim_of(row: &SqliteRow) -> Option<(Uuid, i64)> {
+fn claim_of(row: &StoredRow) -> Option<(Uuid, i64)> {
     Some((uuid(row, "id")?, number(row, "claim_no")?))
 }
 
@@ -220,16 +219,16 @@ pub(super) async fn renew(
         return Ok(Vec::new());
     }
     let rows = claims(RENEW, held)?;
-    let extended = store
+    let extended: HashMap<_, _> = store
         .write(RENEW, now, move |mut tx| {
             Box::pin(async move {
                 let until = after(tx.now, lease).as_micros();
-                tx.rows(tx.sql(EXTEND).bind(rows).bind(pod.as_uuid()).bind(until)).await
+                let rows = tx.rows(tx.sql(EXTEND).bind(rows).bind(pod.as_uuid()).bind(until)).await?;
+                let extended = rows.iter();
+                Ok(extended.filter_map(|row| Some((claim_of(row)?, flag(row, "cancel_requested")))).collect())
             })
         })
         .await?;
-    let extended: HashMap<_, _> =
-        extended.iter().filter_map(|row| Some((claim_of(row)?, flag(row, "cancel_requested")))).collect();
     let renewed = |one: &Held| match extended.get(&(one.id.as_uuid(), one.claim_no)) {
         Some(&cancelled) => Renewed { lease: Lease::Held, cancelled },
         None => Renewed { lease: Lease::Lost, cancelled: false },

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteRow;
-
 use super::SqliteStore;
-use super::tx::{batch, before, flag, moment_in, no_nul, small, text, uuid};
+use super::tx::{StoredRow, batch, before, flag, json, moment_in, no_nul, small, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::store::{
@@ -25,7 +23,7 @@ pub(super) const FINISHED: &str =
     c.started_at, c.duration_us, c.finished_at, c.schedule_id, c.rerun_of, c.created_at, c.error, c.attempts";
 
 /// What both tables hold.
-fn record(row: &SqliteRow, state: CallState) -> Option<CallRecord> {
+fn record(row: &StoredRow, state: CallState) -> Option<CallRecord> {
     Some(CallRecord {
         id: CallId::from_uuid(uuid(row, "id")?),
         name: text(row, "name")?,
@@ -52,7 +50,7 @@ fn record(row: &SqliteRow, state: CallState) -> Option<CallRecord> {
     })
 }
 
-pub(super) fn pending_record(row: &SqliteRow) -> Option<CallRecord> {
+pub(super) fn pending_record(row: &StoredRow) -> Option<CallRecord> {
     let pod = uuid(row, "claimed_by").map(PodId::from_uuid);
     let state = if pod.is_some() { CallState::Running } else { CallState::Scheduled };
     let call = record(row, state)?;
@@ -69,7 +67,7 @@ pub(super) fn pending_record(row: &SqliteRow) -> Option<CallRecord> {
     })
 }
 
-pub(super) fn past_record(row: &SqliteRow) -> Option<CallRecord> {
+pub(super) fn past_record(row: &StoredRow) -> Option<CallRecord> {
     let pod = uuid(row, "pod").map(PodId::from_uuid);
     Some(CallRecord {
         finished: moment_in(row, "finished_at"),
@@ -112,7 +110,7 @@ pub(super) async fn call(
 }
 
 /// Adds the attempts that ended before, and the one that the row itself tells of.
-fn with_attempt(mut call: CallRecord, row: &SqliteRow, started: &str) -> CallRecord {
+fn with_attempt(mut call: CallRecord, row: &StoredRow, started: &str) -> CallRecord {
     call.attempts = codec::attempts_of(text(row, "attempts").as_deref());
     if call.pod.is_some() && call.attempt > 0 {
         let proven = call.start_proven == Some(true);
@@ -136,16 +134,18 @@ SELECT s.id, s.name, s.identifier, s.args, s.declared, s.effective, s.origin, s.
 FROM futurecall_schedule s ORDER BY s.created_at, s.id";
 
 pub(super) async fn schedules(store: &SqliteStore) -> Result<Vec<ScheduleRecord>, StoreError> {
-    let rows = store
+    store
         .read("list schedules", Now::Database, |mut tx| {
-            Box::pin(async move { tx.rows(tx.sql(SCHEDULES)).await })
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(SCHEDULES)).await?;
+                Ok(rows.iter().filter_map(schedule_record).collect())
+            })
         })
-        .await?;
-    Ok(rows.iter().filter_map(schedule_record).collect())
+        .await
 }
 
-/// A row edited by hand into something unreadable is left out, and said so, rather than hiding all others.
-fn schedule_record(row: &SqliteRow) -> Option<ScheduleRecord> {
+/// A rule that cannot be read is left out, and said so, rather than hiding all others.
+fn schedule_record(row: &StoredRow) -> Option<ScheduleRecord> {
     let id = ScheduleId::from_uuid(uuid(row, "id")?);
     let rule = |column| {
         let rule = codec::rule_of(&text(row, column).unwrap_or_default());
@@ -191,15 +191,15 @@ pub(super) async fn pods(
         .await
 }
 
-fn pod_record(row: &SqliteRow, live: i64) -> Option<PodRecord> {
+fn pod_record(row: &StoredRow, live: i64) -> Option<PodRecord> {
     let beat = moment_in(row, "beat_at")?;
     Some(PodRecord {
         id: PodId::from_uuid(uuid(row, "id")?),
         label: text(row, "label")?,
         role: text(row, "role")?,
         version: text(row, "version")?,
-        names: serde_json::from_str(&text(row, "names")?).ok()?,
-        redacted: serde_json::from_str(&text(row, "redacted")?).ok()?,
+        names: json(row, "names")?,
+        redacted: json(row, "redacted")?,
         slots: small(row, "slots")?,
         running: small(row, "running")?,
         started: moment_in(row, "started_at")?,

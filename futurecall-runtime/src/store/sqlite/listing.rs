@@ -1,11 +1,9 @@
 //! Pages of calls, and how many calls a filter lets through.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::SqliteStore;
 use super::counting::{lanes as all_lanes, past as past_lanes};
 use super::inspect::{CALL, FINISHED, past_record, pending_record};
-use super::tx::{Sql, Tx, batch, limit as rows_of, no_nul, number, small, text, uuid};
+use super::tx::{Sql, StoredRow, Tx, batch, limit as rows_of, no_nul, number, small, text, uuid};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
@@ -240,7 +238,7 @@ impl Asked<'_> {
             .persistent(false))
     }
 
-    fn record(&self, row: &SqliteRow) -> Option<CallRecord> {
+    fn record(&self, row: &StoredRow) -> Option<CallRecord> {
         match self.part {
             Part::Pending => pending_record(row),
             Part::Past => past_record(row),
@@ -327,7 +325,6 @@ async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found
             let sql = tx.composed(&asked.statement(STOPPED, &share, looked));
             stopped = tx.row(asked.bound(sql, &share, 0)?).await?.as_ref().and_then(key);
         }
-        // A row edited by hand into something unreadable is left out, rather than hiding all others.
         let calls = rows.iter().filter_map(|row| Some((key(row)?, asked.record(row)?))).collect();
         found = found.and(Found { calls, stopped }, asked.part, wanted);
     }
@@ -358,6 +355,6 @@ async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64, S
     Ok(calls)
 }
 
-fn key(row: &SqliteRow) -> Option<Key> {
+fn key(row: &StoredRow) -> Option<Key> {
     Some((number(row, "moment")?, uuid(row, "id")?))
 }

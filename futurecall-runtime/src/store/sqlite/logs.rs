@@ -38,15 +38,18 @@ pub(super) async fn keep_logs(store: &SqliteStore, now: Now, logs: &[NewLog]) ->
 }
 
 pub(super) async fn logs(store: &SqliteStore, id: CallId) -> Result<Vec<RunLog>, StoreError> {
-    let rows = store
+    store
         .read("read logs", Now::Database, move |mut tx| {
-            Box::pin(async move { tx.rows(tx.sql(LOGS).bind(id.as_uuid())).await })
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(LOGS).bind(id.as_uuid())).await?;
+                let log = |row| {
+                    let (attempt, text) = (small(row, "attempt")?, text(row, "text")?);
+                    Some(RunLog { attempt, text, at: moment_in(row, "at")? })
+                };
+                Ok(rows.iter().filter_map(log).collect())
+            })
         })
-        .await?;
-    let log = |row| {
-        Some(RunLog { attempt: small(row, "attempt")?, text: text(row, "text")?, at: moment_in(row, "at")? })
-    };
-    Ok(rows.iter().filter_map(log).collect())
+        .await
 }
 
 /// Those that are older than any call in the history may be.

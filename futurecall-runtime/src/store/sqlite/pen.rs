@@ -17,6 +17,7 @@ use super::connect::{self, Source, fault, is_locked};
 use super::ear::Ear;
 use super::file::{File, Neighbour};
 use super::news::News;
+use super::original::{Identity, Original};
 use super::writer::{Done, Message, Work, gone};
 use crate::clock;
 use crate::error::StoreError;
@@ -38,6 +39,8 @@ pub(super) struct Pen {
     me: Arc<Neighbour>,
     /// `None` after it broke: the next operation opens another.
     connection: Option<SqliteConnection>,
+    /// The log of the connection that is open, from its first transaction on.
+    log: Option<Identity>,
     /// Whether anybody wants to hear of what others write.
     listening: bool,
     /// `None` as long as nobody wants to hear, and after the connection broke.
@@ -63,6 +66,7 @@ impl Pen {
             file,
             me,
             connection,
+            log: None,
             listening: false,
             ear: None,
             version: None,
@@ -104,6 +108,9 @@ impl Pen {
     /// the file all the same, unless somebody reads an older state of it.
     async fn close_connection(&mut self) {
         self.ear = None;
+        if self.is_replaced() {
+            return self.leave_open();
+        }
         let Some(mut connection) = self.connection.take() else { return };
         if self.file.log().is_some() {
             // Waits for nobody: this connection has no patience with locks.
@@ -115,6 +122,19 @@ impl Pen {
         if let Err(error) = connection.close().await {
             tracing::debug!(%error, "closing the SQLite database failed; nothing is lost by it");
         }
+    }
+
+    fn is_replaced(&self) -> bool {
+        self.source
+            .original
+            .as_ref()
+            .is_some_and(|original| original.check("close the SQLite database").is_err())
+    }
+
+    /// Leaves the connection open for good. SQLite's last connection to a file removes the log by its name, and that may
+    /// belong to the file that is there now: as long as this one is open, none removes it. It ends with the process.
+    fn leave_open(&mut self) {
+        std::mem::forget(self.connection.take());
     }
 
     fn note(&mut self, message: &Message) {
@@ -233,12 +253,22 @@ impl Pen {
             let error = match self.command("BEGIN IMMEDIATE").await {
                 Ok(()) => {
                     *turn = None;
+                    if let Err(error) = self.check(doing) {
+                        self.rollback().await;
+                        if self.log.is_none() {
+                            // Opened a moment ago: perhaps the wrong file.
+                            self.give_up_connection();
+                        }
+                        return Err(error);
+                    }
                     return Ok(turn);
                 }
                 Err(error) => error,
             };
             if !is_locked(&error) {
                 self.give_up_connection();
+                // That it is gone says more than what comes of it.
+                self.check(doing)?;
                 return Err(fault(doing, error));
             }
             let now = clock::instant();
@@ -250,6 +280,19 @@ impl Pen {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE);
         }
+    }
+
+    /// An error where the file, or its log, is not the one any more that was opened.
+    fn check(&mut self, doing: &'static str) -> Result<(), StoreError> {
+        let Some(original) = &self.source.original else { return Ok(()) };
+        original.check(doing)?;
+        let (Some(path), Some(_)) = (self.file.log(), &self.connection) else { return Ok(()) };
+        if let Some(log) = self.log {
+            return Original::check_log(doing, &path, log);
+        }
+        // From the first transaction on the log stays for as long as the connection does.
+        self.log = Identity::at(&path);
+        Ok(())
     }
 
     /// Waits for the turn among the writers of this process. That of a handler's transaction ends within its limit, unless
@@ -347,7 +390,11 @@ impl Pen {
     /// The next command opens another connection; a database in memory has no other.
     fn give_up_connection(&mut self) {
         if self.file.log().is_some() {
+            if self.is_replaced() {
+                self.leave_open();
+            }
             self.connection = None;
+            self.log = None;
             self.ear = None;
             self.version = None;
         }

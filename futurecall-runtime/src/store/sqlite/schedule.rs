@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
@@ -11,7 +10,7 @@ use super::SqliteStore;
 use super::claim::give_back;
 use super::finish::{End, claims, end};
 use super::insert::check_json;
-use super::tx::{Tx, batch, before, flag, hex, moment_in, no_nul, number, text, uuid};
+use super::tx::{StoredRow, Tx, batch, before, flag, hex, moment_in, no_nul, number, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
@@ -169,7 +168,7 @@ async fn put(tx: &mut Tx<'_>, new: &NewSchedule, id: ScheduleId, anchor: Moment)
 }
 
 /// Whether the stored declaration says the same.
-fn alike(row: &SqliteRow, new: &NewSchedule) -> bool {
+fn alike(row: &StoredRow, new: &NewSchedule) -> bool {
     rule_in(row, "declared").is_ok_and(|rule| rule == new.rule)
         && text(row, "args").as_deref() == Some(&new.args)
         && number(row, "format") == Some(i64::from(new.format))
@@ -180,7 +179,7 @@ pub(super) fn first(tx: &Tx<'_>, rule: &Rule) -> Result<Moment, StoreError> {
     rule.first(tx.now).map_err(|error| tx.refused(error.to_string()))
 }
 
-pub(super) fn rule_in(row: &SqliteRow, column: &str) -> Result<Rule, String> {
+pub(super) fn rule_in(row: &StoredRow, column: &str) -> Result<Rule, String> {
     codec::rule_of(&text(row, column).unwrap_or_default()).map_err(|error| error.to_string())
 }
 
@@ -425,7 +424,7 @@ async fn load(
     let schedules: Vec<_> = schedules.iter().map(|id| hex(id.as_uuid())).collect();
     let own: Vec<_> = runs.iter().map(|run| hex(run.id.as_uuid())).collect();
     let sql = tx.sql(LOAD).bind(batch(doing, &schedules)?).bind(tx.now.as_micros()).bind(batch(doing, &own)?);
-    let stored = |row: &SqliteRow| {
+    let stored = |row: &StoredRow| {
         let state = number(row, "state").and_then(|state| i16::try_from(state).ok()).map(codec::schedule_of);
         let stored = Stored {
             active: state == Some(ScheduleState::Active),

@@ -1,7 +1,5 @@
 //! What the database is set to.
 
-use sqlx::Row;
-
 use super::SqliteStore;
 use crate::error::StoreError;
 use crate::store::Now;
@@ -24,14 +22,11 @@ pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<(String, String)
             Box::pin(async move {
                 let mut settings = Vec::new();
                 let version = tx.row(tx.composed("SELECT sqlite_version()")).await?;
-                let version = version.and_then(|row| row.try_get::<String, _>(0).ok());
+                let version = version.and_then(|row| row.first());
                 settings.extend(version.map(|version| ("version".to_owned(), version)));
                 for name in PRAGMAS {
                     let row = tx.row(tx.composed(&format!("PRAGMA {name}"))).await?;
-                    let value = row.and_then(|row| {
-                        let number = row.try_get::<i64, _>(0).map(|number| number.to_string());
-                        number.or_else(|_| row.try_get::<String, _>(0)).ok()
-                    });
+                    let value = row.and_then(|row| row.first());
                     settings.extend(value.map(|value| (name.to_owned(), value)));
                 }
                 Ok(settings)

@@ -1,9 +1,7 @@
 //! What pods have counted.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::SqliteStore;
-use super::tx::{batch, moment_in, no_nul, number, text};
+use super::tx::{StoredRow, batch, moment_in, no_nul, small, text};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
@@ -73,8 +71,8 @@ pub(super) async fn statistics(
         .await
 }
 
-fn read(row: &SqliteRow, span: Span) -> Option<Statistics> {
-    let count = |column| number(row, column).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+fn read(row: &StoredRow, span: Span) -> Option<Statistics> {
+    let count = |column| small(row, column).unwrap_or(0);
     let histogram = |column| codec::histogram_of(&text(row, column).unwrap_or_default());
     Some(Statistics {
         name: text(row, "name")?,

@@ -125,6 +125,7 @@ pub(super) async fn begin(
     let (since, over) = (clock::instant(), Arc::new(AtomicBool::new(false)));
     file.is_lent.store(true, Ordering::Relaxed);
     let place = Place { file: Arc::clone(file), since, over: Arc::clone(&over), _turn: turn, lending };
+    store.check(BEGIN)?;
     // A statement that runs on and on must not keep the lock either.
     let is_in_time =
         move || !over.load(Ordering::Relaxed) && clock::instant().saturating_duration_since(since) <= limit;
@@ -175,10 +176,12 @@ pub(super) async fn complete(
     };
     let rows = [Ended::of(finish)?];
     let mut tx = Tx::own(&mut transaction, store.tables.clone(), COMPLETE, now);
+    let misfits = tx.misfits();
     if end_held(&mut tx, &rows, pod.as_uuid(), kept(retention)).await?.is_empty() {
         transaction.rollback().await.map_err(|error| fault(COMPLETE, error))?;
         return Ok(false);
     }
+    misfits.check(COMPLETE)?;
     transaction.commit().await.map_err(|error| match connect::code(&error) {
         // Written, but not known to be on the disk; or the driver's thread is gone.
         Some(code) if code & 0xff == connect::IOERR => StoreError::unknown(COMPLETE, error),

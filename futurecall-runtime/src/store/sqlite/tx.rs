@@ -1,10 +1,12 @@
 //! One transaction's hands, and how rows travel: as one JSON array in, as columns out.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite, SqliteConnection};
@@ -15,7 +17,9 @@ use super::connect::{Tables, fault, lent_fault};
 use crate::clock;
 use crate::error::StoreError;
 use crate::moment::Moment;
+use crate::store::transaction::TransactionRef;
 use crate::store::{CallState, Now, Retention, codec};
+use futures_util::future::BoxFuture;
 
 pub(super) type Sql = Query<'static, Sqlite, SqliteArguments>;
 
@@ -30,6 +34,37 @@ pub(super) struct Tx<'c> {
     pub(super) now: Moment,
     /// Whether the connection is the application's own.
     lent: bool,
+    misfits: Misfits,
+}
+
+/// A row, whose columns are read by the functions below.
+#[derive(Debug)]
+pub(super) struct StoredRow {
+    row: SqliteRow,
+    misfits: Misfits,
+}
+
+/// What was found in the columns of a transaction's rows that cannot be there: the first of it fails the operation. A row
+/// that cannot be read is never left out: whoever counts on the answer would take it for all there is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Misfits(Arc<OnceLock<String>>);
+
+impl Misfits {
+    fn note(&self, column: &str, why: impl std::fmt::Display) {
+        // Which value it is stays untold: it may be an argument.
+        self.0.get_or_init(|| format!("a row's column `{column}` holds what cannot stand there: {why}"));
+    }
+
+    /// An error where something did not fit.
+    pub(super) fn check(&self, doing: &'static str) -> Result<(), StoreError> {
+        match self.0.get() {
+            None => Ok(()),
+            Some(misfit) => Err(StoreError::permanent(
+                doing,
+                format!("{misfit}. Was the database edited by hand, or written by another version?"),
+            )),
+        }
+    }
 }
 
 impl<'c> Tx<'c> {
@@ -40,12 +75,24 @@ impl<'c> Tx<'c> {
         doing: &'static str,
         now: Now,
     ) -> Self {
-        Self { connection, tables, doing, now: moment(now), lent: false }
+        Self { connection, tables, doing, now: moment(now), lent: false, misfits: Misfits::default() }
     }
 
     /// The application's transaction.
     pub(super) fn lent(connection: &'c mut SqliteConnection, tables: Tables, doing: &'static str) -> Self {
-        Self { connection, tables, doing, now: moment(Now::Database), lent: true }
+        Self {
+            connection,
+            tables,
+            doing,
+            now: moment(Now::Database),
+            lent: true,
+            misfits: Misfits::default(),
+        }
+    }
+
+    /// What did not fit in the rows that are read in this transaction.
+    pub(super) fn misfits(&self) -> Misfits {
+        self.misfits.clone()
     }
 
     /// A statement of ours, written with the default prefix.
@@ -73,16 +120,18 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a statement and gathers its rows.
-    pub(super) async fn rows(&mut self, sql: Sql) -> Result<Vec<SqliteRow>, StoreError> {
+    pub(super) async fn rows(&mut self, sql: Sql) -> Result<Vec<StoredRow>, StoreError> {
         let start = clock::instant();
         match sql.fetch_all(&mut *self.connection).await {
-            Ok(rows) => Ok(rows),
+            Ok(rows) => {
+                Ok(rows.into_iter().map(|row| StoredRow { row, misfits: self.misfits.clone() }).collect())
+            }
             Err(error) => Err(self.fault(error, start).await),
         }
     }
 
     /// Runs a query whose answer is at most one row.
-    pub(super) async fn row(&mut self, sql: Sql) -> Result<Option<SqliteRow>, StoreError> {
+    pub(super) async fn row(&mut self, sql: Sql) -> Result<Option<StoredRow>, StoreError> {
         Ok(self.rows(sql).await?.into_iter().next())
     }
 
@@ -104,6 +153,30 @@ impl<'c> Tx<'c> {
         } else {
             fault(self.doing, error)
         }
+    }
+}
+
+/// What came of an operation, unless it has met something in a row that cannot be there.
+pub(super) fn sound<'c, T: Send + 'c>(
+    doing: &'static str,
+    misfits: Misfits,
+    work: BoxFuture<'c, Result<T, StoreError>>,
+) -> BoxFuture<'c, Result<T, StoreError>> {
+    Box::pin(async move {
+        let done = work.await?;
+        misfits.check(doing)?;
+        Ok(done)
+    })
+}
+
+/// The application's connection, if it is one of SQLite.
+pub(super) fn lent<'c>(
+    doing: &'static str,
+    transaction: TransactionRef<'c>,
+) -> Result<&'c mut SqliteConnection, StoreError> {
+    match transaction {
+        TransactionRef::Sqlite(connection) => Ok(connection),
+        _ => Err(StoreError::wrong_database(doing)),
     }
 }
 
@@ -214,32 +287,72 @@ pub(super) fn kept(retention: &Retention) -> i64 {
         .fold(0, |mask, code| mask | 1 << code)
 }
 
-/// A column that holds an id. Like all of these, `None` for NULL and for whatever cannot be one.
-pub(super) fn uuid(row: &SqliteRow, column: &str) -> Option<Uuid> {
-    row.try_get(column).ok().flatten()
+impl StoredRow {
+    fn get<'r, T>(&'r self, column: &str) -> Option<T>
+    where
+        T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+    {
+        match self.row.try_get(column) {
+            Ok(value) => value,
+            // The statement does not ask for it.
+            Err(sqlx::Error::ColumnNotFound(_)) => None,
+            Err(sqlx::Error::ColumnDecode { .. }) => {
+                self.misfits.note(column, "it is of another kind");
+                None
+            }
+            Err(error) => {
+                self.misfits.note(column, error);
+                None
+            }
+        }
+    }
+
+    /// What was made of a column, which cannot be what stands there if it is `None`.
+    pub(super) fn fit<T>(&self, column: &str, made: Option<T>) -> Option<T> {
+        if made.is_none() {
+            self.misfits.note(column, "this version does not know it");
+        }
+        made
+    }
+
+    /// The first column, as a number or a text.
+    pub(super) fn first(&self) -> Option<String> {
+        let number = self.row.try_get::<i64, _>(0).map(|number| number.to_string());
+        number.or_else(|_| self.row.try_get::<String, _>(0)).ok()
+    }
+}
+
+/// A column that holds an id. Like all of these, `None` for NULL; what cannot be one fails the operation.
+pub(super) fn uuid(row: &StoredRow, column: &str) -> Option<Uuid> {
+    row.get(column)
 }
 
 /// A column that holds text.
-pub(super) fn text(row: &SqliteRow, column: &str) -> Option<String> {
-    row.try_get(column).ok().flatten()
+pub(super) fn text(row: &StoredRow, column: &str) -> Option<String> {
+    row.get(column)
 }
 
 /// A column that holds a number.
-pub(super) fn number(row: &SqliteRow, column: &str) -> Option<i64> {
-    row.try_get(column).ok().flatten()
+pub(super) fn number(row: &StoredRow, column: &str) -> Option<i64> {
+    row.get(column)
 }
 
 /// A column that holds a small number.
-pub(super) fn small<T: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Option<T> {
-    number(row, column).and_then(|number| T::try_from(number).ok())
+pub(super) fn small<T: TryFrom<i64>>(row: &StoredRow, column: &str) -> Option<T> {
+    number(row, column).and_then(|number| row.fit(column, T::try_from(number).ok()))
 }
 
 /// A column that holds a moment.
-pub(super) fn moment_in(row: &SqliteRow, column: &str) -> Option<Moment> {
-    number(row, column).and_then(|micros| Moment::from_micros(micros).ok())
+pub(super) fn moment_in(row: &StoredRow, column: &str) -> Option<Moment> {
+    number(row, column).and_then(|micros| row.fit(column, Moment::from_micros(micros).ok()))
+}
+
+/// A column that holds JSON.
+pub(super) fn json<T: DeserializeOwned>(row: &StoredRow, column: &str) -> Option<T> {
+    text(row, column).and_then(|text| row.fit(column, serde_json::from_str(&text).ok()))
 }
 
 /// A column that holds 0 or 1.
-pub(super) fn flag(row: &SqliteRow, column: &str) -> bool {
+pub(super) fn flag(row: &StoredRow, column: &str) -> bool {
     number(row, column).is_some_and(|flag| flag != 0)
 }

@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sqlx::sqlite::SqliteRow;
 use uuid::fmt::Simple;
 
 use super::schedule::rule_in;
-use super::tx::{Tx, batch, hex, moment_in, number, uuid};
+use super::tx::{StoredRow, Tx, batch, hex, moment_in, number, uuid};
 use crate::error::StoreError;
 
 const CLAIM: &str = "claim calls";
@@ -46,7 +45,7 @@ impl UnreadableRuns {
     }
 }
 
-fn is_unreadable(row: &SqliteRow) -> bool {
+fn is_unreadable(row: &StoredRow) -> bool {
     let (Some(anchor), Some(due)) = (moment_in(row, "anchor"), moment_in(row, "due_at")) else { return true };
     let is_active = number(row, "state") == Some(0);
     is_active && !rule_in(row, "effective").is_ok_and(|rule| rule.advance(anchor, due, due).is_ok())

@@ -4,7 +4,7 @@
 //! begun. The thread has a runtime of its own, so that a handler that blocks the application's runtime can never stop
 //! a transaction midway, with the file's lock in its hands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{OPEN, Source, fault, is_locked};
 use super::file::{File, Neighbour};
 use super::news::News;
+use super::original::Original;
 use super::pen::{PAUSE, Pen};
 use crate::clock;
 use crate::error::StoreError;
@@ -50,6 +51,8 @@ pub(super) struct Writer {
     /// Whether the database lives in memory, so that this connection is the only one.
     pub(super) in_memory: bool,
     pub(super) file: Arc<File>,
+    /// The file that is open; `None` in memory.
+    pub(super) original: Option<Arc<Original>>,
     news: Arc<News>,
     listening: Arc<AtomicBool>,
     is_closed: Arc<AtomicBool>,
@@ -74,22 +77,26 @@ impl Writer {
                     Err(error) => return drop(ready.send(Err(StoreError::transient(OPEN, error)))),
                 };
                 runtime.block_on(async move {
-                    match open(&source).await {
-                        Err(error) => drop(ready.send(Err(error))),
-                        Ok((connection, path)) => {
-                            let in_memory = path.is_none();
-                            let me = Neighbour::new(its_inbox);
-                            let file = path.map_or_else(File::in_memory, |path| File::shared(path, &me));
-                            drop(ready.send(Ok((in_memory, Arc::clone(&file)))));
-                            Pen::new(source, file, me, connection, its_news).await.serve(messages).await;
-                        }
-                    }
+                    let (connection, path) = match open(&source).await {
+                        Ok(opened) => opened,
+                        Err(error) => return drop(ready.send(Err(error))),
+                    };
+                    let original = match original(&source, path.as_deref()) {
+                        Ok(original) => original,
+                        Err(error) => return drop(ready.send(Err(error))),
+                    };
+                    let source = source.opened(original.clone());
+                    let me = Neighbour::new(its_inbox);
+                    let file = path.map_or_else(File::in_memory, |path| File::shared(path, &me));
+                    drop(ready.send(Ok((original, Arc::clone(&file)))));
+                    Pen::new(source, file, me, connection, its_news).await.serve(messages).await;
                 });
             })
             .map_err(|error| StoreError::transient(OPEN, error))?;
-        let (in_memory, file) = opened.await.map_err(|_| gone(OPEN))??;
+        let (original, file) = opened.await.map_err(|_| gone(OPEN))??;
         let (listening, is_closed) = (Arc::default(), Arc::default());
-        Ok(Self { inbox, in_memory, file, news, listening, is_closed, ended })
+        let in_memory = file.log().is_none();
+        Ok(Self { inbox, in_memory, file, original, news, listening, is_closed, ended })
     }
 
     /// Runs `work` in a transaction, which it may share with others, and answers after the commit.
@@ -108,11 +115,16 @@ impl Writer {
             })
         });
         let work = Work { doing, since: clock::instant(), task, done };
-        self.inbox.send(Message::Work(work)).map_err(|_| {
-            if self.is_closed.load(Ordering::Relaxed) { StoreError::closed(doing) } else { gone(doing) }
-        })?;
+        self.inbox
+            .send(Message::Work(work))
+            .map_err(|_| if self.is_closed() { StoreError::closed(doing) } else { gone(doing) })?;
         answer.await.map_err(|_| lost(doing))??;
         result.await.map_err(|_| gone(doing))
+    }
+
+    /// Whether it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     /// Ends the thread after what it was sent before, and waits until the connection is closed.
@@ -151,6 +163,10 @@ async fn open(source: &Source) -> Result<(SqliteConnection, Option<PathBuf>), St
                 pause = (pause * 2).min(PAUSE);
             }
             Err(error) => {
+                if let Some(original) = &source.original {
+                    // It says more than that there is nothing to open.
+                    original.check(OPEN)?;
+                }
                 let file = source.options.get_filename().display();
                 tracing::debug!(%file, %error, "the SQLite database could not be opened");
                 return Err(match fault(OPEN, error) {
@@ -160,6 +176,15 @@ async fn open(source: &Source) -> Result<(SqliteConnection, Option<PathBuf>), St
             }
         }
     }
+}
+
+/// The file that was opened, which is to be the one that this source has opened before.
+fn original(source: &Source, path: Option<&Path>) -> Result<Option<Arc<Original>>, StoreError> {
+    if let Some(original) = &source.original {
+        original.check(OPEN)?;
+        return Ok(Some(Arc::clone(original)));
+    }
+    Ok(path.and_then(|path| Original::new(path, source.options.get_filename())).map(Arc::new))
 }
 
 /// The driver's own words.
