@@ -66,7 +66,7 @@ GRANT SELECT, INSERT, UPDATE ON futurecall.schedule TO futurecall_worker, future
 GRANT SELECT, INSERT, DELETE ON futurecall.finished TO futurecall_worker;
 -- Pruning locks what it deletes, for which the server asks for the right to change some column.
 GRANT UPDATE (finished_at) ON futurecall.finished TO futurecall_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON futurecall.pod TO futurecall_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON futurecall.pod, futurecall.shapes TO futurecall_worker;
 
 -- Not for the viewer: what a handler logs may quote its arguments.
 GRANT SELECT, INSERT, DELETE ON futurecall.log TO futurecall_worker;
@@ -87,7 +87,7 @@ GRANT INSERT ON futurecall.finished TO futurecall_producer;
 -- asks for.)
 GRANT UPDATE (cancel_requested, due_at, expires_at, name) ON futurecall.call TO futurecall_producer;
 
-GRANT SELECT ON futurecall.pod, futurecall.paused_name, futurecall.action, futurecall.statistics
+GRANT SELECT ON futurecall.pod, futurecall.shapes, futurecall.paused_name, futurecall.action, futurecall.statistics
     TO futurecall_viewer;
 
 DO $$

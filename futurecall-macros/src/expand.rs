@@ -206,17 +206,17 @@ fn doc_text(attribute: &Attribute) -> Option<String> {
     }
 }
 
-// Output: __methods.add(Method::new("example.hello", Runner::OnInstance(|__this, __session, mut __args| ..)).check(..));
+// Output: __methods.add(Method::new("example.hello", Runner::OnInstance(|__this, __session, mut __args| ..)).arguments(&[..]));
 fn registration(method: &Method, block: &CallBlock) -> TokenStream {
     let private = private(block);
     let Method { stored_name, aliases, priority, .. } = method;
     let runner = runner(method, block);
     let aliases = (!aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
     let count = method.arguments().count();
-    let check = (count > 0).then(|| {
+    let arguments = (count > 0).then(|| {
         let consts = arguments::path(method, block);
         let at = (0..count).map(syn::Index::from);
-        quote!(.check(|__args| #private::check(#stored_name, &[#(&#consts.#at.spec),*], __args)))
+        quote!(.arguments(&[#(&#consts.#at.spec),*]))
     });
     let state = method.parameters.iter().filter_map(|parameter| match parameter {
         Parameter::State(state) => Some((&state.ty, &state.name)),
@@ -240,7 +240,7 @@ fn registration(method: &Method, block: &CallBlock) -> TokenStream {
     let fate = fate(&method.fate, &private);
     quote! {
         __methods.add(
-            #private::Method::new(#stored_name, #runner) #aliases #check #redacted #(#state)* #recurring #priority #fate
+            #private::Method::new(#stored_name, #runner) #aliases #arguments #redacted #(#state)* #recurring #priority #fate
         );
     }
 }

@@ -4,12 +4,14 @@
 //! comes back as itself, or is refused when it is scheduled; what is read here may have been written by anybody.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::facade::{CallTarget, EncodedCall};
 use crate::registry::CallFailure;
+use crate::shape::ShapeParameter;
 
 mod decode;
 mod encode;
@@ -176,6 +178,7 @@ pub struct ArgSpec {
     aliases: &'static [&'static str],
     has_default: bool,
     check: fn(Option<&str>) -> Result<(), Problem>,
+    ty: fn() -> &'static str,
 }
 
 /// A parameter of type `&str`.
@@ -185,7 +188,13 @@ impl<O: DeserializeOwned, B: Serialize + ?Sized> Arg<O, B> {
     /// A parameter that has no [`key`](Self::key) yet.
     pub(crate) const fn new() -> Self {
         Self {
-            spec: ArgSpec { key: "", aliases: &[], has_default: false, check: decode::check::<O> },
+            spec: ArgSpec {
+                key: "",
+                aliases: &[],
+                has_default: false,
+                check: decode::check::<O>,
+                ty: std::any::type_name::<O>,
+            },
             encode: encode::write::<B>,
             decode: decode::read::<O>,
             default: None,
@@ -354,8 +363,19 @@ impl<'a> ArgsReader<'a> {
     }
 }
 
+impl ArgSpec {
+    /// Returns what other releases can know of this parameter.
+    pub(crate) fn shape(&self) -> ShapeParameter {
+        // Whether a type may be missing is for its own `Deserialize` to say, which is the user's code, and may panic.
+        let may_be_missing = || (self.check)(None).is_ok();
+        let optional = self.has_default || catch_unwind(AssertUnwindSafe(may_be_missing)).unwrap_or_default();
+        let aliases = self.aliases.iter().map(|&alias| alias.to_owned()).collect();
+        ShapeParameter { optional, aliases, ..ShapeParameter::new(self.key, (self.ty)()) }
+    }
+}
+
 /// Decodes stored arguments without running anything: what the start-up check for broken calls asks.
-pub fn check(call: &str, specs: &[&ArgSpec], text: &str) -> Result<(), ArgumentError> {
+pub(crate) fn check(call: &str, specs: &[&ArgSpec], text: &str) -> Result<(), ArgumentError> {
     let entries = Entries::parse(call, text)?;
     for spec in specs {
         let stored = find(&entries, call, spec)?;
@@ -400,7 +420,7 @@ pub(crate) fn stored_value<'a>(
     key: &'static str,
     text: &'a str,
 ) -> Result<Option<&'a str>, ArgumentError> {
-    let spec = ArgSpec { key, aliases: &[], has_default: false, check: |_| Ok(()) };
+    let spec = ArgSpec { key, aliases: &[], has_default: false, check: |_| Ok(()), ty: || "" };
     find(&Entries::parse(call, text)?, call, &spec)
 }
 

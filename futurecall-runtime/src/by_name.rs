@@ -16,7 +16,7 @@ use crate::error::{BoxError, ScheduleError, StartError};
 use crate::facade::{CancelRequest, FutureCallRef, PendingCall, check_name};
 use crate::moment::ToMoment;
 use crate::pod::Pod;
-use crate::registry::{CallFailure, Fate, Handler};
+use crate::registry::{Arguments, CallFailure, Fate, Handler};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
 
@@ -126,7 +126,7 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
             }
             .boxed()
         }),
-        check: check::<C::Data>,
+        arguments: Arguments::Data { check: check::<C::Data>, ty: type_name::<C::Data> },
         redacted,
         meter: Arc::default(),
         state: Vec::new(),

@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::args::{Arg, ArgsReader, ArgumentError, Slice};
+use crate::args::{Arg, ArgSpec, ArgsReader, Slice};
 use crate::config::OnInterrupt;
 use crate::error::BoxError;
 use crate::facade::CallTarget;
-use crate::registry::{CallFailure, DeclaredRule, Fate, Handler, RunHandler, StateNeed};
+use crate::registry::{Arguments, CallFailure, DeclaredRule, Fate, Handler, RunHandler, StateNeed};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
 
@@ -129,7 +129,7 @@ pub struct Method<C> {
     name: &'static str,
     aliases: &'static [&'static str],
     runner: Runner<C>,
-    check: fn(&str) -> Result<(), ArgumentError>,
+    arguments: &'static [&'static ArgSpec],
     redacted: &'static [&'static str],
     state: Vec<StateNeed>,
     recurring: Option<DeclaredRule>,
@@ -151,7 +151,7 @@ impl<C> Method<C> {
             name,
             aliases: &[],
             runner,
-            check: |_| Ok(()),
+            arguments: &[],
             redacted: &[],
             state: Vec::new(),
             recurring: None,
@@ -167,10 +167,10 @@ impl<C> Method<C> {
         self
     }
 
-    /// How stored arguments are checked without running anything.
+    /// Its stored arguments, in their order.
     #[must_use]
-    pub fn check(mut self, check: fn(&str) -> Result<(), ArgumentError>) -> Self {
-        self.check = check;
+    pub fn arguments(mut self, arguments: &'static [&'static ArgSpec]) -> Self {
+        self.arguments = arguments;
         self
     }
 
@@ -246,7 +246,7 @@ impl<C: FutureCall> Method<C> {
             aliases: self.aliases,
             type_name: type_name::<C>(),
             run,
-            check: self.check,
+            arguments: Arguments::Typed(self.arguments),
             redacted: self.redacted,
             meter: Arc::default(),
             state: self.state,

@@ -10,6 +10,7 @@
 //! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `outcome` | what a run's end means for its call |
+//! | `decline` | gives calls back whose arguments another release may be able to read |
 //! | `complete` | completes a call in a transaction of its handler |
 //! | `again` | sends what may be sent twice until its outcome is known |
 //! | `rerun` | runs a finished call again |
@@ -30,6 +31,7 @@ mod backoff;
 mod claim;
 mod complete;
 mod database_clock;
+mod decline;
 mod drive;
 mod enqueue;
 mod finish;
@@ -378,6 +380,8 @@ impl Engine {
             role: self.role.as_str().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             names: self.registry().names(),
+            shapes: self.registry().shapes().clone(),
+            shapes_live: self.pod_live(),
             schedules: self.attribute_schedules.clone(),
             redacted: self.registry().redacted(),
             slots: u32::try_from(limit).unwrap_or(u32::MAX),

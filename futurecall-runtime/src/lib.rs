@@ -24,6 +24,7 @@ pub mod recurring;
 mod registry;
 mod retry;
 mod session;
+mod shape;
 pub mod signals;
 mod state;
 pub mod store;
@@ -60,6 +61,7 @@ pub use self::pod::{ApplicationPool, Pod, PodBuilder, Role};
 pub use self::recurring::{Missed, Overlap};
 pub use self::retry::{Backoff, RetryPolicy};
 pub use self::session::{CallInfo, CallTransaction, Session};
+pub use self::shape::{Shape, ShapeParameter};
 pub use self::store::transaction::{InTransaction, TransactionDatabase};
 #[doc(inline)]
 pub use self::store::{

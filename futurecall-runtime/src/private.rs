@@ -3,7 +3,7 @@
 use std::any::{TypeId, type_name};
 use std::time::Duration;
 
-pub use crate::args::{Arg, ArgSpec, ArgsReader, ArgsWriter, Slice, TEXT, Text, check};
+pub use crate::args::{Arg, ArgSpec, ArgsReader, ArgsWriter, Slice, TEXT, Text};
 pub use crate::call::{Method, Methods, Run, Runner};
 pub use crate::config::OnInterrupt;
 pub use crate::registry::StateNeed;

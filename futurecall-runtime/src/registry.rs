@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::args::ArgumentError;
+use crate::args::{self, ArgSpec, ArgumentError};
+use crate::by_name;
 use crate::config::{Config, OnInterrupt};
 use crate::error::{BoxError, MissingState, StartError};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
+use crate::shape::{Shape, ShapeParameter, Shapes};
 use crate::signals::CallMeter;
 use crate::store::OnVanish;
 
@@ -33,8 +35,8 @@ pub(crate) struct Handler {
     pub type_name: &'static str,
     /// Runs it.
     pub run: RunHandler,
-    /// Decodes arguments without running, for the check of broken calls.
-    pub check: fn(&str) -> Result<(), ArgumentError>,
+    /// What it stores and reads.
+    pub arguments: Arguments,
     /// The keys of arguments that people are not to be shown, older keys too.
     pub redacted: &'static [&'static str],
     /// What is measured of its calls; nothing before it stands in a registry.
@@ -49,6 +51,40 @@ pub(crate) struct Handler {
     pub fate: Fate,
     /// Whether it came from the by-name interface: its arguments are `{"data": …}`.
     pub by_name: bool,
+}
+
+/// The arguments that a handler reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Arguments {
+    /// Those of a typed method, keyed by parameter.
+    Typed(&'static [&'static ArgSpec]),
+    /// `{"data": …}`, of the by-name interface.
+    Data {
+        /// Decodes them without running.
+        check: fn(&str) -> Result<(), ArgumentError>,
+        /// The name of their type.
+        ty: fn() -> &'static str,
+    },
+}
+
+impl Arguments {
+    /// Decodes stored arguments without running anything.
+    pub(crate) fn check(self, name: &str, text: &str) -> Result<(), ArgumentError> {
+        match self {
+            Self::Typed(specs) => args::check(name, specs, text),
+            Self::Data { check, .. } => check(text),
+        }
+    }
+
+    fn shape(self) -> Shape {
+        match self {
+            Self::Typed(specs) => Shape::new(specs.iter().map(|spec| spec.shape()).collect()),
+            Self::Data { ty, .. } => {
+                let data = ShapeParameter::new(by_name::KEY, ty());
+                Shape::new(vec![ShapeParameter { optional: true, ..data }])
+            }
+        }
+    }
 }
 
 /// What a method says of its runs that do not succeed.
@@ -136,6 +172,9 @@ impl Handler {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     by_name: HashMap<String, Entry>,
+    /// Under every name answered to: the shape, and its hash, which a claim asks for.
+    shapes: Shapes,
+    hashes: Arc<BTreeMap<String, i64>>,
 }
 
 /// A handler, and what its policy was asked when it was added, so that no claim has to.
@@ -171,7 +210,11 @@ impl Registry {
         // A policy's own function is the user's code, and may panic.
         let first_wait = || handler.fate.retry.and_then(|policy| policy.next(1, 0.0)).unwrap_or_default();
         let rerun_after = std::panic::catch_unwind(AssertUnwindSafe(first_wait)).unwrap_or_default();
+        let shape = handler.arguments.shape();
+        let hash = shape.hash();
         for name in names() {
+            self.shapes.insert(name.to_owned(), shape.clone());
+            Arc::make_mut(&mut self.hashes).insert(name.to_owned(), hash);
             self.by_name.insert(name.to_owned(), Entry { handler: Arc::clone(&handler), rerun_after });
         }
         Ok(())
@@ -196,6 +239,16 @@ impl Registry {
             (!keys.is_empty()).then(|| (name.clone(), keys))
         };
         self.by_name.iter().filter_map(hidden).collect()
+    }
+
+    /// Under every name answered to: what this release stores and reads.
+    pub(crate) const fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    /// The hashes of [`shapes`](Self::shapes).
+    pub(crate) const fn hashes(&self) -> &Arc<BTreeMap<String, i64>> {
+        &self.hashes
     }
 
     /// What a claim asks for.
@@ -238,7 +291,7 @@ mod tests {
             aliases: &[],
             type_name: "Example",
             run: Arc::new(|_, _| async { Ok(()) }.boxed()),
-            check: |_| Ok(()),
+            arguments: Arguments::Typed(&[]),
             redacted: &[],
             meter: Arc::default(),
             state: Vec::new(),

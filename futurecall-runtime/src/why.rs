@@ -54,6 +54,13 @@ pub enum Reason {
         /// How many pods are alive.
         pods: u64,
     },
+    /// Pods could not read its arguments, which are of another release, and have left it to pods that can.
+    OtherRelease {
+        /// Its stored name.
+        name: String,
+        /// How many live pods know the name under a shape that has not been tried.
+        able: u64,
+    },
     /// Its name is paused.
     Paused {
         /// Its stored name.
@@ -144,6 +151,16 @@ impl fmt::Display for Reason {
             Self::NoPodKnowsName { name, pods } => write!(
                 f,
                 "none of the {pods} live pods knows the name `{name}`: deploy one that does, or cancel the call"
+            ),
+            Self::OtherRelease { name, able: 0 } => write!(
+                f,
+                "every live pod that knows `{name}` has failed to read its arguments, which are of another release: start a \
+                 pod of that release within the next heartbeats, or the call fails"
+            ),
+            Self::OtherRelease { name, able } => write!(
+                f,
+                "its arguments are of another release: it waits for one of {able} live pods that know `{name}` in another \
+                 shape"
             ),
             Self::Paused { name, actor, reason, since } => {
                 write!(f, "calls of `{name}` have been paused by {actor} since {since}")?;

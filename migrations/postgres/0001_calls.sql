@@ -49,6 +49,8 @@ CREATE TABLE futurecall.call (
     started          boolean NOT NULL DEFAULT false,
     cancel_requested boolean NOT NULL DEFAULT false,
     error            text,
+    -- The hashes of the shapes under which pods could not read its arguments, and gave it back for a pod of another one.
+    declined         bigint[],
     CHECK (due_at >= '1970-01-01 00:00:00+00' AND due_at < '10000-01-01 00:00:00+00'),
     CHECK ((claimed_by IS NULL) = (claim_no IS NULL) AND (claimed_by IS NULL) = (lease_until IS NULL))
 ) WITH (
@@ -62,6 +64,7 @@ CREATE INDEX call_due ON futurecall.call (name, priority, due_at, id);
 CREATE INDEX call_run ON futurecall.call (name, priority, due_at, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX call_identifier ON futurecall.call (identifier, due_at, id) WHERE identifier IS NOT NULL;
 CREATE INDEX call_schedule ON futurecall.call (schedule_id) WHERE schedule_id IS NOT NULL;
+CREATE INDEX call_declined ON futurecall.call (id) WHERE declined IS NOT NULL;
 CREATE UNIQUE INDEX call_unique ON futurecall.call (name, unique_key) WHERE unique_key IS NOT NULL;
 
 -- What is over: insert-only, deleted by age.
@@ -136,8 +139,19 @@ CREATE TABLE futurecall.pod (
     redacted   jsonb NOT NULL,
     slots      integer NOT NULL,
     running    integer NOT NULL,
+    -- Its row in the table of shapes.
+    shapes     bigint,
     started_at timestamptz NOT NULL,
     beat_at    timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- What releases store and read of each call: by stored name its parameters, and the hash of that. A row for all pods that
+-- agree in everything.
+CREATE TABLE futurecall.shapes (
+    hash    bigint PRIMARY KEY,
+    shapes  jsonb NOT NULL,
+    hashes  jsonb NOT NULL,
+    seen_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
 -- What runs have logged, where that is asked for.

@@ -46,11 +46,16 @@ CREATE TABLE futurecall_call (
     started          INTEGER NOT NULL DEFAULT 0,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     error            TEXT,
+    -- The hashes of the shapes under which pods could not read its arguments, and gave it back for a pod of another one:
+    -- each between two commas.
+    declined         TEXT,
     CHECK ((claimed_by IS NULL) = (claim_no IS NULL) AND (claimed_by IS NULL) = (lease_until IS NULL))
 ) STRICT;
 
--- `claimed_by` stands in it, always NULL, only because SQLite would otherwise look it up in the table.
-CREATE INDEX futurecall_call_due ON futurecall_call (name, priority, due_at, id, claimed_by) WHERE claimed_by IS NULL;
+-- `claimed_by` (always NULL) and `declined` are in it only because SQLite would otherwise look them up in the table.
+CREATE INDEX futurecall_call_due ON futurecall_call (name, priority, due_at, id, claimed_by, declined)
+    WHERE claimed_by IS NULL;
+CREATE INDEX futurecall_call_declined ON futurecall_call (id) WHERE declined IS NOT NULL;
 CREATE INDEX futurecall_call_claimed ON futurecall_call (lease_until) WHERE claimed_by IS NOT NULL;
 CREATE INDEX futurecall_call_identifier ON futurecall_call (identifier, due_at, id) WHERE identifier IS NOT NULL;
 CREATE INDEX futurecall_call_schedule ON futurecall_call (schedule_id, due_at, id) WHERE schedule_id IS NOT NULL;
@@ -133,8 +138,19 @@ CREATE TABLE futurecall_pod (
     redacted   TEXT NOT NULL,
     slots      INTEGER NOT NULL,
     running    INTEGER NOT NULL,
+    -- Its row in the table of shapes.
+    shapes     INTEGER,
     started_at INTEGER NOT NULL,
     beat_at    INTEGER NOT NULL
+) STRICT;
+
+-- What releases store and read of each call: by stored name its parameters, and the hash of that. A row for all pods that
+-- agree in everything.
+CREATE TABLE futurecall_shapes (
+    hash    INTEGER PRIMARY KEY,
+    shapes  TEXT NOT NULL,
+    hashes  TEXT NOT NULL,
+    seen_at INTEGER NOT NULL
 ) STRICT;
 
 -- What runs have logged, where that is asked for.

@@ -14,6 +14,7 @@ mod moved;
 mod operate;
 mod recurring;
 mod redact;
+mod releases;
 mod retry;
 pub(crate) mod support;
 mod transactions;

@@ -133,7 +133,7 @@ mod suite {
     // Without the random walks, which ask for no other rights than the cases do.
     futurecall_tests::conformance!(
         Worker; schedule: Schedule, claim: Claim, cancel: Cancel, completion: Completion, reschedule: Reschedule,
-        recurring: Recurring, undeclared: Undeclared, missed: Missed, lease: Lease, retry: Retry, history: History, inspect: Inspect, operate: Operate,
+        recurring: Recurring, undeclared: Undeclared, declined: Declined, missed: Missed, lease: Lease, retry: Retry, history: History, inspect: Inspect, operate: Operate,
         migrate: Migrate, hazards: Hazards, signals: Signals, scenarios: Scenarios,
     );
 }
@@ -350,6 +350,7 @@ fn claim_of(name: &str) -> ClaimRequest {
         pod: PodId::new(),
         claim_no: 1,
         names: vec![(name.to_owned(), OnVanish::Keep)],
+        shapes: Arc::default(),
         limit: 10,
         lease: HOUR,
         until: None,

@@ -260,6 +260,7 @@ async fn rows_of_the_store(backend: &Backend) {
         pod: PodId::new(),
         claim_no: 1,
         names: vec![("elsewhere.claimed".to_owned(), OnVanish::Keep)],
+        shapes: std::sync::Arc::default(),
         limit: 10,
         lease: HOUR,
         until: None,

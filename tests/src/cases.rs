@@ -4,6 +4,7 @@ mod at_once;
 mod cancel;
 mod claim;
 mod completion;
+mod declined;
 mod hazards;
 mod history;
 mod inspect;
@@ -34,6 +35,7 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Reschedule => reschedule::CASES,
         Topic::Recurring => recurring::CASES,
         Topic::Undeclared => undeclared::CASES,
+        Topic::Declined => declined::CASES,
         Topic::Missed => missed::CASES,
         Topic::Lease => lease::CASES,
         Topic::Retry => retry::CASES,

@@ -227,6 +227,7 @@ impl Pod {
             pod: self.id,
             claim_no: self.last_claim.fetch_add(1, Ordering::Relaxed) + 1,
             names: names.iter().map(|name| ((*name).to_owned(), self.on_vanish)).collect(),
+            shapes: Arc::default(),
             limit,
             lease: LEASE,
             until: None,
@@ -285,6 +286,6 @@ impl Pod {
     }
 
     pub(crate) async fn release(&self, now: Moment, call: &ClaimedCall) -> u64 {
-        self.store.release(Now::At(now), self.id, &[held(call)]).await.expect("a release")
+        self.store.release(Now::At(now), self.id, &[held(call)], None).await.expect("a release")
     }
 }

@@ -83,6 +83,8 @@ pub enum Topic {
     Recurring,
     /// Schedules that nobody declares any more, and what revives them.
     Undeclared,
+    /// Calls of another release, which pods leave to those that can read them.
+    Declined,
     /// Runs that were missed, and runs that overlap.
     Missed,
     /// Leases, fences, vanished pods, lost replies.

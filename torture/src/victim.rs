@@ -260,6 +260,8 @@ impl Life {
             role: "monolith".to_owned(),
             version: "0".to_owned(),
             names: vec!["torture.keep".to_owned(), "torture.rerun".to_owned()],
+            shapes: std::collections::BTreeMap::new(),
+            shapes_live: std::time::Duration::from_secs(30),
             schedules: Vec::new(),
             redacted: BTreeMap::new(),
             slots: 1,
@@ -371,7 +373,7 @@ impl Life {
         assert_eq!(done, [true; 4], "the claims are held, and to finish twice is to finish once");
         let unstarted = |part| Held { started: false, ..held(self.id(part)) };
         let held = [unstarted(Part::KeptReleased), unstarted(Part::RerunReleased)];
-        self.step("release", |_| store.release(NOW, self.pod, &held)).await?;
+        self.step("release", |_| store.release(NOW, self.pod, &held, None)).await?;
         Ok(())
     }
 
@@ -469,6 +471,7 @@ fn request(pod: PodId, names: &[(&str, OnVanish)], lease: Duration) -> ClaimRequ
         pod,
         claim_no: CLAIM,
         names: names.iter().map(|(name, on_vanish)| ((*name).to_owned(), *on_vanish)).collect(),
+        shapes: std::sync::Arc::default(),
         limit: 100,
         lease,
         until: None,

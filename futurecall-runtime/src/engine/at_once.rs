@@ -116,6 +116,7 @@ fn request(engine: &Engine, call: &NewCall) -> Option<ClaimRequest> {
         pod: engine.pod,
         claim_no: engine.next_claim_no(),
         names: vec![(call.name.clone(), on_vanish)],
+        shapes: Arc::default(),
         limit: 1,
         lease: engine.config.lease,
         until: None,

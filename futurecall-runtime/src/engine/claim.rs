@@ -222,6 +222,7 @@ async fn claim(
         pod: engine.pod,
         claim_no: engine.next_claim_no(),
         names,
+        shapes: Arc::clone(engine.registry().hashes()),
         limit: limit.min(MOST),
         lease: engine.config.lease,
         until,
@@ -354,20 +355,34 @@ impl RunSummary {
 
 /// Gives claims back unstarted.
 pub(super) async fn release(engine: &Engine, held: &[Held]) {
+    give_back(engine, held, None).await;
+}
+
+/// Gives a claim back whose arguments this pod could not read under that shape. Says whether the database has heard of
+/// it.
+pub(super) async fn decline(engine: &Engine, held: Held, shape: i64) -> bool {
+    give_back(engine, &[held], Some(shape)).await
+}
+
+/// Gives claims back unstarted. Says whether the database has heard of it.
+async fn give_back(engine: &Engine, held: &[Held], declined: Option<i64>) -> bool {
     // Before they are to be had: nothing that is stored from now on may pass them by.
     engine.calm.tell();
     let give_up = Deadline::new(crate::clock::read(), GIVING_BACK.min(engine.config.lease));
     let mut backoff = Backoff::default();
     // Fenced, so that it may be said twice.
-    while let Err(error) = engine.store.release(NOW, engine.pod, held).await {
+    let mut is_back = true;
+    while let Err(error) = engine.store.release(NOW, engine.pod, held, declined).await {
         engine.meter.failed(Op::Release);
         let wait = backoff.failed();
         if !error.is_transient() || engine.over.is_cancelled() || give_up.left(crate::clock::read()) < wait {
             // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.
             tracing::warn!(%error, calls = held.len(), "could not give unstarted calls back");
+            is_back = false;
             break;
         }
         tokio::time::sleep(wait).await;
     }
     engine.held.remove(held.iter().map(|held| (held.id, held.claim_no)));
+    is_back
 }

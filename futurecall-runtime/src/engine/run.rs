@@ -13,7 +13,7 @@ use super::held::Signals;
 use super::logs::Log;
 use super::outcome::{self, End};
 use super::ready::InHand;
-use super::{Completion, Engine, claim, finish};
+use super::{Completion, Engine, claim, decline, finish};
 use crate::pod::Pod;
 use crate::registry::{CallFailure, Handler};
 use crate::session::{CallInfo, Session};
@@ -120,10 +120,21 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let completion = Completion::new(id, claim_no, now.monotonic, started_after);
     // Dropping a handler and showing its error are the user's code as well, and may panic.
     let end = AssertUnwindSafe(attempt(engine, &call, &handler, &signals, &completion)).catch_unwind().await;
-    let (ending, outcome) = end.unwrap_or_else(|panic| {
+    let (ending, result) = end.unwrap_or_else(|panic| {
         let cancelled = is_cancelled(engine, &signals);
-        (Ending::Panic, Some(outcome::of(engine, &call, &handler, End::Panicked(panic), cancelled)))
+        let outcome = outcome::of(engine, &call, &handler, End::Panicked(panic), cancelled);
+        (Ending::Panic, Attempt::Ended(outcome))
     });
+    let outcome = match result {
+        Attempt::Ended(outcome) => Some(outcome),
+        Attempt::Lost => None,
+        Attempt::Declined(shape) => {
+            handler.meter.finished(ending, None);
+            claim::decline(engine, Held { id, claim_no, started: false }, shape).await;
+            engine.wake();
+            return Ended { name: call.name, how: None };
+        }
+    };
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
     if completion.settled().await {
         handler.meter.finished(Ending::Ok, Some(ran_for));
@@ -196,14 +207,23 @@ fn margin(engine: &Engine) -> Duration {
     engine.config.lease / 100
 }
 
-/// The handler, until it ends or something befalls it. No outcome: the lease was lost, and there is nothing to report.
+/// What one attempt has led to.
+enum Attempt {
+    Ended(Outcome),
+    /// The lease was lost, and there is nothing to report.
+    Lost,
+    /// The arguments could not be read under this shape, and a live pod of another one may be able to.
+    Declined(i64),
+}
+
+/// Runs the handler until it ends or is stopped.
 async fn attempt(
     engine: &Arc<Engine>,
     call: &ClaimedCall,
     handler: &Handler,
     signals: &Arc<Signals>,
     completion: &Arc<Completion>,
-) -> (Ending, Option<Outcome>) {
+) -> (Ending, Attempt) {
     let span = trace::run_span(call);
     let log = Log::begin(engine, &span);
     let info = CallInfo {
@@ -244,19 +264,27 @@ async fn attempt(
             tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
             trace::ended(&span, Ending::LeaseLost);
             log.end(engine, call, None);
-            return (Ending::LeaseLost, None);
+            return (Ending::LeaseLost, Attempt::Lost);
         }
         result = run => result.map_or_else(End::Panicked, End::Returned),
         () = completion.overdue.wait() => End::Overdue,
         timeout = timeout => End::TimedOut(timeout),
         () = signals.abandoned.wait() => End::Abandoned,
     };
+    if let End::Returned(Err(CallFailure::Arguments(error))) = &end
+        && let Some(shape) = decline::declining_shape(engine, call).await
+    {
+        let _in_span = span.enter();
+        tracing::info!(%error, "the call is of another release: it is left to a pod that can read its arguments");
+        trace::ended(&span, Ending::Declined);
+        return (Ending::Declined, Attempt::Declined(shape));
+    }
     let _in_span = span.enter();
     let ending = ending(engine, signals, &end);
     trace::ended(&span, ending);
     let outcome = outcome::of(engine, call, handler, end, is_cancelled(engine, signals));
     log.end(engine, call, Some(&outcome));
-    (ending, Some(outcome))
+    (ending, Attempt::Ended(outcome))
 }
 
 /// Whether the call has been cancelled while it ran, as far as this pod knows. (A shutdown sets the same signal.)

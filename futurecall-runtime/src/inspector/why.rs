@@ -68,6 +68,13 @@ async fn pending(inspector: &Inspector, call: &CallRecord) -> Result<Vec<Reason>
         let pods = u64::try_from(pods.len()).unwrap_or(u64::MAX);
         reasons.push(Reason::NoPodKnowsName { name: call.name.clone(), pods });
     }
+    if !call.declined.is_empty() {
+        let is_untried = |pod: &&&PodRecord| {
+            pod.shapes.get(&call.name).is_some_and(|shape| !call.declined.contains(&shape.hash()))
+        };
+        let able = u64::try_from(able.iter().filter(is_untried).count()).unwrap_or(u64::MAX);
+        reasons.push(Reason::OtherRelease { name: call.name.clone(), able });
+    }
     if reasons.is_empty() {
         reasons.push(turn(inspector, call, due, now, &able).await?);
     }

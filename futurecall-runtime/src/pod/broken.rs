@@ -82,7 +82,9 @@ pub(crate) fn why(engine: &Engine, call: &CallRecord) -> Option<String> {
     };
     let args = crate::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name);
     // The user's own `Deserialize` may panic: that breaks this call, not the start.
-    let check = || args.and_then(|args| (handler.check)(args)).err().map(|error| error.to_string());
+    let check = || {
+        args.and_then(|args| handler.arguments.check(&call.name, args)).err().map(|error| error.to_string())
+    };
     catch_unwind(AssertUnwindSafe(check))
         .unwrap_or_else(|_| Some("decoding its arguments panicked".to_owned()))
 }

@@ -49,7 +49,7 @@ metrics! {
     STARTED_TOTAL: Counter "started_total" ["call"]
         "Handlers that this pod has started.";
     FINISHED_TOTAL: Counter "finished_total" ["call", "outcome"]
-        "Attempts that ended on this pod, by outcome: ok, error, panic, timeout, cancelled (asked to stop, and stopped with an error), interrupted (abandoned by a shutdown), lease_lost, or expired (never started).";
+        "Attempts that ended on this pod, by outcome: ok, error, panic, timeout, cancelled (asked to stop, and stopped with an error), interrupted (abandoned by a shutdown), lease_lost, expired (never started), or declined (its arguments are left to a pod of another release).";
     RETRIES_TOTAL: Counter "retries_total" ["call"]
         "Attempts that failed or were interrupted, and are followed by another.";
     DEAD_TOTAL: Counter "dead_total" ["call"]

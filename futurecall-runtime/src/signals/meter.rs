@@ -25,10 +25,11 @@ pub(crate) enum Ending {
     Interrupted,
     LeaseLost,
     Expired,
+    Declined,
 }
 
 impl Ending {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Ok, "ok"),
         (Self::Error, "error"),
         (Self::Panic, "panic"),
@@ -37,6 +38,7 @@ impl Ending {
         (Self::Interrupted, "interrupted"),
         (Self::LeaseLost, "lease_lost"),
         (Self::Expired, "expired"),
+        (Self::Declined, "declined"),
     ];
 
     /// The word for it.

@@ -9,10 +9,33 @@ use uuid::Uuid;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::recurring::Rule;
+use crate::shape::Shapes;
 use crate::store::{
     AttemptRecord, CallState, ClaimedCall, Histogram, NewCall, Outcome, ScheduleOrigin, ScheduleState,
     Statistics,
 };
+
+/// The shapes of a pod as one JSON object by name, and their hashes as another.
+pub(super) fn shapes_text(shapes: &Shapes) -> Result<(String, String), serde_json::Error> {
+    let hashes: BTreeMap<&str, i64> =
+        shapes.iter().map(|(name, shape)| (name.as_str(), shape.hash())).collect();
+    Ok((serde_json::to_string(shapes)?, serde_json::to_string(&hashes)?))
+}
+
+/// The hash of a shape as SQLite keeps it in a list of those that have declined a call.
+pub(super) fn declined_by(shape: i64) -> String {
+    format!(",{shape},")
+}
+
+/// Reads such a list.
+pub(super) fn declined_of(text: &str) -> Vec<i64> {
+    text.split(',').filter_map(|shape| shape.parse().ok()).collect()
+}
+
+/// Reads the shapes of a pod.
+pub(super) fn shapes_of(text: &str) -> Result<Shapes, serde_json::Error> {
+    serde_json::from_str(text)
+}
 
 /// A call that was stored as claimed, as its pod takes it.
 pub(super) fn claimed_new(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
+use crate::shape::Shape;
 use crate::store::rows::ScheduleOrigin;
 
 /// Where a call stands.
@@ -239,6 +240,9 @@ pub struct CallRecord {
     pub attempt: u32,
     /// Why this pod could not run it, if it could not (filled in by `inspect()`, which knows the handlers).
     pub broken: Option<String>,
+    /// The hashes of the [shapes](Shape) under which pods could not read its arguments, and gave it back for a pod of another
+    /// shape. Empty for all but calls of another release.
+    pub declined: Vec<i64>,
     /// When it is tried again, while it waits for that after a failed or interrupted attempt.
     pub next_attempt: Option<Moment>,
     /// After which moment it is not started any more, while it is pending; `None`: it may start however late.
@@ -349,6 +353,8 @@ pub struct PodRecord {
     pub version: String,
     /// The names it runs.
     pub names: Vec<String>,
+    /// What it stores and reads of calls, by each of its names.
+    pub shapes: BTreeMap<String, Shape>,
     /// The arguments that are not to be shown ([`#[future_call(redact)]`](crate::future_call)): by stored name, their keys,
     /// older ones too. [`Redaction`](crate::store::Redaction) hides them.
     pub redacted: BTreeMap<String, Vec<String>>,

@@ -304,8 +304,14 @@ impl Store for MemoryStore {
         Ok(self.state().completed(pod, id, claim_no))
     }
 
-    async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
-        let released = self.state().release(now, pod, held);
+    async fn release(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        let released = self.state().release(now, pod, held, declined);
         if released > 0 {
             self.wake_others();
         }

@@ -269,7 +269,16 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError>;
 
     /// Gives claimed calls back unstarted, with their attempt. Returns how many were still held.
-    async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError>;
+    ///
+    /// `declined`: the hash of the shape under which this pod could not read their arguments. Claims under that shape
+    /// leave them alone from then on, until [`beat`](Self::beat) finds that no other shape is left to try.
+    async fn release(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError>;
 
     /// Takes up to `limit` claims whose lease has ended, of whatever name and pod: `OnVanish::Keep` records the call
     /// as `Interrupted`, `OnVanish::Rerun` makes it due again, or records it as `Failed` when its budget is spent; one
@@ -279,8 +288,11 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     // --- housekeeping -----------------------------------------------------------------------------------------------
 
-    /// Writes this pod's row (heartbeat, for people and for the broken-call check), and forgets pods that have not
-    /// been heard of for a day.
+    /// Writes this pod's row (heartbeat, for people and for the broken-call check) with its shapes, and forgets pods and
+    /// shapes that have not been heard of for a day.
+    ///
+    /// Waiting calls that every live shape of their name has declined can be claimed again (at most 1,000 of them at a time): whoever claims one then finds
+    /// that no other pod could read it, and records that it failed.
     async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError>;
 
     /// Removes this pod's row.

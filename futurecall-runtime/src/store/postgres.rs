@@ -323,8 +323,14 @@ impl Store for PostgresStore {
         self.completed_call(pod, id, claim_no).await
     }
 
-    async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
-        self.release_calls(now, pod, held).await
+    async fn release(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        self.release_calls(now, pod, held, declined).await
     }
 
     async fn rescue(

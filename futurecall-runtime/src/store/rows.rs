@@ -1,11 +1,13 @@
 //! What goes into a store and what comes out of it: plain rows, no behaviour. (`Debug` of those with arguments: `shown`.)
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
+use crate::shape::Shape;
 
 /// Which clock decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +201,9 @@ pub struct ClaimRequest {
     pub claim_no: i64,
     /// The names this pod can run, with what is to happen to a call of each if the pod vanishes.
     pub names: Vec<(String, OnVanish)>,
+    /// Under these names, the hash of the shape that this pod can read: calls that a pod of that shape has declined are
+    /// left alone. A name that is missing here takes every call.
+    pub shapes: Arc<BTreeMap<String, i64>>,
     /// How many calls at most.
     pub limit: usize,
     /// How long the lease lasts from the database's now.
@@ -220,6 +225,11 @@ impl ClaimRequest {
     pub(crate) fn on_vanish(&self, name: &str) -> OnVanish {
         let asked = self.names.iter().find(|(asked, _)| asked == name);
         asked.map_or(OnVanish::Keep, |(_, on_vanish)| *on_vanish)
+    }
+
+    /// The hash of the shape under which calls of that name are read; 0, which no shape has, where none is known.
+    pub(crate) fn shape(&self, name: &str) -> i64 {
+        self.shapes.get(name).copied().unwrap_or(0)
     }
 }
 
@@ -466,6 +476,10 @@ pub struct PodBeat {
     pub version: String,
     /// The names it runs.
     pub names: Vec<String>,
+    /// What it stores and reads of calls, by each of its names.
+    pub shapes: BTreeMap<String, Shape>,
+    /// How long a shape counts as readable after the last heartbeat of a pod that has it.
+    pub shapes_live: Duration,
     /// The keys of the schedules it declares by attribute.
     pub schedules: Vec<String>,
     /// The arguments that it says are not to be shown: by stored name, their keys (older ones too).
@@ -480,7 +494,10 @@ impl PodBeat {
     /// Every text in it.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let hidden = self.redacted.iter().flat_map(|(name, keys)| std::iter::once(name).chain(keys));
-        let lists = self.names.iter().chain(&self.schedules).chain(hidden);
+        let parameters = self.shapes.values().flat_map(|shape| &shape.parameters);
+        let shapes = parameters.flat_map(|one| [&one.key, &one.ty].into_iter().chain(&one.aliases));
+        let lists =
+            self.names.iter().chain(&self.schedules).chain(hidden).chain(self.shapes.keys()).chain(shapes);
         [&self.label, &self.role, &self.version].into_iter().chain(lists).map(String::as_str)
     }
 }

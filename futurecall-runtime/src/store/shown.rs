@@ -27,7 +27,7 @@ without_arguments! {
         traceparent,
     }
     CallRecord {
-        id, name, format, identifier, priority, due, state, attempt, broken, next_attempt, expires, schedule, rerun_of,
+        id, name, format, identifier, priority, due, state, attempt, broken, declined, next_attempt, expires, schedule, rerun_of,
         created, finished,
         pod, lease_until, start_proven, cancel_requested, error, attempts,
     }

@@ -357,8 +357,14 @@ impl Store for SqliteStore {
         transaction::completed(self, pod, id, claim_no).await
     }
 
-    async fn release(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
-        claim::release(self, now, pod, held).await
+    async fn release(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        claim::release(self, now, pod, held, declined).await
     }
 
     async fn rescue(

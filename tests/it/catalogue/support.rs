@@ -88,6 +88,7 @@ pub(super) async fn vanish_with(store: &dyn Store, name: &str, calls: usize) -> 
             pod,
             claim_no,
             names: vec![(name.to_owned(), OnVanish::Keep)],
+            shapes: std::sync::Arc::default(),
             limit: left,
             lease: Duration::from_millis(1),
             until: None,

@@ -184,6 +184,8 @@ on_all_stores! {
             role: namesake.role.clone(),
             version: namesake.version.clone(),
             names: vec!["note".to_owned()],
+            shapes: BTreeMap::new(),
+            shapes_live: Duration::from_secs(30),
             schedules: Vec::new(),
 redacted: BTreeMap::new(),
             slots: 1,

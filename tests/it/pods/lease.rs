@@ -41,6 +41,7 @@ on_all_stores! {
                 pod: vanished,
                 claim_no,
                 names: vec![("note".to_owned(), OnVanish::Keep)],
+                shapes: std::sync::Arc::default(),
                 limit: 1,
                 lease,
                 until: None,

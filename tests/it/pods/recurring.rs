@@ -144,6 +144,7 @@ on_all_stores! {
                 pod: pod_id,
                 claim_no,
                 names: vec![("tick.tick".to_owned(), futurecall_runtime::store::OnVanish::Keep)],
+                shapes: std::sync::Arc::default(),
                 limit: 10,
                 lease: HOUR,
                 until: None,

@@ -323,6 +323,7 @@ on_all_stores! {
                 pod: PodId::new(),
                 claim_no,
                 names: vec![("note".to_owned(), OnVanish::Rerun { budget, after: Duration::ZERO })],
+                shapes: std::sync::Arc::default(),
                 limit: 1,
                 lease: Duration::from_millis(1),
                 until: None,

@@ -285,7 +285,7 @@ async fn without_a_sweep_what_is_due_is_claimed_all_the_same(fixture: &Fixture) 
     assert_eq!(ids(&pod.send(at(11), &request(10)).await.calls), [behind[1].id, behind[0].id]);
     // Given back: the same.
     let given: Vec<_> = claimed.iter().take(3).map(held).collect();
-    assert_eq!(fixture.store.release(Now::At(at(12)), pod.id, &given).await.unwrap(), 3);
+    assert_eq!(fixture.store.release(Now::At(at(12)), pod.id, &given, None).await.unwrap(), 3);
     assert_eq!(pod.send(at(12), &request(10)).await.calls.len(), 3);
     // Whatever is missed, the next sweep finds.
     let elsewhere = lane("work", &[-5, 3, 12]);

@@ -372,7 +372,7 @@ async fn ten_thousand_calls_at_once(fixture: &Fixture) {
     let done: Vec<_> = done.iter().map(|call| finish(call, Outcome::Succeeded)).collect();
     assert_eq!(pod.store.finish(Now::At(at(2)), pod.id, &done, &KEEP).await.unwrap(), vec![true; 5_000]);
     let back: Vec<_> = back.iter().map(held).collect();
-    assert_eq!(pod.store.release(Now::At(at(2)), pod.id, &back).await.unwrap(), 4_000);
+    assert_eq!(pod.store.release(Now::At(at(2)), pod.id, &back, None).await.unwrap(), 4_000);
     let counts = fixture.store.counts(Now::At(at(2)), u64::MAX).await.unwrap();
     assert_eq!(
         (counts.scheduled, counts.running, counts.succeeded, counts.cancelled),

@@ -196,13 +196,13 @@ async fn a_release_gives_the_attempt_back(fixture: &Fixture) {
     let pod = fixture.pod();
     let claimed = pod.claim(at(5), &["work"], 10).await;
     let both: Vec<_> = claimed.iter().map(held).collect();
-    assert_eq!(pod.store.release(Now::At(at(6)), pod.id, &both).await.unwrap(), 2);
+    assert_eq!(pod.store.release(Now::At(at(6)), pod.id, &both, None).await.unwrap(), 2);
     for call in &calls {
         let record = fixture.record(call.id).await;
         assert_eq!((record.state, record.attempt), (CallState::Scheduled, 0));
         assert_eq!((record.pod, record.lease_until, record.start_proven), (None, None, None));
     }
-    assert_eq!(pod.store.release(Now::At(at(6)), pod.id, &both).await.unwrap(), 0, "held no more");
+    assert_eq!(pod.store.release(Now::At(at(6)), pod.id, &both, None).await.unwrap(), 0, "held no more");
     let again = fixture.other_pod().claim(at(6), &["work"], 10).await;
     assert_eq!(ids(&again), ids(&claimed), "as old as before");
     assert!(again.iter().all(|call| call.attempt == 1));
@@ -212,7 +212,7 @@ async fn only_the_holder_releases(fixture: &Fixture) {
     let pod = fixture.pod();
     let claimed = one_claimed(fixture, &pod).await;
     let wrong = Held { claim_no: claimed.claim_no + 1, ..held(&claimed) };
-    assert_eq!(pod.store.release(Now::At(at(1)), pod.id, &[wrong]).await.unwrap(), 0);
+    assert_eq!(pod.store.release(Now::At(at(1)), pod.id, &[wrong], None).await.unwrap(), 0);
     assert_eq!(fixture.other_pod().release(at(1), &claimed).await, 0);
     let record = fixture.record(claimed.id).await;
     assert_eq!((record.state, record.attempt, record.pod), (CallState::Running, 1, Some(pod.id)));
@@ -374,7 +374,7 @@ async fn nothing_held_is_no_error(fixture: &Fixture) {
     let pod = fixture.pod();
     assert!(pod.store.finish(Now::At(at(0)), pod.id, &[], &KEEP).await.unwrap().is_empty());
     assert_eq!(pod.store.renew(Now::At(at(0)), pod.id, &[], LEASE).await.unwrap(), []);
-    assert_eq!(pod.store.release(Now::At(at(0)), pod.id, &[]).await.unwrap(), 0);
+    assert_eq!(pod.store.release(Now::At(at(0)), pod.id, &[], None).await.unwrap(), 0);
     assert_eq!(pod.store.rescue(Now::At(at(0)), 10, &KEEP).await.unwrap(), []);
     let call = NewCall { priority: 3, ..call("work") };
     fixture.add(&[call]).await;

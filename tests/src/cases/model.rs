@@ -225,6 +225,7 @@ impl<'a> Walk<'a> {
             pod: *self.dice.one_of(&self.pods).expect("a pod"),
             claim_no: self.claim_no,
             names: names.into_iter().map(|name| (name, on_vanish)).collect(),
+            shapes: Arc::default(),
             limit: if self.limited { self.dice.below(6) } else { 1_000 },
             lease: secs(30),
             until,
@@ -339,8 +340,8 @@ impl<'a> Walk<'a> {
     async fn release(&mut self) {
         let (pod, some) = self.some_claims();
         let (model, store) = held(&some, &vec![false; some.len()]);
-        let expected = self.model.release(self.clock(), pod, &model).await.unwrap();
-        let actual = self.fixture.store.release(self.clock(), pod, &store).await.unwrap();
+        let expected = self.model.release(self.clock(), pod, &model, None).await.unwrap();
+        let actual = self.fixture.store.release(self.clock(), pod, &store, None).await.unwrap();
         self.same("released", &expected, &actual);
     }
 

@@ -113,7 +113,7 @@ async fn worker(store: &Arc<dyn Store>, ledger: &Ledger, seed: u64) {
         assert!(renewed.iter().all(|renewed| renewed.lease != Lease::Lost), "nobody takes a live claim");
         let (back, rest): (Vec<ClaimedCall>, Vec<_>) = claimed.into_iter().partition(|_| dice.below(5) == 0);
         let back: Vec<_> = back.iter().map(held).collect();
-        let released = until_done(|| store.release(Now::At(at(4)), pod.id, &back)).await;
+        let released = until_done(|| store.release(Now::At(at(4)), pod.id, &back, None)).await;
         assert_eq!(released, back.len() as u64);
         // Some are forgotten, as by a pod that vanishes.
         let mut ends = Vec::new();

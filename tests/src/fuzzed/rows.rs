@@ -79,6 +79,7 @@ async fn walk(place: &Place, source: &mut Source<'_>) {
         pod: PodId::new(),
         claim_no: 2,
         names: vec![("work".to_owned(), OnVanish::Keep)],
+        shapes: std::sync::Arc::default(),
         limit: 10,
         lease: Duration::from_secs(30),
         until: None,

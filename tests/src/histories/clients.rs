@@ -122,6 +122,7 @@ impl Client<'_> {
             pod: self.pod,
             claim_no: self.claim_no,
             names: vec![("work".to_owned(), OnVanish::Keep)],
+            shapes: std::sync::Arc::default(),
             limit: 1 + self.dice.below(3),
             lease,
             until: None,
@@ -171,7 +172,7 @@ impl Client<'_> {
         let Some((call, holder)) = self.some_claim() else { return };
         let held = Held { id: call.id, claim_no: call.claim_no, started: false };
         let (now, from) = (Now::At(self.shared.now()), self.shared.number());
-        let count = self.store.release(now, self.pod, &[held]).await.expect("a release");
+        let count = self.store.release(now, self.pod, &[held], None).await.expect("a release");
         self.shared.saw(call.id, from, What::Released { holder, count });
     }
 

@@ -260,9 +260,15 @@ impl Store for Faulty {
         self.ask(move |server| server.completed(pod, id, claim_no)).await
     }
 
-    async fn release(&self, _now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
+    async fn release(
+        &self,
+        _now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
         let held = held.to_vec();
-        self.ask(move |server| server.release(pod, &held)).await
+        self.ask(move |server| server.release(pod, &held, declined)).await
     }
 
     async fn rescue(

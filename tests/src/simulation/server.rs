@@ -223,13 +223,18 @@ impl Server {
         Ok(all)
     }
 
-    pub(crate) fn release(&self, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
+    pub(crate) fn release(
+        &self,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
         let mut released = 0;
         for one in held {
             let was_held = self.holds(pod, one.id, one.claim_no);
             let (by, number) = self.fence(Mutant::ReleaseWithoutFence, pod, one.id, one.claim_no);
             let asked = Held { claim_no: number, ..*one };
-            let count = done(self.inner.release(self.now(), by, &[asked]))?;
+            let count = done(self.inner.release(self.now(), by, &[asked], declined))?;
             released += count;
             let is_ours = count > 0 || was_held;
             let fate = if is_ours { self.fate(one.id) } else { Fate::Refused };

@@ -32,7 +32,7 @@ impl State {
             }
         }
         claim.now = Some(now);
-        claim.next = self.next_due(now, &names).map(|due| due.saturating_since(now));
+        claim.next = self.next_due(now, request, &names).map(|due| due.saturating_since(now));
         Ok(claim)
     }
 
@@ -42,7 +42,7 @@ impl State {
         found.into_iter().filter_map(claimed).collect()
     }
 
-    pub(super) fn release(&mut self, now: Now, pod: PodId, held: &[Held]) -> u64 {
+    pub(super) fn release(&mut self, now: Now, pod: PodId, held: &[Held], declined: Option<i64>) -> u64 {
         let now = self.now(now);
         let mut released = 0;
         for Held { id, claim_no, .. } in held {
@@ -50,6 +50,7 @@ impl State {
             let mut call = call.clone();
             let cancelled = call.held.take().is_some_and(|held| held.cancel_requested);
             call.attempt = call.attempt.saturating_sub(1);
+            call.declined.extend(declined);
             self.put(call);
             if cancelled {
                 // No retention is given here: that a run was cancelled is worth its row.
@@ -73,7 +74,9 @@ impl State {
                 .iter()
                 .take_while(|(due, _)| *due <= horizon)
                 .filter(|(_, id)| {
-                    self.call(*id).is_some_and(|call| !of_schedule(call) && !self.is_blocked(now, call))
+                    self.call(*id).is_some_and(|call| {
+                        !of_schedule(call) && is_open(request, call) && !self.is_blocked(now, call)
+                    })
                 })
                 .take(request.limit)
                 .copied()
@@ -118,11 +121,17 @@ impl State {
     /// When the next unclaimed call of these names is due. One that is due, but waits for another run of its schedule,
     /// does not count (its pod claims again when that run ends); one that lies ahead does, for its turn may have come
     /// by then.
-    fn next_due(&self, now: Moment, names: &BTreeMap<&str, OnVanish>) -> Option<Moment> {
+    fn next_due(
+        &self,
+        now: Moment,
+        request: &ClaimRequest,
+        names: &BTreeMap<&str, OnVanish>,
+    ) -> Option<Moment> {
         let lanes: Vec<&BTreeSet<_>> =
             names.keys().filter_map(|name| self.waiting.get(*name)).flat_map(BTreeMap::values).collect();
         let counts = |due: Moment, id: CallId| {
-            due > now || self.call(id).is_some_and(|call| !self.is_blocked(now, call))
+            self.call(id)
+                .is_some_and(|call| is_open(request, call) && (due > now || !self.is_blocked(now, call)))
         };
         lanes
             .iter()
@@ -130,6 +139,11 @@ impl State {
             .map(|(due, _)| *due)
             .min()
     }
+}
+
+/// Whether no pod of the shape that the claim reads has declined the call.
+fn is_open(request: &ClaimRequest, call: &Call) -> bool {
+    call.declined.is_empty() || !call.declined.contains(&request.shape(&call.name))
 }
 
 fn claimed(call: &Call) -> Option<ClaimedCall> {

@@ -79,6 +79,7 @@ fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
         failures: 0,
         vanished: 0,
         error: None,
+        declined: std::collections::BTreeSet::new(),
         held: None,
     })
 }

@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::rows::{Call, Finished, Pod, Schedule, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
+use crate::shape::hash_of_all;
 use crate::store::{
     AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodBeat, PodRecord,
     ScheduleRecord, ScheduleState, TimelineCount,
@@ -104,7 +106,7 @@ impl State {
     }
 
     pub(super) fn pending_names(&self, cap: u64) -> Vec<(String, u64)> {
-        let count = |lanes: &std::collections::BTreeMap<_, std::collections::BTreeSet<_>>| {
+        let count = |lanes: &std::collections::BTreeMap<_, BTreeSet<_>>| {
             lanes.values().map(|lane| lane.len() as u64).sum::<u64>().min(cap)
         };
         self.waiting.iter().map(|(name, lanes)| (name.clone(), count(lanes))).collect()
@@ -114,9 +116,26 @@ impl State {
         refuse_nul("write the pod's heartbeat", said.texts())?;
         let now = self.now(now);
         self.forget_pods(|_, pod| now.saturating_since(pod.beat) > REMEMBERED);
+        self.shapes.retain(|_, (_, seen)| now.saturating_since(*seen) <= REMEMBERED);
+        self.shapes.insert(hash_of_all(&said.shapes), (said.shapes.clone(), now));
+        self.reopen(now, said.shapes_live);
         let started = self.pods.get(&said.id).map_or(now, |before| before.started);
         self.pods.insert(said.id, Pod { said: said.clone(), started, beat: now });
         Ok(())
+    }
+
+    /// Lets waiting calls be claimed again that every live shape of their name has declined.
+    fn reopen(&mut self, now: Moment, live: Duration) {
+        let may_read = |call: &Call| {
+            let live = self.shapes.values().filter(|(_, seen)| now.saturating_since(*seen) <= live);
+            let mut shapes = live.filter_map(|(shapes, _)| shapes.get(&call.name));
+            shapes.any(|shape| !call.declined.contains(&shape.hash()))
+        };
+        let declined = self.calls().filter(|call| !call.declined.is_empty() && call.held.is_none());
+        let open: Vec<Call> = declined.filter(|call| !may_read(call)).cloned().collect();
+        for call in open {
+            self.put(Call { declined: BTreeSet::new(), ..call });
+        }
     }
 
     /// All rows that the filter lets through, in order, from its `after` on.
@@ -260,6 +279,7 @@ impl Row<'_> {
             state: self.state(),
             attempt: call.attempt,
             broken: None,
+            declined: call.declined.iter().copied().filter(|_| finished.is_none()).collect(),
             next_attempt: Some(call.due).filter(|_| self.state() == CallState::Scheduled && call.is_again()),
             expires: call.expires.filter(|_| finished.is_none()),
             schedule: call.schedule,
@@ -302,6 +322,7 @@ fn pod_record(pod: &Pod, now: Moment, within: Duration) -> PodRecord {
         role: pod.said.role.clone(),
         version: pod.said.version.clone(),
         names: pod.said.names.clone(),
+        shapes: pod.said.shapes.clone(),
         redacted: pod.said.redacted.clone(),
         slots: pod.said.slots,
         running: pod.said.running,

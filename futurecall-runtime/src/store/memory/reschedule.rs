@@ -73,6 +73,7 @@ impl State {
                     vanished: 0,
                     attempt: 0,
                     error: None,
+                    declined: BTreeSet::new(),
                     held: None,
                     ..old.call.clone()
                 };

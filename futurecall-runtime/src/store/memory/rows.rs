@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
+use crate::shape::Shapes;
 use crate::store::{
     ATTEMPTS_KEPT, ActionRecord, AttemptRecord, CallState, Now, OnVanish, PausedName, PodBeat, Retention,
     RunLog, ScheduleOrigin, ScheduleState, Span, Statistics,
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) finished: BTreeMap<CallId, Finished>,
     pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
     pub(super) pods: BTreeMap<PodId, Pod>,
+    /// What pods have said of their shapes, by the hash of all of them, and when last.
+    pub(super) shapes: BTreeMap<i64, (Shapes, Moment)>,
     pub(super) logs: BTreeMap<(CallId, u32), RunLog>,
     pub(super) paused: BTreeMap<String, PausedName>,
     pub(super) actions: BTreeMap<ActionId, ActionRecord>,
@@ -60,6 +63,8 @@ pub(super) struct Call {
     /// How many of its pods have vanished.
     pub(super) vanished: u32,
     pub(super) error: Option<String>,
+    /// The shapes under which pods could not read its arguments.
+    pub(super) declined: BTreeSet<i64>,
     pub(super) held: Option<HeldBy>,
 }
 

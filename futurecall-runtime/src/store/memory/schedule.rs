@@ -313,6 +313,7 @@ impl Schedule {
             failures: 0,
             vanished: 0,
             error: None,
+            declined: std::collections::BTreeSet::new(),
             held: None,
         }
     }

@@ -23,15 +23,15 @@ pub(super) const DOING: &str = "claim calls";
 const FINDING: &str = "find claimed calls";
 const RELEASING: &str = "give calls back";
 
-/// $2 names. Of each of their lanes the first unclaimed call: the lanes are found by skipping through the due index.
+/// $2 names, $3 their shapes. Of each of their lanes the first unclaimed call: the lanes are found by skipping through the due index.
 /// (`{a_lane}` is true of each; it makes the planner expect few.)
 const SURVEY: &str = "
     WITH RECURSIVE lane AS (
-        SELECT u.name, (SELECT c.priority FROM futurecall.call AS c
+        SELECT u.name, u.shape, (SELECT c.priority FROM futurecall.call AS c
             WHERE c.name = u.name ORDER BY c.priority LIMIT 1) AS priority
-        FROM unnest((SELECT $2::text[])) AS u(name)
+        FROM unnest((SELECT $2::text[]), (SELECT $3::bigint[])) AS u(name, shape)
         UNION ALL
-        SELECT l.name, (SELECT c.priority FROM futurecall.call AS c
+        SELECT l.name, l.shape, (SELECT c.priority FROM futurecall.call AS c
             WHERE c.name = l.name AND c.priority > l.priority ORDER BY c.priority LIMIT 1)
         FROM lane AS l WHERE l.priority IS NOT NULL
     )
@@ -39,13 +39,14 @@ const SURVEY: &str = "
     FROM (SELECT 1) AS one LEFT JOIN (
         SELECT l.name, l.priority, c.due_at, c.id FROM lane AS l CROSS JOIN LATERAL (
             SELECT c.due_at, c.id FROM futurecall.call AS c
-            WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
+            WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL AND {open l.shape}
             ORDER BY c.due_at, c.id LIMIT 1
         ) AS c WHERE {a_lane}
     ) AS h ON true";
 
 /// $2 to $4 as `{claim}` wants them, $6 until, $7 how far ahead, $8 calls to pass by, $9 to $13 the lanes: names,
-/// priorities, where each begins, and how many calls it may give; $5 and $14 what happens to them if the pod vanishes.
+/// priorities, where each begins, and how many calls it may give; $5 and $14 what happens to them if the pod vanishes; $15
+/// the shapes under which this pod reads them.
 ///
 /// Parameters that the planner would look into stand behind a SELECT: it then plans once for all of them, which saves
 /// more time than the statement takes.
@@ -63,17 +64,17 @@ pub(super) const CLAIM: &str = "
         SELECT {now} AS now, least({now} + $7::interval, $6::timestamptz) AS horizon
     ), lane AS MATERIALIZED (
         SELECT u.place, u.name, u.priority, u.due AS from_due, u.id AS from_id, u.share, u.on_vanish, u.vanish_after,
-            r.id AS run,
+            u.shape, r.id AS run,
             coalesce(r.due_at, 'infinity') AS run_due,
             coalesce(r.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) AS run_id
         FROM unnest((SELECT $9::text[]), (SELECT $10::smallint[]), (SELECT $11::timestamptz[]), (SELECT $12::uuid[]),
-            (SELECT $13::integer[]), (SELECT $5::smallint[]), (SELECT $14::bigint[])) WITH ORDINALITY
-            AS u(name, priority, due, id, share, on_vanish, vanish_after, place)
+            (SELECT $13::integer[]), (SELECT $5::smallint[]), (SELECT $14::bigint[]), (SELECT $15::bigint[]))
+            WITH ORDINALITY AS u(name, priority, due, id, share, on_vanish, vanish_after, shape, place)
         LEFT JOIN LATERAL (
             SELECT c.due_at, c.id FROM futurecall.call AS c
             WHERE c.name = u.name AND c.priority = u.priority AND c.schedule_id IS NOT NULL AND c.claimed_by IS NULL
                 AND c.due_at <= (SELECT least(k.now, k.horizon) FROM clock AS k)
-                AND c.id <> ALL ((SELECT $8::uuid[])::uuid[])
+                AND c.id <> ALL ((SELECT $8::uuid[])::uuid[]) AND {open u.shape}
             ORDER BY c.due_at, c.id LIMIT 1
         ) AS r ON true
     ), locked AS MATERIALIZED (
@@ -83,7 +84,7 @@ pub(super) const CLAIM: &str = "
                 WHERE c.name = l.name AND c.priority = l.priority
                     AND (c.due_at, c.id) >= (l.from_due, l.from_id) AND (c.due_at, c.id) < (l.run_due, l.run_id)
                     AND c.due_at <= (SELECT k.horizon FROM clock AS k)
-                    AND c.schedule_id IS NULL AND c.claimed_by IS NULL
+                    AND c.schedule_id IS NULL AND c.claimed_by IS NULL AND {open l.shape}
                 ORDER BY c.due_at, c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED
             ) AS c LIMIT l.share
         ) AS c
@@ -97,6 +98,7 @@ pub(super) const CLAIM: &str = "
             WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
                 AND c.due_at > (SELECT least(k.now, k.horizon) FROM clock AS k)
                 AND (c.schedule_id IS NOT NULL OR c.due_at > (SELECT k.horizon FROM clock AS k))
+                AND {open l.shape}
             ORDER BY c.due_at, c.id LIMIT 1) AS due
         FROM lane AS l
     )
@@ -109,7 +111,7 @@ pub(super) const CLAIM: &str = "
                     WHERE c.name = l.name AND c.priority = l.priority
                         AND (c.due_at, c.id) >= (l.from_due, l.from_id) AND (c.due_at, c.id) < (l.run_due, l.run_id)
                         AND c.due_at <= (SELECT k.horizon FROM clock AS k)
-                        AND c.schedule_id IS NULL AND c.claimed_by IS NULL
+                        AND c.schedule_id IS NULL AND c.claimed_by IS NULL AND {open l.shape}
                     ORDER BY c.due_at, c.id LIMIT 1000
                 ) AS c LIMIT l.share
             ) AS c
@@ -131,7 +133,7 @@ pub(super) const FIND: &str = "
     ) AS c
     WHERE {a_lane} ORDER BY c.priority, c.due_at, c.id";
 
-/// $2 pod, $3 ids, $4 claim numbers. Locked first: what the rows say then is the latest, also of a cancellation.
+/// $2 pod, $3 ids, $4 claim numbers, $5 the shape under which the pod could not read them. Locked first: what the rows say then is the latest, also of a cancellation.
 const RELEASE: &str = "
     WITH locked AS MATERIALIZED (
         SELECT c.id, c.cancel_requested
@@ -139,7 +141,9 @@ const RELEASE: &str = "
         JOIN futurecall.call AS c ON c.id = u.id AND c.claim_no = u.claim_no
         WHERE c.claimed_by = $2::uuid AND {few u.id} ORDER BY c.id FOR UPDATE OF c
     ), freed AS (
-        UPDATE futurecall.call AS c SET {unclaim}, attempt = greatest(c.attempt - 1, 0)
+        UPDATE futurecall.call AS c SET {unclaim}, attempt = greatest(c.attempt - 1, 0),
+            declined = CASE WHEN $5::bigint IS NULL THEN c.declined
+                ELSE array_append(array_remove(c.declined, $5::bigint), $5::bigint) END
         FROM locked AS l WHERE c.id = l.id AND NOT l.cancel_requested AND {few l.id} RETURNING c.due_at
     ), gone AS (
         DELETE FROM futurecall.call AS c
@@ -165,7 +169,7 @@ impl PostgresStore {
         let mut haul = Haul { passed: self.lanes.waiting(), ..Haul::default() };
         if request.sweep || !self.lanes.know(&names) {
             haul.passed.clear();
-            haul.now = Some(self.survey(now, &names).await?);
+            haul.now = Some(self.survey(now, request, &names).await?);
         }
         for _ in 0..ROUNDS {
             if haul.calls.len() >= request.limit {
@@ -197,7 +201,13 @@ impl PostgresStore {
         rows.iter().map(claimed).collect::<Reading<_>>().map_err(nothing_done(FINDING))
     }
 
-    pub(super) async fn release_calls(&self, now: Now, pod: PodId, held: &[Held]) -> Result<u64, StoreError> {
+    pub(super) async fn release_calls(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
         if held.is_empty() {
             return Ok(0);
         }
@@ -206,7 +216,8 @@ impl PostgresStore {
             .bind(at(now))
             .bind(pod.as_uuid())
             .bind(held.iter().map(|held| held.id.as_uuid()).collect::<Vec<_>>())
-            .bind(held.iter().map(|held| held.claim_no).collect::<Vec<_>>());
+            .bind(held.iter().map(|held| held.claim_no).collect::<Vec<_>>())
+            .bind(declined);
         let row = self.write_one(RELEASING, query).await?;
         let earliest: Option<i64> = row.try_get("earliest").map_err(nothing_done(RELEASING))?;
         if let Some(earliest) = earliest {
@@ -217,10 +228,16 @@ impl PostgresStore {
     }
 
     /// Finds the lanes of these names, and where each begins. Gives the server's clock.
-    pub(super) async fn survey(&self, now: Now, names: &BTreeSet<&str>) -> Result<i64, StoreError> {
+    pub(super) async fn survey(
+        &self,
+        now: Now,
+        request: &ClaimRequest,
+        names: &BTreeSet<&str>,
+    ) -> Result<i64, StoreError> {
         self.lanes.begin_survey(names);
         let texts: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let rows = self.read(DOING, self.query(SURVEY).bind(at(now)).bind(texts)).await?;
+        let shapes: Vec<i64> = names.iter().map(|name| request.shape(name)).collect();
+        let rows = self.read(DOING, self.query(SURVEY).bind(at(now)).bind(texts).bind(shapes)).await?;
         let read = || -> Reading<_> {
             let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
             let mut heads = Vec::with_capacity(rows.len());
@@ -312,7 +329,7 @@ impl PostgresStore {
     ) -> Result<Claim, StoreError> {
         if request.sweep && request.limit > 0 && haul.calls.len() >= request.limit {
             // Where no more was wanted, nobody has looked whether there is more.
-            match self.survey(now, names).await {
+            match self.survey(now, request, names).await {
                 Ok(clock) => haul.now = Some(clock),
                 Err(error) => tracing::debug!(%error, "whether more is due is found by the next claim"),
             }
@@ -475,6 +492,7 @@ pub(super) fn bind_claim_all(
         .bind(lanes.iter().map(|lane| lane.from.1).collect::<Vec<_>>())
         .bind(shares.to_vec())
         .bind(vanish_after)
+        .bind(lanes.iter().map(|lane| request.shape(&lane.name)).collect::<Vec<_>>())
 }
 
 /// Binds what [`FIND`] wants.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::Row;
@@ -10,7 +11,8 @@ use super::sql::{Reading, at, micros, moment, moment_or_none, pod as pod_column,
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
-use crate::store::codec::{attempts_of, origin_of, rule_of, schedule_of, state_of};
+use crate::shape::hash_of_all;
+use crate::store::codec::{attempts_of, origin_of, rule_of, schedule_of, shapes_of, shapes_text, state_of};
 use crate::store::{
     AttemptRecord, CallRecord, CallState, Now, PodBeat, PodRecord, ScheduleRecord, ScheduleState,
 };
@@ -44,14 +46,15 @@ pub(super) const PENDING: &str = "c.id, c.name, c.args::text AS args, c.format, 
     c.claimed_by AS pod, {us c.lease_until} AS lease_until,
     CASE WHEN c.started THEN {us c.claimed_at} END AS started, NULL::bigint AS duration_us, c.cancel_requested,
     c.error, CASE WHEN c.first_due_at IS NOT NULL AND c.claimed_by IS NULL THEN {us c.due_at} END AS next_attempt,
-    {us c.expires_at} AS expires";
+    {us c.expires_at} AS expires, coalesce(c.declined, ARRAY[]::bigint[]) AS declined";
 
 /// The same of one that is over.
 pub(super) const FINISHED: &str =
     "f.id, f.name, f.args::text AS args, f.format, f.identifier, f.priority, {us f.due_at} AS due,
     f.state, f.attempt, f.schedule_id, f.rerun_of, {us f.created_at} AS created, {us f.finished_at} AS finished,
     f.pod, NULL::bigint AS lease_until, {us f.started_at} AS started, f.duration_us,
-    false AS cancel_requested, f.error, NULL::bigint AS next_attempt, NULL::bigint AS expires";
+    false AS cancel_requested, f.error, NULL::bigint AS next_attempt, NULL::bigint AS expires,
+    ARRAY[]::bigint[] AS declined";
 
 const RECORD: &str = "
     SELECT :pending, c.attempts::text AS attempts FROM futurecall.call AS c WHERE c.id = $1::uuid
@@ -67,8 +70,8 @@ const SCHEDULES: &str = "
 
 const PODS: &str = "
     SELECT p.id, p.label, p.role, p.version, p.names, p.redacted::text AS redacted, p.slots, p.running, {us p.started_at} AS started,
-        {us p.beat_at} AS beat, p.beat_at >= {ago $2::bigint} AS live
-    FROM futurecall.pod AS p WHERE p.beat_at >= {ago $3::bigint}
+        {us p.beat_at} AS beat, p.beat_at >= {ago $2::bigint} AS live, h.shapes::text AS shapes
+    FROM futurecall.pod AS p LEFT JOIN futurecall.shapes AS h ON h.hash = p.shapes WHERE p.beat_at >= {ago $3::bigint}
     ORDER BY p.beat_at DESC, p.id";
 
 const BEAT: &str = concat!(
@@ -78,14 +81,32 @@ const BEAT: &str = concat!(
         RETURNING p.names, p.beat_at
     )",
     remembered!(),
-    "
+    ", seen AS (
+        INSERT INTO futurecall.shapes AS h (hash, shapes, hashes, seen_at)
+            VALUES ($12::bigint, $13::jsonb, $14::jsonb, {now})
+        ON CONFLICT (hash) DO UPDATE SET seen_at = greatest(h.seen_at, excluded.seen_at)
+    ), unseen AS (
+        DELETE FROM futurecall.shapes AS h WHERE h.seen_at < {ago $11::bigint} AND h.hash <> $12::bigint
+    ), live AS MATERIALIZED (
+        SELECT one.key AS name, one.value::bigint AS shape FROM jsonb_each_text($14::jsonb) AS one
+        UNION
+        SELECT one.key, one.value::bigint FROM futurecall.shapes AS h CROSS JOIN jsonb_each_text(h.hashes) AS one
+        WHERE h.seen_at >= {ago $15::bigint}
+    ), opened AS (
+        UPDATE futurecall.call AS c SET declined = NULL WHERE c.id IN (
+            SELECT c.id FROM futurecall.call AS c
+            WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
+                AND NOT EXISTS (SELECT FROM live AS l WHERE l.name = c.name AND l.shape <> ALL (c.declined))
+            ORDER BY c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED)
+    )
     INSERT INTO futurecall.pod
-        (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at)
+        (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at, shapes)
     VALUES ($2::uuid, $3::text, $4::text, $5::text, $6::text[], $7::text[], $8::jsonb, $9::integer, $10::integer,
-        {now}, {now})
+        {now}, {now}, $12::bigint)
     ON CONFLICT (id) DO UPDATE SET label = excluded.label, role = excluded.role, version = excluded.version,
         names = excluded.names, schedules = excluded.schedules, redacted = excluded.redacted,
-        slots = excluded.slots, running = excluded.running, beat_at = excluded.beat_at"
+        slots = excluded.slots, running = excluded.running, beat_at = excluded.beat_at,
+        shapes = excluded.shapes"
 );
 
 /// $1 the pod.
@@ -133,6 +154,8 @@ impl PostgresStore {
     pub(super) async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
         let redacted =
             serde_json::to_string(&pod.redacted).map_err(|error| StoreError::refused(BEATING, error))?;
+        let (shapes, hashes) =
+            shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEATING, error))?;
         let query = self
             .query(BEAT)
             .bind(at(now))
@@ -145,7 +168,11 @@ impl PostgresStore {
             .bind(redacted)
             .bind(i32::try_from(pod.slots).unwrap_or(i32::MAX))
             .bind(i32::try_from(pod.running).unwrap_or(i32::MAX))
-            .bind(micros(REMEMBERED));
+            .bind(micros(REMEMBERED))
+            .bind(hash_of_all(&pod.shapes))
+            .bind(shapes)
+            .bind(hashes)
+            .bind(micros(pod.shapes_live));
         self.write(BEATING, query).await.map(drop)
     }
 
@@ -174,6 +201,7 @@ pub(super) fn record(row: &PgRow) -> Reading<CallRecord> {
         state,
         attempt: small_count(row, "attempt")?,
         broken: None,
+        declined: row.try_get("declined")?,
         next_attempt: moment_or_none(row, "next_attempt")?,
         expires: moment_or_none(row, "expires")?,
         schedule: row.try_get::<Option<Uuid>, _>("schedule_id")?.map(ScheduleId::from_uuid),
@@ -238,12 +266,18 @@ fn schedule_record(row: &PgRow) -> Reading<Option<ScheduleRecord>> {
 /// `None` for a row that a hand has spoiled.
 fn pod_record(row: &PgRow) -> Reading<Option<PodRecord>> {
     let Ok(redacted) = serde_json::from_str(row.try_get("redacted")?) else { return Ok(None) };
+    // None where the pod is of a version that says nothing of them.
+    let shapes: Option<String> = row.try_get("shapes")?;
+    let Ok(shapes) = shapes.map_or_else(|| Ok(BTreeMap::new()), |text| shapes_of(&text)) else {
+        return Ok(None);
+    };
     Ok(Some(PodRecord {
         id: PodId::from_uuid(row.try_get("id")?),
         label: row.try_get("label")?,
         role: row.try_get("role")?,
         version: row.try_get("version")?,
         names: row.try_get("names")?,
+        shapes,
         redacted,
         slots: small_count(row, "slots")?,
         running: small_count(row, "running")?,

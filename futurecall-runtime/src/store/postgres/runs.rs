@@ -16,16 +16,17 @@ use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::{CallState, ClaimRequest, Now, Retention};
 
-/// $2 until, $3 calls to pass by, $4 to $7 the lanes: names, priorities, where each begins; $8 how many of each at most.
+/// $2 until, $3 calls to pass by, $4 to $7 and $9 the lanes: names, priorities, where each begins, shapes; $8 how many of
+/// each at most.
 /// Of each lane the due calls of schedules that come before its first other call.
 const DUE: &str = "
     SELECT r.id, r.schedule_id
-    FROM unnest((SELECT $4::text[]), (SELECT $5::smallint[]), (SELECT $6::bigint[]), (SELECT $7::uuid[]))
-        WITH ORDINALITY AS l(name, priority, due, id, place)
+    FROM unnest((SELECT $4::text[]), (SELECT $5::smallint[]), (SELECT $6::bigint[]), (SELECT $7::uuid[]),
+        (SELECT $9::bigint[])) WITH ORDINALITY AS l(name, priority, due, id, shape, place)
     LEFT JOIN LATERAL (
         SELECT c.due_at, c.id FROM futurecall.call AS c
         WHERE c.name = l.name AND c.priority = l.priority AND (c.due_at, c.id) >= ({at l.due}, l.id)
-            AND c.schedule_id IS NULL AND c.claimed_by IS NULL
+            AND c.schedule_id IS NULL AND c.claimed_by IS NULL AND {open l.shape}
         ORDER BY c.due_at, c.id LIMIT 1
     ) AS p ON true
     CROSS JOIN LATERAL (
@@ -34,6 +35,7 @@ const DUE: &str = "
         WHERE c.name = l.name AND c.priority = l.priority AND c.schedule_id IS NOT NULL AND c.claimed_by IS NULL
             AND c.due_at <= (SELECT least({now}, {at $2::bigint}))
             AND (p.id IS NULL OR (c.due_at, c.id) < (p.due_at, p.id)) AND c.id <> ALL ((SELECT $3::uuid[])::uuid[])
+            AND {open l.shape}
         ORDER BY c.due_at, c.id LIMIT $8::bigint
     ) AS r
     ORDER BY r.turn, l.place LIMIT $8::bigint";
@@ -127,7 +129,8 @@ impl PostgresStore {
             .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.from.0).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.from.1).collect::<Vec<_>>())
-            .bind(as_limit(room));
+            .bind(as_limit(room))
+            .bind(lanes.iter().map(|lane| request.shape(&lane.name)).collect::<Vec<_>>());
         let rows = self.read(DOING, query).await?;
         let pick = |row| -> Reading<Pick> {
             let row: &sqlx::postgres::PgRow = row;

@@ -234,6 +234,10 @@ fn expand(template: &str, sql: &mut String) {
                 sql.extend(["(", id, " BETWEEN '00000000-0000-0000-0000-000000000000'::uuid"]);
                 sql.push_str(" AND 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)");
             }
+            Some(("open", shape)) => {
+                // No pod of that shape has declined the call `c`; nobody has declined most.
+                sql.extend(["(c.declined IS NULL OR ", shape, " <> ALL (c.declined))"]);
+            }
             Some(("us", moment)) => {
                 // Through numeric, which is exact; a double is not from the year 2255 on.
                 sql.extend(["(extract(epoch FROM ", moment, ") * 1000000)::bigint"]);

@@ -89,6 +89,7 @@ fn request(names: &[&str], limit: usize) -> ClaimRequest {
         pod: PodId::new(),
         claim_no: 1,
         names: names.iter().map(|name| ((*name).to_owned(), OnVanish::Keep)).collect(),
+        shapes: Arc::default(),
         limit,
         lease: LEASE,
         until: None,
@@ -247,7 +248,7 @@ async fn what_was_planned_on_empty_tables_holds_on_full_ones() {
         let claimed = store.claim(Now::Database, &request).await.unwrap().calls;
         assert_eq!(claimed.len(), count.min(1_000));
         let back = &held(&claimed)[..1];
-        assert_eq!(store.release(Now::Database, request.pod, back).await.unwrap(), 1);
+        assert_eq!(store.release(Now::Database, request.pod, back, None).await.unwrap(), 1);
         let again = store.claim(Now::Database, &ClaimRequest { limit: 1, ..request.clone() }).await.unwrap();
         assert_eq!(again.calls.len(), 1);
         let renewed = store.renew(Now::Database, request.pod, &held(&claimed), LEASE).await.unwrap();

@@ -23,36 +23,39 @@ use crate::store::{CallState, Claim, ClaimRequest, ClaimedCall, Held, Now, OnVan
 
 const CLAIM: &str = "claim calls";
 
-/// Which lanes of the names ?1 hold due calls, those of the lowest priority and the oldest call first, and when the next
+/// Which lanes of the names ?1 (each with the shape under which it is read, as [`codec::declined_by`] writes it) hold due calls, those of the lowest priority and the oldest call first, and when the next
 /// unclaimed call is due. ?2 the calls passed over, ?3 now, ?4 the moment by which calls are due (of schedules: ?3),
 /// ?5 how many lanes at most.
 ///
 /// One step down the due index for each lane, so that neither other names nor calls that are not due are walked.
 pub(super) const LANES: &str = "
-WITH RECURSIVE lane (name, priority) AS (
-    SELECT value, (SELECT c.priority FROM futurecall_call c
-        WHERE c.claimed_by IS NULL AND c.name = asked.value ORDER BY c.priority LIMIT 1) FROM json_each(?1) AS asked
+WITH RECURSIVE lane (name, shape, priority) AS (
+    SELECT value ->> 0, value ->> 1, (SELECT c.priority FROM futurecall_call c
+        WHERE c.claimed_by IS NULL AND c.name = asked.value ->> 0 ORDER BY c.priority LIMIT 1) FROM json_each(?1) AS asked
     UNION ALL
-    SELECT name, (SELECT c.priority FROM futurecall_call c
+    SELECT name, shape, (SELECT c.priority FROM futurecall_call c
         WHERE c.claimed_by IS NULL AND c.name = lane.name AND c.priority > lane.priority ORDER BY c.priority LIMIT 1)
     FROM lane WHERE priority IS NOT NULL
 ),
-head (name, priority, first, row) AS MATERIALIZED (
+head (name, priority, first, row, shape) AS MATERIALIZED (
     SELECT name, priority,
         (SELECT x.due_at FROM futurecall_call x
             WHERE x.claimed_by IS NULL AND x.name = lane.name AND x.priority = lane.priority
+                AND (x.declined IS NULL OR instr(x.declined, lane.shape) = 0)
                 AND (?2 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?2)))
             ORDER BY x.due_at, x.id LIMIT 1),
         (SELECT x.rowid FROM futurecall_call x
             WHERE x.claimed_by IS NULL AND x.name = lane.name AND x.priority = lane.priority AND x.due_at <= ?4
                 AND (x.due_at <= ?3 OR x.schedule_id IS NULL)
+                AND (x.declined IS NULL OR instr(x.declined, lane.shape) = 0)
                 AND (?2 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?2)))
-            ORDER BY x.due_at, x.id LIMIT 1)
+            ORDER BY x.due_at, x.id LIMIT 1),
+        shape
     FROM lane WHERE priority IS NOT NULL
 )
 SELECT (SELECT min(first) FROM head) AS next,
-    (SELECT json_group_array(json_array(name, priority)) FROM (
-        SELECT head.name, head.priority FROM head CROSS JOIN futurecall_call c ON c.rowid = head.row
+    (SELECT json_group_array(json_array(name, priority, shape)) FROM (
+        SELECT head.name, head.priority, head.shape FROM head CROSS JOIN futurecall_call c ON c.rowid = head.row
         ORDER BY head.priority, c.due_at, c.id LIMIT ?5 + 0)) AS due,
     EXISTS (SELECT 1 FROM futurecall_call INDEXED BY futurecall_call_run
         WHERE schedule_id IS NOT NULL AND claimed_by IS NOT NULL AND lease_until >= ?3) AS running";
@@ -71,6 +74,7 @@ WHERE rowid IN (
         SELECT x.rowid FROM futurecall_call x
         WHERE x.claimed_by IS NULL AND x.name = lane.value ->> 0 AND x.priority = lane.value ->> 1 AND x.due_at <= ?2
             AND (x.due_at <= ?7 OR x.schedule_id IS NULL)
+            AND (x.declined IS NULL OR instr(x.declined, lane.value ->> 2) = 0)
             AND (?4 = '[]' OR x.id NOT IN (SELECT unhex(value) FROM json_each(?4)))
         ORDER BY x.due_at, x.id LIMIT ?3 + 0))"
         )
@@ -157,11 +161,14 @@ struct Taken {
     now: Moment,
 }
 
+/// A lane: its name and priority, and the shape under which this pod reads its calls.
+type Lane = (String, i64, String);
+
 /// What there is to be claimed.
 struct View {
     next: Option<Moment>,
     /// Lanes with due calls, in the order of their turns.
-    due: Vec<(String, i64)>,
+    due: Vec<Lane>,
     /// Whether runs of schedules are under way.
     running: bool,
 }
@@ -172,7 +179,9 @@ async fn take(
     unreadable: &UnreadableRuns,
 ) -> Result<Taken, StoreError> {
     let names: HashSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
-    let names = batch(CLAIM, &Vec::from_iter(names))?;
+    let names: Vec<_> =
+        names.into_iter().map(|name| (name, codec::declined_by(request.shape(name)))).collect();
+    let names = batch(CLAIM, &names)?;
     let mut waiting = Vec::new();
     // Runs that this claim itself stores are left to the next one, however long they have been due.
     let mut stored = Vec::new();
@@ -247,7 +256,7 @@ fn horizon(tx: &Tx<'_>, request: &ClaimRequest) -> Moment {
 }
 
 /// Lanes have their turns in the order in which this claim has come to them, whatever is the oldest of what is left.
-fn put_in_turn(due: &mut [(String, i64)], turns: &mut HashMap<(String, i64), usize>) {
+fn put_in_turn(due: &mut [Lane], turns: &mut HashMap<Lane, usize>) {
     for lane in &*due {
         let next = turns.len();
         turns.entry(lane.clone()).or_insert(next);
@@ -259,12 +268,12 @@ fn put_in_turn(due: &mut [(String, i64)], turns: &mut HashMap<(String, i64), usi
 async fn take_share(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
-    lanes: &[(String, i64)],
+    lanes: &[Lane],
     room: usize,
     passed_over: &[Simple],
 ) -> Result<usize, StoreError> {
-    let priority = lanes.first().map(|(_, priority)| *priority);
-    let lanes: Vec<_> = lanes.iter().take_while(|(_, of)| Some(*of) == priority).take(room).collect();
+    let priority = lanes.first().map(|(_, priority, _)| *priority);
+    let lanes: Vec<_> = lanes.iter().take_while(|(_, of, _)| Some(*of) == priority).take(room).collect();
     let share = room / lanes.len().max(1);
     let rerun = to_rerun(request, &lanes);
     let sql = tx
@@ -282,12 +291,12 @@ async fn take_share(
 }
 
 /// Of these lanes' names, those whose calls run again if the pod vanishes: until how many have, and after how long.
-fn to_rerun<'a>(request: &'a ClaimRequest, lanes: &[&(String, i64)]) -> Vec<(&'a str, u32, i64)> {
+fn to_rerun<'a>(request: &'a ClaimRequest, lanes: &[&Lane]) -> Vec<(&'a str, u32, i64)> {
     let rerun = request.names.iter().filter_map(|(name, on_vanish)| match on_vanish {
         OnVanish::Rerun { budget, after } => Some((name.as_str(), *budget, micros(*after))),
         OnVanish::Keep => None,
     });
-    rerun.filter(|(name, ..)| lanes.iter().any(|(lane, _)| lane == name)).collect()
+    rerun.filter(|(name, ..)| lanes.iter().any(|(lane, ..)| lane == name)).collect()
 }
 
 /// The runs of schedules that this claim holds and nobody has decided about.
@@ -464,11 +473,19 @@ WHERE rowid IN (
     SELECT c.rowid FROM json_each(?1) CROSS JOIN futurecall_call c
         ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)";
 
+/// ?1 the claims, ?2 the pod, ?3 the shape under which it could not read them.
+pub(super) const DECLINE: &str = "
+UPDATE futurecall_call SET declined = replace(coalesce(declined, ''), ?3, '') || ?3
+WHERE rowid IN (
+    SELECT c.rowid FROM json_each(?1) CROSS JOIN futurecall_call c
+        ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)";
+
 pub(super) async fn release(
     store: &SqliteStore,
     now: Now,
     pod: PodId,
     held: &[Held],
+    declined: Option<i64>,
 ) -> Result<u64, StoreError> {
     if held.is_empty() {
         return Ok(0);
@@ -476,7 +493,13 @@ pub(super) async fn release(
     let rows = claims(RELEASE, held)?;
     store
         .write(RELEASE, now, move |mut tx| {
-            Box::pin(async move { give_back(&mut tx, pod.as_uuid(), rows).await })
+            Box::pin(async move {
+                if let Some(shape) = declined {
+                    let sql = tx.sql(DECLINE).bind(rows.clone()).bind(pod.as_uuid());
+                    tx.run(sql.bind(codec::declined_by(shape))).await?;
+                }
+                give_back(&mut tx, pod.as_uuid(), rows).await
+            })
         })
         .await
 }

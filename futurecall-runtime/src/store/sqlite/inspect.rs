@@ -1,11 +1,13 @@
 //! What people look at: one call, schedules, pods.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::SqliteStore;
 use super::tx::{StoredRow, batch, before, flag, json, moment_in, no_nul, small, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
+use crate::shape::hash_of_all;
 use crate::store::{
     AttemptRecord, CallRecord, CallState, Now, PodBeat, PodRecord, ScheduleRecord, ScheduleState, codec,
 };
@@ -15,7 +17,7 @@ const LOOK: &str = "look at a call";
 /// The columns of a record, of a call that is not over.
 pub(super) const CALL: &str = "c.id, c.name, c.args, c.format, c.identifier, c.priority, c.due_at, c.claimed_by, c.lease_until,
     c.claimed_at, c.attempt, c.started, c.cancel_requested, c.schedule_id, c.rerun_of, c.created_at, c.error, c.first_due_at,
-    c.expires_at, c.attempts";
+    c.expires_at, c.declined, c.attempts";
 
 /// The same of one that is over.
 pub(super) const FINISHED: &str =
@@ -35,6 +37,7 @@ fn record(row: &StoredRow, state: CallState) -> Option<CallRecord> {
         state,
         attempt: small(row, "attempt")?,
         broken: None,
+        declined: Vec::new(),
         next_attempt: None,
         expires: None,
         schedule: uuid(row, "schedule_id").map(ScheduleId::from_uuid),
@@ -59,6 +62,7 @@ pub(super) fn pending_record(row: &StoredRow) -> Option<CallRecord> {
         due: first_due.unwrap_or(call.due),
         next_attempt: Some(call.due).filter(|_| pod.is_none() && first_due.is_some()),
         expires: moment_in(row, "expires_at"),
+        declined: text(row, "declined").as_deref().map(codec::declined_of).unwrap_or_default(),
         pod,
         lease_until: moment_in(row, "lease_until"),
         start_proven: pod.map(|_| flag(row, "started")),
@@ -172,8 +176,9 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// ?1 since when.
 const PODS: &str = "
-SELECT id, label, role, version, names, redacted, slots, running, started_at, beat_at FROM futurecall_pod
-WHERE beat_at >= ?1 ORDER BY beat_at DESC, id";
+SELECT p.id, p.label, p.role, p.version, p.names, p.redacted, p.slots, p.running, p.started_at, p.beat_at, h.shapes
+FROM futurecall_pod p LEFT JOIN futurecall_shapes h ON h.hash = p.shapes
+WHERE p.beat_at >= ?1 ORDER BY p.beat_at DESC, p.id";
 
 pub(super) async fn pods(
     store: &SqliteStore,
@@ -199,6 +204,9 @@ fn pod_record(row: &StoredRow, live: i64) -> Option<PodRecord> {
         role: text(row, "role")?,
         version: text(row, "version")?,
         names: json(row, "names")?,
+        // NULL where the pod is of a version that says nothing of them.
+        shapes: text(row, "shapes")
+            .map_or_else(|| Some(BTreeMap::new()), |text| codec::shapes_of(&text).ok())?,
         redacted: json(row, "redacted")?,
         slots: small(row, "slots")?,
         running: small(row, "running")?,
@@ -210,12 +218,13 @@ fn pod_record(row: &StoredRow, live: i64) -> Option<PodRecord> {
 
 const BEAT: &str = "write the pod's heartbeat";
 
-/// ?1 the pod, ?2 to ?9 what it says of itself, ?10 now.
+/// ?1 the pod, ?2 to ?9 what it says of itself, ?10 now, ?11 the hash of its shapes.
 const SAY: &str = "
-INSERT INTO futurecall_pod (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
+INSERT INTO futurecall_pod (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at,
+    shapes)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11)
 ON CONFLICT (id) DO UPDATE SET label = ?2, role = ?3, version = ?4, names = ?5, schedules = ?6, redacted = ?7,
-    slots = ?8, running = ?9, beat_at = ?10";
+    slots = ?8, running = ?9, beat_at = ?10, shapes = ?11";
 
 /// ?1 since when.
 const FORGET: &str = "DELETE FROM futurecall_pod WHERE beat_at < ?1";
@@ -238,12 +247,35 @@ WHERE futurecall_schedule.origin = 1 AND futurecall_schedule.name = gone.name"
 const REMEMBER_FORGOTTEN: &str = remember!("p.beat_at < ?1");
 const REMEMBER_LEAVING: &str = remember!("p.id = ?1");
 
+/// ?1 their hash, ?2 the shapes, ?3 the hash of each, ?4 now.
+const SAY_SHAPES: &str = "
+INSERT INTO futurecall_shapes (hash, shapes, hashes, seen_at) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (hash) DO UPDATE SET seen_at = ?4";
+
+/// ?1 since when.
+const FORGET_SHAPES: &str = "DELETE FROM futurecall_shapes WHERE seen_at < ?1";
+
+/// ?1 since when a shape is live. Lets waiting calls be claimed again that every live shape of their name has declined.
+pub(super) const OPEN: &str = "
+WITH live (name, shape) AS MATERIALIZED (
+    SELECT DISTINCT one.key, ',' || one.value || ',' FROM futurecall_shapes h, json_each(h.hashes) AS one
+    WHERE h.seen_at >= ?1
+)
+UPDATE futurecall_call SET declined = NULL WHERE rowid IN (
+    SELECT c.rowid FROM futurecall_call c
+    WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
+        AND NOT EXISTS (SELECT 1 FROM live WHERE live.name = c.name AND instr(c.declined, live.shape) = 0)
+    ORDER BY c.id LIMIT 1000)";
+
 pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
     for text in pod.texts() {
         no_nul(BEAT, "what the pod says of itself", text)?;
     }
     let (names, schedules) = (batch(BEAT, &pod.names)?, batch(BEAT, &pod.schedules)?);
     let redacted = batch(BEAT, &pod.redacted)?;
+    let (shapes, hashes) =
+        codec::shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEAT, error))?;
+    let hash = hash_of_all(&pod.shapes);
     let pod = pod.clone();
     store
         .write(BEAT, now, move |mut tx| {
@@ -259,8 +291,13 @@ pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result
                     .bind(redacted)
                     .bind(pod.slots)
                     .bind(pod.running)
-                    .bind(tx.now.as_micros());
+                    .bind(tx.now.as_micros())
+                    .bind(hash);
                 tx.run(say).await?;
+                let say = tx.sql(SAY_SHAPES).bind(hash).bind(shapes).bind(hashes).bind(tx.now.as_micros());
+                tx.run(say).await?;
+                tx.run(tx.sql(FORGET_SHAPES).bind(before(tx.now, DAY))).await?;
+                tx.run(tx.sql(OPEN).bind(before(tx.now, pod.shapes_live))).await?;
                 tx.run(tx.sql(REMEMBER_FORGOTTEN).bind(before(tx.now, DAY))).await?;
                 tx.run(tx.sql(FORGET).bind(before(tx.now, DAY))).await.map(drop)
             })

@@ -68,6 +68,7 @@ fn request(limit: usize) -> ClaimRequest {
         pod: PodId::new(),
         claim_no: 1,
         names: vec![("a.b".to_owned(), OnVanish::Keep)],
+        shapes: std::sync::Arc::default(),
         limit,
         lease: Duration::from_secs(30),
         until: None,

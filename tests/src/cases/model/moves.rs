@@ -18,6 +18,7 @@ impl Walk<'_> {
             pod: *self.dice.one_of(&self.pods).expect("a pod"),
             claim_no: self.claim_no,
             names: vec![(name.to_owned(), [OnVanish::Keep, rerun][self.dice.below(2)])],
+            shapes: std::sync::Arc::default(),
             limit: 1,
             lease: secs(30),
             until: None,

@@ -56,7 +56,7 @@ impl Server {
     pub(super) fn forget(&self, pod: PodId, calls: &[ClaimedCall]) {
         let held: Vec<_> =
             calls.iter().map(|call| Held { id: call.id, claim_no: call.claim_no, started: false }).collect();
-        let released = done(self.inner.release(self.now(), pod, &held));
+        let released = done(self.inner.release(self.now(), pod, &held, None));
         debug_assert!(released.is_ok(), "{released:?}");
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 /// How a claim is carried out.
 async fn claim_plan(store: &PostgresStore, request: &ClaimRequest) -> String {
     let names: BTreeSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
-    store.survey(Now::Database, &names).await.expect("a survey");
+    store.survey(Now::Database, request, &names).await.expect("a survey");
     let lanes = store.lanes.due(&names, store.lanes.clock(Now::Database), &BTreeSet::new());
     let shares = shares(&vec![0; lanes.len()], request.limit);
     let query = bind_claim_all(explained(store, CLAIM), Now::Database, request, &[], &lanes, &shares);

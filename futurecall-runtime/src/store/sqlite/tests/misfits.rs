@@ -165,6 +165,8 @@ impl SqliteStore {
             role: "monolith".to_owned(),
             version: "0".to_owned(),
             names: Vec::new(),
+            shapes: std::collections::BTreeMap::new(),
+            shapes_live: std::time::Duration::from_secs(30),
             schedules: Vec::new(),
             redacted: std::collections::BTreeMap::new(),
             slots: 1,
