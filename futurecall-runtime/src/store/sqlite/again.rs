@@ -33,7 +33,8 @@ UPDATE futurecall_call SET claimed_by = NULL, claim_no = NULL, claimed_at = NULL
     attempts = json_insert(
         iif(json_array_length(attempts) >= ?3, json_remove(attempts, '$[0]'), coalesce(attempts, '[]')), '$[#]',
         json_object('attempt', attempt, 'pod', hex(claimed_by), 'claim_no', claim_no, 'state', said.state,
-            'started_at', claimed_at + said.began, 'duration_us', said.ran, 'ended_at', ?2, 'error', said.error))
+            'started_at', min(claimed_at + said.began, 253402300799999999), 'duration_us', said.ran, 'ended_at', ?2,
+            'error', said.error))
 FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS error, value ->> 2 AS state, value ->> 3 AS began,
         value ->> 4 AS ran, value ->> 5 AS after, value ->> 6 AS failed, value ->> 7 AS gone
     FROM json_each(?1)) AS said

@@ -48,7 +48,8 @@ FROM json_each(?1) CROSS JOIN futurecall_call c
 pub(super) const RECORD: &str = to_history!(
     "
     CASE WHEN c.cancel_requested AND value ->> 2 IN (2, 3) THEN 4 ELSE value ->> 2 END AS state,
-    c.attempt - (value ->> 2 = 5), c.claimed_by, c.claim_no, c.claimed_at + (value ->> 4), value ->> 5, ?3, value ->> 3
+    c.attempt - (value ->> 2 = 5), c.claimed_by, c.claim_no,
+    min(c.claimed_at + (value ->> 4), 253402300799999999), value ->> 5, ?3, value ->> 3
 FROM json_each(?1) CROSS JOIN futurecall_call c
     ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1
 WHERE ?4 >> CASE WHEN c.cancel_requested AND value ->> 2 IN (2, 3) THEN 4 ELSE value ->> 2 END & 1

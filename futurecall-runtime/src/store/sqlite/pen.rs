@@ -179,7 +179,14 @@ impl Pen {
             waiting = waiting.saturating_sub(1);
             next = if full { None } else { self.waiting(messages) };
         }
-        let committed = self.commit().await;
+        // Here, and not where it began: some of the operations have come since.
+        let committed = match self.check(COMMIT) {
+            Ok(()) => self.commit().await,
+            Err(error) => {
+                self.rollback().await;
+                Err(error)
+            }
+        };
         drop(turn);
         for (doing, done) in done {
             // Whoever stopped waiting does not need the answer.
@@ -253,12 +260,12 @@ impl Pen {
             let error = match self.command("BEGIN IMMEDIATE").await {
                 Ok(()) => {
                     *turn = None;
-                    if let Err(error) = self.check(doing) {
+                    // A connection that was opened a moment ago may be to the wrong file.
+                    if self.log.is_none()
+                        && let Err(error) = self.check(doing)
+                    {
                         self.rollback().await;
-                        if self.log.is_none() {
-                            // Opened a moment ago: perhaps the wrong file.
-                            self.give_up_connection();
-                        }
+                        self.give_up_connection();
                         return Err(error);
                     }
                     return Ok(turn);

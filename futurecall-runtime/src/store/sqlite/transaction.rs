@@ -182,6 +182,7 @@ pub(super) async fn complete(
         return Ok(false);
     }
     misfits.check(COMPLETE)?;
+    store.check(COMPLETE)?;
     transaction.commit().await.map_err(|error| match connect::code(&error) {
         // Written, but not known to be on the disk; or the driver's thread is gone.
         Some(code) if code & 0xff == connect::IOERR => StoreError::unknown(COMPLETE, error),
