@@ -137,7 +137,7 @@ on_all_stores! {
         let pending = pod.inspect().calls(CallFilter::new()).await.unwrap().calls;
         assert_eq!(pending.len(), 3);
         // Nobody was up for three boundaries after that one.
-        let later = futurecall_runtime::store::Now::At(pending[0].due.checked_add(HOUR * 3 + HOUR / 4).unwrap());
+        let later = Now::At(pending[0].due.checked_add(HOUR * 3 + HOUR / 4).unwrap());
         let mut ran = std::collections::BTreeMap::<String, u32>::new();
         let pod_id = futurecall_runtime::PodId::new();
         for claim_no in 1..20 {
