@@ -102,7 +102,8 @@ async fn what_a_run_logs_is_kept_with_its_call() {
 #[tokio::test]
 async fn of_a_long_log_the_beginning_and_the_end_are_kept() {
     let _guard = listen();
-    let pod = pod(&Backend::sqlite(), Config::new().keep_logs(2_048)).await;
+    let backend = Backend::sqlite();
+    let pod = pod(&backend, Config::new().keep_logs(2_048)).await;
     let id = pod.future_calls().call_now().talk().babble().await.unwrap();
     pod.run_due().await.unwrap();
     let text = logs(&pod, id, 1).await.remove(0).text;

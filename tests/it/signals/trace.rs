@@ -157,7 +157,8 @@ async fn open_telemetry_hears_of_a_link_and_not_of_a_parent() {
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tests"));
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-    let pod = pod(&Backend::sqlite(), None).await;
+    let backend = Backend::sqlite();
+    let pod = pod(&backend, None).await;
     let (note, fail) = (schedule(&pod, "note").await, schedule(&pod, "fail").await);
     pod.run_due().await.unwrap();
     pod.shutdown().await;
