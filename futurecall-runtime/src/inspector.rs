@@ -304,9 +304,9 @@ impl Inspector {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let engine = self.pod.engine();
-        engine.open_store("look at the database")?;
+        engine.open_store("look at the calls")?;
         let asked = engine.drive_while_awaited(question(Arc::clone(&engine.store))).await;
-        asked.unwrap_or_else(|not| Err(not.as_store("look at the database")))
+        asked.unwrap_or_else(|not| Err(not.as_store("look at the calls")))
     }
 
     /// Only a pod that runs calls can say that one is broken.
