@@ -2,6 +2,7 @@
 
 use super::{Engine, NOW};
 use crate::error::StoreError;
+use crate::shape::Shape;
 use crate::store::ClaimedCall;
 
 /// Returns the hash of this pod's shape of the call if the call should go back to the database: some live pod knows its
@@ -23,8 +24,7 @@ pub(super) async fn declining_shape(engine: &Engine, call: &ClaimedCall) -> Opti
 async fn is_readable_elsewhere(engine: &Engine, call: &ClaimedCall, own: i64) -> Result<bool, StoreError> {
     let pods = engine.store.pods(NOW, engine.pod_live()).await?;
     let live = pods.iter().filter(|pod| pod.live && pod.runs());
-    let mut others: Vec<i64> =
-        live.filter_map(|pod| pod.shapes.get(&call.name)).map(|shape| shape.hash()).collect();
+    let mut others: Vec<i64> = live.filter_map(|pod| pod.shapes.get(&call.name)).map(Shape::hash).collect();
     others.retain(|shape| *shape != own);
     if others.is_empty() {
         return Ok(false);
