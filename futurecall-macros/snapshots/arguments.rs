@@ -217,8 +217,7 @@ const _: () = {
                                 )
                             })),
                         )
-                        .check(|__args| ::futurecall_runtime::__private::check(
-                            "example.hello",
+                        .arguments(
                             &[
                                 &ExampleCalls::<()>::__args_hello.0.spec,
                                 &ExampleCalls::<()>::__args_hello.1.spec,
@@ -231,8 +230,7 @@ const _: () = {
                                 &ExampleCalls::<()>::__args_hello.8.spec,
                                 &ExampleCalls::<()>::__args_hello.9.spec,
                             ],
-                            __args,
-                        ))
+                        )
                         .redacted(&["password", "pin"])
                         .state(
                             ::futurecall_runtime::__private::state_need::<

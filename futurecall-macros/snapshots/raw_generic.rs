@@ -118,14 +118,12 @@ const _: () = {
                                 )
                             })),
                         )
-                        .check(|__args| ::futurecall_runtime::__private::check(
-                            "type.match",
+                        .arguments(
                             &[
                                 &TypeCalls::<()>::__args_match.0.spec,
                                 &TypeCalls::<()>::__args_match.1.spec,
                             ],
-                            __args,
-                        )),
+                        ),
                 );
         }
     }
