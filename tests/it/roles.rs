@@ -336,7 +336,9 @@ async fn only_the_owner_makes_tables_and_nobody_else_needs_to() {
     let error = roles.store("worker").await.migrate().await.unwrap_err();
     assert!(error.to_string().contains("migrations/roles.sql"), "{error}");
     // A schema that the owner owns is enough to make everything in.
-    for table in ["call", "finished", "schedule", "pod", "log", "paused_name", "action", "statistics"] {
+    for table in
+        ["call", "finished", "schedule", "pod", "shapes", "log", "paused_name", "action", "statistics"]
+    {
         roles.admin(&format!("DROP TABLE {}.{table}", roles.schema)).await;
     }
     roles.store("owner").await.migrate().await.unwrap();

@@ -23,11 +23,13 @@ pub(super) fn shapes_text(shapes: &Shapes) -> Result<(String, String), serde_jso
 }
 
 /// The hash of a shape as SQLite keeps it in a list of those that have declined a call.
+#[cfg(feature = "sqlite")]
 pub(super) fn declined_by(shape: i64) -> String {
     format!(",{shape},")
 }
 
 /// Reads such a list.
+#[cfg(feature = "sqlite")]
 pub(super) fn declined_of(text: &str) -> Vec<i64> {
     text.split(',').filter_map(|shape| shape.parse().ok()).collect()
 }
