@@ -14,7 +14,7 @@ use crate::store::Retention;
 /// | [`execution_enabled`](Self::execution_enabled) | `FUTURECALL_EXECUTION_ENABLED` | `true` | `true`, `false` |
 /// | [`concurrency_limit`](Self::concurrency_limit) | `FUTURECALL_CONCURRENCY_LIMIT` | 64 | 1 to 100,000 |
 /// | [`scan_interval`](Self::scan_interval) | `FUTURECALL_SCAN_INTERVAL` | 5 s | 100 ms to 1 h |
-/// | [`check_broken_calls`](Self::check_broken_calls) | `FUTURECALL_CHECK_BROKEN_CALLS` | `auto` | `auto`, `always`, `never` |
+/// | [`check_broken_calls`](Self::check_broken_calls) | `FUTURECALL_CHECK_BROKEN_CALLS` | `auto` | `auto`, `always`, `refuse`, `never` |
 /// | [`delete_broken_calls`](Self::delete_broken_calls) | `FUTURECALL_DELETE_BROKEN_CALLS` | `false` | `true`, `false` |
 /// | [`broken_grace`](Self::broken_grace) | `FUTURECALL_BROKEN_GRACE` | 0 s | up to 10 years |
 /// | [`schedule_grace`](Self::schedule_grace) | `FUTURECALL_SCHEDULE_GRACE` | 1 day | up to 10 years |
@@ -66,16 +66,37 @@ pub enum OnInterrupt {
     Rerun,
 }
 
-/// Whether a start looks for calls that this binary cannot run.
+/// Whether a start looks for calls that this binary cannot run: those of a name that it does not have, and those whose
+/// arguments it cannot decode. What it finds is logged as warnings, one for each name and reason, and one more line says
+/// how much was looked at. A pod that runs no calls does not look.
+///
+/// Fewer than 1,000 pending calls are all looked at. Of more, `Auto` and `Refuse` look at a sample, which takes about as
+/// long however many there are:
+///
+/// - every name, and how many of its calls are pending (counted up to 10,000, with many names to less, and then logged as
+///   "at least" so many);
+/// - the arguments of the first 1,000 calls by due time, and of the first 200 that are due in an hour, a day, a week, 30 days
+///   and 180 days or later;
+/// - of up to 50 names of which fewer than 5 calls were among those, the arguments of the first 20.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckBrokenCalls {
-    /// When fewer than 1,000 calls are pending.
+    /// Looks at all calls if fewer than 1,000 are pending, else at a sample, and reports. Nothing found in a sample is
+    /// deleted.
     #[default]
     Auto,
-    /// At every start, however many are pending.
+    /// Looks at all calls at every start, however many are pending, and reports.
     Always,
-    /// Never.
+    /// Looks as `Auto` does, and fails the start with [`StartError::BrokenCalls`] if it finds a broken call, before this
+    /// pod claims anything.
+    ///
+    /// A name that a live pod has is not broken, so services may share the tables. Pods of the release that is being
+    /// replaced count as well: to be told of calls that only they can run, start this one when they have ended. Arguments
+    /// that this binary cannot decode are broken, whoever else could.
+    ///
+    /// Schedules that are declared by attributes have been brought up to date by then, with their pending runs.
+    Refuse,
+    /// Does not look.
     Never,
 }
 
@@ -148,7 +169,7 @@ impl Config {
         self
     }
 
-    /// Whether a start looks for calls that this binary cannot run, and reports them.
+    /// Whether a start looks for calls that this binary cannot run, and whether it reports them or refuses to start.
     pub fn check_broken_calls(mut self, check: CheckBrokenCalls) -> Self {
         self.check_broken_calls = check;
         self
@@ -156,6 +177,8 @@ impl Config {
 
     /// Whether the calls that the check finds are moved to the history with the reason: only those whose name no live
     /// pod knows, or whose arguments fail to decode here, and that are older than [`broken_grace`](Self::broken_grace).
+    /// From 1,000 pending calls on, only [`CheckBrokenCalls::Always`] does so. It cannot be combined with
+    /// [`CheckBrokenCalls::Refuse`].
     pub fn delete_broken_calls(mut self, delete: bool) -> Self {
         self.delete_broken_calls = delete;
         self
@@ -252,6 +275,11 @@ impl Config {
         if self.keep_logs > 0 && !(1_024..=1_048_576).contains(&self.keep_logs) {
             let reason = format!("{} is neither 0 nor within 1024 to 1048576 bytes", self.keep_logs);
             return Err(StartError::setting("keep_logs", reason));
+        }
+        if self.delete_broken_calls && self.check_broken_calls == CheckBrokenCalls::Refuse {
+            let reason = "it cannot be combined with check_broken_calls = refuse, which leaves broken calls alone; to have \
+                          them deleted, set check_broken_calls to always";
+            return Err(StartError::setting("delete_broken_calls", reason));
         }
         within("scan_interval", self.scan_interval, Duration::from_millis(100), Duration::from_hours(1))?;
         within("lease", self.lease, Duration::from_millis(300), DAY)?;

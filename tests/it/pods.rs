@@ -1,6 +1,7 @@
 //! Pods on every store: the promises of the contract, seen from outside.
 
 mod at_once;
+mod broken;
 mod closing;
 mod completion;
 mod endings;

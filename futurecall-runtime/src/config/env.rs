@@ -113,8 +113,12 @@ fn check(name: &str, value: &str) -> Result<CheckBrokenCalls, StartError> {
     match value {
         "auto" => Ok(CheckBrokenCalls::Auto),
         "always" => Ok(CheckBrokenCalls::Always),
+        "refuse" => Ok(CheckBrokenCalls::Refuse),
         "never" => Ok(CheckBrokenCalls::Never),
-        _ => Err(StartError::setting(name, format!("`{value}` is none of `auto`, `always`, `never`"))),
+        _ => Err(StartError::setting(
+            name,
+            format!("`{value}` is none of `auto`, `always`, `refuse`, `never`"),
+        )),
     }
 }
 

@@ -69,6 +69,27 @@ fn the_environment_sets_every_setting() {
 }
 
 #[test]
+fn every_way_to_check_has_its_word() {
+    for (word, check) in [
+        ("auto", CheckBrokenCalls::Auto),
+        ("always", CheckBrokenCalls::Always),
+        ("refuse", CheckBrokenCalls::Refuse),
+        ("never", CheckBrokenCalls::Never),
+    ] {
+        let config = Config::from_vars([("FUTURECALL_CHECK_BROKEN_CALLS", word)]).unwrap();
+        assert_eq!(config.check_broken_calls, check);
+        config.validate().unwrap();
+        let deleting = config.delete_broken_calls(true);
+        if check == CheckBrokenCalls::Refuse {
+            let told = refused(&deleting);
+            assert!(told.contains("delete_broken_calls") && told.contains("always"), "{told}");
+        } else {
+            deleting.validate().unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_misspelt_or_unreadable_variable_says_what_to_write() {
     let told = |name, value| Config::from_vars([(name, value)]).unwrap_err().to_string();
     assert!(told("FUTURECALL_LEAS", "5s").contains("did you mean `FUTURECALL_LEASE`"));
@@ -77,6 +98,7 @@ fn a_misspelt_or_unreadable_variable_says_what_to_write() {
     assert!(told("FUTURECALL_EXECUTION_ENABLED", "maybe").contains("neither `true` nor `false`"));
     assert!(told("FUTURECALL_CONCURRENCY_LIMIT", "-1").contains("whole number"));
     assert!(told("FUTURECALL_CRASH_BUDGET", "some").contains("whole number from 1 to 1000"));
+    assert!(told("FUTURECALL_CHECK_BROKEN_CALLS", "refused").contains("`always`, `refuse`, `never`"));
     assert!(told("FUTURECALL_ON_INTERRUPT", "retry").contains("neither `keep` nor `rerun`"));
 }
 

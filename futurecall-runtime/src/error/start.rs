@@ -56,6 +56,12 @@ pub enum StartError {
         /// Their numbers and names.
         missing: Vec<String>,
     },
+    /// Calls wait that this pod could not run, and the setting `check_broken_calls` is
+    /// [`Refuse`](crate::CheckBrokenCalls::Refuse). This pod has claimed nothing.
+    BrokenCalls {
+        /// Their names, how many they are, and why they are broken.
+        found: Vec<String>,
+    },
     /// The database could not be opened or brought up to date.
     Store(StoreError),
 }
@@ -128,10 +134,28 @@ impl fmt::Display for StartError {
                  `struct Sender(String)`",
                 types.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             ),
+            Self::BrokenCalls { found } => broken(f, found),
             Self::Schedule { name, source } => write!(f, "the schedule of `{name}`: {source}"),
             Self::Store(source) => source.fmt(f),
         }
     }
+}
+
+/// How many names and reasons the text lists; the others are in the log, and in the error's field.
+const LISTED: usize = 20;
+
+fn broken(f: &mut fmt::Formatter<'_>, found: &[String]) -> fmt::Result {
+    let listed: Vec<&str> = found.iter().take(LISTED).map(String::as_str).collect();
+    write!(f, "calls wait that this pod could not run: {}", listed.join("; "))?;
+    let others = found.len().saturating_sub(LISTED);
+    if others > 0 {
+        write!(f, "; and {others} more")?;
+    }
+    f.write_str(
+        ". Let this release read them, with `#[future_call(alias = \"…\")]` for what was renamed and \
+         `#[future_call(default)]` for what was added, or first run them with the release that stored them, or cancel them \
+         (`futurecall cancel`). To start all the same, set `check_broken_calls` to `auto`, which only reports them",
+    )
 }
 
 impl std::error::Error for StartError {

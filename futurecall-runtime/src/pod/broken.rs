@@ -1,33 +1,69 @@
 //! At start: which pending calls could this binary not run?
 
-use std::collections::{BTreeMap, HashSet};
+mod found;
+mod sample;
+
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use self::found::{Count, Found};
 use crate::config::CheckBrokenCalls;
 use crate::engine::Engine;
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::{CallFilter, CallRecord, CallState, Now};
 
-/// With `CheckBrokenCalls::Auto`, this many pending calls or more are not looked through.
-const MOST_UNASKED: u64 = 1_000;
+/// Fewer pending calls than this are looked at one by one, whatever the setting.
+const FEW: u64 = 1_000;
 
-/// Reports broken calls, a line a name, and removes them where the settings say so.
-pub(super) async fn check(engine: &Engine) -> Result<(), StoreError> {
-    let wanted = match engine.config.check_broken_calls {
-        CheckBrokenCalls::Never => false,
-        CheckBrokenCalls::Always => true,
-        CheckBrokenCalls::Auto => {
-            engine.store.counts(Now::Database, MOST_UNASKED).await?.scheduled < MOST_UNASKED
-        }
-    };
-    if !wanted {
-        return Ok(());
+/// Of this many pending calls or more of a name it may be left open how many there are.
+const MANY: u64 = 100;
+
+/// How many pending calls of such names are counted in all; of each [`MANY`] at least.
+const COUNTED: u64 = 50_000;
+
+/// How many pending calls of a name are counted at most.
+const COUNTED_OF_NAME: u64 = 10_000;
+
+/// Reports broken calls, a line for each name and reason, and removes them where the settings say so. Returns those that
+/// refuse the start: none, unless the settings say that.
+pub(super) async fn check(engine: &Engine) -> Result<Vec<String>, StoreError> {
+    let check = engine.config.check_broken_calls;
+    if check == CheckBrokenCalls::Never {
+        return Ok(Vec::new());
     }
+    let (waiting, cap) = waiting(engine).await?;
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let calls = waiting.iter().fold(0, |sum: u64, (_, calls)| sum.saturating_add(*calls));
     let known_elsewhere = names_elsewhere(engine).await?;
+    let found = if check == CheckBrokenCalls::Always || calls < FEW {
+        each(engine, known_elsewhere).await?
+    } else {
+        sample::look(engine, waiting, cap, known_elsewhere).await?
+    };
+    found.report(engine.pod);
+    Ok(if check == CheckBrokenCalls::Refuse { found.broken() } else { Vec::new() })
+}
+
+/// The names of pending calls with how many wait of each, counted up to the figure beside them.
+async fn waiting(engine: &Engine) -> Result<(Vec<(String, u64)>, u64), StoreError> {
+    let waiting = engine.store.pending_names(Now::Database, MANY).await?;
+    let many = waiting.iter().filter(|(_, calls)| *calls >= MANY).count();
+    // Fewer than `FEW` calls in all: then fewer than ten names have as many, and each is counted further than `FEW`.
+    let cap = COUNTED.checked_div(many as u64).map_or(MANY, |cap| cap.clamp(MANY, COUNTED_OF_NAME));
+    if cap == MANY {
+        return Ok((waiting, cap));
+    }
+    Ok((engine.store.pending_names(Now::Database, cap).await?, cap))
+}
+
+/// Looks at every pending call.
+async fn each(engine: &Engine, known_elsewhere: HashSet<String>) -> Result<Found, StoreError> {
     let now = engine.store.now().await?;
     let mut filter = CallFilter::new().state(CallState::Scheduled).limit(1_000);
-    let mut found: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut found = Found::new(known_elsewhere);
     loop {
         let page = engine.store.calls(Now::Database, &filter).await?;
         let mut discard: Vec<(CallId, String)> = Vec::new();
@@ -35,51 +71,56 @@ pub(super) async fn check(engine: &Engine) -> Result<(), StoreError> {
         let mut kept = if page.calls.is_empty() { page.next } else { None };
         for call in page.calls {
             let before = kept.replace(call.id);
-            let Some(reason) = why(engine, &call) else { continue };
-            let unknown_here = engine.registry().get(&call.name).is_none();
+            found.waits(&call.name, Count::exactly(1));
+            let unknown = unknown(engine, &call.name);
+            let is_unknown = unknown.is_some();
+            if !is_unknown {
+                found.decoded(&call.name);
+            }
+            let Some(reason) = unknown.or_else(|| undecodable(engine, &call)) else { continue };
             // Not what came after the look began: discarding a run of a schedule stores the next one, without end.
             let old = call.created <= now && now.saturating_since(call.created) >= engine.config.broken_grace;
             if engine.config.delete_broken_calls
                 && old
-                && !(unknown_here && known_elsewhere.contains(&call.name))
+                && !(is_unknown && found.is_known_elsewhere(&call.name))
             {
                 discard.push((call.id, format!("broken: {reason}")));
                 kept = before;
             }
-            let total = found.entry((call.name, reason)).or_default();
-            *total = total.saturating_add(1);
+            found.broken_as(&call.name, reason, is_unknown, Count::exactly(1));
         }
         remove(engine, &discard).await?;
         if page.next.is_none() {
-            break;
+            return Ok(found);
         }
         // What was removed is no place to go on from: the last one that stays is, or that of the page before.
         filter.after = kept.or(filter.after);
     }
-    for ((name, reason), calls) in found {
-        let elsewhere = known_elsewhere.contains(&name);
-        tracing::warn!(
-            name,
-            calls,
-            reason,
-            runs_elsewhere = elsewhere,
-            "pending calls cannot be run by this pod"
-        );
-    }
-    Ok(())
 }
 
 /// Why this pod could not run that call; `None` if it could.
 pub(crate) fn why(engine: &Engine, call: &CallRecord) -> Option<String> {
+    unknown(engine, &call.name).or_else(|| undecodable(engine, call))
+}
+
+/// Why this pod could not run any call of that name; `None` if it has one.
+fn unknown(engine: &Engine, name: &str) -> Option<String> {
     let registry = engine.registry();
-    let Some(handler) = registry.get(&call.name) else {
-        let names = registry.names();
-        let near = crate::nearest::nearest(&call.name, names.iter().map(String::as_str));
-        return Some(match near {
-            Some(near) => format!("this pod has no call of that name (the nearest is `{near}`)"),
-            None => "this pod has no call of that name".to_owned(),
-        });
-    };
+    if registry.get(name).is_some() {
+        return None;
+    }
+    let names = registry.names();
+    let near = crate::nearest::nearest(name, names.iter().map(String::as_str));
+    Some(match near {
+        Some(near) => format!("this pod has no call of that name (the nearest is `{near}`)"),
+        None => "this pod has no call of that name".to_owned(),
+    })
+}
+
+/// Why this pod could not decode the arguments of that call; `None` if it could, or has no call of its name.
+fn undecodable(engine: &Engine, call: &CallRecord) -> Option<String> {
+    let registry = engine.registry();
+    let handler = registry.get(&call.name)?;
     let args = crate::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name);
     // The user's own `Deserialize` may panic: that breaks this call, not the start.
     let check = || {

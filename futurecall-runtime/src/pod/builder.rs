@@ -294,7 +294,10 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
                 "schedules ended that no live pod declares by attribute any more"
             );
         }
-        until_known(|| broken::check(engine)).await?;
+        let found = until_known(|| broken::check(engine)).await?;
+        if !found.is_empty() {
+            return Err(StartError::BrokenCalls { found });
+        }
     }
     engine.start().map_err(|error| {
         StartError::setting("lease", format!("the thread that renews leases could not be started: {error}"))

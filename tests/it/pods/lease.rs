@@ -124,7 +124,7 @@ on_all_stores! {
         scheduler.shutdown().await;
     }
 
-    async fn above_a_thousand_pending_calls_the_check_waits_to_be_asked(backend: &Backend) {
+    async fn from_a_thousand_pending_calls_on_nothing_is_removed_unless_all_are_looked_at(backend: &Backend) {
         let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
         let calls = (0..1_000).map(|_| scheduler.future_call_with_delay("gone", Some("x"), HOUR));
         scheduler.future_calls().schedule_all(calls.collect::<Vec<_>>()).await.unwrap();
