@@ -42,6 +42,11 @@ impl Shape {
         Self { parameters }
     }
 
+    /// Every text in it.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &String> {
+        self.parameters.iter().flat_map(|one| [&one.key, &one.ty].into_iter().chain(&one.aliases))
+    }
+
     /// Returns the number by which databases know this shape: equal shapes have equal hashes, in every release.
     pub fn hash(&self) -> i64 {
         hash_of(self)

@@ -43,9 +43,13 @@ use crate::bounded;
 /// let pod = Pod::builder().database_url("memory:").config(config).role(Role::Maintenance).start().await?;
 /// let id = pod.future_calls().call_now().mail().send().await?;
 /// pod.run_due().await?;
-/// let inspector = pod.inspect();
-/// pod.shutdown().await; // what was logged is stored by now
-/// let logs = inspector.logs(id).await?;
+/// // What was logged is stored a moment after its run has ended.
+/// let mut logs = Vec::new();
+/// while logs.is_empty() {
+///     logs = pod.inspect().logs(id).await?;
+///     tokio::task::yield_now().await;
+/// }
+/// # pod.shutdown().await;
 /// assert!(logs[0].text.contains("sent server=\"smtp.example.org\""));
 /// # Ok(()) }
 /// ```

@@ -240,8 +240,7 @@ pub struct CallRecord {
     pub attempt: u32,
     /// Why this pod could not run it, if it could not (filled in by `inspect()`, which knows the handlers).
     pub broken: Option<String>,
-    /// The hashes of the [shapes](Shape) under which pods could not read its arguments, and gave it back for a pod of another
-    /// shape. Empty for all but calls of another release.
+    /// The hashes of the [shapes](Shape) under which pods could not read its arguments. Mostly none.
     pub declined: Vec<i64>,
     /// When it is tried again, while it waits for that after a failed or interrupted attempt.
     pub next_attempt: Option<Moment>,

@@ -201,8 +201,7 @@ pub struct ClaimRequest {
     pub claim_no: i64,
     /// The names this pod can run, with what is to happen to a call of each if the pod vanishes.
     pub names: Vec<(String, OnVanish)>,
-    /// Under these names, the hash of the shape that this pod can read: calls that a pod of that shape has declined are
-    /// left alone. A name that is missing here takes every call.
+    /// Under these names, the hash of the shape that this pod reads: calls that were declined under it are left alone.
     pub shapes: Arc<BTreeMap<String, i64>>,
     /// How many calls at most.
     pub limit: usize,
@@ -494,10 +493,8 @@ impl PodBeat {
     /// Every text in it.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let hidden = self.redacted.iter().flat_map(|(name, keys)| std::iter::once(name).chain(keys));
-        let parameters = self.shapes.values().flat_map(|shape| &shape.parameters);
-        let shapes = parameters.flat_map(|one| [&one.key, &one.ty].into_iter().chain(&one.aliases));
-        let lists =
-            self.names.iter().chain(&self.schedules).chain(hidden).chain(self.shapes.keys()).chain(shapes);
+        let shapes = self.shapes.iter().flat_map(|(name, shape)| std::iter::once(name).chain(shape.texts()));
+        let lists = self.names.iter().chain(&self.schedules).chain(hidden).chain(shapes);
         [&self.label, &self.role, &self.version].into_iter().chain(lists).map(String::as_str)
     }
 }

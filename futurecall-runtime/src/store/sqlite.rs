@@ -14,6 +14,7 @@ mod counting;
 mod ear;
 mod file;
 mod finish;
+mod gathered;
 mod insert;
 mod inspect;
 mod listing;
@@ -146,22 +147,8 @@ impl SqliteStore {
     fn with(source: Source, tables: Tables, writer: Writer) -> Self {
         let readers = (!writer.in_memory).then(|| source.reading());
         let lending = (!writer.in_memory).then(|| transaction::pool(&source));
-        Self {
-            source,
-            tables,
-            writer,
-            readers,
-            lending,
-            unreadable: UnreadableRuns::default(),
-            shares_writer: false,
-        }
-    }
-
-    /// An error where the file is not the one any more that was opened.
-    fn check(&self, doing: &'static str) -> Result<(), StoreError> {
-        // A store that was closed says that instead.
-        let original = self.source.original.as_ref().filter(|_| !self.writer.is_closed());
-        original.map_or(Ok(()), |original| original.check(doing))
+        let unreadable = UnreadableRuns::default();
+        Self { source, tables, writer, readers, lending, unreadable, shares_writer: false }
     }
 
     /// Runs `work` in a transaction on the writer's connection, which other operations may share.

@@ -45,8 +45,7 @@ const SURVEY: &str = "
     ) AS h ON true";
 
 /// $2 to $4 as `{claim}` wants them, $6 until, $7 how far ahead, $8 calls to pass by, $9 to $13 the lanes: names,
-/// priorities, where each begins, and how many calls it may give; $5 and $14 what happens to them if the pod vanishes; $15
-/// the shapes under which this pod reads them.
+/// priorities, where each begins, and how many calls it may give; $5 and $14 what if the pod vanishes; $15 their shapes.
 ///
 /// Parameters that the planner would look into stand behind a SELECT: it then plans once for all of them, which saves
 /// more time than the statement takes.

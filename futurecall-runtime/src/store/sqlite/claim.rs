@@ -2,13 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::SqliteStore;
 use super::finish::{End, claims, end};
+use super::gathered::Gathered;
 use super::schedule::{Run, settle, waits};
 use super::tx::{
     StoredRow, Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small,
@@ -337,59 +336,6 @@ async fn must_wait(tx: &mut Tx<'_>) -> Result<Vec<Simple>, StoreError> {
         if waits(&rule, flag(row, "latest")) { uuid(row, "id").map(hex) } else { None }
     };
     Ok(rows.iter().filter_map(waiting).collect())
-}
-
-/// A call as [`GATHER`] gives it: id, name, identifier, arguments, format, priority, moment, attempt, schedule, trace,
-/// first moment, expiry, failures.
-#[derive(Deserialize)]
-struct Gathered(
-    Uuid,
-    String,
-    Option<String>,
-    String,
-    i16,
-    i16,
-    #[serde(deserialize_with = "moment_of")] Moment,
-    u32,
-    Option<Uuid>,
-    Option<String>,
-    #[serde(deserialize_with = "perhaps_moment_of")] Option<Moment>,
-    #[serde(deserialize_with = "perhaps_moment_of")] Option<Moment>,
-    u32,
-);
-
-fn moment_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
-    Moment::from_micros(i64::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-fn perhaps_moment_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Moment>, D::Error> {
-    let micros = Option::<i64>::deserialize(deserializer)?;
-    micros.map(Moment::from_micros).transpose().map_err(D::Error::custom)
-}
-
-impl Gathered {
-    fn claimed(self, claim_no: i64, now: Moment) -> ClaimedCall {
-        let Self(id, name, identifier, args, format, priority, due, attempt, schedule, traceparent, ..) =
-            self;
-        let Self(.., first_due, expires, failures) = self;
-        ClaimedCall {
-            id: CallId::from_uuid(id),
-            claim_no,
-            name,
-            identifier,
-            args,
-            format,
-            priority,
-            due,
-            first_due: first_due.unwrap_or(due),
-            expires,
-            failures,
-            claimed: now,
-            attempt,
-            schedule: schedule.map(ScheduleId::from_uuid),
-            traceparent,
-        }
-    }
 }
 
 /// A row as the engine takes it.

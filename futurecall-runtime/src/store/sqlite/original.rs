@@ -9,6 +9,7 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::SqliteStore;
 use crate::error::StoreError;
 
 /// What tells two files apart, whatever their names.
@@ -82,5 +83,14 @@ impl Original {
             path.display()
         );
         Err(StoreError::replaced(doing, text))
+    }
+}
+
+impl SqliteStore {
+    /// An error where the file is not the one any more that was opened.
+    pub(super) fn check(&self, doing: &'static str) -> Result<(), StoreError> {
+        // A store that was closed says that instead.
+        let original = self.source.original.as_ref().filter(|_| !self.writer.is_closed());
+        original.map_or(Ok(()), |original| original.check(doing))
     }
 }
