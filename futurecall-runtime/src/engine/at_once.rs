@@ -136,7 +136,7 @@ async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequ
             engine.meter.failed(Op::Schedule);
             if error.outcome_unknown() {
                 Some(error)
-            } else if error.is_transient() && !error.is_busy() {
+            } else if error.may_pass() && !error.is_busy() {
                 tracing::debug!(%error, "could not store a call as claimed; storing it in the ordinary way");
                 return Tried::Not;
             } else {

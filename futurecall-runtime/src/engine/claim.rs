@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::again::Retries;
 use super::backoff::{Backoff, jittered};
 use super::pace::Pace;
 use super::ready::InHand;
@@ -282,7 +283,7 @@ async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Clai
     loop {
         match engine.store.find_claim(engine.pod, claim_no).await {
             Ok(calls) => return Ok(Claim { calls, next: Some(Duration::ZERO), ..Claim::default() }),
-            Err(error) if error.is_transient() && !engine.over.is_cancelled() => {
+            Err(error) if error.may_pass() && !engine.over.is_cancelled() => {
                 let wait = backoff.failed();
                 tokio::time::sleep(wait).await;
             }
@@ -368,20 +369,18 @@ pub(super) async fn decline(engine: &Engine, held: Held, shape: i64) -> bool {
 async fn give_back(engine: &Engine, held: &[Held], declined: Option<i64>) -> bool {
     // Before they are to be had: nothing that is stored from now on may pass them by.
     engine.calm.tell();
-    let give_up = Deadline::new(crate::clock::read(), GIVING_BACK.min(engine.config.lease));
-    let mut backoff = Backoff::default();
+    let mut retries = Retries::within(GIVING_BACK.min(engine.config.lease));
     // Fenced, so that it may be said twice.
     let mut is_back = true;
     while let Err(error) = engine.store.release(NOW, engine.pod, held, declined).await {
         engine.meter.failed(Op::Release);
-        let wait = backoff.failed();
-        if !error.is_transient() || engine.over.is_cancelled() || give_up.left(crate::clock::read()) < wait {
+        let after = if engine.over.is_cancelled() { Err(error) } else { retries.after(error).await };
+        if let Err(error) = after {
             // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.
             tracing::warn!(%error, calls = held.len(), "could not give unstarted calls back");
             is_back = false;
             break;
         }
-        tokio::time::sleep(wait).await;
     }
     engine.held.remove(held.iter().map(|held| (held.id, held.claim_no)));
     is_back

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
+use super::again::Retries;
 use super::signal::Signal;
 use super::{Engine, NOW};
-use crate::clock::Deadline;
 use crate::error::{StoreError, TransactionError};
 use crate::id::CallId;
 use crate::signals::Op;
@@ -270,15 +269,15 @@ async fn commit(
 
 /// Asks what became of a completion until there is an answer, or patience is over.
 async fn look(engine: &Engine, id: CallId, claim_no: i64) -> Option<Completed> {
-    let give_up = Deadline::new(crate::clock::read(), PATIENCE);
-    let mut backoff = Backoff::default();
-    loop {
-        let left = give_up.left(crate::clock::read());
-        let looking = engine.store.completed(engine.pod, id, claim_no);
-        match tokio::time::timeout(left, looking).await {
-            Ok(Ok(completed)) => return Some(completed),
-            Ok(Err(error)) if error.is_transient() => tokio::time::sleep(backoff.failed()).await,
-            Ok(Err(_)) | Err(_) => return None,
+    let asking = async {
+        let mut retries = Retries::within(PATIENCE);
+        loop {
+            match engine.store.completed(engine.pod, id, claim_no).await {
+                Ok(completed) => return Some(completed),
+                Err(error) => retries.after(error).await.ok()?,
+            }
         }
-    }
+    };
+    // An answer may be on its way for longer than that.
+    tokio::time::timeout(PATIENCE, asking).await.ok().flatten()
 }

@@ -16,7 +16,7 @@ pub(super) async fn declining_shape(engine: &Engine, call: &ClaimedCall) -> Opti
         Ok(is_readable) => is_readable.then_some(own),
         Err(error) => {
             tracing::warn!(%error, "could not look for pods that can read the arguments of a call");
-            error.is_transient().then_some(own)
+            error.may_pass().then_some(own)
         }
     }
 }

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
+use super::again::Retries;
 use super::at_once::{self, Tried};
-use super::backoff::Backoff;
 use super::supervise::supervised;
 use super::{Engine, NOW, NotDriven};
-use crate::clock::Deadline;
 use crate::error::{ScheduleError, StoreError};
 use crate::signals::Op;
 use crate::store::{Inserted, NewCall, Retention};
@@ -19,8 +17,6 @@ use crate::store::{Inserted, NewCall, Retention};
 const MOST: usize = 2_000;
 /// How many single calls may wait before callers wait for room.
 const ROOM: usize = 16_384;
-/// For how long a flush is tried again before its callers hear of it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 type Reply = oneshot::Sender<Result<(), ScheduleError>>;
 
@@ -131,14 +127,14 @@ pub(super) async fn one(engine: &Arc<Engine>, call: NewCall) -> Result<(), Sched
 /// Flushes one call.
 async fn by_itself(busy: Busy, call: NewCall) -> Result<(), ScheduleError> {
     let engine = &busy.0;
-    let give_up = Deadline::new(crate::clock::read(), PATIENCE);
-    let unknown = match at_once::store(engine, &call).await {
+    let retries = Retries::for_caller();
+    let retries = match at_once::store(engine, &call).await {
         Tried::Stored => return Ok(()),
-        Tried::Not => None,
+        Tried::Not => retries,
         Tried::Failed(error) => return Err(error.into()),
-        Tried::Unknown(error) => Some(error),
+        Tried::Unknown(error) => retries.may_be_done(error),
     };
-    let mut results = insert(engine, std::slice::from_ref(&call), Some(give_up), unknown).await;
+    let mut results = insert(engine, std::slice::from_ref(&call), Some(retries)).await;
     results.pop().unwrap_or(Err(ScheduleError::Stopped))
 }
 
@@ -198,7 +194,7 @@ async fn gather(gathered: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>
 async fn flush(engine: &Engine, batch: Vec<Waiting>) {
     let (calls, replies): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|waiting| (waiting.call, waiting.reply)).unzip();
-    let results = insert(engine, &calls, None, None).await;
+    let results = insert(engine, &calls, None).await;
     engine.enqueuer.waiting.fetch_sub(replies.len(), Ordering::AcqRel);
     for (reply, result) in replies.into_iter().zip(results) {
         // Whoever stopped waiting does not need the answer.
@@ -210,20 +206,17 @@ async fn flush(engine: &Engine, batch: Vec<Waiting>) {
 pub(super) async fn chunk(engine: Arc<Engine>, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
     engine.is_open()?;
     let storing = Arc::clone(&engine);
-    let stored = engine.spawn(async move {
-        insert(&storing, &calls, None, None).await.into_iter().collect::<Result<(), _>>()
-    });
+    let stored = engine
+        .spawn(async move { insert(&storing, &calls, None).await.into_iter().collect::<Result<(), _>>() });
     stored.await.unwrap_or_else(|_| Err(NotDriven::Lost.into()))
 }
 
 /// Stores calls, trying again while that may help. A row that the database refuses fails alone: a refused batch is
-/// halved until only the offender is left. `unknown`: they may have been stored already, for this was the answer.
-/// `give_up`: when patience is over, if it has begun before.
+/// halved until only the offender is left. `retries`: those of the calls together, if they were sent before.
 async fn insert(
     engine: &Engine,
     calls: &[NewCall],
-    give_up: Option<Deadline>,
-    mut unknown: Option<StoreError>,
+    mut retries: Option<Retries>,
 ) -> Vec<Result<(), ScheduleError>> {
     let mut results: Vec<Option<Result<(), ScheduleError>>> = calls.iter().map(|_| None).collect();
     let mut ranges = Vec::new();
@@ -232,7 +225,8 @@ async fn insert(
         let (Some(part), Some(slots)) = (calls.get(range.clone()), results.get_mut(range.clone())) else {
             continue;
         };
-        match insert_part(engine, part, give_up, unknown.take()).await {
+        let mut retries = retries.take().unwrap_or_else(Retries::for_caller);
+        match insert_part(engine, part, &mut retries).await {
             Ok(inserted) => {
                 for ((slot, call), inserted) in slots.iter_mut().zip(part).zip(inserted) {
                     *slot = Some(outcome(call, inserted));
@@ -279,42 +273,28 @@ fn fail(slots: &mut [Option<Result<(), ScheduleError>>], part: &[NewCall], faile
 async fn insert_part(
     engine: &Engine,
     calls: &[NewCall],
-    give_up: Option<Deadline>,
-    mut unknown: Option<StoreError>,
+    retries: &mut Retries,
 ) -> Result<Vec<Inserted>, StoreError> {
-    let give_up = give_up.unwrap_or_else(|| Deadline::new(crate::clock::read(), PATIENCE));
-    let mut backoff = Backoff::default();
     let may_repeat = keeps_history(&engine.config.retention);
     loop {
-        if let Some(error) = unknown.take_if(|_| !may_repeat) {
+        if !may_repeat && let Some(error) = retries.take_unknown() {
             // The call may have been stored, run and forgotten by now: repeating could run it twice.
             return Err(error);
         }
-        let again = unknown.is_some();
-        let error = match engine.store.insert(NOW, calls, again, engine.config.scan_interval).await {
+        let again = retries.unknown().is_some();
+        match engine.store.insert(NOW, calls, again, engine.config.scan_interval).await {
             Ok(inserted) => {
                 engine.count_scheduled(calls);
                 return Ok(inserted);
             }
-            Err(error) => error,
-        };
-        engine.meter.failed(Op::Schedule);
-        let wait = backoff.failed();
-        let hopeless = !error.is_transient() || error.is_busy() || give_up.left(crate::clock::read()) < wait;
-        if error.outcome_unknown() {
-            unknown = Some(error);
-            if !may_repeat {
-                continue;
+            Err(error) => {
+                engine.meter.failed(Op::Schedule);
+                if !may_repeat && error.outcome_unknown() {
+                    return Err(error);
+                }
+                retries.after(error).await?;
             }
-        } else if hopeless {
-            return Err(unknown.unwrap_or(error));
-        } else if backoff.may_log() {
-            tracing::warn!(%error, "could not store calls; trying again");
         }
-        if hopeless {
-            return Err(unknown.unwrap_or_else(|| StoreError::transient("store the call", "gave up")));
-        }
-        tokio::time::sleep(wait).await;
     }
 }
 

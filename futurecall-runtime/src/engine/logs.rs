@@ -6,10 +6,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tracing::Span;
 
-use super::backoff::Backoff;
+use super::again::Retries;
 use super::supervise::supervised;
 use super::{Engine, NOW};
-use crate::clock::Deadline;
 use crate::signals::Op;
 use crate::store::{ClaimedCall, NewLog, Outcome};
 
@@ -122,16 +121,13 @@ async fn run(engine: &Engine, logs: &mut mpsc::Receiver<NewLog>) {
 
 /// What cannot be stored is dropped: no call waits for its log.
 async fn store(engine: &Engine, batch: &[NewLog]) {
-    let give_up = Deadline::new(crate::clock::read(), PATIENCE);
-    let mut backoff = Backoff::default();
+    let mut retries = Retries::within(PATIENCE);
     while let Err(error) = engine.store.keep_logs(NOW, batch).await {
         engine.meter.failed(Op::Log);
-        let wait = backoff.failed();
-        let is_over = engine.over.is_cancelled() || give_up.left(crate::clock::read()) < wait;
-        if !error.is_transient() || is_over {
+        let after = if engine.over.is_cancelled() { Err(error) } else { retries.after(error).await };
+        if let Err(error) = after {
             tracing::warn!(%error, logs = batch.len(), "the logs of runs could not be kept");
             return;
         }
-        tokio::time::sleep(wait).await;
     }
 }

@@ -52,6 +52,8 @@ enum Kind {
     Closed,
     /// The database's file is not the one that was opened (SQLite).
     Replaced,
+    /// The database does not let us in, or not do it: people can put that right while the pod runs.
+    Denied,
     /// Trying again will not help.
     Permanent,
 }
@@ -100,6 +102,12 @@ impl StoreError {
     /// The database's file was deleted or replaced while it was open; nothing was done.
     pub fn replaced(doing: &'static str, source: impl Into<BoxError>) -> Self {
         Self { kind: Kind::Replaced, doing, source: Some(Cause(source.into())) }
+    }
+
+    /// The database did not let us in, or not do it, for want of a right, a table, the database itself, or access to its
+    /// file; nothing was done.
+    pub fn denied(doing: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Denied, doing, source: Some(Cause(source.into())) }
     }
 
     /// Trying again will not help; nothing was done.
@@ -171,6 +179,18 @@ impl StoreError {
         self.kind == Kind::Replaced
     }
 
+    /// Whether the database did not let us in, or not do it, for want of a right, a table, the database itself, or access
+    /// to its file. Trying again helps once somebody has put that right: a pod that runs tries for a while, a start fails
+    /// at once.
+    pub fn is_denied(&self) -> bool {
+        self.kind == Kind::Denied
+    }
+
+    /// Whether a pod that runs should try again: the database may come back, or be put right.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.is_transient() || self.is_denied() || self.is_replaced()
+    }
+
     /// Whether a transaction of another kind of database was given.
     pub fn is_wrong_database(&self) -> bool {
         self.kind == Kind::WrongDatabase
@@ -198,6 +218,7 @@ impl fmt::Display for StoreError {
             | Kind::Busy
             | Kind::Conflict
             | Kind::Replaced
+            | Kind::Denied
             | Kind::Permanent => {}
         }
         self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))

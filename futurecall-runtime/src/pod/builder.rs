@@ -11,7 +11,7 @@ use super::{Pod, Role, broken, declared};
 use crate::by_name::InvokableFutureCall;
 use crate::call::{FutureCall, handlers_of};
 use crate::config::Config;
-use crate::engine::again::until_known;
+use crate::engine::again::until_known_at_start;
 use crate::engine::{Engine, Process};
 use crate::error::{StartError, StoreError};
 use crate::registry::{Handler, Registry};
@@ -241,7 +241,7 @@ impl PodBuilder {
 
         let store = open(database, &placement).await?;
         let tables = if migrates {
-            until_known(|| store.migrate()).await.map_err(StartError::from)
+            until_known_at_start(|| store.migrate()).await.map_err(StartError::from)
         } else {
             is_migrated(&*store).await
         };
@@ -276,10 +276,10 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
     if runs {
         let names = engine.registry().names();
         tracing::info!(pod = %engine.pod, store = engine.store.kind(), role = engine.role.as_str(), ?names, "pod starts");
-        until_known(|| async { engine.store.beat(Now::Database, &engine.beat()).await }).await?;
-        until_known(|| engine.see_clock()).await?;
+        until_known_at_start(|| async { engine.store.beat(Now::Database, &engine.beat()).await }).await?;
+        until_known_at_start(|| engine.see_clock()).await?;
         if !schedules.is_empty() {
-            until_known(|| engine.store.declare(Now::Database, &schedules)).await?;
+            until_known_at_start(|| engine.store.declare(Now::Database, &schedules)).await?;
         }
         let live = LivePod {
             names: engine.registry().names(),
@@ -287,14 +287,14 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
             pod_live: engine.pod_live(),
         };
         let grace = engine.config.schedule_grace;
-        let ended = until_known(|| engine.store.end_undeclared(Now::Database, &live, grace)).await?;
+        let ended = until_known_at_start(|| engine.store.end_undeclared(Now::Database, &live, grace)).await?;
         if ended > 0 {
             tracing::warn!(
                 schedules = ended,
                 "schedules ended that no live pod declares by attribute any more"
             );
         }
-        let found = until_known(|| broken::check(engine)).await?;
+        let found = until_known_at_start(|| broken::check(engine)).await?;
         if !found.is_empty() {
             return Err(StartError::BrokenCalls { found });
         }

@@ -370,31 +370,48 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
         sqlx::Error::PoolTimedOut => return StoreError::transient(doing, Advice::new(error, NO_CONNECTION)),
         sqlx::Error::BeginFailed => return StoreError::transient(doing, error),
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => return lost(error),
+        // A TLS handshake that fails, say: of the connection, not of the statement.
+        sqlx::Error::Tls(_) => return StoreError::denied(doing, error),
         _ => return StoreError::permanent(doing, error),
     };
     match (code.as_str(), code.get(..2).unwrap_or_default()) {
         // The server ended the connection, or could not say how the statement ended.
         ("57P01" | "57P02" | "40003", _) | (_, "08") => lost(error),
-        // Try again: serialization, deadlock, a lock's or a statement's time limit, starting up, an idle connection
-        // ended, read-only (a server that is being replaced), resources.
-        ("40001" | "40P01" | "55P03" | "57014" | "57P03" | "57P05" | "25P03" | "25006", _) | (_, "53") => {
-            StoreError::transient(doing, error)
-        }
-        ("42P01" | "3F000", _) => StoreError::permanent(doing, Advice::new(error, NOT_MIGRATED)),
-        ("42501", _) => StoreError::permanent(doing, Advice::new(error, NO_RIGHT)),
+        // Try again: serialization, deadlock, a lock's, a statement's or a transaction's time limit, starting up, an idle
+        // connection ended, read-only (a server that is being replaced), resources, the server's own faults.
+        ("40001" | "40P01" | "55P03" | "57014" | "57P03" | "57P05" | "25P03" | "25P04" | "25006", _)
+        | (_, "53" | "58" | "XX") => StoreError::transient(doing, error),
+        // Somebody has to put it right, and may be about to: log-in, rights, the database, its tables.
+        (_, "28" | "3D") | ("57P04", _) => StoreError::denied(doing, error),
+        ("42P01" | "3F000", _) => StoreError::denied(doing, Advice::new(error, NOT_MIGRATED)),
+        ("42501", _) => StoreError::denied(doing, Advice::new(error, NO_RIGHT)),
         ("42P05" | "26000", _) => StoreError::permanent(doing, Advice::new(error, POOLER)),
         ("22P05", _) => StoreError::encoding(doing, error),
         // Data that cannot be: encoding, JSON, ranges, constraints, nesting.
         (_, "22" | "23" | "54") => StoreError::refused(doing, error),
+        // What ends the session is about the session, and not about the statement.
+        _ if is_fatal(&error) => StoreError::denied(doing, error),
         _ => StoreError::permanent(doing, error),
     }
 }
 
-/// Whether the server is short of something (disk, memory, connections), and gave up the session for it.
+/// Whether the server, or a pooler in its name, ended the session with it.
+fn is_fatal(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|said| matches!(severity(said), Some(PgSeverity::Fatal | PgSeverity::Panic)))
+}
+
+fn severity(said: &dyn DatabaseError) -> Option<PgSeverity> {
+    said.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity)
+}
+
+/// Whether the server is short of something (disk, memory, connections) or has a fault of its own, and gave up the session
+/// for it.
 fn ends_the_session(said: &dyn DatabaseError) -> bool {
-    let is_short = said.code().is_some_and(|code| code.starts_with("53"));
-    let severity = said.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
-    is_short && matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+    let is_its_own =
+        said.code().is_some_and(|code| ["53", "58", "XX"].iter().any(|class| code.starts_with(class)));
+    is_its_own && matches!(severity(said), Some(PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 const NO_CONNECTION: &str =

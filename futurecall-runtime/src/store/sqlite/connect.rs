@@ -191,18 +191,19 @@ pub(super) fn fault(doing: &'static str, error: sqlx::Error) -> StoreError {
     match code & 0xff {
         BUSY | LOCKED => StoreError::busy(doing, error),
         NOMEM | INTERRUPT | IOERR | FULL | PROTOCOL | SCHEMA => StoreError::transient(doing, error),
-        CANTOPEN => StoreError::permanent(
+        CANTOPEN => StoreError::denied(
             doing,
             format!("{error}: does its folder exist, and may this process read and write there?"),
         ),
-        READONLY => StoreError::permanent(
+        READONLY => StoreError::denied(
             doing,
             format!(
                 "{error}: give the pod a file that it may write to, and no pool that is opened with `mode=ro`"
             ),
         ),
         TOOBIG | CONSTRAINT | MISMATCH => StoreError::refused(doing, error),
-        ERROR if error.to_string().contains("no such table") => StoreError::permanent(
+        PERM => StoreError::denied(doing, error),
+        ERROR if error.to_string().contains("no such table") => StoreError::denied(
             doing,
             format!(
                 "{error}: this database has no tables of Futurecall, so it is not the pod's or not yet migrated"
@@ -247,6 +248,7 @@ pub(super) fn is_locked(error: &sqlx::Error) -> bool {
 }
 
 const ERROR: i32 = 1;
+const PERM: i32 = 3;
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 const NOMEM: i32 = 7;
