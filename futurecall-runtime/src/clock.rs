@@ -43,6 +43,11 @@ impl Deadline {
         }
     }
 
+    /// How long is left by the monotonic clock alone: the wall clock may have been set forward. Zero when it is over.
+    pub(crate) fn left_by_timer(&self, now: Reading) -> Duration {
+        self.monotonic.map_or(Duration::MAX, |at| at.saturating_duration_since(now.monotonic))
+    }
+
     /// How long is left by the more pessimistic clock; zero when it is over.
     pub(crate) fn left(&self, now: Reading) -> Duration {
         let by_wall = self.wall.saturating_since(now.wall);

@@ -39,10 +39,24 @@ pub enum Backoff {
 }
 
 impl RetryPolicy {
-    /// At most `max_attempts` attempts in all (0 counts as 1), with the default backoff: from one second, doubling, to
-    /// one hour, with jitter.
+    /// The most attempts that a policy can allow.
+    pub const MOST_ATTEMPTS: u32 = 10_000;
+
+    /// Allows at most `max_attempts` attempts in all, from 1 to [`MOST_ATTEMPTS`](Self::MOST_ATTEMPTS): a number outside of
+    /// that counts as the nearest one within. The backoff is the default one: from one second, doubling, to one hour, with
+    /// jitter.
+    ///
+    /// ```
+    /// use futurecall_runtime::RetryPolicy;
+    /// assert_eq!(RetryPolicy::new(0).max_attempts(), 1);
+    /// assert_eq!(RetryPolicy::new(40_000).max_attempts(), 10_000);
+    /// ```
     pub const fn new(max_attempts: u32) -> Self {
-        let max_attempts = if max_attempts == 0 { 1 } else { max_attempts };
+        let max_attempts = match max_attempts {
+            0 => 1,
+            Self::MOST_ATTEMPTS.. => Self::MOST_ATTEMPTS,
+            within => within,
+        };
         Self { max_attempts, backoff: Backoff::DEFAULT }
     }
 
@@ -139,7 +153,8 @@ mod tests {
             (Some(SECOND), None, None)
         );
         assert_eq!(RetryPolicy::new(1).next(1, 0.0), None, "one attempt is no retry");
-        assert_eq!([0, 1, 2].map(|most| RetryPolicy::new(most).max_attempts()), [1, 1, 2]);
+        let most = |attempts| RetryPolicy::new(attempts).max_attempts();
+        assert_eq!([0, 1, 2, 10_000, 10_001, u32::MAX].map(most), [1, 1, 2, 10_000, 10_000, 10_000]);
     }
 
     #[test]
@@ -200,7 +215,7 @@ mod tests {
         #[test]
         fn attempts_end(max_attempts in any::<u32>(), failed in any::<u32>(), chance in any::<f64>()) {
             let policy = RetryPolicy::new(max_attempts);
-            prop_assert_eq!(policy.next(failed, chance).is_some(), failed < max_attempts.max(1));
+            prop_assert_eq!(policy.next(failed, chance).is_some(), failed < max_attempts.clamp(1, 10_000));
         }
     }
 }

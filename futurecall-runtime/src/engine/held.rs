@@ -202,18 +202,19 @@ impl HeldCalls {
         }
     }
 
-    /// Stops every handler whose lease ends within `margin` although nobody could renew it. Returns how many.
-    pub(super) fn fence(&self, now: Reading, margin: Duration) -> usize {
+    /// Stops every handler whose lease has no more left than `margin`, by that clock, although nobody could renew it.
+    /// Returns how many.
+    pub(super) fn fence(&self, left: impl Fn(&Deadline) -> Duration, margin: Duration) -> usize {
         let mut entries = self.entries();
-        let ending = |entry: &Entry| entry.has_lease() && !entry.lost && entry.deadline.left(now) <= margin;
+        let ending = |entry: &Entry| entry.has_lease() && !entry.lost && left(&entry.deadline) <= margin;
         in_order(&mut entries).filter(|entry| ending(entry)).map(Entry::lose).count()
     }
 
-    /// How long until the first lease ends; `None` if nothing is held.
-    pub(super) fn shortest(&self, now: Reading) -> Option<Duration> {
+    /// How long the lease that ends first still lasts, by that clock; `None` if nothing is held.
+    pub(super) fn shortest(&self, left: impl Fn(&Deadline) -> Duration) -> Option<Duration> {
         let entries = self.entries();
         let held = entries.values().filter(|entry| entry.has_lease() && !entry.lost);
-        held.map(|entry| entry.deadline.left(now)).min()
+        held.map(|entry| left(&entry.deadline)).min()
     }
 
     /// Asks every handler to stop.
@@ -267,6 +268,15 @@ mod tests {
             Reading { monotonic: self.sent.monotonic + time, wall: self.sent.wall.checked_add(time).unwrap() }
         }
 
+        fn fence(&self, after: Duration) -> usize {
+            let now = self.after(after);
+            self.held.fence(|deadline| deadline.left(now), MARGIN)
+        }
+
+        fn shortest(&self, now: Reading) -> Option<Duration> {
+            self.held.shortest(|deadline| deadline.left(now))
+        }
+
         fn start(&self, id: CallId, claim_no: i64) -> Option<Arc<Signals>> {
             self.held.start(id, claim_no, self.sent, MARGIN)
         }
@@ -310,7 +320,7 @@ mod tests {
             bench.held.remove(std::iter::once((stale.id, stale.claim_no)));
         }
         assert_eq!((befell(&one), bench.held.len()), ((false, false, false), 2));
-        assert_eq!(bench.held.shortest(bench.sent), Some(LEASE));
+        assert_eq!(bench.shortest(bench.sent), Some(LEASE));
         bench.held.cancel(&claim(ids[0], 7));
         assert_eq!((befell(&one), befell(&other)), ((true, false, false), (false, false, false)));
         bench.held.lose(&claim(ids[0], 7));
@@ -345,14 +355,14 @@ mod tests {
         let renewed = bench.after(Duration::from_secs(10));
         bench.held.renewed(&all[0], Deadline::new(renewed, LEASE));
         bench.held.lose(&all[1]);
-        assert_eq!(bench.held.shortest(renewed), Some(Duration::from_secs(20)));
-        assert_eq!(bench.held.fence(bench.after(IN_TIME), MARGIN), 0);
-        assert_eq!(bench.held.fence(bench.after(TOO_LATE), MARGIN), 1, "the third alone");
-        assert_eq!(bench.held.fence(bench.after(TOO_LATE), MARGIN), 0, "once");
+        assert_eq!(bench.shortest(renewed), Some(Duration::from_secs(20)));
+        assert_eq!(bench.fence(IN_TIME), 0);
+        assert_eq!(bench.fence(TOO_LATE), 1, "the third alone");
+        assert_eq!(bench.fence(TOO_LATE), 0, "once");
         let lost: Vec<_> = signals.iter().map(|signals| signals.lost.is_set()).collect();
         assert_eq!(lost, [false, true, true]);
-        assert_eq!(bench.held.shortest(bench.after(LEASE)), Some(Duration::from_secs(10)));
-        assert_eq!(HeldCalls::default().shortest(bench.sent), None);
+        assert_eq!(bench.shortest(bench.after(LEASE)), Some(Duration::from_secs(10)));
+        assert_eq!(HeldCalls::default().shortest(|deadline| deadline.left(bench.sent)), None);
     }
 
     #[test]
@@ -384,9 +394,9 @@ mod tests {
         bench.held.settle(ids[1], 7, false);
         assert_eq!(bench.held.all(), [Held { started: true, ..claim(ids[1], 7) }]);
         bench.held.lose(&claim(ids[0], 7));
-        assert_eq!(bench.held.fence(bench.after(LEASE), MARGIN), 1);
+        assert_eq!(bench.fence(LEASE), 1);
         assert_eq!((signals[0].lost.is_set(), signals[1].lost.is_set()), (false, true));
-        assert_eq!(bench.held.shortest(bench.sent), None);
+        assert_eq!(bench.shortest(bench.sent), None);
         assert_eq!(bench.held.len(), 2, "until its outcome is handed in");
     }
 }

@@ -9,10 +9,13 @@ use super::backoff::Backoff;
 use super::shutdown::CLOSE;
 use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
 use crate::signals::Op;
 use crate::store::{Lease, Store};
+
+/// How long a renewal may take once the wall clock says that leases are over.
+const LAST_TRY: Duration = Duration::from_secs(1);
 
 /// Starts the thread. It ends with the pod.
 pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<()> {
@@ -51,8 +54,11 @@ async fn keep_leases(engine: &Engine) {
         }
         let asked = engine.beat_due.swap(false, Ordering::Relaxed);
         let beat = asked || beat_due.left(crate::clock::read()).is_zero();
+        let before = crate::clock::read();
+        let is_over = is_over(engine, before);
         // A call that hangs must not keep this loop from fencing in time.
-        let patience = patience(engine.config.lease, engine.held.shortest(crate::clock::read()));
+        let shortest = engine.held.shortest(|deadline| deadline.left_by_timer(before));
+        let patience = patience(engine.config.lease, shortest, is_over);
         let result = match tokio::time::timeout(patience, keep_once(engine, &mut store, beat)).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::transient("renew leases", "the database did not answer in time")),
@@ -82,7 +88,7 @@ async fn keep_leases(engine: &Engine) {
                 }
             }
         }
-        wait = fence(engine, renewed);
+        wait = fence(engine, renewed, is_over && !renewed);
     }
     if let Some(store) = store {
         // Where that hangs, the thread's end closes them.
@@ -128,23 +134,37 @@ fn margin(lease: Duration) -> Duration {
     lease / 10
 }
 
-/// How long one look may take: never past the moment at which the lease that ends first must be given up.
-fn patience(lease: Duration, shortest: Option<Duration>) -> Duration {
-    let until_fence = shortest.map_or(lease, |left| left.saturating_sub(margin(lease)));
-    (lease / 3).min(until_fence).max(Duration::from_millis(1))
+/// Whether one of the clocks says that a lease must be given up.
+fn is_over(engine: &Engine, now: Reading) -> bool {
+    let shortest = engine.held.shortest(|deadline| deadline.left(now));
+    shortest.is_some_and(|left| left <= margin(engine.config.lease))
 }
 
-/// Stops handlers whose lease is about to end unrenewed; returns how long until the next look.
-fn fence(engine: &Engine, renewed: bool) -> Duration {
+/// How long one look may take: never past the moment at which the lease that ends first must be given up. `is_over`: the
+/// wall clock says that it must be by now. Either the clock was set, and the renewal succeeds; or the machine was suspended,
+/// and others may have the calls: then their handlers must not run on for long.
+fn patience(lease: Duration, shortest: Option<Duration>, is_over: bool) -> Duration {
+    let until_fence = shortest.map_or(lease, |left| left.saturating_sub(margin(lease)));
+    let most = if is_over { margin(lease).min(LAST_TRY) } else { lease / 3 };
+    most.min(until_fence).max(Duration::from_millis(1))
+}
+
+/// Stops handlers whose lease is about to end unrenewed; returns how long until the next look. Before the wall clock alone
+/// stops a handler, a renewal has been tried in vain after it said so (`tried`): it may have been set forward.
+fn fence(engine: &Engine, renewed: bool, tried: bool) -> Duration {
     let lease = engine.config.lease;
     let margin = margin(lease);
     let now = crate::clock::read();
-    let stopped = engine.held.fence(now, margin);
+    let stopped = if tried {
+        engine.held.fence(|deadline| deadline.left(now), margin)
+    } else {
+        engine.held.fence(|deadline| deadline.left_by_timer(now), margin)
+    };
     if stopped > 0 {
         tracing::error!(calls = stopped, "leases could not be renewed in time; their handlers are stopped");
     }
     let regular = if renewed { (lease / 3).min(BEAT) } else { lease / 20 };
-    match engine.held.shortest(now) {
+    match engine.held.shortest(|deadline| deadline.left(now)) {
         Some(left) => regular.min(left.saturating_sub(margin).max(Duration::from_millis(1))),
         None => regular,
     }
@@ -160,10 +180,22 @@ mod tests {
     fn a_look_that_hangs_ends_before_the_first_lease_must_be_given_up() {
         let lease = Duration::from_secs(30);
         let seconds = Duration::from_secs;
-        assert_eq!(patience(lease, None), seconds(10));
-        assert_eq!(patience(lease, Some(seconds(30))), seconds(10));
+        assert_eq!(patience(lease, None, false), seconds(10));
+        assert_eq!(patience(lease, Some(seconds(30)), false), seconds(10));
         // Two looks of 10 s that hung leave less than a third look may take.
-        assert_eq!(patience(lease, Some(seconds(8))), seconds(5));
-        assert_eq!(patience(lease, Some(seconds(2))), Duration::from_millis(1));
+        assert_eq!(patience(lease, Some(seconds(8)), false), seconds(5));
+        assert_eq!(patience(lease, Some(seconds(2)), false), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_wall_clock_that_says_that_leases_are_over_leaves_time_for_one_renewal() {
+        let seconds = Duration::from_secs;
+        assert_eq!(patience(seconds(30), Some(seconds(30)), true), seconds(1));
+        assert_eq!(patience(seconds(3), Some(seconds(3)), true), Duration::from_millis(300));
+        assert_eq!(
+            patience(seconds(30), Some(seconds(2)), true),
+            Duration::from_millis(1),
+            "the other one, too"
+        );
     }
 }

@@ -31,7 +31,7 @@ const AGAIN: &str = "
         JOIN futurecall.call AS c ON c.id = u.id AND c.claim_no = u.claim_no
         WHERE c.claimed_by = $2::uuid AND {few u.id} ORDER BY c.id FOR UPDATE OF c
     ), due AS (
-        UPDATE futurecall.call AS c SET due_at = {lease l.after}, failures = least(c.failures + l.failures, 32767), {again}
+        UPDATE futurecall.call AS c SET due_at = {lease l.after}, failures = c.failures + l.failures, {again}
         FROM locked AS l WHERE c.id = l.id AND NOT l.cancel_requested AND {few l.id}
         RETURNING c.id, c.name, c.priority, {us c.due_at} AS due
     )

@@ -118,7 +118,7 @@ const RESCUE: &str = "
             FOR UPDATE SKIP LOCKED
         ) AS c
     ), freed AS (
-        UPDATE futurecall.call AS c SET due_at = {lease c.vanish_after}, vanished = least(c.vanished + 1, 32767), {again}
+        UPDATE futurecall.call AS c SET due_at = {lease c.vanish_after}, vanished = c.vanished + 1, {again}
         FROM locked AS l WHERE c.id = l.id AND l.rerun AND {few l.id}
     ), gone AS (
         DELETE FROM futurecall.call AS c
