@@ -88,6 +88,17 @@ fn a_claim_that_comes_through_late_interrupts_nothing() {
 }
 
 #[test]
+fn a_server_that_turns_everybody_away_for_a_moment_interrupts_nothing() {
+    for seed in 1..=30 {
+        let report = simulate(seed, Settings { faults: false, denials: true, ..Settings::default() });
+        check(&report);
+        let Counts { rescues, refusals, denials, .. } = report.counts;
+        assert!(denials > 0, "seed {seed}");
+        assert_eq!((rescues, refusals), (0, 0), "seed {seed}: {report:?}");
+    }
+}
+
+#[test]
 fn every_mutant_is_caught() {
     let caught = |mutant| {
         let settings = Settings { mutant: Some(mutant), troubles: 20, slow: 20, ..Settings::default() };

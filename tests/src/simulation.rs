@@ -45,6 +45,8 @@ pub struct Settings {
     pub faults: bool,
     /// Whether, even so, every fifth claim loses its connection and is carried out later.
     pub late_claims: bool,
+    /// Whether, even so, the server turns everybody away now and then, for a quarter of a lease at most.
+    pub denials: bool,
     /// Whether interrupted calls are run again.
     pub reruns: bool,
     /// How the store breaks the protocol, if it does.
@@ -62,6 +64,7 @@ impl Default for Settings {
             lease: Duration::from_secs(4),
             faults: true,
             late_claims: false,
+            denials: false,
             reruns: false,
             mutant: None,
         }

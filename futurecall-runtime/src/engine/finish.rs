@@ -8,6 +8,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::backoff::Backoff;
 use super::supervise::supervised;
 use super::{Engine, NOW};
+use crate::id::CallId;
 use crate::signals::Op;
 use crate::store::{Finish, Outcome as StoredOutcome};
 
@@ -87,7 +88,7 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
         Ok(stored) => stored,
         Err(Refused) => one_by_one(engine, &finished).await,
     };
-    engine.held.remove(finished.iter().map(|finish| (finish.id, finish.claim_no)));
+    engine.held.remove(finished.iter().map(claim));
     for ((finish, (name, waits, _token)), stored) in finished.iter().zip(waiting).zip(stored) {
         if !stored {
             engine.call_meter(&name).refused();
@@ -136,8 +137,11 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
             tracing::warn!(%error, id = %finish.id, "the database refuses what an outcome says; it is stored without it");
             return Box::pin(settle(engine, &[bare])).await;
         }
-        // A file that was moved away may be put back.
-        if !error.is_transient() && !error.is_replaced() {
+        // What the database says of its own state may be wrong, or be put right: only its leases limit what is tried.
+        let is_hopeless = error.is_closed() || error.is_refused();
+        if is_hopeless
+            || !error.may_pass() && !engine.held.is_leased(finished.iter().map(claim), crate::clock::read())
+        {
             tracing::error!(%error, calls = finished.len(), "the database refuses outcomes; they will show as interrupted");
             return Ok(vec![false; finished.len()]);
         }
@@ -151,6 +155,10 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
             () = engine.over.cancelled() => return Ok(vec![false; finished.len()]),
         }
     }
+}
+
+fn claim(finish: &Finish) -> (CallId, i64) {
+    (finish.id, finish.claim_no)
 }
 
 /// The same outcome with a text that no database refuses, unless it has that already: what a handler says must not keep

@@ -202,6 +202,15 @@ impl HeldCalls {
         }
     }
 
+    /// Whether the lease of any of these claims lasts.
+    pub(super) fn is_leased(&self, claims: impl IntoIterator<Item = (CallId, i64)>, now: Reading) -> bool {
+        let entries = self.entries();
+        claims.into_iter().any(|(id, claim_no)| {
+            let held = entries.get(&id).filter(|entry| entry.claim_no == claim_no && !entry.lost);
+            held.is_some_and(|entry| !entry.deadline.left(now).is_zero())
+        })
+    }
+
     /// Stops every handler whose lease has no more left than `margin`, by that clock, although nobody could renew it.
     /// Returns how many.
     pub(super) fn fence(&self, left: impl Fn(&Deadline) -> Duration, margin: Duration) -> usize {
@@ -362,6 +371,8 @@ mod tests {
         let lost: Vec<_> = signals.iter().map(|signals| signals.lost.is_set()).collect();
         assert_eq!(lost, [false, true, true]);
         assert_eq!(bench.shortest(bench.after(LEASE)), Some(Duration::from_secs(10)));
+        let is_leased = |number, after| bench.held.is_leased([(ids[0], number)], bench.after(after));
+        assert!(is_leased(7, LEASE) && !is_leased(7, LEASE * 2) && !is_leased(8, LEASE));
         assert_eq!(HeldCalls::default().shortest(|deadline| deadline.left(bench.sent)), None);
     }
 

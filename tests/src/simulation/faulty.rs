@@ -82,10 +82,13 @@ fn serve<T>(
         server.world.trouble(&server.pod, Duration::ZERO);
         return Err(StoreError::transient("reach the database", "it is out"));
     }
+    if server.world.is_denied() || trouble == Some(Trouble::Denied) {
+        return Err(StoreError::denied("reach the database", "permission denied"));
+    }
     match trouble {
         Some(Trouble::Broken) => Err(StoreError::transient("reach the database", "the connection broke")),
         Some(Trouble::Busy) => Err(StoreError::busy("write", "somebody else's transaction")),
-        Some(Trouble::Lost) | None => work(server),
+        Some(Trouble::Lost | Trouble::Denied) | None => work(server),
     }
 }
 

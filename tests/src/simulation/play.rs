@@ -96,6 +96,7 @@ impl<'s> Play<'s> {
                 self.world.begin_outage(length / 2);
                 self.trouble_all(length);
             }
+            Deed::Deny { length } => self.world.begin_denial(length),
             Deed::Suspend { length } => {
                 self.simulation.suspend(length);
                 self.trouble_all(Duration::ZERO);
@@ -113,7 +114,7 @@ impl<'s> Play<'s> {
         };
         let quiet = Faulty::new(&self.world, self.store.clone(), "operator".to_owned());
         while let Err(error) = quiet.declare(Now::Database, std::slice::from_ref(&new)).await {
-            assert!(error.is_transient(), "the schedule cannot be declared: {error}");
+            assert!(error.is_transient() || error.is_denied(), "the schedule cannot be declared: {error}");
         }
     }
 
@@ -195,7 +196,10 @@ async fn schedule_one(
             Some(id)
         }
         Err(ScheduleError::OutcomeUnknown { .. }) => None,
-        Err(_) => {
+        Err(error) => {
+            if world.settings.denials {
+                world.violated(format!("a client was turned away: {error}"));
+            }
             world.shared().refused.push(id);
             None
         }

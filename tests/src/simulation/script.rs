@@ -25,6 +25,8 @@ pub(crate) enum Deed {
     Shutdown { place: usize },
     /// Nobody reaches the database for that long.
     Outage { length: Duration },
+    /// The server turns everybody away for that long.
+    Deny { length: Duration },
     /// All machines are suspended for that long: their wall clocks go on, and nothing else.
     Suspend { length: Duration },
 }
@@ -59,6 +61,12 @@ pub(crate) fn script(seed: u64, settings: &Settings) -> Vec<(Duration, Deed)> {
         };
         let place = dice.below(settings.pods);
         deeds.push((at, Deed::Schedule { place, name, delay, expires_after, then }));
+    }
+    if settings.denials {
+        for _ in 0..settings.troubles {
+            let at = seconds(&mut dice, settings.length);
+            deeds.push((at, Deed::Deny { length: seconds(&mut dice, settings.lease / 4) }));
+        }
     }
     if settings.faults {
         for _ in 0..settings.troubles {

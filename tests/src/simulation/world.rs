@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) violations: Vec<String>,
     /// Until when nobody reaches the database.
     outage: Option<Instant>,
+    /// Until when the server turns everybody away.
+    denial: Option<Instant>,
     /// Nothing more goes wrong.
     is_quiet: bool,
     /// What befell each pod, and until when.
@@ -79,6 +81,8 @@ pub struct Counts {
     pub reruns: u64,
     /// Calls that the history forgot.
     pub pruned: u64,
+    /// Times that the server turned somebody away.
+    pub denials: u64,
 }
 
 impl Counts {
@@ -95,6 +99,7 @@ impl Counts {
         self.timeouts += other.timeouts;
         self.reruns += other.reruns;
         self.pruned += other.pruned;
+        self.denials += other.denials;
     }
 }
 
@@ -114,6 +119,8 @@ pub(crate) enum Trouble {
     Broken,
     /// It is not done: somebody else's transaction is in the way.
     Busy,
+    /// It is not done: the server turns it away, for want of a right, say.
+    Denied,
     /// It is done, and the reply is lost.
     Lost,
 }
@@ -131,6 +138,7 @@ impl World {
             skipped: Vec::new(),
             violations: Vec::new(),
             outage: None,
+            denial: None,
             is_quiet: !settings.faults,
             troubles: Vec::new(),
             counts: Counts::default(),
@@ -174,6 +182,7 @@ impl World {
             0 | 1 => Some(Trouble::Broken),
             2 => Some(Trouble::Busy),
             3..=5 => Some(Trouble::Lost),
+            6 => Some(Trouble::Denied),
             _ => None,
         };
         let is_slow = before + after > Duration::from_millis(20);
@@ -223,11 +232,25 @@ impl World {
         self.shared().outage.is_some_and(|until| Instant::now() < until)
     }
 
+    /// From now on, and for that long, the server turns everybody away.
+    pub(crate) fn begin_denial(&self, length: Duration) {
+        self.shared().denial = Some(Instant::now() + length);
+    }
+
+    /// Whether the server turns everybody away.
+    pub(crate) fn is_denied(&self) -> bool {
+        let mut shared = self.shared();
+        let is_denied = shared.denial.is_some_and(|until| Instant::now() < until);
+        shared.counts.denials += u64::from(is_denied);
+        is_denied
+    }
+
     /// From now on nothing goes wrong.
     pub(crate) fn quieten(&self) {
         let mut shared = self.shared();
         shared.is_quiet = true;
         shared.outage = None;
+        shared.denial = None;
     }
 
     /// The name of a call.
