@@ -19,6 +19,7 @@
 //! | apalis-sqlite #75 | `together::two_types_of_calls_in_one_store_stay_apart` |
 //! | SQLite's "How To Corrupt", 2.4 | `files::a_file_that_was_deleted_under_a_pod_takes_no_more_calls`, `a_file_that_was_replaced_under_a_pod_takes_no_more_calls_until_it_is_back`, `a_log_that_was_deleted_under_a_pod_is_saved_by_its_shutdown` |
 
+mod denied;
 mod files;
 mod leases;
 mod outages;

@@ -24,12 +24,12 @@ const KINDS: [&str; 4] = ["owner", "worker", "producer", "viewer"];
 const HOUR: Duration = Duration::from_hours(1);
 
 /// A schema whose tables are there, with its roles.
-struct Roles {
-    schema: String,
+pub(crate) struct Roles {
+    pub(crate) schema: String,
 }
 
 impl Roles {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let roles = Self { schema: format!("roles_{}", uuid::Uuid::new_v4().simple()) };
         let store = PostgresStore::open(&server(), &roles.schema).await.expect("a store");
         store.migrate().await.expect("the tables");
@@ -42,7 +42,7 @@ impl Roles {
         self.admin(&ROLES.replace("futurecall", &self.schema)).await;
     }
 
-    async fn admin(&self, sql: &str) {
+    pub(crate) async fn admin(&self, sql: &str) {
         run(&server(), sql).await.unwrap_or_else(|error| {
             panic!("the user of DATABASE_URL must be allowed to create roles, and schemas: {error:?}")
         });
@@ -60,7 +60,7 @@ impl Roles {
         PostgresStore::open(&self.url(kind), &self.schema).await.expect("a store of the role")
     }
 
-    fn builder(&self, kind: &str) -> PodBuilder {
+    pub(crate) fn builder(&self, kind: &str) -> PodBuilder {
         let builder = Pod::builder().without_discovery().config(Backend::config());
         builder.database_url(self.url(kind)).schema(&self.schema)
     }
@@ -75,7 +75,7 @@ impl Roles {
         }
     }
 
-    async fn drop(&self) {
+    pub(crate) async fn drop(&self) {
         let roles = KINDS.map(|kind| format!("{}_{kind}", self.schema)).join(", ");
         self.admin(&format!("DROP SCHEMA {} CASCADE; DROP ROLE {roles}", self.schema)).await;
     }
