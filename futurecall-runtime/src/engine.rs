@@ -391,6 +391,9 @@ impl Engine {
 
     /// Runs everything that is due now, waits for it, and counts.
     pub(crate) async fn run_due(self: &Arc<Self>) -> Result<RunSummary, StoreError> {
+        if run::is_in_handler_of(self.pod) {
+            return Err(StoreError::permanent("run what is due", IN_A_HANDLER));
+        }
         let left = CancellationToken::new();
         let (engine, has_left) = (Arc::clone(self), left.clone());
         // Nobody awaits it any more once this is dropped.
@@ -443,6 +446,9 @@ impl Engine {
 /// How often a pod writes its heartbeat.
 const BEAT: Duration = Duration::from_secs(10);
 
+const IN_A_HANDLER: &str = "a handler would wait for calls that may need the slot that it runs in: schedule them with \
+                            `call_now()`, and let them run after it";
+
 /// What [`Pod::run_due`](crate::Pod::run_due) did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -461,6 +467,8 @@ pub struct RunSummary {
     pub expired: u64,
     /// Runs of schedules that their rules passed over.
     pub skipped: u64,
+    /// Calls that were given back, because no slot of the pod came free for them within a lease: they are still due.
+    pub released: u64,
     /// Started calls by stored name.
     pub by_name: BTreeMap<String, u64>,
 }

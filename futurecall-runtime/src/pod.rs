@@ -148,11 +148,13 @@ impl Pod {
     /// Runs everything that is due at this moment, waits for it, and counts. For [`Role::Maintenance`], and for tests;
     /// on a pod that runs calls anyway, both share the work, and this waits for (and counts) what it took itself.
     ///
-    /// Calls that become due while it runs are left. Dropping the future lets what was started go on.
+    /// Calls that become due while it runs are left. What finds no free slot within a lease is given back
+    /// ([`RunSummary::released`]), and this claims no more. Dropping the future lets what was started go on.
     ///
     /// # Errors
     ///
-    /// The database could not be asked. What was started before that still ends and is recorded.
+    /// The database could not be asked, or this was called by a handler of the same pod: it would wait for calls that may
+    /// need the slot that the handler runs in. What was started before that still ends and is recorded.
     pub async fn run_due(&self) -> Result<RunSummary, StoreError> {
         self.engine.run_due().await
     }

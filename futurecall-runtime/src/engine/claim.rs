@@ -310,7 +310,7 @@ pub(super) async fn run_due(
         let room = engine.config.concurrency_limit.saturating_sub(running.len());
         let mut none_due = true;
         let claiming = engine.claimers.token();
-        if room > 0 && !engine.stop.is_cancelled() && !left.is_cancelled() {
+        if room > 0 && summary.released == 0 && !engine.stop.is_cancelled() && !left.is_cancelled() {
             let Claimed { claim, deadline } = claim(engine, room, Some(until), Duration::ZERO, true).await?;
             summary.skipped = summary.skipped.saturating_add(claim.skipped);
             none_due = claim.calls.is_empty() && claim.skipped == 0;
@@ -337,6 +337,7 @@ fn spawn(engine: &Arc<Engine>, in_hand: InHand) -> impl Future<Output = run::End
 
 impl RunSummary {
     fn count(&mut self, ended: &run::Ended) {
+        self.released = self.released.saturating_add(u64::from(ended.is_released));
         let Some(how) = ended.how else { return };
         if how != run::How::Expired {
             self.started = self.started.saturating_add(1);

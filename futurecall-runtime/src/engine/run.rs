@@ -14,17 +14,30 @@ use super::logs::Log;
 use super::outcome::{self, End};
 use super::ready::InHand;
 use super::{Completion, Engine, claim, decline, finish};
+use crate::id::PodId;
 use crate::pod::Pod;
 use crate::registry::{CallFailure, Handler};
 use crate::session::{CallInfo, Session};
 use crate::signals::{Ending, trace};
 use crate::store::{ClaimedCall, Finish, Held, Outcome};
 
+tokio::task_local! {
+    /// The pod whose handler this task runs.
+    static IN_HANDLER_OF: PodId;
+}
+
+/// Whether the current task runs a handler of that pod, and so keeps one of its slots.
+pub(super) fn is_in_handler_of(pod: PodId) -> bool {
+    IN_HANDLER_OF.try_with(|of| *of == pod).unwrap_or(false)
+}
+
 /// How a run ended, for summaries. `how: None`: the handler never started.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     pub(super) name: String,
     pub(super) how: Option<How>,
+    /// No slot came free for it, and it was given back.
+    pub(super) is_released: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +83,23 @@ fn free(engine: &Arc<Engine>, permit: OwnedSemaphorePermit) {
     engine.wake_if_wanting();
 }
 
-/// Runs one call in a slot that is waited for, apart from those that are ready; returns when its outcome is stored.
+/// Runs one call in a slot that is waited for, apart from those that are ready; returns when its outcome is stored. Where no
+/// slot comes free within a lease, the call is given back: whoever waits for it may be what keeps the slots.
 pub(super) async fn run_in_turn(engine: &Arc<Engine>, in_hand: InHand) -> Ended {
     engine.slot_seekers.fetch_add(1, Ordering::SeqCst);
     let permit = tokio::select! {
         biased;
-        () = engine.stop.cancelled() => None,
-        permit = Arc::clone(&engine.slots).acquire_owned() => permit.ok(),
+        () = engine.stop.cancelled() => Some(None),
+        permit = Arc::clone(&engine.slots).acquire_owned() => Some(permit.ok()),
+        () = tokio::time::sleep(engine.config.lease) => None,
     };
     engine.slot_seekers.fetch_sub(1, Ordering::SeqCst);
+    let Some(permit) = permit else {
+        let held = Held { id: in_hand.call.id, claim_no: in_hand.call.claim_no, started: false };
+        claim::release(engine, &[held]).await;
+        dispatch(engine);
+        return Ended { name: in_hand.call.name, how: None, is_released: true };
+    };
     let (stored, is_stored) = oneshot::channel();
     let ended = run(engine, in_hand, Some(stored)).await;
     if let Some(permit) = permit {
@@ -112,7 +133,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
         // call by the time the handler would act.
         claim::release(engine, &[Held { id, claim_no, started: false }]).await;
         engine.wake();
-        return Ended { name: call.name, how: None };
+        return Ended { name: call.name, ..Ended::default() };
     };
     engine.started.fetch_add(1, Ordering::Relaxed);
     handler.meter.started(database.unwrap_or(call.claimed).saturating_since(call.due));
@@ -132,7 +153,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
             handler.meter.finished(ending, None);
             claim::decline(engine, Held { id, claim_no, started: false }, shape).await;
             engine.wake();
-            return Ended { name: call.name, how: None };
+            return Ended { name: call.name, ..Ended::default() };
         }
     };
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
@@ -158,7 +179,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     if call.schedule.is_some() {
         engine.sweep_now();
     }
-    Ended { name: call.name, how: Some(How::Interrupted) }
+    Ended { name: call.name, how: Some(How::Interrupted), is_released: false }
 }
 
 /// Hands an outcome in to be stored.
@@ -186,7 +207,7 @@ fn report(
         stored,
         token: engine.runs.token(),
     });
-    Ended { name, how: Some(how) }
+    Ended { name, how: Some(how), is_released: false }
 }
 
 /// The end of a run that has completed its call by itself: the database has its outcome already.
@@ -199,7 +220,11 @@ fn completed(engine: &Engine, call: ClaimedCall, outcome: Option<&Outcome>, is_c
         engine.sweep_now();
     }
     engine.wake_if_wanting();
-    Ended { name: if is_counted { call.name } else { String::new() }, how: Some(How::Succeeded) }
+    Ended {
+        name: if is_counted { call.name } else { String::new() },
+        how: Some(How::Succeeded),
+        is_released: false,
+    }
 }
 
 /// How much of a lease must be left for a handler to start: a hundredth, for clocks that drift.
@@ -247,6 +272,7 @@ async fn attempt(
             .map_err(CallFailure::Arguments)?;
         (handler.run)(&session, args).await
     };
+    let run = IN_HANDLER_OF.scope(engine.pod, run);
     let run = AssertUnwindSafe(run).catch_unwind().instrument(span.clone());
     let timeout = async {
         match handler.fate.timeout {

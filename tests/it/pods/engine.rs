@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::prelude::*;
 use futurecall_runtime::{CallFilter, CallState, Cancelled, Config, Role, ScheduleError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
@@ -11,7 +12,29 @@ use super::support::{Fail, Never, Note, Panic, UntilCancelled};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-async fn state_of(pod: &futurecall_runtime::Pod, id: futurecall_runtime::CallId, wanted: CallState) {
+/// Runs what is due, which is one call, while it keeps a slot itself.
+struct RunsDue {
+    journal: Journal,
+    pods: tokio::sync::watch::Receiver<Option<Pod>>,
+}
+
+impl InvokableFutureCall for RunsDue {
+    type Data = ();
+
+    async fn invoke(&self, _session: &Session, _data: Option<()>) -> Result<(), BoxError> {
+        let pod = self.pods.borrow().clone().ok_or("the test gives it")?;
+        pod.future_call_with_delay("note", Some("inner"), Duration::ZERO).await?;
+        match pod.run_due().await {
+            Ok(_) => self.journal.write("it ran"),
+            Err(error) => self.journal.write(error.to_string()),
+        }
+        let summary = tokio::spawn(async move { pod.run_due().await }).await??;
+        self.journal.write(format!("released {}, started {}", summary.released, summary.started));
+        Ok(())
+    }
+}
+
+async fn state_of(pod: &Pod, id: futurecall_runtime::CallId, wanted: CallState) {
     eventually(&format!("call {id} is {wanted:?}"), || async {
         (pod.future_calls().status(id).await.unwrap() == Some(wanted)).then_some(())
     })
@@ -43,6 +66,32 @@ on_all_stores! {
         let late = call.attempts[0].started.unwrap().saturating_since(call.due);
         // Far below the fallback poll of 5 s: the pod woke for this call.
         assert!(late < Duration::from_secs(2), "{late:?} late");
+        pod.shutdown().await;
+    }
+
+    async fn a_handler_cannot_wait_for_what_needs_its_slot(backend: &Backend) {
+        let (journal, (give, pods)) = (Journal::new(), tokio::sync::watch::channel(None));
+        let config = Backend::config().concurrency_limit(1).lease(Duration::from_secs(1));
+        let pod = backend
+            .builder()
+            .config(config)
+            .role(Role::Maintenance)
+            .register_future_call("note", Note(journal.clone()))
+            .register_future_call("inner", RunsDue { journal: journal.clone(), pods })
+            .start()
+            .await
+            .unwrap();
+        give.send(Some(pod.clone())).unwrap();
+        let outer = pod.future_call_with_delay("inner", Some(&()), Duration::ZERO).await.unwrap();
+        let summary = pod.run_due().await.unwrap();
+        let lines = journal.wait_for(2).await;
+        assert!(lines[0].contains("call_now()"), "{lines:?}");
+        assert_eq!(lines[1], "released 1, started 0", "in a task of its own, it is given back after a lease");
+        assert_eq!((summary.started, summary.released), (1, 0));
+        assert_eq!(pod.future_calls().status(outer).await.unwrap(), Some(CallState::Succeeded));
+        assert_eq!(pod.run_due().await.unwrap().succeeded, 1, "the inner one is still due");
+        assert_eq!(journal.wait_for(3).await[2], "inner");
+        give.send(None).unwrap();
         pod.shutdown().await;
     }
 
