@@ -10,6 +10,7 @@
 //! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `outcome` | what a run's end means for its call |
+//! | `report` | logs and counts what was recorded of a run, after it was |
 //! | `decline` | gives calls back whose arguments another release may be able to read |
 //! | `complete` | completes a call in a transaction of its handler |
 //! | `again` | sends what may be sent twice until its outcome is known |
@@ -46,6 +47,7 @@ mod pace;
 mod pauses;
 mod process;
 mod ready;
+mod report;
 mod rerun;
 mod run;
 mod shutdown;
@@ -457,11 +459,11 @@ pub struct RunSummary {
     pub started: u64,
     /// Of them: ended well.
     pub succeeded: u64,
-    /// Of them: failed, panicked, or could not decode their arguments, for good.
+    /// Of them: failed, panicked, or could not decode their arguments, for good or because their call was cancelled.
     pub failed: u64,
     /// Of them: failed, and are due again later.
     pub retried: u64,
-    /// Calls found interrupted: their pod had vanished; or abandoned here.
+    /// Calls found interrupted: their pod had vanished; or abandoned here, or failed too late to be recorded.
     pub interrupted: u64,
     /// Calls that were not started, because the time within which they might was over.
     pub expired: u64,

@@ -4,4 +4,5 @@ mod health;
 mod logs;
 mod metrics;
 mod operations;
+mod outcomes;
 mod trace;

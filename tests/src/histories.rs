@@ -12,7 +12,7 @@ mod order;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futurecall_runtime::store::{CallState, Lease, Outcome};
+use futurecall_runtime::store::{CallState, Finished, Lease, Outcome};
 use futurecall_runtime::{CallId, Moment, PodId};
 
 use self::clients::clients;
@@ -77,7 +77,7 @@ enum What {
     Finished {
         holder: Holder,
         outcome: Outcome,
-        accepted: bool,
+        answer: Finished,
     },
     Released {
         holder: Holder,
@@ -104,8 +104,8 @@ impl What {
             Self::Claimed { .. } => "claimed",
             Self::Renewed { answer: Lease::Lost, .. } => "lease lost",
             Self::Renewed { .. } => "lease renewed",
-            Self::Finished { accepted: true, .. } => "outcome accepted",
-            Self::Finished { .. } => "outcome refused",
+            Self::Finished { answer: Finished::Lost, .. } => "outcome refused",
+            Self::Finished { .. } => "outcome accepted",
             Self::Released { count: 0, .. } => "nothing released",
             Self::Released { .. } => "released",
             Self::Cancelled { calls: 1.., .. } => "cancelled",

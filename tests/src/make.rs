@@ -7,8 +7,8 @@ use std::time::Duration;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
     CallFilter, CallRecord, CallState, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Due,
-    Finish, Held, Inserted, NewCall, NewSchedule, Now, OnVanish, Outcome, Renewed, Rescued, Retention,
-    ScheduleOrigin, ScheduleRecord, Store,
+    Finish, Finished, Held, Inserted, NewCall, NewSchedule, Now, OnVanish, Outcome, Renewed, Rescued,
+    Retention, ScheduleOrigin, ScheduleRecord, Store,
 };
 use futurecall_runtime::{CallId, Moment, PodId, ScheduleId};
 
@@ -258,6 +258,7 @@ impl Pod {
         calls.remove(0)
     }
 
+    /// Hands in an outcome; gives whether the fence held.
     pub(crate) async fn finish(&self, now: Moment, call: &ClaimedCall, outcome: Outcome) -> bool {
         self.finish_keeping(now, call, outcome, &KEEP).await
     }
@@ -269,6 +270,21 @@ impl Pod {
         outcome: Outcome,
         retention: &Retention,
     ) -> bool {
+        self.ended_keeping(now, call, outcome, retention).await.is_recorded()
+    }
+
+    /// Hands in an outcome; gives what became of it.
+    pub(crate) async fn ended(&self, now: Moment, call: &ClaimedCall, outcome: Outcome) -> Finished {
+        self.ended_keeping(now, call, outcome, &KEEP).await
+    }
+
+    pub(crate) async fn ended_keeping(
+        &self,
+        now: Moment,
+        call: &ClaimedCall,
+        outcome: Outcome,
+        retention: &Retention,
+    ) -> Finished {
         let finished = [finish(call, outcome)];
         let results = self.store.finish(Now::At(now), self.id, &finished, retention).await.expect("a finish");
         assert_eq!(results.len(), 1);

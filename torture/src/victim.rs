@@ -370,7 +370,8 @@ impl Life {
             Finish { claim_no: AT_ONCE, ..self.finished(Part::AtOnce, Outcome::Succeeded) },
         ];
         let done = self.step("finish", |_| store.finish(NOW, self.pod, &finished, &kept)).await?;
-        assert_eq!(done, [true; 4], "the claims are held, and to finish twice is to finish once");
+        let is_done = done.iter().all(|done| done.is_recorded());
+        assert!(is_done, "the claims are held, and to finish twice is to finish once");
         let unstarted = |part| Held { started: false, ..held(self.id(part)) };
         let held = [unstarted(Part::KeptReleased), unstarted(Part::RerunReleased)];
         self.step("release", |_| store.release(NOW, self.pod, &held, None)).await?;

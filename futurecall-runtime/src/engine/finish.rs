@@ -6,6 +6,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::backoff::Backoff;
+use super::report::{self, Report, Stored};
+use super::run::How;
 use super::supervise::supervised;
 use super::{Engine, NOW};
 use crate::id::CallId;
@@ -22,8 +24,10 @@ pub(super) struct Outcome {
     pub(super) name: String,
     /// The schedule's next run may have waited for this one to end.
     pub(super) is_of_schedule: bool,
-    /// Whoever waits until it is stored.
-    pub(super) stored: Option<oneshot::Sender<()>>,
+    /// What is to be logged and counted when it is stored.
+    pub(super) report: Option<Box<Report>>,
+    /// Waits until it is stored, and takes how the run counts.
+    pub(super) stored: Option<oneshot::Sender<How>>,
     /// A shutdown waits for it.
     pub(super) token: TaskTrackerToken,
 }
@@ -42,9 +46,9 @@ impl Finisher {
     }
 
     /// Hands in an outcome to be stored.
-    pub(super) fn send(&self, outcome: Outcome) {
+    pub(super) fn send(&self, engine: &Engine, outcome: Outcome) {
         if let Err(refused) = self.sender.send(outcome) {
-            tracing::warn!(id = %refused.0.finish.id, "the pod has ended: the outcome of a call is lost, and it will show as interrupted");
+            lose(engine, refused.0);
         }
     }
 }
@@ -65,9 +69,24 @@ async fn run(engine: &Engine, outcomes: &mut mpsc::UnboundedReceiver<Outcome>) {
         tokio::select! {
             biased;
             count = outcomes.recv_many(&mut batch, MOST) => if count == 0 { return },
-            () = engine.over.cancelled() => return,
+            () = engine.over.cancelled() => {
+                outcomes.close();
+                while let Ok(outcome) = outcomes.try_recv() {
+                    lose(engine, outcome);
+                }
+                return;
+            }
         }
         flush(engine, std::mem::take(&mut batch)).await;
+    }
+}
+
+/// The pod has ended: nothing is stored any more.
+fn lose(engine: &Engine, outcome: Outcome) {
+    let Outcome { finish, name, report, stored, .. } = outcome;
+    let how = report::tell(engine, &name, &finish, report, Stored::PodEnded);
+    if let Some(stored) = stored {
+        let _ = stored.send(how);
     }
 }
 
@@ -78,7 +97,7 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
     for outcome in batch {
         frees_a_schedule |= outcome.is_of_schedule;
         finished.push(outcome.finish);
-        waiting.push((outcome.name, outcome.stored, outcome.token));
+        waiting.push((outcome.name, outcome.report, outcome.stored, outcome.token));
     }
     let is_due_again = is_due_again_soon(engine, &finished);
     if is_due_again || frees_a_schedule {
@@ -89,13 +108,10 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
         Err(Refused) => one_by_one(engine, &finished).await,
     };
     engine.held.remove(finished.iter().map(claim));
-    for ((finish, (name, waits, _token)), stored) in finished.iter().zip(waiting).zip(stored) {
-        if !stored {
-            engine.call_meter(&name).refused();
-            tracing::warn!(id = %finish.id, name, "the outcome of a call was refused: its claim had been lost");
-        }
+    for ((finish, (name, report, waits, _token)), stored) in finished.iter().zip(waiting).zip(stored) {
+        let how = report::tell(engine, &name, finish, report, stored);
         if let Some(waits) = waits {
-            let _ = waits.send(());
+            let _ = waits.send(how);
         }
     }
     if frees_a_schedule {
@@ -119,11 +135,11 @@ struct Refused;
 
 /// Stores outcomes, trying again for as long as it takes: the fence makes a late or repeated try safe, and an outcome
 /// that is never stored ends as interrupted when its lease does.
-async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refused> {
+async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<Stored>, Refused> {
     let mut backoff = Backoff::default();
     loop {
         let error = match engine.store.finish(NOW, engine.pod, finished, &engine.config.retention).await {
-            Ok(stored) => return Ok(stored),
+            Ok(finished) => return Ok(finished.into_iter().map(Stored::As).collect()),
             Err(error) => error,
         };
         engine.meter.failed(Op::Finish);
@@ -143,7 +159,7 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
             || !error.may_pass() && !engine.held.is_leased(finished.iter().map(claim), crate::clock::read())
         {
             tracing::error!(%error, calls = finished.len(), "the database refuses outcomes; they will show as interrupted");
-            return Ok(vec![false; finished.len()]);
+            return Ok(vec![Stored::Refused; finished.len()]);
         }
         let wait = backoff.failed();
         if backoff.may_log() {
@@ -152,7 +168,7 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<bool>, Refus
         tokio::select! {
             biased;
             () = tokio::time::sleep(wait) => {}
-            () = engine.over.cancelled() => return Ok(vec![false; finished.len()]),
+            () = engine.over.cancelled() => return Ok(vec![Stored::PodEnded; finished.len()]),
         }
     }
 }
@@ -183,11 +199,11 @@ fn without_text(finish: &Finish) -> Option<Finish> {
 }
 
 /// A refused batch fails only for the outcome that the database refuses (an error text it cannot hold, say).
-async fn one_by_one(engine: &Engine, finished: &[Finish]) -> Vec<bool> {
+async fn one_by_one(engine: &Engine, finished: &[Finish]) -> Vec<Stored> {
     let mut stored = Vec::with_capacity(finished.len());
     for finish in finished {
         let one = settle(engine, std::slice::from_ref(finish)).await;
-        stored.push(one.is_ok_and(|one| one.first().copied().unwrap_or(false)));
+        stored.push(one.ok().and_then(|one| one.first().copied()).unwrap_or(Stored::Refused));
     }
     stored
 }

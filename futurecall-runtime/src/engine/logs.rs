@@ -9,8 +9,9 @@ use tracing::Span;
 use super::again::Retries;
 use super::supervise::supervised;
 use super::{Engine, NOW};
+use crate::id::CallId;
 use crate::signals::Op;
-use crate::store::{ClaimedCall, NewLog, Outcome};
+use crate::store::NewLog;
 
 /// The most logs of one statement.
 const MOST: usize = 64;
@@ -52,14 +53,20 @@ impl Log {
         Self { collecting: engine.log_keeper.sender.is_some().then(begin).flatten() }
     }
 
-    /// Hands in what was logged, if the call leaves any trace. No outcome: the lease was lost.
+    /// Whether anything is collected.
     #[cfg(feature = "logs")]
-    pub(super) fn end(self, engine: &Engine, call: &ClaimedCall, outcome: Option<&Outcome>) {
+    pub(super) fn is_collecting(&self) -> bool {
+        self.collecting.is_some()
+    }
+
+    /// Hands in what was logged, if the call leaves a trace with which it can be kept.
+    #[cfg(feature = "logs")]
+    pub(super) fn end(self, engine: &Engine, id: CallId, attempt: u32, is_kept: bool) {
         let (Some(sender), Some(collecting)) = (&engine.log_keeper.sender, self.collecting) else { return };
-        let Some(text) = collecting.take().filter(|_| leaves_a_trace(engine, outcome)) else { return };
-        if sender.try_send(NewLog { id: call.id, attempt: call.attempt, text }).is_err() {
+        let Some(text) = collecting.take().filter(|_| is_kept) else { return };
+        if sender.try_send(NewLog { id, attempt, text }).is_err() {
             engine.meter.failed(Op::Log);
-            tracing::debug!(id = %call.id, "the log of a run is dropped: too many wait to be stored");
+            tracing::debug!(%id, "the log of a run is dropped: too many wait to be stored, or the pod has ended");
         }
     }
 
@@ -69,24 +76,17 @@ impl Log {
         Self {}
     }
 
+    /// Nothing is collected.
+    #[cfg(not(feature = "logs"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(super) fn is_collecting(&self) -> bool {
+        false
+    }
+
     /// Nothing was collected.
     #[cfg(not(feature = "logs"))]
     #[expect(clippy::unused_self, reason = "as with the feature")]
-    pub(super) fn end(self, _engine: &Engine, _call: &ClaimedCall, _outcome: Option<&Outcome>) {}
-}
-
-#[cfg(feature = "logs")]
-fn leaves_a_trace(engine: &Engine, outcome: Option<&Outcome>) -> bool {
-    let retention = &engine.config.retention;
-    let kept = match outcome {
-        Some(Outcome::Succeeded) => retention.succeeded,
-        Some(Outcome::Failed { .. }) => retention.failed,
-        Some(Outcome::Interrupted { .. }) => retention.interrupted,
-        Some(Outcome::Expired { .. }) => retention.skipped,
-        // The call goes on.
-        Some(Outcome::Retry { .. } | Outcome::Rerun { .. }) | None => return true,
-    };
-    !kept.is_zero()
+    pub(super) fn end(self, _engine: &Engine, _id: CallId, _attempt: u32, _is_kept: bool) {}
 }
 
 /// Starts the task that stores them.

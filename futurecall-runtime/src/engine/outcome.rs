@@ -29,38 +29,8 @@ pub(super) enum End {
     Abandoned,
 }
 
-/// What becomes of the call. `cancelled`: it was while it ran, so that no other attempt follows, whatever its error.
-pub(super) fn of(
-    engine: &Engine,
-    call: &ClaimedCall,
-    handler: &Handler,
-    end: End,
-    cancelled: bool,
-) -> Outcome {
-    let outcome = decide(engine, call, handler, end);
-    match &outcome {
-        Outcome::Succeeded | Outcome::Expired { .. } => {}
-        Outcome::Failed { error }
-        | Outcome::Retry { error, .. }
-        | Outcome::Rerun { error }
-        | Outcome::Interrupted { error }
-            if cancelled =>
-        {
-            tracing::info!(error, "a call that was cancelled while it ran has ended");
-        }
-        Outcome::Failed { error } => tracing::error!(error, "a call failed"),
-        Outcome::Retry { error, after } => {
-            tracing::warn!(error, ?after, "an attempt failed; the call is tried again");
-        }
-        Outcome::Rerun { error } => {
-            tracing::info!(error, "an attempt was stopped because its pod ends; its call is run again");
-        }
-        Outcome::Interrupted { error } => tracing::warn!(error, "a call was interrupted"),
-    }
-    outcome
-}
-
-fn decide(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: End) -> Outcome {
+/// What is to become of the call. Only the database knows whether it was cancelled meanwhile.
+pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: End) -> Outcome {
     match end {
         End::Returned(Ok(())) => Outcome::Succeeded,
         End::Returned(Err(failure)) => {

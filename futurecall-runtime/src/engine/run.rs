@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::held::Signals;
-use super::logs::Log;
 use super::outcome::{self, End};
 use super::ready::InHand;
+use super::report::{self, Report, RunTrace, Stored};
+use super::statistics::Times;
 use super::{Completion, Engine, claim, decline, finish};
 use crate::id::PodId;
 use crate::pod::Pod;
@@ -101,19 +102,21 @@ pub(super) async fn run_in_turn(engine: &Arc<Engine>, in_hand: InHand) -> Ended 
         return Ended { name: in_hand.call.name, how: None, is_released: true };
     };
     let (stored, is_stored) = oneshot::channel();
-    let ended = run(engine, in_hand, Some(stored)).await;
+    let mut ended = run(engine, in_hand, Some(stored)).await;
     if let Some(permit) = permit {
         free(engine, permit);
     } else {
         dispatch(engine);
     }
     // Nothing is stored of a call that did not start.
-    let _ = is_stored.await;
+    if let Ok(how) = is_stored.await {
+        ended.how = Some(how);
+    }
     ended
 }
 
 /// Runs one call whose claim stands in `engine.held`, and hands its outcome in to be stored.
-async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Sender<()>>) -> Ended {
+async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Sender<How>>) -> Ended {
     let InHand { call, deadline } = in_hand;
     let (id, claim_no) = (call.id, call.claim_no);
     let handler = engine.registry().get(&call.name).cloned();
@@ -121,7 +124,8 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let database = engine.clock.at_least(now.monotonic);
     if let Some(outcome) = outcome::expired(&call, database) {
         engine.call_meter(&call.name).finished(Ending::Expired, None);
-        return report(engine, call, outcome, None, Duration::ZERO, stored);
+        let times = Times::of(&call, None, Duration::ZERO);
+        return hand_in(engine, call, outcome, times, Report::unstarted(times), stored);
     }
     let signals = if handler.is_some() && !engine.stop.is_cancelled() {
         engine.held.start(id, claim_no, now, margin(engine))
@@ -139,82 +143,109 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     handler.meter.started(database.unwrap_or(call.claimed).saturating_since(call.due));
     let started_after = engine.config.lease.saturating_sub(deadline.left(now));
     let completion = Completion::new(id, claim_no, now.monotonic, started_after);
+    let run = RunTrace::begin(engine, &call);
     // Dropping a handler and showing its error are the user's code as well, and may panic.
-    let end = AssertUnwindSafe(attempt(engine, &call, &handler, &signals, &completion)).catch_unwind().await;
-    let (ending, result) = end.unwrap_or_else(|panic| {
-        let cancelled = is_cancelled(engine, &signals);
-        let outcome = outcome::of(engine, &call, &handler, End::Panicked(panic), cancelled);
+    let attempt = attempt(engine, &call, &handler, &signals, &completion, run.span());
+    let (ending, result) = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|panic| {
+        let outcome = outcome::of(engine, &call, &handler, End::Panicked(panic));
         (Ending::Panic, Attempt::Ended(outcome))
     });
+    trace::ended(run.span(), ending);
     let outcome = match result {
         Attempt::Ended(outcome) => Some(outcome),
         Attempt::Lost => None,
-        Attempt::Declined(shape) => {
+        Attempt::Declined { shape, error } => {
             handler.meter.finished(ending, None);
-            claim::decline(engine, Held { id, claim_no, started: false }, shape).await;
-            engine.wake();
-            return Ended { name: call.name, ..Ended::default() };
+            return leave_to_others(engine, call, run, shape, &error).await;
         }
     };
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
+    let times = Times::of(&call, Some(started_after), ran_for);
     if completion.settled().await {
         handler.meter.finished(Ending::Ok, Some(ran_for));
-        engine.count(&call, How::Succeeded, Some(started_after), ran_for);
-        return completed(engine, call, outcome.as_ref(), stored.is_some());
-    }
-    if outcome == Some(Outcome::Succeeded) && completion.was_dropped() {
-        tracing::warn!(%id, name = call.name, "a call succeeded whose transaction was dropped without `complete()`: what it wrote there was rolled back");
+        engine.count(&call.name, How::Succeeded, times);
+        return completed(engine, call, run, outcome.as_ref(), stored.is_some());
     }
     handler.meter.finished(ending, Some(ran_for));
-    if let Some(outcome) = outcome {
-        match &outcome {
-            Outcome::Retry { .. } | Outcome::Rerun { .. } => handler.meter.again(),
-            Outcome::Failed { .. } => handler.meter.dead(),
-            _ => {}
-        }
-        return report(engine, call, outcome, Some(started_after), ran_for, stored);
+    let Some(outcome) = outcome else { return lost(engine, call, run, times) };
+    let has_succeeded = outcome == Outcome::Succeeded;
+    if has_succeeded {
+        engine.count(&call.name, How::Succeeded, times);
     }
-    engine.count(&call, How::Interrupted, Some(started_after), ran_for);
-    engine.held.remove(std::iter::once((id, claim_no)));
+    let report = Report::of_run(run, &outcome, times, has_succeeded && completion.was_dropped());
+    hand_in(engine, call, outcome, times, report, stored)
+}
+
+/// Hands an outcome in to be stored. What is logged and counted of it follows when it is.
+fn hand_in(
+    engine: &Arc<Engine>,
+    call: ClaimedCall,
+    outcome: Outcome,
+    times: Times,
+    report: Option<Box<Report>>,
+    stored: Option<oneshot::Sender<How>>,
+) -> Ended {
+    let Times { started_after, ran_for, .. } = times;
+    let name = if stored.is_some() { call.name.clone() } else { String::new() };
+    // Whoever waits until it is stored hears how it really counts.
+    let how = report::how(&outcome, Stored::RECORDED);
+    let outcome = finish::Outcome {
+        finish: Finish { id: call.id, claim_no: call.claim_no, outcome, started_after, ran_for },
+        name: call.name,
+        is_of_schedule: call.schedule.is_some(),
+        report,
+        stored,
+        token: engine.runs.token(),
+    };
+    engine.finisher.send(engine, outcome);
+    Ended { name, how: Some(how), is_released: false }
+}
+
+/// The end of a run whose lease was lost.
+fn lost(engine: &Engine, call: ClaimedCall, run: RunTrace, times: Times) -> Ended {
+    engine.count(&call.name, How::Interrupted, times);
+    run.end(engine, &call, true, || {
+        tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
+    });
+    engine.held.remove(std::iter::once((call.id, call.claim_no)));
     if call.schedule.is_some() {
         engine.sweep_now();
     }
     Ended { name: call.name, how: Some(How::Interrupted), is_released: false }
 }
 
-/// Hands an outcome in to be stored.
-fn report(
-    engine: &Arc<Engine>,
+/// The end of a run that could not read its arguments: they are left to another pod.
+async fn leave_to_others(
+    engine: &Engine,
     call: ClaimedCall,
-    outcome: Outcome,
-    started_after: Option<Duration>,
-    ran_for: Duration,
-    stored: Option<oneshot::Sender<()>>,
+    run: RunTrace,
+    shape: i64,
+    error: &CallFailure,
 ) -> Ended {
-    let how = match &outcome {
-        Outcome::Succeeded => How::Succeeded,
-        Outcome::Failed { .. } => How::Failed,
-        Outcome::Retry { .. } => How::Retried,
-        Outcome::Expired { .. } => How::Expired,
-        Outcome::Interrupted { .. } | Outcome::Rerun { .. } => How::Interrupted,
-    };
-    engine.count(&call, how, started_after, ran_for);
-    let name = if stored.is_some() { call.name.clone() } else { String::new() };
-    engine.finisher.send(finish::Outcome {
-        finish: Finish { id: call.id, claim_no: call.claim_no, outcome, started_after, ran_for },
-        name: call.name,
-        is_of_schedule: call.schedule.is_some(),
-        stored,
-        token: engine.runs.token(),
-    });
-    Ended { name, how: Some(how), is_released: false }
+    let held = Held { id: call.id, claim_no: call.claim_no, started: false };
+    if claim::decline(engine, held, shape).await {
+        let _in_span = run.span().enter();
+        tracing::info!(%error, "the call is of another release: it is left to a pod that can read its arguments");
+    }
+    engine.wake();
+    Ended { name: call.name, ..Ended::default() }
 }
 
 /// The end of a run that has completed its call by itself: the database has its outcome already.
-fn completed(engine: &Engine, call: ClaimedCall, outcome: Option<&Outcome>, is_counted: bool) -> Ended {
-    if outcome != Some(&Outcome::Succeeded) {
-        tracing::warn!(id = %call.id, name = call.name, "a handler did not end well after it had completed its call: the call has succeeded all the same");
-    }
+fn completed(
+    engine: &Engine,
+    call: ClaimedCall,
+    run: RunTrace,
+    outcome: Option<&Outcome>,
+    is_counted: bool,
+) -> Ended {
+    let is_kept = !engine.config.retention.succeeded.is_zero();
+    run.end(engine, &call, is_kept, || {
+        if outcome != Some(&Outcome::Succeeded) {
+            let error = outcome.and_then(Outcome::error);
+            tracing::warn!(id = %call.id, name = call.name, error, "a handler did not end well after it had completed its call: the call has succeeded all the same");
+        }
+    });
     engine.held.remove(std::iter::once((call.id, call.claim_no)));
     if call.schedule.is_some() {
         engine.sweep_now();
@@ -238,7 +269,10 @@ enum Attempt {
     /// The lease was lost, and there is nothing to report.
     Lost,
     /// The arguments could not be read under this shape, and a live pod of another one may be able to.
-    Declined(i64),
+    Declined {
+        shape: i64,
+        error: CallFailure,
+    },
 }
 
 /// Runs the handler until it ends or is stopped.
@@ -248,9 +282,8 @@ async fn attempt(
     handler: &Handler,
     signals: &Arc<Signals>,
     completion: &Arc<Completion>,
+    span: &Span,
 ) -> (Ending, Attempt) {
-    let span = trace::run_span(call);
-    let log = Log::begin(engine, &span);
     let info = CallInfo {
         id: call.id,
         name: call.name.clone(),
@@ -285,37 +318,24 @@ async fn attempt(
     };
     let end = tokio::select! {
         biased;
-        () = signals.lost.wait() => {
-            let _in_span = span.enter();
-            tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
-            trace::ended(&span, Ending::LeaseLost);
-            log.end(engine, call, None);
-            return (Ending::LeaseLost, Attempt::Lost);
-        }
+        () = signals.lost.wait() => return (Ending::LeaseLost, Attempt::Lost),
         result = run => result.map_or_else(End::Panicked, End::Returned),
         () = completion.overdue.wait() => End::Overdue,
         timeout = timeout => End::TimedOut(timeout),
         () = signals.abandoned.wait() => End::Abandoned,
     };
-    if let End::Returned(Err(CallFailure::Arguments(error))) = &end
-        && let Some(shape) = decline::declining_shape(engine, call).await
-    {
-        let _in_span = span.enter();
-        tracing::info!(%error, "the call is of another release: it is left to a pod that can read its arguments");
-        trace::ended(&span, Ending::Declined);
-        return (Ending::Declined, Attempt::Declined(shape));
-    }
+    let end = match end {
+        End::Returned(Err(error @ CallFailure::Arguments(_))) => {
+            if let Some(shape) = decline::declining_shape(engine, call).await {
+                return (Ending::Declined, Attempt::Declined { shape, error });
+            }
+            End::Returned(Err(error))
+        }
+        end => end,
+    };
     let _in_span = span.enter();
     let ending = ending(engine, signals, &end);
-    trace::ended(&span, ending);
-    let outcome = outcome::of(engine, call, handler, end, is_cancelled(engine, signals));
-    log.end(engine, call, Some(&outcome));
-    (ending, Attempt::Ended(outcome))
-}
-
-/// Whether the call has been cancelled while it ran, as far as this pod knows. (A shutdown sets the same signal.)
-fn is_cancelled(engine: &Engine, signals: &Signals) -> bool {
-    signals.cancelled.is_set() && !engine.asks_to_stop.load(Ordering::Relaxed)
+    (ending, Attempt::Ended(outcome::of(engine, call, handler, end)))
 }
 
 /// The end in one word, for metrics and traces.

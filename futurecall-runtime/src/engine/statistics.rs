@@ -160,20 +160,31 @@ fn count(counts: &mut [u64], which: usize) {
     }
 }
 
+/// When a call was due, was claimed, and ran.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    due: Moment,
+    claimed: Moment,
+    /// How long after its claim the handler started, if it did.
+    pub(super) started_after: Option<Duration>,
+    pub(super) ran_for: Duration,
+}
+
+impl Times {
+    pub(super) fn of(call: &ClaimedCall, started_after: Option<Duration>, ran_for: Duration) -> Self {
+        Self { due: call.due, claimed: call.claimed, started_after, ran_for }
+    }
+}
+
 impl Engine {
-    /// Counts an end. `started_after`: how long after its claim the handler started, if it did.
-    pub(super) fn count(
-        &self,
-        call: &ClaimedCall,
-        how: How,
-        started_after: Option<Duration>,
-        ran_for: Duration,
-    ) {
+    /// Counts an end.
+    pub(super) fn count(&self, name: &str, how: How, times: Times) {
+        let Times { due, claimed, started_after, ran_for } = times;
         let later = |moment: Moment, time| moment.checked_add(time).unwrap_or(Moment::MAX);
-        let start = started_after.map(|after| later(call.claimed, after));
-        let end = start.map_or(call.claimed, |start| later(start, ran_for));
-        let ran = start.map(|start| (ran_for, start.saturating_since(call.due)));
-        self.counters.add(&call.name, end, End { how, ran });
+        let start = started_after.map(|after| later(claimed, after));
+        let end = start.map_or(claimed, |start| later(start, ran_for));
+        let ran = start.map(|start| (ran_for, start.saturating_since(due)));
+        self.counters.add(name, end, End { how, ran });
     }
 }
 

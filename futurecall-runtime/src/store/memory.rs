@@ -32,7 +32,7 @@ use self::rows::State;
 use super::transaction::OpenTransaction;
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, LivePod,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, LivePod,
     MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
     Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
     Statistics, Store, TimelineCount, TransactionRef,
@@ -277,7 +277,7 @@ impl Store for MemoryStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Vec<Finished>, StoreError> {
         let results = self.state().finish(now, pod, finished, retention)?;
         if finished.iter().any(|finish| finish.outcome.is_again()) {
             self.wake_others();

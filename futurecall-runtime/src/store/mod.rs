@@ -10,6 +10,7 @@ mod inspection;
 mod looking;
 pub(crate) mod memory;
 mod operations;
+mod outcomes;
 pub(crate) mod place;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -39,13 +40,14 @@ pub use self::operations::{
     ActionFilter, ActionRecord, NewAction, PausedName, ScheduleChange, ScheduleChanged,
 };
 #[cfg(feature = "postgres")]
+pub use self::outcomes::{Completed, Finished};
 pub use self::postgres::PostgresStore;
 pub use self::redaction::Redaction;
 pub(crate) use self::rows::ATTEMPTS_KEPT;
 pub use self::rows::{
-    CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Declared, Due, Finish, Held,
-    Inserted, Lease, LivePod, NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, ScheduleOrigin,
+    CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Declared, Due, Finish, Held, Inserted, Lease,
+    LivePod, NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescheduled, Rescued,
+    Retention, RunAgain, ScheduleOrigin,
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
@@ -236,16 +238,23 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     ) -> Result<Vec<Renewed>, StoreError>;
 
     /// Records outcomes and moves the calls to the history, or makes them due again ([`Outcome::Retry`],
-    /// [`Outcome::Rerun`]); `true` where the fence held. Repeating it after a lost reply is safe: a call that already
-    /// stands in the history under this pod and claim number, with this outcome, or has that attempt on record, counts
-    /// as `true`. One that was rescued meanwhile stands there as interrupted: `false`.
+    /// [`Outcome::Rerun`]). Returns what became of each, in the order of `finished`.
+    ///
+    /// A call that was cancelled while it ran is recorded as cancelled, whatever its outcome, unless that is
+    /// [`Outcome::Succeeded`] or [`Outcome::Expired`]: [`Finished::Cancelled`].
+    ///
+    /// Repeating it after a lost reply is safe, and returns the same: what the history, or the call's list of attempts,
+    /// holds under this pod and claim number counts as recorded. One that was rescued meanwhile is in the history as
+    /// interrupted: [`Finished::Lost`]. Two things look alike: an outcome that the history does not keep is `Lost` when it
+    /// is repeated; a cancelled call whose pod vanished is recorded as cancelled by its rescue, and an outcome that comes
+    /// after that is `Cancelled`.
     async fn finish(
         &self,
         now: Now,
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<bool>, StoreError>;
+    ) -> Result<Vec<Finished>, StoreError>;
 
     /// Begins a transaction for a handler, that may write and that ends with [`complete`](Self::complete) or is rolled
     /// back when it is dropped. `limit`: for how long it may be open where everybody else waits for its end (SQLite).

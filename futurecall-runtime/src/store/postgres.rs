@@ -58,7 +58,7 @@ use super::place::check_schema;
 use super::transaction::OpenTransaction;
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, LivePod,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, LivePod,
     MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
     Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
     Statistics, Store, TimelineCount, TransactionRef,
@@ -296,7 +296,7 @@ impl Store for PostgresStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Vec<Finished>, StoreError> {
         let done = self.finish_calls(now, pod, finished, retention).await;
         if spelling::is_refused(&done) {
             return self.finish_calls(now, pod, &finished.to_vec().in_ascii(), retention).await;

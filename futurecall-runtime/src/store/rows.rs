@@ -385,25 +385,6 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
-    /// Whether the call is to run again.
-    pub(crate) const fn is_again(&self) -> bool {
-        matches!(self, Self::Retry { .. } | Self::Rerun { .. })
-    }
-}
-
-/// What became of a completion in a transaction whose COMMIT got no reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completed {
-    /// It was committed.
-    Yes,
-    /// It was rolled back, and the claim is still held.
-    No,
-    /// The claim is not held any more, and the history has no success of it: another pod ended it, or successes are not
-    /// kept.
-    Lost,
-}
-
 /// A claim whose pod vanished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rescued {

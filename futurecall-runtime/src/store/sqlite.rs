@@ -50,7 +50,7 @@ use self::writer::Writer;
 use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, LivePod,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, LivePod,
     MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
     Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
     Statistics, Store, TimelineCount, sealed,
@@ -321,7 +321,7 @@ impl Store for SqliteStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Vec<Finished>, StoreError> {
         finish::finish(self, now, pod, finished, retention).await
     }
 

@@ -5,7 +5,8 @@ use std::error::Error;
 use std::fmt;
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallError, CallId, CallRecord, CallState};
+use futurecall_runtime::store::{CancelTarget, Now};
+use futurecall_runtime::{CallError, CallId, CallRecord, CallState, Config, Retention};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database;
 use futurecall_tests::journal::{Journal, eventually};
@@ -62,6 +63,14 @@ impl HostileFutureCall {
     pub(crate) async fn stopping_badly(&self, session: &Session, word: String) -> Result<(), String> {
         self.journal.write("started");
         session.cancelled().await;
+        Err(word)
+    }
+
+    /// Ends when the test says so.
+    #[future_call(retry(max_attempts = 5, backoff = fixed("1ms")))]
+    pub(crate) async fn hearing_nothing(&self, _session: &Session, word: String) -> Result<(), String> {
+        self.journal.write("started");
+        self.journal.wait_for(2).await;
         Err(word)
     }
 }
@@ -211,8 +220,30 @@ on_all_stores! {
         journal.wait_for(1).await;
         pod.future_calls().cancel("mine").await.unwrap();
         assert_eq!(ended(&pod, id).await.state, CallState::Cancelled);
-        let said = overheard.said();
+        // The line follows the record.
         pod.shutdown().await;
+        let said = overheard.said();
+        assert!(!said.iter().any(|line| line.contains("tried again")), "{said:?}");
+        assert!(said.iter().any(|line| line.contains("cancelled")), "{said:?}");
+    }
+
+    /// By a pod or an application that this pod has not heard of.
+    async fn the_log_says_what_was_recorded_of_a_run_that_was_cancelled_elsewhere(backend: &Backend) {
+        let word = format!("word{}", CallId::new());
+        let overheard = Overheard::word(&word);
+        let journal = Journal::new();
+        let hostile = HostileFutureCall { journal: journal.clone() };
+        // Leases are renewed seldom enough for the pod to hear of nothing.
+        let pod = backend.builder().config(Config::new()).register(hostile).start().await.unwrap();
+        let id = pod.future_calls().call_now().hostile().hearing_nothing(word.clone()).await.unwrap();
+        journal.wait_for(1).await;
+        let store = backend.store().await;
+        let cancelled = store.cancel(Now::Database, &CancelTarget::Call(id), &Retention::default()).await;
+        assert_eq!(cancelled.unwrap().running, 1);
+        journal.write("go on");
+        assert_eq!(ended(&pod, id).await.state, CallState::Cancelled);
+        pod.shutdown().await;
+        let said = overheard.said();
         assert!(!said.iter().any(|line| line.contains("tried again")), "{said:?}");
         assert!(said.iter().any(|line| line.contains("cancelled")), "{said:?}");
     }

@@ -2,11 +2,14 @@ use std::sync::Arc;
 
 use futurecall_runtime::CallId;
 use futurecall_runtime::store::{
-    CallFilter, CallState, CancelTarget, Cancelled, Due, Lease, NewCall, Now, Outcome, ScheduleState,
+    CallFilter, CallState, CancelTarget, Cancelled, Due, Finished, Lease, NewCall, Now, Outcome,
+    ScheduleState,
 };
 use futures_util::future::{join, join_all};
 
-use crate::make::{FORGET, KEEP, at, call, call_at, every, failed, identifier, ids, labelled, schedule};
+use crate::make::{
+    FORGET, KEEP, at, call, call_at, every, failed, finish, identifier, ids, labelled, retry, schedule,
+};
 use crate::suite::{Fixture, cases};
 
 cases![
@@ -19,6 +22,9 @@ cases![
     what_waits_and_what_runs_are_counted_apart,
     a_run_whose_lease_is_over_is_flagged_but_not_counted,
     a_flagged_run_that_fails_was_cancelled,
+    an_outcome_is_told_from_a_cancellation,
+    an_outcome_that_is_not_kept_is_told_from_a_cancellation,
+    a_cancellation_during_a_repetition_changes_nothing,
     one_call_is_cancelled_by_its_id,
     a_cancelled_call_may_leave_no_row,
     a_committed_transaction_cancels,
@@ -136,6 +142,94 @@ async fn a_flagged_run_that_fails_was_cancelled(fixture: &Fixture) {
         assert_eq!((record.state, record.error.as_deref()), (CallState::Cancelled, Some(error)));
         assert_eq!((record.attempt, record.start_proven), (1, Some(true)));
     }
+}
+
+/// Every outcome, of a call that was cancelled while it ran and of one that was not; each is handed in twice, as after a
+/// lost reply.
+async fn an_outcome_is_told_from_a_cancellation(fixture: &Fixture) {
+    let pod = fixture.pod();
+    let mut batch = Vec::new();
+    for (outcome, yields) in all_outcomes() {
+        for cancelled in [true, false] {
+            fixture.add(&[call("work")]).await;
+            let claimed = pod.claim_one(at(0), "work").await;
+            if cancelled {
+                fixture.cancel(at(1), &CancelTarget::Call(claimed.id)).await;
+            }
+            let became = if cancelled && yields { Finished::Cancelled } else { Finished::Recorded };
+            batch.push((claimed, outcome.clone(), became));
+        }
+    }
+    // One by one, then all at once.
+    for (claimed, outcome, became) in &batch[..7] {
+        for _ in 0..2 {
+            assert_eq!(pod.ended(at(2), claimed, outcome.clone()).await, *became, "{outcome:?}");
+        }
+    }
+    let (finished, expected): (Vec<_>, Vec<_>) =
+        batch.iter().map(|(call, outcome, became)| (finish(call, outcome.clone()), *became)).unzip();
+    for _ in 0..2 {
+        let answer = pod.store.finish(Now::At(at(2)), pod.id, &finished, &KEEP).await.unwrap();
+        assert_eq!(answer, expected);
+    }
+    for (claimed, outcome, became) in batch {
+        let state = fixture.state(claimed.id).await;
+        assert_eq!(state == CallState::Cancelled, became == Finished::Cancelled, "{outcome:?}: {state:?}");
+        let other = fixture.other_pod().ended(at(3), &claimed, outcome).await;
+        assert_eq!(other, Finished::Lost, "another pod's claim");
+    }
+}
+
+/// Where the history keeps nothing, the first answer says what became of it all the same; a repetition cannot.
+async fn an_outcome_that_is_not_kept_is_told_from_a_cancellation(fixture: &Fixture) {
+    let pod = fixture.pod();
+    for (outcome, yields) in all_outcomes() {
+        for cancelled in [true, false] {
+            fixture.add(&[call("work")]).await;
+            let claimed = pod.claim_one(at(0), "work").await;
+            if cancelled {
+                fixture.cancel(at(1), &CancelTarget::Call(claimed.id)).await;
+            }
+            let is_cancelled = cancelled && yields;
+            let became = if is_cancelled { Finished::Cancelled } else { Finished::Recorded };
+            let case = format!("{outcome:?}, cancelled: {cancelled}");
+            let answer = pod.ended_keeping(at(2), &claimed, outcome.clone(), &FORGET).await;
+            assert_eq!(answer, became, "{case}");
+            // A call that runs again has its attempt on record.
+            let goes_on = !is_cancelled && matches!(outcome, Outcome::Retry { .. } | Outcome::Rerun { .. });
+            let repeated = if goes_on { Finished::Recorded } else { Finished::Lost };
+            let answer = pod.ended_keeping(at(2), &claimed, outcome.clone(), &FORGET).await;
+            assert_eq!(answer, repeated, "{case}");
+            if goes_on {
+                fixture.cancel(at(3), &CancelTarget::Call(claimed.id)).await;
+            }
+        }
+    }
+}
+
+/// What was recorded stays so, and is told so, although the call is cancelled before the repetition.
+async fn a_cancellation_during_a_repetition_changes_nothing(fixture: &Fixture) {
+    let pod = fixture.pod();
+    for (outcome, _) in all_outcomes() {
+        fixture.add(&[call("work")]).await;
+        let claimed = pod.claim_one(at(0), "work").await;
+        assert_eq!(pod.ended(at(1), &claimed, outcome.clone()).await, Finished::Recorded, "{outcome:?}");
+        fixture.cancel(at(2), &CancelTarget::Call(claimed.id)).await;
+        assert_eq!(pod.ended(at(3), &claimed, outcome.clone()).await, Finished::Recorded, "{outcome:?}");
+    }
+}
+
+/// Every outcome, and whether a call that was cancelled meanwhile is recorded as cancelled instead.
+fn all_outcomes() -> Vec<(Outcome, bool)> {
+    let error = || "no".to_owned();
+    vec![
+        (Outcome::Succeeded, false),
+        (Outcome::Failed { error: error() }, true),
+        (Outcome::Interrupted { error: error() }, true),
+        (retry("no", 3_600), true),
+        (Outcome::Rerun { error: error() }, true),
+        (Outcome::Expired { error: error() }, false),
+    ]
 }
 
 async fn one_call_is_cancelled_by_its_id(fixture: &Fixture) {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futurecall_runtime::store::{
-    CallFilter, CallState, Cancelled, ClaimRequest, Due, Finish, Inserted, Lease, LivePod, NewCall,
+    CallFilter, CallState, Cancelled, ClaimRequest, Due, Finish, Finished, Inserted, Lease, LivePod, NewCall,
     NewSchedule, Now, Outcome, PodBeat, Retention,
 };
 use futurecall_runtime::{Moment, PodId, StoreError};
@@ -192,7 +192,7 @@ async fn errors_come_back_as_they_are(fixture: &Fixture) {
     let claimed = pod.claim(at(0), &["work"], 100).await;
     let batch: Vec<_> = claimed.iter().zip(&all).map(|(call, text)| finish(call, failed(text))).collect();
     let results = pod.store.finish(Now::At(at(1)), pod.id, &batch, &KEEP).await.unwrap();
-    assert_eq!(results, vec![true; all.len()]);
+    assert_eq!(results, vec![Finished::Recorded; all.len()]);
     for (call, text) in claimed.iter().zip(&all) {
         assert_eq!(fixture.record(call.id).await.error.as_ref(), Some(text));
     }
@@ -326,7 +326,7 @@ async fn endless_durations_do_no_harm(fixture: &Fixture) {
     assert_eq!(renewed[0].lease, Lease::Held);
     let long =
         Finish { started_after: Some(endless), ran_for: endless, ..finish(&claimed, Outcome::Succeeded) };
-    assert_eq!(store.finish(Now::At(at(1)), pod.id, &[long], &KEEP).await.unwrap(), [true]);
+    assert_eq!(store.finish(Now::At(at(1)), pod.id, &[long], &KEEP).await.unwrap(), [Finished::Recorded]);
     assert_eq!(fixture.state(claimed.id).await, CallState::Succeeded);
 
     let forever = Retention {
@@ -370,7 +370,10 @@ async fn ten_thousand_calls_at_once(fixture: &Fixture) {
     assert!(renewed.len() == 9_000 && renewed.iter().all(|renewed| renewed.lease == Lease::Held));
     let (done, back) = claimed.split_at(5_000);
     let done: Vec<_> = done.iter().map(|call| finish(call, Outcome::Succeeded)).collect();
-    assert_eq!(pod.store.finish(Now::At(at(2)), pod.id, &done, &KEEP).await.unwrap(), vec![true; 5_000]);
+    assert_eq!(
+        pod.store.finish(Now::At(at(2)), pod.id, &done, &KEEP).await.unwrap(),
+        vec![Finished::Recorded; 5_000]
+    );
     let back: Vec<_> = back.iter().map(held).collect();
     assert_eq!(pod.store.release(Now::At(at(2)), pod.id, &back, None).await.unwrap(), 4_000);
     let counts = fixture.store.counts(Now::At(at(2)), u64::MAX).await.unwrap();

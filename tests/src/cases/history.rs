@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use futurecall_runtime::CallId;
-use futurecall_runtime::store::{CallFilter, CallState, Counts, Finish, NewCall, Now, Outcome, Retention};
+use futurecall_runtime::store::{
+    CallFilter, CallState, Counts, Finish, Finished, NewCall, Now, Outcome, Retention,
+};
 
 use crate::make::{FORGET, KEEP, at, call, failed, finish, identifier, labelled, micros, secs};
 use crate::suite::{Fixture, cases};
@@ -57,7 +59,10 @@ async fn a_run_that_never_started_says_so(fixture: &Fixture) {
         ran_for: Duration::ZERO,
         ..finish(&claimed, failed("missing field `data`"))
     };
-    assert_eq!(pod.store.finish(Now::At(at(1)), pod.id, &[undecodable], &KEEP).await.unwrap(), [true]);
+    assert_eq!(
+        pod.store.finish(Now::At(at(1)), pod.id, &[undecodable], &KEEP).await.unwrap(),
+        [Finished::Recorded]
+    );
     let record = fixture.record(claimed.id).await;
     assert_eq!((record.state, record.start_proven), (CallState::Failed, Some(false)));
     assert_eq!(record.attempts[0].started, None);
@@ -72,7 +77,10 @@ async fn times_are_exact(fixture: &Fixture) {
         ran_for: Duration::from_micros(86_400_000_001),
         ..finish(&claimed, Outcome::Succeeded)
     };
-    assert_eq!(pod.store.finish(Now::At(micros(9)), pod.id, &[exact], &KEEP).await.unwrap(), [true]);
+    assert_eq!(
+        pod.store.finish(Now::At(micros(9)), pod.id, &[exact], &KEEP).await.unwrap(),
+        [Finished::Recorded]
+    );
     let record = fixture.record(claimed.id).await;
     assert_eq!(record.finished, Some(micros(9)));
     let attempt = &record.attempts[0];
@@ -105,7 +113,7 @@ async fn results_stand_in_order(fixture: &Fixture) {
         finish(&claimed[0], Outcome::Succeeded),
     ];
     let results = pod.store.finish(Now::At(at(2)), pod.id, &batch, &KEEP).await.unwrap();
-    assert_eq!(results, [false, true, false, true]);
+    assert_eq!(results, [Finished::Lost, Finished::Recorded, Finished::Lost, Finished::Recorded]);
     assert_eq!(fixture.state(claimed[0].id).await, CallState::Succeeded);
     assert_eq!(fixture.state(claimed[1].id).await, CallState::Scheduled);
     assert_eq!(fixture.state(claimed[2].id).await, CallState::Failed);
@@ -121,7 +129,7 @@ async fn many_outcomes_at_once(fixture: &Fixture) {
         |n: usize| if n.is_multiple_of(3) { failed(&format!("number {n}")) } else { Outcome::Succeeded };
     let batch: Vec<_> = claimed.iter().enumerate().map(|(n, call)| finish(call, outcome(n))).collect();
     let results = pod.store.finish(Now::At(at(2)), pod.id, &batch, &KEEP).await.unwrap();
-    assert_eq!(results, vec![true; 1_500]);
+    assert_eq!(results, vec![Finished::Recorded; 1_500]);
     let counts = fixture.store.counts(Now::At(at(2)), u64::MAX).await.unwrap();
     assert_eq!((counts.failed, counts.succeeded, counts.running), (500, 1_000, 0));
     assert_eq!(fixture.record(claimed[999].id).await.error.as_deref(), Some("number 999"));
@@ -149,7 +157,10 @@ async fn the_retention_is_that_of_the_outcome(fixture: &Fixture) {
     let claimed = pod.claim(at(0), &["work"], 10).await;
     let retention = Retention { succeeded: Duration::ZERO, ..KEEP };
     let batch = [finish(&claimed[0], Outcome::Succeeded), finish(&claimed[1], failed("no"))];
-    assert_eq!(pod.store.finish(Now::At(at(1)), pod.id, &batch, &retention).await.unwrap(), [true, true]);
+    assert_eq!(
+        pod.store.finish(Now::At(at(1)), pod.id, &batch, &retention).await.unwrap(),
+        [Finished::Recorded; 2]
+    );
     assert_eq!(fixture.find(claimed[0].id).await, None);
     assert_eq!(fixture.state(claimed[1].id).await, CallState::Failed);
 }

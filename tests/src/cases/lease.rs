@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use futurecall_runtime::CallId;
 use futurecall_runtime::store::{
-    CallState, CancelTarget, ClaimRequest, ClaimedCall, Held, Lease, NewCall, Now, OnVanish, Outcome,
+    CallState, CancelTarget, ClaimRequest, ClaimedCall, Finished, Held, Lease, NewCall, Now, OnVanish,
+    Outcome,
 };
 use futures_util::future::join_all;
 
@@ -112,8 +113,14 @@ async fn finishing_twice_is_safe(fixture: &Fixture) {
     let before = fixture.record(claimed[0].id).await;
     // The batch of the lost reply once more, with a second call that has not been told yet.
     let batch = [finish(&claimed[0], failed("the first answer")), finish(&claimed[1], Outcome::Succeeded)];
-    assert_eq!(fixture.store.finish(Now::At(at(5)), pod.id, &batch, &KEEP).await.unwrap(), [true, true]);
-    assert_eq!(fixture.store.finish(Now::At(at(6)), pod.id, &batch, &KEEP).await.unwrap(), [true, true]);
+    assert_eq!(
+        fixture.store.finish(Now::At(at(5)), pod.id, &batch, &KEEP).await.unwrap(),
+        [Finished::Recorded; 2]
+    );
+    assert_eq!(
+        fixture.store.finish(Now::At(at(6)), pod.id, &batch, &KEEP).await.unwrap(),
+        [Finished::Recorded; 2]
+    );
     assert_eq!(fixture.record(claimed[0].id).await, before, "the first answer stays");
     let counts = fixture.store.counts(Now::At(at(6)), u64::MAX).await.unwrap();
     assert_eq!((counts.failed, counts.succeeded, counts.running), (1, 1, 0));

@@ -1,8 +1,8 @@
 mod records;
 
 use futurecall_runtime::store::{
-    CallFilter, CallState, CancelTarget, Cancelled, ClaimedCall, Due, NewSchedule, Now, Outcome, Rescheduled,
-    ScheduleChange, ScheduleChanged, ScheduleState,
+    CallFilter, CallState, CancelTarget, Cancelled, ClaimedCall, Due, Finished, NewSchedule, Now, Outcome,
+    Rescheduled, ScheduleChange, ScheduleChanged, ScheduleState,
 };
 use futurecall_runtime::{CallId, Moment, ScheduleId};
 use futures_util::future::join_all;
@@ -193,7 +193,10 @@ async fn a_pause_leaves_runs_under_way_alone(fixture: &Fixture) {
     assert_eq!(fixture.state(run.id).await, CallState::Running);
     let owner = fixture.record(run.id).await.pod.unwrap();
     let finished = [finish(&run, retry("not yet", 10))];
-    assert_eq!(fixture.store.finish(Now::At(at(62)), owner, &finished, &KEEP).await.unwrap(), [true]);
+    assert_eq!(
+        fixture.store.finish(Now::At(at(62)), owner, &finished, &KEEP).await.unwrap(),
+        [Finished::Recorded]
+    );
     // It is tried again although the schedule is paused, and brings no successor.
     let again = pod.claim_one(at(80), "work").await;
     assert_eq!((again.id, again.attempt), (run.id, 2));
@@ -350,7 +353,10 @@ async fn a_triggered_run_is_one_more(fixture: &Fixture) {
     assert_eq!(fixture.the_pending().await.due, at(60), "no successor but the rule's own");
     let owner = fixture.record(extra).await.pod.unwrap();
     let finished = [finish(&run, Outcome::Succeeded)];
-    assert_eq!(fixture.store.finish(Now::At(at(12)), owner, &finished, &KEEP).await.unwrap(), [true]);
+    assert_eq!(
+        fixture.store.finish(Now::At(at(12)), owner, &finished, &KEEP).await.unwrap(),
+        [Finished::Recorded]
+    );
     assert!(fixture.store.trigger(Now::At(at(13)), id, extra).await.unwrap(), "it has run already");
     assert_eq!(fixture.the_pending().await.due, at(60));
     assert_eq!(fixture.run_due(at(60)).await.due, at(60));
@@ -382,7 +388,7 @@ async fn any_known_schedule_can_be_triggered(fixture: &Fixture) {
         let finished = [finish(&run, Outcome::Succeeded)];
         assert_eq!(
             fixture.store.finish(Now::At(at(seconds)), owner, &finished, &KEEP).await.unwrap(),
-            [true]
+            [Finished::Recorded]
         );
     }
     let call = CallId::new();

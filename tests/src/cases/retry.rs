@@ -3,7 +3,7 @@ use std::time::Duration;
 use futurecall_runtime::recurring::{Missed, Overlap};
 use futurecall_runtime::store::{
     AttemptRecord, CallFilter, CallState, CancelTarget, Cancelled, ClaimRequest, ClaimedCall, Due, Finish,
-    Held, NewCall, Now, Outcome,
+    Finished, Held, NewCall, Now, Outcome,
 };
 use futurecall_runtime::{CallId, Moment};
 
@@ -227,7 +227,8 @@ async fn results_of_all_kinds_stand_in_order(fixture: &Fixture) {
     ];
     for _ in 0..2 {
         let results = pod.store.finish(Now::At(at(2)), pod.id, &batch, &KEEP).await.unwrap();
-        assert_eq!(results, [true, true, true, false, true]);
+        let recorded = Finished::Recorded;
+        assert_eq!(results, [recorded, recorded, Finished::Cancelled, Finished::Lost, recorded]);
     }
     let mut states = Vec::new();
     for call in &calls {
@@ -243,14 +244,14 @@ async fn a_cancelled_run_is_not_tried_again(fixture: &Fixture) {
         let pod = fixture.pod();
         let claimed = one_claimed(fixture, &pod).await;
         assert_eq!(fixture.cancel(at(1), &CancelTarget::Call(claimed.id)).await, Cancelled::new(0, 0, 1));
-        assert!(pod.finish(at(2), &claimed, outcome.clone()).await);
+        assert_eq!(pod.ended(at(2), &claimed, outcome.clone()).await, Finished::Cancelled);
         let record = fixture.record(claimed.id).await;
         assert_eq!((record.state, record.error.as_deref()), (CallState::Cancelled, Some("stopped")));
         assert_eq!(
             record.attempts.iter().map(told).collect::<Vec<_>>(),
             [(1, CallState::Cancelled, Some("stopped"))]
         );
-        assert!(pod.finish(at(3), &claimed, outcome).await, "the lost reply");
+        assert_eq!(pod.ended(at(3), &claimed, outcome).await, Finished::Cancelled, "the lost reply");
     }
 }
 
@@ -488,7 +489,7 @@ async fn a_call_that_expired_never_ran(fixture: &Fixture) {
     for _ in 0..2 {
         let results =
             pod.store.finish(Now::At(at(9)), pod.id, std::slice::from_ref(&expired), &KEEP).await.unwrap();
-        assert_eq!(results, [true]);
+        assert_eq!(results, [Finished::Recorded]);
     }
     let record = fixture.record(claimed.id).await;
     assert_eq!((record.state, record.error.as_deref()), (CallState::Expired, Some("too late")));

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futurecall_runtime::store::{
-    CallFilter, CallState, CancelTarget, ClaimedCall, Lease, NewCall, Now, Outcome, ScheduleState, Store,
+    CallFilter, CallState, CancelTarget, ClaimedCall, Finished, Lease, NewCall, Now, Outcome, ScheduleState,
+    Store,
 };
 use futurecall_runtime::{CallId, StoreError};
 use futures_util::future::join_all;
@@ -127,7 +128,7 @@ async fn worker(store: &Arc<dyn Store>, ledger: &Ledger, seed: u64) {
         let results = until_done(|| store.finish(Now::At(at(5)), pod.id, &ends, &KEEP)).await;
         let mut finished = ledger.finished.lock().unwrap();
         for (end, done) in ends.iter().zip(results) {
-            assert!(done, "nobody takes a live claim");
+            assert!(done.is_recorded(), "nobody takes a live claim");
             *finished.entry(end.id).or_default() += 1;
         }
     }
@@ -209,7 +210,7 @@ async fn schedules_are_declared_cancelled_and_claimed_at_once(fixture: &Fixture)
                         for claimed in until_done(|| store.claim(now, &request)).await.calls {
                             let end = [finish(&claimed, Outcome::Succeeded)];
                             let done = until_done(|| store.finish(now, pod.id, &end, &FORGET)).await;
-                            assert_eq!(done, [true]);
+                            assert_eq!(done, [Finished::Recorded]);
                         }
                     }
                 }

@@ -155,8 +155,8 @@ impl Client<'_> {
             ran_for: secs(1),
         };
         let (now, from) = (Now::At(self.shared.now()), self.shared.number());
-        let accepted = self.store.finish(now, self.pod, &[finish], &KEEP).await.expect("a finish");
-        self.shared.saw(call.id, from, What::Finished { holder, outcome, accepted: accepted[0] });
+        let answers = self.store.finish(now, self.pod, &[finish], &KEEP).await.expect("a finish");
+        self.shared.saw(call.id, from, What::Finished { holder, outcome, answer: answers[0] });
     }
 
     async fn renew(&mut self) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futurecall_runtime::Moment;
-use futurecall_runtime::store::{CallState, Lease, Outcome};
+use futurecall_runtime::store::{CallState, Finished, Lease, Outcome};
 
 use super::{Event, Holder, What};
 
@@ -53,7 +53,7 @@ impl Call {
                 let until = now.checked_add(*lease).expect("within the range");
                 self.after_renewal(*holder, *now, until, *answer, *cancelled)
             }
-            What::Finished { holder, outcome, accepted } => self.after_finish(*holder, outcome, *accepted),
+            What::Finished { holder, outcome, answer } => self.after_finish(*holder, outcome, *answer),
             What::Released { holder, count } => match self {
                 Self::Held { by, told_to_stop, .. } if by == *holder => (*count == 1).then_some({
                     if told_to_stop {
@@ -96,25 +96,32 @@ impl Call {
         }
     }
 
-    fn after_finish(self, holder: Holder, outcome: &Outcome, accepted: bool) -> Option<Self> {
+    fn after_finish(self, holder: Holder, outcome: &Outcome, answer: Finished) -> Option<Self> {
         let plain = match outcome {
             Outcome::Succeeded => CallState::Succeeded,
             Outcome::Failed { .. } => CallState::Failed,
             _ => CallState::Interrupted,
         };
         match self {
-            Self::Held { by, told_to_stop, .. } if by == holder => accepted.then_some({
+            Self::Held { by, told_to_stop, .. } if by == holder => {
                 let stopped = told_to_stop && plain != CallState::Succeeded;
-                let state = if stopped { CallState::Cancelled } else { plain };
-                Self::Over { by: Some(by), state }
-            }),
+                let (state, expected) = if stopped {
+                    (CallState::Cancelled, Finished::Cancelled)
+                } else {
+                    (plain, Finished::Recorded)
+                };
+                (answer == expected).then_some(Self::Over { by: Some(by), state })
+            }
             // A repetition is told what the first try did, if it said the same.
             Self::Over { by: Some(by), state } if by == holder => {
-                let is_same =
-                    state == plain || state == CallState::Cancelled && plain != CallState::Succeeded;
-                (accepted == is_same).then_some(self)
+                let expected = match state {
+                    CallState::Cancelled if plain != CallState::Succeeded => Finished::Cancelled,
+                    state if state == plain => Finished::Recorded,
+                    _ => Finished::Lost,
+                };
+                (answer == expected).then_some(self)
             }
-            other => (!accepted).then_some(other),
+            other => (answer == Finished::Lost).then_some(other),
         }
     }
 
@@ -162,7 +169,12 @@ mod tests {
     }
 
     fn finished(claim_no: i64, accepted: bool) -> What {
-        What::Finished { holder: holder(claim_no), outcome: Outcome::Succeeded, accepted }
+        let answer = if accepted { Finished::Recorded } else { Finished::Lost };
+        What::Finished { holder: holder(claim_no), outcome: Outcome::Succeeded, answer }
+    }
+
+    fn failed(answer: Finished) -> What {
+        What::Finished { holder: holder(1), outcome: Outcome::Failed { error: String::new() }, answer }
     }
 
     #[test]
@@ -202,6 +214,9 @@ mod tests {
             vec![claimed(1), cancelled(1, 0)],
             vec![claimed(1), rescued],
             vec![claimed(1), finished(1, true), What::StoredAgain, What::Read { state: None }],
+            vec![claimed(1), cancelled(0, 1), failed(Finished::Recorded)],
+            vec![claimed(1), cancelled(0, 1), failed(Finished::Cancelled), failed(Finished::Recorded)],
+            vec![claimed(1), failed(Finished::Cancelled)],
             vec![claimed(1), cancelled(0, 1), What::Released { holder: holder(1), count: 1 }, claimed(2)],
         ];
         for what in wrong {

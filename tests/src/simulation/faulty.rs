@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted, LivePod,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, LivePod,
     MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat,
     PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
     ScheduleRecord, Span, Statistics, Store, TimelineCount,
@@ -239,7 +239,7 @@ impl Store for Faulty {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Vec<Finished>, StoreError> {
         let (finished, retention) = (finished.to_vec(), *retention);
         self.ask(move |server| server.finish(pod, &finished, &retention)).await
     }

@@ -10,9 +10,9 @@ use futurecall_model::line::{Fate, Found, What};
 use futurecall_model::state::Outcome as Ending;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
-    Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Held, Inserted,
-    Lease, LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, Outcome,
-    PausedName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog,
+    Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held,
+    Inserted, Lease, LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now,
+    Outcome, PausedName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog,
     ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, Store, TimelineCount,
 };
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
@@ -200,9 +200,9 @@ impl Server {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Vec<Finished>, StoreError> {
         if self.errs(Mutant::LoseOutcomes) && self.rolls(5) {
-            return Ok(finished.iter().map(|_| true).collect());
+            return Ok(finished.iter().map(|_| Finished::Recorded).collect());
         }
         let mut all = Vec::new();
         for one in finished {
@@ -211,14 +211,14 @@ impl Server {
             let asked = Finish { claim_no: number, ..one.clone() };
             let is_forged = (by, number) != (pod, one.claim_no);
             let stored = done(self.inner.finish(self.now(), by, &[asked], retention))?;
-            let is_stored = stored.first().copied().unwrap_or(false);
-            let fate = match is_stored {
-                false => Fate::Refused,
-                true if was_held || is_forged => self.fate(one.id),
-                true => Fate::Known,
+            let became = stored.first().copied().unwrap_or(Finished::Lost);
+            let fate = match became {
+                Finished::Lost => Fate::Refused,
+                _ if was_held || is_forged => self.fate(one.id),
+                _ => Fate::Known,
             };
             self.finished(one, fate);
-            all.push(is_stored);
+            all.push(became);
         }
         Ok(all)
     }

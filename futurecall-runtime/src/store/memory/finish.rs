@@ -5,8 +5,8 @@ use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::{
-    ACTIONS_KEPT, CallState, Completed, Finish, Held, Lease, Now, OnVanish, Outcome, Renewed, Rescued,
-    Retention,
+    ACTIONS_KEPT, CallState, Completed, Finish, Finished, Held, Lease, Now, OnVanish, Outcome, Renewed,
+    Rescued, Retention,
 };
 
 impl State {
@@ -16,8 +16,8 @@ impl State {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<bool>, StoreError> {
-        refuse_nul("record outcomes", finished.iter().filter_map(|finish| said(&finish.outcome)))?;
+    ) -> Result<Vec<Finished>, StoreError> {
+        refuse_nul("record outcomes", finished.iter().filter_map(|finish| finish.outcome.error()))?;
         let now = self.now(now);
         Ok(finished.iter().map(|finish| self.finish_one(now, pod, finish, retention)).collect())
     }
@@ -69,23 +69,23 @@ impl State {
         gone.len() as u64
     }
 
-    fn finish_one(&mut self, now: Moment, pod: PodId, finish: &Finish, retention: &Retention) -> bool {
+    fn finish_one(&mut self, now: Moment, pod: PodId, finish: &Finish, retention: &Retention) -> Finished {
         let Some(held) = self
             .call(finish.id)
             .filter(|call| call.is_held_by(pod, finish.claim_no))
             .and_then(|call| call.held)
         else {
-            return self.is_finished_by(pod, finish);
+            return self.finished_before(pod, finish);
         };
         // Told to stop, and stopped in whatever way: it was cancelled.
-        let may_be_cancelled = !matches!(finish.outcome, Outcome::Succeeded | Outcome::Expired { .. });
-        let is_cancelled = held.cancel_requested && may_be_cancelled;
+        let recorded = finish.outcome.recorded(held.cancel_requested);
+        let is_cancelled = recorded == Finished::Cancelled;
         let state = if is_cancelled { CallState::Cancelled } else { state_of(&finish.outcome) };
         let started =
             finish.started_after.map(|after| held.claimed.checked_add(after).unwrap_or(Moment::MAX));
         let end = End {
             state,
-            error: said(&finish.outcome).map(str::to_owned),
+            error: finish.outcome.error().map(str::to_owned),
             started,
             duration: started.map(|_| finish.ran_for),
         };
@@ -102,15 +102,19 @@ impl State {
             }
             _ => self.end(now, finish.id, end, retention),
         }
-        true
+        recorded
     }
 
-    /// Whether that outcome was recorded before, by the flush whose reply was lost.
-    fn is_finished_by(&self, pod: PodId, finish: &Finish) -> bool {
+    /// What was recorded of that outcome before, by the flush whose reply was lost.
+    fn finished_before(&self, pod: PodId, finish: &Finish) -> Finished {
         let before = self.finished.get(&finish.id);
-        let ours = before.filter(|before| before.call.is_held_by(pod, finish.claim_no));
-        if ours.is_some_and(|before| may_stand_as(&finish.outcome, before.state)) {
-            return true;
+        match before.filter(|before| before.call.is_held_by(pod, finish.claim_no)).map(|ours| ours.state) {
+            Some(CallState::Cancelled) if finish.outcome.yields_to_cancel() => return Finished::Cancelled,
+            // Of another state, it was written by a rescue: the pod came too late.
+            Some(state) if state == state_of(&finish.outcome) && !finish.outcome.is_again() => {
+                return Finished::Recorded;
+            }
+            _ => {}
         }
         let past = self.call(finish.id).or(before.map(|before| &before.call)).map(|call| &call.past);
         let is_ours = |past: &PastAttempt| {
@@ -118,7 +122,8 @@ impl State {
                 && past.claim_no == finish.claim_no
                 && past.record.outcome == state_of(&finish.outcome)
         };
-        finish.outcome.is_again() && past.is_some_and(|past| past.iter().any(is_ours))
+        let is_recorded = finish.outcome.is_again() && past.is_some_and(|past| past.iter().any(is_ours));
+        if is_recorded { Finished::Recorded } else { Finished::Lost }
     }
 
     /// Makes a claimed call due again.
@@ -193,17 +198,6 @@ fn budget_spent(vanished: u32, last: &str) -> String {
     format!("{vanished} of its pods vanished, so it is not run again; the last time, {last}")
 }
 
-fn said(outcome: &Outcome) -> Option<&str> {
-    match outcome {
-        Outcome::Succeeded => None,
-        Outcome::Failed { error }
-        | Outcome::Interrupted { error }
-        | Outcome::Retry { error, .. }
-        | Outcome::Rerun { error }
-        | Outcome::Expired { error } => Some(error),
-    }
-}
-
 /// How the attempt stands on record; of one that is the last, how the call does.
 fn state_of(outcome: &Outcome) -> CallState {
     match outcome {
@@ -211,15 +205,5 @@ fn state_of(outcome: &Outcome) -> CallState {
         Outcome::Failed { .. } | Outcome::Retry { .. } => CallState::Failed,
         Outcome::Interrupted { .. } | Outcome::Rerun { .. } => CallState::Interrupted,
         Outcome::Expired { .. } => CallState::Expired,
-    }
-}
-
-/// Whether a history row of that state can be this outcome, recorded before. One of another state was written by a
-/// rescue: the pod came too late.
-fn may_stand_as(outcome: &Outcome, state: CallState) -> bool {
-    match outcome {
-        Outcome::Retry { .. } | Outcome::Rerun { .. } => state == CallState::Cancelled,
-        Outcome::Failed { .. } | Outcome::Interrupted { .. } if state == CallState::Cancelled => true,
-        _ => state == state_of(outcome),
     }
 }

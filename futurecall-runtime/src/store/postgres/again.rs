@@ -1,6 +1,6 @@
 //! Calls that are to run again after an attempt: due anew, with the attempt on record.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, empty, nothing_done, step};
-use super::finish::{FINISHING, History, gone, in_id_order};
+use super::finish::{FINISHING, Gone, History, Key, in_id_order, key};
 use super::sql::{Reading, ahead, at, micros};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::store::codec::{again_after, failures, outcome_state, state_code};
-use crate::store::{Finish, Now, Retention};
+use crate::store::{Finish, Finished, Now, Retention};
 
 /// $1 ids. All at once, in the order in which a cancellation locks them: two statements follow.
 const LOCK: &str =
@@ -39,7 +39,7 @@ const AGAIN: &str = "
 
 /// $1 pod, $2 to $4 ids, claim numbers and states. Which of these attempts stand on record.
 pub(super) const RECORDED_BEFORE: &str = "
-    SELECT u.id, u.claim_no FROM unnest($2::uuid[], $3::bigint[], $4::smallint[]) AS u(id, claim_no, state)
+    SELECT u.id, u.claim_no, false AS cancelled FROM unnest($2::uuid[], $3::bigint[], $4::smallint[]) AS u(id, claim_no, state)
     CROSS JOIN LATERAL (
         SELECT c.attempts FROM futurecall.call AS c WHERE c.id = u.id
         UNION ALL SELECT f.attempts FROM futurecall.finished AS f WHERE f.id = u.id
@@ -48,30 +48,28 @@ pub(super) const RECORDED_BEFORE: &str = "
         jsonb_build_object('pod', $1::uuid, 'claim_no', u.claim_no, 'state', u.state))";
 
 impl PostgresStore {
-    /// Records outcomes of which some let their call run again; gives those whose fence held.
+    /// Records outcomes of which some let their call run again; gives those whose fence held, and what was recorded.
     pub(super) async fn finish_or_again(
         &self,
         now: Now,
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<HashSet<(Uuid, i64)>, StoreError> {
+    ) -> Result<HashMap<Key, Finished>, StoreError> {
         let mut transaction = self.begin(FINISHING).await?;
         let ids: Vec<Uuid> = finished.iter().map(|finish| finish.id.as_uuid()).collect();
         step(FINISHING, &mut transaction, self.query(LOCK).bind(ids)).await?;
         let again: Vec<&Finish> = finished.iter().filter(|finish| finish.outcome.is_again()).collect();
         let due = self.make_due(&mut transaction, now, pod, &again).await?;
-        let mut done: HashSet<_> = due.iter().map(|due| (due.id, due.claim_no)).collect();
-        let over: Vec<&Finish> = finished
-            .iter()
-            .filter(|finish| !done.contains(&(finish.id.as_uuid(), finish.claim_no)))
-            .collect();
+        let mut done: HashMap<_, _> =
+            due.iter().map(|due| ((due.id, due.claim_no), Finished::Recorded)).collect();
+        let over: Vec<&Finish> = finished.iter().filter(|finish| !done.contains_key(&key(finish))).collect();
         if !over.is_empty() {
             let over = in_id_order(over.into_iter());
             let query = self.finishing(now, pod, &over, retention, History::Any);
             let row =
                 step(FINISHING, &mut transaction, query).await?.pop().ok_or_else(|| empty(FINISHING))?;
-            done.extend(gone(&row, &over).map_err(nothing_done(FINISHING))?);
+            done.extend(Gone::read(&row, &over).map_err(nothing_done(FINISHING))?.of(&over));
         }
         commit(FINISHING, transaction).await?;
         for due in &due {

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use sqlx::Row;
@@ -12,7 +12,9 @@ use super::{PostgresStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::codec::{outcome_state, state_code};
-use crate::store::{ACTIONS_KEPT, CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, Span};
+use crate::store::{
+    ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, Renewed, Rescued, Retention, Span,
+};
 
 pub(super) const FINISHING: &str = "record outcomes";
 const RENEWING: &str = "renew leases";
@@ -55,14 +57,14 @@ const FORGET: &str = "
         DELETE FROM futurecall.call AS c
         USING unnest($3::uuid[], $4::bigint[]) WITH ORDINALITY AS u(id, claim_no, place)
         WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid AND {few u.id}
-        RETURNING u.place
+        RETURNING u.place, c.cancel_requested
     )
     {gone}, {now} AS now FROM gone";
 
 /// What an earlier try, whose reply was lost, has recorded. A row of another outcome was written by a rescue: this pod
 /// came too late. (Told to stop, a failure stands as cancelled.)
 pub(super) const FINISHED_BEFORE: &str = "
-    SELECT f.id, f.claim_no FROM futurecall.finished AS f
+    SELECT f.id, f.claim_no, f.state = 4 AS cancelled FROM futurecall.finished AS f
     JOIN unnest($2::uuid[], $3::bigint[], $4::smallint[]) AS u(id, claim_no, state)
         ON u.id = f.id AND u.claim_no = f.claim_no
     WHERE f.pod = $1::uuid AND (f.state = u.state OR (f.state = 4 AND u.state IN (0, 2, 3)))";
@@ -176,7 +178,7 @@ impl PostgresStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Vec<Finished>, StoreError> {
         if finished.is_empty() {
             return Ok(Vec::new());
         }
@@ -189,15 +191,13 @@ impl PostgresStore {
                 Err(error) if is_taken(&error) => self.write_one(FINISHING, ending(History::Any)).await?,
                 row => row?,
             };
-            let gone = gone(&row, &rows).map_err(nothing_done(FINISHING))?;
-            if gone.len() == finished.len() {
-                return Ok(vec![true; gone.len()]);
+            let gone = Gone::read(&row, &rows).map_err(nothing_done(FINISHING))?;
+            if gone.is_simply_all() {
+                return Ok(vec![Finished::Recorded; finished.len()]);
             }
-            gone.into_iter().collect()
+            gone.of(&rows).into_iter().collect()
         };
-        let is_done = |finish: &Finish, done: &HashSet<(Uuid, i64)>| {
-            done.contains(&(finish.id.as_uuid(), finish.claim_no))
-        };
+        let is_done = |finish: &Finish, done: &HashMap<_, _>| done.contains_key(&key(finish));
         let open: Vec<&Finish> = finished.iter().filter(|finish| !is_done(finish, &done)).collect();
         if !open.is_empty() {
             done.extend(self.finished_before(pod, FINISHED_BEFORE, &open).await?);
@@ -207,7 +207,8 @@ impl PostgresStore {
         if !open.is_empty() {
             done.extend(self.finished_before(pod, again::RECORDED_BEFORE, &open).await?);
         }
-        Ok(finished.iter().map(|finish| is_done(finish, &done)).collect())
+        let became = |finish| done.get(&key(finish)).copied().unwrap_or(Finished::Lost);
+        Ok(finished.iter().map(became).collect())
     }
 
     /// The statement that ends these calls, which are in id order.
@@ -233,13 +234,13 @@ impl PostgresStore {
         if kept.is_empty() { query } else { with_history(query, rows, kept) }
     }
 
-    /// Which of these an earlier try, whose reply was lost, has recorded.
+    /// Which of these an earlier try, whose reply was lost, has recorded, and as what.
     pub(super) async fn finished_before(
         &self,
         pod: PodId,
         template: &'static str,
         open: &[&Finish],
-    ) -> Result<Vec<(Uuid, i64)>, StoreError> {
+    ) -> Result<Vec<(Key, Finished)>, StoreError> {
         // One that was to run again stands in the history as cancelled, if it is there by this pod.
         let is_again = |finish: &Finish| finish.outcome.is_again() && template == FINISHED_BEFORE;
         let state = |finish: &&Finish| {
@@ -252,8 +253,7 @@ impl PostgresStore {
             .bind(open.iter().map(|finish| finish.claim_no).collect::<Vec<_>>())
             .bind(open.iter().map(state).collect::<Vec<_>>());
         let rows = self.read(FINISHING, query).await?;
-        let key = |row: &PgRow| Ok((row.try_get("id")?, row.try_get("claim_no")?));
-        rows.iter().map(key).collect::<Reading<_>>().map_err(nothing_done(FINISHING))
+        rows.iter().map(before).collect::<Reading<_>>().map_err(nothing_done(FINISHING))
     }
 
     pub(super) async fn renew_leases(
@@ -353,21 +353,56 @@ pub(super) fn in_id_order<'f>(finished: impl Iterator<Item = &'f Finish>) -> Vec
     rows
 }
 
-/// Which of these claims a statement has ended.
-pub(super) fn gone(row: &PgRow, rows: &[&Finish]) -> Reading<Vec<(Uuid, i64)>> {
-    let key = |finish: &&Finish| (finish.id.as_uuid(), finish.claim_no);
-    if usize::try_from(count(row, "done")?).is_ok_and(|done| done == rows.len()) {
-        return Ok(rows.iter().map(key).collect());
+/// One claim: call and number.
+pub(super) type Key = (Uuid, i64);
+
+pub(super) fn key(finish: &Finish) -> Key {
+    (finish.id.as_uuid(), finish.claim_no)
+}
+
+fn before(row: &PgRow) -> Reading<(Key, Finished)> {
+    let became = if row.try_get("cancelled")? { Finished::Cancelled } else { Finished::Recorded };
+    Ok(((row.try_get("id")?, row.try_get("claim_no")?), became))
+}
+
+/// Which of the claims that it was given a statement has ended, by their places.
+pub(super) struct Gone {
+    /// `None`: all of them.
+    places: Option<Vec<i64>>,
+    /// Their calls had been cancelled.
+    cancelled: Vec<i64>,
+}
+
+impl Gone {
+    pub(super) fn read(row: &PgRow, rows: &[&Finish]) -> Reading<Self> {
+        let is_all = usize::try_from(count(row, "done")?).is_ok_and(|done| done == rows.len());
+        let places =
+            if is_all { None } else { Some(row.try_get::<Option<_>, _>("places")?.unwrap_or_default()) };
+        Ok(Self { places, cancelled: row.try_get::<Option<_>, _>("cancelled")?.unwrap_or_default() })
     }
-    let places: Option<Vec<i64>> = row.try_get("places")?;
-    let place = |place: i64| usize::try_from(place.saturating_sub(1)).ok();
-    Ok(places
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(place)
-        .filter_map(|at| rows.get(at))
-        .map(key)
-        .collect())
+
+    /// Whether every claim has ended, with the outcome that was given.
+    pub(super) fn is_simply_all(&self) -> bool {
+        self.places.is_none() && self.cancelled.is_empty()
+    }
+
+    /// Whether no claim has ended.
+    pub(super) fn is_none(&self) -> bool {
+        self.places.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// The claims that have ended, of those that were given, and what was recorded.
+    pub(super) fn of(&self, rows: &[&Finish]) -> Vec<(Key, Finished)> {
+        let cancelled: HashSet<i64> = self.cancelled.iter().copied().collect();
+        let ended = |place: i64| {
+            let finish = rows.get(usize::try_from(place.saturating_sub(1)).ok()?)?;
+            Some((key(finish), finish.outcome.recorded(cancelled.contains(&place))))
+        };
+        match &self.places {
+            Some(places) => places.iter().copied().filter_map(ended).collect(),
+            None => (1..).take(rows.len()).filter_map(ended).collect(),
+        }
+    }
 }
 
 fn renewed(row: &PgRow) -> Reading<Renewed> {

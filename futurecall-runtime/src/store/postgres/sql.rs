@@ -326,10 +326,12 @@ fn piece_of(piece: &str) -> &'static str {
              c.due_at AS due, c.claimed_at AS claimed, c.attempt, c.schedule_id, c.traceparent, c.first_due_at, \
              c.expires_at, c.failures::integer AS failures"
         }
-        // How many of the claims in $3 are `gone`; which ones, where it is not simply all of them.
+        // How many of the claims in $3 are `gone`; which ones, where it is not simply all of them; and which of them are of
+        // calls that were cancelled.
         "gone" => {
             "SELECT count(*) AS done, CASE WHEN count(*) <> cardinality($3::uuid[]) \
-             THEN (SELECT array_agg(g.place) FROM gone AS g) END AS places"
+             THEN (SELECT array_agg(g.place) FROM gone AS g) END AS places, \
+             array_agg(place) FILTER (WHERE cancel_requested) AS cancelled"
         }
         // Completed by: state, attempt, pod, claim_no, started_at, duration_us, finished_at, error FROM … AS g.
         "history" => {

@@ -225,7 +225,7 @@ async fn what_a_pod_does_all_the_time_is_planned_once() {
         assert_eq!(claimed.len(), 5);
         let finished: Vec<_> = claimed.iter().map(succeeded).collect();
         let finished = store.finish(Now::Database, request.pod, &finished, &Retention::default()).await;
-        assert_eq!(finished.unwrap(), [true; 5]);
+        assert_eq!(finished.unwrap(), [Finished::Recorded; 5]);
     }
     let statements = "SELECT left(replace(statement, chr(10), ' '), 60), generic_plans, custom_plans
         FROM pg_prepared_statements WHERE generic_plans + custom_plans >= 10";
@@ -255,7 +255,7 @@ async fn what_was_planned_on_empty_tables_holds_on_full_ones() {
         assert!(renewed.iter().all(|renewed| renewed.lease == Lease::Held));
         let finished: Vec<_> = claimed.iter().map(succeeded).collect();
         let finished = store.finish(Now::Database, request.pod, &finished, &Retention::default()).await;
-        assert!(finished.unwrap().into_iter().all(|finished| finished));
+        assert!(finished.unwrap().into_iter().all(Finished::is_recorded));
     }
     // A connection reports its figures when it ends, at the latest.
     drop(store);

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
 use super::connect::{BEGIN, commit, empty, nothing_done, ping_idle, step};
-use super::finish::{FINISHED_BEFORE, History, gone};
+use super::finish::{FINISHED_BEFORE, Gone, History};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::transaction::OpenTransaction;
@@ -80,7 +80,7 @@ impl PostgresStore {
         step(COMPLETING, &mut transaction, self.link.fixed(NO_IDLING)).await?;
         let query = self.finishing(now, pod, &[finish], retention, History::Any);
         let row = step(COMPLETING, &mut transaction, query).await?.pop().ok_or_else(|| empty(COMPLETING))?;
-        if gone(&row, &[finish]).map_err(nothing_done(COMPLETING))?.is_empty() {
+        if Gone::read(&row, &[finish]).map_err(nothing_done(COMPLETING))?.is_none() {
             transaction.rollback().await.map_err(nothing_done(COMPLETING))?;
             return Ok(false);
         }

@@ -4,11 +4,11 @@ use serde::Serialize;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
-use super::finish::{Part, places};
+use super::finish::{Part, Recorded, places};
 use super::tx::{Tx, batch, hex};
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CallState, codec};
+use crate::store::{CallState, Finished, codec};
 
 const FINISH: &str = "record outcomes";
 
@@ -42,7 +42,7 @@ WHERE futurecall_call.id = said.id";
 
 /// Which of the outcomes ?1 stand on record as attempts of the pod ?2.
 pub(super) const RECORDED: &str = "
-SELECT json_group_array(batch.key) AS places FROM json_each(?1) AS batch
+SELECT json_group_array(batch.key) AS places, '[]' AS cancelled FROM json_each(?1) AS batch
 WHERE EXISTS (
     SELECT 1 FROM (
         SELECT c.attempts FROM futurecall_call c WHERE c.id = unhex(batch.value ->> 0)
@@ -52,31 +52,31 @@ WHERE EXISTS (
         AND past.value ->> 'state' = batch.value ->> 2)";
 
 /// Makes calls due again whose attempts have ended so; those that were cancelled meanwhile are added to what is over.
-/// Returns the places of those whose fence held.
+/// Returns the places of those whose fence held, and what was recorded.
 pub(super) async fn record(
     tx: &mut Tx<'_>,
     over: &mut Part,
     again: Part,
     pod: Uuid,
-) -> Result<Vec<usize>, StoreError> {
+) -> Result<Vec<(usize, Finished)>, StoreError> {
     if again.rows.is_empty() {
         return Ok(Vec::new());
     }
     let rows = batch(FINISH, &again.rows)?;
-    let cancelled = places(tx.row(tx.sql(CANCELLED).bind(rows.clone()).bind(pod)).await?.as_ref());
-    let held = places(tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?.as_ref());
+    let cancelled = places(tx.row(tx.sql(CANCELLED).bind(rows.clone()).bind(pod)).await?.as_ref(), "places");
+    let held = places(tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?.as_ref(), "places");
     let mut done = Vec::new();
     if held.len() < again.rows.len() {
         // Done before, by the flush whose reply was lost.
         let recorded = tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?;
-        done = again.in_batch(&places(recorded.as_ref()));
+        done = again.in_batch(&Recorded::read(recorded.as_ref()));
     }
     let mut due = Vec::new();
     for (place, (of_batch, row)) in again.places.into_iter().zip(again.rows).enumerate() {
         if held.contains(&place) && !cancelled.contains(&place) {
             due.push(row.again());
-            done.push(of_batch);
-        } else if !done.contains(&of_batch) {
+            done.push((of_batch, Finished::Recorded));
+        } else if !done.iter().any(|(place, _)| *place == of_batch) {
             over.places.push(of_batch);
             over.rows.push(row);
         }

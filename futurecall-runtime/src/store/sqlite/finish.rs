@@ -1,6 +1,6 @@
 //! The ends of calls: outcomes, leases that go on, leases that ended, and history that is old.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::{SqliteStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::{
-    ACTIONS_KEPT, CallState, Finish, Held, Lease, Now, Renewed, Rescued, Retention, Span, codec,
+    ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, Renewed, Rescued, Retention, Span, codec,
 };
 
 /// The insert that every way into the history shares: `c` is the call; the rest gives the other columns and the source.
@@ -38,9 +38,11 @@ pub(super) use to_history;
 
 const FINISH: &str = "record outcomes";
 
-/// Which of the claims ?1 the pod ?2 still holds, by their places in the batch, and the calls' rows.
+/// Which of the claims ?1 the pod ?2 still holds, by their places in the batch, and the calls' rows; which of the calls
+/// were cancelled and end as such.
 pub(super) const HELD: &str = "
-SELECT json_group_array(key) AS places, json_group_array(c.rowid) AS row_ids
+SELECT json_group_array(key) AS places, json_group_array(c.rowid) AS row_ids,
+    json_group_array(key) FILTER (WHERE c.cancel_requested AND value ->> 2 IN (2, 3)) AS cancelled
 FROM json_each(?1) CROSS JOIN futurecall_call c
     ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1";
 
@@ -62,7 +64,8 @@ pub(super) const REMOVE: &str =
 
 /// A row of another outcome was written by a rescue: this pod came too late. (Told to stop, a failure stands as cancelled.)
 pub(super) const RECORDED: &str = "
-SELECT json_group_array(key) AS places FROM json_each(?1) CROSS JOIN futurecall_finished f
+SELECT json_group_array(key) AS places, json_group_array(key) FILTER (WHERE f.state = 4) AS cancelled
+FROM json_each(?1) CROSS JOIN futurecall_finished f
     ON f.id = unhex(value ->> 0) AND f.pod = ?2 AND f.claim_no = value ->> 1
     AND ((f.state = value ->> 2 AND value ->> 6 IS NULL) OR (f.state = 4 AND value ->> 2 IN (2, 3)))";
 
@@ -72,7 +75,7 @@ pub(super) async fn finish(
     pod: PodId,
     finished: &[Finish],
     retention: &Retention,
-) -> Result<Vec<bool>, StoreError> {
+) -> Result<Vec<Finished>, StoreError> {
     if finished.is_empty() {
         return Ok(Vec::new());
     }
@@ -83,7 +86,7 @@ pub(super) async fn finish(
         part.rows.push(Ended::of(one)?);
     }
     let (kept, count, pod) = (kept(retention), finished.len(), pod.as_uuid());
-    let places = store
+    let recorded = store
         .write(FINISH, now, move |mut tx| {
             Box::pin(async move {
                 let mut done = again::record(&mut tx, &mut over, again, pod).await?;
@@ -92,13 +95,13 @@ pub(super) async fn finish(
             })
         })
         .await?;
-    let mut held = vec![false; count];
-    for place in places {
-        if let Some(held) = held.get_mut(place) {
-            *held = true;
+    let mut became = vec![Finished::Lost; count];
+    for (place, recorded) in recorded {
+        if let Some(became) = became.get_mut(place) {
+            *became = recorded;
         }
     }
-    Ok(held)
+    Ok(became)
 }
 
 /// An outcome as the statements take it: id, claim number, state, error, when it started after its claim and for how
@@ -139,57 +142,82 @@ pub(super) struct Part {
 
 impl Part {
     /// What the statements say of places in this part, as places in the batch.
-    pub(super) fn in_batch(&self, places: &[usize]) -> Vec<usize> {
-        places.iter().filter_map(|place| self.places.get(*place).copied()).collect()
+    pub(super) fn in_batch(&self, recorded: &Recorded) -> Vec<(usize, Finished)> {
+        let in_batch = |place: &usize| Some((*self.places.get(*place)?, recorded.as_what(*place)));
+        recorded.places.iter().filter_map(in_batch).collect()
     }
 }
 
-/// Records outcomes; returns the places of those whose fence held.
-async fn record(tx: &mut Tx<'_>, part: Part, pod: Uuid, kept: i64) -> Result<Vec<usize>, StoreError> {
+/// Which outcomes a statement has found recorded, by their places, or has recorded.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) places: Vec<usize>,
+    /// Of them: as cancelled.
+    cancelled: HashSet<usize>,
+}
+
+impl Recorded {
+    pub(super) fn read(row: Option<&StoredRow>) -> Self {
+        Self { places: places(row, "places"), cancelled: places(row, "cancelled").into_iter().collect() }
+    }
+
+    fn as_what(&self, place: usize) -> Finished {
+        if self.cancelled.contains(&place) { Finished::Cancelled } else { Finished::Recorded }
+    }
+}
+
+/// Records outcomes; returns the places of those whose fence held, and what was recorded.
+async fn record(
+    tx: &mut Tx<'_>,
+    part: Part,
+    pod: Uuid,
+    kept: i64,
+) -> Result<Vec<(usize, Finished)>, StoreError> {
     if part.rows.is_empty() {
         return Ok(Vec::new());
     }
-    let mut places = end_held(tx, &part.rows, pod, kept).await?;
-    if places.len() < part.rows.len() {
+    let held = end_held(tx, &part.rows, pod, kept).await?;
+    let mut recorded = part.in_batch(&held);
+    if recorded.len() < part.rows.len() {
         // Done before, by the flush whose reply was lost.
-        places.append(&mut was_recorded(tx, &part.rows, pod).await?);
+        recorded.append(&mut part.in_batch(&was_recorded(tx, &part.rows, pod).await?));
     }
-    Ok(part.in_batch(&places))
+    Ok(recorded)
 }
 
-/// Records the outcomes of the claims that are still held; returns their places.
+/// Records the outcomes of the claims that are still held; returns which they are.
 pub(super) async fn end_held(
     tx: &mut Tx<'_>,
     ended: &[Ended],
     pod: Uuid,
     kept: i64,
-) -> Result<Vec<usize>, StoreError> {
+) -> Result<Recorded, StoreError> {
     let (now, rows) = (tx.now.as_micros(), batch(FINISH, ended)?);
     let held = tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?;
-    let places = places(held.as_ref());
-    if !places.is_empty() {
+    let recorded = Recorded::read(held.as_ref());
+    if !recorded.places.is_empty() {
         if kept != 0 {
             tx.run(tx.sql(RECORD).bind(rows).bind(pod).bind(now).bind(kept)).await?;
         }
         let row_ids = held.as_ref().and_then(|row| text(row, "row_ids")).unwrap_or_default();
         tx.run(tx.sql(REMOVE).bind(row_ids)).await?;
     }
-    Ok(places)
+    Ok(recorded)
 }
 
-/// The places of those that stand in the history with this outcome.
+/// Which of these the history has with this outcome.
 pub(super) async fn was_recorded(
     tx: &mut Tx<'_>,
     ended: &[Ended],
     pod: Uuid,
-) -> Result<Vec<usize>, StoreError> {
+) -> Result<Recorded, StoreError> {
     let rows = batch(FINISH, ended)?;
-    Ok(places(tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?.as_ref()))
+    Ok(Recorded::read(tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?.as_ref()))
 }
 
-/// What a statement says of places.
-pub(super) fn places(row: Option<&StoredRow>) -> Vec<usize> {
-    let places = row.and_then(|row| text(row, "places")).unwrap_or_default();
+/// What a statement says of places, in that column.
+pub(super) fn places(row: Option<&StoredRow>, column: &str) -> Vec<usize> {
+    let places = row.and_then(|row| text(row, column)).unwrap_or_default();
     serde_json::from_str(&places).unwrap_or_default()
 }
 

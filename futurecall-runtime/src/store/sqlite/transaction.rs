@@ -177,7 +177,7 @@ pub(super) async fn complete(
     let rows = [Ended::of(finish)?];
     let mut tx = Tx::own(&mut transaction, store.tables.clone(), COMPLETE, now);
     let misfits = tx.misfits();
-    if end_held(&mut tx, &rows, pod.as_uuid(), kept(retention)).await?.is_empty() {
+    if end_held(&mut tx, &rows, pod.as_uuid(), kept(retention)).await?.places.is_empty() {
         transaction.rollback().await.map_err(|error| fault(COMPLETE, error))?;
         return Ok(false);
     }
@@ -215,7 +215,7 @@ pub(super) async fn completed(
                     return Ok(Completed::No);
                 }
                 let recorded = was_recorded(&mut tx, &rows, pod.as_uuid()).await?;
-                Ok(if recorded.is_empty() { Completed::Lost } else { Completed::Yes })
+                Ok(if recorded.places.is_empty() { Completed::Lost } else { Completed::Yes })
             })
         })
         .await

@@ -57,7 +57,7 @@ async fn a_call_that_stands_in_the_history_already_ends_with_the_others() {
     home.run(before).await;
     let ends: Vec<Finish> = claim.calls.iter().map(succeeded).collect();
     let ended = store.finish(Now::Database, request.pod, &ends, &Retention::default()).await.unwrap();
-    assert_eq!(ended, [true; 3]);
+    assert!(ended.into_iter().all(Finished::is_recorded));
     assert_eq!(home.number("SELECT count(*) FROM futurecall.call").await, 0);
     assert_eq!(home.number("SELECT count(*) FROM futurecall.finished WHERE state = 1").await, 2);
     assert_eq!(home.number("SELECT count(*) FROM futurecall.finished").await, 3);

@@ -203,7 +203,7 @@ async fn a_claim_takes_what_was_stored_in_the_same_transaction() {
     let second = super::ClaimRequest { claim_no: 2, ..request };
     let finish = async {
         let held = store.finish(Now::Database, pod, &ends, &retention).await?;
-        assert_eq!(held, [true, true]);
+        assert!(held.iter().all(|held| held.is_recorded()));
         Ok(Claim::default())
     };
     let claims = together(&url, vec![finish.boxed(), store.claim(Now::Database, &second)]).await;
