@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::data::{KEY, for_handler};
+pub(crate) use self::data::{FORMAT, KEY, for_handler};
 use crate::args::ArgumentError;
 use crate::error::{BoxError, ScheduleError, StartError};
 use crate::facade::{CancelRequest, FutureCallRef, PendingCall, check_name};
@@ -102,7 +102,7 @@ impl Pod {
         let checked = check_name(name);
         // A typed call has its attribute's priority however it is scheduled, where this pod knows it.
         let priority = self.engine().registry().get(name).map_or(0, |handler| handler.priority);
-        at.named(name, data::FORMAT, data::encode(name, value)).priority(priority).checked(checked)
+        at.named(name, FORMAT, data::encode(name, value)).priority(priority).checked(checked)
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
-    ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, LivePod, NewAction, NewCall,
-    NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention, RunAgain, ScheduleChange,
-    ScheduleOrigin, Span, SqliteStore, Statistics, Store,
+    ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, KeysLook, LivePod, NewAction,
+    NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention, RunAgain,
+    ScheduleChange, ScheduleOrigin, Span, SqliteStore, Statistics, Store,
 };
 use futurecall_runtime::{
     ActionId, CallFilter, CallId, InTransaction as _, Moment, PodId, ScheduleId, StoreError,
@@ -27,7 +27,7 @@ const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 51] = [
+pub(crate) const OPERATIONS: [&str; 52] = [
     "migrate",
     "separate",
     "now",
@@ -72,6 +72,7 @@ pub(crate) const OPERATIONS: [&str; 51] = [
     "ahead",
     "timeline",
     "pending_names",
+    "pending_keys",
     "backlog",
     "keep_logs",
     "logs",
@@ -442,7 +443,9 @@ impl Life {
         let now = store.now().await?;
         let edges = [now, now.checked_add(HOUR * 2).unwrap_or(now)];
         self.step("timeline", |_| store.timeline(NOW, &edges, 100)).await?;
+        let keys = KeysLook { names: vec!["torture.keep".to_owned()], from: None, calls: 100, first: 1 };
         self.step("pending_names", |_| store.pending_names(NOW, 100)).await?;
+        self.step("pending_keys", |_| store.pending_keys(NOW, &keys)).await?;
         self.step("backlog", |_| store.backlog(NOW, 100, HOUR)).await?;
         let logs = [NewLog { id: self.id(Part::Kept), attempt: 1, text: "done".to_owned() }];
         self.step("keep_logs", |_| store.keep_logs(NOW, &logs)).await?;

@@ -11,6 +11,7 @@ mod claim;
 mod finish;
 mod insert;
 mod inspect;
+mod keys;
 mod logs;
 mod operate;
 mod reschedule;
@@ -32,10 +33,10 @@ use self::rows::State;
 use super::transaction::OpenTransaction;
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, LivePod,
-    MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
-    Statistics, Store, TimelineCount, TransactionRef,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, KeysLook,
+    LivePod, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PendingKeys, PodBeat,
+    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
+    ScheduleRecord, Span, Statistics, Store, TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -392,6 +393,10 @@ impl Store for MemoryStore {
 
     async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         Ok(self.state().pending_names(cap))
+    }
+
+    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        self.state().pending_keys(look)
     }
 
     async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {

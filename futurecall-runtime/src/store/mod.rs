@@ -6,6 +6,7 @@
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod codec;
 mod inspection;
+pub(crate) mod keys;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod looking;
 pub(crate) mod memory;
@@ -33,6 +34,7 @@ pub use self::inspection::{
     AttemptRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, PodRecord,
     RunLog, ScheduleRecord, ScheduleState, TimelineCount,
 };
+pub use self::keys::{KeySet, KeysLook, PendingKeys};
 pub use self::memory::MemoryStore;
 pub(crate) use self::operations::ACTIONS_KEPT;
 use self::operations::stopped;
@@ -357,6 +359,14 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
     async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// Groups the earliest waiting calls of each name by the keys of their arguments, and returns a few calls of each group;
+    /// by name. Names of which none wait are left out.
+    ///
+    /// The cost is bounded by the look: of each priority of a name, calls are looked at in the order of their moments until
+    /// its share of [`KeysLook::calls`] is used up, or their arguments fill 1 KiB for each call of that share. Whatever stands
+    /// in the arguments, the look does not fail.
+    async fn pending_keys(&self, now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError>;
 
     /// What waits, for gauges: cheap however much there is, because counting stops at `cap` a lane. A heartbeat within
     /// `pod_live` is recent.

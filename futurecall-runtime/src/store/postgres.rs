@@ -15,6 +15,7 @@ mod counting;
 mod finish;
 mod insert;
 mod inspect;
+mod keys;
 mod known;
 mod lanes;
 mod listen;
@@ -37,7 +38,6 @@ mod tests;
 mod timetable;
 mod transaction;
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
@@ -58,10 +58,10 @@ use super::place::check_schema;
 use super::transaction::OpenTransaction;
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, LivePod,
-    MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
-    Statistics, Store, TimelineCount, TransactionRef,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, KeysLook,
+    LivePod, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PendingKeys, PodBeat,
+    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
+    ScheduleRecord, Span, Statistics, Store, TimelineCount, TransactionRef,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -157,13 +157,6 @@ impl PostgresStore {
 
     fn options(&self) -> PgConnectOptions {
         self.link.pool.connect_options().as_ref().clone()
-    }
-}
-
-impl fmt::Debug for PostgresStore {
-    /// Without the connect options, which hold a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").field("schema", &self.schema).finish_non_exhaustive()
     }
 }
 
@@ -404,6 +397,10 @@ impl Store for PostgresStore {
 
     async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         self.names_of_pending(now, cap).await
+    }
+
+    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        self.keys_of_pending(look).await
     }
 
     async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {

@@ -1,8 +1,9 @@
 //! How rows are shown to people (`Debug`): arguments by their size alone, because what is shown ends up in logs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{CallRecord, ClaimedCall, NewCall, NewLog, NewSchedule, RunLog, ScheduleRecord};
+use super::{CallRecord, ClaimedCall, KeySet, NewCall, NewLog, NewSchedule, RunLog, ScheduleRecord};
 use crate::args::Size;
 
 /// `Debug` of rows that hold arguments. Every other field is named, so that a new one has to be thought of here.
@@ -32,6 +33,16 @@ without_arguments! {
         pod, lease_until, start_proven, cancel_requested, error, attempts,
     }
     ScheduleRecord { id, name, identifier, declared, effective, origin, state, reason, next, anchor, created }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, keys, calls, first } = self;
+        let mut shown = f.debug_struct("KeySet");
+        // Where a call takes a map, its keys are arguments.
+        let keys = &keys.as_ref().map(BTreeSet::len);
+        shown.field("format", format).field("keys", keys).field("calls", calls).field("first", first).finish()
+    }
 }
 
 impl fmt::Debug for NewLog {

@@ -17,6 +17,7 @@ mod finish;
 mod gathered;
 mod insert;
 mod inspect;
+mod keys;
 mod listing;
 mod logs;
 mod migrate;
@@ -38,22 +39,22 @@ mod writer;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::future::OptionFuture;
 use sqlx::SqlitePool;
 
 pub(crate) use self::connect::check_url;
-use self::connect::{OPEN, Source, Tables, fault};
+use self::connect::{OPEN, Source, Tables};
 pub(crate) use self::transaction::SqliteOpen;
-use self::tx::{Tx, lent, moment, sound};
+use self::tx::{lent, moment};
 use self::unreadable::UnreadableRuns;
 use self::writer::Writer;
 use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, LivePod,
-    MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat, PodRecord, Renewed,
-    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
-    Statistics, Store, TimelineCount, sealed,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, KeysLook,
+    LivePod, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PendingKeys, PodBeat,
+    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
+    ScheduleRecord, Span, Statistics, Store, TimelineCount, sealed,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -149,34 +150,6 @@ impl SqliteStore {
         let lending = (!writer.in_memory).then(|| transaction::pool(&source));
         let unreadable = UnreadableRuns::default();
         Self { source, tables, writer, readers, lending, unreadable, shares_writer: false }
-    }
-
-    /// Runs `work` in a transaction on the writer's connection, which other operations may share.
-    async fn write<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        let tables = self.tables.clone();
-        self.writer
-            .run(doing, move |connection| {
-                let tx = Tx::own(connection, tables, doing, now);
-                sound(doing, tx.misfits(), work(tx))
-            })
-            .await
-    }
-
-    /// Runs `work` on one state of the database, beside the writer.
-    async fn read<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        let Some(readers) = &self.readers else { return self.write(doing, now, work).await };
-        self.check(doing)?;
-        let mut transaction = readers.begin().await.map_err(|error| fault(doing, error))?;
-        let tx = Tx::own(&mut transaction, self.tables.clone(), doing, now);
-        sound(doing, tx.misfits(), work(tx)).await
     }
 }
 
@@ -418,6 +391,10 @@ impl Store for SqliteStore {
 
     async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         counting::pending_names(self, now, cap).await
+    }
+
+    async fn pending_keys(&self, now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        keys::pending_keys(self, now, look).await
     }
 
     async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {

@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futurecall_runtime::store::{CallFilter, CallPage, CallRecord, CallState, Counts, Now, Outcome, PodBeat};
+use futurecall_runtime::store::{
+    CallFilter, CallPage, CallRecord, CallState, Counts, KeySet, KeysLook, NewCall, Now, Outcome, PodBeat,
+};
 use futurecall_runtime::{CallId, Moment, PodId};
 
 use crate::make::{at, call, call_at, every, failed, identifier, labelled, schedule, secs};
@@ -19,6 +21,9 @@ cases![
     limits_are_clamped,
     counts_tell_the_states_apart,
     pending_names_are_counted_up_to_a_cap,
+    sets_of_keys_are_told_apart,
+    a_look_at_keys_is_bounded,
+    no_argument_fails_a_look_at_keys,
     a_pod_is_shown_with_its_last_heartbeat,
     pods_stand_newest_first_and_say_who_lives,
     a_pod_that_leaves_is_gone,
@@ -220,6 +225,113 @@ async fn pending_names_are_counted_up_to_a_cap(fixture: &Fixture) {
     assert_eq!(counted(1_000).await, named([("a", 2), ("b", 3)]));
     assert_eq!(counted(3).await, named([("a", 2), ("b", 3)]));
     assert_eq!(counted(2).await, named([("a", 2), ("b", 2)]));
+}
+
+/// A call with these arguments.
+fn with(form: i16, args: &str, seconds: i64) -> NewCall {
+    NewCall { args: args.to_owned(), format: form, ..call_at("keyed", seconds) }
+}
+
+/// Of each set of keys of the calls "keyed": the form, the keys, how many calls, and when the first ones are due.
+async fn sets(
+    fixture: &Fixture,
+    from: Option<i64>,
+    calls: u64,
+    first: usize,
+) -> Vec<(i16, Option<String>, u64, Vec<Moment>)> {
+    let names = ["gone", "keyed", "keyed"].map(str::to_owned).to_vec();
+    let look = KeysLook { names, from: from.map(at), calls, first };
+    let found = fixture.store.pending_keys(Now::At(at(0)), &look).await.unwrap();
+    assert!(found.iter().all(|found| found.name == "keyed") && found.len() <= 1, "{found:?}");
+    let set = |set: KeySet| {
+        assert!(set.first.iter().all(|call| call.name == "keyed" && call.format == set.format), "{set:?}");
+        let keys = set.keys.map(|keys| keys.into_iter().collect::<Vec<_>>().join(","));
+        (set.format, keys, set.calls, set.first.iter().map(|call| call.due).collect())
+    };
+    found.into_iter().flat_map(|found| found.sets).map(set).collect()
+}
+
+async fn sets_of_keys_are_told_apart(fixture: &Fixture) {
+    assert_eq!(sets(fixture, None, 100, 9).await, []);
+    let claimed = with(1, r#"{"claimed":1}"#, 1);
+    fixture.add(&[claimed, NewCall { args: r#"{"other":1}"#.to_owned(), ..call("other") }]).await;
+    fixture.pod().claim_one(at(1), "keyed").await;
+    assert_eq!(sets(fixture, None, 100, 9).await, [], "what runs does not wait");
+    let low = NewCall { priority: 5, ..with(1, r#"{ "user" : 1, "text": {"deep": 1} }"#, 11) };
+    fixture
+        .add(&[
+            with(1, r#"{"user":1,"text":"x"}"#, 13),
+            low,
+            with(1, r#"{"text":"{}", "user":[]}"#, 12),
+            with(1, r#"{"text":1,"user":2,"text":3}"#, 14),
+            with(1, r#"{"user":1,"words":"x"}"#, 20),
+            with(1, "{}", 30),
+            with(1, r#"["user","text"]"#, 42),
+            with(1, "7", 40),
+            with(1, "null", 41),
+            with(2, r#"{"data":{"user":1,"text":"x"}}"#, 50),
+            with(2, r#"{"data":[1]}"#, 61),
+            with(2, r#"{"data":null}"#, 60),
+            with(2, "{}", 70),
+            with(2, r#"{"data":{}}"#, 71),
+        ])
+        .await;
+    let expected = [
+        (1, Some("text,user"), 4, [11, 12, 13].as_slice()),
+        (1, Some("user,words"), 1, &[20]),
+        (1, Some(""), 1, &[30]),
+        (1, None, 3, &[40, 41, 42]),
+        (2, Some("text,user"), 1, &[50]),
+        (2, None, 2, &[60, 61]),
+        (2, Some(""), 2, &[70, 71]),
+    ];
+    let expected = expected.map(|(form, keys, calls, first)| {
+        (form, keys.map(str::to_owned), calls, first.iter().map(|seconds| at(*seconds)).collect::<Vec<_>>())
+    });
+    assert_eq!(sets(fixture, None, 100, 3).await, expected);
+    assert_eq!(sets(fixture, Some(20), 100, 3).await, expected[1..]);
+    assert_eq!(sets(fixture, Some(72), 100, 3).await, []);
+}
+
+async fn a_look_at_keys_is_bounded(fixture: &Fixture) {
+    let many: Vec<_> = (0..60).map(|n| with(1, &format!("{{\"key {n:02}\":1}}"), n)).collect();
+    fixture.add(&many).await;
+    let found = sets(fixture, None, 1_000, 1).await;
+    let expected: Vec<_> = (0..50).map(|n| (1, Some(format!("key {n:02}")), 1, vec![at(n)])).collect();
+    assert_eq!(found, expected, "no more than fifty sets");
+    let found = sets(fixture, None, 7, 1).await;
+    assert_eq!(found, expected[..7], "no more than seven calls");
+    fixture.add(&[NewCall { priority: -1, ..with(1, r#"{"high":1}"#, 99) }]).await;
+    let found = sets(fixture, None, 6, 1).await;
+    assert_eq!((found.len(), &found[..3]), (4, &expected[..3]), "half of them in each priority");
+    assert_eq!(sets(fixture, None, 0, 0).await.len(), 2, "one of each priority at least");
+    // As large as several calls may be together; random, so that no database makes them small.
+    let large = || (0..200).map(|_| CallId::new().to_string()).collect::<String>();
+    let large: Vec<_> =
+        (0..10).map(|n| with(1, &format!("{{\"large\":\"{}\"}}", large()), 1_000 + n)).collect();
+    fixture.add(&large).await;
+    let found = sets(fixture, Some(1_000), 10, 10).await;
+    assert!(found.len() == 1 && (1..5).contains(&found[0].2), "{found:?}");
+}
+
+async fn no_argument_fails_a_look_at_keys(fixture: &Fixture) {
+    let odd = [
+        r#"{"nul":"\u0000","\u0000":1}"#,
+        r#"{"nul":"\ud800 \udc00\\u0000\\\u0001 C:\\users"}"#,
+        r#"{"nul":"\\","\\u":1}"#,
+        r#"{"nul":"\"}{\u007b\""}"#,
+    ];
+    let calls: Vec<_> = (0..).zip(odd).map(|(n, args)| with(1, args, n)).collect();
+    fixture.add(&calls).await;
+    let found = sets(fixture, None, 100, 1).await;
+    let keys: Vec<_> = found.iter().map(|(_, keys, calls, _)| (keys.as_deref().unwrap(), *calls)).collect();
+    assert_eq!(keys, [("/u0000,nul", 1), ("nul", 2), ("/u,nul", 1)]);
+    // Deeper than some readers go: what is found of it is left to the store.
+    let deep = format!("{{\"deep\":{}{}}}", "[".repeat(1_500), "]".repeat(1_500));
+    let by_name = format!("{{\"data\":{deep}}}");
+    fixture.add(&[with(1, &deep, 100), with(2, &by_name, 101)]).await;
+    let found = sets(fixture, Some(100), 100, 1).await;
+    assert_eq!(found.iter().map(|set| set.2).sum::<u64>(), 2, "{found:?}");
 }
 
 async fn a_pod_is_shown_with_its_last_heartbeat(fixture: &Fixture) {

@@ -1,7 +1,7 @@
 use super::{CallFilter, Duration, Moment, Now, PodId, Retention, Store, on_runtime};
 use std::cell::OnceCell;
 
-use futurecall_runtime::store::{ClaimRequest, Finish, Held, OnVanish, Outcome, SqliteStore};
+use futurecall_runtime::store::{ClaimRequest, Finish, Held, KeysLook, OnVanish, Outcome, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tempfile::TempDir;
 
@@ -71,6 +71,8 @@ async fn walk(place: &Place, source: &mut Source<'_>) {
         }
         let _ =
             (store.schedules().await, store.counts(now, u64::MAX).await, store.pending_names(now, 10).await);
+        let names = vec!["work".to_owned()];
+        let _ = store.pending_keys(now, &KeysLook { names, from: None, calls: 10, first: 10 }).await;
     };
     look("as it was written").await;
     let held = [Held { id: call, claim_no: 1, started: true }];

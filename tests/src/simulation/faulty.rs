@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, LivePod,
-    MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
-    ScheduleRecord, Span, Statistics, Store, TimelineCount,
+    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, KeysLook,
+    LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName,
+    PendingKeys, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog,
+    ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, Store, TimelineCount,
 };
 use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
@@ -413,6 +413,11 @@ impl Store for Faulty {
 
     async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         self.ask(move |server| server.pending_names(cap)).await
+    }
+
+    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        let look = look.clone();
+        self.ask(move |server| server.pending_keys(&look)).await
     }
 
     async fn backlog(&self, _now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {

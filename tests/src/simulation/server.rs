@@ -11,9 +11,10 @@ use futurecall_model::state::Outcome as Ending;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
     Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held,
-    Inserted, Lease, LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now,
-    Outcome, PausedName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog,
-    ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, Store, TimelineCount,
+    Inserted, KeysLook, Lease, LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog,
+    NewSchedule, Now, Outcome, PausedName, PendingKeys, PodBeat, PodRecord, Renewed, Rescheduled, Rescued,
+    Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, Store,
+    TimelineCount,
 };
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
 use futures_util::FutureExt;
@@ -357,6 +358,10 @@ impl Server {
 
     pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
         done(self.inner.pending_names(self.now(), cap))
+    }
+
+    pub(crate) fn pending_keys(&self, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        done(self.inner.pending_keys(self.now(), look))
     }
 
     pub(crate) fn backlog(&self, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {

@@ -203,6 +203,11 @@ fn refuse(doing: &'static str, filter: &CallFilter) -> Result<(), StoreError> {
     refuse_nul(doing, texts.into_iter().flatten().map(String::as_str))
 }
 
+/// A call that is not over, as a record.
+pub(super) fn pending_record(call: &Call) -> CallRecord {
+    Row::Pending(call).record()
+}
+
 /// A call of either table.
 enum Row<'a> {
     Pending(&'a Call),

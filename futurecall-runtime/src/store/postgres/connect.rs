@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,13 @@ const TRUSTED: Duration = Duration::from_millis(50);
 
 /// How long a connection is kept from its pool.
 const KEPT: Duration = Duration::from_mins(10);
+
+impl fmt::Debug for PostgresStore {
+    /// Without the connect options, which hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
 
 /// The pool of one store, and what was found out about the server behind it.
 #[derive(Debug)]
@@ -437,8 +445,8 @@ impl Advice {
     }
 }
 
-impl std::fmt::Display for Advice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.error, self.advice)
     }
 }

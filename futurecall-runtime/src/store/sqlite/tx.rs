@@ -13,6 +13,7 @@ use sqlx::{Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
+use super::SqliteStore;
 use super::connect::{Tables, fault, lent_fault};
 use crate::clock;
 use crate::error::StoreError;
@@ -64,6 +65,36 @@ impl Misfits {
                 format!("{misfit}. Was the database edited by hand, or written by another version?"),
             )),
         }
+    }
+}
+
+impl SqliteStore {
+    /// Runs `work` in a transaction on the writer's connection, which other operations may share.
+    pub(super) async fn write<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let tables = self.tables.clone();
+        self.writer
+            .run(doing, move |connection| {
+                let tx = Tx::own(connection, tables, doing, now);
+                sound(doing, tx.misfits(), work(tx))
+            })
+            .await
+    }
+
+    /// Runs `work` on one state of the database, beside the writer.
+    pub(super) async fn read<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let Some(readers) = &self.readers else { return self.write(doing, now, work).await };
+        self.check(doing)?;
+        let mut transaction = readers.begin().await.map_err(|error| fault(doing, error))?;
+        let tx = Tx::own(&mut transaction, self.tables.clone(), doing, now);
+        sound(doing, tx.misfits(), work(tx)).await
     }
 }
 

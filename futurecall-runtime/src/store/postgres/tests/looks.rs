@@ -77,6 +77,14 @@ async fn what_people_ask_for_stays_cheap_without_statistics() {
     let edges = [now, now.checked_add(Duration::from_mins(10)).unwrap()];
     assert_eq!(store.timeline(Now::Database, &edges, 10).await.unwrap().len(), 20);
     assert_eq!(store.pending_names(Now::Database, 10).await.unwrap().len(), 20);
+    let look = KeysLook {
+        names: (0..20).map(|n| format!("name {n}")).collect(),
+        from: Some(now),
+        calls: 50,
+        first: 5,
+    };
+    let keys = store.pending_keys(Now::Database, &look).await.unwrap();
+    assert_eq!((keys.len(), keys[0].sets[0].calls, keys[0].sets[0].first.len()), (20, 50, 5));
     assert_eq!(store.prune(Now::Database, &Retention::default(), 100).await.unwrap(), 100);
     drop(store);
 

@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::Row;
 
 use super::super::{
-    actions, again, cancel, claim, counting, finish, insert, listing, operate, reschedule, schedule,
+    actions, again, cancel, claim, counting, finish, insert, keys, listing, operate, reschedule, schedule,
     statistics,
 };
 use super::{application, folder, migrated};
@@ -69,7 +69,7 @@ const STATEMENTS: [(&str, &str); 53] = [
 ];
 
 /// What people ask for; each goes down an index, and none sorts more than its answer.
-const LOOKS: [(&str, &str); 8] = [
+const LOOKS: [(&str, &str); 10] = [
     ("listing::PLACE", listing::PLACE),
     ("listing::LANES", listing::LANES),
     ("listing::PAST_LANES", listing::PAST_LANES),
@@ -78,6 +78,8 @@ const LOOKS: [(&str, &str); 8] = [
     ("counting::BEFORE", counting::BEFORE),
     ("counting::STRETCHES", counting::STRETCHES),
     ("counting::NAMES", counting::NAMES),
+    ("keys::LANES", keys::LANES),
+    ("keys::KEYS", keys::KEYS),
 ];
 
 async fn plan(pool: &sqlx::SqlitePool, sql: &str) -> Vec<String> {

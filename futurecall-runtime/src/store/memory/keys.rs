@@ -1,0 +1,45 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+
+use super::inspect::pending_record;
+use super::rows::{Call, State, refuse_nul};
+use crate::by_name;
+use crate::error::StoreError;
+use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
+
+impl State {
+    pub(super) fn pending_keys(&self, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        refuse_nul("look at the keys of arguments", look.names.iter().map(String::as_str))?;
+        let mut found = Gathered::default();
+        let names: BTreeSet<&String> = look.names.iter().collect();
+        for (name, lanes) in names.into_iter().filter_map(|name| self.waiting.get_key_value(name)) {
+            let most = share(look.calls, lanes.len());
+            for lane in lanes.values() {
+                let due = lane.iter().filter(|(due, _)| look.from.is_none_or(|from| from <= *due));
+                let calls = due.filter_map(|(_, id)| self.call(*id));
+                let mut before = 0_u64;
+                for call in calls.take(usize::try_from(most).unwrap_or(usize::MAX)) {
+                    if before >= most.saturating_mul(BYTES_A_CALL) {
+                        break;
+                    }
+                    before = before.saturating_add(call.args.len() as u64);
+                    found.add(name, (call.format, keys(call)), 1, Some(pending_record(call)));
+                }
+            }
+        }
+        Ok(found.done(look.first))
+    }
+}
+
+/// The keys of the arguments, or of the data of a call by name; `None` where they are no object.
+fn keys(call: &Call) -> Option<BTreeSet<String>> {
+    let args = call.args.replace("\\u", "/u");
+    let mut args = args.as_str();
+    if call.format == by_name::FORMAT {
+        let data: BTreeMap<String, &RawValue> = serde_json::from_str(args).ok()?;
+        args = data.get(by_name::KEY).map_or("{}", |data| data.get());
+    }
+    let keys: BTreeMap<String, &RawValue> = serde_json::from_str(args).ok()?;
+    Some(keys.into_keys().collect())
+}

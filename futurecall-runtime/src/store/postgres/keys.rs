@@ -1,0 +1,90 @@
+//! The arguments of waiting calls, by their keys.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::PostgresStore;
+use super::connect::nothing_done;
+use super::inspect::{PENDING, record};
+use super::sql::{Reading, count};
+use crate::error::StoreError;
+use crate::moment::Moment;
+use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, SETS};
+use crate::store::looking::capped;
+
+const LOOKING: &str = "look at the keys of arguments";
+
+/// $1 names, $2 from when on, $3 how many calls of a name, $4 how many calls of a set. A row for each of these.
+///
+/// What reads a key reads every escape in all of the arguments, and fails where one is of a character that a text of the
+/// database cannot hold (NUL in any). So none is left: with a slash instead, JSON stays JSON.
+const KEYS: &str = "
+    WITH RECURSIVE {lanes}, asked AS MATERIALIZED (
+        SELECT l.name, l.priority, greatest($3::bigint / count(*) OVER (PARTITION BY l.name), 1) AS most
+        FROM lane AS l WHERE l.name = ANY ($1::text[])
+    )
+    SELECT l.name, s.format AS form, s.keys, CASE WHEN i.place = 1 THEN s.calls ELSE 0 END AS calls, :columns
+    FROM asked AS l CROSS JOIN LATERAL (
+        SELECT k.format, k.keys, count(*) AS calls, (array_agg(k.id ORDER BY k.due_at, k.id))[:$4::integer] AS ids
+        FROM (
+            SELECT v.id, v.due_at, v.format, CASE WHEN json_typeof(v.value) = 'object' THEN
+                ARRAY(SELECT DISTINCT json_object_keys(v.value) COLLATE \"C\" ORDER BY 1) END AS keys
+            FROM (
+                SELECT p.id, p.due_at, p.format, CASE WHEN p.format <> 2 OR json_typeof(p.args) <> 'object' THEN p.args
+                    ELSE coalesce(p.args -> 'data', json_build_object()) END AS value
+                FROM (
+                    SELECT r.id, r.due_at, r.format, CASE WHEN strpos(r.args::text, chr(92) || 'u') > 0
+                        THEN replace(r.args::text, chr(92) || 'u', '/u')::json ELSE r.args END AS args
+                    FROM (
+                        SELECT c.*, coalesce(sum(pg_column_size(c.args)) OVER
+                            (ORDER BY c.due_at, c.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+                        FROM (
+                            SELECT c.id, c.due_at, c.format, :args AS args FROM futurecall.call AS c
+                            WHERE c.name = l.name AND c.priority = l.priority AND c.due_at >= {at $2::bigint}
+                                AND c.claimed_by IS NULL
+                            ORDER BY c.due_at, c.id LIMIT l.most
+                        ) AS c
+                    ) AS r WHERE r.before < l.most * :bytes
+                    OFFSET 0
+                ) AS p
+                OFFSET 0
+            ) AS v
+        ) AS k
+        GROUP BY k.format, k.keys ORDER BY min(k.due_at) LIMIT :sets
+    ) AS s
+    CROSS JOIN LATERAL unnest(s.ids) WITH ORDINALITY AS i(id, place)
+    JOIN futurecall.call AS c ON c.id = i.id";
+
+impl PostgresStore {
+    pub(super) async fn keys_of_pending(&self, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        let args = if self.sees().await? { "c.args" } else { "NULL::json" };
+        let sql = KEYS
+            .replace(":columns", PENDING)
+            .replace(":args", args)
+            .replace(":bytes", &BYTES_A_CALL.to_string())
+            .replace(":sets", &SETS.to_string());
+        let mut transaction = self.look(LOOKING).await?;
+        let query = transaction
+            .shown(&sql)
+            .await?
+            .bind(look.names.clone())
+            .bind(look.from.unwrap_or(Moment::MIN).as_micros())
+            .bind(capped(look.calls))
+            .bind(i32::try_from(look.first.max(1)).unwrap_or(i32::MAX));
+        let rows = transaction.rows(query).await?;
+        let mut found = Gathered::default();
+        rows.iter().try_for_each(|row| add(&mut found, row)).map_err(nothing_done(LOOKING))?;
+        Ok(found.done(look.first))
+    }
+}
+
+fn add(found: &mut Gathered, row: &PgRow) -> Reading<()> {
+    let call = record(row)?;
+    let keys: Option<Vec<String>> = row.try_get("keys")?;
+    let keys = keys.map(BTreeSet::from_iter);
+    let name = call.name.clone();
+    found.add(&name, (row.try_get("form")?, keys), count(row, "calls")?, Some(call));
+    Ok(())
+}
