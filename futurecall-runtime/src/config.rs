@@ -75,9 +75,19 @@ pub enum OnInterrupt {
 ///
 /// - every name, and how many of its calls are pending (counted up to 10,000, with many names to less, and then logged as
 ///   "at least" so many);
-/// - the arguments of the first 1,000 calls by due time, and of the first 200 that are due in an hour, a day, a week, 30 days
-///   and 180 days or later;
-/// - of up to 50 names of which fewer than 5 calls were among those, the arguments of the first 20.
+/// - the keys of the arguments, in the database: of the earliest 10,000 calls, shared among the names (20 of each at least;
+///   fewer where arguments are larger than 1 KiB on average). Of names with more calls than that, also of a few that are due
+///   in an hour, a day, a week, 30 days and 180 days or later;
+/// - the arguments of the earliest calls with each set of keys: 1,000, with many names fewer, and 5 at least. Of a name at most
+///   50 sets of keys are told apart.
+///
+/// So a call whose arguments have other keys than those of all calls before it (a parameter was added or renamed since it was
+/// stored) is found wherever keys are read. One that has the same keys, and a value that this binary cannot read, is found if
+/// it is among the earliest.
+///
+/// Where another live pod may be able to read a call (it knows the name, under another shape of the arguments, and no pod of
+/// that shape has declined the call), the warning says so (`runs_elsewhere`), and the call is neither deleted nor does it
+/// refuse a start: it is left to that pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckBrokenCalls {
@@ -90,9 +100,8 @@ pub enum CheckBrokenCalls {
     /// Looks as `Auto` does, and fails the start with [`StartError::BrokenCalls`] if it finds a broken call, before this
     /// pod claims anything.
     ///
-    /// A name that a live pod has is not broken, so services may share the tables. Pods of the release that is being
-    /// replaced count as well: to be told of calls that only they can run, start this one when they have ended. Arguments
-    /// that this binary cannot decode are broken, whoever else could.
+    /// A call that another live pod may be able to run is not broken, so services may share the tables. Pods of the release
+    /// that is being replaced count as well: to be told of calls that only they can run, start this one when they have ended.
     ///
     /// Schedules that are declared by attributes have been brought up to date by then, with their pending runs.
     Refuse,
@@ -175,8 +184,8 @@ impl Config {
         self
     }
 
-    /// Whether the calls that the check finds are moved to the history with the reason: only those whose name no live
-    /// pod knows, or whose arguments fail to decode here, and that are older than [`broken_grace`](Self::broken_grace).
+    /// Whether the calls that the check finds are moved to the history with the reason: only those that are older than
+    /// [`broken_grace`](Self::broken_grace), and not those that another live pod may be able to run.
     /// From 1,000 pending calls on, only [`CheckBrokenCalls::Always`] does so. It cannot be combined with
     /// [`CheckBrokenCalls::Refuse`].
     pub fn delete_broken_calls(mut self, delete: bool) -> Self {

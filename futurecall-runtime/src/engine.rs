@@ -46,6 +46,7 @@ mod outcome;
 mod pace;
 mod pauses;
 mod process;
+pub(crate) mod readers;
 mod ready;
 mod report;
 mod rerun;

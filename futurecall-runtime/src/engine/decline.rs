@@ -1,8 +1,8 @@
 //! Calls whose arguments do not decode here, while pods of another release may be able to read them.
 
+use super::readers::Readers;
 use super::{Engine, NOW};
 use crate::error::StoreError;
-use crate::shape::Shape;
 use crate::store::ClaimedCall;
 
 /// Returns the hash of this pod's shape of the call if the call should go back to the database: some live pod knows its
@@ -22,13 +22,10 @@ pub(super) async fn declining_shape(engine: &Engine, call: &ClaimedCall) -> Opti
 }
 
 async fn is_readable_elsewhere(engine: &Engine, call: &ClaimedCall, own: i64) -> Result<bool, StoreError> {
-    let pods = engine.store.pods(NOW, engine.pod_live()).await?;
-    let live = pods.iter().filter(|pod| pod.live && pod.runs());
-    let mut others: Vec<i64> = live.filter_map(|pod| pod.shapes.get(&call.name)).map(Shape::hash).collect();
-    others.retain(|shape| *shape != own);
-    if others.is_empty() {
+    let readers = Readers::of(engine).await?;
+    if !readers.may_read(&call.name, Some(own), &[]) {
         return Ok(false);
     }
     let declined = engine.store.call(NOW, call.id).await?.map(|record| record.declined).unwrap_or_default();
-    Ok(others.iter().any(|shape| !declined.contains(shape)))
+    Ok(readers.may_read(&call.name, Some(own), &declined))
 }

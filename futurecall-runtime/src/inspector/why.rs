@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Inspector;
+use crate::engine::readers::Readers;
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
@@ -59,8 +60,8 @@ async fn pending(inspector: &Inspector, call: &CallRecord) -> Result<Vec<Reason>
         reason: paused.reason,
         since: paused.since,
     }));
-    let pods: Vec<PodRecord> =
-        inspector.pods().await?.into_iter().filter(|pod| pod.live && pod.runs()).collect();
+    let readers = Readers::new(inspector.pods().await?);
+    let pods = readers.pods();
     let able: Vec<&PodRecord> = pods.iter().filter(|pod| pod.names.contains(&call.name)).collect();
     if pods.is_empty() {
         reasons.push(Reason::NoPod);
@@ -69,10 +70,8 @@ async fn pending(inspector: &Inspector, call: &CallRecord) -> Result<Vec<Reason>
         reasons.push(Reason::NoPodKnowsName { name: call.name.clone(), pods });
     }
     if !call.declined.is_empty() {
-        let is_untried = |pod: &&&PodRecord| {
-            pod.shapes.get(&call.name).is_some_and(|shape| !call.declined.contains(&shape.hash()))
-        };
-        let able = u64::try_from(able.iter().filter(is_untried).count()).unwrap_or(u64::MAX);
+        let able = readers.of_call(&call.name, None, &call.declined).count();
+        let able = u64::try_from(able).unwrap_or(u64::MAX);
         reasons.push(Reason::OtherRelease { name: call.name.clone(), able });
     }
     if reasons.is_empty() {

@@ -3,12 +3,12 @@
 mod found;
 mod sample;
 
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use self::found::{Count, Found};
+use self::found::{Broken, Count, Found};
 use crate::config::CheckBrokenCalls;
 use crate::engine::Engine;
+use crate::engine::readers::Readers;
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::{CallFilter, CallRecord, CallState, Now};
@@ -37,11 +37,11 @@ pub(super) async fn check(engine: &Engine) -> Result<Vec<String>, StoreError> {
         return Ok(Vec::new());
     }
     let calls = waiting.iter().fold(0, |sum: u64, (_, calls)| sum.saturating_add(*calls));
-    let known_elsewhere = names_elsewhere(engine).await?;
+    let readers = Readers::of(engine).await?;
     let found = if check == CheckBrokenCalls::Always || calls < FEW {
-        each(engine, known_elsewhere).await?
+        each(engine, &readers).await?
     } else {
-        sample::look(engine, waiting, cap, known_elsewhere).await?
+        sample::look(engine, &readers, waiting, cap).await?
     };
     found.report(engine.pod);
     Ok(if check == CheckBrokenCalls::Refuse { found.broken() } else { Vec::new() })
@@ -60,10 +60,10 @@ async fn waiting(engine: &Engine) -> Result<(Vec<(String, u64)>, u64), StoreErro
 }
 
 /// Looks at every pending call.
-async fn each(engine: &Engine, known_elsewhere: HashSet<String>) -> Result<Found, StoreError> {
+async fn each(engine: &Engine, readers: &Readers) -> Result<Found, StoreError> {
     let now = engine.store.now().await?;
     let mut filter = CallFilter::new().state(CallState::Scheduled).limit(1_000);
-    let mut found = Found::new(known_elsewhere);
+    let mut found = Found::default();
     loop {
         let page = engine.store.calls(Now::Database, &filter).await?;
         let mut discard: Vec<(CallId, String)> = Vec::new();
@@ -78,16 +78,14 @@ async fn each(engine: &Engine, known_elsewhere: HashSet<String>) -> Result<Found
                 found.decoded(&call.name);
             }
             let Some(reason) = unknown.or_else(|| undecodable(engine, &call)) else { continue };
+            let runs_elsewhere = may_run_elsewhere(engine, readers, &call.name, &call.declined);
             // Not what came after the look began: discarding a run of a schedule stores the next one, without end.
             let old = call.created <= now && now.saturating_since(call.created) >= engine.config.broken_grace;
-            if engine.config.delete_broken_calls
-                && old
-                && !(is_unknown && found.is_known_elsewhere(&call.name))
-            {
+            if engine.config.delete_broken_calls && old && !runs_elsewhere {
                 discard.push((call.id, format!("broken: {reason}")));
                 kept = before;
             }
-            found.broken_as(&call.name, reason, is_unknown, Count::exactly(1));
+            found.broken_as(&call.name, Broken { reason, is_unknown, runs_elsewhere }, Count::exactly(1));
         }
         remove(engine, &discard).await?;
         if page.next.is_none() {
@@ -101,6 +99,12 @@ async fn each(engine: &Engine, known_elsewhere: HashSet<String>) -> Result<Found
 /// Why this pod could not run that call; `None` if it could.
 pub(crate) fn why(engine: &Engine, call: &CallRecord) -> Option<String> {
     unknown(engine, &call.name).or_else(|| undecodable(engine, call))
+}
+
+/// Returns whether another live pod may be able to run a call that this one cannot.
+fn may_run_elsewhere(engine: &Engine, readers: &Readers, name: &str, declined: &[i64]) -> bool {
+    let own = engine.registry().hashes().get(name).copied();
+    readers.may_read(name, own, declined)
 }
 
 /// Why this pod could not run any call of that name; `None` if it has one.
@@ -128,11 +132,6 @@ fn undecodable(engine: &Engine, call: &CallRecord) -> Option<String> {
     };
     catch_unwind(AssertUnwindSafe(check))
         .unwrap_or_else(|_| Some("decoding its arguments panicked".to_owned()))
-}
-
-async fn names_elsewhere(engine: &Engine) -> Result<HashSet<String>, StoreError> {
-    let pods = engine.store.pods(Now::Database, engine.pod_live()).await?;
-    Ok(pods.into_iter().filter(|pod| pod.live && pod.id != engine.pod).flat_map(|pod| pod.names).collect())
 }
 
 async fn remove(engine: &Engine, calls: &[(CallId, String)]) -> Result<(), StoreError> {

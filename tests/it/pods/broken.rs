@@ -1,10 +1,11 @@
 //! The check for broken calls at start, with many calls waiting, and with a start that refuses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::Now;
-use futurecall_runtime::{CallId, CallState, CheckBrokenCalls, Retention, Role, StartError};
+use futurecall_runtime::store::{ClaimRequest, Held, Now, OnVanish};
+use futurecall_runtime::{CallId, CallState, CheckBrokenCalls, PodId, Retention, Role, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
@@ -33,6 +34,14 @@ async fn store(pod: &Pod, name: &str, args: &Value, count: usize, first: Duratio
 /// A name that no other test uses, so that what is logged about it is told apart.
 fn unique(name: &str) -> String {
     format!("{name}-{}", CallId::new())
+}
+
+/// What the check of this pod said of calls of this name: a line for each reason.
+fn warned(overheard: &Overheard, pod: &Pod, name: &str) -> Vec<String> {
+    let (pod, name) = (format!("pod={}", pod.id()), format!("name={name} "));
+    let mut said = overheard.said();
+    said.retain(|line| line.starts_with("WARN") && line.contains(&pod) && line.contains(&name));
+    said
 }
 
 /// What the check of this pod said that it looked at.
@@ -96,7 +105,8 @@ on_all_stores! {
             rest.split_whitespace().next().unwrap().parse().unwrap()
         };
         assert_eq!((number("names"), number("waiting")), (2, 1_209), "{summary}");
-        assert!((1_000..1_209).contains(&number("decoded")), "{summary}");
+        assert_eq!((number("keys_read"), number("sets_of_keys")), (1_209, 4), "{summary}");
+        assert!((500..1_209).contains(&number("decoded")), "{summary}");
         assert_eq!(number("decoded") + number("not_decoded"), 1_209, "{summary}");
         assert!(summary.contains("a sample"), "{summary}");
         pod.shutdown().await;
@@ -152,6 +162,110 @@ on_all_stores! {
         for pod in [pod, other, scheduler] {
             pod.shutdown().await;
         }
+    }
+
+    async fn an_older_set_of_keys_is_found_behind_thousands_of_good_calls(backend: &Backend) {
+        let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
+        // Due within four days; and an older release's, by name and typed, right behind them.
+        store(&scheduler, "sampled.remind", &json!({ "user": 7, "text": "x" }), 5_000, HOUR).await;
+        store(&scheduler, "sampled.remind", &json!({ "user": 7, "words": "x" }), 3, 4 * DAY).await;
+        let typed = scheduler.future_calls().call_with_delay(5 * DAY).of::<old::Old>();
+        typed.remind(7, "x".to_owned()).await.unwrap();
+        let overheard = Overheard::word("sampled.remind");
+        let looked = Overheard::word("checked");
+        let pod = backend.builder().register(SampledFutureCall).start().await.unwrap();
+        let said = warned(&overheard, &pod, "sampled.remind");
+        let [line] = &said[..] else { panic!("{said:#?}") };
+        for text in ["calls=4 ", "same_keys=4 ", "`text`", "runs_elsewhere=false", "waiting=5004"] {
+            assert!(line.contains(text), "{text}: {line}");
+        }
+        let summary = looked_at(&looked, &pod);
+        for text in ["waiting=5004 ", "keys_read=5004 ", "sets_of_keys=3 "] {
+            assert!(summary.contains(text), "{text}: {summary}");
+        }
+        for pod in [pod, scheduler] {
+            pod.shutdown().await;
+        }
+    }
+
+    async fn what_a_live_pod_of_another_release_may_read_is_left_to_it(backend: &Backend) {
+        let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
+        // It lives and knows the name, and runs nothing before it is told to.
+        let other = backend.builder().role(Role::Maintenance).register(old::Old).start().await.unwrap();
+        let config = || Backend::config();
+        let delete = || config().check_broken_calls(CheckBrokenCalls::Always).delete_broken_calls(true);
+        let refuse = || config().check_broken_calls(CheckBrokenCalls::Refuse);
+        let start = |config| backend.builder().config(config).register(SampledFutureCall).start();
+        let overheard = Overheard::word("sampled.remind");
+        let old = scheduler.future_calls().call_with_delay(HOUR).of::<old::Old>();
+        let id = old.remind(7, "x".to_owned()).await.unwrap();
+        let state = || async { scheduler.future_calls().status(id).await.unwrap() };
+        // Few and many.
+        for count in [0, MANY] {
+            store(&scheduler, "sampled.remind", &json!({ "user": 7, "text": "x" }), count, 2 * HOUR).await;
+            for config in [delete(), refuse()] {
+                let pod = start(config).await.unwrap();
+                let said = warned(&overheard, &pod, "sampled.remind");
+                assert!(said.len() == 1 && said[0].contains("runs_elsewhere=true"), "{said:#?}");
+                pod.shutdown().await;
+            }
+        }
+        assert_eq!(state().await, Some(CallState::Scheduled));
+        // Once that release has declined it as well, nobody is left to read it.
+        decline(backend, id, old::shape(&other).await).await;
+        let error = start(refuse()).await.unwrap_err();
+        assert!(matches!(&error, StartError::BrokenCalls { found } if found.len() == 1), "{error:?}");
+        let pod = start(delete()).await.unwrap();
+        assert_eq!(state().await, Some(CallState::Cancelled));
+        // And nobody is once it has ended.
+        let old = scheduler.future_calls().call_with_delay(HOUR).of::<old::Old>();
+        old.remind(7, "x".to_owned()).await.unwrap();
+        other.shutdown().await;
+        let error = start(refuse()).await.unwrap_err();
+        assert!(error.to_string().contains("`sampled.remind`, 1 "), "{error}");
+        for pod in [pod, scheduler] {
+            pod.shutdown().await;
+        }
+    }
+}
+
+/// Gives a call back as one that pods of this shape could not read.
+async fn decline(backend: &Backend, id: CallId, shape: i64) {
+    let store = backend.store().await;
+    let due = store.call(Now::Database, id).await.unwrap().unwrap().due;
+    let request = ClaimRequest {
+        pod: PodId::new(),
+        claim_no: 1,
+        names: vec![("sampled.remind".to_owned(), OnVanish::Keep)],
+        shapes: Arc::default(),
+        limit: 1,
+        lease: HOUR,
+        until: None,
+        ahead: Duration::ZERO,
+        sweep: true,
+        retention: Retention::default(),
+    };
+    let claimed = store.claim(Now::At(due), &request).await.unwrap().calls;
+    assert_eq!(claimed.iter().map(|call| call.id).collect::<Vec<_>>(), [id]);
+    let held = [Held { id, claim_no: 1, started: false }];
+    assert_eq!(store.release(Now::At(due), request.pod, &held, Some(shape)).await.unwrap(), 1);
+}
+
+/// The release before, which called an argument otherwise.
+mod old {
+    use super::*;
+
+    pub(super) struct Old;
+
+    #[future_call(name = "sampled")]
+    impl Old {
+        pub(super) async fn remind(_session: &Session, _user: u64, _words: String) {}
+    }
+
+    /// The shape of its call, as its pod has published it.
+    pub(super) async fn shape(pod: &Pod) -> i64 {
+        let pods = pod.inspect().pods().await.unwrap();
+        pods.iter().find(|one| one.id == pod.id()).unwrap().shapes["sampled.remind"].hash()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the check at start has found, and how it says so.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::id::PodId;
@@ -17,14 +17,25 @@ impl Count {
         Self { calls, at_least: false }
     }
 
+    pub(super) const fn at_least(calls: u64) -> Self {
+        Self { calls, at_least: true }
+    }
+
     /// Of a count that stopped at `cap`.
     pub(super) const fn up_to(calls: u64, cap: u64) -> Self {
         Self { calls, at_least: calls >= cap }
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.calls = self.calls.saturating_add(other.calls);
         self.at_least |= other.at_least;
+    }
+
+    /// Of the same calls, the higher figure.
+    pub(super) fn raise(&mut self, other: Self) {
+        if other.calls > self.calls {
+            *self = other;
+        }
     }
 
     const fn less(self, calls: u64) -> Self {
@@ -41,31 +52,61 @@ impl fmt::Display for Count {
     }
 }
 
+/// Why a call is broken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Broken {
+    pub(super) reason: String,
+    /// This pod has no call of that name.
+    pub(super) is_unknown: bool,
+    /// Another live pod may be able to run it.
+    pub(super) runs_elsewhere: bool,
+}
+
+/// How many calls are broken for one reason.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    /// Those that were decoded; of an unknown name all.
+    calls: Count,
+    /// Those whose arguments have the same keys as one of these.
+    same_keys: Option<Count>,
+}
+
 /// The pending calls of one name.
 #[derive(Debug, Default)]
 struct Waiting {
     calls: Count,
+    /// Of how many the keys of the arguments were read, and how many sets of keys there were.
+    keys_read: u64,
+    sets: u64,
     decoded: u64,
     is_unknown: bool,
-    /// How many are broken, by reason.
-    broken: BTreeMap<String, Count>,
+    broken: BTreeMap<Broken, Extent>,
 }
 
 /// What was looked at, by name, and what was found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Found {
-    known_elsewhere: HashSet<String>,
     names: BTreeMap<String, Waiting>,
+    /// Whether the keys of arguments were looked at, and not each call.
+    is_sample: bool,
+}
+
+/// What was looked at, of all names together.
+#[derive(Default)]
+struct Total {
+    waiting: Count,
+    keys_read: u64,
+    keys_not_read: Count,
+    sets: u64,
+    decoded: u64,
+    not_decoded: Count,
+    names_not_decoded: u64,
 }
 
 impl Found {
-    /// Nothing yet. `known_elsewhere`: the names that other live pods have.
-    pub(super) const fn new(known_elsewhere: HashSet<String>) -> Self {
-        Self { known_elsewhere, names: BTreeMap::new() }
-    }
-
-    pub(super) fn is_known_elsewhere(&self, name: &str) -> bool {
-        self.known_elsewhere.contains(name)
+    /// Nothing yet, of a sample.
+    pub(super) fn of_sample() -> Self {
+        Self { is_sample: true, ..Self::default() }
     }
 
     /// Adds pending calls of a name.
@@ -79,11 +120,23 @@ impl Found {
         waiting.decoded = waiting.decoded.saturating_add(1);
     }
 
-    /// Adds calls that are broken; `is_unknown`: because this pod has no call of that name.
-    pub(super) fn broken_as(&mut self, name: &str, reason: String, is_unknown: bool, calls: Count) {
+    /// Adds a set of keys, and of how many calls the keys were read to find it.
+    pub(super) fn set_of_keys(&mut self, name: &str, read: u64) {
         let waiting = self.of(name);
-        waiting.is_unknown = is_unknown;
-        waiting.broken.entry(reason).or_default().add(calls);
+        waiting.sets = waiting.sets.saturating_add(1);
+        waiting.keys_read = waiting.keys_read.saturating_add(read);
+    }
+
+    /// Adds calls that are broken.
+    pub(super) fn broken_as(&mut self, name: &str, broken: Broken, calls: Count) {
+        let waiting = self.of(name);
+        waiting.is_unknown = broken.is_unknown;
+        waiting.broken.entry(broken).or_default().calls.add(calls);
+    }
+
+    /// Adds calls whose arguments have the same keys as a broken one.
+    pub(super) fn same_keys(&mut self, name: &str, broken: Broken, calls: Count) {
+        self.of(name).broken.entry(broken).or_default().same_keys.get_or_insert_default().add(calls);
     }
 
     fn of(&mut self, name: &str) -> &mut Waiting {
@@ -93,30 +146,17 @@ impl Found {
         self.names.entry(name.to_owned()).or_default()
     }
 
-    /// The names that this pod has and of which more calls wait than were decoded, and fewer than `enough` were.
-    pub(super) fn hardly_decoded(&self, enough: u64) -> Vec<String> {
-        let names = self.names.iter().filter(|(_, waiting)| {
-            !waiting.is_unknown && waiting.decoded < enough && waiting.left() != Count::default()
-        });
-        names.map(|(name, _)| name.clone()).collect()
-    }
-
     /// Logs what is broken, and what was looked at and what was not.
     pub(super) fn report(&self, pod: PodId) {
-        let (mut calls, mut left, mut decoded) = (Count::default(), Count::default(), 0_u64);
         for (name, waiting) in &self.names {
-            calls.add(waiting.calls);
-            decoded = decoded.saturating_add(waiting.decoded);
-            if !waiting.is_unknown {
-                left.add(waiting.left());
-            }
-            for (reason, broken) in &waiting.broken {
+            for (broken, extent) in &waiting.broken {
                 tracing::warn!(
                     %pod,
                     name,
-                    calls = %broken,
-                    reason,
-                    runs_elsewhere = self.is_known_elsewhere(name),
+                    calls = %extent.calls,
+                    same_keys = extent.same_keys.map(tracing::field::display),
+                    reason = broken.reason,
+                    runs_elsewhere = broken.runs_elsewhere,
                     decoded = waiting.decoded,
                     waiting = %waiting.calls,
                     "pending calls cannot be run by this pod"
@@ -124,32 +164,54 @@ impl Found {
             }
         }
         let names = self.names.len();
-        let names_not_decoded = self.hardly_decoded(1).len();
-        if left == Count::default() {
+        let Total { waiting, keys_read, keys_not_read, sets, decoded, not_decoded, names_not_decoded } =
+            self.total();
+        if !self.is_sample {
             tracing::info!(
-                %pod, names, waiting = %calls, decoded, not_decoded = 0,
-                "all pending calls were checked: can this pod run them?"
+                %pod, names, %waiting, decoded, %not_decoded,
+                "checked whether this pod can run the pending calls: all of them"
+            );
+        } else if keys_not_read == Count::default() {
+            tracing::info!(
+                %pod, names, %waiting, keys_read, sets_of_keys = sets, decoded, %not_decoded, names_not_decoded,
+                "checked whether this pod can run the pending calls: their names and the keys of their arguments, and the \
+                 arguments of a sample of each set of keys (set check_broken_calls to always to decode all of them)"
             );
         } else {
             tracing::info!(
-                %pod, names, waiting = %calls, decoded, not_decoded = %left, names_not_decoded,
-                "the names of all pending calls were checked, and the arguments of a sample: can this pod run them? (to check \
-                 all of them, set check_broken_calls to always)"
+                %pod, names, %waiting, keys_read, %keys_not_read, sets_of_keys = sets, decoded, %not_decoded,
+                names_not_decoded,
+                "checked whether this pod can run the pending calls: their names, the keys of the arguments of the earliest \
+                 calls of each name, and the arguments of a sample of each set of keys; of later calls, only a few that are \
+                 due in an hour, a day, a week, 30 days and 180 days were looked at (set check_broken_calls to always to decode \
+                 all of them)"
             );
         }
     }
 
+    fn total(&self) -> Total {
+        let mut total = Total::default();
+        for waiting in self.names.values() {
+            total.waiting.add(waiting.calls);
+            total.keys_read = total.keys_read.saturating_add(waiting.keys_read);
+            total.sets = total.sets.saturating_add(waiting.sets);
+            total.decoded = total.decoded.saturating_add(waiting.decoded);
+            if !waiting.is_unknown {
+                total.keys_not_read.add(waiting.calls.less(waiting.keys_read));
+                total.not_decoded.add(waiting.left());
+                total.names_not_decoded += u64::from(waiting.decoded == 0);
+            }
+        }
+        total
+    }
+
     /// What neither this pod nor another live one can run, in words.
     pub(super) fn broken(&self) -> Vec<String> {
-        let broken = self
-            .names
-            .iter()
-            .filter(|(name, waiting)| !(waiting.is_unknown && self.is_known_elsewhere(name)));
-        broken
-            .flat_map(|(name, waiting)| {
-                waiting.broken.iter().map(move |(reason, calls)| waiting.told(name, reason, *calls))
-            })
-            .collect()
+        let told = |(name, waiting): (&String, &Waiting)| -> Vec<String> {
+            let broken = waiting.broken.iter().filter(|(broken, _)| !broken.runs_elsewhere);
+            broken.map(|(broken, extent)| waiting.told(name, &broken.reason, *extent)).collect()
+        };
+        self.names.iter().flat_map(told).collect()
     }
 }
 
@@ -159,13 +221,16 @@ impl Waiting {
         self.calls.less(self.decoded)
     }
 
-    fn told(&self, name: &str, reason: &str, calls: Count) -> String {
+    fn told(&self, name: &str, reason: &str, extent: Extent) -> String {
+        let Extent { calls, same_keys } = extent;
         let noun = if calls == Count::exactly(1) { "call" } else { "calls" };
         let is_sample = !self.is_unknown && self.calls != Count::exactly(self.decoded);
         if is_sample {
             let Self { decoded, calls: waiting, .. } = self;
+            let same_keys =
+                same_keys.map_or_else(String::new, |calls| format!(", {calls} with the same keys"));
             return format!(
-                "`{name}`, {calls} of {decoded} that were decoded, of {waiting} that wait: {reason}"
+                "`{name}`, {calls} of {decoded} decoded calls ({waiting} pending{same_keys}): {reason}"
             );
         }
         format!("`{name}`, {calls} {noun}: {reason}")
@@ -176,25 +241,30 @@ impl Waiting {
 mod tests {
     use super::*;
 
+    fn broken(reason: &str, is_unknown: bool, runs_elsewhere: bool) -> Broken {
+        Broken { reason: reason.to_owned(), is_unknown, runs_elsewhere }
+    }
+
     #[test]
-    fn what_a_live_pod_knows_is_not_broken_and_a_sample_says_that_it_is_one() {
-        let mut found = Found::new(HashSet::from(["elsewhere".to_owned(), "here".to_owned()]));
+    fn what_a_live_pod_may_run_is_not_broken_and_a_sample_says_that_it_is_one() {
+        let mut found = Found::of_sample();
         let many = Count::up_to(10_000, 10_000);
-        for name in ["elsewhere", "gone"] {
+        for (name, runs_elsewhere) in [("elsewhere", true), ("gone", false)] {
             found.waits(name, many);
-            found.broken_as(name, "no such name".to_owned(), true, many);
+            found.broken_as(name, broken("no such name", true, runs_elsewhere), many);
         }
         found.waits("here", Count::exactly(7));
-        found.decoded("here");
-        found.decoded("here");
-        found.broken_as("here", "`n` is missing".to_owned(), false, Count::exactly(1));
+        for runs_elsewhere in [true, false] {
+            found.decoded("here");
+            found.broken_as("here", broken("`n` is missing", false, runs_elsewhere), Count::exactly(1));
+        }
+        found.same_keys("here", broken("`n` is missing", false, false), Count::exactly(3));
         assert_eq!(
             found.broken(),
             [
                 "`gone`, at least 10000 calls: no such name",
-                "`here`, 1 of 2 that were decoded, of 7 that wait: `n` is missing",
-            ],
-            "arguments are broken here, whoever else knows the name"
+                "`here`, 1 of 2 decoded calls (7 pending, 3 with the same keys): `n` is missing",
+            ]
         );
     }
 

@@ -1,85 +1,206 @@
-//! A look at many pending calls that takes no longer the more there are: all names, and the arguments of some calls.
+//! A look at many pending calls whose cost is bounded: all names, and the arguments of some calls of each set of keys.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use super::found::{Count, Found};
-use super::{undecodable, unknown};
+use super::found::{Broken, Count, Found};
+use super::{may_run_elsewhere, undecodable, unknown};
 use crate::engine::Engine;
+use crate::engine::readers::Readers;
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CallFilter, CallState, Now};
+use crate::store::{CallRecord, KeySet, KeysLook, Now, PendingKeys};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// How many calls are taken of all names together, from how far ahead of now on. What waits for long was stored by an older
-/// release, and stands behind all that is due soon.
-const TAKEN: [(Option<Duration>, usize); 6] = [
-    (None, 1_000),
-    (Some(Duration::from_hours(1)), 200),
-    (Some(DAY), 200),
-    (Some(DAY.saturating_mul(7)), 200),
-    (Some(DAY.saturating_mul(30)), 200),
-    (Some(DAY.saturating_mul(180)), 200),
-];
+/// Of how many calls of all names together the keys of the arguments are read, from the earliest on; and of each name at
+/// least and at most.
+const READ: u64 = 10_000;
+const READ_OF_NAME: (u64, u64) = (20, 10_000);
 
-/// A name of which fewer were among them is looked at by itself.
-const ENOUGH: u64 = 5;
+/// Where else they are read, of names with more calls than that: what waits for long was stored by an older release, and
+/// is due after all that is due soon.
+const AHEAD: [Duration; 5] =
+    [Duration::from_hours(1), DAY, DAY.saturating_mul(7), DAY.saturating_mul(30), DAY.saturating_mul(180)];
 
-/// How many names are, at most, and how many calls of each are taken.
-const NAMES: usize = 50;
-const TAKEN_OF_NAME: usize = 20;
+/// Of how many calls at each of these points: of all names together, and of each name at least and at most.
+const READ_AHEAD: u64 = 1_000;
+const READ_AHEAD_OF_NAME: (u64, u64) = (5, 1_000);
+
+/// How many calls are decoded of each set of keys: a share of that for each name, and at least so many.
+const DECODED: usize = 1_000;
+const DECODED_OF_SET: usize = 5;
 
 /// Looks at all names, whose calls were counted up to `cap`, and at the arguments of some calls.
 pub(super) async fn look(
     engine: &Engine,
+    readers: &Readers,
     waiting: Vec<(String, u64)>,
     cap: u64,
-    known_elsewhere: HashSet<String>,
 ) -> Result<Found, StoreError> {
-    let mut found = Found::new(known_elsewhere);
+    let mut found = Found::of_sample();
+    let mut known = BTreeMap::new();
     for (name, calls) in waiting {
-        let calls = Count::up_to(calls, cap);
-        found.waits(&name, calls);
-        if let Some(reason) = unknown(engine, &name) {
-            found.broken_as(&name, reason, true, calls);
-        }
-    }
-    let mut seen = HashSet::new();
-    let now = engine.store.now().await?;
-    let all = CallFilter::new().state(CallState::Scheduled);
-    for (ahead, limit) in TAKEN {
-        let mut filter = all.clone().limit(limit);
-        if let Some(ahead) = ahead {
-            let Ok(from) = now.checked_add(ahead) else { break };
-            filter = filter.from(from);
-        }
-        if !take(engine, &filter, &mut seen, &mut found).await? {
-            break;
-        }
-    }
-    for name in found.hardly_decoded(ENOUGH).into_iter().take(NAMES) {
-        take(engine, &all.clone().name(name).limit(TAKEN_OF_NAME), &mut seen, &mut found).await?;
-    }
-    Ok(found)
-}
-
-/// Decodes the arguments of a page of calls. Returns whether more follow.
-async fn take(
-    engine: &Engine,
-    filter: &CallFilter,
-    seen: &mut HashSet<CallId>,
-    found: &mut Found,
-) -> Result<bool, StoreError> {
-    let page = engine.store.calls(Now::Database, filter).await?;
-    for call in page.calls {
-        // Calls of unknown names are counted already, all of them.
-        if engine.registry().get(&call.name).is_some() && seen.insert(call.id) {
-            found.decoded(&call.name);
-            if let Some(reason) = undecodable(engine, &call) {
-                found.broken_as(&call.name, reason, false, Count::exactly(1));
+        let count = Count::up_to(calls, cap);
+        found.waits(&name, count);
+        match unknown(engine, &name) {
+            None => drop(known.insert(name, calls)),
+            Some(reason) => {
+                let runs_elsewhere = may_run_elsewhere(engine, readers, &name, &[]);
+                found.broken_as(&name, Broken { reason, is_unknown: true, runs_elsewhere }, count);
             }
         }
     }
-    Ok(page.next.is_some())
+    let mut sample = Sample { engine, readers, found, seen: HashSet::new(), sets: BTreeMap::new() };
+    let left = sample.earliest(known, cap).await?;
+    sample.ahead(left).await?;
+    Ok(sample.done())
+}
+
+/// What is known of the calls of some names.
+struct Sample<'a> {
+    engine: &'a Engine,
+    readers: &'a Readers,
+    found: Found,
+    /// Which were decoded.
+    seen: HashSet<CallId>,
+    sets: BTreeMap<Key, Set>,
+}
+
+/// Name, form, and keys.
+type Key = (String, i16, Option<BTreeSet<String>>);
+
+/// Calls of one name whose arguments have the same keys.
+#[derive(Default)]
+struct Set {
+    /// How many there are.
+    calls: Count,
+    /// Of how many that was read, without those ahead.
+    read: u64,
+    broken: BTreeSet<Broken>,
+}
+
+impl Sample<'_> {
+    /// Reads the keys of the earliest calls of these names. Returns the names that have more calls, with how many.
+    async fn earliest(
+        &mut self,
+        mut names: BTreeMap<String, u64>,
+        cap: u64,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        let calls = share(READ, names.values().copied(), READ_OF_NAME);
+        for PendingKeys { name, sets } in self.keys(&names, None, calls).await? {
+            let read = sets.iter().fold(0, |sum: u64, set| sum.saturating_add(set.calls));
+            let waiting = names.get(&name).copied().unwrap_or(0);
+            let is_all = waiting < cap && read >= waiting;
+            for set in sets {
+                let read = set.calls;
+                let calls = if is_all { Count::exactly(read) } else { Count::at_least(read) };
+                self.take(&name, set, calls).read = read;
+            }
+            if is_all {
+                names.remove(&name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Reads the keys of a few calls far ahead.
+    async fn ahead(&mut self, names: BTreeMap<String, u64>) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let now = self.engine.store.now().await?;
+        let calls = share(READ_AHEAD, names.values().copied(), READ_AHEAD_OF_NAME);
+        for ahead in AHEAD {
+            let Ok(from) = now.checked_add(ahead) else { break };
+            let found = self.keys(&names, Some(from), calls).await?;
+            if found.is_empty() {
+                break;
+            }
+            for PendingKeys { name, sets } in found {
+                for set in sets {
+                    let calls = Count::at_least(set.calls);
+                    self.take(&name, set, calls);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn keys(
+        &self,
+        names: &BTreeMap<String, u64>,
+        from: Option<crate::Moment>,
+        calls: u64,
+    ) -> Result<Vec<PendingKeys>, StoreError> {
+        let first = (DECODED / names.len().max(1)).max(DECODED_OF_SET);
+        let look = KeysLook { names: names.keys().cloned().collect(), from, calls, first };
+        if names.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.engine.store.pending_keys(Now::Database, &look).await
+        }
+    }
+
+    /// Decodes the arguments of some calls with the same keys, of which there are so many.
+    fn take(&mut self, name: &str, set: KeySet, calls: Count) -> &mut Set {
+        let broken: Vec<_> = set.first.iter().filter_map(|call| self.decode(call)).collect();
+        let known = self.sets.entry((name.to_owned(), set.format, set.keys)).or_default();
+        known.calls.raise(calls);
+        known.broken.extend(broken);
+        known
+    }
+
+    /// Decodes the arguments of a call, unless they have been before. Returns why they cannot be.
+    fn decode(&mut self, call: &CallRecord) -> Option<Broken> {
+        if !self.seen.insert(call.id) {
+            return None;
+        }
+        self.found.decoded(&call.name);
+        let reason = undecodable(self.engine, call)?;
+        let runs_elsewhere = may_run_elsewhere(self.engine, self.readers, &call.name, &call.declined);
+        let broken = Broken { reason, is_unknown: false, runs_elsewhere };
+        self.found.broken_as(&call.name, broken.clone(), Count::exactly(1));
+        Some(broken)
+    }
+
+    fn done(mut self) -> Found {
+        for ((name, ..), set) in self.sets {
+            self.found.set_of_keys(&name, set.read);
+            for broken in set.broken {
+                self.found.same_keys(&name, broken, set.calls);
+            }
+        }
+        self.found
+    }
+}
+
+/// How many of each may be taken, so that of all together no more than `total` are; within these bounds.
+fn share(total: u64, each: impl Iterator<Item = u64>, (least, most): (u64, u64)) -> u64 {
+    let mut each: Vec<u64> = each.collect();
+    each.sort_unstable();
+    let (mut total, mut left) = (total, each.len() as u64);
+    for one in each {
+        let fair = total / left.max(1);
+        if one > fair {
+            return fair.clamp(least, most);
+        }
+        (total, left) = (total - one, left.saturating_sub(1));
+    }
+    most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn names_with_few_calls_leave_more_to_the_others() {
+        let share = |each: &[u64]| share(1_000, each.iter().copied(), (20, 700));
+        assert_eq!(share(&[]), 700);
+        assert_eq!(share(&[10_000]), 700);
+        assert_eq!(share(&[100, 200, 300]), 700, "all of them");
+        assert_eq!(share(&[10_000, 100, 10_000]), 450);
+        assert_eq!(share(&[500; 100]), 20);
+    }
 }

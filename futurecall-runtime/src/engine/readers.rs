@@ -1,0 +1,47 @@
+//! Which live pods may be able to read the arguments of a call.
+
+use super::{Engine, NOW};
+use crate::error::StoreError;
+use crate::shape::Shape;
+use crate::store::PodRecord;
+
+/// The live pods that run calls, this one among them.
+#[derive(Debug, Default)]
+pub(crate) struct Readers(Vec<PodRecord>);
+
+impl Readers {
+    /// Keeps those of these pods that live and run calls.
+    pub(crate) fn new(mut pods: Vec<PodRecord>) -> Self {
+        pods.retain(|pod| pod.live && pod.runs());
+        Self(pods)
+    }
+
+    /// Asks the database for them.
+    pub(crate) async fn of(engine: &Engine) -> Result<Self, StoreError> {
+        Ok(Self::new(engine.store.pods(NOW, engine.pod_live()).await?))
+    }
+
+    /// All of them.
+    pub(crate) fn pods(&self) -> &[PodRecord] {
+        &self.0
+    }
+
+    /// Returns those that may be able to read a call of this name which pods of the shape `own` cannot: they know the name
+    /// under another shape, and no pod of that shape has declined the call.
+    pub(crate) fn of_call(
+        &self,
+        name: &str,
+        own: Option<i64>,
+        declined: &[i64],
+    ) -> impl Iterator<Item = &PodRecord> {
+        self.0.iter().filter(move |pod| {
+            let shape = pod.shapes.get(name).map(Shape::hash);
+            shape.is_some_and(|shape| Some(shape) != own && !declined.contains(&shape))
+        })
+    }
+
+    /// Returns whether there is any [of that call](Self::of_call).
+    pub(crate) fn may_read(&self, name: &str, own: Option<i64>, declined: &[i64]) -> bool {
+        self.of_call(name, own, declined).next().is_some()
+    }
+}
