@@ -4,7 +4,6 @@
 //! comes back as itself, or is refused when it is scheduled; what is read here may have been written by anybody.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +18,7 @@ mod encode;
 mod tests;
 
 pub(crate) use self::decode::Problem;
-use self::decode::{Absent, Entries, reason};
+use self::decode::{Absent, Entries};
 use self::encode::Sink;
 
 /// The number stored beside arguments, so that their encoding itself can change one day.
@@ -91,7 +90,7 @@ pub enum ArgumentError {
         call: String,
         /// The parameter.
         parameter: String,
-        /// What the type's deserializer said.
+        /// What the type's deserializer said, or with what it panicked.
         reason: String,
     },
     /// Running: the arguments are stored in a form that this version does not know, or of another kind of call.
@@ -355,20 +354,18 @@ impl<'a> ArgsReader<'a> {
         };
         let stored = find(entries, self.call, &arg.spec)?;
         match (stored, arg.default) {
-            (None, Some(default)) => Ok(default()),
-            (stored, _) => {
-                (arg.decode)(stored).map_err(|problem| problem.into_error(self.call, arg.spec.key))
-            }
+            (None, Some(default)) => decode::guarded("making its default", || Ok(default())),
+            (stored, _) => (arg.decode)(stored),
         }
+        .map_err(|problem| problem.into_error(self.call, arg.spec.key))
     }
 }
 
 impl ArgSpec {
     /// Returns what other releases can know of this parameter.
     pub(crate) fn shape(&self) -> ShapeParameter {
-        // Whether a type may be missing is for its own `Deserialize` to say, which is the user's code, and may panic.
-        let may_be_missing = || (self.check)(None).is_ok();
-        let optional = self.has_default || catch_unwind(AssertUnwindSafe(may_be_missing)).unwrap_or_default();
+        // Whether a type may be missing is for its own `Deserialize` to say.
+        let optional = self.has_default || (self.check)(None).is_ok();
         let aliases = self.aliases.iter().map(|&alias| alias.to_owned()).collect();
         ShapeParameter { optional, aliases, ..ShapeParameter::new(self.key, (self.ty)()) }
     }
@@ -407,11 +404,7 @@ pub(crate) fn decode_value<T: DeserializeOwned>(
     parameter: &str,
     text: &str,
 ) -> Result<T, ArgumentError> {
-    serde_json::from_str(text).map_err(|error| ArgumentError::Decode {
-        call: call.into(),
-        parameter: parameter.into(),
-        reason: reason(&error),
-    })
+    decode::read(Some(text)).map_err(|problem| problem.into_error(call, parameter))
 }
 
 /// The raw JSON stored under one key of an argument object, or `None` if it is not there.

@@ -90,6 +90,15 @@ pub(crate) fn chain(f: &mut impl Write, error: &(dyn Error + 'static), most: usi
     if source.is_some() { f.write_str(": …") } else { Ok(()) }
 }
 
+/// Returns what a panic said, at most so many characters, and drops what it left behind.
+pub(crate) fn panicked(panic: Box<dyn Any + Send>, most: usize) -> String {
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let said = text(most, |f| f.write_str(words.unwrap_or("with a value that is not text")));
+    drop_quietly(panic);
+    said
+}
+
 /// Drops a value of the user's, whose destructor may panic.
 pub(crate) fn drop_quietly<T>(value: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
@@ -126,6 +135,16 @@ mod tests {
         assert_eq!(stubborn, "aba");
         let panicking = text(30, |f| f.write_str("so far").map(|()| panic!("no further")));
         assert_eq!(panicking, "so far… (showing it panicked)");
+    }
+
+    #[test]
+    fn a_panic_is_told_in_its_own_words() {
+        let said = |panic: Box<dyn Any + Send>| panicked(panic, 4);
+        assert_eq!(
+            (said(Box::new("one")), said(Box::new("twice".to_owned()))),
+            ("one".into(), "twic".into())
+        );
+        assert_eq!(panicked(Box::new(3), 100), "with a value that is not text");
     }
 
     #[derive(Debug)]

@@ -138,5 +138,5 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
 }
 
 fn check<D: DeserializeOwned>(text: &str) -> Result<(), ArgumentError> {
-    data::decode::<D>("", text).map(drop)
+    data::decode::<D>("", text).map(crate::bounded::drop_quietly)
 }

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::Error as AbsentError};
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 use super::{ArgumentError, absent};
+use crate::bounded;
+use crate::registry::LONGEST_ERROR;
 
 /// The entries of one stored object, in their order, values unparsed.
 pub(crate) struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -17,21 +20,29 @@ pub(crate) struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 pub(crate) enum Problem {
     /// It is not stored, and its type has no word for that.
     Missing,
-    /// Its type refused what is stored.
+    /// Its type refused what is stored, or panicked.
     Refused(String),
 }
 
-/// Reads the value of one parameter.
+/// Reads the value of one parameter. A type's own `Deserialize` that panics is like one that refuses.
 pub(crate) fn read<T: DeserializeOwned>(stored: Option<&str>) -> Result<T, Problem> {
-    match stored {
+    guarded("decoding it", || match stored {
         Some(text) => serde_json::from_str(text).map_err(|error| Problem::Refused(reason(&error))),
         None => absent(),
-    }
+    })
 }
 
 /// Reads the value of one parameter and drops it.
 pub(crate) fn check<T: DeserializeOwned>(stored: Option<&str>) -> Result<(), Problem> {
-    read::<T>(stored).map(drop)
+    read::<T>(stored).map(bounded::drop_quietly)
+}
+
+/// Runs code of the user's; a panic of its is a refusal.
+pub(crate) fn guarded<T>(doing: &str, read: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let said = bounded::panicked(panic, LONGEST_ERROR);
+        Err(Problem::Refused(format!("{doing} panicked: {said}")))
+    })
 }
 
 impl Problem {

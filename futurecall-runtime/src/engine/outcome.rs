@@ -52,8 +52,8 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: En
             failed(call, handler.fate.retry, error, decision)
         }
         End::Panicked(panic) => {
-            let error = storable(|f| write!(f, "panicked: {}", panic_text(panic.as_ref())));
-            bounded::drop_quietly(panic);
+            let said = bounded::panicked(panic, LONGEST_ERROR);
+            let error = storable(|f| write!(f, "panicked: {said}"));
             failed(call, handler.fate.retry, error, None)
         }
         End::TimedOut(timeout) => {
@@ -109,14 +109,6 @@ fn failed(
         Some(after) => Outcome::Retry { error, after },
         None => Outcome::Failed { error },
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("with a value that is not text")
 }
 
 /// Returns an error's text without NUL, which no database can hold, and at most 8,000 characters of it.
@@ -187,13 +179,6 @@ mod tests {
         assert_eq!(decided(Some(policy), 0, Some(Decision::GiveUp)), over());
         assert_eq!((decided(None, 0, None), decided(None, 23, asked)), (over(), again(SECOND * 5)));
         assert_eq!(decided(None, 24, asked), over());
-    }
-
-    #[test]
-    fn a_panic_is_told_in_its_own_words() {
-        let text = |panic: Box<dyn Any + Send>| panic_text(&*panic).to_owned();
-        assert_eq!((text(Box::new("one")), text(Box::new("two".to_owned()))), ("one".into(), "two".into()));
-        assert_eq!(text(Box::new(3)), "with a value that is not text");
     }
 
     #[test]

@@ -14,6 +14,18 @@ mod old {
 
     pub(super) struct Old(pub(super) Journal);
 
+    /// Below 100: reading any other panics.
+    #[derive(serde::Serialize)]
+    pub(super) struct Small(u64);
+
+    impl<'de> serde::Deserialize<'de> for Small {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let size = u64::deserialize(deserializer)?;
+            assert!(size < 100, "{size} is not small");
+            Ok(Self(size))
+        }
+    }
+
     #[future_call(name = "release")]
     impl Old {
         pub(super) async fn renamed(&self, _session: &Session, user: i64) {
@@ -26,6 +38,10 @@ mod old {
 
         pub(super) async fn grown(&self, _session: &Session, user: i64) {
             self.0.write(format!("old grown {user}"));
+        }
+
+        pub(super) async fn widened(&self, _session: &Session, size: Small) {
+            self.0.write(format!("old widened {}", size.0));
         }
     }
 }
@@ -48,6 +64,10 @@ mod new {
 
         pub(super) async fn grown(&self, _session: &Session, user: i64, why: String) {
             self.0.write(format!("new grown {user} {why}"));
+        }
+
+        pub(super) async fn widened(&self, _session: &Session, size: u64) {
+            self.0.write(format!("new widened {size}"));
         }
     }
 }
@@ -116,6 +136,28 @@ on_all_stores! {
         assert_eq!(is_over(&old, id).await, CallState::Failed);
         old.shutdown().await;
         assert_eq!(journal.lines(), Vec::<String>::new());
+    }
+
+    async fn arguments_whose_decoding_panics_are_left_to_another_release(backend: &Backend) {
+        let journal = Journal::new();
+        let (old, new) = (old_pod(backend, &journal).await, new_pod(backend, &journal).await);
+        let mut ids = Vec::new();
+        for _ in 0..8 {
+            ids.push(new.future_calls().call_now().of::<new::New>().widened(500).await.unwrap());
+        }
+        for id in ids {
+            assert_eq!(is_over(&new, id).await, CallState::Succeeded);
+        }
+        assert_eq!(journal.wait_for(8).await, ["new widened 500"; 8]);
+        let calls = new.future_calls();
+        let id = calls.call_with_delay(Duration::from_hours(1)).of::<new::New>().widened(500).await.unwrap();
+        new.shutdown().await;
+        old.future_calls().run_now(id).await.unwrap();
+        assert_eq!(is_over(&old, id).await, CallState::Failed);
+        let call = old.inspect().call(id).await.unwrap().unwrap();
+        let error = "argument `size` of `release.widened`: decoding it panicked: 500 is not small";
+        assert_eq!((call.error.as_deref(), call.attempt), (Some(error), 1));
+        old.shutdown().await;
     }
 
     async fn why_says_that_a_call_is_left_to_another_release(backend: &Backend) {
