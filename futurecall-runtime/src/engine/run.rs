@@ -1,8 +1,11 @@
 //! One claimed call, from the last look at its lease to its outcome on its way to the database.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -139,13 +142,13 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
         engine.wake();
         return Ended { name: call.name, ..Ended::default() };
     };
-    engine.started.fetch_add(1, Ordering::Relaxed);
-    handler.meter.started(database.unwrap_or(call.claimed).saturating_since(call.due));
+    let lateness = database.unwrap_or(call.claimed).saturating_since(call.due);
+    let mut start = Start { engine, handler: &handler, lateness, is_counted: false };
     let started_after = engine.config.lease.saturating_sub(deadline.left(now));
     let completion = Completion::new(id, claim_no, now.monotonic, started_after);
     let run = RunTrace::begin(engine, &call);
     // Dropping a handler and showing its error are the user's code as well, and may panic.
-    let attempt = attempt(engine, &call, &handler, &signals, &completion, run.span());
+    let attempt = attempt(engine, &call, &mut start, &signals, &completion, run.span());
     let (ending, result) = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|panic| {
         let outcome = outcome::of(engine, &call, &handler, End::Panicked(panic));
         (Ending::Panic, Attempt::Ended(outcome))
@@ -159,6 +162,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
             return leave_to_others(engine, call, run, shape, &error).await;
         }
     };
+    start.count();
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
     let times = Times::of(&call, Some(started_after), ran_for);
     if completion.settled().await {
@@ -263,6 +267,24 @@ fn margin(engine: &Engine) -> Duration {
     engine.config.lease / 100
 }
 
+/// A start that is counted once it is known that the call is not declined.
+struct Start<'a> {
+    engine: &'a Engine,
+    handler: &'a Handler,
+    lateness: Duration,
+    is_counted: bool,
+}
+
+impl Start<'_> {
+    fn count(&mut self) {
+        if !self.is_counted {
+            self.is_counted = true;
+            self.engine.started.fetch_add(1, Ordering::Relaxed);
+            self.handler.meter.started(self.lateness);
+        }
+    }
+}
+
 /// What one attempt has led to.
 enum Attempt {
     Ended(Outcome),
@@ -279,11 +301,12 @@ enum Attempt {
 async fn attempt(
     engine: &Arc<Engine>,
     call: &ClaimedCall,
-    handler: &Handler,
+    start: &mut Start<'_>,
     signals: &Arc<Signals>,
     completion: &Arc<Completion>,
     span: &Span,
 ) -> (Ending, Attempt) {
+    let handler = start.handler;
     let info = CallInfo {
         id: call.id,
         name: call.name.clone(),
@@ -306,7 +329,15 @@ async fn attempt(
         (handler.run)(&session, args).await
     };
     let run = IN_HANDLER_OF.scope(engine.pod, run);
-    let run = AssertUnwindSafe(run).catch_unwind().instrument(span.clone());
+    let mut run = pin!(AssertUnwindSafe(run).catch_unwind().instrument(span.clone()));
+    // The arguments are decoded when the run is polled first.
+    let run = poll_fn(|context| {
+        let polled = run.as_mut().poll(context);
+        if !matches!(polled, Poll::Ready(Ok(Err(CallFailure::Arguments(_))))) {
+            start.count();
+        }
+        polled
+    });
     let timeout = async {
         match handler.fate.timeout {
             Some(timeout) => {

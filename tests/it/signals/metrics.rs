@@ -162,6 +162,47 @@ async fn runs_are_counted_by_name_and_outcome() {
     pod.shutdown().await;
 }
 
+/// A call by name whose data is of this type.
+struct Of<D>(std::marker::PhantomData<fn() -> D>);
+
+impl<D: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static> InvokableFutureCall
+    for Of<D>
+{
+    type Data = D;
+
+    async fn invoke(&self, _session: &Session, _data: Option<D>) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_declined_call_has_not_started() {
+    let recorder = DebuggingRecorder::new();
+    let mut seen = Recorded::by(&recorder);
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let backend = Backend::memory();
+    let maintenance = || backend.builder().role(Role::Maintenance);
+    let of_numbers = Of::<u8>(std::marker::PhantomData);
+    let of_words = Of::<String>(std::marker::PhantomData);
+    let old = maintenance().register_future_call("sized", of_numbers).start().await.unwrap();
+    let new = maintenance().register_future_call("sized", of_words).start().await.unwrap();
+    new.future_call_with_delay("sized", Some("large"), Duration::ZERO).await.unwrap();
+    assert_eq!(old.run_due().await.unwrap().started, 0);
+    seen.gather();
+    assert_eq!(seen.count("finished_total", &["sized", "declined"]), 1);
+    assert_eq!(seen.count("started_total", &["sized"]), 0);
+    assert!(seen.samples("schedule_to_start_seconds", &["sized"]).is_empty());
+    assert_eq!(new.run_due().await.unwrap().succeeded, 1);
+    // Where nobody else could read it, the attempt counts.
+    new.future_call_with_delay("sized", Some(&[1]), Duration::ZERO).await.unwrap();
+    new.shutdown().await;
+    assert_eq!(old.run_due().await.unwrap().failed, 1);
+    seen.gather();
+    assert_eq!(seen.count("started_total", &["sized"]), 2);
+    assert_eq!(seen.samples("schedule_to_start_seconds", &["sized"]).len(), 2);
+    old.shutdown().await;
+}
+
 #[tokio::test]
 async fn names_that_a_pod_does_not_run_have_a_bounded_number_of_labels() {
     let recorder = DebuggingRecorder::new();
