@@ -52,7 +52,10 @@ async fn pending(inspector: &Inspector, call: &CallRecord) -> Result<Vec<Reason>
             None => Reason::NotDue { due, left: due.saturating_since(now) },
         });
     }
-    reasons.extend(call.broken.clone().map(|reason| Reason::Broken { reason }));
+    let readers = Readers::new(inspector.pods().await?);
+    let pods = readers.pods();
+    let able: Vec<&PodRecord> = pods.iter().filter(|pod| pod.names.contains(&call.name)).collect();
+    reasons.extend(unreadable(inspector, call, &readers));
     let paused = inspector.paused_names().await?.into_iter().find(|paused| paused.name == call.name);
     reasons.extend(paused.map(|paused| Reason::Paused {
         name: paused.name,
@@ -60,24 +63,28 @@ async fn pending(inspector: &Inspector, call: &CallRecord) -> Result<Vec<Reason>
         reason: paused.reason,
         since: paused.since,
     }));
-    let readers = Readers::new(inspector.pods().await?);
-    let pods = readers.pods();
-    let able: Vec<&PodRecord> = pods.iter().filter(|pod| pod.names.contains(&call.name)).collect();
     if pods.is_empty() {
         reasons.push(Reason::NoPod);
     } else if able.is_empty() {
         let pods = u64::try_from(pods.len()).unwrap_or(u64::MAX);
         reasons.push(Reason::NoPodKnowsName { name: call.name.clone(), pods });
     }
-    if !call.declined.is_empty() {
-        let able = readers.of_call(&call.name, None, &call.declined).count();
-        let able = u64::try_from(able).unwrap_or(u64::MAX);
-        reasons.push(Reason::OtherRelease { name: call.name.clone(), able });
-    }
     if reasons.is_empty() {
         reasons.push(turn(inspector, call, due, now, &able).await?);
     }
     Ok(reasons)
+}
+
+/// Returns what is wrong with its arguments, in one reason: while another live shape is left to try, that it waits for it;
+/// otherwise why they do not decode here.
+fn unreadable(inspector: &Inspector, call: &CallRecord, readers: &Readers) -> Option<Reason> {
+    let able = readers.of_call(&call.name, None, &call.declined).count();
+    let able = u64::try_from(able).unwrap_or(u64::MAX);
+    let is_known_here = || inspector.pod.engine().registry().get(&call.name).is_some();
+    if call.declined.is_empty() || (able == 0 && call.broken.is_some() && is_known_here()) {
+        return call.broken.clone().map(|reason| Reason::Broken { reason });
+    }
+    Some(Reason::OtherRelease { name: call.name.clone(), able })
 }
 
 /// It is due, and some pod could run it.

@@ -160,6 +160,28 @@ on_all_stores! {
         old.shutdown().await;
     }
 
+    async fn why_gives_one_reason_for_a_declined_call(backend: &Backend) {
+        let journal = Journal::new();
+        let maintenance = || backend.builder().role(Role::Maintenance);
+        let old = maintenance().register(old::Old(journal.clone())).start().await.unwrap();
+        let new = maintenance().register(new::New(journal.clone())).start().await.unwrap();
+        let id = new.future_calls().call_now().of::<new::New>().retyped("large".to_owned()).await.unwrap();
+        assert_eq!(old.run_due().await.unwrap().started, 0);
+        for pod in [&old, &new] {
+            let why = pod.inspect().why(id).await.unwrap().unwrap();
+            assert!(matches!(why.reasons[..], [Reason::OtherRelease { able: 1, .. }]), "{why}");
+        }
+        new.shutdown().await;
+        let why = old.inspect().why(id).await.unwrap().unwrap();
+        assert!(matches!(&why.reasons[..], [Reason::Broken { reason }] if reason.contains("`size`")), "{why}");
+        // Who runs no such calls cannot tell what is wrong with them.
+        let looking = backend.builder().role(Role::Serverless).start().await.unwrap();
+        let why = looking.inspect().why(id).await.unwrap().unwrap();
+        assert!(matches!(why.reasons[..], [Reason::OtherRelease { able: 0, .. }]), "{why}");
+        looking.shutdown().await;
+        old.shutdown().await;
+    }
+
     async fn why_says_that_a_call_is_left_to_another_release(backend: &Backend) {
         let journal = Journal::new();
         // It lives and knows the name, and runs nothing before it is told to.
