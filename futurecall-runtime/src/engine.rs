@@ -142,6 +142,8 @@ pub(crate) struct Engine {
     beat_due: AtomicBool,
     /// Wakes the claimer.
     wake: Notify,
+    /// Calls wait that were declined: it is time to look whether they are to be offered again.
+    has_declined: Notify,
     /// Wakes the lease thread before its time.
     renew: Notify,
     /// The shutdown's grace is over: handlers are asked to stop.
@@ -208,6 +210,7 @@ impl Engine {
             sweep_due: AtomicBool::new(false),
             beat_due: AtomicBool::new(false),
             wake: Notify::new(),
+            has_declined: Notify::new(),
             renew: Notify::new(),
             asks_to_stop: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -364,6 +367,14 @@ impl Engine {
         self.renew_now();
     }
 
+    /// Writes a heartbeat to this store.
+    pub(crate) async fn beat_to(&self, store: &dyn Store) -> Result<(), StoreError> {
+        if store.beat(NOW, &self.beat()).await? {
+            self.has_declined.notify_one();
+        }
+        Ok(())
+    }
+
     /// The store, until the pod has been shut down.
     pub(crate) fn open_store(&self, doing: &'static str) -> Result<&dyn Store, StoreError> {
         if self.closed.load(Ordering::Relaxed) { Err(StoreError::closed(doing)) } else { Ok(&*self.store) }
@@ -374,7 +385,7 @@ impl Engine {
     }
 
     /// What this pod says of itself.
-    pub(crate) fn beat(&self) -> PodBeat {
+    fn beat(&self) -> PodBeat {
         let limit = self.config.concurrency_limit;
         let running = limit.saturating_sub(self.slots.available_permits());
         PodBeat {
@@ -384,7 +395,6 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             names: self.registry().names(),
             shapes: self.registry().shapes().clone(),
-            shapes_live: self.pod_live(),
             schedules: self.attribute_schedules.clone(),
             redacted: self.registry().redacted(),
             slots: u32::try_from(limit).unwrap_or(u32::MAX),

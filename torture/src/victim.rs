@@ -50,6 +50,7 @@ pub(crate) const OPERATIONS: [&str; 52] = [
     "reschedule",
     "run_again",
     "rescue",
+    "reopen",
     "prune",
     "discard",
     "note_action",
@@ -262,7 +263,6 @@ impl Life {
             version: "0".to_owned(),
             names: vec!["torture.keep".to_owned(), "torture.rerun".to_owned()],
             shapes: BTreeMap::new(),
-            shapes_live: Duration::from_secs(30),
             schedules: Vec::new(),
             redacted: BTreeMap::new(),
             slots: 1,
@@ -387,6 +387,7 @@ impl Life {
         let again = self.step("run_again", |again| store.run_again(NOW, of, id, again)).await?;
         assert_eq!(again, RunAgain::Stored);
         self.step("rescue", |_| store.rescue(NOW, 100, &kept)).await?;
+        self.step("reopen", |_| store.reopen(NOW, HOUR, 100)).await?;
         self.step("prune", |_| store.prune(NOW, &kept, 100)).await?;
         let discarded = [(self.id(Part::Discarded), "broken".to_owned())];
         self.step("discard", |_| store.discard(NOW, &discarded, &kept)).await?;

@@ -304,6 +304,7 @@ pub(super) async fn run_due(
     }
     let until = engine.open_store("run what is due")?.now().await?;
     summary.interrupted = super::housekeeping::rescue(engine).await?;
+    super::housekeeping::reopen_if_told(engine).await?;
     pauses::read(engine).await;
     let mut running = FuturesUnordered::new();
     loop {

@@ -1,7 +1,9 @@
-//! What any pod does for all: finds the calls of vanished pods, deletes old history.
+//! What any pod does for all: finds the calls of vanished pods, offers declined calls again, deletes old history.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::backoff::{Backoff, jittered};
 use super::supervise::supervised;
@@ -23,11 +25,13 @@ const CAP: u64 = 10_000;
 
 /// Starts the tasks.
 pub(super) fn start(engine: &Arc<Engine>) {
-    let (rescuer, pruner) = (Arc::clone(engine), Arc::clone(engine));
+    let (rescuer, pruner, reopener) = (Arc::clone(engine), Arc::clone(engine), Arc::clone(engine));
     let rescue = async move { supervised(&rescuer, "rescue", || rescue_until_stopped(&rescuer)).await };
     let prune = async move { supervised(&pruner, "prune", || prune_until_stopped(&pruner)).await };
     tokio::spawn(engine.process.task(rescue));
+    let reopen = async move { supervised(&reopener, "reopen", || reopen_until_stopped(&reopener)).await };
     tokio::spawn(engine.process.task(prune));
+    tokio::spawn(engine.process.task(reopen));
     if cfg!(feature = "metrics") {
         let gauger = Arc::clone(engine);
         let gauge = async move { supervised(&gauger, "gauge", || gauge_until_stopped(&gauger)).await };
@@ -108,6 +112,49 @@ pub(super) async fn rescue(engine: &Engine) -> Result<u64, StoreError> {
             return Ok(total);
         }
     }
+}
+
+/// Where no call was declined, it never looks: heartbeats tell whether there are any.
+async fn reopen_until_stopped(engine: &Engine) {
+    let mut backoff = Backoff::default();
+    loop {
+        tokio::select! {
+            biased;
+            () = engine.stop.cancelled() => return,
+            () = engine.has_declined.notified() => {}
+        }
+        match reopen(engine).await {
+            Ok(()) => backoff.succeeded(),
+            Err(error) => {
+                engine.meter.failed(Op::Rescue);
+                let _ = backoff.failed();
+                if backoff.may_log() {
+                    tracing::warn!(%error, "could not look for declined calls; the next heartbeat tries again");
+                }
+            }
+        }
+    }
+}
+
+/// Lets declined calls be claimed again that no live pod is left to try.
+async fn reopen(engine: &Engine) -> Result<(), StoreError> {
+    loop {
+        let reopened = engine.store.reopen(NOW, engine.pod_live(), CHUNK).await?;
+        if reopened > 0 {
+            engine.sweep_now();
+        }
+        if reopened < CHUNK as u64 {
+            return Ok(());
+        }
+    }
+}
+
+/// The same if the last heartbeat has told of declined calls: for who does no housekeeping in the background.
+pub(super) async fn reopen_if_told(engine: &Engine) -> Result<(), StoreError> {
+    if engine.has_declined.notified().now_or_never().is_none() {
+        return Ok(());
+    }
+    reopen(engine).await
 }
 
 async fn prune_until_stopped(engine: &Engine) {

@@ -124,7 +124,7 @@ async fn keep_once(
         }
     }
     if beat {
-        store.beat(NOW, &engine.beat()).await?;
+        engine.beat_to(&**store).await?;
     }
     Ok(())
 }

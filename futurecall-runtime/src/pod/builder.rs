@@ -276,7 +276,7 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
     if runs {
         let names = engine.registry().names();
         tracing::info!(pod = %engine.pod, store = engine.store.kind(), role = engine.role.as_str(), ?names, "pod starts");
-        until_known_at_start(|| async { engine.store.beat(Now::Database, &engine.beat()).await }).await?;
+        until_known_at_start(|| engine.beat_to(&*engine.store)).await?;
         until_known_at_start(|| engine.see_clock()).await?;
         if !schedules.is_empty() {
             until_known_at_start(|| engine.store.declare(Now::Database, &schedules)).await?;

@@ -332,8 +332,12 @@ impl Store for MemoryStore {
         Ok(rescued)
     }
 
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
         self.state().beat(now, pod)
+    }
+
+    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
+        Ok(self.state().reopen(now, live, limit))
     }
 
     async fn leave(&self, pod: PodId) -> Result<(), StoreError> {

@@ -282,7 +282,7 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// Gives claimed calls back unstarted, with their attempt. Returns how many were still held.
     ///
     /// `declined`: the hash of the shape under which this pod could not read their arguments. Claims under that shape
-    /// leave them alone from then on, until [`beat`](Self::beat) finds that no other shape is left to try.
+    /// leave them alone from then on, until [`reopen`](Self::reopen) finds that no other shape is left to try.
     async fn release(
         &self,
         now: Now,
@@ -299,12 +299,17 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     // --- housekeeping -----------------------------------------------------------------------------------------------
 
-    /// Writes this pod's row (heartbeat, for people and for the broken-call check) with its shapes, and forgets pods and
-    /// shapes that have not been heard of for a day.
+    /// Writes this pod's row (heartbeat, for people and for the broken-call check), and forgets pods and shapes that have
+    /// not been heard of for a day. The row names the pod's shapes by the hash of all of them; the shapes themselves are
+    /// sent only where the database does not know that hash.
     ///
-    /// Waiting calls that every live shape of their name has declined can be claimed again (at most 1,000 of them at a time): whoever claims one then finds
-    /// that no other pod could read it, and records that it failed.
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError>;
+    /// Returns whether calls wait that a pod has declined: then it is time to [`reopen`](Self::reopen) them.
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError>;
+
+    /// Lets up to `limit` waiting calls be claimed again that every shape of their name has declined of which a pod was
+    /// heard within `live`. The pod that claims one next finds that no other could read it, and records that it failed.
+    /// Returns how many calls these were.
+    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError>;
 
     /// Removes this pod's row.
     async fn leave(&self, pod: PodId) -> Result<(), StoreError>;

@@ -326,18 +326,17 @@ impl Store for PostgresStore {
         self.release_calls(now, pod, held, declined).await
     }
 
-    async fn rescue(
-        &self,
-        now: Now,
-        limit: usize,
-        retention: &Retention,
-    ) -> Result<Vec<Rescued>, StoreError> {
-        self.rescue_calls(now, limit, retention).await
+    async fn rescue(&self, now: Now, limit: usize, kept: &Retention) -> Result<Vec<Rescued>, StoreError> {
+        self.rescue_calls(now, limit, kept).await
     }
 
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
         let done = self.write_beat(now, pod).await;
         if spelling::is_refused(&done) { self.write_beat(now, &pod.in_ascii()).await } else { done }
+    }
+
+    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
+        self.reopen_calls(now, live, limit).await
     }
 
     async fn leave(&self, pod: PodId) -> Result<(), StoreError> {

@@ -458,8 +458,6 @@ pub struct PodBeat {
     pub names: Vec<String>,
     /// What it stores and reads of calls, by each of its names.
     pub shapes: BTreeMap<String, Shape>,
-    /// How long a shape counts as readable after the last heartbeat of a pod that has it.
-    pub shapes_live: Duration,
     /// The keys of the schedules it declares by attribute.
     pub schedules: Vec<String>,
     /// The arguments that it says are not to be shown: by stored name, their keys (older ones too).

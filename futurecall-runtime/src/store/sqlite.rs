@@ -327,17 +327,16 @@ impl Store for SqliteStore {
         claim::release(self, now, pod, held, declined).await
     }
 
-    async fn rescue(
-        &self,
-        now: Now,
-        limit: usize,
-        retention: &Retention,
-    ) -> Result<Vec<Rescued>, StoreError> {
-        finish::rescue(self, now, limit, retention).await
+    async fn rescue(&self, now: Now, limit: usize, kept: &Retention) -> Result<Vec<Rescued>, StoreError> {
+        finish::rescue(self, now, limit, kept).await
     }
 
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
         inspect::beat(self, now, pod).await
+    }
+
+    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
+        inspect::reopen(self, now, live, limit).await
     }
 
     async fn leave(&self, pod: PodId) -> Result<(), StoreError> {

@@ -185,7 +185,6 @@ on_all_stores! {
             version: namesake.version.clone(),
             names: vec!["note".to_owned()],
             shapes: BTreeMap::new(),
-            shapes_live: Duration::from_secs(30),
             schedules: Vec::new(),
 redacted: BTreeMap::new(),
             slots: 1,

@@ -243,7 +243,6 @@ async fn gauges_say_what_waits_and_who_lives() {
         version: "0.1.0".to_owned(),
         names: Vec::new(),
         shapes: BTreeMap::new(),
-        shapes_live: Duration::from_secs(30),
         schedules: Vec::new(),
         redacted: BTreeMap::new(),
         slots: 1,

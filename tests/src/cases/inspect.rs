@@ -39,7 +39,6 @@ pub(super) fn beat(id: PodId) -> PodBeat {
         version: "0.1.0".to_owned(),
         names: Vec::new(),
         shapes: BTreeMap::new(),
-        shapes_live: Duration::from_secs(30),
         schedules: Vec::new(),
         redacted: BTreeMap::new(),
         slots: 64,

@@ -284,9 +284,13 @@ impl Store for Faulty {
         self.ask(move |server| server.rescue(limit, &retention)).await
     }
 
-    async fn beat(&self, _now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+    async fn beat(&self, _now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
         let pod = pod.clone();
         self.ask(move |server| server.beat(&pod)).await
+    }
+
+    async fn reopen(&self, _now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
+        self.ask(move |server| server.reopen(live, limit)).await
     }
 
     async fn leave(&self, pod: PodId) -> Result<(), StoreError> {

@@ -252,8 +252,12 @@ impl Server {
         Ok(rescued)
     }
 
-    pub(crate) fn beat(&self, pod: &PodBeat) -> Result<(), StoreError> {
+    pub(crate) fn beat(&self, pod: &PodBeat) -> Result<bool, StoreError> {
         done(self.inner.beat(self.now(), pod))
+    }
+
+    pub(crate) fn reopen(&self, live: Duration, limit: usize) -> Result<u64, StoreError> {
+        done(self.inner.reopen(self.now(), live, limit))
     }
 
     pub(crate) fn leave(&self, pod: PodId) -> Result<(), StoreError> {

@@ -112,30 +112,39 @@ impl State {
         self.waiting.iter().map(|(name, lanes)| (name.clone(), count(lanes))).collect()
     }
 
-    pub(super) fn beat(&mut self, now: Now, said: &PodBeat) -> Result<(), StoreError> {
+    pub(super) fn beat(&mut self, now: Now, said: &PodBeat) -> Result<bool, StoreError> {
         refuse_nul("write the pod's heartbeat", said.texts())?;
-        let now = self.now(now);
+        let (now, hash) = (self.now(now), hash_of_all(&said.shapes));
         self.forget_pods(|_, pod| now.saturating_since(pod.beat) > REMEMBERED);
-        self.shapes.retain(|_, (_, seen)| now.saturating_since(*seen) <= REMEMBERED);
-        self.shapes.insert(hash_of_all(&said.shapes), (said.shapes.clone(), now));
-        self.reopen(now, said.shapes_live);
         let started = self.pods.get(&said.id).map_or(now, |before| before.started);
         self.pods.insert(said.id, Pod { said: said.clone(), started, beat: now });
-        Ok(())
+        let named: BTreeSet<i64> = self.pods.values().map(|pod| hash_of_all(&pod.said.shapes)).collect();
+        self.shapes
+            .retain(|hash, (_, seen)| named.contains(hash) || now.saturating_since(*seen) <= REMEMBERED);
+        self.shapes.entry(hash).or_insert_with(|| (said.shapes.clone(), now)).1 = now;
+        Ok(self.declined().next().is_some())
     }
 
-    /// Lets waiting calls be claimed again that every live shape of their name has declined.
-    fn reopen(&mut self, now: Moment, live: Duration) {
+    /// Lets up to `limit` waiting calls be claimed again that every live shape of their name has declined.
+    pub(super) fn reopen(&mut self, now: Now, live: Duration, limit: usize) -> u64 {
+        let now = self.now(now);
         let may_read = |call: &Call| {
             let live = self.shapes.values().filter(|(_, seen)| now.saturating_since(*seen) <= live);
             let mut shapes = live.filter_map(|(shapes, _)| shapes.get(&call.name));
             shapes.any(|shape| !call.declined.contains(&shape.hash()))
         };
-        let declined = self.calls().filter(|call| !call.declined.is_empty() && call.held.is_none());
-        let open: Vec<Call> = declined.filter(|call| !may_read(call)).cloned().collect();
+        let open = self.declined().filter(|call| !may_read(call)).take(limit);
+        let open: Vec<Call> = open.cloned().collect();
+        let calls = open.len() as u64;
         for call in open {
             self.put(Call { declined: BTreeSet::new(), ..call });
         }
+        calls
+    }
+
+    /// Calls that wait, and were declined.
+    fn declined(&self) -> impl Iterator<Item = &Call> {
+        self.calls().filter(|call| !call.declined.is_empty() && call.held.is_none())
     }
 
     /// All rows that the filter lets through, in order, from its `after` on.

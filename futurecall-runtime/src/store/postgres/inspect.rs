@@ -19,6 +19,7 @@ use crate::store::{
 
 const LOOKING: &str = "look a call up";
 const BEATING: &str = "write the pod's heartbeat";
+const REOPENING: &str = "offer declined calls again";
 const LEAVING: &str = "remove the pod's row";
 const POD_LISTING: &str = "list pods";
 const SCHEDULE_LISTING: &str = "list schedules";
@@ -74,6 +75,8 @@ const PODS: &str = "
     FROM futurecall.pod AS p LEFT JOIN futurecall.shapes AS h ON h.hash = p.shapes WHERE p.beat_at >= {ago $3::bigint}
     ORDER BY p.beat_at DESC, p.id";
 
+/// $2 the pod, $3 to $10 what it says of itself, $11 how long what is not heard of is remembered, $12 the hash of its
+/// shapes. Writes nothing of the pod, and gives no row, where the shapes are not known.
 const BEAT: &str = concat!(
     "
     WITH gone AS (
@@ -82,32 +85,44 @@ const BEAT: &str = concat!(
     )",
     remembered!(),
     ", seen AS (
-        INSERT INTO futurecall.shapes AS h (hash, shapes, hashes, seen_at)
-            VALUES ($12::bigint, $13::jsonb, $14::jsonb, {now})
-        ON CONFLICT (hash) DO UPDATE SET seen_at = greatest(h.seen_at, excluded.seen_at)
+        UPDATE futurecall.shapes AS h SET seen_at = greatest(h.seen_at, {now}) WHERE h.hash = $12::bigint
+        RETURNING h.hash
     ), unseen AS (
         DELETE FROM futurecall.shapes AS h WHERE h.seen_at < {ago $11::bigint} AND h.hash <> $12::bigint
-    ), live AS MATERIALIZED (
-        SELECT one.key AS name, one.value::bigint AS shape FROM jsonb_each_text($14::jsonb) AS one
-        UNION
-        SELECT one.key, one.value::bigint FROM futurecall.shapes AS h CROSS JOIN jsonb_each_text(h.hashes) AS one
-        WHERE h.seen_at >= {ago $15::bigint}
-    ), opened AS (
+            AND NOT EXISTS (SELECT FROM futurecall.pod AS p WHERE p.shapes = h.hash AND p.beat_at >= {ago $11::bigint})
+    )
+    INSERT INTO futurecall.pod
+        (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at, shapes)
+    SELECT $2::uuid, $3::text, $4::text, $5::text, $6::text[], $7::text[], $8::jsonb, $9::integer, $10::integer,
+        {now}, {now}, s.hash FROM seen AS s
+    ON CONFLICT (id) DO UPDATE SET label = excluded.label, role = excluded.role, version = excluded.version,
+        names = excluded.names, schedules = excluded.schedules, redacted = excluded.redacted,
+        slots = excluded.slots, running = excluded.running, beat_at = excluded.beat_at,
+        shapes = excluded.shapes
+    RETURNING (SELECT c.id FROM futurecall.call AS c WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
+        ORDER BY c.id LIMIT 1) IS NOT NULL AS has_declined"
+);
+
+/// $2 their hash, $3 the shapes, $4 the hash of each.
+const SAY_SHAPES: &str = "
+    INSERT INTO futurecall.shapes AS h (hash, shapes, hashes, seen_at)
+    VALUES ($2::bigint, $3::jsonb, $4::jsonb, {now})
+    ON CONFLICT (hash) DO UPDATE SET seen_at = greatest(h.seen_at, excluded.seen_at)";
+
+/// $2 how recently a live shape was heard of, $3 how many calls at most.
+const REOPEN: &str = "
+    WITH live AS MATERIALIZED (
+        SELECT DISTINCT one.key AS name, one.value::bigint AS shape
+        FROM futurecall.shapes AS h CROSS JOIN jsonb_each_text(h.hashes) AS one WHERE h.seen_at >= {ago $2::bigint}
+    ), reopened AS (
         UPDATE futurecall.call AS c SET declined = NULL WHERE c.id IN (
             SELECT c.id FROM futurecall.call AS c
             WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
                 AND NOT EXISTS (SELECT FROM live AS l WHERE l.name = c.name AND l.shape <> ALL (c.declined))
-            ORDER BY c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED)
+            ORDER BY c.id LIMIT (SELECT $3::bigint) FOR UPDATE OF c SKIP LOCKED)
+        RETURNING c.id
     )
-    INSERT INTO futurecall.pod
-        (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at, shapes)
-    VALUES ($2::uuid, $3::text, $4::text, $5::text, $6::text[], $7::text[], $8::jsonb, $9::integer, $10::integer,
-        {now}, {now}, $12::bigint)
-    ON CONFLICT (id) DO UPDATE SET label = excluded.label, role = excluded.role, version = excluded.version,
-        names = excluded.names, schedules = excluded.schedules, redacted = excluded.redacted,
-        slots = excluded.slots, running = excluded.running, beat_at = excluded.beat_at,
-        shapes = excluded.shapes"
-);
+    SELECT count(*) AS calls FROM reopened";
 
 /// $1 the pod.
 const LEAVE: &str = concat!(
@@ -151,11 +166,23 @@ impl PostgresStore {
         Ok(records.map_err(nothing_done(POD_LISTING))?.into_iter().flatten().collect())
     }
 
-    pub(super) async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
-        let redacted =
-            serde_json::to_string(&pod.redacted).map_err(|error| StoreError::refused(BEATING, error))?;
+    pub(super) async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
+        let hash = hash_of_all(&pod.shapes);
+        if let Some(has_declined) = self.say(now, pod, hash).await? {
+            return Ok(has_declined);
+        }
         let (shapes, hashes) =
             shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEATING, error))?;
+        let query = self.query(SAY_SHAPES).bind(at(now)).bind(hash).bind(shapes).bind(hashes);
+        self.write(BEATING, query).await?;
+        let said = self.say(now, pod, hash).await?;
+        said.ok_or_else(|| StoreError::transient(BEATING, "the shapes of its calls were removed meanwhile"))
+    }
+
+    /// Writes the pod's row, which names its shapes by their hash. `None`: the database does not know them.
+    async fn say(&self, now: Now, pod: &PodBeat, shapes: i64) -> Result<Option<bool>, StoreError> {
+        let redacted =
+            serde_json::to_string(&pod.redacted).map_err(|error| StoreError::refused(BEATING, error))?;
         let query = self
             .query(BEAT)
             .bind(at(now))
@@ -169,11 +196,24 @@ impl PostgresStore {
             .bind(i32::try_from(pod.slots).unwrap_or(i32::MAX))
             .bind(i32::try_from(pod.running).unwrap_or(i32::MAX))
             .bind(micros(REMEMBERED))
-            .bind(hash_of_all(&pod.shapes))
-            .bind(shapes)
-            .bind(hashes)
-            .bind(micros(pod.shapes_live));
-        self.write(BEATING, query).await.map(drop)
+            .bind(shapes);
+        let rows = self.write(BEATING, query).await?;
+        let has_declined = rows.first().map(|row| row.try_get("has_declined"));
+        has_declined.transpose().map_err(nothing_done(BEATING))
+    }
+
+    pub(super) async fn reopen_calls(
+        &self,
+        now: Now,
+        live: Duration,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = self.query(REOPEN).bind(at(now)).bind(micros(live)).bind(limit);
+        let rows = self.write(REOPENING, query).await?;
+        let row = rows.first().ok_or_else(|| empty(REOPENING))?;
+        let calls: i64 = row.try_get("calls").map_err(nothing_done(REOPENING))?;
+        Ok(u64::try_from(calls).unwrap_or_default())
     }
 
     pub(super) async fn forget_pod(&self, pod: PodId) -> Result<(), StoreError> {

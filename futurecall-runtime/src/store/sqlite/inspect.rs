@@ -247,39 +247,40 @@ WHERE futurecall_schedule.origin = 1 AND futurecall_schedule.name = gone.name"
 const REMEMBER_FORGOTTEN: &str = remember!("p.beat_at < ?1");
 const REMEMBER_LEAVING: &str = remember!("p.id = ?1");
 
+/// ?1 their hash, ?2 now.
+const SEEN: &str = "UPDATE futurecall_shapes SET seen_at = max(seen_at, ?2) WHERE hash = ?1";
+
 /// ?1 their hash, ?2 the shapes, ?3 the hash of each, ?4 now.
-const SAY_SHAPES: &str = "
-INSERT INTO futurecall_shapes (hash, shapes, hashes, seen_at) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (hash) DO UPDATE SET seen_at = ?4";
+const SAY_SHAPES: &str =
+    "INSERT INTO futurecall_shapes (hash, shapes, hashes, seen_at) VALUES (?1, ?2, ?3, ?4)";
 
-/// ?1 since when.
-const FORGET_SHAPES: &str = "DELETE FROM futurecall_shapes WHERE seen_at < ?1";
+/// ?1 since when. Those stay to which a pod refers that is not forgotten.
+const FORGET_SHAPES: &str = "DELETE FROM futurecall_shapes WHERE seen_at < ?1
+    AND hash NOT IN (SELECT p.shapes FROM futurecall_pod p WHERE p.shapes IS NOT NULL)";
 
-/// ?1 since when a shape is live. Lets waiting calls be claimed again that every live shape of their name has declined.
-pub(super) const OPEN: &str = "
-WITH live (name, shape) AS MATERIALIZED (
-    SELECT DISTINCT one.key, ',' || one.value || ',' FROM futurecall_shapes h, json_each(h.hashes) AS one
-    WHERE h.seen_at >= ?1
-)
-UPDATE futurecall_call SET declined = NULL WHERE rowid IN (
-    SELECT c.rowid FROM futurecall_call c
-    WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
-        AND NOT EXISTS (SELECT 1 FROM live WHERE live.name = c.name AND instr(c.declined, live.shape) = 0)
-    ORDER BY c.id LIMIT 1000)";
+/// Whether calls wait that were declined.
+pub(super) const HAS_DECLINED: &str = "
+SELECT EXISTS (SELECT 1 FROM futurecall_call INDEXED BY futurecall_call_declined
+    WHERE declined IS NOT NULL AND claimed_by IS NULL) AS has_declined";
 
-pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result<(), StoreError> {
+pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
     for text in pod.texts() {
         no_nul(BEAT, "what the pod says of itself", text)?;
     }
     let (names, schedules) = (batch(BEAT, &pod.names)?, batch(BEAT, &pod.schedules)?);
     let redacted = batch(BEAT, &pod.redacted)?;
-    let (shapes, hashes) =
-        codec::shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEAT, error))?;
     let hash = hash_of_all(&pod.shapes);
     let pod = pod.clone();
     store
         .write(BEAT, now, move |mut tx| {
             Box::pin(async move {
+                let seen = tx.sql(SEEN).bind(hash).bind(tx.now.as_micros());
+                if tx.run(seen).await? == 0 {
+                    let (shapes, hashes) =
+                        codec::shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEAT, error))?;
+                    let say = tx.sql(SAY_SHAPES).bind(hash).bind(shapes).bind(hashes);
+                    tx.run(say.bind(tx.now.as_micros())).await?;
+                }
                 let say = tx
                     .sql(SAY)
                     .bind(pod.id.as_uuid())
@@ -294,13 +295,38 @@ pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result
                     .bind(tx.now.as_micros())
                     .bind(hash);
                 tx.run(say).await?;
-                let say = tx.sql(SAY_SHAPES).bind(hash).bind(shapes).bind(hashes).bind(tx.now.as_micros());
-                tx.run(say).await?;
-                tx.run(tx.sql(FORGET_SHAPES).bind(before(tx.now, DAY))).await?;
-                tx.run(tx.sql(OPEN).bind(before(tx.now, pod.shapes_live))).await?;
                 tx.run(tx.sql(REMEMBER_FORGOTTEN).bind(before(tx.now, DAY))).await?;
-                tx.run(tx.sql(FORGET).bind(before(tx.now, DAY))).await.map(drop)
+                tx.run(tx.sql(FORGET).bind(before(tx.now, DAY))).await?;
+                tx.run(tx.sql(FORGET_SHAPES).bind(before(tx.now, DAY))).await?;
+                let found = tx.row(tx.sql(HAS_DECLINED)).await?;
+                Ok(found.is_some_and(|row| flag(&row, "has_declined")))
             })
+        })
+        .await
+}
+
+/// ?1 since when a shape is live, ?2 how many calls at most.
+pub(super) const REOPEN: &str = "
+WITH live (name, shape) AS MATERIALIZED (
+    SELECT DISTINCT one.key, ',' || one.value || ',' FROM futurecall_shapes h, json_each(h.hashes) AS one
+    WHERE h.seen_at >= ?1
+)
+UPDATE futurecall_call SET declined = NULL WHERE rowid IN (
+    SELECT c.rowid FROM futurecall_call c INDEXED BY futurecall_call_declined
+    WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
+        AND NOT EXISTS (SELECT 1 FROM live WHERE live.name = c.name AND instr(c.declined, live.shape) = 0)
+    ORDER BY c.id LIMIT ?2)";
+
+pub(super) async fn reopen(
+    store: &SqliteStore,
+    now: Now,
+    live: Duration,
+    limit: usize,
+) -> Result<u64, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    store
+        .write("offer declined calls again", now, move |mut tx| {
+            Box::pin(async move { tx.run(tx.sql(REOPEN).bind(before(tx.now, live)).bind(limit)).await })
         })
         .await
 }

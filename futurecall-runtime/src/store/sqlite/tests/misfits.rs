@@ -164,7 +164,6 @@ impl SqliteStore {
             version: "0".to_owned(),
             names: Vec::new(),
             shapes: std::collections::BTreeMap::new(),
-            shapes_live: Duration::from_secs(30),
             schedules: Vec::new(),
             redacted: std::collections::BTreeMap::new(),
             slots: 1,

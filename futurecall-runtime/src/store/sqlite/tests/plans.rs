@@ -4,15 +4,15 @@ use sqlx::AssertSqlSafe;
 use sqlx::Row;
 
 use super::super::{
-    actions, again, cancel, claim, counting, finish, insert, keys, listing, operate, reschedule, schedule,
-    statistics,
+    actions, again, cancel, claim, counting, finish, insert, inspect, keys, listing, operate, reschedule,
+    schedule, statistics,
 };
 use super::{application, folder, migrated};
 use crate::moment::Moment;
 use crate::store::looking::Part;
 use crate::store::{CallFilter, CallState};
 
-const STATEMENTS: [(&str, &str); 53] = [
+const STATEMENTS: [(&str, &str); 55] = [
     ("claim::LANES", claim::LANES),
     ("claim::TAKE", claim::TAKE),
     ("claim::TAKE_TO_RERUN", claim::TAKE_TO_RERUN),
@@ -21,6 +21,8 @@ const STATEMENTS: [(&str, &str); 53] = [
     ("claim::BEHIND", claim::BEHIND),
     ("claim::CANCELLED", claim::CANCELLED),
     ("claim::GIVE_BACK", claim::GIVE_BACK),
+    ("inspect::HAS_DECLINED", inspect::HAS_DECLINED),
+    ("inspect::REOPEN", inspect::REOPEN),
     ("finish::HELD", finish::HELD),
     ("finish::RECORD", finish::RECORD),
     ("finish::REMOVE", finish::REMOVE),
