@@ -315,7 +315,7 @@ UPDATE futurecall_call SET declined = NULL WHERE rowid IN (
     SELECT c.rowid FROM futurecall_call c INDEXED BY futurecall_call_declined
     WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
         AND NOT EXISTS (SELECT 1 FROM live WHERE live.name = c.name AND instr(c.declined, live.shape) = 0)
-    ORDER BY c.id LIMIT ?2)";
+    ORDER BY c.id LIMIT ?2 + 0)";
 
 pub(super) async fn reopen(
     store: &SqliteStore,

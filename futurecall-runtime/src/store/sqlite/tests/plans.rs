@@ -110,7 +110,9 @@ async fn no_statement_walks_a_table() {
                 "later",
             ];
             let walked = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
-            walked.is_some_and(|table| tables.contains(&table))
+            // That index has nothing in it but calls that were declined.
+            let is_short = step.ends_with("USING INDEX futurecall_call_declined");
+            !is_short && walked.is_some_and(|table| tables.contains(&table))
         };
         assert_eq!(plan.iter().find(walks), None, "{name}: {plan:#?}");
     }
