@@ -185,6 +185,8 @@ impl PostgresStore {
             serde_json::to_string(&pod.redacted).map_err(|error| StoreError::refused(BEATING, error))?;
         let query = self
             .query(BEAT)
+            // Planned anew, by what the tables hold now: on empty ones it would be planned to walk all calls.
+            .persistent(false)
             .bind(at(now))
             .bind(pod.id.as_uuid())
             .bind(pod.label.clone())
@@ -209,7 +211,7 @@ impl PostgresStore {
         limit: usize,
     ) -> Result<u64, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = self.query(REOPEN).bind(at(now)).bind(micros(live)).bind(limit);
+        let query = self.query(REOPEN).persistent(false).bind(at(now)).bind(micros(live)).bind(limit);
         let rows = self.write(REOPENING, query).await?;
         let row = rows.first().ok_or_else(|| empty(REOPENING))?;
         let calls: i64 = row.try_get("calls").map_err(nothing_done(REOPENING))?;

@@ -243,8 +243,11 @@ async fn what_was_planned_on_empty_tables_holds_on_full_ones() {
     let (mut home, _) = Home::migrated().await;
     let store = PostgresStore::open_with(&home.url, &home.schema, 1).await.unwrap();
     let request = request(&["work"], 1_000);
+    let said = plans::beat();
     for count in [3; 10].into_iter().chain([20_000]) {
         store.insert(Now::Database, &calls("work", count), false, SOON).await.unwrap();
+        assert!(!store.beat(Now::Database, &said).await.unwrap());
+        assert_eq!(store.reopen(Now::Database, LEASE, 1_000).await.unwrap(), 0);
         let claimed = store.claim(Now::Database, &request).await.unwrap().calls;
         assert_eq!(claimed.len(), count.min(1_000));
         let back = &held(&claimed)[..1];

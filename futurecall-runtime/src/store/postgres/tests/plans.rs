@@ -1,11 +1,28 @@
 //! How the server carries out what a pod asks of it, on a table with much that has nothing to do with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::claim::{CLAIM, FIND, bind_claim_all, bind_find};
 use super::super::lanes::shares;
 use super::super::sql::Query;
 use super::*;
+use crate::store::PodBeat;
+
+/// What a pod says of itself that runs nothing.
+pub(super) fn beat() -> PodBeat {
+    PodBeat {
+        id: PodId::new(),
+        label: "a pod".to_owned(),
+        role: "monolith".to_owned(),
+        version: "0".to_owned(),
+        names: Vec::new(),
+        shapes: BTreeMap::new(),
+        schedules: Vec::new(),
+        redacted: BTreeMap::new(),
+        slots: 1,
+        running: 0,
+    }
+}
 
 /// How a claim is carried out.
 async fn claim_plan(store: &PostgresStore, request: &ClaimRequest) -> String {
