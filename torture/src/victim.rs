@@ -27,7 +27,7 @@ const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 52] = [
+pub(crate) const OPERATIONS: [&str; 53] = [
     "migrate",
     "separate",
     "now",
