@@ -12,6 +12,7 @@ use futurecall_runtime::{
 };
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
+use futurecall_tests::overheard::Overheard;
 use tokio::sync::Semaphore;
 
 use super::support::{Note, UntilCancelled};
@@ -247,6 +248,7 @@ async fn what_is_not_completed_is_rolled_back<Db: Kind>() {
 }
 
 async fn what_a_handler_does_afterwards_changes_nothing<Db: Kind>() {
+    let overheard = Overheard::word("after it was complete");
     let bench = Bench::<Db>::new().await;
     for (done, how) in (1..).zip(["fail later", "panic later", "once more", "go away"]) {
         let record = bench.book(how).await;
@@ -255,6 +257,11 @@ async fn what_a_handler_does_afterwards_changes_nothing<Db: Kind>() {
     }
     let pods = bench.pod.shutdown().await;
     assert_eq!(pods.interrupted, 0);
+    // What it says is logged, but not as the failure of its call.
+    let said = overheard.said();
+    assert!(!said.iter().any(|line| line.contains("a call failed")), "{said:?}");
+    let all_the_same = said.iter().filter(|line| line.contains("the call has succeeded all the same"));
+    assert!(all_the_same.count() >= 2, "{said:?}");
     bench.end().await;
 }
 
