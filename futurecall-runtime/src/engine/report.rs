@@ -74,8 +74,8 @@ impl Report {
     }
 
     /// Of a call that no handler was started for.
-    pub(super) fn unstarted(times: Times) -> Box<Self> {
-        Box::new(Self { run: None, times, is_rolled_back: false })
+    pub(super) fn unstarted(times: Times) -> Self {
+        Self { run: None, times, is_rolled_back: false }
     }
 }
 

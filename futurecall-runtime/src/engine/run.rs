@@ -128,7 +128,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     if let Some(outcome) = outcome::expired(&call, database) {
         engine.call_meter(&call.name).finished(Ending::Expired, None);
         let times = Times::of(&call, None, Duration::ZERO);
-        return hand_in(engine, call, outcome, times, Some(Report::unstarted(times)), stored);
+        return hand_in(engine, call, outcome, times, Some(Box::new(Report::unstarted(times))), stored);
     }
     let signals = if handler.is_some() && !engine.stop.is_cancelled() {
         engine.held.start(id, claim_no, now, margin(engine))
