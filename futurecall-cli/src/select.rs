@@ -39,8 +39,8 @@ pub(crate) struct FilterArgs {
 /// Calls that something is done to: by their ids, or by what they have in common.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Choice {
-    /// The calls
-    #[arg(value_name = "ID")]
+    /// The calls, by their ids (calls with an identifier are chosen by --identifier)
+    #[arg(value_name = "ID", value_parser = call_id)]
     pub(crate) ids: Vec<CallId>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -88,6 +88,15 @@ impl Choice {
         }
         Ok(())
     }
+}
+
+/// An id is never taken for an identifier, nor an identifier for an id.
+fn call_id(text: &str) -> Result<CallId, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "not the id of a call (a UUID); for all calls with an identifier, write --identifier {text:?}"
+        )
+    })
 }
 
 fn state(text: &str) -> Result<CallState, String> {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::data::{FORMAT, KEY, for_handler};
 use crate::args::ArgumentError;
 use crate::error::{BoxError, ScheduleError, StartError};
-use crate::facade::{CancelRequest, FutureCallRef, PendingCall, check_name};
+use crate::facade::{CallOrIdentifier, CancelRequest, FutureCallRef, PendingCall, check_name};
 use crate::moment::ToMoment;
 use crate::pod::Pod;
 use crate::registry::{Arguments, CallFailure, Fate, Handler};
@@ -88,9 +88,10 @@ impl Pod {
         self.pending(self.future_calls().call_at_time(time), name, data)
     }
 
-    /// Cancels everything of that identifier, however it was scheduled.
-    pub fn cancel_future_call(&self, identifier: &str) -> CancelRequest {
-        self.future_calls().cancel(identifier)
+    /// Cancels one call, by its id, or everything with an identifier, however it was scheduled:
+    /// [`FutureCalls::cancel`](crate::FutureCalls::cancel).
+    pub fn cancel_future_call(&self, target: impl CallOrIdentifier) -> CancelRequest {
+        self.future_calls().cancel(target)
     }
 
     fn pending<T: Serialize + ?Sized>(

@@ -4,6 +4,7 @@ mod cancel;
 mod pending;
 mod recurring;
 mod reschedule;
+mod target;
 mod text;
 
 use std::fmt;
@@ -12,7 +13,8 @@ use std::time::Duration;
 pub use self::cancel::CancelRequest;
 pub use self::pending::{PendingCall, ScheduleAll};
 pub use self::recurring::{PendingSchedule, Recurring, RecurringCallRef};
-pub use self::reschedule::{CallOrIdentifier, RescheduleRequest, When};
+pub use self::reschedule::{RescheduleRequest, When};
+pub use self::target::CallOrIdentifier;
 pub(crate) use self::text::{check_identifier, check_name, identifier_text};
 use crate::args::{ArgumentError, Size};
 use crate::call::FutureCall;
@@ -20,7 +22,7 @@ use crate::error::ScheduleError;
 use crate::id::CallId;
 use crate::moment::ToMoment;
 use crate::pod::Pod;
-use crate::store::{CallState, CancelTarget, Due};
+use crate::store::{CallState, Due};
 
 pub(crate) mod sealed {
     /// Keeps [`CallTarget`](super::CallTarget) ours.
@@ -146,16 +148,37 @@ impl FutureCalls {
         ScheduleAll::new(self.pod.clone(), calls.into_iter().collect())
     }
 
-    /// Cancels everything of that identifier: see [`CancelRequest`].
-    pub fn cancel(&self, identifier: impl fmt::Display) -> CancelRequest {
-        let identifier = identifier_text(&identifier);
-        let target = check_identifier(&identifier).map(|()| CancelTarget::Identifier(identifier));
-        CancelRequest::new(self.pod.clone(), target)
+    /// Cancels one call, by its [`CallId`], or all calls and schedules with an identifier: see [`CancelRequest`] for what
+    /// that does, and [`CallOrIdentifier`] for what can be given.
+    ///
+    /// By its id, one run of a schedule can be cancelled; the schedule goes on with the next.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+    /// use std::time::Duration;
+    /// use futurecall_runtime::Pod;
+    ///
+    /// let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
+    /// let (calls, hour) = (pod.future_calls(), Duration::from_secs(3600));
+    /// let id = pod.future_call_with_delay("elsewhere.run", Some(&1), hour).identifier("user:7").await?;
+    /// pod.future_call_with_delay("elsewhere.run", Some(&2), hour).identifier("user:7").await?;
+    ///
+    /// assert_eq!(calls.cancel(id).await?.calls, 1);
+    /// assert_eq!(calls.cancel("user:7").await?.calls, 1, "the other one");
+    /// # pod.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an id or a text, and `&` before each would only be noise"
+    )]
+    pub fn cancel(&self, target: impl CallOrIdentifier) -> CancelRequest {
+        CancelRequest::new(self.pod.clone(), target.__target())
     }
 
-    /// Cancels one call. One run of a schedule can be cancelled so; the schedule goes on with the next.
+    /// Cancels one call: [`cancel`](Self::cancel) for an id alone.
     pub fn cancel_call(&self, id: CallId) -> CancelRequest {
-        CancelRequest::new(self.pod.clone(), Ok(CancelTarget::Call(id)))
+        self.cancel(id)
     }
 
     /// Moves what has not started to another moment: one call, by its id, or all with an identifier. `when` is a delay
@@ -184,8 +207,12 @@ impl FutureCalls {
     /// # pod.shutdown().await;
     /// # Ok(()) }
     /// ```
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an id or a text, and `&` before each would only be noise"
+    )]
     pub fn reschedule(&self, target: impl CallOrIdentifier, when: impl When) -> RescheduleRequest {
-        RescheduleRequest::new(self.pod.clone(), target, when)
+        RescheduleRequest::new(self.pod.clone(), &target, when)
     }
 
     /// Makes a call due now, whatever its moment was: [`reschedule`](Self::reschedule) without a delay.
@@ -236,6 +263,9 @@ impl FutureCallRef {
 
     /// Labels the call, to cancel it together with others of that identifier. Not unique; 1 to 255 characters, no
     /// control characters, kept to the byte.
+    ///
+    /// Whatever is given becomes a text, a [`CallId`] too: calls that are labelled with the id of another call are
+    /// cancelled by `cancel(id.to_string())`, since `cancel(id)` means that other call itself.
     pub fn identifier(mut self, identifier: impl fmt::Display) -> Self {
         self.identifier = Some(identifier_text(&identifier));
         self

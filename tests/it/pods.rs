@@ -18,6 +18,7 @@ mod redact;
 mod releases;
 mod retry;
 pub(crate) mod support;
+mod targets;
 mod transactions;
 mod typed;
 mod urls;

@@ -20,6 +20,12 @@ fn what_is_not_understood_is_2() {
         assert!(said.err.starts_with("error: "), "{}", said.err);
         assert_eq!(said.out, "");
     }
+    let said = run(&["cancel", "user:7"]).ended(2);
+    assert!(
+        said.err.contains("not the id of a call") && said.err.contains("--identifier \"user:7\""),
+        "{}",
+        said.err
+    );
     let said = run(&["list"]).ended(2);
     assert!(said.err.contains("set DATABASE_URL"), "{}", said.err);
 }

@@ -3,52 +3,11 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::check_identifier;
+use super::CallOrIdentifier;
 use crate::error::ScheduleError;
-use crate::id::CallId;
 use crate::moment::ToMoment;
 use crate::pod::Pod;
 use crate::store::{CancelTarget, Due, Rescheduled};
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-/// Which calls [`reschedule`](crate::FutureCalls::reschedule) moves: one, by its [`CallId`], or all with an identifier,
-/// given as text. Sealed.
-pub trait CallOrIdentifier: sealed::Sealed {
-    #[doc(hidden)]
-    fn __target(self) -> Result<CancelTarget, ScheduleError>;
-}
-
-impl sealed::Sealed for CallId {}
-impl CallOrIdentifier for CallId {
-    fn __target(self) -> Result<CancelTarget, ScheduleError> {
-        Ok(CancelTarget::Call(self))
-    }
-}
-
-impl sealed::Sealed for &str {}
-impl CallOrIdentifier for &str {
-    fn __target(self) -> Result<CancelTarget, ScheduleError> {
-        self.to_owned().__target()
-    }
-}
-
-impl sealed::Sealed for &String {}
-impl CallOrIdentifier for &String {
-    fn __target(self) -> Result<CancelTarget, ScheduleError> {
-        self.clone().__target()
-    }
-}
-
-impl sealed::Sealed for String {}
-impl CallOrIdentifier for String {
-    fn __target(self) -> Result<CancelTarget, ScheduleError> {
-        check_identifier(&self)?;
-        Ok(CancelTarget::Identifier(self))
-    }
-}
 
 /// When calls are to be due: a [`Duration`] from now, by the database's clock, or whatever
 /// [`call_at_time`](crate::FutureCalls::call_at_time) takes. Sealed.
@@ -93,7 +52,7 @@ pub struct RescheduleRequest {
 }
 
 impl RescheduleRequest {
-    pub(super) fn new(pod: Pod, target: impl CallOrIdentifier, when: impl When) -> Self {
+    pub(super) fn new(pod: Pod, target: &impl CallOrIdentifier, when: impl When) -> Self {
         Self { pod, target: target.__target(), due: when.__due() }
     }
 }

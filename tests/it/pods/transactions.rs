@@ -28,6 +28,11 @@ async fn write(pod: &Pod, tx: &mut impl InTransaction) -> Vec<futurecall_runtime
         pod.future_calls().cancel("earlier").in_transaction(tx).await.unwrap(),
         Cancelled::new(1, 0, 0)
     );
+    let short_lived = pod.future_call_with_delay("note", Some("x"), HOUR).in_transaction(tx).await.unwrap();
+    assert_eq!(
+        pod.future_calls().cancel(short_lived).in_transaction(tx).await.unwrap(),
+        Cancelled::new(1, 0, 0)
+    );
     ids
 }
 
