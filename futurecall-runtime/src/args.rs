@@ -34,7 +34,7 @@ pub const MAX_ARGUMENT_DEPTH: usize = 100;
 ///
 /// No variant holds the value of an argument; a `reason` is what the argument's own serde implementation said, rid
 /// of the values that serde quotes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArgumentError {
     /// Scheduling: a float in the argument is NaN or infinite, which JSON cannot hold.
@@ -150,6 +150,8 @@ impl fmt::Display for ArgumentError {
         }
     }
 }
+
+crate::words::debug_in_words!(ArgumentError);
 
 impl std::error::Error for ArgumentError {}
 

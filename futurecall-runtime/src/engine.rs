@@ -237,7 +237,7 @@ impl Engine {
         }
         lease::start(Arc::clone(self))?;
         statistics::start(self);
-        if self.role == Role::Monolith {
+        if self.claims_calls() {
             alarm::start(self)?;
             claim::start(self);
             housekeeping::start(self);
@@ -248,6 +248,11 @@ impl Engine {
     /// Whether this pod may run calls at all: only then are leases renewed.
     fn runs_calls(&self) -> bool {
         self.role != Role::Serverless && self.config.execution_enabled
+    }
+
+    /// Whether this pod claims calls by itself, and not only when it is told to run what is due.
+    pub(crate) fn claims_calls(&self) -> bool {
+        self.runs_calls() && self.role == Role::Monolith
     }
 
     pub(crate) fn registry(&self) -> RwLockReadGuard<'_, Registry> {

@@ -1,4 +1,4 @@
-//! Every error of the public surface: one enum per step, each text saying what to do next.
+//! Every error of the public surface: one enum per step, each text saying what to do next. `Debug` says the same.
 
 mod call;
 mod operate;
@@ -19,3 +19,21 @@ pub use self::transaction::TransactionError;
 
 /// What a handler may fail with: anything that can become a boxed error (`anyhow::Error`, `String`, your own enum).
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn debug_shows_the_words_and_each_source_once() {
+        let store = || StoreError::permanent("open the SQLite file", "unable to open database file");
+        let text = "could not open the SQLite file: unable to open database file";
+        assert_eq!(format!("{:?}", store()), text);
+        assert_eq!(format!("{:?}", StartError::from(store())), text);
+        assert_eq!(format!("{:#?}", ScheduleError::from(store())), text);
+        let error: BoxError = CallError::retry_in(Duration::from_secs(1)).because("status 429").into();
+        assert_eq!(format!("{error:?}"), "to be tried again in 1s: status 429");
+    }
+}

@@ -38,10 +38,10 @@ macro_rules! id {
         }
 
         impl FromStr for $name {
-            type Err = uuid::Error;
+            type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::from_str(text).map(Self)
+                Uuid::from_str(text).map(Self).map_err(|source| ParseIdError { source })
             }
         }
     };
@@ -73,6 +73,27 @@ id! {
     /// The identity of one pod: fresh and random at every start, never the host's name, so that a restarted process
     /// is never mistaken for the one that vanished.
     PodId
+}
+
+/// Says that a text is not the id of a call, schedule, action or pod.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ParseIdError {
+    source: uuid::Error,
+}
+
+impl fmt::Display for ParseIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source } = self;
+        write!(f, "not an id: an id is a UUID, such as `0190a6c0-7f1e-7c3a-9d52-3f6b1c2d4e5f` ({source})")
+    }
+}
+
+crate::words::debug_in_words!(ParseIdError);
+
+impl std::error::Error for ParseIdError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
 }
 
 impl CallId {

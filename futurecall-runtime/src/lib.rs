@@ -32,6 +32,7 @@ pub mod store;
 #[doc(hidden)]
 pub mod testing;
 mod why;
+mod words;
 
 pub use chrono;
 #[cfg(feature = "macros")]
@@ -52,7 +53,7 @@ pub use self::facade::{
     CallOrIdentifier, CallTarget, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule,
     Recurring, RecurringCallRef, RescheduleRequest, ScheduleAll, When,
 };
-pub use self::id::{ActionId, CallId, PodId, ScheduleId};
+pub use self::id::{ActionId, CallId, ParseIdError, PodId, ScheduleId};
 pub use self::inspector::Inspector;
 pub use self::moment::{Moment, MomentOutOfRange, ToMoment};
 pub use self::operator::{Acted, Operator, Selection};

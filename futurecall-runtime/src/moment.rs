@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub struct Moment(i64);
 
 /// A moment outside the years 1970 to 9999, which the databases cannot hold in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MomentOutOfRange;
 
@@ -133,5 +133,7 @@ impl fmt::Display for MomentOutOfRange {
         f.write_str("the moment lies outside the years 1970 to 9999")
     }
 }
+
+crate::words::debug_in_words!(MomentOutOfRange);
 
 impl std::error::Error for MomentOutOfRange {}

@@ -57,7 +57,7 @@ impl Role {
 /// A future of the library may be polled and then kept: it never holds anything that others wait for.
 ///
 /// End it with [`shutdown`](Self::shutdown) or [`run_until_signal`](Self::run_until_signal). Dropping the last clone
-/// stops claiming and logs a warning: what runs goes on, and its outcome is stored if the process lives that long.
+/// stops claiming, and logs a warning where the pod claims calls: what runs goes on, and its outcome is stored if the process lives that long.
 /// The pod that a [`Session`](crate::Session) lends does not count as a clone.
 ///
 /// A pod that was not started cannot schedule: the builder has no `future_calls()`.
@@ -341,10 +341,15 @@ pub(crate) fn label() -> String {
 impl Drop for Handle {
     fn drop(&mut self) {
         if !self.engine.stop.is_cancelled() {
-            tracing::warn!(
-                pod = %self.engine.pod,
-                "the last handle of a pod was dropped without `shutdown().await`: it claims no more calls"
-            );
+            // A pod that never claims has lost nothing.
+            if self.engine.claims_calls() {
+                tracing::warn!(
+                    pod = %self.engine.pod,
+                    "the last handle of a pod was dropped without `shutdown().await`: it claims no more calls; keep a \
+                     handle for as long as calls are to run, and end with `pod.shutdown().await` or \
+                     `pod.run_until_signal().await`, which wait for what runs"
+                );
+            }
             // The engine's own task does the rest: it waits for what runs, and stores the outcomes.
             self.engine.stop.cancel();
         }

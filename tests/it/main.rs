@@ -11,6 +11,7 @@ mod memory;
 mod pods;
 mod pooler;
 mod postgres;
+mod programs;
 mod roles;
 mod secrets;
 mod seed;

@@ -12,7 +12,6 @@ use super::claim::{self, Claimed, hand_out, lags};
 use super::{Engine, NOW, late};
 use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
-use crate::pod::Role;
 use crate::signals::Op;
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Due, Held, NewCall};
 
@@ -89,8 +88,7 @@ pub(super) async fn store(engine: &Arc<Engine>, call: &NewCall) -> Tried {
 
 /// Whether this pod runs calls, and has nothing that ought to go first.
 fn is_free(engine: &Engine) -> bool {
-    engine.role == Role::Monolith
-        && engine.runs_calls()
+    engine.claims_calls()
         && engine.calm.is_calm(crate::clock::instant())
         && engine.store.hears()
         // Those that are claimed already have their slots.

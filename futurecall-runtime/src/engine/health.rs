@@ -9,7 +9,6 @@ use tokio::sync::Mutex;
 use super::drive::RUNTIME_ENDED;
 use super::{Engine, NOW};
 use crate::id::CallId;
-use crate::pod::Role;
 
 /// How long the database may take to answer when it is asked how it is.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -93,7 +92,8 @@ impl Engine {
 
     fn stuck(&self) -> Vec<String> {
         let (pulse, config) = (&self.pulse, &self.config);
-        let claimer = (self.runs_calls() && self.role == Role::Monolith)
+        let claimer = self
+            .claims_calls()
             .then(|| pulse.silence(&pulse.claimer, config.scan_interval * 2 + SLACK))
             .flatten()
             .map(|silent| format!("the claimer has not looked for calls for {} s", silent.as_secs()));

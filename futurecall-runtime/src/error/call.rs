@@ -27,7 +27,6 @@ use super::BoxError;
 /// assert_eq!(run(410).unwrap_err().to_string(), "given up");
 /// assert_eq!(run(429).unwrap_err().to_string(), "to be tried again in 30s");
 /// ```
-#[derive(Debug)]
 pub struct CallError {
     decided: Decided,
 }
@@ -87,6 +86,8 @@ impl fmt::Display for CallError {
         }
     }
 }
+
+crate::words::debug_in_words!(CallError);
 
 impl Error for CallError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {

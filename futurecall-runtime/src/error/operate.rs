@@ -5,7 +5,6 @@ use crate::id::ScheduleId;
 use crate::operator::Acted;
 
 /// Why an operator's action was not done, or not to all.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum OperateError {
     /// There is no such schedule.
@@ -60,6 +59,8 @@ impl fmt::Display for OperateError {
         }
     }
 }
+
+crate::words::debug_in_words!(OperateError);
 
 impl std::error::Error for OperateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

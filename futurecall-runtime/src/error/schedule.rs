@@ -8,7 +8,6 @@ use crate::recurring::RuleError;
 /// Why a call was not scheduled, cancelled or looked up.
 ///
 /// Unless [`outcome_unknown`](Self::outcome_unknown) says otherwise, nothing was written.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ScheduleError {
     /// An argument cannot be stored. The text names the parameter, never its value.
@@ -144,6 +143,8 @@ impl fmt::Display for ScheduleError {
         }
     }
 }
+
+crate::words::debug_in_words!(ScheduleError);
 
 impl std::error::Error for ScheduleError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

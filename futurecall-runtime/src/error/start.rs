@@ -3,7 +3,6 @@ use std::fmt;
 use crate::error::StoreError;
 
 /// Why a pod did not start. Nothing runs in the background after it.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// A setting has a value that makes no sense; the text names it and says which values do.
@@ -140,6 +139,8 @@ impl fmt::Display for StartError {
         }
     }
 }
+
+crate::words::debug_in_words!(StartError);
 
 /// How many names and reasons the text lists; the others are in the log, and in the error's field.
 const LISTED: usize = 20;

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// State that a handler asked for and `PodBuilder::state` was not given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissingState {
     /// The type that was asked for.
@@ -23,5 +23,7 @@ impl fmt::Display for MissingState {
         )
     }
 }
+
+crate::words::debug_in_words!(MissingState);
 
 impl std::error::Error for MissingState {}

@@ -6,7 +6,6 @@ use crate::error::BoxError;
 ///
 /// Opaque on purpose: decide by its predicates, show it with `Display`, follow `source()` for the driver's own words.
 /// `Debug` has no more to say than `Display`: what a server adds to its message may quote a row, and with it arguments.
-#[derive(Debug)]
 pub struct StoreError {
     kind: Kind,
     /// What was being done, as a fragment that fits "could not …".
@@ -224,6 +223,8 @@ impl fmt::Display for StoreError {
         self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
     }
 }
+
+crate::words::debug_in_words!(StoreError);
 
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

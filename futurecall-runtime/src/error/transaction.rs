@@ -8,7 +8,6 @@ use crate::id::CallId;
 ///
 /// Unless [`outcome_unknown`](Self::outcome_unknown) says otherwise, the transaction is rolled back: neither the
 /// handler's writes nor the call's completion stand, and the handler's own outcome counts.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum TransactionError {
     /// The pod's calls are in another kind of database.
@@ -114,6 +113,8 @@ fn marker(kind: &str) -> &str {
         _ => "sqlx::Sqlite",
     }
 }
+
+crate::words::debug_in_words!(TransactionError);
 
 impl std::error::Error for TransactionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Rule;
 
 /// Why a recurring rule is refused. The text says what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RuleError {
     /// The cron expression cannot be read.
@@ -89,5 +89,7 @@ impl fmt::Display for RuleError {
         }
     }
 }
+
+crate::words::debug_in_words!(RuleError);
 
 impl std::error::Error for RuleError {}

@@ -62,9 +62,11 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 }
 
 /// A text that is no W3C `traceparent`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoTraceparent;
+
+crate::words::debug_in_words!(NoTraceparent);
 
 impl fmt::Display for NoTraceparent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
