@@ -8,6 +8,8 @@ use std::fmt::Display;
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
+use crate::zone;
+
 /// The mistakes found so far.
 #[derive(Default)]
 pub(crate) struct Errors {
@@ -210,7 +212,8 @@ pub(crate) const CRON_NEVER: &str = "this cron expression never runs: no day of 
      help: write a day that the month has; `L` is its last one";
 
 pub(crate) fn bad_time_zone(name: &str) -> String {
-    format!("there is no time zone `{name}`\nhelp: write its IANA name, like `Europe/Berlin` or `UTC`")
+    let nearest = zone::nearest(name, crate::names::nearest);
+    format!("there is no time zone `{name}`\nhelp: {}", zone::advice(name, nearest))
 }
 
 pub(crate) const CONDITIONAL: &str = "`#[future_call]` can't stand in `#[cfg_attr]`: a call has the same options in \

@@ -17,6 +17,8 @@ mod repeated;
 mod tests;
 mod types;
 mod validate;
+// The runtime's own file, too.
+mod zone;
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};

@@ -7,11 +7,11 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::Tz;
 use croner::{CronComponent, CronPattern, Weekday};
 
-use super::RuleError;
 use super::expression::{self, Refusal};
+use super::{RuleError, words, zone};
 use crate::moment::Moment;
 use crate::nearest::nearest;
 
@@ -40,7 +40,8 @@ impl Cron {
         })?;
         let zone = time_zone.parse::<Tz>().map_err(|_| RuleError::UnknownTimeZone {
             name: time_zone.to_owned(),
-            nearest: nearest_zone(time_zone).map(str::to_owned),
+            nearest: zone::nearest(time_zone, |name, known| nearest(name, known.iter().copied()))
+                .map(str::to_owned),
         })?;
         let fixed_times = ![&pattern.seconds, &pattern.minutes, &pattern.hours].into_iter().any(is_wild);
         let values = |field: &CronComponent| field.values().into_iter().map(u32::from).collect::<Vec<_>>();
@@ -65,8 +66,7 @@ impl Cron {
     }
 
     pub(super) fn describe(&self) -> String {
-        let words = self.pattern.describe();
-        format!("{} ({})", words.strip_suffix('.').unwrap_or(&words), self.zone.name())
+        format!("{} ({})", words::describe(&self.pattern), self.zone.name())
     }
 
     /// The first run later than `after`, in seconds since 1970.
@@ -180,21 +180,4 @@ fn seconds_from_until(from: NaiveDateTime, until: NaiveDateTime) -> Option<i64> 
 
 fn moment(seconds: i64) -> Option<Moment> {
     seconds.checked_mul(1_000_000).and_then(|micros| Moment::from_micros(micros).ok())
-}
-
-/// The zone that was probably meant: the same letters in another case, the city without its region, or a misspelling.
-fn nearest_zone(name: &str) -> Option<&'static str> {
-    /// No zone's name is longer than half of this; comparing with all of them should stay cheap.
-    const LONGEST_NAME: usize = 64;
-
-    if name.len() >= LONGEST_NAME {
-        return None;
-    }
-    let name = name.trim().replace(' ', "_");
-    let names = || TZ_VARIANTS.iter().map(|zone| zone.name());
-    let same = names().find(|known| known.eq_ignore_ascii_case(&name));
-    let city = || {
-        names().find(|known| known.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&name)))
-    };
-    same.or_else(city).or_else(|| nearest(&name, names()))
 }

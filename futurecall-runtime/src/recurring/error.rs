@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Rule;
+use super::{Rule, zone};
 
 /// Why a recurring rule is refused. The text says what to write instead.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub enum RuleError {
     UnknownTimeZone {
         /// The name as it was given.
         name: String,
-        /// A name that is known and looks like it.
+        /// A name that is known and looks like it. None for an offset such as `GMT+2`: the name `Etc/GMT+2` has the
+        /// opposite sign.
         nearest: Option<String>,
     },
     /// A time zone was given for an interval, which has none: it counts time, not days.
@@ -60,14 +61,9 @@ impl fmt::Display for RuleError {
                 "the cron expression `{expression}` never runs: no day of any year matches its day, month and \
                  weekday; write a day that the month has (`L` is its last one)"
             ),
-            Self::UnknownTimeZone { name, nearest: Some(nearest) } => {
-                write!(f, "the time zone `{name}` is not known; did you mean `{nearest}`?")
+            Self::UnknownTimeZone { name, nearest } => {
+                write!(f, "the time zone `{name}` is not known; {}", zone::advice(name, nearest.as_deref()))
             }
-            Self::UnknownTimeZone { name, nearest: None } => write!(
-                f,
-                "the time zone `{name}` is not known; write a name of the IANA database, such as `UTC` or \
-                 `Europe/Berlin`"
-            ),
             Self::ZoneWithoutCron => f.write_str(
                 "an interval has no time zone; remove `.time_zone(..)`, or write a cron expression for a time of day",
             ),

@@ -23,11 +23,12 @@ pub(crate) fn parse(expression: &str) -> Result<CronPattern, Refusal> {
 
 /// Five or six fields and never a year: a rule that ends by itself is not a recurring one. A day matches by its day
 /// of the month *or* of the week where both are given, Sunday is 0, and `5/10` is refused, all as in Vixie cron.
-fn parser() -> CronParser {
+/// Where one of the two fields begins with a star, a day matches by both.
+fn parser(day_and_weekday: bool) -> CronParser {
     CronParser::builder()
         .seconds(Seconds::Optional)
         .year(Year::Disallowed)
-        .dom_and_dow(false)
+        .dom_and_dow(day_and_weekday)
         .alternative_weekdays(false)
         .sloppy_ranges(false)
         .build()
@@ -114,12 +115,21 @@ fn parse_fields(expression: &str) -> Result<CronPattern, String> {
 }
 
 fn read(expression: &str) -> Result<CronPattern, String> {
-    parser().parse(expression).map(|cron| cron.pattern).map_err(|error| error.to_string())
+    let mut fields = expression.split_ascii_whitespace().rev();
+    let (weekday, day) = (fields.next(), fields.nth(1));
+    let star = [weekday, day].into_iter().flatten().any(|field| field.starts_with(['*', '?']));
+    parser(star).parse(expression).map(|cron| cron.pattern).map_err(|error| error.to_string())
 }
 
 /// What the parser would let pass although it cannot be meant.
 fn check_field(field: &Field, text: &str) -> Result<(), String> {
-    for item in text.strip_prefix('+').unwrap_or(text).split(',') {
+    let items = || text.strip_prefix('+').unwrap_or(text).split(',');
+    let has = |word: &str| items().any(|item| item.eq_ignore_ascii_case(word));
+    if has("L") && has("LW") {
+        // The parser would take the last day for the last working day.
+        return Err(format!("`{text}`: `L` and `LW` cannot stand in one list; write two rules"));
+    }
+    for item in items() {
         if item.is_empty() {
             return Err(format!("`{text}` has an empty place in its list; remove the comma"));
         }

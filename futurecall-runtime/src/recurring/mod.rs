@@ -7,6 +7,8 @@ mod expression;
 mod interval;
 #[cfg(test)]
 mod tests;
+mod words;
+mod zone;
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -174,9 +176,16 @@ impl Rule {
     /// The expression has five fields (minute, hour, day of the month, month, day of the week), six with seconds
     /// first, or is one of `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`, `@annually`. A field is `*`, a
     /// number, a name (`JAN`, `MON`), a list (`1,5`), a range (`1-5`) or steps (`*/10`, `8-18/2`). Sunday is 0 and 7.
-    /// `L` is the last day of the month, `LW` its last working day, `15W` the working day nearest to the 15th, `5L`
-    /// the last Friday, `5#2` the second Friday. Where both the day of the month and the day of the week are given, a
-    /// day that matches **either** runs; a `+` before the weekday asks for both (`0 9 13 * +FRI`: Friday the 13th).
+    /// `L` is the last day of the month, `LW` its last working day (Monday to Friday), `15W` the working day nearest to the
+    /// 15th, `5L` the last Friday, `5#2` the second Friday.
+    ///
+    /// # The two day fields
+    ///
+    /// As in Vixie cron. Where both the day of the month and the day of the week are given, a day that matches
+    /// **either** runs (`0 9 13 * FRI`: each 13th, and each Friday). Where one of them begins with `*`, a day has to match
+    /// **both**: a lone `*` matches every day, and a step narrows the other field (`0 9 */2 * MON`: Mondays with an odd
+    /// number; `1-31/2` begins with no star, and gives all odd days and all Mondays). A `+` before the weekday asks for
+    /// both as well (`0 9 13 * +FRI`: Friday the 13th).
     ///
     /// # Clock changes
     ///

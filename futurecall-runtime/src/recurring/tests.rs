@@ -2,8 +2,10 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 mod cron;
+mod days;
 mod policy;
 mod refusal;
+mod words;
 
 use chrono::{DateTime, TimeZone};
 use chrono_tz::Tz;

@@ -127,6 +127,62 @@ fn an_unknown_zone_is_answered_with_the_nearest() {
 }
 
 #[test]
+fn an_offset_is_never_answered_with_its_opposite() {
+    let text = |name: &str| Rule::cron("0 2 * * *", name).unwrap_err().to_string();
+    for (name, ahead, right) in [
+        ("GMT+2", "2 hours ahead of", "Etc/GMT-2"),
+        ("gmt+2", "2 hours ahead of", "Etc/GMT-2"),
+        ("UTC+2", "2 hours ahead of", "Etc/GMT-2"),
+        ("UTC +02:00", "2 hours ahead of", "Etc/GMT-2"),
+        ("Etc/UTC+2", "2 hours ahead of", "Etc/GMT-2"),
+        ("etc/gmt+2", "2 hours ahead of", "Etc/GMT-2"),
+        ("+02:00", "2 hours ahead of", "Etc/GMT-2"),
+        ("+0200", "2 hours ahead of", "Etc/GMT-2"),
+        ("+14", "14 hours ahead of", "Etc/GMT-14"),
+        ("GMT-5", "5 hours behind", "Etc/GMT+5"),
+        ("UTC-1", "1 hour behind", "Etc/GMT+1"),
+        ("\u{2212}05:00", "5 hours behind", "Etc/GMT+5"),
+    ] {
+        let text = text(name);
+        assert!(text.contains(&format!("{ahead} UTC it is `{right}`")), "{text}");
+        assert!(text.contains("opposite sign") && text.contains("a city"), "{text}");
+        assert!(!text.contains("did you mean"), "{text}");
+    }
+    // No zone has these offsets by name.
+    for name in ["+05:30", "UTC+5:45", "GMT+15", "UTC-13", "+99"] {
+        let text = text(name);
+        assert!(
+            text.contains("a city") && !text.contains("Etc/") && !text.contains("did you mean"),
+            "{text}"
+        );
+    }
+    for name in ["UTC+0", "+00:00", "GMT-00"] {
+        assert!(text(name).ends_with("write `UTC`"), "{}", text(name));
+    }
+    // Abbreviations and POSIX rules are near to names of quite other clocks.
+    for name in [
+        "PST",
+        "JST",
+        "IST",
+        "BST",
+        "CST",
+        "EDT",
+        "GMT2",
+        "CET-1CEST",
+        "AST4ADT",
+        "EST6EDT",
+        "<+02>-2",
+        "UTC2",
+    ] {
+        assert!(text(name).contains("write a name of the IANA database"), "{}", text(name));
+    }
+    // These are names of the database.
+    for name in ["EST5EDT", "Etc/GMT+2", "GMT", "UTC", "Etc/UTC", "GMT+0"] {
+        assert!(Rule::cron("0 2 * * *", name).is_ok(), "{name}");
+    }
+}
+
+#[test]
 fn intervals_have_a_floor_and_a_ceiling() {
     let text = |interval| Rule::every(interval).unwrap_err().to_string();
     assert_eq!(text(Duration::ZERO), "an interval of 0s is too short; write 1ms or more");

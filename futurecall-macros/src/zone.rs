@@ -1,0 +1,1 @@
+../../futurecall-runtime/src/recurring/zone.rs
