@@ -3,6 +3,7 @@
 //! Never by position: two swapped parameters of one type must not decode with swapped meaning. What is written here
 //! comes back as itself, or is refused when it is scheduled; what is read here may have been written by anybody.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::Serialize;
@@ -16,6 +17,7 @@ mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub(crate) use self::decode::Problem;
 use self::decode::{Absent, Entries};
@@ -162,6 +164,7 @@ pub struct Arg<O, B: ?Sized = O> {
     /// What is the same for parameters of every type.
     pub spec: ArgSpec,
     encode: fn(&B, &mut Sink) -> Result<(), encode::Refusal>,
+    verify: fn(&B, &str) -> Result<(), String>,
     decode: fn(Option<&str>) -> Result<O, Problem>,
     default: Option<fn() -> O>,
 }
@@ -185,7 +188,7 @@ pub struct ArgSpec {
 /// A parameter of type `&str`.
 pub const TEXT: Text = Arg::new();
 
-impl<O: DeserializeOwned, B: Serialize + ?Sized> Arg<O, B> {
+impl<O: DeserializeOwned + Borrow<B> + 'static, B: Serialize + ?Sized> Arg<O, B> {
     /// A parameter that has no [`key`](Self::key) yet.
     pub(crate) const fn new() -> Self {
         Self {
@@ -197,6 +200,7 @@ impl<O: DeserializeOwned, B: Serialize + ?Sized> Arg<O, B> {
                 ty: std::any::type_name::<O>,
             },
             encode: encode::write::<B>,
+            verify: verify::verify::<O, B>,
             decode: decode::read::<O>,
             default: None,
         }
@@ -252,7 +256,7 @@ impl ArgsWriter {
         if self.error.is_none() {
             let start = self.begin(arg.spec.key);
             let written = (arg.encode)(value, &mut self.sink);
-            self.end(&arg.spec, start, written);
+            self.error = self.fault(arg, value, start, written);
         }
         self
     }
@@ -274,30 +278,23 @@ impl ArgsWriter {
         self.sink.len()
     }
 
-    /// Looks at what was written for one argument; in debug builds also reads it back.
-    fn end(&mut self, spec: &ArgSpec, start: usize, written: Result<(), encode::Refusal>) {
-        if let Err(refusal) = written {
-            self.error = Some(refusal.into_error(self.call, spec.key));
-        } else if let Some(text) = self.sink.stored_from(start) {
-            self.error = self.doubt(spec, text);
-        }
-    }
-
-    /// What stands against JSON that was written without complaint.
-    fn doubt(&self, spec: &ArgSpec, text: &str) -> Option<ArgumentError> {
-        // Raw JSON that an argument brings along has not been counted yet.
-        if encode::depth(text) >= MAX_ARGUMENT_DEPTH {
-            return Some(encode::Refusal::TooDeep.into_error(self.call, spec.key));
-        }
-        if cfg!(debug_assertions)
-            && let Err(problem) = (spec.check)(Some(text))
-        {
-            // An asymmetric serde implementation is found here, at the call site, and not an hour later.
-            let reason =
-                format!("it is written as JSON that does not decode again: {}", problem.into_reason());
-            return Some(encode::Refusal::Other(reason).into_error(self.call, spec.key));
-        }
-        None
+    /// What stands against an argument, found here at the call site, and not an hour later.
+    fn fault<O, B: ?Sized>(
+        &self,
+        arg: &Arg<O, B>,
+        value: &B,
+        start: usize,
+        written: Result<(), encode::Refusal>,
+    ) -> Option<ArgumentError> {
+        let refusal = match (written, self.sink.stored_from(start)) {
+            (Err(refusal), _) => refusal,
+            // Too large, which `finish` says.
+            (Ok(()), None) => return None,
+            // Raw JSON that an argument brings along has not been counted yet.
+            (Ok(()), Some(text)) if encode::depth(text) >= MAX_ARGUMENT_DEPTH => encode::Refusal::TooDeep,
+            (Ok(()), Some(text)) => encode::Refusal::Other((arg.verify)(value, text).err()?),
+        };
+        Some(refusal.into_error(self.call, arg.spec.key))
     }
 
     fn finish(mut self) -> Result<String, ArgumentError> {
@@ -385,7 +382,8 @@ pub(crate) fn check(call: &str, specs: &[&ArgSpec], text: &str) -> Result<(), Ar
     Ok(())
 }
 
-/// Writes the one argument of a call by name as JSON, under the same rules as those of a typed call.
+/// Writes the one argument of a call by name as JSON, under the same rules as those of a typed call, but that nobody here
+/// knows the type that will read it.
 pub(crate) fn encode_value<T: Serialize + ?Sized>(
     call: &str,
     parameter: &str,
@@ -396,6 +394,9 @@ pub(crate) fn encode_value<T: Serialize + ?Sized>(
     let text = sink.into_text(call)?;
     if encode::depth(&text) >= MAX_ARGUMENT_DEPTH {
         return Err(encode::Refusal::TooDeep.into_error(call, parameter));
+    }
+    if verify::has_reserved_key(&text) {
+        return Err(encode::Refusal::Other(verify::RESERVED_KEY.to_owned()).into_error(call, parameter));
     }
     Ok(text)
 }

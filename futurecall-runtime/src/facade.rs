@@ -168,10 +168,6 @@ impl FutureCalls {
     /// # pod.shutdown().await;
     /// # Ok(()) }
     /// ```
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "an id or a text, and `&` before each would only be noise"
-    )]
     pub fn cancel(&self, target: impl CallOrIdentifier) -> CancelRequest {
         CancelRequest::new(self.pod.clone(), target.__target())
     }
@@ -207,10 +203,6 @@ impl FutureCalls {
     /// # pod.shutdown().await;
     /// # Ok(()) }
     /// ```
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "an id or a text, and `&` before each would only be noise"
-    )]
     pub fn reschedule(&self, target: impl CallOrIdentifier, when: impl When) -> RescheduleRequest {
         RescheduleRequest::new(self.pod.clone(), &target, when)
     }

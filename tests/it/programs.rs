@@ -56,7 +56,7 @@ fn every_error_is_shown_in_words() {
     }
     for (way, start) in [
         ("url", "Error: setting `database_url`: "),
-        ("file", "Error: could not open the SQLite file: "),
+        ("file", "Error: could not open the SQLite database: file /no/such/folder"),
         ("setting", "Error: setting `concurrency_limit`: "),
         ("environment", "Error: setting `FUTURECALL_CONCURRENCY_LIMIT`: "),
         ("name", "Error: `mail.send` is defined by "),

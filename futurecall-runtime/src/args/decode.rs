@@ -53,13 +53,6 @@ impl Problem {
             Self::Refused(reason) => ArgumentError::Decode { call, parameter, reason },
         }
     }
-
-    pub(crate) fn into_reason(self) -> String {
-        match self {
-            Self::Missing => "it is missing".to_owned(),
-            Self::Refused(reason) => reason,
-        }
-    }
 }
 
 impl<'a> Entries<'a> {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
 
 use proptest::prelude::*;
@@ -134,6 +134,83 @@ fn a_type_that_does_not_read_what_it_writes_is_found_when_scheduling() {
         "argument `x` of `example.hello` cannot be stored: \
          it is written as JSON that does not decode again: invalid type: string, expected u32"
     );
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    A { x: i32 },
+    B { x: i32, y: i32 },
+}
+
+#[test]
+fn a_value_that_decodes_to_another_one_is_refused() {
+    assert_eq!(round_trip(&Untagged::A { x: 1 }).unwrap(), Untagged::A { x: 1 });
+    let narrowed = Untagged::B { x: 1, y: 2 };
+    let text = refusal(&narrowed).to_string();
+    let expected = "argument `x` of `example.hello` cannot be stored: it would come back as another value: ";
+    assert!(text.starts_with(expected) && text.contains("untagged"), "{text}");
+    assert!(matches!(refusal(&vec![narrowed.clone()]), ArgumentError::Encode { .. }));
+    assert!(matches!(
+        refusal(&HashMap::from([("k".to_owned(), Some(narrowed))])),
+        ArgumentError::Encode { .. }
+    ));
+
+    let raw = serde_json::json!({ "a": [{ "$serde_json::private::RawValue": "[1]" }] });
+    assert!(refusal(&raw).to_string().contains("a key begins with `$serde_json::private::`"));
+    assert!(refusal(&Some(raw.clone())).to_string().contains("another value"));
+    assert!(matches!(encode_value(CALL, "data", &raw), Err(ArgumentError::Encode { .. })));
+    let text = serde_json::json!({ "a": "$serde_json::private::RawValue" });
+    assert_eq!(round_trip(&text).unwrap(), text);
+    // A map of one's own is read as it is written.
+    let own = BTreeMap::from([("$serde_json::private::RawValue".to_owned(), "[1]".to_owned())]);
+    assert_eq!(round_trip(&own).unwrap(), own);
+}
+
+#[test]
+fn collections_without_an_order_come_back() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Loose {
+        tags: HashSet<String>,
+        nested: HashMap<u32, Vec<HashSet<char>>>,
+        #[serde(flatten)]
+        rest: HashMap<String, serde_json::Value>,
+    }
+
+    for size in [0, 1, 2, 50] {
+        let tags = (0..size).map(|n| format!("tag, \"{n}\"")).collect();
+        let nested =
+            (0..size).map(|n| (n, vec!['a'..='f', 'x'..='z'].into_iter().map(HashSet::from_iter).collect()));
+        let rest = (0..size).map(|n| (format!("key {n}"), serde_json::json!([n, { "n": n }])));
+        let loose = Loose { tags, nested: nested.collect(), rest: rest.collect() };
+        assert_eq!(round_trip(&loose).unwrap(), loose);
+    }
+}
+
+#[test]
+fn a_type_that_never_writes_the_same_is_read_only() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// As one that encrypts, with a nonce.
+    #[derive(Debug, PartialEq)]
+    struct Sealed(u32);
+
+    static NONCE: AtomicU32 = AtomicU32::new(0);
+
+    impl Serialize for Sealed {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let nonce = NONCE.fetch_add(1, Ordering::Relaxed);
+            (nonce, self.0 ^ nonce).serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Sealed {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            <(u32, u32)>::deserialize(deserializer).map(|(nonce, sealed)| Self(sealed ^ nonce))
+        }
+    }
+
+    assert_eq!(round_trip(&Sealed(7)).unwrap(), Sealed(7));
 }
 
 #[test]
