@@ -34,6 +34,15 @@ pub enum Script {
     Off,
 }
 
+/// What scrollbars are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scrollbars {
+    /// Not to be seen, so that widths and pictures are the same everywhere.
+    Hidden,
+    /// Beside what they scroll, as on most desktops.
+    Classic,
+}
+
 /// A browser with one window.
 #[derive(Clone, Debug)]
 pub struct Browser {
@@ -55,6 +64,27 @@ where
     F: FnOnce(Browser) -> R,
     R: Future<Output = ()> + Send + 'static,
 {
+    with(script, Scrollbars::Hidden, run).await;
+}
+
+/// Does the same with script, and with scrollbars of that kind.
+///
+/// # Panics
+///
+/// As [`with_browser`].
+pub async fn with_scrollbars<F, R>(scrollbars: Scrollbars, run: F)
+where
+    F: FnOnce(Browser) -> R,
+    R: Future<Output = ()> + Send + 'static,
+{
+    with(Script::On, scrollbars, run).await;
+}
+
+async fn with<F, R>(script: Script, scrollbars: Scrollbars, run: F)
+where
+    F: FnOnce(Browser) -> R,
+    R: Future<Output = ()> + Send + 'static,
+{
     let (mut driver, address) = start_driver().await;
     // The profile is the browser's own, and goes with it.
     let profile = tempfile::tempdir().expect("a temporary folder can be made");
@@ -68,12 +98,14 @@ where
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        "--hide-scrollbars",
         "--force-device-scale-factor=1",
         "--window-size=1440,900",
     ]
     .map(str::to_owned)
     .to_vec();
+    if scrollbars == Scrollbars::Hidden {
+        arguments.push("--hide-scrollbars".to_owned());
+    }
     arguments.push(format!("--user-data-dir={}", profile.path().display()));
     let javascript = if script == Script::On { 1 } else { 2 };
     let wanted = json!({

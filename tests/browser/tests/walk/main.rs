@@ -2,6 +2,7 @@
 
 mod acting;
 mod looking;
+mod scrollbars;
 
 use futurecall_browser::browser::{Browser, Script, with_browser};
 use futurecall_browser::site::Site;
