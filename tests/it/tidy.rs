@@ -215,6 +215,60 @@ fn runtime_sources() -> Vec<PathBuf> {
     files
 }
 
+/// What a registry or docs.rs shows of a package has none of the repository's files beside it: a relative link or picture is
+/// dead there.
+#[test]
+fn what_docs_rs_shows_has_no_relative_links() {
+    let mut files = files_below(&root());
+    files.retain(|file| {
+        let ours = ["futurecall-runtime", "futurecall-macros", "futurecall-dashboard", "futurecall-cli"];
+        let package = ours.iter().any(|name| file.starts_with(root().join(name)));
+        *file == root().join("README.md")
+            || package && has_extension(file, "md")
+            || package
+                && has_extension(file, "rs")
+                && !file.components().any(|part| part.as_os_str() == "tests")
+    });
+    assert!(files.len() > 100, "the walk has lost its way");
+    let wrong: Vec<String> = files
+        .iter()
+        .flat_map(|file| {
+            let documentation = !has_extension(file, "rs");
+            matching_lines(file, |line| {
+                let text = line.trim_start();
+                (documentation || text.starts_with("///") || text.starts_with("//!"))
+                    && targets(text).any(is_relative)
+            })
+        })
+        .collect();
+    assert!(wrong.is_empty(), "these links lead nowhere on docs.rs and in a registry:\n{}", wrong.join("\n"));
+    for dead in ["![x](docs/x.png)", "see [it](ARCHITECTURE.md)", "<img src=\"a/b.png\">", "[it]: ../LICENSE"]
+    {
+        assert!(targets(dead).any(is_relative), "{dead}");
+    }
+    for alive in
+        ["[x](https://docs.rs/x)", "[`Pod`](crate::Pod)", "[y](#errors)", "[z](Self::z)", "[w](super::w)"]
+    {
+        assert!(!targets(alive).any(is_relative), "{alive}");
+    }
+}
+
+/// Where the links and pictures of a line of Markdown lead.
+fn targets(line: &str) -> impl Iterator<Item = &str> {
+    ["](", "]: ", "src=\"", "href=\""].into_iter().flat_map(move |start| {
+        line.split(start).skip(1).filter_map(|rest| rest.split([')', '"', ' ', '>']).next())
+    })
+}
+
+/// Whether a target is a file: neither an address, nor a place on the same page, nor the path of an item.
+fn is_relative(target: &str) -> bool {
+    let is_file = target.contains('/')
+        || target.rsplit_once('.').is_some_and(|(_, extension)| {
+            ["md", "png", "svg", "html", "sql", "json", "rs", "toml"].contains(&extension)
+        });
+    is_file && !target.contains("://") && !target.starts_with('#') && !target.starts_with("mailto:")
+}
+
 /// Every file below a folder, in order, without what is built, what is hidden (except CI), and links.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
