@@ -28,10 +28,10 @@ on_all_stores! {
         assert_eq!(calls.status(labelled).await.unwrap(), Some(CallState::Cancelled));
 
         // Borrowed as well, as loops over ids have it.
-        let id = stored(&pod, "x").await;
-        assert_eq!(calls.reschedule(&id, HOUR).await.unwrap().calls, 1);
-        assert_eq!(calls.run_now(&id).await.unwrap().calls, 1);
-        assert_eq!(calls.cancel(&id).await.unwrap(), one);
+        let borrowed = &stored(&pod, "x").await;
+        assert_eq!(calls.reschedule(borrowed, HOUR).await.unwrap().calls, 1);
+        assert_eq!(calls.run_now(borrowed).await.unwrap().calls, 1);
+        assert_eq!(calls.cancel(borrowed).await.unwrap(), one);
         let id = stored(&pod, "x").await;
         assert_eq!(pod.cancel_future_call(id).await.unwrap(), one);
         assert_eq!(calls.cancel(id).await.unwrap(), Cancelled::default(), "it is over");

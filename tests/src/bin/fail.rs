@@ -8,6 +8,7 @@ use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::{CallId, Config, Moment, Role, ScheduleId};
 
 /// Needs an instance.
+#[derive(Debug)]
 pub struct Clerk {
     /// Whose work it does.
     pub name: &'static str,
@@ -22,6 +23,7 @@ impl Clerk {
 }
 
 /// Needs state.
+#[derive(Debug)]
 pub struct Mail;
 
 #[future_call]
