@@ -1,6 +1,6 @@
 //! The machine's two clocks, asked of the kernel: what bends the C library's clocks does not bend the ledger.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -12,6 +12,12 @@ pub(crate) fn monotonic() -> i64 {
 /// Microseconds since 1970.
 pub(crate) fn real() -> i64 {
     read(ClockId::Realtime)
+}
+
+/// What this process takes for its wall clock, bent or not, in microseconds since 1970.
+pub(crate) fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, micros)
 }
 
 /// A span in whole microseconds.

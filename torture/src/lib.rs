@@ -11,6 +11,7 @@ mod chaos;
 mod checker;
 mod child;
 mod clock;
+mod clocks;
 mod database;
 mod dice;
 mod disk;
@@ -86,6 +87,8 @@ enum Command {
     Chaos,
     /// Kills a process before, within and after every operation of a store, and counts what its successor makes of it.
     Sweep,
+    /// Sets the machine's clock back between two processes of a SQLite file, and looks what becomes of their calls.
+    Clocks,
     /// Runs pods behind a pooler, beside an application, another service, another release and careless callers.
     Strangers {
         /// How long it lasts.
@@ -101,6 +104,8 @@ enum Command {
     Worker(worker::Orders),
     #[command(hide = true)]
     Victim(victim::Orders),
+    #[command(hide = true)]
+    Peer(clocks::Orders),
 }
 
 /// Does what the command line says.
@@ -123,6 +128,8 @@ pub async fn command() -> Result<ExitCode> {
             strangers::strangers(&strangers::Plan { seed, time, sqlite: arguments.sqlite, without }).await
         }
         Some(Command::Guest(orders)) => strangers::live(orders).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Clocks) => clocks::clocks().await,
+        Some(Command::Peer(orders)) => clocks::live(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Chaos) => chaos::chaos(seed).await,
         None => {
             let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));

@@ -16,6 +16,13 @@ fn sqlite() {
     passes(&["strangers", "--seconds", "6", "--seed", "1", "--sqlite"]);
 }
 
+/// Where no clock can be bent, this fails: `scripts/lib/faketime.sh` installs what it takes.
+#[cfg(target_os = "linux")]
+#[test]
+fn sqlite_clocks() {
+    passes(&["clocks"]);
+}
+
 /// As from a shell: what is tortured are processes that this program starts of itself.
 #[track_caller]
 fn passes(args: &[&str]) {

@@ -64,7 +64,8 @@ use crate::moment::Moment;
 ///
 /// The file is in WAL mode with `synchronous=FULL`: what is stored survives a power cut. Several processes on one
 /// machine may share it (not over a network file system, where SQLite's locks cannot be trusted). The database's
-/// clock is the machine's, except that it never goes back while the process lives.
+/// clock is the wall clock of the machine, read for each transaction, so that all processes agree on it; where it is set,
+/// leases and moments go by the new time.
 #[derive(Debug)]
 pub struct SqliteStore {
     source: Source,

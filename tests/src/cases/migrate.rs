@@ -15,7 +15,7 @@ cases![
     a_separate_handle_is_on_the_same_database,
     a_separate_handle_works_on_a_runtime_of_its_own,
     the_kind_is_one_lower_case_word,
-    the_clock_does_not_go_back,
+    all_handles_read_one_clock,
 ];
 
 async fn the_steps_are_told_before_and_after(fixture: &Fixture) {
@@ -107,7 +107,7 @@ async fn the_kind_is_one_lower_case_word(fixture: &Fixture) {
     assert_eq!(fixture.other.kind(), kind);
 }
 
-async fn the_clock_does_not_go_back(fixture: &Fixture) {
+async fn all_handles_read_one_clock(fixture: &Fixture) {
     fixture.store.migrate().await.unwrap();
     let mut last = fixture.store.now().await.unwrap();
     for store in [&fixture.other, &fixture.store, &fixture.other] {

@@ -1,6 +1,5 @@
 //! One transaction's hands, and how rows travel: as one JSON array in, as columns out.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -253,16 +252,12 @@ impl Drop for Savepoint<'_> {
     }
 }
 
-/// The database's clock is this machine's, but never goes back: a clock that is set back must not make due calls wait.
+/// Returns the moment at which a transaction happens. The clock of a SQLite file is the wall clock of the machine, read for
+/// each transaction: no process remembers what it said before, because another one, started since, would not know of it.
 pub(super) fn moment(now: Now) -> Moment {
-    static LATEST: AtomicI64 = AtomicI64::new(0);
     match now {
         Now::At(moment) => moment,
-        Now::Database => {
-            let wall = clock::wall();
-            let latest = LATEST.fetch_max(wall.as_micros(), Ordering::Relaxed);
-            Moment::from_micros(latest).map_or(wall, |latest| wall.max(latest))
-        }
+        Now::Database => clock::wall(),
     }
 }
 
