@@ -61,6 +61,8 @@ pub(crate) struct Asked {
     pub(crate) sent: i64,
     pub(crate) answered: i64,
     pub(crate) delay: i64,
+    /// By whose clock; none is the producers'.
+    pub(crate) worker: Option<usize>,
 }
 
 /// All that a producer knows of a call.

@@ -1,7 +1,9 @@
 //! Bent clocks: a library that is put before the C library tells a process another time of day.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::Result;
 use crate::dice::Dice;
@@ -23,16 +25,31 @@ impl Library {
         architectures.into_iter().chain(folders).map(PathBuf::from).find(|path| path.is_file()).map(Self)
     }
 
+    /// The same, and says so loudly where there is none.
+    pub(crate) fn find_loudly() -> Option<Self> {
+        let found = Self::find();
+        if found.is_none() {
+            eprintln!("NO CLOCK IS BENT: libfaketime was not found (Debian: apt-get install libfaketime)");
+        }
+        found
+    }
+
+    /// The environment of a process whose wall clock the file bends. Where that is the database's clock to it (on SQLite),
+    /// a step is seen at once.
+    pub(crate) fn of(&self, file: &Path, is_of_database: bool) -> Vec<(&'static str, OsString)> {
+        if is_of_database { self.of_all(file) } else { self.of_one(file) }
+    }
+
     /// The environment in which a process reads its wall clock as the file says, looking once in a second. Its monotonic
     /// clock stays true: a bent one would bend its timers too, and prove nothing.
-    pub(crate) fn of_one(&self, file: &Path) -> Vec<(&'static str, OsString)> {
+    fn of_one(&self, file: &Path) -> Vec<(&'static str, OsString)> {
         let mut all = self.of_all(file);
         all.retain(|(name, _)| *name != "FAKETIME_NO_CACHE");
         all.push(("FAKETIME_CACHE_DURATION", "1".into()));
         all
     }
 
-    /// The same for all processes of a server, whose clock is one: each looks whenever it reads the time.
+    /// The same for all processes of a server, or of a machine, whose clock is one: each looks whenever it reads the time.
     pub(crate) fn of_all(&self, file: &Path) -> Vec<(&'static str, OsString)> {
         vec![
             ("LD_PRELOAD", self.0.clone().into()),
@@ -44,6 +61,37 @@ impl Library {
             ("FAKETIME_DISABLE_SHM", "1".into()),
             ("NO_FAKE_STAT", "1".into()),
         ]
+    }
+}
+
+/// Names the file that bends the clock of this process, and of all that it starts.
+const MACHINE: &str = "FUTURECALL_TORTURE_CLOCK";
+
+/// The file that bends the clock of this process and of its children: for a SQLite file, the machine's.
+pub(crate) fn machine() -> Option<PathBuf> {
+    std::env::var_os(MACHINE).map(PathBuf::from)
+}
+
+/// Starts this program anew with a clock that can be set, unless it has one already, or there is no library for it.
+pub(crate) fn enter() -> Result {
+    if machine().is_some() {
+        return Ok(());
+    }
+    let Some(library) = Library::find() else { return Ok(()) };
+    let file = tempfile::Builder::new().prefix("futurecall-torture-clock.").tempfile_in("/tmp")?;
+    let (_, file) = file.keep()?;
+    set_by(&file, 0)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(std::env::args_os().skip(1)).envs(library.of_all(&file)).env(MACHINE, &file);
+    // It returns only where it fails.
+    Err(command.exec().into())
+}
+
+/// Removes the file.
+pub(crate) fn leave() {
+    if let Some(file) = machine() {
+        // Nobody reads the time any more who minds.
+        let _ = std::fs::remove_file(file);
     }
 }
 

@@ -133,9 +133,41 @@ pub(crate) struct History {
     pub(crate) lease: i64,
     /// The database's clock.
     pub(crate) clock: Clock,
+    /// On SQLite: the worker whose clock was set apart from the others', and that clock.
+    pub(crate) apart: Option<(usize, Clock)>,
     pub(crate) schedules: HashMap<Uuid, Rule>,
     /// Once everything is quiet.
     pub(crate) standing: HashMap<Uuid, Standing>,
+}
+
+impl History {
+    /// The clock by which a worker goes; none is anybody else.
+    pub(crate) fn clock_of(&self, worker: Option<usize>) -> &Clock {
+        match &self.apart {
+            Some((apart, clock)) if worker == Some(*apart) => clock,
+            _ => &self.clock,
+        }
+    }
+
+    /// Every clock by which a moment may have been written down.
+    fn clocks(&self) -> impl Iterator<Item = &Clock> {
+        std::iter::once(&self.clock).chain(self.apart.iter().map(|(_, clock)| clock))
+    }
+
+    /// When the last of them last said this or less.
+    pub(crate) fn last_moment(&self, said: i64) -> i64 {
+        self.clocks().map(|clock| clock.last_moment(said)).max().unwrap_or(said)
+    }
+
+    /// When the first of them first said this or more.
+    pub(crate) fn first_moment(&self, said: i64) -> i64 {
+        self.clocks().map(|clock| clock.first_moment(said)).min().unwrap_or(said)
+    }
+
+    /// The monotonic moments at which one of them may have said this.
+    pub(crate) fn moments(&self, said: i64) -> Vec<i64> {
+        self.clocks().flat_map(|clock| clock.moments(said)).collect()
+    }
 }
 
 /// What became of a run.

@@ -1,5 +1,6 @@
 //! A worker, seen from outside.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,19 +22,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts one. With `bent`, its wall clock is what the folder's file says.
-    pub(crate) fn start(
-        orders: &Orders,
-        folder: &Folder,
-        bent: Option<&crate::bend::Library>,
-    ) -> Result<Self> {
+    /// Starts one, whose wall clock is bent by these variables.
+    pub(crate) fn start(orders: &Orders, folder: &Folder, bent: &[(&str, OsString)]) -> Result<Self> {
         let log = File::options().append(true).create(true).open(folder.log(orders.number))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker").args(["--url", &orders.url]).args(["--number", &orders.number.to_string()]);
         command.arg("--ledger").arg(&orders.ledger).args(["--lease", &orders.lease.to_string()]);
-        if let Some(library) = bent {
-            command.envs(library.of_one(&folder.clock(orders.number)));
-        }
+        command.envs(bent.iter().map(|(name, value)| (name, value)));
         // The panics of handlers are meant.
         command.env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);

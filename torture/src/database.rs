@@ -149,7 +149,7 @@ impl Database {
             Self::Postgres { pool, .. } => {
                 sqlx::query_scalar(self.sql("SELECT {us clock_timestamp()}")).fetch_one(pool).await?
             }
-            Self::Sqlite { .. } => crate::clock::real(),
+            Self::Sqlite { .. } => crate::clock::wall(),
         })
     }
 
@@ -182,7 +182,7 @@ impl Database {
     fn sql(&self, template: &str) -> sqlx::AssertSqlSafe<String> {
         let (prefix, now) = match self {
             Self::Postgres { .. } => ("futurecall.", "clock_timestamp()".to_owned()),
-            Self::Sqlite { .. } => ("futurecall_", crate::clock::real().to_string()),
+            Self::Sqlite { .. } => ("futurecall_", crate::clock::wall().to_string()),
         };
         let mut sql = template.replace("{now}", &now);
         for table in ["call", "finished", "schedule"] {

@@ -43,6 +43,10 @@ pub(crate) enum Kind {
     Forward,
     /// The database's clock is set back. Explains nothing: leases only last longer.
     Back,
+    /// On SQLite: the clock of one worker is ahead of all others'. It takes their leases for over, and its own.
+    Ahead,
+    /// On SQLite: the clock of one worker is behind all others'. They take its leases for over.
+    Behind,
     /// Measured, not made: the machine let a process wait for the processor.
     Slow,
     /// Measured, not made: the database let everybody wait for its answer.
@@ -75,12 +79,23 @@ impl Kind {
     }
 }
 
+/// How clocks were set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Steps {
+    /// That of the database: on SQLite that of the machine.
+    pub(crate) all: Vec<Step>,
+    /// That of the worker whose clock can be set apart, in all.
+    pub(crate) apart: Vec<Step>,
+    /// By how much it is apart.
+    by: i64,
+}
+
 /// All faults of a run.
 #[derive(Debug)]
 pub(crate) struct Faults {
     all: Mutex<Vec<Fault>>,
     /// How the database's clock was set.
-    steps: Mutex<Vec<Step>>,
+    steps: Mutex<Steps>,
     file: File,
 }
 
@@ -89,20 +104,37 @@ impl Faults {
         Ok(Self { all: Mutex::default(), steps: Mutex::default(), file: File::create(path)? })
     }
 
-    /// Sets the database's clock by so many microseconds in all.
-    pub(crate) fn step(&self, by: i64, set: impl FnOnce() -> Result) -> Result {
+    /// Sets the database's clock by so many microseconds in all. `set` is told by how much a clock apart is to be set.
+    pub(crate) fn step(&self, by: i64, set: impl FnOnce(i64) -> Result) -> Result {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = if by > steps.last().map_or(0, |step| step.by) { Kind::Forward } else { Kind::Back };
+        let kind = if by > steps.all.last().map_or(0, |step| step.by) { Kind::Forward } else { Kind::Back };
+        let apart = by + steps.by;
+        let step = self.timed(by, || set(apart))?;
+        steps.all.push(step);
+        steps.apart.push(Step { by: apart, ..step });
+        self.add(Fault { kind, worker: None, begin: step.before, end: step.after });
+        Ok(())
+    }
+
+    /// Sets the clock of one worker apart from the others', by so many microseconds. `set` is told by how much in all.
+    pub(crate) fn step_apart(&self, by: i64, set: impl FnOnce(i64) -> Result) -> Result {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = by + steps.all.last().map_or(0, |step| step.by);
+        let step = self.timed(all, || set(all))?;
+        steps.by = by;
+        steps.apart.push(step);
+        Ok(())
+    }
+
+    fn timed(&self, by: i64, set: impl FnOnce() -> Result) -> Result<Step> {
         let before = clock::monotonic();
         set()?;
         let after = clock::monotonic();
         let _ = writeln!(&self.file, "step {by} {before} {after}");
-        steps.push(Step { before, after, by });
-        self.add(Fault { kind, worker: None, begin: before, end: after });
-        Ok(())
+        Ok(Step { before, after, by })
     }
 
-    pub(crate) fn steps(&self) -> Vec<Step> {
+    pub(crate) fn steps(&self) -> Steps {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -33,7 +33,10 @@ pub(crate) async fn schedule(session: &Session, ledger: &Ledger, kind: Kind) {
 pub(crate) fn promises(events: &[Event]) -> HashMap<Uuid, Promise> {
     let mut promises = HashMap::new();
     for event in events {
-        let (call, asked) = (event.run.call, Asked { sent: event.at, answered: i64::MAX, delay: 0 });
+        let (call, asked) = (
+            event.run.call,
+            Asked { sent: event.at, answered: i64::MAX, delay: 0, worker: Some(event.worker) },
+        );
         if event.what == What::Asked {
             let kind = if event.run.attempt == number(Kind::Keep) { Kind::Keep } else { Kind::Rerun };
             let promise = Promise { kind, stored: Stored::Unknown, asked: Some(asked), cancelled: None };

@@ -22,7 +22,7 @@ use crate::place::Folder;
 use crate::postgres::{self, Server};
 use crate::proxy::Lane;
 use crate::recurring::{self, Rule};
-use crate::storm::{Target, Targets};
+use crate::storm::{self, Target, Targets};
 use crate::worker::Orders;
 use crate::{Result, clock, follow, ledger, worker};
 
@@ -79,10 +79,7 @@ impl Wanted {
 impl Ground {
     pub(crate) async fn prepare(wanted: Wanted) -> Result<Self> {
         let folder = Arc::new(Folder::new()?);
-        let library = if wanted.bends { Library::find() } else { None };
-        if wanted.bends && library.is_none() {
-            eprintln!("NO CLOCK IS BENT: libfaketime was not found (Debian: apt-get install libfaketime)");
-        }
+        let library = if wanted.bends { Library::find_loudly() } else { None };
         let database = Arc::new(open(wanted, &folder, library.clone())?);
         let faults = Arc::new(Faults::open(&folder.faults())?);
         let acks = Arc::new(Acks::open(&folder.acks())?);
@@ -129,13 +126,16 @@ impl Ground {
         faults.extend(gaps(&events).chain(fences(&events)));
         let mut promises = acks.all();
         promises.extend(follow::promises(&events));
+        let (real_offset, steps) = (clock::real() - clock::monotonic(), targets.faults.steps());
+        let is_apart = targets.workers.iter().any(|target| target.is_apart);
         let history = History {
             events,
             promises,
             rows: database.rows().await?,
             faults,
             lease: clock::micros(wanted.lease),
-            clock: Clock { real_offset: clock::real() - clock::monotonic(), steps: targets.faults.steps() },
+            clock: Clock { real_offset, steps: steps.all },
+            apart: is_apart.then(|| (storm::APART, Clock { real_offset, steps: steps.apart })),
             schedules: schedules.into_iter().collect(),
             standing,
         };
@@ -215,10 +215,12 @@ async fn workers(
             lease: u64::try_from(believed.as_millis())?,
         };
         // One of them only: reading a bent clock is slow.
-        let library = library.cloned().filter(|_| number == 0);
-        bend::right(&folder.clock(number))?;
-        let worker = Mutex::new(Worker::start(&orders, folder, library.as_ref())?);
-        workers.push(Target { orders, worker, lane, library });
+        let library = library.cloned().filter(|_| number == storm::APART);
+        bend::set_by(&folder.clock(number), 0)?;
+        let is_apart = wanted.sqlite && library.is_some();
+        let bent = library.map(|library| library.of(&folder.clock(number), is_apart)).unwrap_or_default();
+        let worker = Mutex::new(Worker::start(&orders, folder, &bent)?);
+        workers.push(Target { orders, worker, lane, bent, is_apart });
     }
     Ok(workers)
 }

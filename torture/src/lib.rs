@@ -134,6 +134,9 @@ pub async fn command() -> Result<ExitCode> {
         None => {
             let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));
             let is_whole = !arguments.calm && arguments.mutant.is_none();
+            if is_whole && arguments.sqlite {
+                bend::enter()?;
+            }
             let plan = torture::Plan {
                 disks: is_whole && disk::enter(),
                 seed,
@@ -142,7 +145,9 @@ pub async fn command() -> Result<ExitCode> {
                 calm: arguments.calm,
                 mutant: arguments.mutant,
             };
-            torture::torture(&plan).await
+            let verdict = torture::torture(&plan).await;
+            bend::leave();
+            verdict
         }
     }
 }

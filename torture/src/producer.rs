@@ -84,7 +84,7 @@ impl Plan {
     /// What was promised of it, asked for at that moment and answered now.
     fn promise(self, sent: i64, stored: Stored) -> Promise {
         let delay = i64::try_from(self.delay.as_micros()).unwrap_or(i64::MAX);
-        let asked = Asked { sent, answered: clock::monotonic(), delay };
+        let asked = Asked { sent, answered: clock::monotonic(), delay, worker: None };
         Promise { kind: self.kind, stored, asked: Some(asked), cancelled: None }
     }
 }

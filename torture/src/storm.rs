@@ -1,5 +1,6 @@
 //! Breaks things, by the throws of seeded dice, until told to stop; whatever it broke is whole again when it ends.
 
+use std::ffi::OsString;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,17 +11,17 @@ use sqlx::Connection as _;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::Result;
 use crate::bend;
 use crate::child::Worker;
 use crate::database::{Database, stranger};
 use crate::dice::Dice;
 use crate::disk::Disk;
-use crate::fault::{Faults, Kind};
+use crate::fault::{Fault, Faults, Kind};
 use crate::place::Folder;
 use crate::postgres::{CONNECTIONS, Server};
 use crate::proxy::{Lane, Passage};
 use crate::worker::Orders;
+use crate::{Result, clock};
 
 /// What can be broken.
 pub(crate) struct Targets {
@@ -38,13 +39,18 @@ pub(crate) struct Target {
     pub(crate) orders: Orders,
     pub(crate) worker: Mutex<Worker>,
     pub(crate) lane: Option<Lane>,
-    /// With it, its wall clock can be bent.
-    pub(crate) library: Option<bend::Library>,
+    /// With these variables, its wall clock can be bent; none if it cannot.
+    pub(crate) bent: Vec<(&'static str, OsString)>,
+    /// Whether that clock is the database's to it: then it is set apart from the others'.
+    pub(crate) is_apart: bool,
 }
+
+/// Whose wall clock is bent.
+pub(crate) const APART: usize = 0;
 
 impl Target {
     pub(crate) fn start(&self, targets: &Targets) -> Result<Worker> {
-        Worker::start(&self.orders, &targets.folder, self.library.as_ref())
+        Worker::start(&self.orders, &targets.folder, &self.bent)
     }
 }
 
@@ -92,7 +98,7 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Dice, stop: &Cancella
         .workers
         .iter()
         .enumerate()
-        .filter(|(_, target)| target.library.is_some())
+        .filter(|(_, target)| !target.bent.is_empty() && !target.is_apart)
         .map(|(number, _)| number)
         .collect();
     while pause(&mut dice, stop).await {
@@ -115,12 +121,27 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Dice, stop: &Cancella
 const SIZES: [i64; 5] = [500_000, 1_500_000, 3_000_000, 30_000_000, 90_000_000];
 const HOUR: i64 = 3_600_000_000;
 
-/// Sets the clock of the database server, forward for good, or back for a while.
-pub(crate) async fn of_server_clock(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
-    let Database::Postgres { server, .. } = &*targets.database else { return Ok(()) };
-    let set = |by| targets.faults.step(by, || server.set_clock(by));
+/// Sets the clock of the database, forward for good, or back for a while: that of the server, or on SQLite that of the
+/// machine, which is that of all processes at once.
+pub(crate) async fn of_database_clock(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
+    let machine = bend::machine();
+    let has_a_clock = match &*targets.database {
+        Database::Postgres { server, .. } => server.has_a_clock(),
+        Database::Sqlite { .. } => machine.is_some(),
+    };
+    let set_all = |by| match (&*targets.database, &machine) {
+        (Database::Postgres { server, .. }, _) => server.set_clock(by),
+        (Database::Sqlite { .. }, Some(file)) => bend::set_by(file, by),
+        (Database::Sqlite { .. }, None) => Ok(()),
+    };
+    let set = |by| {
+        targets.faults.step(by, |apart| {
+            set_all(by)?;
+            if is_apart(targets) { bend::set_by(&targets.folder.clock(APART), apart) } else { Ok(()) }
+        })
+    };
     let (mut by, mut hours) = (0, 0);
-    while server.has_a_clock()
+    while has_a_clock
         && stop.run_until_cancelled(tokio::time::sleep(dice.between(2_500, 6_000))).await.is_some()
     {
         let size = SIZES.get(dice.below(SIZES.len())).copied().unwrap_or(HOUR);
@@ -134,6 +155,34 @@ pub(crate) async fn of_server_clock(targets: &Targets, mut dice: Dice, stop: &Ca
             tokio::time::sleep(dice.between(500, 2_500)).await;
         }
         set(by)?;
+    }
+    Ok(())
+}
+
+fn is_apart(targets: &Targets) -> bool {
+    targets.workers.iter().any(|target| target.is_apart)
+}
+
+/// Sets the clock of one process of a SQLite file apart from those of the others, for a while.
+pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
+    while is_apart(targets)
+        && stop.run_until_cancelled(tokio::time::sleep(dice.between(4_000, 9_000))).await.is_some()
+    {
+        let set = |by| targets.faults.step_apart(by, |all| bend::set_by(&targets.folder.clock(APART), all));
+        // A lease that was taken while the clock was ahead lasts longer by as much: not by more than peace has patience.
+        let is_ahead = dice.percent(50);
+        let sizes = if is_ahead { SIZES.get(..3).unwrap_or(&SIZES) } else { &SIZES };
+        let size = sizes.get(dice.below(sizes.len() + 1)).copied().unwrap_or(if is_ahead {
+            10_000_000
+        } else {
+            HOUR
+        });
+        let begin = clock::monotonic();
+        set(if is_ahead { size } else { -size })?;
+        tokio::time::sleep(dice.between(1_000, 4_000)).await;
+        set(0)?;
+        let (kind, worker) = if is_ahead { (Kind::Ahead, None) } else { (Kind::Behind, Some(APART)) };
+        targets.faults.add(Fault { kind, worker, begin, end: clock::monotonic() });
     }
     Ok(())
 }

@@ -296,6 +296,7 @@ impl World {
             faults: known,
             lease: clock::micros(LEASE),
             clock: Clock { real_offset: clock::real() - clock::monotonic(), steps: Vec::new() },
+            apart: None,
             schedules: schedules.collect(),
             standing,
         };

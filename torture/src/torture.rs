@@ -103,8 +103,7 @@ impl Plan {
     fn wanted(&self) -> Wanted {
         Wanted {
             sqlite: self.sqlite,
-            // On SQLite the machine's clock is the database's: all processes of one file share it.
-            bends: !self.calm && !self.sqlite && self.mutant.is_none(),
+            bends: !self.calm && self.mutant.is_none(),
             disks: self.disks,
             mutant: self.mutant,
             workers: if self.sqlite { 2 } else { 4 },
@@ -204,11 +203,12 @@ async fn storm(plan: Plan, targets: Arc<Targets>, stop: CancellationToken) -> Re
         return Ok(());
     }
     let dice = |part| Dice::part(plan.seed, part);
-    let (processes, databases, clocks, server_clock) = tokio::join!(
+    let (processes, databases, clocks, database_clock, apart) = tokio::join!(
         storm::of_processes(&targets, dice(1), &stop, plan.of_processes()),
         storm::of_databases(&targets, dice(2), &stop, plan.of_databases()),
         storm::of_clocks(&targets, dice(3), &stop),
-        storm::of_server_clock(&targets, dice(4), &stop)
+        storm::of_database_clock(&targets, dice(4), &stop),
+        storm::of_clocks_apart(&targets, dice(5), &stop)
     );
-    processes.and(databases).and(clocks).and(server_clock)
+    processes.and(databases).and(clocks).and(database_clock).and(apart)
 }

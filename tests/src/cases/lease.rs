@@ -3,13 +3,12 @@ use std::time::Duration;
 
 use futurecall_runtime::CallId;
 use futurecall_runtime::store::{
-    CallState, CancelTarget, ClaimRequest, ClaimedCall, Finished, Held, Lease, NewCall, Now, OnVanish,
-    Outcome,
+CallState, CancelTarget, ClaimRequest, ClaimedCall, Finished, Held, Lease, NewCall, Now, OnVanish, Outcome, Due,
 };
 use futures_util::future::join_all;
 
 use crate::make::{
-    FORGET, KEEP, LEASE, Pod, at, call, call_at, failed, finish, held, identifier, ids, labelled, secs,
+    FORGET, KEEP, LEASE, Pod, SOON, at, call, call_at, failed, finish, held, identifier, ids, labelled, secs,
 };
 use crate::suite::{Fixture, cases};
 
@@ -37,6 +36,7 @@ cases![
     rescues_at_once_take_each_call_once,
     an_interruption_may_leave_no_row,
     nothing_held_is_no_error,
+    a_clock_that_was_set_back_counts_from_there,
 ];
 
 async fn one_claimed(fixture: &Fixture, pod: &Pod) -> ClaimedCall {
@@ -386,4 +386,34 @@ async fn nothing_held_is_no_error(fixture: &Fixture) {
     let call = NewCall { priority: 3, ..call("work") };
     fixture.add(&[call]).await;
     assert_eq!(pod.store.rescue(Now::At(at(99)), 10, &KEEP).await.unwrap(), [], "it was never claimed");
+}
+
+/// Whatever the clock said before: only what was stored for a moment of then waits for it.
+async fn a_clock_that_was_set_back_counts_from_there(fixture: &Fixture) {
+    let (pod, other) = (fixture.pod(), fixture.other_pod());
+    fixture.add(&[call_at("work", 3_600)]).await;
+    let claimed = pod.claim_one(at(3_600), "work").await;
+    assert_eq!(claimed.claimed, at(3_600));
+    let stored_before = call_at("work", 3_590);
+    fixture.add(std::slice::from_ref(&stored_before)).await;
+
+    // By an hour. Who lives has its leases by the new clock, and nobody takes them.
+    assert!(fixture.rescue(at(0)).await.is_empty());
+    assert_eq!(pod.renew(at(0), &claimed).await.lease, Lease::Held);
+    assert_eq!(fixture.listed(CallState::Running).await[0].lease_until, Some(at(30)));
+    assert!(fixture.rescue(at(29)).await.is_empty());
+
+    let soon = NewCall { due: Due::After(secs(2)), ..call("work") };
+    fixture.store.insert(Now::At(at(1)), std::slice::from_ref(&soon), false, SOON).await.unwrap();
+    assert_eq!(fixture.record(soon.id).await.due, at(3));
+    assert!(other.claim(at(2), &["work"], 5).await.is_empty());
+    let started = other.claim_one(at(3), "work").await;
+    assert_eq!((started.id, started.claimed), (soon.id, at(3)));
+    assert!(other.finish(at(4), &started, Outcome::Succeeded).await);
+    assert_eq!(fixture.record(soon.id).await.finished, Some(at(4)));
+
+    assert!(fixture.rescue(at(30)).await.is_empty());
+    assert_eq!(fixture.rescue(at(31)).await.len(), 1, "by the new clock it was not renewed in time");
+    assert!(other.claim(at(3_589), &["work"], 5).await.is_empty());
+    assert_eq!(other.claim_one(at(3_590), "work").await.id, stored_before.id);
 }

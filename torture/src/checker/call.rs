@@ -96,7 +96,8 @@ impl<'h> Checked<'h> {
             // Nobody knows when it was stored if nobody was told.
             let known = self.promise.stored == Stored::Yes;
             let until = if known { asked.answered } else { i64::MAX };
-            let early = self.history.clock.at_least(asked.sent, until) + asked.delay - row.due;
+            let clock = self.history.clock_of(asked.worker);
+            let early = clock.at_least(asked.sent, until) + asked.delay - row.due;
             if early > 0 {
                 self.add(verdict, Violation::Early, &format!("is due {early} µs early"));
             }
@@ -115,7 +116,7 @@ impl<'h> Checked<'h> {
 
     /// What the database's clock had reached by then for all that the pod could know: of a step it hears within a lease.
     pub(super) fn reached(&self, event: &Event) -> i64 {
-        self.history.clock.at_most(event.at, event.at - self.history.lease)
+        self.history.clock_of(Some(event.worker)).at_most(event.at, event.at - self.history.lease)
     }
 
     fn check_end(&self, verdict: &mut Verdict) {
@@ -141,9 +142,10 @@ impl<'h> Checked<'h> {
             }
             _ => {}
         }
-        let Some(finished) = row.finished.map(|said| self.history.clock.last_moment(said)) else { return };
+        let Some(finished) = row.finished.map(|said| self.history.last_moment(said)) else { return };
         for run in &self.runs {
-            if run.start.at > finished + CLOCKS && !self.cannot_know(run.start) {
+            let excused = self.cannot_know(run.start) || self.is_apart(run.start, finished);
+            if run.start.at > finished + CLOCKS && !excused {
                 self.add(verdict, Violation::StartedAfterEnd, "started after its end was recorded");
             }
         }
@@ -151,7 +153,7 @@ impl<'h> Checked<'h> {
 
     /// A run of just the attempt that was recorded came to its end before that.
     fn came_to_its_end(&self, row: &Row) -> bool {
-        let finished = self.history.clock.last_moment(row.finished.unwrap_or(0));
+        let finished = self.history.last_moment(row.finished.unwrap_or(0));
         self.runs.iter().any(|run| {
             run.last.what == What::End && run.is(row.pod, row.attempt) && run.last.at <= finished + CLOCKS
         })
@@ -165,7 +167,7 @@ impl<'h> Checked<'h> {
             self.add(verdict, Violation::DuplicateWithoutFault, "ended as interrupted without a fault");
         }
         for run in &self.runs {
-            self.check_goes_on(*run, self.history.clock.last_moment(finished), verdict);
+            self.check_goes_on(*run, self.history.last_moment(finished), verdict);
         }
     }
 
@@ -173,7 +175,7 @@ impl<'h> Checked<'h> {
     pub(super) fn was_interrupted(&self, worker: Option<usize>, said: i64) -> bool {
         // Three leases: its own, and as long again twice until somebody looked.
         let before = |at: i64| at - 3 * self.history.lease;
-        self.history.clock.moments(said).into_iter().any(|at| self.is_explained(worker, before(at), at))
+        self.history.moments(said).into_iter().any(|at| self.is_explained(worker, before(at), at))
     }
 
     fn check_cancelled(&self, verdict: &mut Verdict) {
@@ -213,7 +215,9 @@ impl<'h> Checked<'h> {
         }
         for run in &self.runs {
             let had_started = run.start.at < cancelled.sent;
-            let goes_on = run.last.at > cancelled.answered && !self.cannot_know(run.last);
+            let goes_on = run.last.at > cancelled.answered
+                && !self.cannot_know(run.last)
+                && !self.is_apart(run.last, cancelled.answered);
             if goes_on || (had_started && self.promise.kind == Kind::Keep) {
                 self.add(verdict, Violation::CancelledRan, "was cancelled before it started, and ran");
             }
@@ -245,7 +249,7 @@ impl<'h> Checked<'h> {
             return;
         }
         verdict.overlaps += 1;
-        if !self.cannot_know(run.last) {
+        if !self.cannot_know(run.last) && !self.is_apart(run.last, lost) {
             let late = (run.last.at - lost) / 1_000;
             self.add(
                 verdict,
@@ -267,6 +271,19 @@ impl<'h> Checked<'h> {
             concerns(fault, Some(event.worker)) && fault.begin <= event.at && fault.end + within >= event.at
         };
         self.history.faults.iter().any(|fault| explains(&fault))
+    }
+
+    /// Whether a pod took the call over because its clock differs from that of the pod of this event, which hears of it
+    /// with its next renewal, and within a lease at the latest.
+    fn is_apart(&self, event: &Event, lost: i64) -> bool {
+        let lease = self.history.lease;
+        let explains = |fault: &&Fault| {
+            matches!(fault.kind, fault::Kind::Ahead | fault::Kind::Behind)
+                && concerns(fault, Some(event.worker))
+                && fault.begin <= event.at
+                && fault.end + lease >= event.at
+        };
+        event.at <= lost + lease && self.history.faults.iter().any(|fault| explains(&fault))
     }
 
     /// Whether something befell the worker (or, if nobody knows which, any) in that time.

@@ -115,10 +115,10 @@ impl<'h> Checked<'h> {
         verdict.skipped += 1;
         let ended = row.finished.unwrap_or(row.due);
         let was_missed = self.rule.missed == Missed::Skip && ended >= row.due + micros(self.rule.every);
-        let clock = &self.history.clock;
-        let skipped = clock.first_moment(ended);
+        let history = self.history;
+        let skipped = history.first_moment(ended);
         let goes_on = |other: &Row| {
-            let over = other.finished.map(|finished| clock.last_moment(finished) + WRITING);
+            let over = other.finished.map(|finished| history.last_moment(finished) + WRITING);
             other.state != State::Skipped && over.is_none_or(|over| over >= skipped)
         };
         let before = self.runs.range(..row.due).flat_map(|(_, runs)| runs);
@@ -132,8 +132,8 @@ impl<'h> Checked<'h> {
 
     /// Whether anything was broken between two moments of the database's clock, or shortly before.
     fn is_explained(&self, from: i64, until: i64) -> bool {
-        let clock = &self.history.clock;
-        let (from, until) = (clock.first_moment(from) - 3 * self.history.lease, clock.last_moment(until));
+        let history = self.history;
+        let (from, until) = (history.first_moment(from) - 3 * history.lease, history.last_moment(until));
         self.history.faults.iter().any(|fault| fault.begin <= until && fault.end >= from)
     }
 

@@ -25,7 +25,7 @@ impl Told {
     }
 
     fn of(id: Uuid, kind: Kind) -> Self {
-        let asked = Asked { sent: 10 * SECOND, answered: 10 * SECOND, delay: 0 };
+        let asked = Asked { sent: 10 * SECOND, answered: 10 * SECOND, delay: 0, worker: None };
         let promise = Promise { kind, stored: Stored::Yes, asked: Some(asked), cancelled: None };
         let history = History {
             events: Vec::new(),
@@ -34,6 +34,7 @@ impl Told {
             faults: Vec::new(),
             lease: 2 * SECOND,
             clock: Clock::default(),
+            apart: None,
             schedules: HashMap::new(),
             standing: HashMap::new(),
         };

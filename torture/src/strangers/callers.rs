@@ -39,7 +39,8 @@ pub(super) async fn keep_and_drop(
         let (id, sent) = (call.id().as_uuid(), clock::monotonic());
         let mut call: Kept<_> = call.into_future();
         let answer = polled(&mut call, &mut dice).await;
-        let asked = Some(Asked { sent, answered: clock::monotonic(), delay: clock::micros(delay) });
+        let asked =
+            Some(Asked { sent, answered: clock::monotonic(), delay: clock::micros(delay), worker: None });
         let stored = answer.map_or(Stored::Unknown, |answer| stored(&answer.map(drop)));
         acks.scheduled(id, Promise { kind: Kind::Keep, stored, asked, cancelled: None });
         keep(&mut calls, call, &mut dice);
@@ -97,7 +98,8 @@ pub(super) async fn of_both_releases(
         };
         let (id, sent) = (call.id().as_uuid(), clock::monotonic());
         let answer = tokio::time::timeout(ANSWERED_WITHIN, call.into_future()).await;
-        let asked = Some(Asked { sent, answered: clock::monotonic(), delay: clock::micros(delay) });
+        let asked =
+            Some(Asked { sent, answered: clock::monotonic(), delay: clock::micros(delay), worker: None });
         let stored = if let Ok(answer) = answer {
             stored(&answer.map(drop))
         } else {

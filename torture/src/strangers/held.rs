@@ -89,6 +89,7 @@ mod tests {
             faults: Vec::new(),
             lease: 5 * SECOND,
             clock: Clock::default(),
+            apart: None,
             schedules: HashMap::new(),
             standing: HashMap::new(),
         }
