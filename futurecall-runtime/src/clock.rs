@@ -70,7 +70,7 @@ pub(crate) fn read() -> Reading {
 }
 
 #[cfg(feature = "testing")]
-pub(crate) use self::simulated::{simulate, skip};
+pub(crate) use self::simulated::{set_back, simulate, skip};
 
 /// The clocks of a simulation: of this thread, and of the runtime that it is in, whose time is paused.
 #[cfg(feature = "testing")]
@@ -93,6 +93,15 @@ mod simulated {
     /// Sets the wall clock forward.
     pub(crate) fn skip(time: Duration) {
         BEGAN.set(BEGAN.get().map(|(instant, wall)| (instant, wall.checked_add(time).unwrap_or(wall))));
+    }
+
+    /// Sets the wall clock back, to 1970 at most.
+    pub(crate) fn set_back(time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let back = |wall: Moment| {
+            Moment::from_micros(wall.as_micros().saturating_sub(micros)).unwrap_or(Moment::MIN)
+        };
+        BEGAN.set(BEGAN.get().map(|(instant, wall)| (instant, back(wall))));
     }
 
     pub(super) fn wall() -> Option<Moment> {

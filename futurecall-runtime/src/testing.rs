@@ -38,6 +38,11 @@ impl Simulation {
         crate::clock::skip(time);
     }
 
+    /// Sets the wall clocks of all pods back, to 1970 at most; their monotonic clocks go on as before.
+    pub fn set_back(&self, time: Duration) {
+        crate::clock::set_back(time);
+    }
+
     /// The simulated wall clock.
     pub fn now(&self) -> Moment {
         crate::clock::wall()

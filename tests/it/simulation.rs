@@ -4,9 +4,15 @@
 //! `FUTURECALL_SIM_SEEDS=…` that many.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futurecall_runtime::store::MemoryStore;
+use futurecall_runtime::testing::{Process, Simulation};
+use futurecall_runtime::{CallState, Moment, Pod};
+use futurecall_tests::journal::Journal;
 use futurecall_tests::simulation::{Counts, Mutant, Report, Settings, simulate};
+
+use crate::pods::support::Note;
 
 /// How many seeds are played, unless the environment says otherwise.
 const SEEDS: u64 = 500;
@@ -117,6 +123,38 @@ fn every_mutant_is_caught() {
     }
     println!("\nsimulated mutants caught {} of {}", Mutant::ALL.len() - missed.len(), Mutant::ALL.len());
     assert!(missed.is_empty(), "not caught within {CATCH} seeds: {missed:?}");
+}
+
+#[test]
+fn delays_count_from_the_clock_that_was_set_back() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+        let simulation = Simulation::begin(1, Moment::from_micros(1_798_761_600_000_000).unwrap());
+        let journal = Journal::new();
+        let builder = Pod::builder().store(MemoryStore::new()).without_discovery().in_process(Process::new());
+        let pod = builder.register_future_call("note", Note(journal.clone())).start().await.unwrap();
+        pod.future_call_with_delay("note", Some("first"), Duration::ZERO).await.unwrap();
+        journal.wait_for(1).await;
+        tokio::time::sleep(second).await;
+
+        simulation.set_back(hour);
+        let began = tokio::time::Instant::now();
+        // Due by the clock as the pod has read it last, and not by the one that it has now.
+        let due = simulation.now().checked_add(600 * second).unwrap();
+        let later = pod.future_call_at_time("note", Some("later"), due).await.unwrap();
+        assert_eq!(pod.future_calls().status(later).await.unwrap(), Some(CallState::Scheduled));
+        pod.future_call_with_delay("note", Some("soon"), 2 * second).await.unwrap();
+        assert_eq!(journal.wait_for(2).await[1], "soon");
+        let soon = began.elapsed();
+        assert!(soon >= 2 * second && soon < 3 * second, "{soon:?}");
+        tokio::time::sleep_until(began + 599 * second).await;
+        assert_eq!(journal.lines().len(), 2);
+        assert_eq!(journal.wait_for(3).await[2], "later");
+        assert!(simulation.now() >= due && began.elapsed() < 601 * second, "{:?}", began.elapsed());
+        pod.shutdown().await;
+    });
 }
 
 /// A number from the environment.

@@ -217,8 +217,9 @@ async fn workers(
         // One of them only: reading a bent clock is slow.
         let library = library.cloned().filter(|_| number == storm::APART);
         bend::set_by(&folder.clock(number), 0)?;
-        let is_apart = wanted.sqlite && library.is_some();
-        let bent = library.map(|library| library.of(&folder.clock(number), is_apart)).unwrap_or_default();
+        let is_apart = wanted.sqlite && library.is_some() && wanted.mutant.is_none();
+        let bent =
+            library.map(|library| library.of(&folder.clock(number), wanted.sqlite)).unwrap_or_default();
         let worker = Mutex::new(Worker::start(&orders, folder, &bent)?);
         workers.push(Target { orders, worker, lane, bent, is_apart });
     }

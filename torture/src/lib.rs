@@ -119,7 +119,12 @@ pub async fn command() -> Result<ExitCode> {
     match arguments.command {
         Some(Command::Worker(orders)) => worker::work(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Mutants { seconds }) => {
-            torture::mutants(seed, Duration::from_secs(seconds), arguments.sqlite).await
+            if arguments.sqlite {
+                bend::enter()?;
+            }
+            let caught = torture::mutants(seed, Duration::from_secs(seconds), arguments.sqlite).await;
+            bend::leave();
+            caught
         }
         Some(Command::Victim(orders)) => victim::live(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Sweep) => sweep::sweep(arguments.sqlite).await,
@@ -134,7 +139,7 @@ pub async fn command() -> Result<ExitCode> {
         None => {
             let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));
             let is_whole = !arguments.calm && arguments.mutant.is_none();
-            if is_whole && arguments.sqlite {
+            if arguments.sqlite && !arguments.calm {
                 bend::enter()?;
             }
             let plan = torture::Plan {

@@ -1,7 +1,7 @@
 //! Protocols with a mistake in them, which the checker must catch: a checker that has never failed proves nothing.
 //!
 //! The library has no door for them. On PostgreSQL the proxy changes the statements on their way to the server; in a SQLite
-//! file triggers undo what the library has just done right. So the mutant is of the very build that is tested otherwise.
+//! file triggers undo what the library has just done right, or the clock of one process is left as it was. So the mutant is of the very build that is tested otherwise.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) enum Mutant {
     FailuresUncounted,
     /// Now and then the run that follows is not stored with the claim of the one before.
     SuccessorForgotten,
+    /// A process that is there when the machine's clock is set back goes on with the time that it had.
+    ClockRatchet,
 }
 
 /// A text of the library's statements, and what stands there instead.
@@ -119,7 +121,7 @@ impl Mutant {
             Self::FinishWithoutFence => &FINISH,
             Self::NoLeaseCheck => &LEASE,
             Self::CancelWithoutGuard => &CANCEL,
-            Self::AsynchronousCommit => &[],
+            Self::AsynchronousCommit | Self::ClockRatchet => &[],
             Self::FailuresUncounted => &FAILURES,
             Self::SuccessorForgotten => &SUCCESSOR,
         }
@@ -131,16 +133,16 @@ impl Mutant {
             Self::FinishWithoutFence => FIRST_CLAIM,
             Self::NoLeaseCheck => SHORT_LEASE,
             Self::CancelWithoutGuard => NO_GUARD,
-            Self::AsynchronousCommit => "",
+            Self::AsynchronousCommit | Self::ClockRatchet => "",
             Self::FailuresUncounted => NO_COUNT,
             Self::SuccessorForgotten => NO_SUCCESSOR,
         }
     }
 
     /// Whether there is such a mutant of that database. What SQLite has committed, no end of a process undoes: that takes
-    /// the end of the machine.
+    /// the end of the machine. PostgreSQL's clock is that of its server.
     pub(crate) fn is_of(self, sqlite: bool) -> bool {
-        !sqlite || !self.triggers().is_empty()
+        if self == Self::ClockRatchet { sqlite } else { !sqlite || !self.triggers().is_empty() }
     }
 
     /// How long pods believe a lease to last.
@@ -159,6 +161,9 @@ impl Mutant {
             Self::AsynchronousCommit => &[Violation::Lost],
             Self::FailuresUncounted => &[Violation::TooManyAttempts],
             Self::SuccessorForgotten => &[Violation::ScheduleLost],
+            Self::ClockRatchet => {
+                &[Violation::Early, Violation::DuplicateWithoutFault, Violation::OverlapWithoutFault]
+            }
         }
     }
 }

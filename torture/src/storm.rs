@@ -98,7 +98,7 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Dice, stop: &Cancella
         .workers
         .iter()
         .enumerate()
-        .filter(|(_, target)| !target.bent.is_empty() && !target.is_apart)
+        .filter(|(_, target)| !target.bent.is_empty())
         .map(|(number, _)| number)
         .collect();
     while pause(&mut dice, stop).await {
@@ -122,8 +122,13 @@ const SIZES: [i64; 5] = [500_000, 1_500_000, 3_000_000, 30_000_000, 90_000_000];
 const HOUR: i64 = 3_600_000_000;
 
 /// Sets the clock of the database, forward for good, or back for a while: that of the server, or on SQLite that of the
-/// machine, which is that of all processes at once.
-pub(crate) async fn of_database_clock(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
+/// machine, which is that of all processes at once. With `back_only`, it explains nothing.
+pub(crate) async fn of_database_clock(
+    targets: &Targets,
+    mut dice: Dice,
+    stop: &CancellationToken,
+    back_only: bool,
+) -> Result {
     let machine = bend::machine();
     let has_a_clock = match &*targets.database {
         Database::Postgres { server, .. } => server.has_a_clock(),
@@ -145,7 +150,10 @@ pub(crate) async fn of_database_clock(targets: &Targets, mut dice: Dice, stop: &
         && stop.run_until_cancelled(tokio::time::sleep(dice.between(2_500, 6_000))).await.is_some()
     {
         let size = SIZES.get(dice.below(SIZES.len())).copied().unwrap_or(HOUR);
-        if dice.percent(50) {
+        if back_only {
+            set(by - size.max(3_000_000))?;
+            tokio::time::sleep(dice.between(2_000, 4_000)).await;
+        } else if dice.percent(50) {
             // Schedules make up for every moment that was left out: for one hour of them, and no more.
             let is_far = hours == 0 && dice.percent(30);
             hours += usize::from(is_far);

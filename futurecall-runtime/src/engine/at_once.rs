@@ -161,10 +161,15 @@ async fn start(engine: &Arc<Engine>, call: &NewCall, claimed: ClaimedCall, sent:
     let now = crate::clock::instant();
     engine.count_scheduled(std::slice::from_ref(call));
     engine.clock.saw(claimed.claimed, sent.monotonic, now);
-    if engine.stop.is_cancelled() {
-        // Whoever ends the pod may have looked already for what is to be given back.
+    // Whoever ends the pod may have looked already for what is to be given back. And a database whose clock was set back
+    // since this pod last read it says that the call is not due after all: it waits for its moment as any other.
+    let is_early = claimed.due > claimed.claimed;
+    if engine.stop.is_cancelled() || is_early {
         let held = Held { id: claimed.id, claim_no: claimed.claim_no, started: false };
         claim::release(engine, &[held]).await;
+        if is_early {
+            engine.wake();
+        }
         return Tried::Stored;
     }
     let deadline = Deadline::new(sent, engine.config.lease);

@@ -122,7 +122,7 @@ struct Walk<'a> {
     model: Arc<dyn Store>,
     dice: Dice,
     seed: u64,
-    /// The database's clock; its microseconds are never the same, so that no two schedules share a boundary.
+    /// Grows with every step; its microseconds are never the same, so that no two schedules share a boundary.
     now: Moment,
     pods: [PodId; 3],
     claim_no: i64,
@@ -154,7 +154,8 @@ impl<'a> Walk<'a> {
 
     async fn go(mut self, steps: usize, choice: &[Step]) {
         for number in 0..steps {
-            self.set_clock();
+            let advance = [0, 1, 5, 20, 70, 400][self.dice.below(6)] * 1_000_000 + 1;
+            self.now = self.now.checked_add(Duration::from_micros(advance)).expect("within the range");
             let step = *self.dice.one_of(choice).expect("a step");
             self.done.push(format!("{number} at {}: {step:?}", self.now));
             self.take(step).await;

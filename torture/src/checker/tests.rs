@@ -99,6 +99,11 @@ impl Told {
         self
     }
 
+    fn but_history(mut self, change: impl FnOnce(&mut History)) -> Self {
+        change(&mut self.history);
+        self
+    }
+
     fn cancelled(mut self, answer: Answer, at: i64) -> Self {
         let cancelled = Cancelled { answer, sent: at * SECOND, answered: at * SECOND };
         self.history.promises.get_mut(&self.id).unwrap().cancelled = Some(cancelled);
@@ -417,4 +422,41 @@ fn a_clock_that_is_set_forward_ends_leases_and_pods_hear_of_it_with_the_next_ren
         .ended_before(0, 1, false, 14 - 1)
         .step(12, -1);
     assert_eq!(back.violates(), [Violation::DuplicateWithoutFault]);
+}
+
+#[test]
+fn a_clock_that_is_apart_explains_an_overlap_of_one_lease_and_who_suffers_from_it() {
+    // The call of one worker is taken by the other.
+    let taken = |end| {
+        Told::new(Kind::Rerun)
+            .ran(0, 1, 10, end)
+            .ran(1, 2, 14, 16)
+            .ended(State::Succeeded, 1, 2, 16)
+            .ended_before(0, 1, false, 14)
+    };
+    let ahead = |told: Told, from, to| {
+        told.but_history(|history| {
+            let (begin, end) = (from * SECOND, to * SECOND);
+            history.faults.push(Fault { kind: fault::Kind::Ahead, worker: None, begin, end });
+        })
+    };
+    assert_eq!(ahead(taken(15), 13, 15).violates(), []);
+    assert_eq!(ahead(taken(16), 13, 15).violates(), []);
+    assert_eq!(ahead(taken(17), 13, 18).violates(), [Violation::OverlapWithoutFault], "longer than a lease");
+    assert!(!ahead(taken(15), 1, 2).violates().is_empty(), "it was long over");
+    // Who is behind loses its calls, and takes none.
+    assert_eq!(taken(15).fault(fault::Kind::Behind, 0, 13, 15).violates(), []);
+    assert!(!taken(15).fault(fault::Kind::Behind, 1, 13, 15).violates().is_empty());
+}
+
+#[test]
+fn who_starts_early_by_the_clocks_of_others_does_not_by_its_own() {
+    let apart = |worker| {
+        Told::new(Kind::Keep).ran(0, 1, 7, 8).ended(State::Succeeded, 0, 1, 11).but_history(|history| {
+            let step = Step { before: 0, after: 0, by: 3 * SECOND };
+            history.apart = Some((worker, Clock { real_offset: 0, steps: vec![step] }));
+        })
+    };
+    assert_eq!(apart(0).violates(), []);
+    assert_eq!(apart(1).violates(), [Violation::Early]);
 }

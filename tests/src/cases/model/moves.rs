@@ -2,23 +2,13 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::CallId;
 use futurecall_runtime::store::{CancelTarget, ClaimRequest, Due, NewCall, OnVanish, Retention};
-use futurecall_runtime::{CallId, Moment};
 
 use super::{NAMES, Walk};
 use crate::make::{SOON, call, identifier, secs};
 
 impl Walk<'_> {
-    /// Lets some time pass; now and then the database's clock is set back instead.
-    pub(super) fn set_clock(&mut self) {
-        let seconds: i64 = match self.dice.below(20) {
-            0 => [-5, -70, -400][self.dice.below(3)],
-            _ => [0, 1, 5, 20, 70, 400][self.dice.below(6)],
-        };
-        let micros = self.now.as_micros() + seconds * 1_000_000 + 1;
-        self.now = Moment::from_micros(micros).expect("within the range");
-    }
-
     /// A new call, or one that is known already.
     pub(super) async fn insert_claimed(&mut self) {
         let rerun = OnVanish::Rerun { budget: 2, after: secs(self.dice.below(3) as u64 * 10) };
