@@ -2,6 +2,7 @@
 
 mod at_once;
 mod broken;
+mod bulk;
 mod closing;
 mod completion;
 mod endings;

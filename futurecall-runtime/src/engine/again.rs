@@ -110,15 +110,27 @@ where
 
 impl Engine {
     /// Cancels. The error says that the outcome is unknown where an earlier try may have cancelled what the last one did not
-    /// find any more.
+    /// find any more. Where an earlier try failed after some chunks, the answer counts those too.
     pub(crate) async fn cancel(&self, target: &CancelTarget) -> Result<Cancelled, StoreError> {
         let mut retries = Retries::for_caller();
+        let mut before = Cancelled::default();
         loop {
             let error = match self.store.cancel(Now::Database, target, &self.config.retention).await {
-                Ok(answer) if answer != Cancelled::default() => return Ok(answer),
-                Ok(answer) => return retries.take_unknown().map_or(Ok(answer), Err),
+                Ok(answer) => {
+                    let all = Cancelled::new(
+                        answer.calls.saturating_add(before.calls),
+                        answer.schedules.saturating_add(before.schedules),
+                        answer.running,
+                    );
+                    let unknown = if all == Cancelled::default() { retries.take_unknown() } else { None };
+                    return unknown.map_or(Ok(all), Err);
+                }
                 Err(error) => error,
             };
+            if let Some((calls, schedules)) = error.done_before() {
+                before.calls = before.calls.saturating_add(calls);
+                before.schedules = before.schedules.saturating_add(schedules);
+            }
             retries.after(error).await?;
         }
     }

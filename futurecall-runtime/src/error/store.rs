@@ -37,6 +37,8 @@ enum Kind {
     Transient,
     /// The connection failed after the work was sent: it may have been done.
     Unknown,
+    /// A bulk operation that works in chunks failed after it had been done to so many calls and schedules.
+    Partly { calls: u64, schedules: u64, transient: bool },
     /// The database refused a row.
     Refused,
     /// The database's encoding cannot hold a character of a row.
@@ -66,6 +68,14 @@ impl StoreError {
     /// The reply was lost: the work may have been done.
     pub fn unknown(doing: &'static str, source: impl Into<BoxError>) -> Self {
         Self { kind: Kind::Unknown, doing, source: Some(Cause(source.into())) }
+    }
+
+    /// A bulk operation that works in chunks failed with `source` after it had been done to that many calls and
+    /// schedules; repeating it does the rest.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn partly(doing: &'static str, calls: u64, schedules: u64, source: &Self) -> Self {
+        let kind = Kind::Partly { calls, schedules, transient: source.is_transient() };
+        Self { kind, doing, source: Some(Cause(source.to_string().into())) }
     }
 
     /// The database refused a row of the batch; nothing was done.
@@ -139,12 +149,25 @@ impl StoreError {
 
     /// Whether the same operation may succeed later. Also true where the outcome is unknown.
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, Kind::Transient | Kind::Unknown | Kind::Busy)
+        match self.kind {
+            Kind::Transient | Kind::Unknown | Kind::Busy => true,
+            Kind::Partly { transient, .. } => transient,
+            _ => false,
+        }
     }
 
-    /// Whether the work may have been done although this error came back.
+    /// Whether the work may have been done although this error came back, or was done in part (see
+    /// [`CancelRequest`](crate::CancelRequest) on cancelling many calls on SQLite).
     pub fn outcome_unknown(&self) -> bool {
-        self.kind == Kind::Unknown
+        matches!(self.kind, Kind::Unknown | Kind::Partly { .. })
+    }
+
+    /// To how many calls and schedules a bulk operation had been done when it failed, where that is known.
+    pub(crate) fn done_before(&self) -> Option<(u64, u64)> {
+        match self.kind {
+            Kind::Partly { calls, schedules, .. } => Some((calls, schedules)),
+            _ => None,
+        }
     }
 
     /// Whether the database refused a row of the batch.
@@ -202,6 +225,12 @@ impl fmt::Display for StoreError {
         match self.kind {
             Kind::Unknown => {
                 f.write_str(" for sure: the connection broke before the reply came, so it may be done")?;
+            }
+            Kind::Partly { calls, .. } => {
+                write!(
+                    f,
+                    " completely: {calls} calls were done before it failed; repeating it does the rest"
+                )?;
             }
             Kind::WrongDatabase => {
                 f.write_str(": the transaction belongs to another kind of database than the pod's")?;

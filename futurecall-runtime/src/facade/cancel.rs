@@ -10,6 +10,13 @@ use crate::store::{CancelTarget, Cancelled};
 /// A cancellation, not yet sent. Awaiting it removes what has not started, ends the schedules concerned, signals what
 /// runs (through `session.cancelled()`; such a run gets no further attempt), and counts each in [`Cancelled`].
 ///
+/// **Many calls on SQLite.** Of more than 2,000 calls each 2,000 are cancelled in a transaction of their own, so that other
+/// work, renewals of leases above all, goes on in between. The first transaction ends the schedules, flags what runs, and
+/// decides which calls are meant: those that are stored later are left alone. Calls whose turn has not come yet may still
+/// start; they are counted as running. If the database fails in the middle, the pod tries again for a while; an error then
+/// has [`outcome_unknown`](ScheduleError::outcome_unknown), says how many calls were cancelled, and leaves the others as
+/// they were: cancel again. On PostgreSQL, and [`in_transaction`](Self::in_transaction) everywhere, all are cancelled or none.
+///
 /// Repeating it is harmless. Dropping the future lets a cancellation that was begun go on to its end. A run under way in another pod is signalled with that pod's next lease renewal (10 s at
 /// most by default). A call that is being claimed at the same moment is counted as either cancelled or running, and
 /// what is counted as cancelled never starts.

@@ -37,6 +37,10 @@ impl<T: ToMoment> When for T {
 /// A move of calls to another moment, not yet sent. Awaiting it moves what has not started, leaves alone what has, and
 /// counts both in [`Rescheduled`].
 ///
+/// On SQLite more than 2,000 calls move in chunks of 2,000, each in a transaction of its own, all to the same moment; calls
+/// that are stored after the first chunk are left alone. If the database fails in the middle, the error has
+/// [`outcome_unknown`](ScheduleError::outcome_unknown) and says how many calls were moved.
+///
 /// Repeating it is harmless, also after an error whose outcome is unknown. A call that is being claimed at the same moment
 /// is counted as either moved or running, and what is counted as moved does not start before its new moment.
 ///

@@ -70,7 +70,11 @@ pub(crate) mod sealed {
 ///
 /// # Rules that hold for every method
 ///
-/// - **Atomic**: a method happens whole or not at all, also when its future is dropped or its connection breaks.
+/// - **Atomic**: a method happens whole or not at all, also when its future is dropped or its connection breaks. On SQLite
+///   [`cancel`](Self::cancel) and [`reschedule`](Self::reschedule) of more than 2,000 calls happen in chunks of 2,000, each
+///   whole or not at all; between two chunks others write. Which calls are meant is decided by the first. An error after
+///   it has [`StoreError::outcome_unknown`] and says how many calls were done. The chunks that are done stay done, also
+///   when the future is dropped; repeating the method does the rest.
 /// - **Time is an argument.** `Now::Database` means the database's own clock, read in the statement; tests pass
 ///   `Now::At`. Delays count from the database's clock *after* the statement began, never from a transaction's start.
 /// - **Fenced**: `renew`, `finish` and `release` change a row only while it is still claimed by exactly that pod with
@@ -158,7 +162,10 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     ) -> Result<(), StoreError>;
 
     /// Removes what has not started, ends schedules, flags what is claimed, and counts each truthfully. Removed calls
-    /// go to the history as `Cancelled` (subject to retention).
+    /// go to the history as `Cancelled` (subject to retention). Repeating it is harmless.
+    ///
+    /// On SQLite, where many calls are cancelled in chunks, the first ends the schedules with their pending runs, and flags
+    /// what is claimed; what is claimed between two chunks is flagged, and counted as running, with the next.
     async fn cancel(
         &self,
         now: Now,
@@ -166,7 +173,8 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
         retention: &Retention,
     ) -> Result<Cancelled, StoreError>;
 
-    /// [`cancel`](Self::cancel) inside the application's own transaction.
+    /// [`cancel`](Self::cancel) inside the application's own transaction: all of it or nothing. What it flags is locked until
+    /// that transaction ends, so that its lease cannot be renewed meanwhile ([`Lease::Kept`]).
     async fn cancel_in(
         &self,
         transaction: TransactionRef<'_>,

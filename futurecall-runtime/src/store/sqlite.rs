@@ -8,6 +8,7 @@ mod actions;
 mod again;
 mod backlog;
 mod cancel;
+mod chunks;
 mod claim;
 mod connect;
 mod counting;

@@ -32,6 +32,9 @@ cases![
     a_transaction_ends_schedules,
     cancel_against_claim_tells_the_truth,
     cancels_at_once_count_every_call_once,
+    a_cancellation_of_thousands_counts_every_call_once,
+    thousands_of_calls_are_cancelled_by_their_ids,
+    a_transaction_cancels_thousands_or_none,
     discarded_calls_keep_their_reason,
     a_claimed_call_is_not_discarded,
 ];
@@ -353,6 +356,70 @@ async fn cancels_at_once_count_every_call_once(fixture: &Fixture) {
     let cancelled: u64 = join_all(tasks).await.into_iter().map(|result| result.expect("a task").calls).sum();
     assert_eq!(cancelled, 100);
     assert_eq!(fixture.listed(CallState::Cancelled).await.len(), 100);
+}
+
+/// More than SQLite cancels in one transaction.
+const THOUSANDS: u64 = 4_500;
+
+fn thousands() -> Vec<NewCall> {
+    (0..THOUSANDS).map(|_| labelled("work", "x")).collect()
+}
+
+impl Fixture {
+    async fn how_many(&self, state: CallState) -> u64 {
+        let filter = CallFilter::new().state(state);
+        self.store.count(Now::At(at(0)), &filter, u64::from(u32::MAX)).await.expect("a count")
+    }
+}
+
+async fn a_cancellation_of_thousands_counts_every_call_once(fixture: &Fixture) {
+    fixture.declare(at(0), &schedule("x", every(60))).await;
+    fixture.add(&thousands()).await;
+    fixture.add(&[labelled("run", "x"), labelled("run", "x"), labelled("work", "y")]).await;
+    let running = fixture.pod().claim(at(1), &["run"], 10).await;
+    assert_eq!(fixture.cancel(at(2), &identifier("x")).await, Cancelled::new(THOUSANDS, 1, 2));
+    assert_eq!(fixture.the_schedule().await.state, ScheduleState::Ended);
+    // The pending run of the schedule, too.
+    assert_eq!(fixture.how_many(CallState::Cancelled).await, THOUSANDS + 1);
+    for call in running {
+        assert!(fixture.record(call.id).await.cancel_requested);
+    }
+    assert_eq!(fixture.the_pending().await.identifier.as_deref(), Some("y"));
+    assert_eq!(fixture.cancel(at(3), &identifier("x")).await, Cancelled::new(0, 0, 2), "they still run");
+}
+
+async fn thousands_of_calls_are_cancelled_by_their_ids(fixture: &Fixture) {
+    let calls = thousands();
+    fixture.add(&calls).await;
+    fixture.declare(at(0), &schedule("x", every(60))).await;
+    let other = labelled("run", "x");
+    fixture.add(std::slice::from_ref(&other)).await;
+    assert_eq!(fixture.pod().claim(at(1), &["run"], 10).await.len(), 1);
+    // One id twice, and one that nobody knows.
+    let mut all = vec![calls[0].id, CallId::new(), other.id];
+    all.extend(calls.iter().map(|call| call.id));
+    let target = CancelTarget::Calls(all);
+    assert_eq!(fixture.cancel(at(2), &target).await, Cancelled::new(THOUSANDS, 0, 1));
+    assert_eq!(fixture.how_many(CallState::Cancelled).await, THOUSANDS);
+    assert_eq!(fixture.the_schedule().await.state, ScheduleState::Active);
+    assert_eq!(fixture.cancel(at(3), &target).await, Cancelled::new(0, 0, 1), "it still runs");
+}
+
+async fn a_transaction_cancels_thousands_or_none(fixture: &Fixture) {
+    fixture.add(&thousands()).await;
+    for commits in [false, true] {
+        let Some(mut transaction) = fixture.database.begin().await else { return };
+        let cancelled = fixture.store.cancel_in(transaction.lend().lend(), &identifier("x"), &KEEP).await;
+        assert_eq!(cancelled.unwrap(), Cancelled::new(THOUSANDS, 0, 0));
+        let left = if commits {
+            transaction.commit().await;
+            0
+        } else {
+            transaction.rollback().await;
+            THOUSANDS
+        };
+        assert_eq!(fixture.how_many(CallState::Scheduled).await, left, "commits: {commits}");
+    }
 }
 
 async fn discarded_calls_keep_their_reason(fixture: &Fixture) {

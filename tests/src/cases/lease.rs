@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use futurecall_runtime::CallId;
 use futurecall_runtime::store::{
-CallState, CancelTarget, ClaimRequest, ClaimedCall, Finished, Held, Lease, NewCall, Now, OnVanish, Outcome, Due,
+    CallState, CancelTarget, ClaimRequest, ClaimedCall, Due, Finished, Held, Lease, NewCall, Now, OnVanish,
+    Outcome,
 };
 use futures_util::future::join_all;
 

@@ -14,6 +14,7 @@ use crate::suite::{Fixture, cases};
 cases![
     what_waits_moves_by_identifier,
     one_call_moves_by_its_id,
+    thousands_of_calls_move_to_one_moment,
     a_delay_counts_from_the_database_clock,
     a_moment_that_has_passed_means_now,
     moving_again_to_the_same_moment_changes_nothing,
@@ -71,6 +72,30 @@ async fn what_waits_moves_by_identifier(fixture: &Fixture) {
     let pod = fixture.pod();
     assert_eq!(ids(&pod.claim(at(499), &["work", "play"], 10).await), [calls[2].id]);
     assert_eq!(ids(&pod.claim(at(500), &["work", "play"], 10).await), [calls[0].id, calls[1].id]);
+}
+
+async fn thousands_of_calls_move_to_one_moment(fixture: &Fixture) {
+    // More than SQLite moves in one transaction.
+    const ALL: u64 = 4_500;
+    let calls: Vec<_> = (0..ALL).map(|_| labelled("work", "x")).collect();
+    fixture.add(&calls).await;
+    fixture.add(&[labelled("run", "x"), labelled("work", "y")]).await;
+    let pod = fixture.pod();
+    pod.claim_one(at(1), "run").await;
+    let all = CancelTarget::Calls(calls.iter().map(|call| call.id).collect());
+    let soon = Due::After(secs(40));
+    for (target, due, running, moment) in [
+        (identifier("x"), soon, 1, at(50)),
+        (all, Due::At(at(60)), 0, at(60)),
+        (identifier("x"), soon, 1, at(50)),
+    ] {
+        assert_eq!(fixture.reschedule(at(10), &target, due).await, Rescheduled::new(ALL, running));
+        for call in [&calls[0], &calls[2_500], &calls[4_499]] {
+            assert_eq!(fixture.record(call.id).await.due, moment);
+        }
+    }
+    assert_eq!(pod.claim(at(49), &["work"], 10).await.len(), 1, "only the other identifier's");
+    assert_eq!(pod.claim(at(50), &["work"], 5_000).await.len() as u64, ALL);
 }
 
 async fn one_call_moves_by_its_id(fixture: &Fixture) {

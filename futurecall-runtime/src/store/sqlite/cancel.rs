@@ -1,14 +1,16 @@
 //! Removing what has not started, ending schedules, flagging what runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sqlx::SqliteConnection;
+use uuid::Uuid;
 
 use super::SqliteStore;
+use super::chunks::{CHUNK, gather, ids};
 use super::connect::Tables;
 use super::finish::{End, end, to_history};
 use super::schedule::{Run, go_on};
-use super::tx::{Savepoint, Tx, batch, hex, kept, moment_in, no_nul, number, text, uuid};
+use super::tx::{Savepoint, StoredRow, Tx, batch, hex, kept, moment_in, no_nul, number, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::{CallState, CancelTarget, Cancelled, Now, Retention};
@@ -22,10 +24,28 @@ pub(super) async fn cancel(
     retention: &Retention,
 ) -> Result<Cancelled, StoreError> {
     check(target)?;
-    let (target, kept) = (target.clone(), kept(retention));
-    store
-        .write(DOING, now, move |mut tx| Box::pin(async move { cancel_target(&mut tx, &target, kept).await }))
-        .await
+    let kept = kept(retention);
+    let (mut total, left) = match target {
+        CancelTarget::Identifier(identifier) => {
+            let identifier = identifier.clone();
+            let first = store.write(DOING, now, move |mut tx| {
+                Box::pin(async move { cancel_identifier(&mut tx, &identifier, kept).await })
+            });
+            first.await?
+        }
+        CancelTarget::Call(_) | CancelTarget::Calls(_) => (Cancelled::default(), Left::of(target)),
+    };
+    for chunk in left.chunks() {
+        let cancelling = store.write(DOING, now, move |mut tx| {
+            Box::pin(async move { cancel_chunk(&mut tx, chunk, kept).await })
+        });
+        match cancelling.await {
+            Ok(part) => add(&mut total, part),
+            Err(error) if total == Cancelled::default() => return Err(error),
+            Err(error) => return Err(StoreError::partly(DOING, total.calls, total.schedules, &error)),
+        }
+    }
+    Ok(total)
 }
 
 pub(super) async fn cancel_in(
@@ -35,30 +55,64 @@ pub(super) async fn cancel_in(
     retention: &Retention,
 ) -> Result<Cancelled, StoreError> {
     check(target)?;
+    let kept = kept(retention);
     let mut savepoint = Savepoint::set(connection, DOING).await?;
     let mut tx = Tx::lent(savepoint.connection(), tables.clone(), DOING);
     let misfits = tx.misfits();
-    let cancelled = cancel_target(&mut tx, target, kept(retention)).await?;
+    let (mut total, left) = match target {
+        CancelTarget::Identifier(identifier) => cancel_identifier(&mut tx, identifier, kept).await?,
+        CancelTarget::Call(_) | CancelTarget::Calls(_) => (Cancelled::default(), Left::of(target)),
+    };
+    for chunk in left.chunks() {
+        add(&mut total, cancel_chunk(&mut tx, chunk, kept).await?);
+    }
     misfits.check(DOING)?;
     savepoint.keep().await?;
-    Ok(cancelled)
+    Ok(total)
+}
+
+/// What is still to be cancelled.
+#[derive(Debug, Default)]
+struct Left {
+    calls: Vec<Uuid>,
+    /// Whether they are cancelled with their identifier, and thus with the schedules that they are runs of.
+    with_identifier: bool,
+}
+
+impl Left {
+    fn of(target: &CancelTarget) -> Self {
+        let ids: BTreeSet<Uuid> = match target {
+            CancelTarget::Identifier(_) => BTreeSet::new(),
+            CancelTarget::Call(id) => BTreeSet::from([id.as_uuid()]),
+            CancelTarget::Calls(ids) => ids.iter().map(CallId::as_uuid).collect(),
+        };
+        Self { calls: ids.into_iter().collect(), with_identifier: false }
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = Self> {
+        let chunk = |calls: &[Uuid]| Self { calls: calls.to_vec(), with_identifier: self.with_identifier };
+        self.calls.chunks(CHUNK).map(chunk)
+    }
+}
+
+fn add(total: &mut Cancelled, part: Cancelled) {
+    total.calls = total.calls.saturating_add(part.calls);
+    total.running = total.running.saturating_add(part.running);
+}
+
+async fn cancel_chunk(tx: &mut Tx<'_>, chunk: Left, kept: i64) -> Result<Cancelled, StoreError> {
+    let running = flag(tx, &chunk.calls).await?;
+    if chunk.with_identifier {
+        return Ok(Cancelled::new(remove(tx, &chunk.calls, kept).await?, 0, running));
+    }
+    let calls: Vec<_> = chunk.calls.into_iter().map(|id| (hex(id), "cancelled")).collect();
+    Ok(Cancelled::new(give_up(tx, DOING, &calls, kept).await?, 0, running))
 }
 
 fn check(target: &CancelTarget) -> Result<(), StoreError> {
     match target {
         CancelTarget::Identifier(identifier) => no_nul(DOING, "an identifier", identifier),
         CancelTarget::Call(_) | CancelTarget::Calls(_) => Ok(()),
-    }
-}
-
-async fn cancel_target(tx: &mut Tx<'_>, target: &CancelTarget, kept: i64) -> Result<Cancelled, StoreError> {
-    match target {
-        CancelTarget::Identifier(identifier) => cancel_identifier(tx, identifier, kept).await,
-        CancelTarget::Call(id) => cancel_calls(tx, BTreeSet::from([*id]), kept).await,
-        CancelTarget::Calls(ids) => {
-            let ids: BTreeSet<CallId> = ids.iter().copied().collect();
-            cancel_calls(tx, ids, kept).await
-        }
     }
 }
 
@@ -69,12 +123,14 @@ UPDATE futurecall_schedule SET state = 2, reason = 'cancelled', updated_at = ?2
 WHERE identifier = ?1 AND state <> 2
 RETURNING id";
 
-/// ?1 the identifier, ?2 now, ?3 the schedules that ended with it, whose calls count with them.
+/// Counts up to one call more than a chunk has. ?1 the identifier, ?2 now, ?3 the schedules that ended with it, whose calls
+/// count with them.
 pub(super) const COUNT: &str = "
-SELECT count(*) FILTER (WHERE claimed_by IS NULL
+SELECT count(*) AS found,
+    count(*) FILTER (WHERE claimed_by IS NULL
         AND (schedule_id IS NULL OR schedule_id NOT IN (SELECT unhex(value) FROM json_each(?3)))) AS calls,
     count(*) FILTER (WHERE lease_until >= ?2) AS running
-FROM futurecall_call WHERE identifier = ?1";
+FROM (SELECT claimed_by, schedule_id, lease_until FROM futurecall_call WHERE identifier = ?1 LIMIT 2001)";
 
 /// ?1 the identifier.
 pub(super) const FLAG: &str = "
@@ -91,12 +147,18 @@ ON CONFLICT (id) DO NOTHING"
 /// ?1 the identifier.
 pub(super) const REMOVE: &str = "DELETE FROM futurecall_call WHERE identifier = ?1 AND claimed_by IS NULL";
 
-async fn cancel_identifier(tx: &mut Tx<'_>, identifier: &str, kept: i64) -> Result<Cancelled, StoreError> {
+/// Ends the schedules and cancels the calls, or, where these are more than a chunk, flags those that are claimed, cancels
+/// the next runs of the schedules that ended, and says which calls are left.
+async fn cancel_identifier(
+    tx: &mut Tx<'_>,
+    identifier: &str,
+    kept: i64,
+) -> Result<(Cancelled, Left), StoreError> {
     let now = tx.now.as_micros();
     let schedules = tx.rows(tx.sql(END_SCHEDULES).bind(identifier.to_owned()).bind(now)).await?;
     let ended: Vec<_> = schedules.iter().filter_map(|row| uuid(row, "id")).map(hex).collect();
     let ended = batch(DOING, &ended)?;
-    let counted = tx.row(tx.sql(COUNT).bind(identifier.to_owned()).bind(now).bind(ended)).await?;
+    let counted = tx.row(tx.sql(COUNT).bind(identifier.to_owned()).bind(now).bind(ended.clone())).await?;
     let count = |column| {
         counted
             .as_ref()
@@ -104,11 +166,46 @@ async fn cancel_identifier(tx: &mut Tx<'_>, identifier: &str, kept: i64) -> Resu
             .and_then(|count| u64::try_from(count).ok())
             .unwrap_or(0)
     };
+    if count("found") > CHUNK as u64 {
+        let (running, left) = cancel_first(tx, identifier, ended, kept).await?;
+        return Ok((Cancelled::new(0, schedules.len() as u64, running), left));
+    }
     let cancelled = Cancelled::new(count("calls"), schedules.len() as u64, count("running"));
     tx.run(tx.sql(FLAG).bind(identifier.to_owned())).await?;
     tx.run(tx.sql(RECORD).bind(identifier.to_owned()).bind(now).bind(kept)).await?;
     tx.run(tx.sql(REMOVE).bind(identifier.to_owned())).await?;
-    Ok(cancelled)
+    Ok((cancelled, Left::default()))
+}
+
+/// Flags what is claimed, and says whose lease lasts. Found among the claimed calls, because there are fewer of them than
+/// of the identifier. ?1 the identifier.
+pub(super) const FLAG_CLAIMED: &str = "
+UPDATE futurecall_call SET cancel_requested = 1 WHERE rowid IN (
+    SELECT rowid FROM futurecall_call INDEXED BY futurecall_call_claimed
+    WHERE claimed_by IS NOT NULL AND lease_until >= 0 AND identifier = ?1)
+RETURNING id, lease_until";
+
+/// The next runs of the schedules ?1.
+pub(super) const RUNS: &str = "
+SELECT id FROM futurecall_call
+WHERE schedule_id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NULL";
+
+/// What of many calls may not wait for the next chunk. Returns how many calls run, and what is left.
+async fn cancel_first(
+    tx: &mut Tx<'_>,
+    identifier: &str,
+    ended: String,
+    kept: i64,
+) -> Result<(u64, Left), StoreError> {
+    let claimed = tx.rows(tx.sql(FLAG_CLAIMED).bind(identifier.to_owned())).await?;
+    let running = live(tx, &claimed);
+    let runs = tx.rows(tx.sql(RUNS).bind(ended)).await?;
+    let runs: Vec<Uuid> = runs.iter().filter_map(|row| uuid(row, "id")).collect();
+    remove(tx, &runs, kept).await?;
+    let done: HashSet<Uuid> = claimed.iter().filter_map(|row| uuid(row, "id")).chain(runs).collect();
+    let mut calls = gather(tx, identifier).await?;
+    calls.retain(|id| !done.contains(id));
+    Ok((running, Left { calls, with_identifier: true }))
 }
 
 /// ?1 the calls.
@@ -117,14 +214,39 @@ UPDATE futurecall_call SET cancel_requested = 1
 WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NOT NULL
 RETURNING lease_until";
 
-/// Cancels single calls. Of a schedule, each is one run: its successor comes all the same.
-async fn cancel_calls(tx: &mut Tx<'_>, ids: BTreeSet<CallId>, kept: i64) -> Result<Cancelled, StoreError> {
-    let ids: Vec<_> = ids.into_iter().map(|id| hex(id.as_uuid())).collect();
-    let claimed = tx.rows(tx.sql(FLAG_CALLS).bind(batch(DOING, &ids)?)).await?;
+/// Flags those of the calls that are claimed; returns how many of them run.
+async fn flag(tx: &mut Tx<'_>, calls: &[Uuid]) -> Result<u64, StoreError> {
+    let claimed = tx.rows(tx.sql(FLAG_CALLS).bind(ids(DOING, calls)?)).await?;
+    Ok(live(tx, &claimed))
+}
+
+/// How many of the claimed calls are still believed to run.
+fn live(tx: &Tx<'_>, claimed: &[StoredRow]) -> u64 {
     let is_live = |row: &&_| moment_in(row, "lease_until").is_some_and(|until| until >= tx.now);
-    let running = claimed.iter().filter(is_live).count() as u64;
-    let calls: Vec<_> = ids.into_iter().map(|id| (id, "cancelled")).collect();
-    Ok(Cancelled::new(give_up(tx, DOING, &calls, kept).await?, 0, running))
+    claimed.iter().filter(is_live).count() as u64
+}
+
+/// ?1 the calls, ?2 now, ?3 which states the history keeps.
+pub(super) const RECORD_CALLS: &str = to_history!(
+    "
+    4, c.attempt, NULL, NULL, NULL, NULL, ?2, 'cancelled'
+FROM json_each(?1) CROSS JOIN futurecall_call c ON c.id = unhex(value)
+WHERE c.claimed_by IS NULL AND ?3 >> 4 & 1
+ON CONFLICT (id) DO NOTHING"
+);
+
+/// ?1 the calls.
+pub(super) const REMOVE_CALLS: &str = "
+DELETE FROM futurecall_call WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NULL";
+
+/// Records those of the calls as cancelled that nobody has claimed; no schedule goes on for it. Returns how many.
+async fn remove(tx: &mut Tx<'_>, calls: &[Uuid], kept: i64) -> Result<u64, StoreError> {
+    if calls.is_empty() {
+        return Ok(0);
+    }
+    let (calls, now) = (ids(DOING, calls)?, tx.now.as_micros());
+    tx.run(tx.sql(RECORD_CALLS).bind(calls.clone()).bind(now).bind(kept)).await?;
+    tx.run(tx.sql(REMOVE_CALLS).bind(calls)).await
 }
 
 const DISCARD: &str = "discard broken calls";

@@ -31,6 +31,13 @@ const MOST: usize = 64;
 /// For how long a transaction takes in more operations: others want the file's lock, too.
 const LONGEST: Duration = Duration::from_millis(20);
 
+/// After this long a transaction takes in no more operations, not even those that have waited since before it began. When
+/// it has held the file's lock for longer, the next transaction waits for [`REST`].
+const LONG: Duration = Duration::from_millis(100);
+
+/// Long enough that another process, which tries again for the lock every [`PAUSE`], gets it in between.
+const REST: Duration = Duration::from_millis(15);
+
 type Messages = mpsc::UnboundedReceiver<Message>;
 
 pub(super) struct Pen {
@@ -50,6 +57,8 @@ pub(super) struct Pen {
     news: Arc<News>,
     /// It is to end: nothing new is begun.
     closing: bool,
+    /// The last transaction was long: none begins before this.
+    rests_until: Option<Instant>,
 }
 
 impl Pen {
@@ -72,6 +81,7 @@ impl Pen {
             version: None,
             news,
             closing: false,
+            rests_until: None,
         };
         pen.version = pen.version().await;
         pen
@@ -161,12 +171,13 @@ impl Pen {
             // Who left before it was begun has left nothing.
             return;
         }
+        self.rest().await;
         let file = Arc::clone(&self.file);
         let turn = match self.begin(&file, first.doing, first.since).await {
             Ok(turn) => turn,
             Err(error) => return drop(first.done.send(Err(error))),
         };
-        let until = clock::instant() + LONGEST;
+        let began = clock::instant();
         // What waits now comes along in any case; what comes later, as long as there is time.
         let mut waiting = messages.len();
         let mut done = Vec::new();
@@ -175,7 +186,8 @@ impl Pen {
             if !self.operate(work, &mut done).await {
                 return;
             }
-            let full = done.len() >= MOST || (waiting == 0 && clock::instant() >= until);
+            let lasts = clock::instant().saturating_duration_since(began);
+            let full = done.len() >= MOST || lasts >= if waiting == 0 { LONGEST } else { LONG };
             waiting = waiting.saturating_sub(1);
             next = if full { None } else { self.waiting(messages) };
         }
@@ -188,6 +200,7 @@ impl Pen {
             }
         };
         drop(turn);
+        self.tire(began);
         for (doing, done) in done {
             // Whoever stopped waiting does not need the answer.
             let _ = done.send(committed.as_ref().map(|&()| ()).map_err(|error| error.echo_as(doing)));
@@ -197,6 +210,21 @@ impl Pen {
         }
         if let Some(ear) = &mut self.ear {
             ear.wrote().await;
+        }
+    }
+
+    /// Notes whether the transaction that has just ended was a long one.
+    fn tire(&mut self, began: Instant) {
+        let now = clock::instant();
+        let is_long = self.file.log().is_some() && now.saturating_duration_since(began) >= LONG;
+        self.rests_until = if is_long { now.checked_add(REST) } else { None };
+    }
+
+    /// Leaves the file's lock to other processes for a moment after a long transaction. A writer that has one long
+    /// operation after another would otherwise hardly ever be met without it.
+    async fn rest(&mut self) {
+        if let Some(until) = self.rests_until.take() {
+            tokio::time::sleep(until.saturating_duration_since(clock::instant())).await;
         }
     }
 

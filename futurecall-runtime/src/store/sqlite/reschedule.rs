@@ -1,7 +1,12 @@
 //! Moving what has not started, and storing once more what has ended.
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use super::SqliteStore;
-use super::tx::{Tx, batch, hex, micros, no_nul, number};
+use super::chunks::{CHUNK, gather, ids};
+use super::tx::{Tx, after, micros, no_nul, number};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::{CancelTarget, Due, Now, Rescheduled, RunAgain};
@@ -10,32 +15,33 @@ const DOING: &str = "reschedule calls";
 
 macro_rules! reschedule {
     ($target:literal) => {
-        [
-            concat!(
-                "SELECT count(*) AS running FROM futurecall_call WHERE ",
-                $target,
-                " AND lease_until >= ?2"
-            ),
-            concat!(
-                "
+        concat!(
+            "
 UPDATE futurecall_call SET due_at = max(coalesce(?3, ?2 + ?4), ?2),
     expires_at = iif(first_due_at IS NULL,
         min(max(coalesce(?3, ?2 + ?4), ?2) + expires_at - max(due_at, created_at), 253402300799999999), expires_at)
 WHERE claimed_by IS NULL AND ",
-                $target
-            ),
-        ]
+            $target
+        )
     };
 }
 
-/// What counts the runs, and what moves the rest. A call keeps the time within which it may start; one that is run again
-/// after an attempt is bound by its policy.
-///
-/// ?1 the identifier, ?2 now, ?3 the moment or ?4 the delay.
-pub(super) const BY_IDENTIFIER: [&str; 2] = reschedule!("identifier = ?1");
+/// Counts the runs, and the calls up to one more than a chunk has. ?1 the identifier, ?2 now.
+pub(super) const COUNT: &str = "
+SELECT count(*) AS found, count(*) FILTER (WHERE lease_until >= ?2) AS running
+FROM (SELECT lease_until FROM futurecall_call WHERE identifier = ?1 LIMIT 2001)";
 
-/// ?1 the calls, and as above.
-pub(super) const BY_ID: [&str; 2] = reschedule!("id IN (SELECT unhex(value) FROM json_each(?1))");
+/// Moves what has not started. A call keeps the time within which it may start; one that is run again after an attempt is
+/// bound by its policy. ?1 the identifier, ?2 now, ?3 the moment or ?4 the delay.
+pub(super) const MOVE: &str = reschedule!("identifier = ?1");
+
+/// The same of the calls ?1.
+pub(super) const COUNT_CALLS: &str = "
+SELECT count(*) AS running FROM futurecall_call
+WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND lease_until >= ?2";
+
+/// The same of the calls ?1.
+pub(super) const MOVE_CALLS: &str = reschedule!("id IN (SELECT unhex(value) FROM json_each(?1))");
 
 pub(super) async fn reschedule(
     store: &SqliteStore,
@@ -43,28 +49,66 @@ pub(super) async fn reschedule(
     target: &CancelTarget,
     due: Due,
 ) -> Result<Rescheduled, StoreError> {
-    if let CancelTarget::Identifier(identifier) = target {
-        no_nul(DOING, "an identifier", identifier)?;
+    let (mut total, left, due) = match target {
+        CancelTarget::Identifier(identifier) => {
+            no_nul(DOING, "an identifier", identifier)?;
+            let identifier = identifier.clone();
+            let first = store.write(DOING, now, move |mut tx| {
+                Box::pin(async move { move_identifier(&mut tx, &identifier, due).await })
+            });
+            first.await?
+        }
+        CancelTarget::Call(id) => (Rescheduled::default(), vec![id.as_uuid()], due),
+        CancelTarget::Calls(all) => {
+            let all: BTreeSet<Uuid> = all.iter().map(CallId::as_uuid).collect();
+            (Rescheduled::default(), all.into_iter().collect(), due)
+        }
+    };
+    for chunk in left.chunks(CHUNK) {
+        let which = ids(DOING, chunk)?;
+        let moving = store.write(DOING, now, move |mut tx| {
+            Box::pin(async move { move_them(&mut tx, [COUNT_CALLS, MOVE_CALLS], which, due).await })
+        });
+        match moving.await {
+            Ok(part) => {
+                total.calls = total.calls.saturating_add(part.calls);
+                total.running = total.running.saturating_add(part.running);
+            }
+            Err(error) if total == Rescheduled::default() => return Err(error),
+            Err(error) => return Err(StoreError::partly(DOING, total.calls, 0, &error)),
+        }
     }
-    let target = target.clone();
-    store
-        .write(DOING, now, move |mut tx| Box::pin(async move { move_all(&mut tx, &target, due).await }))
-        .await
+    Ok(total)
 }
 
-async fn move_all(tx: &mut Tx<'_>, target: &CancelTarget, due: Due) -> Result<Rescheduled, StoreError> {
+/// Moves the calls, or, where they are more than a chunk, says which they are, and to which moment they go together.
+async fn move_identifier(
+    tx: &mut Tx<'_>,
+    identifier: &str,
+    due: Due,
+) -> Result<(Rescheduled, Vec<Uuid>, Due), StoreError> {
+    let counted = tx.row(tx.sql(COUNT).bind(identifier.to_owned()).bind(tx.now.as_micros())).await?;
+    let found = counted.and_then(|row| number(&row, "found")).and_then(|found| usize::try_from(found).ok());
+    if found.is_some_and(|found| found > CHUNK) {
+        let due = match due {
+            Due::At(moment) => moment,
+            Due::After(delay) => after(tx.now, delay),
+        };
+        return Ok((Rescheduled::default(), gather(tx, identifier).await?, Due::At(due)));
+    }
+    let moved = move_them(tx, [COUNT, MOVE], identifier.to_owned(), due).await?;
+    Ok((moved, Vec::new(), due))
+}
+
+async fn move_them(
+    tx: &mut Tx<'_>,
+    [count, update]: [&'static str; 2],
+    which: String,
+    due: Due,
+) -> Result<Rescheduled, StoreError> {
     let (moment, delay) = match due {
         Due::At(moment) => (Some(moment.as_micros()), None),
         Due::After(delay) => (None, Some(micros(delay))),
-    };
-    let ids = |ids: &[CallId]| {
-        let ids: Vec<_> = ids.iter().map(|id| hex(id.as_uuid())).collect();
-        batch(DOING, &ids)
-    };
-    let ([count, update], which) = match target {
-        CancelTarget::Identifier(identifier) => (BY_IDENTIFIER, identifier.clone()),
-        CancelTarget::Call(id) => (BY_ID, ids(&[*id])?),
-        CancelTarget::Calls(all) => (BY_ID, ids(all)?),
     };
     let now = tx.now.as_micros();
     let running = tx.row(tx.sql(count).bind(which.clone()).bind(now)).await?;

@@ -12,6 +12,7 @@ use super::connect::{Source, Tables};
 use super::*;
 use crate::store::{CallState, Due, OnVanish, Outcome};
 
+mod chunks;
 mod heard;
 mod lent;
 mod misfits;

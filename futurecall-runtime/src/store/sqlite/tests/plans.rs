@@ -4,15 +4,15 @@ use sqlx::AssertSqlSafe;
 use sqlx::Row;
 
 use super::super::{
-    actions, again, cancel, claim, counting, finish, insert, inspect, keys, listing, operate, reschedule,
-    schedule, statistics,
+    actions, again, cancel, chunks, claim, counting, finish, insert, inspect, keys, listing, operate,
+    reschedule, schedule, statistics,
 };
 use super::{application, folder, migrated};
 use crate::moment::Moment;
 use crate::store::looking::Part;
 use crate::store::{CallFilter, CallState};
 
-const STATEMENTS: [(&str, &str); 55] = [
+const STATEMENTS: [(&str, &str); 60] = [
     ("claim::LANES", claim::LANES),
     ("claim::TAKE", claim::TAKE),
     ("claim::TAKE_TO_RERUN", claim::TAKE_TO_RERUN),
@@ -43,10 +43,15 @@ const STATEMENTS: [(&str, &str); 55] = [
     ("cancel::RECORD", cancel::RECORD),
     ("cancel::REMOVE", cancel::REMOVE),
     ("cancel::UNCLAIMED", cancel::UNCLAIMED),
-    ("reschedule::BY_IDENTIFIER, count", reschedule::BY_IDENTIFIER[0]),
-    ("reschedule::BY_IDENTIFIER, move", reschedule::BY_IDENTIFIER[1]),
-    ("reschedule::BY_ID, count", reschedule::BY_ID[0]),
-    ("reschedule::BY_ID, move", reschedule::BY_ID[1]),
+    ("cancel::FLAG_CLAIMED", cancel::FLAG_CLAIMED),
+    ("cancel::RUNS", cancel::RUNS),
+    ("cancel::RECORD_CALLS", cancel::RECORD_CALLS),
+    ("cancel::REMOVE_CALLS", cancel::REMOVE_CALLS),
+    ("chunks::GATHER", chunks::GATHER),
+    ("reschedule::COUNT", reschedule::COUNT),
+    ("reschedule::MOVE", reschedule::MOVE),
+    ("reschedule::COUNT_CALLS", reschedule::COUNT_CALLS),
+    ("reschedule::MOVE_CALLS", reschedule::MOVE_CALLS),
     ("reschedule::FIND", reschedule::FIND),
     ("reschedule::STORE", reschedule::STORE),
     ("schedule::FIND", schedule::FIND),

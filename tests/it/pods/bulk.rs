@@ -1,0 +1,56 @@
+//! What is done to very many calls at once holds up nobody.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futurecall_runtime::{CallState, Cancelled, Role};
+use futurecall_tests::backend::Backend;
+use futurecall_tests::journal::Journal;
+
+use super::support::UntilCancelled;
+
+const CALLS: u64 = 100_000;
+
+/// Calls of one identifier that are due in an hour.
+const FILL: &str = "INSERT INTO futurecall_call (id, name, due_at, identifier, args, created_at) \
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000), \
+    clock(now) AS (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)) \
+    SELECT randomblob(16), 'note', now + 3600000000, 'many', '{}', now FROM n, clock";
+
+const LOOK: &str = "SELECT (SELECT count(*) FROM futurecall_call WHERE identifier = 'many'), \
+    (SELECT max(lease_until) FROM futurecall_call WHERE claimed_by IS NOT NULL)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_are_renewed_while_very_many_calls_are_cancelled_on_sqlite() {
+    let backend = Backend::sqlite();
+    let Backend::Sqlite(file) = &backend else { unreachable!("it was made above") };
+    let journal = Journal::new();
+    let config = Backend::config().lease(Duration::from_secs(3));
+    let runs = UntilCancelled(journal.clone());
+    let pod = backend.builder().config(config).register_future_call("runs", runs).start().await.unwrap();
+    let other = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let pool = file.pool().await;
+    sqlx::query(FILL).execute(&pool).await.unwrap();
+    let running = pod.future_call_with_delay("runs", Some("x"), Duration::ZERO).await.unwrap();
+    assert_eq!(journal.wait_for(1).await, ["started"]);
+
+    let cancelling = tokio::spawn(other.future_calls().cancel("many").into_future());
+    // Ends of the lease, as they stood when some of the calls were cancelled and others not yet.
+    let mut leases = BTreeSet::new();
+    while !cancelling.is_finished() {
+        let (left, lease): (i64, i64) = sqlx::query_as(LOOK).fetch_one(&pool).await.unwrap();
+        if (1..i64::try_from(CALLS).unwrap()).contains(&left) {
+            leases.insert(lease);
+        }
+    }
+    assert_eq!(cancelling.await.unwrap().unwrap(), Cancelled::new(CALLS, 0, 0));
+    assert!(leases.len() > 1, "the lease was renewed meanwhile: {leases:?}");
+    assert_eq!(journal.lines(), ["started"], "the handler goes on");
+    assert_eq!(pod.future_calls().status(running).await.unwrap(), Some(CallState::Running));
+    pool.close().await;
+    assert_eq!(other.future_calls().cancel_call(running).await.unwrap(), Cancelled::new(0, 0, 1));
+    assert_eq!(journal.wait_for(2).await, ["started", "stopped"]);
+    other.shutdown().await;
+    pod.shutdown().await;
+    backend.drop().await;
+}
