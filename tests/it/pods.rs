@@ -10,6 +10,7 @@ mod engine;
 mod hazards;
 mod hostile;
 mod lease;
+mod locked;
 mod looks;
 mod many;
 mod moved;

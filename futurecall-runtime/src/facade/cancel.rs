@@ -38,6 +38,12 @@ impl CancelRequest {
 
     /// Cancels inside the application's own transaction: it holds if, and when, that commits.
     ///
+    /// **Keep such a transaction shorter than a lease** (30 s by default, less the third that may have passed since the last
+    /// renewal). Until it ends, it locks the calls that it flags (on SQLite: the whole file), so that their leases
+    /// cannot be renewed. Whether it commits or rolls back cannot be known before, and once the lock is gone, another pod may
+    /// take a call whose lease has ended. So the pod stops a handler whose lease ends in the meantime, and the call is
+    /// interrupted, or runs again as its [`OnInterrupt`](crate::OnInterrupt) says, even if the transaction is rolled back.
+    ///
     /// # Errors
     ///
     /// [`ScheduleError::WrongDatabase`] for a transaction of the other database, else as awaiting it.
