@@ -117,3 +117,39 @@ mod latin1 {
         undeclared: Undeclared,
     );
 }
+
+/// Set on the role or the database that the pods use, and not in the server's own file.
+#[tokio::test]
+async fn a_pod_warns_of_commits_that_are_confirmed_too_early() {
+    use futurecall_runtime::{Pod, Role};
+    use futurecall_tests::database::postgres_in;
+    use futurecall_tests::overheard::Overheard;
+
+    let Some(database) = postgres_in("UTF8").await else { return };
+    let name: String = sqlx::query_scalar("SELECT current_database()::text")
+        .fetch_one(&database.pool)
+        .await
+        .expect("a name");
+    let warnings = async |role: Role| {
+        let overheard = Overheard::word("synchronous_commit is off");
+        let builder = Pod::builder().without_discovery().role(role).database_url(&database.url);
+        builder.start().await.expect("the pod starts").shutdown().await;
+        overheard.said()
+    };
+    assert_eq!(warnings(Role::Maintenance).await, [""; 0], "it is on");
+    for place in [format!("ROLE CURRENT_USER IN DATABASE {name}"), format!("DATABASE {name}")] {
+        let alter = async |to: &str| {
+            let sql = AssertSqlSafe(format!("ALTER {place} {to}"));
+            sqlx::raw_sql(sql).execute(&database.pool).await.expect("the server does it");
+        };
+        alter("SET synchronous_commit = off").await;
+        for role in [Role::Maintenance, Role::Serverless] {
+            let said = warnings(role).await;
+            assert_eq!(said.len(), 1, "{place}: {said:?}");
+            assert!(said[0].contains("RESET synchronous_commit"), "{place}: {said:?}");
+        }
+        alter("RESET synchronous_commit").await;
+        assert_eq!(warnings(Role::Maintenance).await, [""; 0], "{place}: it is on again");
+    }
+    database.drop().await;
+}

@@ -24,7 +24,11 @@ pub(super) async fn examine(store: &dyn Store) -> Vec<Finding> {
         findings.push(version_of(store.kind(), version));
     }
     findings.extend(match store.kind() {
-        "postgres" => postgres(&setting),
+        "postgres" => {
+            let mut findings = postgres(&setting);
+            findings.extend(set_for_others(&settings));
+            findings
+        }
         "sqlite" => sqlite(&setting),
         _ => vec![Finding::warning(
             DURABILITY,
@@ -100,6 +104,26 @@ fn postgres<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
     findings
 }
 
+/// What begins the sessions of a role or a database, whoever asks.
+fn set_for_others(settings: &[(String, String)]) -> Vec<Finding> {
+    let off = settings.iter().filter(|(name, value)| {
+        // All spellings of false that the server takes.
+        let is_off = matches!(value.to_lowercase().as_str(), "off" | "false" | "no" | "0" | "f" | "n");
+        name.starts_with("synchronous_commit ") && is_off
+    });
+    let finding = |(name, value): &(String, String)| {
+        Finding::problem(
+            DURABILITY,
+            format!("{name} is set to {value}"),
+            "Pods that connect so: a crash of the server loses what was confirmed within the last moments, calls that \
+             were scheduled, and that others ended, so that they run twice.",
+            "Reset it: ALTER ROLE … RESET synchronous_commit, or ALTER ROLE … IN DATABASE … RESET, or ALTER DATABASE … \
+             RESET; then restart the pods.",
+        )
+    };
+    off.map(finding).collect()
+}
+
 fn sqlite<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     match setting("synchronous") {
@@ -167,6 +191,20 @@ mod tests {
         assert_eq!(worst(&sqlite(&of("2", "WAL"))), Status::Fine);
         assert_eq!(worst(&sqlite(&of("normal", "wal"))), Status::Problem);
         assert_eq!(worst(&sqlite(&of("2", "delete"))), Status::Warning);
+    }
+
+    #[test]
+    fn what_a_role_is_set_to_is_told() {
+        let set = |value: &str| {
+            let name = "synchronous_commit of role pods in database calls".to_owned();
+            set_for_others(&[("synchronous_commit".to_owned(), "off".to_owned()), (name, value.to_owned())])
+        };
+        assert!(set("on").is_empty() && set("local").is_empty());
+        for off in ["off", "OFF", "false", "0"] {
+            let findings = set(off);
+            assert_eq!((findings.len(), worst(&findings)), (1, Status::Problem), "{off}");
+            assert!(findings[0].found.starts_with("synchronous_commit of role pods"), "{off}");
+        }
     }
 
     #[test]

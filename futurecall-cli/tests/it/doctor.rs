@@ -84,3 +84,39 @@ async fn without_pods_it_says_so() {
     })
     .await;
 }
+
+/// The doctor connects as another role than the pods.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_whose_commits_are_confirmed_too_early_is_a_problem() {
+    on_both(async |world| {
+        if world.kind() != "postgres" {
+            return;
+        }
+        let pool = sqlx::PgPool::connect(world.url()).await.unwrap();
+        let run = async |sql: String| {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+        };
+        let role = format!("early_{}", uuid::Uuid::new_v4().simple());
+        let found = || {
+            let findings = examine(world).json()["findings"].clone();
+            let found = findings.as_array().unwrap().iter();
+            let found = found.filter(|finding| finding["found"].as_str().unwrap().contains(&role));
+            found.cloned().collect::<Vec<Value>>()
+        };
+        run(format!("CREATE ROLE {role} LOGIN; ALTER ROLE {role} SET synchronous_commit = off")).await;
+        assert!(found().is_empty(), "a role that may not use the tables is no business of the doctor's");
+        run(format!("GRANT USAGE ON SCHEMA {} TO {role}", world.schema())).await;
+        let findings = found();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(
+            (&findings[0]["status"], &findings[0]["check"]),
+            (&"problem".into(), &"durability".into())
+        );
+        assert!(findings[0]["todo"].as_str().unwrap().contains("RESET synchronous_commit"));
+        run(format!("ALTER ROLE {role} SET synchronous_commit = on")).await;
+        assert!(found().is_empty());
+        run(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+        pool.close().await;
+    })
+    .await;
+}

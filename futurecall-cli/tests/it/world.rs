@@ -115,6 +115,14 @@ impl World {
         }
     }
 
+    /// Where the tables stand on PostgreSQL.
+    pub(crate) fn schema(&self) -> &str {
+        match &self.place {
+            Place::File(_) => "futurecall",
+            Place::Server(server) => &server.schema,
+        }
+    }
+
     pub(crate) const fn kind(&self) -> &'static str {
         match self.place {
             Place::File(_) => "sqlite",

@@ -144,6 +144,7 @@ impl PostgresStore {
             StoreError::permanent("use the database", format!("schema `{}` {fault}", schema.escape_debug()))
         })?;
         let link = Link::open(options, connections).await?;
+        link.warn_of_settings();
         Ok(Self::on(link, schema.into()))
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Link {
     guarded: bool,
     /// Whether prepared statements may keep their names between statements.
     named: bool,
+    /// Whether the server confirms a commit before it stands on its disk: the connection's `synchronous_commit` is off.
+    confirms_early: bool,
     /// Connections that were used last. The next statement takes the latest of them: it has the statement prepared
     /// already, and the pool asks the server twice for every statement whether its connection still lives.
     warm: Mutex<Vec<Warm>>,
@@ -79,7 +81,7 @@ impl Link {
             .connect_with(options)
             .await
             .map_err(nothing_done(DOING))?;
-        let is_read_committed = ask_for_isolation(DOING, &pool, named).await?;
+        let Settings { is_read_committed, confirms_early } = ask_for_settings(DOING, &pool, named).await?;
         let most_warm = usize::try_from(connections.saturating_sub(1)).unwrap_or(0);
         let guarded = !named || !is_read_committed;
         Ok(Self {
@@ -87,10 +89,23 @@ impl Link {
             connections: connections.max(1),
             guarded,
             named,
+            confirms_early,
             warm: Mutex::default(),
             most_warm,
             texts: Mutex::default(),
         })
+    }
+
+    /// Warns of settings under which the server forgets what it has confirmed.
+    pub(super) fn warn_of_settings(&self) {
+        if self.confirms_early {
+            tracing::warn!(
+                "synchronous_commit is off on this PostgreSQL connection: a crash of the server loses calls whose \
+                 scheduling was confirmed, and ends of calls, which then run again. Set it to on for the server, or \
+                 end the setting of the role or database that the pod uses (ALTER ROLE … RESET synchronous_commit, \
+                 ALTER DATABASE … RESET synchronous_commit), and restart the pod; `futurecall doctor` says where it is set"
+            );
+        }
     }
 
     /// Runs one statement that changes something, and is all there is to the change.
@@ -331,12 +346,12 @@ fn is_cache_off(options: &PgConnectOptions) -> bool {
 }
 
 /// Asks again where the connection breaks: a pooler that restarts is a delay, too.
-async fn ask_for_isolation(doing: &'static str, pool: &PgPool, named: bool) -> Result<bool, StoreError> {
+async fn ask_for_settings(doing: &'static str, pool: &PgPool, named: bool) -> Result<Settings, StoreError> {
     const PAUSE: Duration = Duration::from_millis(100);
     let give_up = Deadline::new(clock::read(), PATIENCE);
     loop {
-        let error = match is_read_committed(pool, named).await {
-            Ok(is_read_committed) => return Ok(is_read_committed),
+        let error = match settings(pool, named).await {
+            Ok(settings) => return Ok(settings),
             Err(error) => nothing_done(doing)(error),
         };
         if !error.is_transient() || give_up.left(clock::read()) < PAUSE {
@@ -346,14 +361,26 @@ async fn ask_for_isolation(doing: &'static str, pool: &PgPool, named: bool) -> R
     }
 }
 
-/// Whether transactions that do not say otherwise see what was committed before each of their statements.
-async fn is_read_committed(pool: &PgPool, named: bool) -> Result<bool, sqlx::Error> {
-    let query = sqlx::query("SELECT current_setting('default_transaction_isolation') AS isolation");
+/// What a session is set to, by the server, the database, the role or the URL.
+struct Settings {
+    /// Whether transactions that do not say otherwise see what was committed before each of their statements.
+    is_read_committed: bool,
+    confirms_early: bool,
+}
+
+async fn settings(pool: &PgPool, named: bool) -> Result<Settings, sqlx::Error> {
+    let query = sqlx::query(
+        "SELECT current_setting('default_transaction_isolation') = 'read committed' AS is_read_committed,
+            current_setting('synchronous_commit') = 'off' AS confirms_early",
+    );
     // In a transaction, where even a pooler keeps to one server.
     let mut transaction = pool.begin_with(BEGIN).await?;
     let row = transaction.fetch_one(query.persistent(named)).await?;
     transaction.commit().await?;
-    Ok(row.try_get::<String, _>("isolation")? == "read committed")
+    Ok(Settings {
+        is_read_committed: row.try_get("is_read_committed")?,
+        confirms_early: row.try_get("confirms_early")?,
+    })
 }
 
 fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {

@@ -10,7 +10,8 @@ use crate::error::StoreError;
 
 const READING: &str = "read the settings";
 
-/// In this order. A setting that the server does not know is left out. Sizes are in bytes, with indexes.
+/// In this order. A setting that the server does not know is left out. Sizes are in bytes, with indexes. At the end, what
+/// roles that may use the tables, and the database, are set to themselves: sessions of theirs begin with it.
 const SETTINGS: &str = "
     SELECT u.name, s.setting AS value FROM unnest(ARRAY['server_version_num', 'fsync', 'synchronous_commit',
         'full_page_writes', 'wal_level', 'synchronous_standby_names', 'transaction_read_only',
@@ -22,7 +23,16 @@ const SETTINGS: &str = "
     UNION ALL
     SELECT 'size of ' || t.relname, pg_total_relation_size(t.oid)::text
     FROM pg_catalog.pg_class AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
-    WHERE n.nspname = $1::text AND t.relkind = 'r'";
+    WHERE n.nspname = $1::text AND t.relkind = 'r'
+    UNION ALL
+    SELECT 'synchronous_commit' || coalesce(' of role ' || quote_ident(r.rolname), '')
+            || coalesce(' in database ' || quote_ident(d.datname), ''), split_part(one.setting, '=', 2)
+    FROM pg_catalog.pg_db_role_setting AS s CROSS JOIN LATERAL unnest(s.setconfig) AS one(setting)
+        LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+        LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+        LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = $1::text
+    WHERE one.setting LIKE 'synchronous_commit=%' AND (d.oid IS NULL OR d.datname = current_database())
+        AND (r.oid IS NULL OR (r.rolcanlogin AND (n.oid IS NULL OR has_schema_privilege(r.oid, n.oid, 'USAGE'))))";
 
 impl PostgresStore {
     pub(super) async fn server_settings(&self) -> Result<Vec<(String, String)>, StoreError> {
