@@ -74,7 +74,8 @@ impl Access {
         Self { actor: String::new(), rights: 0 }
     }
 
-    /// May look, and see no arguments.
+    /// May look, and see no arguments. When the database fails, a visitor without a right to change anything reads a reference
+    /// number; what the database said stands in the log (`tracing`, level warn) under that number.
     pub fn viewer(actor: impl fmt::Display) -> Self {
         Self { actor: actor.to_string(), rights: 0 }.with(Right::View)
     }

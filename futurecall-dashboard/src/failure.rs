@@ -6,7 +6,9 @@ use axum::response::{Html, IntoResponse, Response};
 use futurecall_runtime::{OperateError, StoreError};
 use maud::html;
 use serde_json::json;
+use uuid::Uuid;
 
+use crate::access::Access;
 use crate::layout;
 use crate::serve::allow;
 use crate::text::safe;
@@ -29,6 +31,8 @@ pub(crate) enum Failure {
     Method(&'static str),
     /// The database could not be asked.
     Store(StoreError),
+    /// The same, for a visitor who is not told why: the log says it, under this reference number.
+    Withheld(String),
     /// An action failed, or was done in part.
     Operate(Box<OperateError>),
     /// Too many listen at once.
@@ -41,6 +45,14 @@ impl Failure {
         Self::Forbidden(format!("You have no right to {what}."))
     }
 
+    /// The failure as this visitor may read it: what the database says of itself is for those who can act.
+    pub(crate) fn for_visitor(self, access: &Access) -> Self {
+        match self {
+            Self::Store(error) if !access.changes_anything() => Self::Withheld(withhold(&error)),
+            failure => failure,
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Refused(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -48,7 +60,7 @@ impl Failure {
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::TooLong(status, _) => *status,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Store(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Withheld(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Operate(error) => match **error {
                 OperateError::UnknownSchedule(_) => StatusCode::NOT_FOUND,
                 _ if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
@@ -66,6 +78,7 @@ impl Failure {
             Self::TooLong(_, what) => ("That is too much", (*what).to_owned()),
             Self::Method(methods) => ("Not this way", format!("This page takes {methods}.")),
             Self::Store(error) => ("The database did not answer", format!("{error}. Try again in a moment.")),
+            Self::Withheld(reference) => ("The database did not answer", withheld(reference)),
             Self::Operate(error) => ("That was not done, or not all of it", error.to_string()),
             Self::Busy => ("Too many listen", "Close some of the open pages.".to_owned()),
         }
@@ -92,6 +105,26 @@ impl Failure {
             _ => response,
         }
     }
+}
+
+/// Writes a database's error to the log, and returns the number under which it stands there.
+fn withhold(error: &StoreError) -> String {
+    let mut reference = Uuid::new_v4().simple().to_string();
+    reference.truncate(8);
+    tracing::warn!(reference, %error, "the database did not answer a page of the dashboard");
+    reference
+}
+
+fn withheld(reference: &str) -> String {
+    format!(
+        "The database did not answer. Try again in a moment; if that does not help, give the reference number \
+         {reference} to those who run this service: their log says more."
+    )
+}
+
+/// What a visitor reads of a database's error in the midst of a page.
+pub(crate) fn words_for(access: &Access, error: &StoreError) -> String {
+    if access.changes_anything() { error.to_string() } else { withheld(&withhold(error)) }
 }
 
 impl From<StoreError> for Failure {

@@ -91,7 +91,7 @@ async fn answer(
     if path.len() > LONGEST_PATH || query.len() > LONGEST_QUERY {
         return Err(Failure::TooLong(StatusCode::URI_TOO_LONG, "The address is too long."));
     }
-    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    let reads = is_read(parts);
     // Exactly these two: they say nothing but yes or no, and probes have no names.
     match path {
         "/health/live" if reads && stands_alone(parts) => return Ok(plain(StatusCode::OK, "live\n")),
@@ -102,12 +102,17 @@ async fn answer(
         return Ok(asset);
     }
     let access = admit(desk, parts)?;
-    let page = path.trim_start_matches('/');
-    let page = page.strip_suffix(".json").unwrap_or(page).to_owned();
-    let segments: Vec<&str> = page.split('/').collect();
     let params = Params::parse(query.as_bytes())?;
-    let visit = Visit::begin(desk, access, base.clone(), params, json, theme).await?;
-    if reads {
+    let visit = Visit::begin(desk, access.clone(), base.clone(), params, json, theme);
+    let answered = async { show_or_act(desk, parts, body, visit.await?).await };
+    answered.await.map_err(|failure| failure.for_visitor(&access))
+}
+
+/// Answers a visitor who was let in.
+async fn show_or_act(desk: &Desk, parts: &Parts, body: Body, visit: Visit) -> Result<Response, Failure> {
+    let page = parts.uri.path().trim_start_matches('/');
+    let segments: Vec<&str> = page.strip_suffix(".json").unwrap_or(page).split('/').collect();
+    if is_read(parts) {
         return pages::show(&visit, &segments).await;
     }
     if parts.method != Method::POST {
@@ -115,6 +120,10 @@ async fn answer(
     }
     let form = form(desk, parts, body, &visit).await?;
     pages::act(&visit, &segments, &form).await
+}
+
+fn is_read(parts: &Parts) -> bool {
+    parts.method == Method::GET || parts.method == Method::HEAD
 }
 
 /// Whether the path is what it says to the letter: on its way here, the router takes two slashes for one.

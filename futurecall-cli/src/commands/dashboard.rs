@@ -1,18 +1,19 @@
+mod door;
+mod serving;
+mod throttle;
+
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, WWW_AUTHENTICATE};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use axum::middleware::from_fn_with_state;
 use clap::Args;
-use futurecall_dashboard::{Access, Arguments, dashboard};
+use futurecall_dashboard::{Arguments, dashboard};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
+use self::door::{Door, authorize, knock};
+use self::serving::Limits;
 use crate::Context;
 use crate::arguments::Policy;
 use crate::exit::{Exit, Failure};
@@ -46,17 +47,6 @@ pub(crate) struct Dashboard {
     title: String,
 }
 
-/// Whom a visitor says to be, who knows the password.
-#[derive(Clone, Debug)]
-struct Visitor(String);
-
-/// What the door asks for.
-struct Door {
-    password: String,
-    /// In whose name visitors without one act.
-    actor: String,
-}
-
 pub(crate) async fn run(context: &mut Context<'_>, options: Dashboard) -> Result<Exit, Failure> {
     let local = options.bind.ip().is_loopback();
     let (password, made) = match &options.password_env {
@@ -80,7 +70,7 @@ pub(crate) async fn run(context: &mut Context<'_>, options: Dashboard) -> Result
     if options.read_only {
         pages = pages.read_only();
     }
-    let door = Arc::new(Door { password: password.clone(), actor: context.globals.actor() });
+    let door = Arc::new(Door::new(password.clone(), context.globals.actor()));
     let app: Router = pages.into_router().layer(from_fn_with_state(Arc::clone(&door), knock));
     let listener = tokio::net::TcpListener::bind(options.bind)
         .await
@@ -90,12 +80,12 @@ pub(crate) async fn run(context: &mut Context<'_>, options: Dashboard) -> Result
         .map_err(|error| Failure::failed(format!("could not listen on {}: {error}", options.bind)))?;
     let record = Record::new()
         .with("url", format!("http://{address}/"))
-        .with("user", door.actor.as_str())
+        .with("user", door.actor())
         .with("password", made.then_some(password));
     context.printer.print(&Answer::new(record).note("Serving the dashboard until Ctrl-C"))?;
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    say_to_stderr();
     let stop = pod.shutdown_signal();
-    let serving = tokio::spawn(async move { axum::serve(listener, service).await });
+    let serving = tokio::spawn(serving::serve(listener, app, Limits::default()));
     stop.await;
     // Pages that are open hear of changes without end: nobody waits for them.
     serving.abort();
@@ -112,65 +102,10 @@ fn named(variable: &str) -> Result<String, Failure> {
     }
 }
 
-/// Lets pass who knows the password, and what probes ask, to the letter.
-async fn knock(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
-    if matches!(request.uri().path(), "/health/live" | "/health/ready") {
-        return next.run(request).await;
-    }
-    if let Some(visitor) = visitor(request.headers(), &door) {
-        request.extensions_mut().insert(visitor);
-        return next.run(request).await;
-    }
-    let basic = HeaderValue::from_static("Basic realm=\"futurecall\", charset=\"UTF-8\"");
-    let headers = [(WWW_AUTHENTICATE, basic), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    (StatusCode::UNAUTHORIZED, headers, "The password is needed.\n").into_response()
-}
-
-fn authorize(request: &Parts) -> Access {
-    match request.extensions.get::<Visitor>() {
-        Some(Visitor(name)) => Access::operator(name),
-        None => Access::refused(),
-    }
-}
-
-fn visitor(headers: &HeaderMap, door: &Door) -> Option<Visitor> {
-    let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, code) = given.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let text = String::from_utf8(STANDARD.decode(code.trim()).ok()?).ok()?;
-    let (name, password) = text.split_once(':')?;
-    let name = if name.trim().is_empty() { &door.actor } else { name };
-    same(password.as_bytes(), door.password.as_bytes()).then(|| Visitor(name.to_owned()))
-}
-
-/// Compares in a time that tells nothing of where two texts differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(header: &str) -> Option<String> {
-        let door = Door { password: "pass:word".to_owned(), actor: "ada".to_owned() };
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, HeaderValue::from_str(header).unwrap());
-        visitor(&headers, &door).map(|Visitor(name)| name)
-    }
-
-    #[test]
-    fn only_the_password_opens() {
-        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
-        assert_eq!(seen(&basic("bob:pass:word")).as_deref(), Some("bob"));
-        assert_eq!(seen(&basic(":pass:word")).as_deref(), Some("ada"));
-        for refused in ["bob:pass:wore", "bob:pass", "bob:", "pass:word", "bob:pass:word2"] {
-            assert_eq!(seen(&basic(refused)), None, "{refused}");
-        }
-        for refused in ["Bearer pass:word", "Basic", "Basic !!!", "basic"] {
-            assert_eq!(seen(refused), None, "{refused}");
-        }
-    }
+/// Warnings go to the standard error; `RUST_LOG` says otherwise.
+fn say_to_stderr() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Somebody else may have set one: then that one is told.
+    let _ = subscriber.with_ansi(std::io::stderr().is_terminal()).try_init();
 }

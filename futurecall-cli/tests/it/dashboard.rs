@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::run;
-use crate::world::on_both;
+use crate::world::{on_a_file, on_both};
 
 /// Sends Ctrl-C, and waits for the end.
 fn interrupt(mut child: Child) -> i32 {
@@ -58,6 +58,58 @@ async fn it_is_served_to_who_knows_the_password_until_ctrl_c() {
         let answer = get(address, "/calls", &basic(&format!("ada:{password}")));
         assert!(answer.contains("report.build") && !answer.contains("s3cret"), "{answer}");
         assert_eq!(interrupt(child), 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_passwords_is_slowed_down_and_logged() {
+    on_a_file(async |world| {
+        let mut command = world.program();
+        let words = ["dashboard", "--bind", "127.0.0.1:0", "-o", "ndjson"];
+        let mut child = command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let password = told["password"].as_str().unwrap().to_owned();
+        let address = told["url"].as_str().unwrap().strip_prefix("http://").unwrap().trim_end_matches('/');
+        let right = basic(&format!("ada:{password}"));
+
+        let answer = get(address, "/", &right);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let cookie =
+            answer.lines().find_map(|line| line.strip_prefix("set-cookie: futurecall-pass=")).unwrap();
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        let pass = format!("Cookie: a=b; futurecall-pass={}\r\n", cookie.split(';').next().unwrap());
+
+        let answers = (0..300).map(|n| get(address, "/", &basic(&format!("gu3ssed:wr0ng{n}"))));
+        let answers: Vec<_> = answers.collect();
+        let looked_at = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 401 ")).count();
+        assert!((5..=20).contains(&looked_at), "{looked_at} of 300 were looked at");
+        for answer in &answers {
+            assert!(
+                answer.starts_with("HTTP/1.1 401 ")
+                    || (answer.starts_with("HTTP/1.1 429 ") && answer.contains("\r\nretry-after: ")),
+                "{answer}"
+            );
+        }
+        // The right one, too: it would be told from the others otherwise. Who had it before is not held up.
+        assert!(get(address, "/", &right).starts_with("HTTP/1.1 429 "));
+        assert!(get(address, "/", &format!("{right}{pass}")).starts_with("HTTP/1.1 200 "));
+        assert!(get(address, "/", &format!("{}{pass}", basic("ada:wrong"))).starts_with("HTTP/1.1 401 "));
+        assert!(get(address, "/", "").starts_with("HTTP/1.1 401 "), "a browser asks without one first");
+        assert!(get(address, "/health/live", "").starts_with("HTTP/1.1 200 "));
+
+        let mut stderr = child.stderr.take().unwrap();
+        assert_eq!(interrupt(child), 0);
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).unwrap();
+        let lines = log.lines().filter(|line| line.contains("wrong passwords for the dashboard")).count();
+        assert!((1..=10).contains(&lines), "{log}");
+        assert!(log.contains("WARN") && log.contains("127.0.0.1"), "{log}");
+        for secret in ["wr0ng", "gu3ssed", password.as_str()] {
+            assert!(!log.contains(secret), "{log}");
+        }
     })
     .await;
 }

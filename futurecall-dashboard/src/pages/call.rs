@@ -13,7 +13,7 @@ use super::parts::{call_json, notice, pill, standing, time, type_page};
 use crate::access::Right;
 use crate::arguments::{Seen, seen};
 use crate::builder::Arguments;
-use crate::failure::Failure;
+use crate::failure::{Failure, words_for};
 use crate::layout::Place;
 use crate::text::{clock, cut, number, plain, safe, safe_lines, span, when};
 use crate::visit::Visit;
@@ -277,7 +277,7 @@ async fn logs(visit: &Visit, id: CallId) -> Logs {
     if !visit.may(Right::SeeArguments) || visit.desk.arguments == Arguments::Hidden {
         return Err("Logs may quote arguments, which you are not shown.".to_owned());
     }
-    visit.inspect().logs(id).await.map_err(|error| error.to_string())
+    visit.inspect().logs(id).await.map_err(|error| words_for(&visit.access, &error))
 }
 
 /// A reason with its moments on the visitor's clock; those that need no page of their own say it themselves.

@@ -190,3 +190,44 @@ async fn probes_need_no_name_and_learn_nothing() {
     }
     assert_eq!(ask(&site.app, get("/ops/futurecallshealth/live")).await.status, StatusCode::NOT_FOUND);
 }
+
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_the_database_says_is_for_those_who_can_act() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let of = |access: Access| Site::with(move |dashboard| dashboard.authorize(move |_: &_| access.clone()));
+    let viewer = Access::viewer("bob").with(Right::SeeArguments);
+    for (access, may_read) in [(viewer.clone(), false), (viewer.with(Right::Cancel), true)] {
+        let site = of(access).await;
+        // What a closed pod says stands for what a server says.
+        site.pod.shutdown().await;
+        for page in ["/", "/calls", "/calls.json", "/health", "/types"] {
+            let answer = site.get(page).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{page}: {}", answer.text);
+            assert_eq!(answer.text.contains("connections are closed"), may_read, "{page}: {}", answer.text);
+            let reference = answer.text.split("reference number ").nth(1);
+            assert_eq!(reference.is_some(), !may_read, "{page}: {}", answer.text);
+            let Some(reference) = reference.map(|rest| rest[..8].to_owned()) else { continue };
+            assert!(reference.chars().all(|digit| digit.is_ascii_hexdigit()), "{reference}");
+            let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            let line = said.lines().find(|line| line.contains(&reference)).expect("it is in the log");
+            assert!(line.contains("WARN") && line.contains("connections are closed"), "{line}");
+        }
+    }
+}
