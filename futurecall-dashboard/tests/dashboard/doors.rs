@@ -217,7 +217,7 @@ async fn what_the_database_says_is_for_those_who_can_act() {
         let site = of(access).await;
         // What a closed pod says stands for what a server says.
         site.pod.shutdown().await;
-        for page in ["/", "/calls", "/calls.json", "/health", "/types"] {
+        for page in ["/overview", "/calls", "/calls.json", "/health", "/types"] {
             let answer = site.get(page).await;
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{page}: {}", answer.text);
             assert_eq!(answer.text.contains("connections are closed"), may_read, "{page}: {}", answer.text);
