@@ -28,6 +28,7 @@ use self::world::World;
 
 /// How large a simulation is, and what may go wrong in it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says of one thing whether it goes wrong")]
 pub struct Settings {
     /// How many pods there are at a time.
     pub pods: usize,

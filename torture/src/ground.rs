@@ -135,7 +135,7 @@ impl Ground {
             faults,
             lease: clock::micros(wanted.lease),
             clock: Clock { real_offset, steps: steps.all },
-            apart: is_apart.then(|| (storm::APART, Clock { real_offset, steps: steps.apart })),
+            apart: is_apart.then_some((storm::APART, Clock { real_offset, steps: steps.apart })),
             schedules: schedules.into_iter().collect(),
             standing,
         };

@@ -37,7 +37,7 @@ pub(crate) async fn torture(plan: &Plan) -> Result<ExitCode> {
     if let Some(mutant) = plan.mutant.filter(|mutant| !mutant.is_of(plan.sqlite)) {
         return Err(format!("there is no mutant {} of this database", mutant.name()).into());
     }
-    if plan.mutant.is_some_and(|mutant| !can_be_made(&mutant)) {
+    if plan.mutant.is_some_and(|mutant| !can_be_made(mutant)) {
         return Err("the mutant was not made".into());
     }
     let report = run(plan).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn mutants(seed: u64, time: Duration, sqlite: bool) -> Result<E
         .iter()
         .copied()
         .filter(|mutant| mutant.is_of(sqlite))
-        .filter(can_be_made)
+        .filter(|mutant| can_be_made(*mutant))
         .collect();
     for mutant in all.iter().copied() {
         let plan = Plan { seed, time, sqlite, calm: false, disks: false, mutant: Some(mutant) };
@@ -75,8 +75,8 @@ pub(crate) async fn mutants(seed: u64, time: Duration, sqlite: bool) -> Result<E
 }
 
 /// Says loudly what cannot be made here.
-fn can_be_made(mutant: &Mutant) -> bool {
-    let can_be_made = *mutant != Mutant::ClockRatchet || bend::machine().is_some();
+fn can_be_made(mutant: Mutant) -> bool {
+    let can_be_made = mutant != Mutant::ClockRatchet || bend::machine().is_some();
     if !can_be_made {
         eprintln!("NO CLOCK IS BENT: {} is left out (Debian: apt-get install libfaketime)", mutant.name());
     }
