@@ -1,6 +1,8 @@
 //! A process that goes once through every operation of a store, and dies at one of them: this program, started with the
 //! argument `victim`.
 
+mod operations;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use futurecall_runtime::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::operations::OPERATIONS;
 use crate::Result;
 use crate::ledger::{Ledger, Run, What};
 
@@ -25,63 +28,6 @@ use crate::ledger::{Ledger, Run, What};
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
-
-/// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 53] = [
-    "migrate",
-    "separate",
-    "now",
-    "beat",
-    "declare",
-    "end_undeclared",
-    "insert",
-    "insert_claimed",
-    "cancel",
-    "claim",
-    "find_claim",
-    "renew",
-    "begin",
-    "insert_in",
-    "cancel_in",
-    "complete",
-    "completed",
-    "finish",
-    "release",
-    "reschedule",
-    "run_again",
-    "rescue",
-    "reopen",
-    "prune",
-    "discard",
-    "note_action",
-    "change_schedule",
-    "trigger",
-    "pause_name",
-    "paused_names",
-    "resume_name",
-    "delete",
-    "settle_action",
-    "actions",
-    "put_statistics",
-    "statistics",
-    "calls",
-    "call",
-    "schedules",
-    "pods",
-    "counts",
-    "count",
-    "ahead",
-    "timeline",
-    "pending_names",
-    "pending_keys",
-    "backlog",
-    "keep_logs",
-    "logs",
-    "settings",
-    "migrations",
-    "leave",
-    "close",
-];
 
 /// Where at an operation something happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
