@@ -16,13 +16,16 @@ const DOING: &str = "cancel";
 const DOING_IN: &str = "cancel in the transaction";
 const DISCARDING: &str = "discard calls";
 
+/// $1 identifier. Ended ones too: a declaration must not revive them between this statement and the next.
 const SCHEDULES: &str = "
-    SELECT s.id FROM futurecall.schedule AS s WHERE s.identifier = $1::text AND s.state <> 2
+    SELECT s.id, s.state <> 2 AS live FROM futurecall.schedule AS s WHERE s.identifier = $1::text
     ORDER BY s.id FOR UPDATE";
 
-/// $1 identifier, $2 schedules. Waits for claims under way, so that the next statement sees what became of them.
+/// $1 identifier, $2 schedules. Waits for claims under way, so that the next statement sees what became of them. A schedule
+/// that was first declared after the statement before is not locked: its run is left to it, or it would have none.
 const CALLS: &str = "
-    SELECT c.id FROM futurecall.call AS c WHERE c.identifier = $1::text OR c.schedule_id = ANY ($2::uuid[])
+    SELECT c.id FROM futurecall.call AS c WHERE c.schedule_id = ANY ($2::uuid[]) OR (c.identifier = $1::text AND (c.schedule_id IS NULL
+        OR NOT EXISTS (SELECT FROM futurecall.schedule AS s WHERE s.id = c.schedule_id AND s.id <> ALL ($2::uuid[]))))
     ORDER BY c.id FOR UPDATE";
 
 /// $2 calls, $3 their reasons, $4 schedules to end, $5 whether cancelled calls are kept, $6 whether running ones are
@@ -129,12 +132,20 @@ impl PostgresStore {
         retention: &Retention,
     ) -> Result<Cancelled, StoreError> {
         let query = self.query(SCHEDULES).bind(identifier.to_owned());
-        let schedules = ids(doing, &step(doing, connection, query).await?)?;
+        let rows = step(doing, connection, query).await?;
+        let locked = ids(doing, &rows)?;
+        let live: Vec<bool> = rows
+            .iter()
+            .map(|row| row.try_get("live"))
+            .collect::<Reading<_>>()
+            .map_err(nothing_done(doing))?;
+        let schedules: Vec<Uuid> =
+            locked.iter().zip(live).filter_map(|(id, is_live)| is_live.then_some(*id)).collect();
         let mut cancelled = Cancelled::default();
         // Twice at most where the application lent a connection without a transaction: there the locks do not last
         // until the next statement, and a call may be claimed in between.
         for _ in 0..3 {
-            let query = self.query(CALLS).bind(identifier.to_owned()).bind(schedules.clone());
+            let query = self.query(CALLS).bind(identifier.to_owned()).bind(locked.clone());
             let calls = ids(doing, &step(doing, connection, query).await?)?;
             let found = calls.len() as u64;
             let reasons = vec!["cancelled".to_owned(); calls.len()];

@@ -40,9 +40,10 @@ const DUE: &str = "
     ) AS r
     ORDER BY r.turn, l.place LIMIT $8::bigint";
 
-/// $1 ids. Which of them can be claimed.
+/// $2 ids, $3 until. Which of them can be claimed: one may have been moved to a later moment since it was found.
 const LOCK: &str = "
-    SELECT c.id FROM futurecall.call AS c WHERE c.id = ANY ($1::uuid[]) AND c.claimed_by IS NULL
+    SELECT c.id FROM futurecall.call AS c WHERE c.id = ANY ($2::uuid[]) AND c.claimed_by IS NULL
+        AND c.due_at <= (SELECT least({now}, {at $3::bigint}))
     ORDER BY c.id FOR UPDATE SKIP LOCKED";
 
 /// $2 to $5 as `{claim}` wants them, $6 ids.
@@ -82,7 +83,7 @@ impl PostgresStore {
         let now = self.moment_of(DOING, &mut transaction, now).await?;
         let mut timetable =
             self.lock_timetable(DOING, &mut transaction, now, Wanted::Free(&schedules)).await?;
-        let decided = self.decide(&mut transaction, &mut timetable, &picks).await?;
+        let decided = self.decide(&mut transaction, &mut timetable, request, &picks).await?;
 
         let mut calls = Vec::with_capacity(decided.run.len());
         if !decided.run.is_empty() {
@@ -144,10 +145,12 @@ impl PostgresStore {
         &self,
         connection: &mut PgConnection,
         timetable: &mut Timetable,
+        request: &ClaimRequest,
         picks: &[Pick],
     ) -> Result<Decided, StoreError> {
         let ids: Vec<Uuid> = picks.iter().map(|pick| pick.id).collect();
-        let rows = step(DOING, connection, self.query(LOCK).bind(ids)).await?;
+        let query = self.query(LOCK).bind(Timestamp::from(timetable.now)).bind(ids);
+        let rows = step(DOING, connection, query.bind(request.until.map(Moment::as_micros))).await?;
         let free: BTreeSet<Uuid> = rows
             .iter()
             .map(|row| row.try_get("id"))

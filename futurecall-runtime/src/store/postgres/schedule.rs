@@ -74,15 +74,19 @@ const END: &str = "
 
 /// $1 the new key, $2 the new name, $3 the former keys. The call has a new name: its schedule goes on under it.
 const RENAME: &str = "
-    WITH renamed AS (
-        UPDATE futurecall.schedule AS s SET key = $1::text, name = $2::text
-        WHERE s.id = (SELECT f.id FROM futurecall.schedule AS f WHERE f.key = ANY ($3::text[])
-                ORDER BY f.created_at DESC, f.id DESC LIMIT 1)
-            AND NOT EXISTS (SELECT FROM futurecall.schedule AS f WHERE f.key = $1::text)
-        RETURNING s.id
-    )
-    UPDATE futurecall.call AS c SET name = $2::text
-    WHERE c.schedule_id = (SELECT r.id FROM renamed AS r) AND c.claimed_by IS NULL";
+    UPDATE futurecall.schedule AS s SET key = $1::text, name = $2::text
+    WHERE s.id = (SELECT f.id FROM futurecall.schedule AS f WHERE f.key = ANY ($3::text[])
+            ORDER BY f.created_at DESC, f.id DESC LIMIT 1)
+        AND NOT EXISTS (SELECT FROM futurecall.schedule AS f WHERE f.key = $1::text)
+    RETURNING s.id";
+
+/// $1 the schedule, which is locked, $2 the new name. A statement of its own: it sees the runs that others had stored
+/// by the time of the lock.
+const RENAME_CALLS: &str = "
+    UPDATE futurecall.call AS c SET name = $2::text WHERE c.schedule_id = $1::uuid AND c.claimed_by IS NULL";
+
+/// How often a declaration begins again because another one has renamed a schedule meanwhile.
+const TRIES: u8 = 5;
 
 impl PostgresStore {
     pub(super) async fn declare_schedules(
@@ -93,18 +97,40 @@ impl PostgresStore {
         if schedules.is_empty() {
             return Ok(Vec::new());
         }
+        for _ in 0..TRIES {
+            if let Some(declared) = self.try_to_declare(now, schedules).await? {
+                return Ok(declared);
+            }
+        }
+        Err(StoreError::busy(DOING, "other pods rename the same schedules at the moment: declare them again"))
+    }
+
+    /// `None`: a schedule that was there when new ones were stored has been renamed since.
+    async fn try_to_declare(
+        &self,
+        now: Now,
+        schedules: &[NewSchedule],
+    ) -> Result<Option<Vec<Declared>>, StoreError> {
         let mut transaction = self.begin(DOING).await?;
         let now = self.moment_of(DOING, &mut transaction, now).await?;
         let firsts: Vec<_> = schedules.iter().map(|new| new.rule.first(now)).collect();
         for new in schedules.iter().filter(|new| !new.former_keys.is_empty()) {
             let query = self.query(RENAME).bind(&new.key).bind(&new.name).bind(&new.former_keys);
-            step(DOING, &mut transaction, query).await?;
+            if let Some(renamed) = step(DOING, &mut transaction, query).await?.pop() {
+                let id: Uuid = renamed.try_get("id").map_err(nothing_done(DOING))?;
+                let query = self.query(RENAME_CALLS).bind(id).bind(&new.name);
+                step(DOING, &mut transaction, query).await?;
+            }
         }
         let mut new_ids = self.store_new(&mut transaction, now, schedules, &firsts).await?;
 
         let keys: BTreeSet<String> = schedules.iter().map(|new| new.key.clone()).collect();
         let keys: Vec<String> = keys.into_iter().collect();
         let mut timetable = self.lock_timetable(DOING, &mut transaction, now, Wanted::Keys(&keys)).await?;
+        let is_there = |key: &String| timetable.schedules.values().any(|known| known.key == *key);
+        if schedules.iter().zip(&firsts).any(|(new, first)| first.is_ok() && !is_there(&new.key)) {
+            return Ok(None);
+        }
         let mut replaced = BTreeMap::new();
         let mut declared = Vec::with_capacity(schedules.len());
         for (new, first) in schedules.iter().zip(firsts) {
@@ -120,7 +146,7 @@ impl PostgresStore {
             self.lanes.forget();
             self.notify(Some(earliest.as_micros()));
         }
-        Ok(declared)
+        Ok(Some(declared))
     }
 
     pub(super) async fn end_undeclared_schedules(
