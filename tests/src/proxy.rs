@@ -1,4 +1,5 @@
-//! What a test puts between a pod and PostgreSQL, to end connections and to lose replies.
+//! What a test puts between a pod and PostgreSQL, to end connections, to lose replies, and to hold statements back and to
+//! change them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::TestDatabase;
@@ -30,6 +32,21 @@ struct State {
     /// The reply that is to be lost.
     doomed: Mutex<Option<Doomed>>,
     lost: AtomicUsize,
+    gate: watch::Sender<Gate>,
+    /// What statements say, and what they are to say instead.
+    changes: Mutex<Vec<(String, String)>>,
+}
+
+/// Where statements are held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Gate {
+    /// Nowhere.
+    #[default]
+    Open,
+    /// Before the statement of that number from now on; 1 is the next.
+    Before(usize),
+    /// A statement is held back.
+    Holds,
 }
 
 /// A reply that is to be lost.
@@ -60,6 +77,8 @@ impl Proxy {
             refused: AtomicUsize::new(0),
             doomed: Mutex::default(),
             lost: AtomicUsize::new(0),
+            gate: watch::Sender::default(),
+            changes: Mutex::default(),
         });
         tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { url, state }
@@ -102,9 +121,70 @@ impl Proxy {
         *self.state.doomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(doomed);
     }
 
+    /// From now on statements that are prepared and hold the first text hold the other one in its place: a mistake in the
+    /// SQL of the build under test.
+    pub fn change(&self, statement: &str, instead: &str) {
+        let change = (statement.to_owned(), instead.to_owned());
+        self.state.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
+    /// Holds the statement of that number from now on back (1 is the next), until [`go_on`](Self::go_on). Statements of all
+    /// connections count, BEGIN and COMMIT too, but not what a store sends beside its work: notifications, and the ROLLBACK
+    /// of a transaction that was dropped.
+    pub fn hold_back(&self, statement: usize) {
+        self.state.gate.send_replace(Gate::Before(statement));
+    }
+
+    /// Waits until a statement is held back.
+    pub async fn holds(&self) {
+        // The sender lives as long as the proxy does.
+        let _ = self.state.gate.subscribe().wait_for(|gate| *gate == Gate::Holds).await;
+    }
+
+    /// Sends what was held back on, and holds nothing back any more.
+    pub fn go_on(&self) {
+        self.state.gate.send_replace(Gate::Open);
+    }
+
     /// How many replies were lost so.
     pub fn lost(&self) -> usize {
         self.state.lost.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    /// The message by which a client prepares a statement, changed where that is asked for.
+    fn changed(&self, message: Vec<u8>) -> Vec<u8> {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let body = message.get(5..).unwrap_or_default();
+        let mut parts = body.splitn(3, |byte| *byte == 0);
+        let (Some(name), Some(text), Some(types)) = (parts.next(), parts.next(), parts.next()) else {
+            return message;
+        };
+        let text = String::from_utf8_lossy(text);
+        if !changes.iter().any(|(from, _)| text.contains(from)) {
+            return message;
+        }
+        let text = changes.iter().fold(text.into_owned(), |text, (from, to)| text.replace(from, to));
+        let length = u32::try_from(4 + name.len() + 1 + text.len() + 1 + types.len()).expect("it is short");
+        [b"P", &length.to_be_bytes()[..], name, &[0], text.as_bytes(), &[0], types].concat()
+    }
+
+    /// Waits where this statement is to be held back.
+    async fn pass(&self, text: &str) {
+        if text.starts_with("SELECT pg_notify(") || text.starts_with("ROLLBACK") {
+            return;
+        }
+        let mut is_held = false;
+        self.gate.send_if_modified(|gate| {
+            let Gate::Before(statement) = *gate else { return false };
+            is_held = statement <= 1;
+            *gate = if is_held { Gate::Holds } else { Gate::Before(statement - 1) };
+            true
+        });
+        if is_held {
+            let _ = self.gate.subscribe().wait_for(|gate| *gate != Gate::Holds).await;
+        }
     }
 }
 
@@ -168,8 +248,11 @@ async fn ask(
     let (mut sent, mut in_transaction) = (None, false);
     let mut has_type = false;
     loop {
-        let (kind, message) = message(&mut from, has_type).await?;
+        let (kind, mut message) = message(&mut from, has_type).await?;
         has_type = true;
+        if kind == b'P' {
+            message = state.changed(message);
+        }
         let mut words = message.get(5..).unwrap_or_default().split(|byte| *byte == 0);
         let mut word = || words.next().unwrap_or_default();
         match kind {
@@ -182,6 +265,7 @@ async fn ask(
             b'B' => {
                 let _portal = word();
                 let text = statements.get(word()).map_or("", String::as_str);
+                state.pass(text).await;
                 let mut doomed = state.doomed.lock().unwrap_or_else(PoisonError::into_inner);
                 if doomed.as_ref().is_some_and(|doomed| text.contains(&doomed.statement)) {
                     sent = doomed.take();
@@ -190,6 +274,7 @@ async fn ask(
             // A whole statement.
             b'Q' => {
                 let text = word();
+                state.pass(&String::from_utf8_lossy(text)).await;
                 in_transaction = text.starts_with(b"BEGIN");
                 if sent.is_some() && text.starts_with(b"COMMIT") {
                     *losing.lock().unwrap_or_else(PoisonError::into_inner) = sent.take();
