@@ -3,8 +3,8 @@
 //! Whatever the point, answers and rows are those of one of the two orders in which the operations may follow each other
 //! on the memory store. An operation that passes by what others have locked may also find nothing.
 //!
-//! Of the rows every third is taken, from another one on for each pair: `FUTURECALL_TEST_INTERLEAVINGS=all` takes each.
-//! `FUTURECALL_TEST_PAIR="Claim CancelLabel"` chooses a pair, with each row.
+//! Every second statement is taken, and every sixth row, from another one on for each pair:
+//! `FUTURECALL_TEST_INTERLEAVINGS=all` takes each. `FUTURECALL_TEST_PAIR="Claim CancelLabel"` chooses a pair, with each point.
 
 mod lab;
 mod mistakes;
@@ -60,8 +60,8 @@ async fn all_pairs(state: State, ops: &[Op]) {
     let pairs = ops.iter().flat_map(|&first| ops.iter().map(move |&second| (first, second)));
     for (number, (first, second)) in pairs.enumerate() {
         if format!("{first:?} {second:?}").contains(&wanted) && state.lets(first) && state.lets(second) {
-            let rows = if all { EACH_ROW } else { Rows { from: number % 3 + 1, step: 3 } };
-            met += pair(&mut lab, state, (first, second), rows, &mut violations).await;
+            let chosen = if all { ALL } else { Chosen { number, statements: 2, rows: 6 } };
+            met += pair(&mut lab, state, (first, second), chosen, &mut violations).await;
         }
     }
     lab.end().await;
@@ -83,7 +83,7 @@ async fn pair(
     lab: &mut Lab,
     state: State,
     (first, second): (Op, Op),
-    rows: Rows,
+    chosen: Chosen,
     violations: &mut Vec<String>,
 ) -> usize {
     let expected = Expected::of(state, lab.cast, first, second).await;
@@ -91,7 +91,7 @@ async fn pair(
     if !expected.meets {
         return 0;
     }
-    for points in points(first, second, rows) {
+    for points in points(first, second, chosen) {
         for point in points {
             let Some(met) = lab.meet(first, second, point).await else { break };
             meetings += 1;
@@ -109,24 +109,27 @@ async fn pair(
     meetings
 }
 
-/// Before which rows of its statements the first operation is stopped.
+/// At which points the first operation is stopped: of so many statements or rows one, beginning elsewhere for each pair.
 #[derive(Clone, Copy, Debug)]
-struct Rows {
-    from: usize,
-    step: usize,
+struct Chosen {
+    /// Of the pair.
+    number: usize,
+    statements: usize,
+    rows: usize,
 }
 
-const EACH_ROW: Rows = Rows { from: 1, step: 1 };
+const ALL: Chosen = Chosen { number: 0, statements: 1, rows: 1 };
 
-fn points(first: Op, second: Op, rows: Rows) -> [Vec<Point>; 4] {
+fn points(first: Op, second: Op, chosen: Chosen) -> [Vec<Point>; 4] {
+    let Chosen { number, statements, rows } = chosen;
     // A claim passes by a run that somebody else has locked and takes the one that was triggered: in no order on memory.
     let is_partial = [(Op::Trigger, Op::Claim), (Op::Claim, Op::Trigger)].contains(&(first, second));
     [
         if is_partial { Vec::new() } else { vec![Point::AtTheCall] },
         vec![Point::AtTheSchedule],
         // Before the first statement nothing has happened yet.
-        (2..MOST).map(Point::BeforeStatement).collect(),
-        (rows.from..MOST).step_by(rows.step).map(Point::BeforeRow).collect(),
+        (2 + number % statements..MOST).step_by(statements).map(Point::BeforeStatement).collect(),
+        (1 + number % rows..MOST).step_by(rows).map(Point::BeforeRow).collect(),
     ]
 }
 

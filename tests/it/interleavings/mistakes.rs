@@ -3,7 +3,7 @@
 use super::lab::Lab;
 use super::operations::Op;
 use super::states::State;
-use super::{EACH_ROW, pair};
+use super::{ALL, pair};
 
 struct Mistake {
     what: &'static str,
@@ -96,7 +96,7 @@ async fn planted_mistakes_are_found() {
         let mut lab = Lab::new(mistake.state, mistake.changes).await;
         let mut violations = Vec::new();
         for met in mistake.pairs {
-            pair(&mut lab, mistake.state, *met, EACH_ROW, &mut violations).await;
+            pair(&mut lab, mistake.state, *met, ALL, &mut violations).await;
         }
         lab.end().await;
         match violations.first() {
