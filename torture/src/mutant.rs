@@ -59,7 +59,7 @@ static CANCEL: [Rewrite; 1] =
     [Rewrite::new("AND c.claimed_by IS NULL RETURNING c.*", "RETURNING c.*", "flagged AS")];
 
 static FAILURES: [Rewrite; 1] =
-    [Rewrite::new("least(c.failures + l.failures, 32767)", "c.failures", "l.failures")];
+    [Rewrite::new("failures = c.failures + l.failures", "failures = c.failures", "l.failures")];
 
 static SUCCESSOR: [Rewrite; 1] =
     [Rewrite::new("ON s.id = u.schedule", "ON s.id = u.schedule AND random() < 0.95", "INSERT INTO")];
