@@ -3,7 +3,7 @@
 //! Whatever the point, answers and rows are those of one of the two orders in which the operations may follow each other
 //! on the memory store. An operation that passes by what others have locked may also find nothing.
 //!
-//! Every fourth statement is taken, and every sixteenth row, from another one on for each pair:
+//! Every sixth statement is taken, and every fortieth row, from another one on for each pair:
 //! `FUTURECALL_TEST_INTERLEAVINGS=all` takes each. `FUTURECALL_TEST_PAIR="Claim CancelLabel"` chooses a pair, with each point.
 
 mod lab;
@@ -60,7 +60,7 @@ async fn all_pairs(state: State, ops: &[Op]) {
     let pairs = ops.iter().flat_map(|&first| ops.iter().map(move |&second| (first, second)));
     for (number, (first, second)) in pairs.enumerate() {
         if format!("{first:?} {second:?}").contains(&wanted) && state.lets(first) && state.lets(second) {
-            let chosen = if all { ALL } else { Chosen { number, statements: 4, rows: 16 } };
+            let chosen = if all { ALL } else { Chosen { number, statements: 6, rows: 40 } };
             met += pair(&mut lab, state, (first, second), chosen, &mut violations).await;
         }
     }

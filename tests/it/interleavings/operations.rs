@@ -198,7 +198,7 @@ impl Cast {
         }
     }
 
-    pub(super) fn request(&self, pod: PodId, claim_no: i64, on_vanish: OnVanish) -> ClaimRequest {
+    pub(super) fn request(pod: PodId, claim_no: i64, on_vanish: OnVanish) -> ClaimRequest {
         ClaimRequest {
             pod,
             claim_no,
@@ -301,7 +301,7 @@ impl Op {
         let (store, now) = (&way.store, Now::At(cast.now));
         let (calls, pod) = ([cast.new_call()], cast.pod(side));
         let claim_no = if side == Side::First { 11 } else { 12 };
-        let request = cast.request(pod, claim_no, OnVanish::Keep);
+        let request = Cast::request(pod, claim_no, OnVanish::Keep);
         Ok(match self {
             Self::InsertIn(end) => insert_in(way, now, &calls, end).await?,
             Self::InsertClaimed => {

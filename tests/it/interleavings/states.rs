@@ -141,7 +141,7 @@ async fn claim(
     on_vanish: OnVanish,
     minutes: i64,
 ) -> CallId {
-    let mut request = cast.request(pod, CLAIM, on_vanish);
+    let mut request = Cast::request(pod, CLAIM, on_vanish);
     request.lease = lease;
     let claim = store.claim(Now::At(cast.minutes(minutes)), &request).await.expect("a claim");
     assert_eq!(claim.calls.len(), 1, "{claim:?}");

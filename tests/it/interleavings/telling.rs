@@ -85,7 +85,7 @@ async fn store(lab: &Lab, application: &str) -> Arc<dyn Store> {
 }
 
 async fn claimed(store: &dyn Store, cast: &Cast, sweep: bool) -> Vec<CallId> {
-    let request = ClaimRequest { sweep, ..cast.request(PodId::new(), 21, OnVanish::Keep) };
+    let request = ClaimRequest { sweep, ..Cast::request(PodId::new(), 21, OnVanish::Keep) };
     let claim = store.claim(Now::At(cast.now), &request).await.expect("a claim");
     claim.calls.iter().map(|call| call.id).collect()
 }
