@@ -41,8 +41,8 @@ use self::operations::stopped;
 pub use self::operations::{
     ActionFilter, ActionRecord, NewAction, PausedName, ScheduleChange, ScheduleChanged,
 };
-#[cfg(feature = "postgres")]
 pub use self::outcomes::{Completed, Finished};
+#[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
 pub use self::redaction::Redaction;
 pub(crate) use self::rows::ATTEMPTS_KEPT;
