@@ -38,6 +38,7 @@ enum Kind {
     /// The connection failed after the work was sent: it may have been done.
     Unknown,
     /// A bulk operation that works in chunks failed after it had been done to so many calls and schedules.
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "SQLite alone works in chunks"))]
     Partly { calls: u64, schedules: u64, transient: bool },
     /// The database refused a row.
     Refused,
