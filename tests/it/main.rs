@@ -7,7 +7,6 @@ mod futures;
 mod fuzzed;
 mod histories;
 mod hygiene;
-mod interleavings;
 mod memory;
 mod pods;
 mod pooler;
