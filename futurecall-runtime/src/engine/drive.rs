@@ -5,13 +5,10 @@
 //! This also lets any executor, or a thread without one, use a pod.
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
@@ -69,39 +66,18 @@ impl From<NotDriven> for OperateError {
 }
 
 impl Engine {
-    /// Does work that goes on to its end even if the future that awaits it is dropped, or never polled again.
-    ///
-    /// A task of the pod owns the work, and the caller, while it is polled, polls it as well: who waits for a reply of the
-    /// database does not wait for the task to be run on another thread, too.
+    /// Does work that goes on to its end even if the future that awaits it is dropped.
     pub(crate) fn drive<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = Result<T, NotDriven>> {
-        let result = Arc::new(Mutex::new(None));
-        let put = Arc::clone(&result);
-        // A panic of ours is not one of the caller's, whose thread it may happen on.
-        let work = AssertUnwindSafe(work).catch_unwind().map(move |done| *lock(&put) = done.ok());
         // Moved out of the caller's future at once, which is small then.
-        let work: BoxFuture<'static, ()> = Box::pin(self.process.task(work.in_current_span()));
-        let mut work = work.shared();
+        let work = Box::pin(self.process.task(work.in_current_span()));
         async move {
-            if self.has_lost_its_runtime() {
-                return Err(NotDriven::RuntimeEnded);
+            match self.begin_work(work).await? {
+                Begun::Done(done) => Ok(done),
+                Begun::Task(task) => task.await.map_err(|_| NotDriven::Lost),
             }
-            // What it sends is on its way before the task has begun.
-            let is_done =
-                poll_fn(|context| Poll::Ready(self.is_here() && work.poll_unpin(context).is_ready()));
-            if !is_done.await {
-                let mut task = self.handle.spawn(work.clone());
-                poll_fn(|context| {
-                    if self.is_here() && work.poll_unpin(context).is_ready() {
-                        return Poll::Ready(());
-                    }
-                    task.poll_unpin(context).map(|_| ())
-                })
-                .await;
-            }
-            lock(&result).take().ok_or(NotDriven::Lost)
         }
     }
 
@@ -136,23 +112,15 @@ impl Engine {
         if self.has_lost_its_runtime() {
             return Err(NotDriven::RuntimeEnded);
         }
-        if self.is_here()
+        // Elsewhere there may be no timer and no reactor, or those of a runtime that ends sooner.
+        let is_here = Handle::try_current().is_ok_and(|handle| handle.id() == self.handle.id());
+        if is_here
             && let Poll::Ready(done) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await
         {
             return Ok(Begun::Done(done));
         }
         Ok(Begun::Task(self.handle.spawn(work)))
     }
-
-    /// Whether the current thread is on the pod's runtime. Elsewhere there may be no timer and no reactor, or those of a
-    /// runtime that ends sooner.
-    fn is_here(&self) -> bool {
-        Handle::try_current().is_ok_and(|handle| handle.id() == self.handle.id())
-    }
-}
-
-fn lock<T>(result: &Mutex<T>) -> MutexGuard<'_, T> {
-    result.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 enum Begun<T> {
