@@ -9,7 +9,7 @@ use super::backoff::Backoff;
 use super::shutdown::CLOSE;
 use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
 use crate::signals::Op;
 use crate::store::{Lease, Store};
@@ -55,10 +55,10 @@ async fn keep_leases(engine: &Engine) {
         let asked = engine.beat_due.swap(false, Ordering::Relaxed);
         let beat = asked || beat_due.left(crate::clock::read()).is_zero();
         let before = crate::clock::read();
-
+        let is_over = is_over(engine, before);
         // A call that hangs must not keep this loop from fencing in time.
-        let shortest = engine.held.shortest(|deadline| deadline.left(before));
-        let patience = patience(engine.config.lease, shortest, false);
+        let shortest = engine.held.shortest(|deadline| deadline.left_by_timer(before));
+        let patience = patience(engine.config.lease, shortest, is_over);
         let result = match tokio::time::timeout(patience, keep_once(engine, &mut store, beat)).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::transient("renew leases", "the database did not answer in time")),
@@ -88,7 +88,7 @@ async fn keep_leases(engine: &Engine) {
                 }
             }
         }
-        wait = fence(engine, renewed, true);
+        wait = fence(engine, renewed, is_over && !renewed);
     }
     if let Some(store) = store {
         // Where that hangs, the thread's end closes them.
@@ -132,6 +132,12 @@ async fn keep_once(
 /// How long before its end a lease that could not be renewed is given up.
 fn margin(lease: Duration) -> Duration {
     lease / 10
+}
+
+/// Whether one of the clocks says that a lease must be given up.
+fn is_over(engine: &Engine, now: Reading) -> bool {
+    let shortest = engine.held.shortest(|deadline| deadline.left(now));
+    shortest.is_some_and(|left| left <= margin(engine.config.lease))
 }
 
 /// How long one look may take: never past the moment at which the lease that ends first must be given up. `is_over`: the
