@@ -7,6 +7,7 @@ mod futures;
 mod fuzzed;
 mod histories;
 mod hygiene;
+mod interleavings;
 mod memory;
 mod pods;
 mod pooler;
