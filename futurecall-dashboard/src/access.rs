@@ -69,13 +69,13 @@ pub struct Access {
 }
 
 impl Access {
-    /// Nobody whom the dashboard knows: every page is refused.
+    /// Refuses every page.
     pub const fn refused() -> Self {
         Self { actor: String::new(), rights: 0 }
     }
 
-    /// May look, and see no arguments. When the database fails, a visitor without a right to change anything reads a reference
-    /// number; what the database said stands in the log (`tracing`, level warn) under that number.
+    /// Lets a visitor look, without arguments. When the database fails, a visitor without a right to change anything reads a
+    /// reference number; what the database said is logged under that number (`tracing`, level warn).
     pub fn viewer(actor: impl fmt::Display) -> Self {
         Self { actor: actor.to_string(), rights: 0 }.with(Right::View)
     }
@@ -99,12 +99,12 @@ impl Access {
         self
     }
 
-    /// Whether the visitor may do that.
+    /// Returns whether the visitor may do that.
     pub const fn allows(&self, right: Right) -> bool {
         self.rights & right.bit() != 0
     }
 
-    /// Who it is: stands in the record of every action.
+    /// Returns the visitor's name, which is recorded with every action.
     pub fn actor(&self) -> &str {
         &self.actor
     }

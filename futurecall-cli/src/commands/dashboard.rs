@@ -1,4 +1,4 @@
-mod door;
+mod login;
 mod serving;
 mod throttle;
 
@@ -12,7 +12,7 @@ use clap::Args;
 use futurecall_dashboard::{Arguments, dashboard};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-use self::door::{Door, authorize, knock};
+use self::login::{Login, authorize, require_password};
 use self::serving::Limits;
 use crate::Context;
 use crate::arguments::Policy;
@@ -42,7 +42,7 @@ pub(crate) struct Dashboard {
     /// Lets nobody change anything
     #[arg(long)]
     read_only: bool,
-    /// What stands at the top of each page
+    /// The title of every page
     #[arg(long, value_name = "TEXT", default_value = "Futurecall")]
     title: String,
 }
@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &mut Context<'_>, options: Dashboard) -> Result
         Some(name) => (named(name)?, false),
         None if local => (uuid::Uuid::new_v4().simple().to_string(), true),
         None => {
-            let text = "others can reach that address: say who may come in by --password-env VARIABLE";
+            let text = "others can reach that address: set a password with --password-env VARIABLE";
             return Err(Failure::usage(text));
         }
     };
@@ -70,8 +70,8 @@ pub(crate) async fn run(context: &mut Context<'_>, options: Dashboard) -> Result
     if options.read_only {
         pages = pages.read_only();
     }
-    let door = Arc::new(Door::new(password.clone(), context.globals.actor()));
-    let app: Router = pages.into_router().layer(from_fn_with_state(Arc::clone(&door), knock));
+    let login = Arc::new(Login::new(password.clone(), context.globals.actor()));
+    let app: Router = pages.into_router().layer(from_fn_with_state(Arc::clone(&login), require_password));
     let listener = tokio::net::TcpListener::bind(options.bind)
         .await
         .map_err(|error| Failure::failed(format!("could not listen on {}: {error}", options.bind)))?;
@@ -80,20 +80,20 @@ pub(crate) async fn run(context: &mut Context<'_>, options: Dashboard) -> Result
         .map_err(|error| Failure::failed(format!("could not listen on {}: {error}", options.bind)))?;
     let record = Record::new()
         .with("url", format!("http://{address}/"))
-        .with("user", door.actor())
+        .with("user", login.actor())
         .with("password", made.then_some(password));
     context.printer.print(&Answer::new(record).note("Serving the dashboard until Ctrl-C"))?;
-    say_to_stderr();
+    log_to_stderr();
     let stop = pod.shutdown_signal();
     let serving = tokio::spawn(serving::serve(listener, app, Limits::default()));
     stop.await;
-    // Pages that are open hear of changes without end: nobody waits for them.
+    // Open pages keep a stream of changes: it would never end by itself.
     serving.abort();
     pod.shutdown().await;
     Ok(Exit::Done)
 }
 
-/// The password that stands in the environment.
+/// Reads the password from the environment.
 fn named(variable: &str) -> Result<String, Failure> {
     match std::env::var(variable) {
         Ok(password) if password.len() >= 8 => Ok(password),
@@ -102,10 +102,10 @@ fn named(variable: &str) -> Result<String, Failure> {
     }
 }
 
-/// Warnings go to the standard error; `RUST_LOG` says otherwise.
-fn say_to_stderr() {
+/// Logs warnings, or what `RUST_LOG` asks for, to the standard error.
+fn log_to_stderr() {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Somebody else may have set one: then that one is told.
+    // Fails where a subscriber is set already, which then gets the events.
     let _ = subscriber.with_ansi(std::io::stderr().is_terminal()).try_init();
 }

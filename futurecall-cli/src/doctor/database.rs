@@ -104,7 +104,7 @@ fn postgres<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
     findings
 }
 
-/// What begins the sessions of a role or a database, whoever asks.
+/// Looks at the settings that sessions of other roles and databases begin with.
 fn set_for_others(settings: &[(String, String)]) -> Vec<Finding> {
     let off = settings.iter().filter(|(name, value)| {
         // All spellings of false that the server takes.

@@ -78,9 +78,9 @@ async fn who_tries_passwords_is_slowed_down_and_logged() {
         let answer = get(address, "/", &right);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         let cookie =
-            answer.lines().find_map(|line| line.strip_prefix("set-cookie: futurecall-pass=")).unwrap();
+            answer.lines().find_map(|line| line.strip_prefix("set-cookie: futurecall-session=")).unwrap();
         assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
-        let pass = format!("Cookie: a=b; futurecall-pass={}\r\n", cookie.split(';').next().unwrap());
+        let session = format!("Cookie: a=b; futurecall-session={}\r\n", cookie.split(';').next().unwrap());
 
         let answers = (0..300).map(|n| get(address, "/", &basic(&format!("gu3ssed:wr0ng{n}"))));
         let answers: Vec<_> = answers.collect();
@@ -95,8 +95,8 @@ async fn who_tries_passwords_is_slowed_down_and_logged() {
         }
         // The right one, too: it would be told from the others otherwise. Who had it before is not held up.
         assert!(get(address, "/", &right).starts_with("HTTP/1.1 429 "));
-        assert!(get(address, "/", &format!("{right}{pass}")).starts_with("HTTP/1.1 200 "));
-        assert!(get(address, "/", &format!("{}{pass}", basic("ada:wrong"))).starts_with("HTTP/1.1 401 "));
+        assert!(get(address, "/", &format!("{right}{session}")).starts_with("HTTP/1.1 200 "));
+        assert!(get(address, "/", &format!("{}{session}", basic("ada:wrong"))).starts_with("HTTP/1.1 401 "));
         assert!(get(address, "/", "").starts_with("HTTP/1.1 401 "), "a browser asks without one first");
         assert!(get(address, "/health/live", "").starts_with("HTTP/1.1 200 "));
 

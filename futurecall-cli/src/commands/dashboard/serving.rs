@@ -1,4 +1,4 @@
-//! Connections: each may be slow or silent for so long, and there are so many at most.
+//! Accepts connections, with limits on their number and on how long each may be slow or idle.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// What a connection is granted.
+/// Limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// For how long it may send no whole request header: from its beginning, and from each answer on.
+    /// How long a connection may take to send a whole request header, from its beginning and from each answer on.
     header: Duration,
-    /// How many there are at once; more wait to be accepted.
+    /// How many are open at once; more wait to be accepted.
     connections: usize,
 }
 
@@ -28,9 +28,9 @@ impl Default for Limits {
     }
 }
 
-/// Answers whoever connects, until the future is dropped, and with it every connection.
+/// Answers requests until the future is dropped, which closes every connection.
 pub(super) async fn serve(listener: TcpListener, app: Router, limits: Limits) {
-    /// Before the next try to accept, where the process has no more descriptors.
+    /// The wait before the next try to accept where the process has no more file descriptors.
     const PAUSE: Duration = Duration::from_millis(200);
 
     let room = Arc::new(Semaphore::new(limits.connections));
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// All that comes until the server closes the connection.
+    /// Reads until the server closes the connection.
     async fn until_closed(stream: &mut TcpStream) -> String {
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);

@@ -1,25 +1,25 @@
-//! How often passwords may be tried.
+//! Limits how often passwords may be tried.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Wrong passwords from one address before it has to wait: people mistype.
+/// The wrong passwords that an address may send before it has to wait: people mistype.
 const FREE: u32 = 5;
 /// The longest that an address waits.
 const LONGEST: Duration = Duration::from_mins(1);
-/// The same of all addresses together, for who has many.
+/// The same for all addresses together, against guesses from many.
 const FREE_IN_ALL: u32 = 50;
 const LONGEST_IN_ALL: Duration = Duration::from_secs(5);
 /// After this long without a wrong password, those before are forgotten.
 const REMEMBERED: Duration = Duration::from_mins(10);
-/// Addresses that are remembered at once; what is beyond is slowed down with all.
+/// The most addresses that are remembered at once; others count with all together only.
 const MOST: usize = 4_096;
-/// Wrong passwords are logged once in this time.
+/// The time between two log lines about wrong passwords.
 const LOGGED: Duration = Duration::from_secs(10);
 
-/// Counts wrong passwords, and makes who sends them wait longer and longer.
+/// Counts wrong passwords by address, and makes their senders wait longer each time.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<Tries>);
 
@@ -48,7 +48,7 @@ impl Wrong {
         now.saturating_duration_since(self.last) < REMEMBERED
     }
 
-    /// What is left of a wait that doubles with each wrong password, from one second on.
+    /// Returns what is left of the wait, which doubles with each wrong password from one second on.
     fn wait(&self, now: Instant, free: u32, longest: Duration) -> Option<Duration> {
         let beyond = self.count.checked_sub(free)?;
         let wait = Duration::from_secs(1_u64.checked_shl(beyond.min(32)).unwrap_or(u64::MAX)).min(longest);
@@ -58,7 +58,7 @@ impl Wrong {
 }
 
 impl Throttle {
-    /// How long this address has to wait before its next password is looked at; `None`: not at all.
+    /// Returns how long this address has to wait before its next password is looked at, if at all.
     pub(super) fn wait(&self, from: IpAddr, now: Instant) -> Option<Duration> {
         let tries = self.tries();
         let own = tries.from.get(&network(from)).and_then(|wrong| wrong.wait(now, FREE, LONGEST));
@@ -91,7 +91,8 @@ impl Throttle {
     }
 }
 
-/// What belongs to one visitor: an address, or the network of 64 bits that whoever has one address of IPv6 has whole.
+/// Returns what is counted as one visitor: an address, and of IPv6 its network of 64 bits, which one visitor usually has
+/// whole.
 fn network(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn who_mistypes_waits_not_and_who_tries_many_waits_longer_and_longer() {
+    fn waits_grow_with_each_wrong_password_after_the_free_ones() {
         let (throttle, one, other) = (Throttle::default(), address("10.0.0.1"), address("10.0.0.2"));
         let mut now = Instant::now();
         let mut waits = Vec::new();

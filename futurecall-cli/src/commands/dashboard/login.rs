@@ -1,4 +1,4 @@
-//! Who comes in: whoever knows the password, and nobody who tries many.
+//! Asks for the password, and slows down those who guess.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,43 +18,47 @@ use futurecall_dashboard::Access;
 
 use super::throttle::Throttle;
 
-/// Whom a visitor says to be, who knows the password.
+/// The name that was sent with the right password.
 #[derive(Clone, Debug)]
 struct Visitor(String);
 
-/// What the door asks for.
-pub(super) struct Door {
+/// The password, and the sessions that it opened.
+pub(super) struct Login {
     password: String,
-    /// In whose name visitors without one act.
+    /// The name of visitors that send none.
     actor: String,
-    /// What a browser is given that has sent the password: it is not held up when others at its address (behind the same
-    /// proxy, say) try passwords.
-    pass: String,
+    /// The cookie of a browser that has sent the password: it is not slowed down when others at its address (behind the
+    /// same proxy, say) guess passwords.
+    session: String,
     throttle: Throttle,
 }
 
-const PASS: &str = "futurecall-pass";
+const SESSION: &str = "futurecall-session";
 
-impl Door {
+impl Login {
     pub(super) fn new(password: String, actor: String) -> Self {
-        let pass = uuid::Uuid::new_v4().simple().to_string();
-        Self { password, actor, pass, throttle: Throttle::default() }
+        let session = uuid::Uuid::new_v4().simple().to_string();
+        Self { password, actor, session, throttle: Throttle::default() }
     }
 
     pub(super) fn actor(&self) -> &str {
         &self.actor
     }
 
-    fn has_pass(&self, headers: &HeaderMap) -> bool {
+    fn has_session(&self, headers: &HeaderMap) -> bool {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs =
             cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.any(|(name, value)| name == PASS && same(value.as_bytes(), self.pass.as_bytes()))
+        pairs.any(|(name, value)| name == SESSION && same(value.as_bytes(), self.session.as_bytes()))
     }
 }
 
-/// Lets pass who knows the password, and what probes ask, to the letter.
-pub(super) async fn knock(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+/// Refuses requests without the password, except for the two paths that probes ask for.
+pub(super) async fn require_password(
+    State(login): State<Arc<Login>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if matches!(request.uri().path(), "/health/live" | "/health/ready") {
         return next.run(request).await;
     }
@@ -63,20 +67,20 @@ pub(super) async fn knock(State(door): State<Arc<Door>>, mut request: Request, n
     }
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let from = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-    let has_pass = door.has_pass(request.headers());
+    let has_session = login.has_session(request.headers());
     let now = Instant::now();
-    if !has_pass && let Some(wait) = door.throttle.wait(from, now) {
+    if !has_session && let Some(wait) = login.throttle.wait(from, now) {
         return too_many(wait);
     }
-    let Some(visitor) = visitor(request.headers(), &door) else {
-        door.throttle.wrong(from, now);
+    let Some(visitor) = visitor(request.headers(), &login) else {
+        login.throttle.wrong(from, now);
         return refusal();
     };
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
-    if !has_pass
+    if !has_session
         && let Ok(cookie) =
-            HeaderValue::from_str(&format!("{PASS}={}; Path=/; HttpOnly; SameSite=Strict", door.pass))
+            HeaderValue::from_str(&format!("{SESSION}={}; Path=/; HttpOnly; SameSite=Strict", login.session))
     {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -104,7 +108,7 @@ pub(super) fn authorize(request: &Parts) -> Access {
     }
 }
 
-fn visitor(headers: &HeaderMap, door: &Door) -> Option<Visitor> {
+fn visitor(headers: &HeaderMap, login: &Login) -> Option<Visitor> {
     let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, code) = given.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -112,11 +116,11 @@ fn visitor(headers: &HeaderMap, door: &Door) -> Option<Visitor> {
     }
     let text = String::from_utf8(STANDARD.decode(code.trim()).ok()?).ok()?;
     let (name, password) = text.split_once(':')?;
-    let name = if name.trim().is_empty() { &door.actor } else { name };
-    same(password.as_bytes(), door.password.as_bytes()).then(|| Visitor(name.to_owned()))
+    let name = if name.trim().is_empty() { &login.actor } else { name };
+    same(password.as_bytes(), login.password.as_bytes()).then(|| Visitor(name.to_owned()))
 }
 
-/// Compares in a time that tells nothing of where two texts differ.
+/// Compares in constant time.
 fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
@@ -126,14 +130,14 @@ mod tests {
     use super::*;
 
     fn seen(header: &str) -> Option<String> {
-        let door = Door::new("pass:word".to_owned(), "ada".to_owned());
+        let login = Login::new("pass:word".to_owned(), "ada".to_owned());
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(header).unwrap());
-        visitor(&headers, &door).map(|Visitor(name)| name)
+        visitor(&headers, &login).map(|Visitor(name)| name)
     }
 
     #[test]
-    fn only_the_password_opens() {
+    fn only_the_right_password_is_accepted() {
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         assert_eq!(seen(&basic("bob:pass:word")).as_deref(), Some("bob"));
         assert_eq!(seen(&basic(":pass:word")).as_deref(), Some("ada"));
