@@ -18,6 +18,8 @@ pub(super) struct Retries {
     /// `None`: later than this machine's clock can count.
     until: Option<Instant>,
     waits_for_locks: bool,
+    /// Whether errors that a person has to mend are worth another try.
+    tries_when_denied: bool,
     backoff: Backoff,
     /// The error of an earlier try that may have done the work.
     unknown: Option<StoreError>,
@@ -27,13 +29,24 @@ impl Retries {
     /// Begins, with that long to go.
     pub(super) fn within(time: Duration) -> Self {
         let until = crate::clock::instant().checked_add(time);
-        Self { until, waits_for_locks: true, backoff: Backoff::default(), unknown: None }
+        Self {
+            until,
+            waits_for_locks: true,
+            tries_when_denied: true,
+            backoff: Backoff::default(),
+            unknown: None,
+        }
     }
 
     /// Begins, for a caller who waits: [`PATIENCE`] is the limit, and a lock that was waited for in vain is not waited for
     /// again, for that has taken long already.
     pub(super) fn for_caller() -> Self {
         Self { waits_for_locks: false, ..Self::within(PATIENCE) }
+    }
+
+    /// Begins, for a pod that starts: an error that a person has to mend is given up on at once.
+    fn for_start() -> Self {
+        Self { tries_when_denied: false, ..Self::for_caller() }
     }
 
     /// The statement has been sent once already, and may have been done.
@@ -64,7 +77,9 @@ impl Retries {
     fn wait_after(&mut self, error: StoreError, now: Instant) -> Result<Duration, StoreError> {
         let left = self.until.map(|until| until.saturating_duration_since(now));
         let wait = self.backoff.failed();
-        let is_worthwhile = error.may_pass() && (self.waits_for_locks || !error.is_busy());
+        let is_worthwhile = error.may_pass()
+            && (self.waits_for_locks || !error.is_busy())
+            && (self.tries_when_denied || !error.is_denied());
         if !is_worthwhile || left.is_some_and(|left| left.is_zero()) {
             return Err(if error.outcome_unknown() { error } else { self.unknown.take().unwrap_or(error) });
         }
@@ -84,13 +99,7 @@ pub(crate) async fn until_known<T, F>(send: impl Fn() -> F) -> Result<T, StoreEr
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut retries = Retries::for_caller();
-    loop {
-        match send().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => retries.after(error).await?,
-        }
-    }
+    repeat(Retries::for_caller(), send).await
 }
 
 /// The same while a pod starts: an error that a person has to mend is reported at once.
@@ -98,11 +107,16 @@ pub(crate) async fn until_known_at_start<T, F>(send: impl Fn() -> F) -> Result<T
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut retries = Retries::for_caller();
+    repeat(Retries::for_start(), send).await
+}
+
+async fn repeat<T, F>(mut retries: Retries, send: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     loop {
         match send().await {
             Ok(answer) => return Ok(answer),
-            Err(error) if error.is_denied() => return Err(error),
             Err(error) => retries.after(error).await?,
         }
     }
@@ -166,6 +180,8 @@ mod tests {
         for error in [refused, busy, || StoreError::permanent("store the call", "no such operator")] {
             assert!(Retries::for_caller().wait_after(error(), now).is_err());
         }
+        let denied = StoreError::denied("store the call", "permission denied");
+        assert!(Retries::for_start().wait_after(denied, now).is_err());
         let mut patient = Retries::within(PATIENCE);
         assert!(patient.wait_after(busy(), now).is_ok(), "who has time waits for locks as well");
     }
