@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::CallState;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::{Due, NewCall, Now, PostgresStore, Store};
-use futurecall_runtime::{CallId, CallState};
+use futurecall_runtime::store::{Now, PostgresStore, Store};
 use futurecall_tests::database;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::overheard::Overheard;
 use futurecall_tests::proxy::Proxy;
 use tokio::sync::watch;
 
+use super::support::new_call;
 use crate::roles::Roles;
 
 /// Ends when its gate opens.
@@ -95,17 +96,7 @@ async fn what_the_server_says_of_itself_may_pass() {
         ("42703", false, false),
     ];
     for (code, is_transient, is_denied) in said {
-        let new = [NewCall {
-            id: CallId::new(),
-            name: "work".to_owned(),
-            identifier: None,
-            args: "{}".to_owned(),
-            format: 1,
-            priority: 0,
-            due: Due::After(Duration::from_hours(1)),
-            expires_after: None,
-            traceparent: None,
-        }];
+        let new = [new_call()];
         proxy.answer_with_an_error("created_at)", "ERROR", code);
         let error = store.insert(Now::Database, &new, false, Duration::ZERO).await.unwrap_err();
         assert_eq!((error.is_transient(), error.is_denied()), (is_transient, is_denied), "{code}: {error}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futurecall_runtime::PodBuilder;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::{ClaimRequest, Now, OnVanish, Store};
+use futurecall_runtime::store::{ClaimRequest, Due, NewCall, Now, OnVanish, Store};
 use futurecall_runtime::{CallId, CallRecord, CallState, PodId, Retention};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database::TestDatabase;
@@ -51,6 +51,21 @@ impl InvokableFutureCall for Note {
     async fn invoke(&self, _session: &Session, data: Option<String>) -> Result<(), BoxError> {
         self.0.write(data.unwrap_or_default());
         Ok(())
+    }
+}
+
+/// Returns a call that is due in an hour.
+pub(super) fn new_call() -> NewCall {
+    NewCall {
+        id: CallId::new(),
+        name: "work".to_owned(),
+        identifier: None,
+        args: "{}".to_owned(),
+        format: 1,
+        priority: 0,
+        due: Due::After(Duration::from_hours(1)),
+        expires_after: None,
+        traceparent: None,
     }
 }
 

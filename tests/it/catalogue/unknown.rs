@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::store::{Due, Inserted, NewCall, Now, PostgresStore, Store};
-use futurecall_runtime::{CallId, CallState, Cancelled, Role};
+use futurecall_runtime::store::{Inserted, Now, PostgresStore, Store};
+use futurecall_runtime::{CallState, Cancelled, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database::{self, TestDatabase};
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::proxy::Proxy;
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
-use super::support::{Note, is, record};
+use super::support::{Note, is, new_call, record};
 
 /// Pieces of the statements whose replies are lost.
 const STORE: &str = "created_at)";
@@ -179,17 +179,7 @@ async fn a_server_that_ends_the_session_for_want_of_space_may_have_committed() {
         ("FATAL", "40001", false),
     ];
     for (n, (severity, code, unknown)) in (1..).zip(said) {
-        let new = [NewCall {
-            id: CallId::new(),
-            name: "work".to_owned(),
-            identifier: None,
-            args: "{}".to_owned(),
-            format: 1,
-            priority: 0,
-            due: Due::After(Duration::from_hours(1)),
-            expires_after: None,
-            traceparent: None,
-        }];
+        let new = [new_call()];
         proxy.answer_with_an_error(STORE, severity, code);
         let error = store.insert(Now::Database, &new, false, soon).await.unwrap_err();
         assert!(error.is_transient(), "{severity} {code}: {error}");
