@@ -253,10 +253,9 @@ impl Registry {
 
     /// What a claim asks for.
     pub(crate) fn claimable(&self, config: &Config) -> Vec<(String, OnVanish)> {
-        let mut names: Vec<_> =
-            self.by_name.iter().map(|(name, entry)| (name.clone(), entry.on_vanish(config))).collect();
-        names.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        names
+        // By the map that has them in order: with many names, to sort them costs as much as the rest of a claim.
+        let entry = |name: &String| Some((name.clone(), self.by_name.get(name)?.on_vanish(config)));
+        self.hashes.keys().filter_map(entry).collect()
     }
 
     /// What happens to a call of that name if this pod vanishes; `None`: nobody here answers to it.

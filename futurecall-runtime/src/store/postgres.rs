@@ -13,6 +13,7 @@ mod connect;
 mod copy;
 mod counting;
 mod finish;
+mod haul;
 mod insert;
 mod inspect;
 mod keys;

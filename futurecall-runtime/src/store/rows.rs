@@ -197,7 +197,7 @@ pub struct LivePod {
 pub struct ClaimRequest {
     /// Who claims.
     pub pod: PodId,
-    /// Made by the pod; grows with every claim it sends, so that a claim whose reply was lost can be found.
+    /// Grows with every claim that the pod sends, so that a claim whose reply was lost can be found.
     pub claim_no: i64,
     /// The names this pod can run, with what is to happen to a call of each if the pod vanishes.
     pub names: Vec<(String, OnVanish)>,
@@ -212,17 +212,17 @@ pub struct ClaimRequest {
     /// What is due within this time of the database's now is claimed already: the pod holds it until it is due. Not calls
     /// of schedules: their successors are computed from the moment of the claim.
     pub ahead: Duration,
-    /// Looks at everything. Otherwise a store may begin each lane where its earlier claims have got to, and miss what
-    /// was stored behind that; it never claims anything wrong for it.
+    /// Looks at everything. Otherwise a store may miss what was stored behind where its earlier claims have got to.
     pub sweep: bool,
     /// How outcomes are kept, for what a claim itself records (`Skipped`).
     pub retention: Retention,
 }
 
 impl ClaimRequest {
-    /// What happens to a call of that name if the pod vanishes.
+    /// What happens to a call of that name if the pod vanishes. (Pods name them in order.)
     pub(crate) fn on_vanish(&self, name: &str) -> OnVanish {
-        let asked = self.names.iter().find(|(asked, _)| asked == name);
+        let place = self.names.binary_search_by(|(asked, _)| asked.as_str().cmp(name)).unwrap_or(0);
+        let asked = self.names.iter().skip(place).chain(&self.names).find(|(asked, _)| asked == name);
         asked.map_or(OnVanish::Keep, |(_, on_vanish)| *on_vanish)
     }
 

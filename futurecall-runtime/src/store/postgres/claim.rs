@@ -1,20 +1,19 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::Row;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::nothing_done;
-use super::lanes::{DueLane, END, Key, SLACK, START, shares};
-use super::sql::{
-    Query, Reading, Timestamp, at, bind_lease, claimed, clamped, count, interval, micros, small_count,
-    timestamp, timestamp_or_none, vanishing,
-};
+use super::finish::as_limit;
+use super::haul::{Asked, Found, Haul};
+use super::lanes::{DueLane, END, SLACK};
+use super::sql::{Query, Reading, Timestamp, at, bind_lease, claimed, count, interval, micros, vanishing};
 use crate::error::StoreError;
-use crate::id::{CallId, PodId};
+use crate::id::PodId;
 use crate::moment::Moment;
 use crate::store::turns::in_turns;
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Held, Now};
@@ -45,7 +44,8 @@ const SURVEY: &str = "
     ) AS h ON true";
 
 /// $2 to $4 as `{claim}` wants them, $6 until, $7 how far ahead, $8 calls to pass by, $9 to $13 the lanes: names,
-/// priorities, where each begins, and how many calls it may give; $5 and $14 what if the pod vanishes; $15 their shapes.
+/// priorities, where each begins, and how many calls it may give; $5 and $14 what if the pod vanishes; $15 their shapes;
+/// $16 how many calls in all.
 ///
 /// Parameters that the planner would look into stand behind a SELECT: it then plans once for all of them, which saves
 /// more time than the statement takes.
@@ -86,7 +86,7 @@ pub(super) const CLAIM: &str = "
                     AND c.schedule_id IS NULL AND c.claimed_by IS NULL AND {open l.shape}
                 ORDER BY c.due_at, c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED
             ) AS c LIMIT l.share
-        ) AS c
+        ) AS c LIMIT (SELECT $16::bigint)
     ), claimed AS (
         UPDATE futurecall.call AS c SET {claim} FROM locked AS l WHERE c.ctid = l.place AND {few l.id}
         RETURNING l.lane, c.id, c.due_at, c.args, c.attempt, c.format, c.identifier, c.traceparent, c.first_due_at,
@@ -103,7 +103,7 @@ pub(super) const CLAIM: &str = "
     )
     SELECT {now_us} AS now, (SELECT array_agg(l.due ORDER BY l.place) FROM later AS l) AS later,
         (SELECT array_agg(l.has_run ORDER BY l.place) FROM later AS l) AS runs,
-        CASE WHEN (SELECT count(*) FROM claimed) < (SELECT sum(l.share) FROM lane AS l) THEN (
+        CASE WHEN (SELECT count(*) FROM claimed) < $16::bigint THEN (
             SELECT count(*) FROM lane AS l CROSS JOIN LATERAL (
                 SELECT c.place FROM (
                     SELECT c.ctid AS place FROM futurecall.call AS c
@@ -155,6 +155,9 @@ const RELEASE: &str = "
 
 /// How many calls one statement claims at most. More are claimed by several.
 const AT_ONCE: usize = 1_000;
+
+/// How many lanes one statement asks at most: as many as it may claim calls, and as many that may have nothing more.
+const MOST_LANES: usize = 2 * AT_ONCE;
 
 /// How many statements one claim sends at most. What they leave comes with the next claim.
 const ROUNDS: u8 = 32;
@@ -275,18 +278,14 @@ impl PostgresStore {
         }
         let turns = haul.turns(&mut lanes);
         let room = request.limit.saturating_sub(haul.calls.len()).min(AT_ONCE);
-        let mut shares = shares(&turns, room);
-        // Whoever has no turn in this claim is not asked.
-        let asked = shares.iter().rposition(|share| *share > 0).map_or(0, |last| last + 1);
-        lanes.truncate(asked);
-        shares.truncate(asked);
-        let query = bind_claim_all(self.query(CLAIM), now, request, &haul.passed, &lanes, &shares);
+        let asked = Asked::of(lanes, &turns, room, MOST_LANES);
+        let query = bind_claim_all(self.query(CLAIM), now, request, &haul.passed, &asked);
         let rows = self.write(DOING, query).await?;
-        let found = Found::read(&rows, &lanes, request.claim_no).map_err(nothing_done(DOING))?;
+        let found = Found::read(&rows, &asked.lanes, request.claim_no).map_err(nothing_done(DOING))?;
         if now == Now::Database {
             self.lanes.saw_clock(found.now);
         }
-        let with_runs = self.note(&lanes, &shares, &found, haul);
+        let with_runs = self.note(&asked, &found, haul);
         haul.take(found);
         if !with_runs.is_empty() && haul.calls.len() < request.limit {
             self.claim_runs(now, request, &with_runs, haul).await?;
@@ -295,9 +294,9 @@ impl PostgresStore {
     }
 
     /// Remembers where each lane has got to. Gives those that go on with a call of a schedule.
-    fn note(&self, lanes: &[DueLane], shares: &[i32], found: &Found, haul: &mut Haul) -> Vec<DueLane> {
-        let mut with_runs = Vec::new();
-        for (place, (lane, share)) in lanes.iter().zip(shares).enumerate() {
+    fn note(&self, asked: &Asked, found: &Found, haul: &mut Haul) -> Vec<DueLane> {
+        let (mut with_runs, looked_at) = (Vec::new(), asked.looked_at(found));
+        for (place, (lane, share)) in asked.lanes.iter().zip(&asked.shares).take(looked_at).enumerate() {
             let (count, last) =
                 found.taken.get(place).copied().filter(|(count, _)| *count > 0).unwrap_or((0, lane.from));
             haul.had_turns(lane, count);
@@ -312,7 +311,7 @@ impl PostgresStore {
                 let from = if found.is_crowded { lane.from } else { last };
                 let next = found.later(place).map_or(END, |due| (due, Uuid::nil()));
                 self.lanes.looked(lane, from, next, found.now);
-                haul.done.insert((lane.name.clone(), lane.priority));
+                haul.done.insert((Arc::clone(&lane.name), lane.priority));
             }
         }
         with_runs
@@ -352,132 +351,14 @@ impl PostgresStore {
     }
 }
 
-/// What the claiming statement found.
-struct Found {
-    now: i64,
-    claimed: Vec<ClaimedCall>,
-    /// Of each lane: how many calls of it, and the last of them.
-    taken: Vec<(i32, Key)>,
-    /// Of each lane: when its next call can be claimed.
-    later: Vec<Option<i64>>,
-    /// Of each lane: whether a call of a schedule is due.
-    runs: Vec<bool>,
-    is_crowded: bool,
-}
-
-/// What one claim has got so far.
-#[derive(Default)]
-pub(super) struct Haul {
-    pub(super) calls: Vec<ClaimedCall>,
-    pub(super) skipped: u64,
-    /// Calls of schedules that wait for the run before them, that another pod is at, or that are new.
-    pub(super) passed: Vec<Uuid>,
-    /// When a new call of a schedule is due.
-    pub(super) next: Option<Duration>,
-    /// Others have locked calls that this claim would have taken.
-    pub(super) is_crowded: bool,
-    /// The server's clock.
-    now: Option<i64>,
-    /// Lanes that have nothing more.
-    done: BTreeSet<(String, i16)>,
-    /// Of each lane: how many turns it has had, and where it began.
-    lanes: BTreeMap<(String, i16), (usize, Key)>,
-}
-
-impl Found {
-    fn read(rows: &[PgRow], lanes: &[DueLane], claim_no: i64) -> Reading<Self> {
-        let (fact, rows) = rows.split_first().ok_or(sqlx::Error::RowNotFound)?;
-        let now = fact.try_get("now")?;
-        let (mut claimed, mut taken) = (Vec::with_capacity(rows.len()), vec![(0_i32, START); lanes.len()]);
-        for row in rows {
-            let lane: i64 = row.try_get(LANE)?;
-            let lane = usize::try_from(lane.saturating_sub(1)).unwrap_or(usize::MAX);
-            let (Some(of), Some((count, last))) = (lanes.get(lane), taken.get_mut(lane)) else {
-                return Err(sqlx::Error::ColumnNotFound("lane".to_owned()));
-            };
-            let call = claimed_of(of, claim_no, now, row)?;
-            *count = count.saturating_add(1);
-            *last = (*last).max((call.due.as_micros(), call.id.as_uuid()));
-            claimed.push(call);
-        }
-        Ok(Self {
-            now,
-            claimed,
-            taken,
-            later: fact.try_get("later")?,
-            runs: fact.try_get("runs")?,
-            is_crowded: fact.try_get("crowded")?,
-        })
-    }
-
-    fn has_run(&self, lane: usize) -> bool {
-        self.runs.get(lane).copied().unwrap_or(false)
-    }
-
-    fn later(&self, lane: usize) -> Option<i64> {
-        self.later.get(lane).copied().flatten()
-    }
-}
-
-/// Where `lane` stands in a row of [`CLAIM`]; the columns of `claimed` follow it.
-const LANE: usize = 4;
-
-/// A claimed call of that lane. Columns are read by their places: to find each by its name, in each row, takes longer
-/// than to read it.
-fn claimed_of(lane: &DueLane, claim_no: i64, now: i64, row: &PgRow) -> Reading<ClaimedCall> {
-    let due = timestamp(row, LANE + 2)?;
-    Ok(ClaimedCall {
-        id: CallId::from_uuid(row.try_get(LANE + 1)?),
-        claim_no,
-        name: lane.name.clone(),
-        identifier: row.try_get(LANE + 6)?,
-        // Its type is json, which is text to us.
-        args: row.try_get_unchecked(LANE + 3)?,
-        format: row.try_get(LANE + 5)?,
-        priority: lane.priority,
-        due,
-        first_due: timestamp_or_none(row, LANE + 8)?.unwrap_or(due),
-        expires: timestamp_or_none(row, LANE + 9)?,
-        failures: u32::try_from(row.try_get::<i16, _>(LANE + 10)?).unwrap_or(0),
-        claimed: clamped(now),
-        attempt: small_count(row, LANE + 4)?,
-        schedule: None,
-        traceparent: row.try_get(LANE + 7)?,
-    })
-}
-
-impl Haul {
-    /// How many turns each of these lanes has had in this claim; they are put in the order in which they began.
-    fn turns(&mut self, lanes: &mut [DueLane]) -> Vec<usize> {
-        for lane in &*lanes {
-            self.lanes.entry((lane.name.clone(), lane.priority)).or_insert((0, lane.next));
-        }
-        let began = |lane: &DueLane| self.lanes.get(&(lane.name.clone(), lane.priority)).copied();
-        lanes.sort_by_cached_key(|lane| began(lane).map(|(_, began)| began));
-        lanes.iter().map(|lane| began(lane).map_or(0, |(turns, _)| turns)).collect()
-    }
-
-    fn had_turns(&mut self, lane: &DueLane, count: i32) {
-        if let Some((turns, _)) = self.lanes.get_mut(&(lane.name.clone(), lane.priority)) {
-            *turns = turns.saturating_add(usize::try_from(count).unwrap_or(0));
-        }
-    }
-
-    fn take(&mut self, found: Found) {
-        self.now = Some(found.now);
-        self.is_crowded |= found.is_crowded;
-        self.calls.extend(found.claimed);
-    }
-}
-
 pub(super) fn bind_claim_all(
     query: Query,
     now: Now,
     request: &ClaimRequest,
     passed: &[Uuid],
-    lanes: &[DueLane],
-    shares: &[i32],
+    asked: &Asked,
 ) -> Query {
+    let Asked { lanes, shares, room } = asked;
     let (on_vanish, vanish_after): (Vec<i16>, Vec<i64>) =
         lanes.iter().map(|lane| vanishing(request, &lane.name)).unzip();
     bind_lease(query, now, request)
@@ -485,13 +366,14 @@ pub(super) fn bind_claim_all(
         .bind(request.until.map(Timestamp::from))
         .bind(interval(request.ahead))
         .bind(passed.to_vec())
-        .bind(lanes.iter().map(|lane| lane.name.clone()).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|lane| lane.name.as_ref().to_owned()).collect::<Vec<String>>())
         .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
         .bind(lanes.iter().map(|lane| Timestamp(lane.from.0)).collect::<Vec<_>>())
         .bind(lanes.iter().map(|lane| lane.from.1).collect::<Vec<_>>())
-        .bind(shares.to_vec())
+        .bind(shares.clone())
         .bind(vanish_after)
         .bind(lanes.iter().map(|lane| request.shape(&lane.name)).collect::<Vec<_>>())
+        .bind(as_limit(*room))
 }
 
 /// Binds what [`FIND`] wants.

@@ -53,6 +53,9 @@ pub(super) struct Link {
     most_warm: usize,
     /// Templates by where they stand, expanded.
     texts: Mutex<HashMap<(usize, usize), Arc<str>>>,
+    /// How many statements were sent outside of transactions.
+    #[cfg(test)]
+    pub(super) sent: std::sync::atomic::AtomicUsize,
 }
 
 /// A connection kept aside for the next statement.
@@ -93,6 +96,8 @@ impl Link {
             warm: Mutex::default(),
             most_warm,
             texts: Mutex::default(),
+            #[cfg(test)]
+            sent: std::sync::atomic::AtomicUsize::default(),
         })
     }
 
@@ -132,6 +137,8 @@ impl Link {
     }
 
     async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<PgRow>, StoreError> {
+        #[cfg(test)]
+        self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if self.guarded {
             let mut transaction = self.begin(doing).await?;
             let rows = transaction.fetch_all(query).await.map_err(nothing_done(doing))?;

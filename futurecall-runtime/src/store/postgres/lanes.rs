@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub(super) const SLACK: i64 = 10_000;
 /// All lanes of the names that were ever asked for.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    names: Mutex<HashMap<String, BTreeMap<i16, Lane>>>,
+    names: Mutex<HashMap<Arc<str>, BTreeMap<i16, Lane>>>,
     /// Calls of schedules that wait for the run before them: not to be looked at before the next survey.
     waiting: Mutex<BTreeSet<Uuid>>,
     /// The server's clock minus this machine's, in microseconds, when last seen.
@@ -47,15 +47,19 @@ struct Lane {
     next: Key,
     /// The earliest that was stored while a statement was looking, which therefore may not have seen it.
     unseen: Key,
+    /// Whether `next` is the place of a call that was there and is not known to be taken.
+    is_sure: bool,
 }
 
 /// A lane that may have calls which are due.
 #[derive(Clone, Debug)]
 pub(super) struct DueLane {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) priority: i16,
     pub(super) from: Key,
     pub(super) next: Key,
+    /// Whether there most likely is a call.
+    pub(super) is_sure: bool,
 }
 
 impl Lanes {
@@ -69,7 +73,7 @@ impl Lanes {
     pub(super) fn begin_survey(&self, names: &BTreeSet<&str>) {
         let mut known = self.lock();
         for name in names {
-            let lanes = known.entry((*name).to_owned()).or_default();
+            let lanes = known.entry((*name).into()).or_default();
             for lane in lanes.values_mut() {
                 lane.unseen = END;
             }
@@ -82,19 +86,20 @@ impl Lanes {
     pub(super) fn surveyed(&self, names: &BTreeSet<&str>, heads: Vec<(String, i16, Key)>) {
         let mut known = self.lock();
         for name in names {
-            let lanes = known.entry((*name).to_owned()).or_default();
+            let lanes = known.entry((*name).into()).or_default();
             lanes.retain(|_, lane| lane.unseen != END);
             // Calls are mostly of this priority: their lane is remembered before there are any.
-            lanes.entry(0).or_insert(Lane { from: START, next: END, unseen: END });
+            lanes.entry(0).or_insert(Lane { from: START, ..Lane::NONE });
             for lane in lanes.values_mut() {
-                (lane.from, lane.next) = (START, lane.unseen);
+                (lane.from, lane.next, lane.is_sure) = (START, lane.unseen, false);
             }
         }
         for (name, priority, head) in heads {
-            let lanes = known.entry(name).or_default();
-            let lane = lanes.entry(priority).or_insert(Lane { from: head, next: head, unseen: END });
+            let lanes = known.entry(name.into()).or_default();
+            let lane = lanes.entry(priority).or_insert(Lane::NONE);
             lane.next = lane.unseen.min(head);
             lane.from = lane.next;
+            lane.is_sure = true;
         }
     }
 
@@ -104,19 +109,19 @@ impl Lanes {
         &self,
         names: &BTreeSet<&str>,
         horizon: i64,
-        done: &BTreeSet<(String, i16)>,
+        done: &BTreeSet<(Arc<str>, i16)>,
     ) -> Vec<DueLane> {
         let mut known = self.lock();
         let mut due = Vec::new();
         for name in names {
-            let Some(lanes) = known.get_mut(*name) else { continue };
-            for (priority, lane) in lanes.iter_mut().filter(|(_, lane)| lane.next.0 <= horizon) {
-                let (name, from, next) = ((*name).to_owned(), lane.from, lane.next);
-                due.push(DueLane { name, priority: *priority, from, next });
+            let Some((name, lanes)) = known.get_key_value(*name) else { continue };
+            for (priority, lane) in lanes.iter().filter(|(_, lane)| lane.next.0 <= horizon) {
+                let Lane { from, next, is_sure, .. } = *lane;
+                due.push(DueLane { name: Arc::clone(name), priority: *priority, from, next, is_sure });
             }
         }
         if !done.is_empty() {
-            due.retain(|lane| !done.contains(&(lane.name.clone(), lane.priority)));
+            due.retain(|lane| !done.contains(&(Arc::clone(&lane.name), lane.priority)));
         }
         let most_urgent = due.iter().map(|lane| lane.priority).min();
         due.retain(|lane| Some(lane.priority) == most_urgent);
@@ -137,6 +142,8 @@ impl Lanes {
             return;
         };
         lane.next = next.min(lane.unseen);
+        // Where it has got to the last that was taken, nobody knows what follows.
+        lane.is_sure = next > from;
         lane.from = from.min(lane.unseen).min((now.saturating_sub(BEHIND), Uuid::nil()));
     }
 
@@ -165,9 +172,10 @@ impl Lanes {
             }
             last = Some(lane);
             // A name that was never asked for is another service's.
-            if let Some(lanes) = known.get_mut(&call.name) {
-                let new = Lane { from: END, next: END, unseen: END };
-                lanes.entry(call.priority).or_insert(new).lower((earliest, Uuid::nil()));
+            if let Some(lanes) = known.get_mut(call.name.as_str()) {
+                let lane = lanes.entry(call.priority).or_insert(Lane::NONE);
+                lane.lower((earliest, Uuid::nil()));
+                lane.is_sure = true;
             }
         }
     }
@@ -175,15 +183,14 @@ impl Lanes {
     /// This store holds a call of that lane: it may be given back, and then the lane must be known.
     pub(super) fn hold(&self, name: &str, priority: i16) {
         if let Some(lanes) = self.lock().get_mut(name) {
-            lanes.entry(priority).or_insert(Lane { from: END, next: END, unseen: END });
+            lanes.entry(priority).or_insert(Lane::NONE);
         }
     }
 
     /// This store has made a call due then, which was not before.
     pub(super) fn due_again(&self, name: &str, priority: i16, due: i64) {
         if let Some(lanes) = self.lock().get_mut(name) {
-            let new = Lane { from: END, next: END, unseen: END };
-            lanes.entry(priority).or_insert(new).lower((due, Uuid::nil()));
+            lanes.entry(priority).or_insert(Lane::NONE).lower((due, Uuid::nil()));
         }
     }
 
@@ -238,13 +245,17 @@ impl Lanes {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<i16, Lane>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, BTreeMap<i16, Lane>>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lane {
+    /// One of which nothing is known to be there.
+    const NONE: Self = Self { from: END, next: END, unseen: END, is_sure: false };
+
     fn lower(&mut self, key: Key) {
+        self.is_sure &= self.next <= key;
         self.from = self.from.min(key);
         self.next = self.next.min(key);
         self.unseen = self.unseen.min(key);
@@ -316,7 +327,7 @@ mod tests {
             lanes
                 .due(&names(), horizon, &BTreeSet::new())
                 .into_iter()
-                .map(|lane| (lane.name, lane.priority))
+                .map(|lane| (lane.name.to_string(), lane.priority))
                 .collect()
         };
         assert_eq!(due(50), [("b".to_owned(), 0), ("a".to_owned(), 0)]);
@@ -332,7 +343,7 @@ mod tests {
         lanes.stored(&[call("a", 0), call("b", 3)], 30);
         lanes.looked(&due[0], key(900_000), END, 2_000_000);
         let again = lanes.due(&names(), 50, &BTreeSet::new());
-        assert_eq!((again[0].name.as_str(), again[0].from, again[0].next), ("a", key(30), key(30)));
+        assert_eq!((&*again[0].name, again[0].from, again[0].next), ("a", key(30), key(30)));
         assert_eq!(lanes.next(&names()), Some(30), "the new lane of b counts as well");
         lanes.begin_survey(&names());
         lanes.stored(&[call("b", 7)], 5);

@@ -6,9 +6,10 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::claim::{DOING, Haul};
+use super::claim::DOING;
 use super::connect::{commit, empty, nothing_done, step};
 use super::finish::as_limit;
+use super::haul::Haul;
 use super::lanes::DueLane;
 use super::sql::{Reading, Timestamp, at, bind_claim, claimed, count};
 use super::timetable::{Timetable, Turn, Wanted};
@@ -126,7 +127,7 @@ impl PostgresStore {
             .bind(at(now))
             .bind(request.until.map(Moment::as_micros))
             .bind(haul.passed.clone())
-            .bind(lanes.iter().map(|lane| lane.name.clone()).collect::<Vec<_>>())
+            .bind(lanes.iter().map(|lane| lane.name.as_ref().to_owned()).collect::<Vec<String>>())
             .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.from.0).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.from.1).collect::<Vec<_>>())

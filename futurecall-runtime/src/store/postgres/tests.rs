@@ -3,8 +3,6 @@
 //! These tests need a server: `scripts/test` starts one, or `DATABASE_URL` names one whose user may create schemas and
 //! end other connections.
 
-mod prepared;
-
 use std::time::Duration;
 
 use sqlx::postgres::PgListener;
@@ -15,7 +13,9 @@ use super::*;
 use crate::store::{CallState, Due, Lease, OnVanish, Outcome};
 
 mod looks;
+mod names;
 mod plans;
+mod prepared;
 
 const SOON: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::claim::{CLAIM, FIND, bind_claim_all, bind_find};
-use super::super::lanes::shares;
+use super::super::haul::Asked;
 use super::super::sql::Query;
 use super::*;
 use crate::store::PodBeat;
@@ -29,8 +29,9 @@ async fn claim_plan(store: &PostgresStore, request: &ClaimRequest) -> String {
     let names: BTreeSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
     store.survey(Now::Database, request, &names).await.expect("a survey");
     let lanes = store.lanes.due(&names, store.lanes.clock(Now::Database), &BTreeSet::new());
-    let shares = shares(&vec![0; lanes.len()], request.limit);
-    let query = bind_claim_all(explained(store, CLAIM), Now::Database, request, &[], &lanes, &shares);
+    let turns = vec![0; lanes.len()];
+    let asked = Asked::of(lanes, &turns, request.limit, 1_000);
+    let query = bind_claim_all(explained(store, CLAIM), Now::Database, request, &[], &asked);
     plan(store, query).await
 }
 
