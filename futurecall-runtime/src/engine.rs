@@ -15,7 +15,6 @@
 //! | `complete` | completes a call in a transaction of its handler |
 //! | `again` | sends what may be sent twice until its outcome is known |
 //! | `rerun` | runs a finished call again |
-//! | `pauses` | which call types are paused |
 //! | `statistics` | what was run, counted by minute and hour |
 //! | `finish` | gathers outcomes into one statement |
 //! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
@@ -44,7 +43,6 @@ mod lease;
 mod logs;
 mod outcome;
 mod pace;
-mod pauses;
 mod process;
 pub(crate) mod readers;
 mod ready;
@@ -79,7 +77,6 @@ use self::health::Pulse;
 use self::held::HeldCalls;
 pub(crate) use self::held::Signals;
 use self::logs::LogKeeper;
-use self::pauses::Pauses;
 pub(crate) use self::process::Process;
 use self::ready::ReadyCalls;
 pub use self::shutdown::ShutdownSummary;
@@ -134,7 +131,6 @@ pub(crate) struct Engine {
     clock: DatabaseClock,
     /// Whether anything may be waiting to be claimed.
     calm: Calm,
-    pauses: Pauses,
     counters: Counters,
     /// The next claim is to look at everything.
     sweep_due: AtomicBool,
@@ -205,7 +201,6 @@ impl Engine {
             claim_no: AtomicI64::new(0),
             clock: DatabaseClock::default(),
             calm: Calm::default(),
-            pauses: Pauses::default(),
             counters: Counters::default(),
             sweep_due: AtomicBool::new(false),
             beat_due: AtomicBool::new(false),
@@ -280,12 +275,9 @@ impl Engine {
         self.wake();
     }
 
-    /// An operator has paused or resumed a name through this pod: its next claim knows.
-    pub(crate) async fn look_at_pauses(&self) {
-        if pauses::read(self).await {
-            self.sweep_now();
-        }
-        self.wake();
+    /// An operator has resumed a name through this pod: its calls are claimed now.
+    pub(crate) fn resumed_name(&self) {
+        self.sweep_now();
     }
 
     /// Wakes the claimer if it wants more calls than are left.

@@ -204,9 +204,9 @@ impl Operator {
         triggering.await
     }
 
-    /// Lets no pod claim calls of that stored name until it is resumed. Other pods hear of it at once, a busy one within a
-    /// quarter of a second; one that cannot hear (behind a pooler) within a second while it claims, and within three scan
-    /// intervals otherwise. What runs goes on. `false`: it was paused already.
+    /// Pauses calls of that stored name until it is resumed: once this has returned, no pod claims one, whenever it was
+    /// stored. What a pod has claimed by then goes on: calls that run, and those that it is about to start. Returns
+    /// `false` if the name was paused already.
     ///
     /// # Errors
     ///
@@ -219,14 +219,13 @@ impl Operator {
                 let paused = store.pause_name(Now::Database, &name, &operator.actor, &reason).await?;
                 Ok((paused, if paused { "paused" } else { "was paused already" }.to_owned()))
             });
-            let paused = paused.await?;
-            operator.pod.engine().look_at_pauses().await;
-            Ok(paused)
+            paused.await
         });
         pausing.await
     }
 
-    /// Ends the pause of a name. `false`: it was not paused.
+    /// Ends the pause of a name. Pods hear of it at once; one that cannot hear (behind a pooler) claims its calls within a
+    /// scan interval. Returns `false` if the name was not paused.
     ///
     /// # Errors
     ///
@@ -239,7 +238,7 @@ impl Operator {
                 Ok((resumed, if resumed { "resumed" } else { "was not paused" }.to_owned()))
             });
             let resumed = resumed.await?;
-            operator.pod.engine().look_at_pauses().await;
+            operator.pod.engine().resumed_name();
             Ok(resumed)
         });
         resuming.await

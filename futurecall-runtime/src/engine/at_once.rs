@@ -4,8 +4,9 @@
 //! it starts. But a call that its own pod stores as claimed passes by whatever else waits. So a pod does that only where
 //! its last claim found nothing that was due, it would have heard of what was stored since, and a slot is free.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::claim::{self, Claimed, hand_out, lags};
@@ -27,6 +28,8 @@ pub(super) struct Calm {
     found: Mutex<Option<(u64, Instant)>>,
     /// Until when something may come to be due of which nobody tells in time.
     doubtful: Mutex<Option<Instant>>,
+    /// Names of which a call could not be stored as claimed since everything was last looked at: they may be paused.
+    avoided: Mutex<BTreeSet<String>>,
 }
 
 impl Calm {
@@ -49,6 +52,24 @@ impl Calm {
     pub(super) fn doubt(&self, until: Option<Instant>) {
         let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
         *doubtful = (*doubtful).max(until);
+    }
+
+    /// A call of that name could not be stored as claimed.
+    fn avoid(&self, name: &str) {
+        self.avoided().insert(name.to_owned());
+    }
+
+    fn is_avoided(&self, name: &str) -> bool {
+        self.avoided().contains(name)
+    }
+
+    /// Everything is looked at: no name is avoided any longer.
+    pub(super) fn avoid_nothing(&self) {
+        self.avoided().clear();
+    }
+
+    fn avoided(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.avoided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether, for all that this pod knows, nothing waits.
@@ -107,7 +128,7 @@ fn is_due(engine: &Engine, call: &NewCall) -> bool {
 /// The claim of that one call; `None` where this pod does not run it, or may have to leave it alone.
 fn request(engine: &Engine, call: &NewCall) -> Option<ClaimRequest> {
     let on_vanish = engine.registry().on_vanish(&call.name, &engine.config)?;
-    if !engine.pauses.lets_through(&call.name) {
+    if engine.calm.is_avoided(&call.name) {
         return None;
     }
     Some(ClaimRequest {
@@ -128,8 +149,12 @@ async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequ
     let sent = crate::clock::read();
     let unknown = match engine.store.insert_claimed(NOW, call, request).await {
         Ok(Some(claimed)) => return start(engine, call, claimed, sent).await,
-        // An id is made once, so it can only be our own row: stored by a try of which the store has heard no more.
-        Ok(None) => None,
+        // Its name is paused. Otherwise, as an id is made once, it is our own row: stored by a try of which the store has
+        // heard no more.
+        Ok(None) => {
+            engine.calm.avoid(&call.name);
+            None
+        }
         Err(error) => {
             engine.meter.failed(Op::Schedule);
             if error.outcome_unknown() {

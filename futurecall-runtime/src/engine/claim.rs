@@ -12,7 +12,7 @@ use super::backoff::{Backoff, jittered};
 use super::pace::Pace;
 use super::ready::InHand;
 use super::supervise::supervised;
-use super::{Engine, NOW, RunSummary, late, pauses, run};
+use super::{Engine, NOW, RunSummary, late, run};
 use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
@@ -43,10 +43,7 @@ async fn listen(engine: &Engine) {
     loop {
         tokio::select! {
             biased;
-            () = engine.store.changed() => {
-                engine.pauses.heard();
-                engine.wake();
-            }
+            () = engine.store.changed() => engine.wake(),
             () = engine.stop.cancelled() => return,
         }
     }
@@ -76,7 +73,7 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
         let wait = match claim_once(engine, &mut pace).await {
             Ok(wait) => {
                 backoff.succeeded();
-                engine.pauses.due_in(crate::clock::instant()).map_or(wait, |due| wait.min(due))
+                wait
             }
             Err(error) => {
                 let wait = backoff.failed();
@@ -112,9 +109,6 @@ async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
 async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, StoreError> {
     let idle = jittered(engine.config.scan_interval);
     let told = engine.calm.told();
-    if pauses::look(engine, pace.is_sweep_due(crate::clock::instant())).await {
-        engine.sweep_due.store(true, Ordering::Relaxed);
-    }
     let sent = crate::clock::instant();
     let spare = pace.spare(sent, engine.started.load(Ordering::Relaxed));
     // Said before anything is counted: what frees after the count then wakes this task.
@@ -133,6 +127,7 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     pace.claimed_in(now.saturating_duration_since(sent));
     if sweep {
         pace.swept(sent, now, engine.config.scan_interval);
+        engine.calm.avoid_nothing();
     }
     if engine.stop.is_cancelled() {
         // Whoever ends the pod may have looked already for what is to be given back.
@@ -213,8 +208,7 @@ async fn claim(
     ahead: Duration,
     sweep: bool,
 ) -> Result<Claimed, StoreError> {
-    let mut names = engine.registry().claimable(&engine.config);
-    engine.pauses.leave_out(&mut names);
+    let names = engine.registry().claimable(&engine.config);
     if names.is_empty() {
         let deadline = Deadline::new(crate::clock::read(), Duration::ZERO);
         return Ok(Claimed { claim: Claim::default(), deadline });
@@ -305,7 +299,6 @@ pub(super) async fn run_due(
     let until = engine.open_store("run what is due")?.now().await?;
     summary.interrupted = super::housekeeping::rescue(engine).await?;
     super::housekeeping::reopen_if_told(engine).await?;
-    pauses::read(engine).await;
     let mut running = FuturesUnordered::new();
     loop {
         let room = engine.config.concurrency_limit.saturating_sub(running.len());

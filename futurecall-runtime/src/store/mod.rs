@@ -138,7 +138,7 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     /// Stores one call that is due as one that its pod has claimed already: what [`insert`](Self::insert) and a
     /// [`claim`](Self::claim) right after it would do, in one step. `None`: a call of this id is stored already, and was
-    /// left as it is.
+    /// left as it is; or the name is paused, and the call is stored unclaimed.
     ///
     /// Of the request count who claims, under which number, for how long, and what happens to calls of this name if the
     /// pod vanishes. Whether the call's moment has come is not looked at, for that is up to the pod, which starts it.
@@ -421,11 +421,11 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// history of the call is kept. Wakes other pods after the commit.
     async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError>;
 
-    /// Lets no pod claim calls of that name until it is resumed, and wakes other pods, which leave it out of their claims.
+    /// Lets nobody claim calls of that name until it is resumed: no claim that begins after this has returned takes one.
     /// `false`: it was paused already (that pause stays).
     async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError>;
 
-    /// Ends the pause of a name, and wakes other pods. `false`: it was not paused.
+    /// Ends the pause of a name, and wakes other pods, whose next claim takes its calls. `false`: it was not paused.
     async fn resume_name(&self, name: &str) -> Result<bool, StoreError>;
 
     /// The names that are paused, by name.

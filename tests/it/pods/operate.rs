@@ -102,6 +102,39 @@ on_all_stores! {
         operating.shutdown().await;
     }
 
+    async fn nothing_that_is_stored_after_a_pause_starts(backend: &Backend) {
+        const CALLS: usize = 40;
+        let journal = Journal::new();
+        let pods = [
+            hearing(backend, &journal, ["note", "other"]).await,
+            hearing(backend, &journal, ["note", "other"]).await,
+        ];
+        let operating = backend.builder().role(Role::Serverless).start().await.unwrap();
+        assert!(operating.operate("ada").pause_name("note", "").await.unwrap());
+        // By a pod that runs such calls itself, and by one that does not.
+        let mut paused = Vec::new();
+        for number in 0..CALLS {
+            let by = if number % 2 == 0 { &pods[0] } else { &operating };
+            paused.push(call(by, "note", Duration::ZERO).await);
+        }
+        // Whoever claims these, would have claimed those: they have been due for longer.
+        for number in 0..10 {
+            call(&operating, "other", Duration::ZERO).await;
+            assert_eq!(journal.wait_for(number + 1).await.len(), number + 1);
+        }
+        for id in &paused {
+            assert_eq!(state_of(&operating, *id).await, Some(CallState::Scheduled));
+        }
+        assert!(journal.lines().iter().all(|line| line == "other"));
+        assert!(operating.operate("ada").resume_name("note").await.unwrap());
+        let lines = journal.wait_for(10 + CALLS).await;
+        assert_eq!(lines.iter().filter(|line| *line == "note").count(), CALLS);
+        for pod in pods {
+            pod.shutdown().await;
+        }
+        operating.shutdown().await;
+    }
+
     async fn a_pod_that_starts_knows_what_is_paused(backend: &Backend) {
         let journal = Journal::new();
         let operating = backend.builder().role(Role::Serverless).start().await.unwrap();

@@ -9,8 +9,9 @@ use futures_util::future::join_all;
 
 use self::records::{
     actions_are_listed_by_what_they_are_about, actions_are_on_record, names_are_paused_and_resumed,
-    statistics_are_summed_over_pods, statistics_by_minute_and_by_hour_stand_apart,
-    texts_that_no_database_holds_are_refused, what_is_too_old_is_pruned,
+    nobody_claims_what_is_paused, statistics_are_summed_over_pods,
+    statistics_by_minute_and_by_hour_stand_apart, texts_that_no_database_holds_are_refused,
+    what_is_too_old_is_pruned,
 };
 use crate::make::{
     FORGET, KEEP, Pod, SOON, at, call, call_at, every, failed, finish, new_ids, retry, schedule,
@@ -36,6 +37,7 @@ cases![
     a_triggered_run_waits_for_the_one_under_way,
     any_known_schedule_can_be_triggered,
     names_are_paused_and_resumed,
+    nobody_claims_what_is_paused,
     actions_are_on_record,
     actions_are_listed_by_what_they_are_about,
     statistics_are_summed_over_pods,

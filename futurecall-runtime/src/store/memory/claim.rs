@@ -11,8 +11,12 @@ impl State {
     pub(super) fn claim(&mut self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
         refuse_nul("claim calls", request.names.iter().map(|(name, _)| name.as_str()))?;
         let now = self.now(now);
-        let names: BTreeMap<&str, OnVanish> =
-            request.names.iter().map(|(name, on_vanish)| (name.as_str(), *on_vanish)).collect();
+        let names: BTreeMap<&str, OnVanish> = request
+            .names
+            .iter()
+            .filter(|(name, _)| !self.paused.contains_key(name))
+            .map(|(name, on_vanish)| (name.as_str(), *on_vanish))
+            .collect();
         let mut claim = Claim::default();
         for id in self.in_turn(now, request, &names) {
             if claim.calls.len() >= request.limit {

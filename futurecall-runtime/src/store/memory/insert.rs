@@ -51,6 +51,9 @@ impl State {
             return Ok(None);
         }
         self.put(row);
+        if self.paused.contains_key(&call.name) {
+            return Ok(None);
+        }
         Ok(self.hold(now, request, request.on_vanish(&call.name), call.id))
     }
 }

@@ -50,7 +50,8 @@ const SURVEY: &str = "
 /// Parameters that the planner would look into stand behind a SELECT: it then plans once for all of them, which saves
 /// more time than the statement takes.
 ///
-/// - `lane`: each with its first due call of a schedule, if any. Those are not claimed here, as their schedules are to be
+/// - `lane`: each with its first due call of a schedule, if any. A paused name becomes NULL, which no call has, so that
+///   nothing of the lane is read below. Those are not claimed here, as their schedules are to be
 ///   locked before them; what comes after it in its lane has to wait.
 /// - `locked`: of each lane its share, read from the index in order; what others have locked is passed by. A row is
 ///   looked at again under its lock: it may have been claimed since this statement began. (The limit of 1,000 is there
@@ -66,10 +67,14 @@ pub(super) const CLAIM: &str = "
             u.shape, r.id AS run,
             coalesce(r.due_at, 'infinity') AS run_due,
             coalesce(r.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) AS run_id
-        FROM unnest((SELECT $9::text[]), (SELECT $10::smallint[]), (SELECT $11::timestamptz[]), (SELECT $12::uuid[]),
-            (SELECT $13::integer[]), (SELECT $5::smallint[]), (SELECT $14::bigint[]), (SELECT $15::bigint[]))
-            WITH ORDINALITY AS u(name, priority, due, id, share, on_vanish, vanish_after, shape, place)
-        LEFT JOIN LATERAL (
+        FROM (
+            SELECT CASE WHEN u.named = ANY ((SELECT array_agg(p.name) FROM futurecall.paused_name AS p)::text[])
+                THEN NULL ELSE u.named END AS name, u.*
+            FROM unnest((SELECT $9::text[]), (SELECT $10::smallint[]), (SELECT $11::timestamptz[]),
+                (SELECT $12::uuid[]), (SELECT $13::integer[]), (SELECT $5::smallint[]), (SELECT $14::bigint[]),
+                (SELECT $15::bigint[]))
+                WITH ORDINALITY AS u(named, priority, due, id, share, on_vanish, vanish_after, shape, place)
+        ) AS u LEFT JOIN LATERAL (
             SELECT c.due_at, c.id FROM futurecall.call AS c
             WHERE c.name = u.name AND c.priority = u.priority AND c.schedule_id IS NOT NULL AND c.claimed_by IS NULL
                 AND c.due_at <= (SELECT least(k.now, k.horizon) FROM clock AS k)

@@ -51,44 +51,54 @@ const STORE: &str = store!(" ON CONFLICT (id) DO NOTHING");
 const STORE_NEW: &str = store!("");
 
 macro_rules! store_one {
-    ($column:literal, $value:literal, $returning:literal) => {
+    ($column:literal, $value:literal) => {
+        store_one!($column, "VALUES (", $value, ")")
+    };
+    ($column:literal, $values:literal, $value:literal, $end:literal) => {
         concat!(
             "
     INSERT INTO futurecall.call
         (id, name, priority, due_at, identifier, args, format, traceparent, created_at",
             $column,
             ")
-    VALUES ($2::uuid, $3::text, $4::smallint, coalesce($5::timestamptz, {clock} + $6::interval), $7::text,
+    ",
+            $values,
+            "$2::uuid, $3::text, $4::smallint, coalesce($5::timestamptz, {clock} + $6::interval), $7::text,
         $8::text::json, $9::smallint, $10::text, {now}",
             $value,
-            ")",
-            $returning
+            $end
         )
     };
 }
 
 /// As `STORE`, of one call: most calls come alone, and a plain row costs half. $2 to $10: its columns.
-const STORE_ONE: &str = store_one!("", "", "");
+const STORE_ONE: &str = store_one!("", "");
 
 /// As `STORE_ONE`, of a call that expires after $11. Apart, since what says so costs the server as much as the rest of
 /// the row, also where it does not apply.
 const STORE_ONE_THAT_EXPIRES: &str =
-    store_one!(", expires_at", ", {expiry $5::timestamptz, $6::interval, $11::interval}", "");
+    store_one!(", expires_at", ", {expiry $5::timestamptz, $6::interval, $11::interval}");
 
 /// As `STORE_ONE`, of a call that its pod has claimed: $11 pod, $12 claim number, $13 lease, $14 and $15 what happens if
-/// the pod vanishes.
+/// the pod vanishes. Stores nothing while the call's name is paused.
 const STORE_CLAIMED: &str = store_one!(
     ", claimed_by, claim_no, claimed_at, lease_until, attempt, on_vanish, vanish_after",
+    "SELECT ",
     ", $11::uuid, $12::bigint, {clock}, {lease $13::interval}, 1, $14::smallint, $15::bigint",
-    " RETURNING due_at, claimed_at, expires_at"
+    "
+    WHERE NOT EXISTS (SELECT FROM futurecall.paused_name AS p WHERE p.name = $3::text)
+    RETURNING due_at, claimed_at, expires_at"
 );
 
 /// As `STORE_CLAIMED`, of a call that expires after $16.
 const STORE_CLAIMED_THAT_EXPIRES: &str = store_one!(
     ", claimed_by, claim_no, claimed_at, lease_until, attempt, on_vanish, vanish_after, expires_at",
+    "SELECT ",
     ", $11::uuid, $12::bigint, {clock}, {lease $13::interval}, 1, $14::smallint, $15::bigint, \
      {expiry $5::timestamptz, $6::interval, $16::interval}",
-    " RETURNING due_at, claimed_at, expires_at"
+    "
+    WHERE NOT EXISTS (SELECT FROM futurecall.paused_name AS p WHERE p.name = $3::text)
+    RETURNING due_at, claimed_at, expires_at"
 );
 
 /// What a repetition has just stored, but had been run before: $1 its ids.
@@ -159,10 +169,14 @@ impl PostgresStore {
         // Should it be given back, it is not looked for in a lane that nobody knows of.
         self.lanes.hold(&call.name, call.priority);
         let query = bind_claimed(self.query(template), now, call, request);
-        let row = match self.write_one(DOING, query).await {
-            Ok(row) => row,
+        let row = match self.write(DOING, query).await {
+            Ok(mut rows) => rows.pop(),
             Err(error) if is_taken(&error) => return Ok(None),
             Err(error) => return Err(error),
+        };
+        let Some(row) = row else {
+            // The name is paused: the call waits for whoever claims it after that.
+            return self.insert_one(now, call, Duration::ZERO).await.map(|_| None);
         };
         let read =
             || -> Reading<_> { Ok((timestamp(&row, 0)?, timestamp(&row, 1)?, timestamp_or_none(&row, 2)?)) };

@@ -309,7 +309,11 @@ impl Ear {
                 doubt = None;
                 self.hears.store(true, Ordering::Release);
             } else if earliest != NOTHING {
-                self.lanes.lower(earliest.parse().unwrap_or(0));
+                match earliest.parse() {
+                    Ok(earliest) if earliest > 0 => self.lanes.lower(earliest),
+                    // Whatever has changed is not said.
+                    _ => self.lanes.forget(),
+                }
                 self.tell();
             }
         }

@@ -183,6 +183,8 @@ impl PostgresStore {
         let query = self.query(RESUME_NAME).bind(name.to_owned());
         let resumed = !self.write(RESUMING, query).await?.is_empty();
         if resumed {
+            // Claims have passed by its calls.
+            self.lanes.forget();
             self.notify(None);
         }
         Ok(resumed)

@@ -36,7 +36,7 @@ const DUE: &str = "
         WHERE c.name = l.name AND c.priority = l.priority AND c.schedule_id IS NOT NULL AND c.claimed_by IS NULL
             AND c.due_at <= (SELECT least({now}, {at $2::bigint}))
             AND (p.id IS NULL OR (c.due_at, c.id) < (p.due_at, p.id)) AND c.id <> ALL ((SELECT $3::uuid[])::uuid[])
-            AND {open l.shape}
+            AND {open l.shape} AND NOT EXISTS (SELECT FROM futurecall.paused_name AS n WHERE n.name = l.name)
         ORDER BY c.due_at, c.id LIMIT $8::bigint
     ) AS r
     ORDER BY r.turn, l.place LIMIT $8::bigint";

@@ -31,6 +31,7 @@ pub(super) const LANES: &str = "
 WITH RECURSIVE lane (name, shape, priority) AS (
     SELECT value ->> 0, value ->> 1, (SELECT c.priority FROM futurecall_call c
         WHERE c.claimed_by IS NULL AND c.name = asked.value ->> 0 ORDER BY c.priority LIMIT 1) FROM json_each(?1) AS asked
+    WHERE NOT EXISTS (SELECT 1 FROM futurecall_paused_name p WHERE p.name = asked.value ->> 0)
     UNION ALL
     SELECT name, shape, (SELECT c.priority FROM futurecall_call c
         WHERE c.claimed_by IS NULL AND c.name = lane.name AND c.priority > lane.priority ORDER BY c.priority LIMIT 1)

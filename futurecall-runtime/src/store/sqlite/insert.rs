@@ -16,9 +16,9 @@ const DOING: &str = "store calls";
 
 macro_rules! insert {
     ($on_conflict:literal) => {
-        insert!("", "", $on_conflict)
+        insert!("", "", "", $on_conflict)
     };
-    ($columns:literal, $values:literal, $on_conflict:literal) => {
+    ($columns:literal, $values:literal, $only:literal, $on_conflict:literal) => {
         concat!(
             "
 INSERT INTO futurecall_call (id, name, identifier, args, format, priority, due_at, traceparent, expires_at, created_at",
@@ -29,7 +29,8 @@ SELECT unhex(v ->> 0), v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 5, coalesce(v -
             $values,
             "
 FROM (SELECT value AS v FROM json_each(?1))
-WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM futurecall_finished f WHERE f.id = unhex(v ->> 0))",
+WHERE (NOT ?3 OR NOT EXISTS (SELECT 1 FROM futurecall_finished f WHERE f.id = unhex(v ->> 0)))",
+            $only,
             $on_conflict
         )
     };
@@ -41,11 +42,12 @@ pub(super) const INSERT: &str = insert!("");
 /// The same, leaving out what is stored already, too.
 const INSERT_NEW: &str = insert!(" ON CONFLICT (id) DO NOTHING");
 
-/// The same of one call, as claimed. ?4 the pod, ?5 the claim number, ?6 when the lease ends, ?7 and ?8 what happens if
+/// The same of one call, as claimed, unless its name is paused. ?4 the pod, ?5 the claim number, ?6 when the lease ends, ?7 and ?8 what happens if
 /// the pod vanishes.
 pub(super) const INSERT_CLAIMED: &str = insert!(
     ", claimed_by, claim_no, claimed_at, lease_until, attempt, on_vanish, vanish_after",
     ", ?4, ?5, ?2, ?6, 1, ?7, ?8",
+    " AND NOT EXISTS (SELECT 1 FROM futurecall_paused_name p WHERE p.name = v ->> 1)",
     " ON CONFLICT (id) DO NOTHING RETURNING due_at, expires_at"
 );
 
@@ -141,7 +143,7 @@ async fn store_claimed(
     };
     let sql = tx
         .sql(INSERT_CLAIMED)
-        .bind(rows)
+        .bind(rows.clone())
         .bind(tx.now.as_micros())
         .bind(false)
         .bind(request.pod.as_uuid())
@@ -150,6 +152,10 @@ async fn store_claimed(
         .bind(budget)
         .bind(again);
     let row = tx.row(sql).await?;
+    if row.is_none() {
+        // It is stored already, or its name is paused: then it waits.
+        store_rows(tx, rows, &[call.id], false).await?;
+    }
     let stored = row.as_ref().and_then(|row| Some((moment_in(row, "due_at")?, moment_in(row, "expires_at"))));
     Ok(stored.map(|(due, expires)| codec::claimed_new(call, request.claim_no, due, expires, tx.now)))
 }

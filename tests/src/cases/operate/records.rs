@@ -1,14 +1,15 @@
 //! What is remembered: pauses, actions, statistics.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futurecall_runtime::store::{
-    ActionFilter, ActionRecord, NewAction, Now, ScheduleState, Span, Statistics,
+    ActionFilter, ActionRecord, CallState, NewAction, NewSchedule, Now, ScheduleState, Span, Statistics,
 };
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId};
 
 use super::{end, pause};
-use crate::make::{KEEP, at, every, schedule};
+use crate::make::{KEEP, at, call, every, schedule};
 use crate::suite::Fixture;
 
 pub(super) async fn names_are_paused_and_resumed(fixture: &Fixture) {
@@ -24,6 +25,41 @@ pub(super) async fn names_are_paused_and_resumed(fixture: &Fixture) {
     assert!(fixture.other.resume_name("mail.send").await.unwrap());
     assert!(!store.resume_name("mail.send").await.unwrap());
     assert_eq!(store.paused_names().await.unwrap().len(), 1);
+}
+
+/// Once the pause has returned, no claim takes a call of that name, also one that is stored later, or stored as claimed.
+pub(super) async fn nobody_claims_what_is_paused(fixture: &Fixture) {
+    let (pod, other) = (fixture.pod(), fixture.other_pod());
+    let names = ["paused", "work"];
+    let (before, later, claimed) = (call("paused"), call("paused"), call("paused"));
+    let run = fixture
+        .declare(at(0), &NewSchedule { name: "paused".to_owned(), ..schedule("ticks", every(5)) })
+        .await;
+    fixture.add(std::slice::from_ref(&before)).await;
+    // Both have looked, and know what there is.
+    assert_eq!(
+        (pod.ask(at(-1), &names, 10).await.calls, other.ask(at(-1), &names, 10).await.calls),
+        (vec![], vec![])
+    );
+    assert!(fixture.other.pause_name(Now::At(at(0)), "paused", "ada", "").await.unwrap());
+    fixture.add(&[later.clone(), call("work")]).await;
+    let request = pod.request(&["paused"], 1);
+    let stored = fixture.store.insert_claimed(Now::At(at(1)), &claimed, &request).await.unwrap();
+    assert_eq!(stored, None);
+    assert_eq!(fixture.state(claimed.id).await, CallState::Scheduled);
+    // Repeated, it is the one that is stored.
+    assert_eq!(fixture.store.insert_claimed(Now::At(at(1)), &claimed, &request).await.unwrap(), None);
+    let taken = pod.ask(at(5), &names, 10).await.calls;
+    assert_eq!(taken.iter().map(|call| call.name.as_str()).collect::<Vec<_>>(), ["work"]);
+    for pod in [&pod, &other, &fixture.pod()] {
+        assert_eq!(pod.ask(at(5), &names, 10).await.calls, []);
+    }
+    assert!(fixture.store.resume_name("paused").await.unwrap());
+    let taken = fixture.other_pod().ask(at(5), &names, 10).await.calls;
+    assert_eq!(taken.len(), 4, "{taken:?}");
+    assert!(taken.iter().any(|call| call.schedule == Some(run)));
+    let ids: BTreeSet<_> = taken.iter().map(|call| call.id).collect();
+    assert!([before.id, later.id, claimed.id].iter().all(|id| ids.contains(id)));
 }
 
 fn action(verb: &str) -> NewAction {
