@@ -56,7 +56,7 @@ mod supervise;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -90,7 +90,7 @@ use crate::registry::Registry;
 use crate::signals::trace::TraceContext;
 use crate::signals::{CallMeter, Meter};
 use crate::state::StateMap;
-use crate::store::{Due, NewCall, Now, PodBeat, Store};
+use crate::store::{Due, Held, NewCall, Now, PodBeat, Store};
 
 /// Everything that a pod's tasks share.
 #[derive(Debug)]
@@ -119,6 +119,10 @@ pub(crate) struct Engine {
     log_keeper: LogKeeper,
     pulse: Pulse,
     held: HeldCalls,
+    /// Claimed, and to be given back unstarted.
+    unstarted: Mutex<Vec<Held>>,
+    /// Held by whoever gives back what has gathered there.
+    giving_back: tokio::sync::Mutex<()>,
     /// Claimed, and not started yet.
     ready: ReadyCalls,
     slots: Arc<Semaphore>,
@@ -194,6 +198,8 @@ impl Engine {
             log_keeper,
             pulse: Pulse::new(),
             held: HeldCalls::default(),
+            unstarted: Mutex::default(),
+            giving_back: tokio::sync::Mutex::default(),
             ready: ReadyCalls::default(),
             slots,
             slot_seekers: AtomicUsize::new(0),

@@ -32,6 +32,8 @@ struct State {
     /// The reply that is to be lost.
     doomed: Mutex<Option<Doomed>>,
     lost: AtomicUsize,
+    /// Every statement that was sent to be carried out.
+    sent: Mutex<Vec<String>>,
     gate: watch::Sender<Gate>,
     /// What statements say, and what they are to say instead.
     changes: Mutex<Vec<(String, String)>>,
@@ -79,6 +81,7 @@ impl Proxy {
             lost: AtomicUsize::new(0),
             gate: watch::Sender::default(),
             changes: Mutex::default(),
+            sent: Mutex::default(),
         });
         tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { url, state }
@@ -114,6 +117,12 @@ impl Proxy {
     /// with which its connection ends.
     pub fn answer_with_an_error(&self, statement: &str, severity: &str, code: &str) {
         self.doom(statement, "", error(severity, code));
+    }
+
+    /// How many statements that hold this text were sent to be carried out.
+    pub fn sent(&self, statement: &str) -> usize {
+        let sent = self.state.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.iter().filter(|text| text.contains(statement)).count()
     }
 
     fn doom(&self, statement: &str, reply: &str, instead: Vec<u8>) {
@@ -266,6 +275,7 @@ async fn ask(
                 let _portal = word();
                 let text = statements.get(word()).map_or("", String::as_str);
                 state.pass(text).await;
+                state.sent.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
                 let mut doomed = state.doomed.lock().unwrap_or_else(PoisonError::into_inner);
                 if doomed.as_ref().is_some_and(|doomed| text.contains(&doomed.statement)) {
                     sent = doomed.take();

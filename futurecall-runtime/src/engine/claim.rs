@@ -1,7 +1,7 @@
 //! The claimer: sleeps until the next call is due, claims what its slots can take and a little more, hands it out.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -134,6 +134,9 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
         release(engine, &claimed.claim.calls.iter().map(unstarted).collect::<Vec<_>>()).await;
         return Ok(idle);
     }
+    if give_back_late(engine, &claimed).await {
+        return Ok(Duration::ZERO);
+    }
     let is_full = claimed.claim.calls.len() >= room.min(MOST);
     let (next, crowded) = (claimed.claim.next, claimed.claim.crowded);
     let wait = wait_until_next(engine, &claimed.claim, now);
@@ -155,6 +158,17 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
         engine.calm.found_nothing(told, until);
     }
     Ok(wait)
+}
+
+/// Gives back what no handler may start: a claim that took all but as long as its leases last. Says whether it was one.
+async fn give_back_late(engine: &Engine, claimed: &Claimed) -> bool {
+    let calls = &claimed.claim.calls;
+    if calls.is_empty() || claimed.deadline.left(crate::clock::read()) > run::margin(engine) {
+        return false;
+    }
+    tracing::warn!(calls = calls.len(), "a claim took longer than its leases last; its calls are given back");
+    release(engine, &calls.iter().map(unstarted).collect::<Vec<_>>()).await;
+    true
 }
 
 /// Whether so many outcomes wait to be stored that nothing more should be taken.
@@ -252,10 +266,6 @@ async fn claim(
         tracing::debug!(runs = claim.skipped, "runs of schedules were skipped by their rules");
     }
     let deadline = Deadline::new(sent, engine.config.lease);
-    if !claim.calls.is_empty() && deadline.left(crate::clock::read()).is_zero() {
-        // Its calls are given back one by one, if nobody has taken them for lost before.
-        tracing::warn!(calls = claim.calls.len(), ?took, "a claim took longer than its leases last");
-    }
     engine.held.add(claim.calls.iter().map(|call| (call.id, call.claim_no)), deadline);
     Ok(Claimed { claim, deadline })
 }
@@ -305,9 +315,14 @@ pub(super) async fn run_due(
         let mut none_due = true;
         let claiming = engine.claimers.token();
         if room > 0 && summary.released == 0 && !engine.stop.is_cancelled() && !left.is_cancelled() {
-            let Claimed { claim, deadline } = claim(engine, room, Some(until), Duration::ZERO, true).await?;
+            let claimed = claim(engine, room, Some(until), Duration::ZERO, true).await?;
+            let is_late = give_back_late(engine, &claimed).await;
+            let Claimed { mut claim, deadline } = claimed;
             summary.skipped = summary.skipped.saturating_add(claim.skipped);
             none_due = claim.calls.is_empty() && claim.skipped == 0;
+            if is_late {
+                claim.calls.clear();
+            }
             for call in claim.calls {
                 running.push(spawn(engine, InHand { call, deadline }));
             }
@@ -352,6 +367,17 @@ impl RunSummary {
 /// Gives claims back unstarted.
 pub(super) async fn release(engine: &Engine, held: &[Held]) {
     give_back(engine, held, None).await;
+}
+
+/// Gives one claim back unstarted, in one statement with those that gather while another such statement is under way.
+pub(super) async fn release_one(engine: &Engine, held: Held) {
+    let gathered = || engine.unstarted.lock().unwrap_or_else(PoisonError::into_inner);
+    gathered().push(held);
+    let _turn = engine.giving_back.lock().await;
+    let all = std::mem::take(&mut *gathered());
+    if !all.is_empty() {
+        release(engine, &all).await;
+    }
 }
 
 /// Gives a claim back whose arguments this pod could not read under that shape. Says whether the database has heard of

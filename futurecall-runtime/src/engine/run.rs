@@ -138,7 +138,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let (Some(handler), Some(signals)) = (handler, signals) else {
         // The pod stops, the call was cancelled while it waited, or the lease is all but over: another pod may have the
         // call by the time the handler would act.
-        claim::release(engine, &[Held { id, claim_no, started: false }]).await;
+        claim::release_one(engine, Held { id, claim_no, started: false }).await;
         engine.wake();
         return Ended { name: call.name, ..Ended::default() };
     };
@@ -263,7 +263,7 @@ fn completed(
 }
 
 /// How much of a lease must be left for a handler to start: a hundredth, for clocks that drift.
-fn margin(engine: &Engine) -> Duration {
+pub(super) fn margin(engine: &Engine) -> Duration {
     engine.config.lease / 100
 }
 

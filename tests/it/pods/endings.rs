@@ -9,6 +9,7 @@ use futurecall_runtime::{CallFilter, CallId, CallState, CheckBrokenCalls, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
+use futurecall_tests::proxy::Proxy;
 
 use super::support::{Never, Note};
 
@@ -235,6 +236,41 @@ async fn a_claim_under_way_at_the_shutdown_is_given_back() {
     let call = observer.inspect().call(id).await.unwrap().unwrap();
     assert_eq!((call.state, call.attempt), (CallState::Scheduled, 0));
     assert!(journal.lines().is_empty());
+    observer.shutdown().await;
+    backend.drop().await;
+}
+
+/// A claim that waits for longer than its leases last: what it takes is given back in one go, and runs with the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_outlives_its_leases_is_given_back_at_once() {
+    const CALLS: usize = 40;
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let (journal, proxy) = (Journal::new(), Proxy::before(database).await);
+    let observer = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let config = Backend::config().scan_interval(Duration::from_millis(100)).lease(Duration::from_secs(1));
+    let builder = backend.builder().database_url(&proxy.url).config(config);
+    let pod = builder.register_future_call("note", Note(journal.clone())).start().await.unwrap();
+    let mut tx = database.pool.begin().await.unwrap();
+    for _ in 0..CALLS {
+        let call = observer.future_call_with_delay("note", Some("x"), Duration::ZERO);
+        call.in_transaction(&mut tx).await.unwrap();
+    }
+    let lock = format!("LOCK TABLE \"{}\".call IN ACCESS EXCLUSIVE MODE", database.schema);
+    sqlx::query(sqlx::AssertSqlSafe(lock)).execute(&mut *tx).await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND wait_event_type = 'Lock' AND query LIKE '%l.priority IS NOT NULL%' \
+                   AND clock_timestamp() - query_start > interval '1.1 s'";
+    eventually("a claim has waited for the lock for longer than a lease", || async {
+        let count: i64 = sqlx::query_scalar(waiting).fetch_one(&database.pool).await.unwrap();
+        (count > 0).then_some(())
+    })
+    .await;
+    tx.commit().await.unwrap();
+    assert_eq!(journal.wait_for(CALLS).await.len(), CALLS);
+    let released = proxy.sent("AS released");
+    assert!((1..=4).contains(&released), "{released} statements to give {CALLS} calls back");
+    pod.shutdown().await;
     observer.shutdown().await;
     backend.drop().await;
 }
