@@ -65,6 +65,7 @@ pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
         workers: 4,
         recurs: false,
         lease: LEASE,
+        draws: None,
     };
     let ground = Ground::prepare(wanted).await?;
     let (stop, calls) = (CancellationToken::new(), TaskTracker::new());

@@ -8,6 +8,7 @@ mod clock;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -51,8 +52,10 @@ pub(crate) enum Violation {
     StartedTwice,
     /// It started when its end had already been recorded.
     StartedAfterEnd,
-    /// It ran again, or ended as interrupted, and no fault explains it.
+    /// It ran again, or ended as interrupted, and no fault can have caused that.
     DuplicateWithoutFault,
+    /// A pod gave up leases by its own clocks, and no fault kept it from renewing them for long enough.
+    FencedWithoutFault,
     /// A handler went on although somebody else had the call, and no standstill of its process explains it.
     OverlapWithoutFault,
     /// A schedule does not go on: it ended, has no next run or several, or is there twice.
@@ -222,11 +225,11 @@ impl fmt::Display for Verdict {
 pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let mut by_call: HashMap<Uuid, Vec<&Event>> = HashMap::new();
-    let mut workers = HashMap::new();
     for event in history.events.iter().filter(|event| event.what.is_of_a_run()) {
         by_call.entry(event.run.call).or_default().push(event);
-        workers.insert(event.run.pod, event.worker);
     }
+    let troubles = troubles::Troubles::new(history);
+    troubles.check_fences(&mut verdict);
     let runs = schedule::promises(history);
     let is_known = |call: &Uuid| history.promises.contains_key(call) || runs.contains_key(call);
     for call in by_call.keys().filter(|call| !is_known(call)) {
@@ -241,7 +244,7 @@ pub(crate) fn check(history: &History) -> Verdict {
     }
     for (id, promise) in history.promises.iter().chain(&runs) {
         let events = by_call.get(id).map_or(&[][..], Vec::as_slice);
-        call::Checked::new(history, &workers, *id, promise, events).check(&mut verdict);
+        call::Checked::new(history, &troubles, *id, promise, events).check(&mut verdict);
     }
     schedule::check(history, &mut verdict);
     verdict

@@ -29,6 +29,7 @@ impl Worker {
         command.arg("worker").args(["--url", &orders.url]).args(["--number", &orders.number.to_string()]);
         command.arg("--ledger").arg(&orders.ledger).args(["--lease", &orders.lease.to_string()]);
         command.envs(bent.iter().map(|(name, value)| (name, value)));
+        command.args(["--retention", &orders.retention.to_string()]);
         // The panics of handlers are meant.
         command.env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);

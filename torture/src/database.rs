@@ -22,27 +22,53 @@ pub(crate) enum Database {
     Sqlite { file: PathBuf, pool: SqlitePool, disk: Option<Disk> },
 }
 
-/// Beside the library's tables: how often each call was deleted while it was claimed.
+/// Beside the library's tables: each deletion of a claimed call, and each end that was recorded. What pods keep in the history,
+/// and for how long, is up to them.
 ///
 /// The table of what is over has one row a call at most, so it alone could not show that a call ended twice. (A repeated
 /// insert whose call is over already is undone in its own transaction: that deletes a row as well, which nobody claimed.)
 const POSTGRES: &str = "
-    CREATE TABLE public.gone (id uuid NOT NULL);
-    CREATE FUNCTION public.note_gone() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN INSERT INTO public.gone SELECT id FROM old_rows WHERE claimed_by IS NOT NULL; RETURN NULL; END $$;
+    CREATE TABLE public.gone AS SELECT id, claimed_by AS pod, attempt, clock_timestamp() AS at,
+        coalesce(first_due_at, due_at) AS due_at, created_at, schedule_id, attempts FROM futurecall.call WITH NO DATA;
+    CREATE TABLE public.ended AS SELECT id, state, pod, attempt, finished_at AS at, due_at, created_at, schedule_id, attempts
+        FROM futurecall.finished WITH NO DATA;
+    CREATE FUNCTION public.note_gone() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+        $$ BEGIN INSERT INTO public.gone SELECT id, claimed_by, attempt, clock_timestamp(), coalesce(first_due_at, due_at),
+            created_at, schedule_id, attempts FROM old_rows WHERE claimed_by IS NOT NULL; RETURN NULL; END $$;
+    CREATE FUNCTION public.note_ended() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+        $$ BEGIN INSERT INTO public.ended SELECT id, state, pod, attempt, finished_at, due_at, created_at, schedule_id,
+            attempts FROM new_rows; RETURN NULL; END $$;
     CREATE TRIGGER note_gone AFTER DELETE ON futurecall.call REFERENCING OLD TABLE AS old_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION public.note_gone();";
+        FOR EACH STATEMENT EXECUTE FUNCTION public.note_gone();
+    CREATE TRIGGER note_ended AFTER INSERT ON futurecall.finished REFERENCING NEW TABLE AS new_rows
+        FOR EACH STATEMENT EXECUTE FUNCTION public.note_ended();
+    CREATE TABLE public.turned_away (until timestamptz NOT NULL);
+    INSERT INTO public.turned_away VALUES ('-infinity');
+    GRANT SELECT ON public.turned_away TO PUBLIC;";
 
 const SQLITE: &str = "
-    CREATE TABLE gone (id BLOB NOT NULL) STRICT;
+    CREATE TABLE gone (id BLOB NOT NULL, pod BLOB NOT NULL, attempt INTEGER NOT NULL, at INTEGER NOT NULL,
+        due_at INTEGER NOT NULL, created_at INTEGER NOT NULL, schedule_id BLOB, attempts TEXT) STRICT;
+    CREATE TABLE ended (id BLOB NOT NULL, state INTEGER NOT NULL, pod BLOB, attempt INTEGER NOT NULL, at INTEGER NOT NULL,
+        due_at INTEGER NOT NULL, created_at INTEGER NOT NULL, schedule_id BLOB, attempts TEXT) STRICT;
     CREATE TRIGGER note_gone AFTER DELETE ON futurecall_call WHEN OLD.claimed_by IS NOT NULL
-        BEGIN INSERT INTO gone VALUES (OLD.id); END;";
+        BEGIN INSERT INTO gone VALUES (OLD.id, OLD.claimed_by, OLD.attempt,
+            CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000, coalesce(OLD.first_due_at, OLD.due_at),
+            OLD.created_at, OLD.schedule_id, OLD.attempts); END;
+    CREATE TRIGGER note_ended AFTER INSERT ON futurecall_finished
+        BEGIN INSERT INTO ended VALUES (NEW.id, NEW.state, NEW.pod, NEW.attempt, NEW.finished_at, NEW.due_at,
+            NEW.created_at, NEW.schedule_id, NEW.attempts); END;";
 
+/// What no pod has put into the history succeeded: all else, each of them keeps.
 const ROWS: &str = "
     SELECT c.id, 0 AS state, c.claimed_by AS pod, c.attempt, NULL AS finished, {us coalesce(c.first_due_at, c.due_at)} AS due,
         {us c.created_at} AS created, c.schedule_id AS schedule, {text c.attempts} AS attempts FROM {call} AS c
-    UNION ALL SELECT f.id, f.state, f.pod, f.attempt, {us f.finished_at} AS finished, {us f.due_at} AS due,
-        {us f.created_at} AS created, f.schedule_id AS schedule, {text f.attempts} AS attempts FROM {finished} AS f";
+    UNION ALL SELECT f.id, f.state, f.pod, f.attempt, {us f.at} AS finished, {us f.due_at} AS due,
+        {us f.created_at} AS created, f.schedule_id AS schedule, {text f.attempts} AS attempts FROM {ended} AS f
+    UNION ALL SELECT g.id, 1 AS state, g.pod, g.attempt, {us g.at} AS finished, {us g.due_at} AS due,
+        {us g.created_at} AS created, g.schedule_id AS schedule, {text g.attempts} AS attempts FROM {gone} AS g
+        WHERE NOT EXISTS (SELECT 1 FROM {ended} AS e WHERE e.id = g.id)
+            AND NOT EXISTS (SELECT 1 FROM {call} AS e WHERE e.id = g.id)";
 
 /// Of each schedule: whether it is active, how many of its runs wait that have not been tried, when the last of them is
 /// due; and how many of its runs wait to be tried again, or are claimed by who vanished.
@@ -77,6 +103,15 @@ impl Database {
         Ok(())
     }
 
+    /// Lets pods log in to PostgreSQL by a name of their own, with the rights of a worker and no more, once the tables are there.
+    pub(crate) async fn admit_pods(&self) -> Result {
+        if let Self::Postgres { pool, .. } = self {
+            pool.execute(include_str!("../../migrations/roles.sql")).await?;
+            pool.execute("CREATE ROLE pod LOGIN IN ROLE futurecall_worker").await?;
+        }
+        Ok(())
+    }
+
     /// Copies it to a folder, if it would end with this program. The server ends.
     pub(crate) fn keep(&self, place: &Path, kept: &Path) -> Result {
         let is_fleeting = match self {
@@ -105,7 +140,7 @@ impl Database {
         let options = SqliteConnectOptions::new().filename(file).read_only(true).immutable(true);
         let mut alone = SqliteConnection::connect_with(&options).await?;
         let found: i64 = sqlx::query_scalar(
-            self.sql("SELECT (SELECT count(*) FROM {call}) + (SELECT count(*) FROM {finished})"),
+            self.sql("SELECT count(*) FROM (SELECT id FROM {call} UNION SELECT id FROM {ended} UNION SELECT id FROM {gone})"),
         )
         .fetch_one(&mut alone)
         .await?;
@@ -116,10 +151,10 @@ impl Database {
         Ok(())
     }
 
-    /// Waits for the answer to a small question.
+    /// Waits for the answer to a small question; on PostgreSQL, on a new connection, as a pod needs it that was cut off.
     pub(crate) async fn ping(&self) -> Result {
         match self {
-            Self::Postgres { pool, .. } => pool.execute("SELECT 1").await.map(drop)?,
+            Self::Postgres { server, .. } => server.connect().await?.execute("SELECT 1").await.map(drop)?,
             Self::Sqlite { pool, .. } => pool.execute("SELECT 1 FROM gone LIMIT 1").await.map(drop)?,
         }
         Ok(())
@@ -185,9 +220,10 @@ impl Database {
             Self::Sqlite { .. } => ("futurecall_", crate::clock::wall().to_string()),
         };
         let mut sql = template.replace("{now}", &now);
-        for table in ["call", "finished", "schedule"] {
+        for table in ["call", "schedule"] {
             sql = sql.replace(&format!("{{{table}}}"), &format!("{prefix}{table}"));
         }
+        sql = sql.replace("{ended}", "ended").replace("{gone}", "gone");
         // What is in braces still: a moment as microseconds, a JSON as text.
         while let Some((before, (piece, after))) =
             sql.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))

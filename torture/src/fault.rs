@@ -15,7 +15,7 @@ use crate::{Result, clock};
 pub(crate) enum Kind {
     /// A worker is killed (SIGKILL) and started anew.
     Kill,
-    /// A worker is asked to end, and started anew. Explains nothing: a shutdown loses and repeats nothing.
+    /// A worker is asked to end, and started anew. A shutdown loses and repeats nothing.
     Restart,
     /// A worker stands still (SIGSTOP) for longer than its lease.
     Pause,
@@ -39,9 +39,13 @@ pub(crate) enum Kind {
     Full,
     /// The disk of the server's write-ahead log is full, which ends the server; then it has room again.
     FullLog,
-    /// The database's clock is set forward: leases end at once.
+    /// The role of the pods may not use the schema for a while.
+    Denied,
+    /// The role of the pods may not log in for a while, and its sessions are ended.
+    LockedOut,
+    /// The database's clock is set forward: leases end sooner.
     Forward,
-    /// The database's clock is set back. Explains nothing: leases only last longer.
+    /// The database's clock is set back: leases only last longer.
     Back,
     /// On SQLite: the clock of one worker is ahead of all others'. It takes their leases for over, and its own.
     Ahead,
@@ -55,6 +59,23 @@ pub(crate) enum Kind {
     Fenced,
 }
 
+/// What a fault can do to leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// They cannot be renewed while it lasts.
+    Holds,
+    /// They are not renewed any more: their pod has ended.
+    Ends,
+    /// They are shorter by so much.
+    Shortens,
+    /// Their pod gives them up where it cannot renew them at once.
+    Doubt,
+    /// A pod whose clock differs takes them for over.
+    Taken,
+    /// Nothing.
+    Nothing,
+}
+
 /// One fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
@@ -66,10 +87,37 @@ pub(crate) struct Fault {
     pub(crate) end: i64,
 }
 
+impl Fault {
+    /// Whether it befell that worker; or, if nobody knows which, any.
+    pub(crate) fn concerns(&self, worker: Option<usize>) -> bool {
+        self.worker.is_none() || worker.is_none() || self.worker == worker
+    }
+}
+
 impl Kind {
-    /// Whether a call may run again, or end as interrupted, because of it.
-    pub(crate) const fn interrupts(self) -> bool {
-        !matches!(self, Self::Restart | Self::Back)
+    /// What it can do to the leases of those whom it befalls. [`crate::checker`] says when.
+    pub(crate) const fn effect(self) -> Effect {
+        match self {
+            Self::Kill => Effect::Ends,
+            Self::Pause
+            | Self::Cut
+            | Self::Stall
+            | Self::Mute
+            | Self::Crash
+            | Self::Terminate
+            | Self::Exhaust
+            | Self::Lock
+            | Self::Full
+            | Self::FullLog
+            | Self::Denied
+            | Self::LockedOut
+            | Self::Slow
+            | Self::Busy => Effect::Holds,
+            Self::Forward => Effect::Shortens,
+            Self::Clock => Effect::Doubt,
+            Self::Ahead | Self::Behind => Effect::Taken,
+            Self::Restart | Self::Back | Self::Fenced => Effect::Nothing,
+        }
     }
 
     /// Whether a handler may run on, for the length of it, although its lease is over: nothing else may run in that

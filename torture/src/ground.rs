@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futurecall_runtime::{Pod, Role};
+use futurecall_runtime::store::{PostgresStore, Store as _};
+use futurecall_runtime::{Config, Pod, Role};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,9 +20,10 @@ use crate::fault::{Fault, Faults, Kind};
 use crate::ledger::{Event, What};
 use crate::mutant::{Mutant, Rewrite, undone};
 use crate::place::Folder;
-use crate::postgres::{self, Server};
+use crate::postgres::{self, OWNER, POD, Server};
 use crate::proxy::Lane;
 use crate::recurring::{self, Rule};
+use crate::settings::{Settings, keeping};
 use crate::storm::{self, Target, Targets};
 use crate::worker::Orders;
 use crate::{Result, clock, follow, ledger, worker};
@@ -44,6 +46,8 @@ pub(crate) struct Wanted {
     pub(crate) recurs: bool,
     /// How long a lease lasts by the database.
     pub(crate) lease: Duration,
+    /// By which seed pods draw their settings, if they are not all the same.
+    pub(crate) draws: Option<u64>,
 }
 
 /// All of it, running.
@@ -84,8 +88,18 @@ impl Ground {
         let faults = Arc::new(Faults::open(&folder.faults())?);
         let acks = Arc::new(Acks::open(&folder.acks())?);
         let producers = lane(wanted, &database).await?;
+        if let Some(lane) = &producers {
+            let store = PostgresStore::open(&lane.url(OWNER), "futurecall").await?;
+            store.migrate().await?;
+            store.close().await;
+            database.admit_pods().await?;
+        }
         let url = url_of(producers.as_ref(), &database);
-        let pods = vec![producer(&url, wanted.lease).await?, producer(&url, wanted.lease).await?];
+        let mut pods = Vec::new();
+        for part in 50..52 {
+            let retention = Settings::new(wanted.draws, part).retention();
+            pods.push(producer(&url, keeping(worker::config(wanted.lease), retention)).await?);
+        }
         database.prepare(wanted.mutant).await?;
         let schedules = match pods.first() {
             Some(pod) if wanted.recurs => recurring::declare(pod).await?,
@@ -187,15 +201,15 @@ async fn lane(wanted: Wanted, database: &Database) -> Result<Option<Lane>> {
 
 fn url_of(lane: Option<&Lane>, database: &Database) -> String {
     match (lane, database) {
-        (Some(lane), _) => lane.url(),
+        (Some(lane), _) => lane.url(POD),
         (None, Database::Sqlite { file, .. }) => format!("sqlite:{}", file.display()),
         (None, Database::Postgres { .. }) => String::new(),
     }
 }
 
-pub(crate) async fn producer(url: &str, lease: Duration) -> Result<Pod> {
+pub(crate) async fn producer(url: &str, config: Config) -> Result<Pod> {
     let builder = Pod::builder().database_url(url).role(Role::Serverless).without_discovery();
-    Ok(builder.config(worker::config(lease)).start().await?)
+    Ok(builder.config(config).start().await?)
 }
 
 async fn workers(
@@ -208,11 +222,13 @@ async fn workers(
     let mut workers = Vec::new();
     for number in 0..wanted.workers {
         let lane = lane(wanted, database).await?;
+        let settings = Settings::new(wanted.draws, 40 + u64::try_from(number)?);
         let orders = Orders {
             url: url_of(lane.as_ref(), database),
             number,
             ledger: folder.ledger(),
             lease: u64::try_from(believed.as_millis())?,
+            retention: settings.retention(),
         };
         // One of them only: reading a bent clock is slow.
         let library = library.cloned().filter(|_| number == storm::APART);
@@ -221,7 +237,7 @@ async fn workers(
         let bent =
             library.map(|library| library.of(&folder.clock(number), wanted.sqlite)).unwrap_or_default();
         let worker = Mutex::new(Worker::start(&orders, folder, &bent)?);
-        workers.push(Target { orders, worker, lane, bent, is_apart });
+        workers.push(Target { orders, worker, lane, bent, is_apart, settings });
     }
     Ok(workers)
 }
@@ -233,10 +249,10 @@ pub(crate) async fn watch(database: std::sync::Weak<Database>, faults: Arc<Fault
     let watching = async {
         while let Some(database) = database.upgrade() {
             let begin = clock::monotonic();
-            // Its answer is of no interest; while it is down, that stands in the list already.
-            let _ = database.ping().await;
+            let answers = database.ping().await.is_ok();
             let end = clock::monotonic();
-            if end - begin > SLOW {
+            // What it lacks when a fault is over (connections, say), it may lack a little longer.
+            if !answers || end - begin > SLOW {
                 faults.add(Fault { kind: Kind::Busy, worker: None, begin, end });
             }
             drop(database);

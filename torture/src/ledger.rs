@@ -126,6 +126,11 @@ impl What {
         matches!(self, Self::Start | Self::End | Self::Stopped | Self::Failed | Self::GaveUp)
     }
 
+    /// Whether its pod has an outcome to store from then on, whatever becomes of its lease.
+    pub(crate) const fn is_an_outcome(self) -> bool {
+        matches!(self, Self::End | Self::Failed | Self::GaveUp)
+    }
+
     const fn letter(self) -> char {
         match self {
             Self::Start => 'S',

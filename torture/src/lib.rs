@@ -30,6 +30,7 @@ mod producer;
 mod proxy;
 mod recurring;
 mod retry;
+mod settings;
 mod storm;
 mod strangers;
 mod sweep;
@@ -73,6 +74,9 @@ struct Arguments {
     /// With a mistake in the protocol, which the checker must find.
     #[arg(long)]
     mutant: Option<Mutant>,
+    /// Keeps ledgers and database also where nothing was found.
+    #[arg(long)]
+    keep: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,6 +153,7 @@ pub async fn command() -> Result<ExitCode> {
                 sqlite: arguments.sqlite,
                 calm: arguments.calm,
                 mutant: arguments.mutant,
+                keep: arguments.keep,
             };
             let verdict = torture::torture(&plan).await;
             bend::leave();

@@ -27,6 +27,12 @@ pub(crate) enum Mutant {
     SuccessorForgotten,
     /// A process that is there when the machine's clock is set back goes on with the time that it had.
     ClockRatchet,
+    /// What is to be recorded shortly after the server had turned pods away is thrown away.
+    OutcomeThrownAway,
+    /// Most renewals are not sent.
+    RenewalNotSent,
+    /// What a pod gives back stays its own until the lease ends.
+    ReleaseLost,
 }
 
 /// A text of the library's statements, and what stands there instead.
@@ -63,6 +69,25 @@ static FAILURES: [Rewrite; 1] =
 
 static SUCCESSOR: [Rewrite; 1] =
     [Rewrite::new("ON s.id = u.schedule", "ON s.id = u.schedule AND random() < 0.95", "INSERT INTO")];
+
+static OUTCOME: [Rewrite; 1] = [Rewrite::new(
+    "WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid",
+    "WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid \
+        AND NOT EXISTS (SELECT FROM public.turned_away AS t WHERE t.until > clock_timestamp())",
+    "WITH gone AS",
+)];
+
+static RENEWAL: [Rewrite; 1] = [Rewrite::new(
+    "JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no",
+    "JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no AND random() < 0.3",
+    "AS extended",
+)];
+
+static RELEASE: [Rewrite; 1] = [Rewrite::new(
+    "JOIN futurecall.call AS c ON c.id = u.id AND c.claim_no = u.claim_no",
+    "JOIN futurecall.call AS c ON c.id = u.id AND c.claim_no <> u.claim_no",
+    "AS released",
+)];
 
 // What these triggers do, they do when somebody stores a call: a claim, which stores the runs that follow, must find what it
 // has just written.
@@ -103,6 +128,22 @@ const NO_SUCCESSOR: &str = "
         WHEN NEW.schedule_id IS NOT NULL AND abs(random()) % 20 = 0
         BEGIN DELETE FROM futurecall_call WHERE id = NEW.id; END;";
 
+/// A lease is not extended, and its pod is not told.
+const NO_RENEWAL: &str = "
+    CREATE TRIGGER no_renewal AFTER UPDATE OF lease_until ON futurecall_call
+        WHEN OLD.claimed_by = NEW.claimed_by AND OLD.claim_no = NEW.claim_no AND abs(random()) % 10 < 7
+        BEGIN UPDATE futurecall_call SET lease_until = OLD.lease_until WHERE id = NEW.id; END;";
+
+/// What is given back is its own again at once.
+const NO_RELEASE: &str = "
+    CREATE TRIGGER no_release AFTER UPDATE OF claimed_by ON futurecall_call
+        WHEN OLD.claimed_by IS NOT NULL AND NEW.claimed_by IS NULL AND NEW.attempt < OLD.attempt
+        BEGIN
+            UPDATE futurecall_call SET claimed_by = OLD.claimed_by, claim_no = OLD.claim_no, claimed_at = OLD.claimed_at,
+                lease_until = OLD.lease_until, on_vanish = OLD.on_vanish, vanish_after = OLD.vanish_after,
+                attempt = OLD.attempt WHERE id = NEW.id;
+        END;";
+
 impl Rewrite {
     const fn new(from: &'static str, to: &'static str, only_with: &'static str) -> Self {
         Self { from, to, only_with, done: AtomicUsize::new(0) }
@@ -124,6 +165,9 @@ impl Mutant {
             Self::AsynchronousCommit | Self::ClockRatchet => &[],
             Self::FailuresUncounted => &FAILURES,
             Self::SuccessorForgotten => &SUCCESSOR,
+            Self::OutcomeThrownAway => &OUTCOME,
+            Self::RenewalNotSent => &RENEWAL,
+            Self::ReleaseLost => &RELEASE,
         }
     }
 
@@ -133,9 +177,12 @@ impl Mutant {
             Self::FinishWithoutFence => FIRST_CLAIM,
             Self::NoLeaseCheck => SHORT_LEASE,
             Self::CancelWithoutGuard => NO_GUARD,
-            Self::AsynchronousCommit | Self::ClockRatchet => "",
+            // In a file nobody is turned away.
+            Self::AsynchronousCommit | Self::ClockRatchet | Self::OutcomeThrownAway => "",
             Self::FailuresUncounted => NO_COUNT,
             Self::SuccessorForgotten => NO_SUCCESSOR,
+            Self::RenewalNotSent => NO_RENEWAL,
+            Self::ReleaseLost => NO_RELEASE,
         }
     }
 
@@ -164,6 +211,8 @@ impl Mutant {
             Self::ClockRatchet => {
                 &[Violation::Early, Violation::DuplicateWithoutFault, Violation::OverlapWithoutFault]
             }
+            Self::OutcomeThrownAway | Self::ReleaseLost => &[Violation::DuplicateWithoutFault],
+            Self::RenewalNotSent => &[Violation::FencedWithoutFault, Violation::DuplicateWithoutFault],
         }
     }
 }

@@ -14,6 +14,10 @@ use crate::disk::Disk;
 
 /// How many connections it has.
 pub(crate) const CONNECTIONS: u32 = 80;
+/// Who owns it.
+pub(crate) const OWNER: &str = "futurecall";
+/// As whom pods log in, with the rights of a worker, once the tables are there.
+pub(crate) const POD: &str = "pod";
 
 /// A server with its data in a folder, which it is stopped with.
 #[derive(Debug)]

@@ -50,9 +50,9 @@ impl Lane {
         Ok(Self { address, state })
     }
 
-    /// The URL of the database behind it.
-    pub(crate) fn url(&self) -> String {
-        format!("postgres://futurecall@{}/postgres?sslmode=disable", self.address)
+    /// The URL of the database behind it, for that user.
+    pub(crate) fn url(&self, user: &str) -> String {
+        format!("postgres://{user}@{}/postgres?sslmode=disable", self.address)
     }
 
     /// Cuts every connection.

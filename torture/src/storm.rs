@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sqlx::Connection as _;
+use sqlx::{Connection as _, Executor as _};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use crate::fault::{Fault, Faults, Kind};
 use crate::place::Folder;
 use crate::postgres::{CONNECTIONS, Server};
 use crate::proxy::{Lane, Passage};
+use crate::settings::Settings;
 use crate::worker::Orders;
 use crate::{Result, clock};
 
@@ -43,6 +44,8 @@ pub(crate) struct Target {
     pub(crate) bent: Vec<(&'static str, OsString)>,
     /// Whether that clock is the database's to it: then it is set apart from the others'.
     pub(crate) is_apart: bool,
+    /// By which each of its pods draws its settings.
+    pub(crate) settings: Settings,
 }
 
 /// Whose wall clock is bent.
@@ -50,7 +53,8 @@ pub(crate) const APART: usize = 0;
 
 impl Target {
     pub(crate) fn start(&self, targets: &Targets) -> Result<Worker> {
-        Worker::start(&self.orders, &targets.folder, &self.bent)
+        let orders = Orders { retention: self.settings.retention(), ..self.orders.clone() };
+        Worker::start(&orders, &targets.folder, &self.bent)
     }
 }
 
@@ -206,6 +210,10 @@ pub(crate) async fn of_databases(
         let Some(kind) = kinds.get(dice.below(kinds.len())).copied() else { return Ok(()) };
         match kind {
             Kind::Cut | Kind::Stall | Kind::Mute => break_network(targets, &mut dice, kind).await,
+            // Mostly for less than what is left of any lease.
+            Kind::Denied | Kind::LockedOut if dice.percent(70) => {
+                break_database(targets, kind, dice.between(100, 700)).await?;
+            }
             _ => break_database(targets, kind, dice.between(500, 3_200)).await?,
         }
     }
@@ -324,6 +332,8 @@ async fn break_server(server: &Server, kind: Kind, time: Duration) -> Result {
             drop(taken);
             Ok(())
         }
+        Kind::Denied => turn_away(server, time).await,
+        Kind::LockedOut => lock_out(server, time).await,
         _ => {
             let mut connection = server.connect().await?;
             let mut transaction = connection.begin().await?;
@@ -335,6 +345,27 @@ async fn break_server(server: &Server, kind: Kind, time: Duration) -> Result {
             Ok(())
         }
     }
+}
+
+/// Takes a right from the pods, and gives it back.
+async fn turn_away(server: &Server, time: Duration) -> Result {
+    let mut connection = server.connect().await?;
+    connection.execute("REVOKE USAGE ON SCHEMA futurecall FROM futurecall_worker").await?;
+    tokio::time::sleep(time).await;
+    connection.execute("GRANT USAGE ON SCHEMA futurecall TO futurecall_worker").await?;
+    // For the mutant that throws away what is sent right after it.
+    connection.execute("UPDATE public.turned_away SET until = clock_timestamp() + interval '500 ms'").await?;
+    Ok(())
+}
+
+/// Lets no pod log in, ends their sessions, and lets them in again.
+async fn lock_out(server: &Server, time: Duration) -> Result {
+    let mut connection = server.connect().await?;
+    connection.execute("ALTER ROLE pod NOLOGIN").await?;
+    terminate_with(&mut connection).await?;
+    tokio::time::sleep(time).await;
+    connection.execute("ALTER ROLE pod LOGIN").await?;
+    Ok(())
 }
 
 async fn terminate(server: &Server) -> Result {

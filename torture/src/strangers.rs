@@ -33,7 +33,7 @@ use crate::place::Folder;
 use crate::postgres::{self, Server};
 use crate::producer::{Load, produce};
 use crate::recurring::Rule;
-use crate::{Result, clock, follow, ledger};
+use crate::{Result, clock, follow, ledger, worker};
 
 /// The names of the calls that attributes declare schedules for.
 const OURS: &str = "ours.beat";
@@ -123,7 +123,8 @@ impl World {
             (Database::postgres(server), Some(pooler), url)
         };
         let database = Arc::new(database);
-        let pods = vec![producer(&url, LEASE).await?, producer(&url, LEASE).await?];
+        let pods =
+            vec![producer(&url, worker::config(LEASE)).await?, producer(&url, worker::config(LEASE)).await?];
         database.prepare(None).await?;
         let faults = Arc::new(Faults::open(&folder.faults())?);
         let over = CancellationToken::new();

@@ -18,6 +18,7 @@ use crate::fences::Fences;
 use crate::follow;
 use crate::ledger::{Ledger, Run, What};
 use crate::retry::{self, Throw};
+use crate::settings::keeping;
 use crate::{Result, clock};
 
 /// What a worker is told.
@@ -32,6 +33,9 @@ pub(crate) struct Orders {
     /// Milliseconds.
     #[arg(long)]
     pub(crate) lease: u64,
+    /// For how many seconds calls that succeeded stay in the history.
+    #[arg(long)]
+    pub(crate) retention: u64,
 }
 
 pub(crate) struct TortureFutureCall;
@@ -194,7 +198,7 @@ pub(crate) async fn work(orders: Orders) -> Result {
             .without_discovery()
             .register(TortureFutureCall)
             .state(Arc::clone(&ledger))
-            .config(config(Duration::from_millis(orders.lease)))
+            .config(keeping(config(Duration::from_millis(orders.lease)), orders.retention))
     };
     // Started in the middle of a fault, it tries again, as a service's supervisor would.
     let pod = loop {

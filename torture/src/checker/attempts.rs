@@ -39,8 +39,7 @@ impl Checked<'_> {
     /// An attempt that another followed: it failed, as its handler says too, or its pod vanished.
     fn check_ended(&self, ended: &Ended, verdict: &mut Verdict) {
         if !ended.failed {
-            let worker = ended.pod.and_then(|pod| self.workers.get(&pod)).copied();
-            if !self.was_interrupted(worker, ended.at) {
+            if !self.was_interrupted(ended.pod, ended.attempt, ended.at) {
                 self.add(
                     verdict,
                     Violation::DuplicateWithoutFault,

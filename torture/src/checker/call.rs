@@ -1,19 +1,16 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::troubles::Troubles;
 use super::{Ended, History, Row, State, Verdict, Violation};
 use crate::acks::{Answer, Kind, Promise, Stored};
-use crate::fault::{self, Fault};
 use crate::ledger::{Event, What};
-
-/// How long after a standstill a process may need until it has noticed that its leases are over.
-const SETTLE: i64 = 500_000;
 
 /// One call, and all that is known of it.
 pub(super) struct Checked<'h> {
     history: &'h History,
-    pub(super) workers: &'h HashMap<Uuid, usize>,
+    troubles: &'h Troubles<'h>,
     pub(super) id: Uuid,
     pub(super) promise: &'h Promise,
     pub(super) row: Option<&'h Row>,
@@ -38,7 +35,7 @@ impl Run<'_> {
 impl<'h> Checked<'h> {
     pub(super) fn new(
         history: &'h History,
-        workers: &'h HashMap<Uuid, usize>,
+        troubles: &'h Troubles<'h>,
         id: Uuid,
         promise: &'h Promise,
         events: &[&'h Event],
@@ -52,7 +49,7 @@ impl<'h> Checked<'h> {
                 _ => runs.push(Run { start: event, last: event }),
             }
         }
-        Self { history, workers, id, promise, row: history.rows.get(&id), runs }
+        Self { history, troubles, id, promise, row: history.rows.get(&id), runs }
     }
 
     pub(super) fn check(&self, verdict: &mut Verdict) {
@@ -144,8 +141,7 @@ impl<'h> Checked<'h> {
         }
         let Some(finished) = row.finished.map(|said| self.history.last_moment(said)) else { return };
         for run in &self.runs {
-            let excused = self.cannot_know(run.start) || self.is_apart(run.start, finished);
-            if run.start.at > finished + CLOCKS && !excused {
+            if run.start.at > finished + CLOCKS && !self.cannot_know(run.start, finished) {
                 self.add(verdict, Violation::StartedAfterEnd, "started after its end was recorded");
             }
         }
@@ -162,8 +158,7 @@ impl<'h> Checked<'h> {
     fn check_interrupted(&self, row: &Row, verdict: &mut Verdict) {
         verdict.interrupted += 1;
         let finished = row.finished.unwrap_or(0);
-        let worker = row.pod.and_then(|pod| self.workers.get(&pod)).copied();
-        if !self.was_interrupted(worker, finished) {
+        if !self.was_interrupted(row.pod, row.attempt, finished) {
             self.add(verdict, Violation::DuplicateWithoutFault, "ended as interrupted without a fault");
         }
         for run in &self.runs {
@@ -171,11 +166,10 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// Whether something befell a worker so that a call of it was given up at that moment of the database's clock.
-    pub(super) fn was_interrupted(&self, worker: Option<usize>, said: i64) -> bool {
-        // Three leases: its own, and as long again twice until somebody looked.
-        let before = |at: i64| at - 3 * self.history.lease;
-        self.history.moments(said).into_iter().any(|at| self.is_explained(worker, before(at), at))
+    /// Whether something befell a pod so that its attempt was given up at that moment of the database's clock.
+    pub(super) fn was_interrupted(&self, pod: Option<Uuid>, attempt: u32, said: i64) -> bool {
+        let run = self.runs.iter().find(|run| run.is(pod, attempt));
+        self.history.moments(said).into_iter().any(|at| self.troubles.explain(pod, run, at, true))
     }
 
     fn check_cancelled(&self, verdict: &mut Verdict) {
@@ -215,9 +209,7 @@ impl<'h> Checked<'h> {
         }
         for run in &self.runs {
             let had_started = run.start.at < cancelled.sent;
-            let goes_on = run.last.at > cancelled.answered
-                && !self.cannot_know(run.last)
-                && !self.is_apart(run.last, cancelled.answered);
+            let goes_on = run.last.at > cancelled.answered && !self.cannot_know(run.last, cancelled.answered);
             if goes_on || (had_started && self.promise.kind == Kind::Keep) {
                 self.add(verdict, Violation::CancelledRan, "was cancelled before it started, and ran");
             }
@@ -227,10 +219,10 @@ impl<'h> Checked<'h> {
     fn check_reruns(&self, verdict: &mut Verdict) {
         for pair in self.runs.windows(2) {
             let [before, after] = pair else { continue };
-            let since = before.start.at - self.history.lease;
+            let pod = Some(before.start.run.pod);
             let has_failed = self.has_failed(before);
             verdict.reruns += usize::from(!has_failed);
-            if !has_failed && !self.is_explained(Some(before.start.worker), since, after.start.at) {
+            if !has_failed && !self.troubles.explain(pod, Some(before), after.start.at, false) {
                 self.add(verdict, Violation::DuplicateWithoutFault, "ran again without a fault");
             }
             self.check_goes_on(*before, after.start.at, verdict);
@@ -249,7 +241,7 @@ impl<'h> Checked<'h> {
             return;
         }
         verdict.overlaps += 1;
-        if !self.cannot_know(run.last) && !self.is_apart(run.last, lost) {
+        if !self.cannot_know(run.last, lost) {
             let late = (run.last.at - lost) / 1_000;
             self.add(
                 verdict,
@@ -259,39 +251,9 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// Whether the process of an event cannot have known that its lease was over: it stood still just before, or the
-    /// database's clock was set forward, of which a pod hears with its next renewal, and after a lease at the latest.
-    fn cannot_know(&self, event: &Event) -> bool {
-        let explains = |fault: &&Fault| {
-            let within = match fault.kind {
-                kind if kind.stands_still() => SETTLE,
-                fault::Kind::Forward => self.history.lease,
-                _ => return false,
-            };
-            concerns(fault, Some(event.worker)) && fault.begin <= event.at && fault.end + within >= event.at
-        };
-        self.history.faults.iter().any(|fault| explains(&fault))
-    }
-
-    /// Whether a pod took the call over because its clock differs from that of the pod of this event, which hears of it
-    /// with its next renewal, and within a lease at the latest.
-    fn is_apart(&self, event: &Event, lost: i64) -> bool {
-        let lease = self.history.lease;
-        let explains = |fault: &&Fault| {
-            matches!(fault.kind, fault::Kind::Ahead | fault::Kind::Behind)
-                && concerns(fault, Some(event.worker))
-                && fault.begin <= event.at
-                && fault.end + lease >= event.at
-        };
-        event.at <= lost + lease && self.history.faults.iter().any(|fault| explains(&fault))
-    }
-
-    /// Whether something befell the worker (or, if nobody knows which, any) in that time.
-    fn is_explained(&self, worker: Option<usize>, since: i64, until: i64) -> bool {
-        let explains = |fault: &&Fault| {
-            fault.kind.interrupts() && concerns(fault, worker) && fault.begin <= until && fault.end >= since
-        };
-        self.history.faults.iter().any(|fault| explains(&fault))
+    /// Whether the process of an event cannot have known that the call had been lost at that moment.
+    fn cannot_know(&self, event: &Event, lost: i64) -> bool {
+        self.troubles.cannot_know(event.worker, lost, event.at)
     }
 
     pub(super) fn add(&self, verdict: &mut Verdict, violation: Violation, what: &str) {
@@ -308,7 +270,3 @@ impl<'h> Checked<'h> {
 
 /// How far two readings of the machine's clocks may lie apart. The ledger reads both one after the other.
 pub(super) const CLOCKS: i64 = 2_000;
-
-fn concerns(fault: &Fault, worker: Option<usize>) -> bool {
-    fault.worker.is_none() || worker.is_none() || fault.worker == worker
-}

@@ -1,0 +1,52 @@
+//! What pods do not have in common: each draws its own, by dice.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futurecall_runtime::Config;
+use futurecall_runtime::store::Retention;
+
+use crate::dice::Dice;
+
+/// Whether pods keep the history of calls that succeeded for different times. Otherwise all keep it for a day.
+pub(crate) const RETENTION_IS_DRAWN: bool = false;
+
+const DAY: u64 = 86_400;
+/// For how many seconds: not at all, for less than a run lasts, and for longer.
+const RETENTIONS: [u64; 3] = [0, 3, DAY];
+
+/// Where the pods of one place draw them.
+#[derive(Debug)]
+pub(crate) struct Settings(Option<Mutex<Dice>>);
+
+impl Settings {
+    /// Without a seed, all are the same.
+    pub(crate) fn new(seed: Option<u64>, part: u64) -> Self {
+        Self(seed.filter(|_| RETENTION_IS_DRAWN).map(|seed| Mutex::new(Dice::part(seed, part))))
+    }
+
+    /// For how many seconds the next pod keeps calls that succeeded.
+    pub(crate) fn retention(&self) -> u64 {
+        let Some(dice) = &self.0 else { return DAY };
+        let place = dice.lock().unwrap_or_else(PoisonError::into_inner).below(RETENTIONS.len());
+        RETENTIONS.get(place).copied().unwrap_or(DAY)
+    }
+}
+
+/// The settings of a pod that keeps calls that succeeded for so many seconds.
+pub(crate) fn keeping(config: Config, seconds: u64) -> Config {
+    config.retention(Retention { succeeded: Duration::from_secs(seconds), ..Retention::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DAY, RETENTION_IS_DRAWN, RETENTIONS, Settings};
+
+    #[test]
+    fn every_retention_is_drawn_and_none_without_a_seed() {
+        let settings = Settings::new(Some(7), 40);
+        let drawn: Vec<_> = (0..50).map(|_| settings.retention()).collect();
+        assert!(!RETENTION_IS_DRAWN || RETENTIONS.iter().all(|each| drawn.contains(each)), "{drawn:?}");
+        assert_eq!(Settings::new(None, 40).retention(), DAY);
+    }
+}
