@@ -78,14 +78,14 @@ static OUTCOME: [Rewrite; 1] = [Rewrite::new(
 )];
 
 static RENEWAL: [Rewrite; 1] = [Rewrite::new(
-    "JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no",
-    "JOIN futurecall.call AS c ON c.id = g.id AND c.claim_no = g.claim_no AND random() < 0.3",
+    "AS c ON c.id = g.id AND c.claim_no = g.claim_no",
+    "AS c ON c.id = g.id AND c.claim_no = g.claim_no AND random() < 0.3",
     "AS extended",
 )];
 
 static RELEASE: [Rewrite; 1] = [Rewrite::new(
-    "JOIN futurecall.call AS c ON c.id = u.id AND c.claim_no = u.claim_no",
-    "JOIN futurecall.call AS c ON c.id = u.id AND c.claim_no <> u.claim_no",
+    "AS c ON c.id = u.id AND c.claim_no = u.claim_no",
+    "AS c ON c.id = u.id AND c.claim_no <> u.claim_no",
     "AS released",
 )];
 

@@ -8,7 +8,12 @@ use futurecall_runtime::store::Retention;
 
 use crate::dice::Dice;
 
-/// Whether pods keep the history of calls that succeeded for different times. Otherwise all keep it for a day.
+/// Whether pods keep the history of calls that succeeded for different times. Otherwise all keep it for a day, and a run
+/// says so loudly.
+///
+/// Off because of a known fault, which it finds (PostgreSQL, `--seconds 25 --seed 3`: one call ran twice under one id): where
+/// the reply of an insert is lost, the pod that schedules looks for the call by what it keeps itself, although the pod that
+/// has run it meanwhile keeps nothing. To be switched on with the mend of that.
 pub(crate) const RETENTION_IS_DRAWN: bool = false;
 
 const DAY: u64 = 86_400;
