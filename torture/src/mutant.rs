@@ -200,9 +200,13 @@ impl Mutant {
     /// What the checker must have found: at least one of these.
     pub(crate) const fn shows_as(self) -> &'static [Violation] {
         match self {
-            Self::FinishWithoutFence => {
-                &[Violation::NeverRan, Violation::FinishedTwice, Violation::StartedAfterEnd]
-            }
+            // On record is the end of an attempt of somebody else.
+            Self::FinishWithoutFence => &[
+                Violation::NeverRan,
+                Violation::FinishedTwice,
+                Violation::StartedAfterEnd,
+                Violation::WrongRecord,
+            ],
             Self::NoLeaseCheck => &[Violation::OverlapWithoutFault, Violation::StartedAfterEnd],
             Self::CancelWithoutGuard => &[Violation::CancelledRan],
             Self::AsynchronousCommit => &[Violation::Lost],
