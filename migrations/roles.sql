@@ -62,6 +62,8 @@ GRANT SELECT ON futurecall.migration TO futurecall_worker, futurecall_producer, 
 
 GRANT SELECT, INSERT, DELETE ON futurecall.call TO futurecall_worker, futurecall_producer;
 GRANT SELECT, INSERT, UPDATE ON futurecall.schedule TO futurecall_worker, futurecall_producer;
+-- What is stored once more, because the reply was lost, must not be what has run already.
+GRANT SELECT, INSERT, UPDATE ON futurecall.history_gap TO futurecall_worker, futurecall_producer;
 
 GRANT SELECT, INSERT, DELETE ON futurecall.finished TO futurecall_worker;
 -- Pruning locks what it deletes, for which the server asks for the right to change some column.

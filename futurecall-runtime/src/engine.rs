@@ -90,7 +90,7 @@ use crate::registry::Registry;
 use crate::signals::trace::TraceContext;
 use crate::signals::{CallMeter, Meter};
 use crate::state::StateMap;
-use crate::store::{Due, Held, NewCall, Now, PodBeat, Store};
+use crate::store::{Due, Held, NewCall, Now, PodBeat, REPEATED, Store};
 
 /// Everything that a pod's tasks share.
 #[derive(Debug)]
@@ -372,6 +372,10 @@ impl Engine {
 
     /// Writes a heartbeat to this store.
     pub(crate) async fn beat_to(&self, store: &dyn Store) -> Result<(), StoreError> {
+        if !self.config.retention.outlasts_repetitions() {
+            // Until it is found dead, should it vanish, and for as long as what it ended last may be repeated.
+            store.note_history_gap(NOW, self.pod_live().saturating_add(REPEATED)).await?;
+        }
         if store.beat(NOW, &self.beat()).await? {
             self.has_declined.notify_one();
         }

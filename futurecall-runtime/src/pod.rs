@@ -278,6 +278,9 @@ impl Pod {
         target: &CancelTarget,
     ) -> Result<Cancelled, ScheduleError> {
         let engine = self.running()?;
+        if engine.forgets_cancelled() {
+            self.drive(|engine| async move { Ok(engine.note_history_gap().await?) }).await?;
+        }
         Ok(engine.store.cancel_in(transaction, target, &engine.config.retention).await?)
     }
 

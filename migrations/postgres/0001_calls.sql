@@ -189,6 +189,13 @@ CREATE INDEX action_at ON futurecall.action (at, id);
 CREATE INDEX action_call ON futurecall.action (call_id, at, id) WHERE call_id IS NOT NULL;
 CREATE INDEX action_schedule ON futurecall.action (schedule_id, at, id) WHERE schedule_id IS NOT NULL;
 
+-- Until when calls may have ended without a row in the history: a repeated request to store one cannot tell until then. One
+-- row at most.
+CREATE TABLE futurecall.history_gap (
+    is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
+    until  timestamptz NOT NULL
+);
+
 -- What each pod has counted of each call type in each minute, and the same once more in each hour; written anew while that
 -- lasts. The span is its length in minutes: 1 or 60. The histograms are objects of counts by bucket.
 CREATE TABLE futurecall.statistics (

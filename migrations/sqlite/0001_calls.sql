@@ -188,6 +188,13 @@ CREATE INDEX futurecall_action_at ON futurecall_action (at, id);
 CREATE INDEX futurecall_action_call ON futurecall_action (call_id, at, id) WHERE call_id IS NOT NULL;
 CREATE INDEX futurecall_action_schedule ON futurecall_action (schedule_id, at, id) WHERE schedule_id IS NOT NULL;
 
+-- Until when calls may have ended without a row in the history: a repeated request to store one cannot tell until then. One
+-- row at most.
+CREATE TABLE futurecall_history_gap (
+    is_one INTEGER PRIMARY KEY NOT NULL CHECK (is_one = 1),
+    until  INTEGER NOT NULL
+) STRICT;
+
 -- What each pod has counted of each call type in each minute, and the same once more in each hour; written anew while that
 -- lasts. The span is its length in minutes: 1 or 60. The histograms are objects of counts by bucket.
 CREATE TABLE futurecall_statistics (

@@ -133,7 +133,7 @@ mod suite {
     // Without the random walks, which ask for no other rights than the cases do.
     futurecall_tests::conformance!(
         Worker; schedule: Schedule, claim: Claim, cancel: Cancel, completion: Completion, reschedule: Reschedule,
-        recurring: Recurring, undeclared: Undeclared, declined: Declined, missed: Missed, lease: Lease, retry: Retry, history: History, inspect: Inspect, operate: Operate,
+        recurring: Recurring, undeclared: Undeclared, declined: Declined, gaps: Gaps, missed: Missed, lease: Lease, retry: Retry, history: History, inspect: Inspect, operate: Operate,
         migrate: Migrate, hazards: Hazards, signals: Signals, scenarios: Scenarios,
     );
 }
@@ -336,9 +336,18 @@ async fn only_the_owner_makes_tables_and_nobody_else_needs_to() {
     let error = roles.store("worker").await.migrate().await.unwrap_err();
     assert!(error.to_string().contains("migrations/roles.sql"), "{error}");
     // A schema that the owner owns is enough to make everything in.
-    for table in
-        ["call", "finished", "schedule", "pod", "shapes", "log", "paused_name", "action", "statistics"]
-    {
+    for table in [
+        "call",
+        "finished",
+        "schedule",
+        "pod",
+        "shapes",
+        "log",
+        "paused_name",
+        "action",
+        "statistics",
+        "history_gap",
+    ] {
         roles.admin(&format!("DROP TABLE {}.{table}", roles.schema)).await;
     }
     roles.store("owner").await.migrate().await.unwrap();

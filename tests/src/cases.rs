@@ -5,6 +5,7 @@ mod cancel;
 mod claim;
 mod completion;
 mod declined;
+mod gaps;
 mod hazards;
 mod history;
 mod inspect;
@@ -36,6 +37,7 @@ pub(crate) fn of(topic: Topic) -> &'static [Case] {
         Topic::Recurring => recurring::CASES,
         Topic::Undeclared => undeclared::CASES,
         Topic::Declined => declined::CASES,
+        Topic::Gaps => gaps::CASES,
         Topic::Missed => missed::CASES,
         Topic::Lease => lease::CASES,
         Topic::Retry => retry::CASES,

@@ -28,7 +28,7 @@ macro_rules! conformance {
     ($harness:expr) => {
         $crate::conformance!(
             $harness; schedule: Schedule, claim: Claim, at_once: AtOnce, cancel: Cancel, completion: Completion,
-            reschedule: Reschedule, recurring: Recurring, undeclared: Undeclared, declined: Declined, missed: Missed, lease: Lease, retry: Retry,
+            reschedule: Reschedule, recurring: Recurring, undeclared: Undeclared, declined: Declined, gaps: Gaps, missed: Missed, lease: Lease, retry: Retry,
             history: History, inspect: Inspect, look: Look, operate: Operate, migrate: Migrate, hazards: Hazards, signals: Signals,
             scenarios: Scenarios, together: Together, model: Model,
         );

@@ -85,6 +85,8 @@ pub enum Topic {
     Undeclared,
     /// Calls of another release, which pods leave to those that can read them.
     Declined,
+    /// Repetitions while the history may not tell what has ended.
+    Gaps,
     /// Runs that were missed, and runs that overlap.
     Missed,
     /// Leases, fences, vanished pods, lost replies.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
-    ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, KeysLook, LivePod, NewAction,
-    NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention, RunAgain,
-    ScheduleChange, ScheduleOrigin, Span, SqliteStore, Statistics, Store,
+    ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, Inserted, KeysLook, LivePod,
+    NewAction, NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention,
+    RunAgain, ScheduleChange, ScheduleOrigin, Span, SqliteStore, Statistics, Store,
 };
 use futurecall_runtime::{
     ActionId, CallFilter, CallId, InTransaction as _, Moment, PodId, ScheduleId, StoreError,
@@ -356,15 +356,16 @@ impl Life {
         let edit = ScheduleChange::Edit(Rule::every(HOUR * 2)?);
         self.step("change_schedule", |_| store.change_schedule(NOW, schedule, &edit, &kept)).await?;
         let extra = self.id(Part::Triggered);
-        let is_known = self.step("trigger", |_| store.trigger(NOW, schedule, extra)).await?;
-        assert!(is_known, "the schedule is there");
+        let stored = self.step("trigger", |again| store.trigger(NOW, schedule, extra, again)).await?;
+        assert_eq!(stored, Some(Inserted::Stored), "the schedule is there");
         let name = "torture.paused";
         self.step("pause_name", |_| store.pause_name(NOW, name, "victim", "")).await?;
         let paused = self.step("paused_names", |_| store.paused_names()).await?;
         assert!(paused.iter().any(|paused| paused.name == name), "it was paused");
         self.step("resume_name", |_| store.resume_name(name)).await?;
         let deleted = [self.id(Part::Discarded)];
-        self.step("delete", |_| store.delete(&deleted)).await?;
+        self.step("delete", |_| store.delete(NOW, &deleted)).await?;
+        self.step("note_history_gap", |_| store.note_history_gap(NOW, HOUR)).await?;
         self.step("settle_action", |_| store.settle_action(action.id, "done")).await?;
         let filter = ActionFilter::new().schedule(schedule);
         let actions = self.step("actions", |_| store.actions(&filter)).await?;

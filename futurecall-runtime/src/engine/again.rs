@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::backoff::Backoff;
 use crate::error::StoreError;
-use crate::store::{CancelTarget, Cancelled, Now};
+use crate::store::{CancelTarget, Cancelled, Now, REPEATED};
 
 /// For how long a statement is sent again before its caller gets the error.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -126,6 +126,9 @@ impl Engine {
     /// Cancels. The error says that the outcome is unknown where an earlier try may have cancelled what the last one did not
     /// find any more. Where an earlier try failed after some chunks, the answer counts those too.
     pub(crate) async fn cancel(&self, target: &CancelTarget) -> Result<Cancelled, StoreError> {
+        if self.forgets_cancelled() {
+            self.note_history_gap().await?;
+        }
         let mut retries = Retries::for_caller();
         let mut before = Cancelled::default();
         loop {
@@ -147,6 +150,16 @@ impl Engine {
             }
             retries.after(error).await?;
         }
+    }
+
+    /// Whether what this pod cancels leaves no lasting row in the history, and no heartbeat of it says so.
+    pub(crate) fn forgets_cancelled(&self) -> bool {
+        !self.runs_calls() && self.config.retention.cancelled < REPEATED
+    }
+
+    /// Notes that the history has a gap, for as long as what ends now may be repeated.
+    pub(crate) async fn note_history_gap(&self) -> Result<(), StoreError> {
+        until_known(|| self.store.note_history_gap(Now::Database, REPEATED)).await
     }
 }
 

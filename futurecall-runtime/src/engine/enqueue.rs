@@ -10,8 +10,9 @@ use super::at_once::{self, Tried};
 use super::supervise::supervised;
 use super::{Engine, NOW, NotDriven};
 use crate::error::{ScheduleError, StoreError};
+use crate::id::CallId;
 use crate::signals::Op;
-use crate::store::{Inserted, NewCall, Retention};
+use crate::store::{Inserted, NewCall};
 
 /// The most rows of one flush.
 const MOST: usize = 2_000;
@@ -248,11 +249,14 @@ fn outcome(call: &NewCall, inserted: Inserted) -> Result<(), ScheduleError> {
     match inserted {
         // An id is made once and sent once, so a duplicate can only be our own row, stored by a lost first try.
         Inserted::Stored | Inserted::Duplicate => Ok(()),
-        Inserted::Unknown => Err(ScheduleError::OutcomeUnknown {
-            id: call.id,
-            source: StoreError::unknown("store the call", "the reply was lost, and the history is not kept"),
-        }),
+        Inserted::Unknown => Err(unknowable(call.id)),
     }
+}
+
+/// The error of a repetition that cannot tell whether the first try stored the call.
+pub(super) fn unknowable(id: CallId) -> ScheduleError {
+    let text = "the reply was lost, and the history does not keep every call that has ended since";
+    ScheduleError::OutcomeUnknown { id, source: StoreError::unknown("store the call", text) }
 }
 
 /// Every call of the part gets the error: the first the original, the others its text.
@@ -275,31 +279,22 @@ async fn insert_part(
     calls: &[NewCall],
     retries: &mut Retries,
 ) -> Result<Vec<Inserted>, StoreError> {
-    let may_repeat = keeps_history(&engine.config.retention);
     loop {
-        if !may_repeat && let Some(error) = retries.take_unknown() {
-            // The call may have been stored, run and forgotten by now: repeating could run it twice.
-            return Err(error);
-        }
         let again = retries.unknown().is_some();
         match engine.store.insert(NOW, calls, again, engine.config.scan_interval).await {
             Ok(inserted) => {
-                engine.count_scheduled(calls);
+                if again {
+                    let stored = calls.iter().zip(&inserted).filter(|(_, said)| **said != Inserted::Unknown);
+                    stored.for_each(|(call, _)| engine.count_scheduled(std::slice::from_ref(call)));
+                } else {
+                    engine.count_scheduled(calls);
+                }
                 return Ok(inserted);
             }
             Err(error) => {
                 engine.meter.failed(Op::Schedule);
-                if !may_repeat && error.outcome_unknown() {
-                    return Err(error);
-                }
                 retries.after(error).await?;
             }
         }
     }
-}
-
-/// Whether every call that is over leaves a row, by which a repetition knows that it has been stored before.
-pub(super) fn keeps_history(retention: &Retention) -> bool {
-    let Retention { succeeded, failed, interrupted, cancelled, skipped: _ } = retention;
-    [succeeded, failed, interrupted, cancelled].iter().all(|kept| !kept.is_zero())
 }

@@ -1,11 +1,11 @@
 //! Runs finished calls again, and schedules once more.
 
 use super::again::Retries;
-use super::enqueue::keeps_history;
+use super::enqueue::unknowable;
 use super::{Engine, NOW};
 use crate::error::{ScheduleError, StoreError};
 use crate::id::{CallId, ScheduleId};
-use crate::store::RunAgain;
+use crate::store::{Inserted, RunAgain};
 
 /// Stores a new call that does the old one's work, trying again while that may help: its id is made once, so that a lost
 /// reply never makes two of it.
@@ -29,7 +29,7 @@ pub(super) async fn run_again(engine: &Engine, of: CallId) -> Result<CallId, Sch
             }
             Err(error) => error,
         };
-        after(&mut retries, engine, id, error).await?;
+        after(&mut retries, id, error).await?;
     }
 }
 
@@ -41,30 +41,20 @@ pub(super) async fn trigger(
 ) -> Result<bool, ScheduleError> {
     let mut retries = Retries::for_caller();
     loop {
-        match engine.store.trigger(NOW, schedule, id).await {
-            Ok(is_known) => {
+        match engine.store.trigger(NOW, schedule, id, retries.unknown().is_some()).await {
+            Ok(Some(Inserted::Unknown)) => return Err(unknowable(id)),
+            Ok(stored) => {
                 engine.wake();
-                return Ok(is_known);
+                return Ok(stored.is_some());
             }
-            Err(error) => after(&mut retries, engine, id, error).await?,
+            Err(error) => after(&mut retries, id, error).await?,
         }
     }
 }
 
 /// Waits until the call `id` may be stored once more.
-async fn after(
-    retries: &mut Retries,
-    engine: &Engine,
-    id: CallId,
-    error: StoreError,
-) -> Result<(), ScheduleError> {
-    // Without a history the new call may have been stored, run and forgotten by now: repeating could run it twice.
-    let ended = if error.outcome_unknown() && !keeps_history(&engine.config.retention) {
-        Err(error)
-    } else {
-        retries.after(error).await
-    };
-    ended.map_err(|error| {
+async fn after(retries: &mut Retries, id: CallId, error: StoreError) -> Result<(), ScheduleError> {
+    retries.after(error).await.map_err(|error| {
         if error.outcome_unknown() {
             ScheduleError::OutcomeUnknown { id, source: error }
         } else {

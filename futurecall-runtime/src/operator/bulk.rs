@@ -126,7 +126,7 @@ impl Operator {
                 (acted.done, acted.running) = (moved.calls, moved.running);
                 engine.wake();
             }
-            Deed::Delete => acted.done = self.store()?.delete(ids).await?,
+            Deed::Delete => acted.done = self.store()?.delete(Now::Database, ids).await?,
             Deed::RunAgain => self.run_each_again(ids, &mut acted).await?,
         }
         let met = acted.done.saturating_add(acted.running);

@@ -9,6 +9,7 @@ mod backlog;
 mod cancel;
 mod claim;
 mod finish;
+mod gap;
 mod insert;
 mod inspect;
 mod keys;
@@ -55,12 +56,14 @@ use crate::moment::Moment;
 /// assert_eq!(store.now().await.unwrap(), noon, "its clock stands still until it is set");
 /// # });
 /// ```
+#[derive(Default)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
     /// The number of the last change that this handle has heard of or made.
     heard: AtomicU64,
 }
 
+#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     /// Grows with every change that makes a call due soon.
@@ -71,12 +74,14 @@ struct Shared {
 impl MemoryStore {
     /// An empty store that goes by the machine's clock.
     pub fn new() -> Self {
-        Self::starting(None)
+        Self::default()
     }
 
     /// An empty store whose clock stands at `now` until [`set_now`](Self::set_now) moves it.
     pub fn at(now: Moment) -> Self {
-        Self::starting(Some(now))
+        let store = Self::default();
+        store.state().clock = Some(now);
+        store
     }
 
     /// Sets the clock, of all handles, to `now`; it stands there. All who wait in
@@ -84,13 +89,6 @@ impl MemoryStore {
     pub fn set_now(&self, now: Moment) {
         self.state().clock = Some(now);
         self.wake_all();
-    }
-
-    fn starting(clock: Option<Moment>) -> Self {
-        let mut state = State::default();
-        state.clock = clock;
-        let shared = Shared { state: Mutex::new(state), changes: AtomicU64::new(0), changed: Notify::new() };
-        Self { shared: Arc::new(shared), heard: AtomicU64::new(0) }
     }
 
     /// Rows are never left half-changed (see the module's text), so a poisoned lock is as good as any.
@@ -111,12 +109,6 @@ impl MemoryStore {
     fn wake_all(&self) {
         self.shared.changes.fetch_add(1, Ordering::AcqRel);
         self.shared.changed.notify_waiters();
-    }
-}
-
-impl Default for MemoryStore {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -236,8 +228,7 @@ impl Store for MemoryStore {
     }
 
     async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
-        let _ = again;
-        let outcome = self.state().run_again(now, of, id);
+        let outcome = self.state().run_again(now, of, id, again);
         if outcome == RunAgain::Stored {
             self.wake_others();
         }
@@ -349,6 +340,11 @@ impl Store for MemoryStore {
         Ok(self.state().prune(now, retention, limit))
     }
 
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
+        self.state().note_gap(now, lasts);
+        Ok(())
+    }
+
     async fn discard(
         &self,
         now: Now,
@@ -423,8 +419,8 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
-    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
-        Ok(self.state().delete(ids))
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+        Ok(self.state().delete(now, ids))
     }
 
     async fn change_schedule(
@@ -441,9 +437,15 @@ impl Store for MemoryStore {
         Ok(changed)
     }
 
-    async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
-        let triggered = self.state().trigger(now, schedule, id);
-        if triggered {
+    async fn trigger(
+        &self,
+        now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
+        let triggered = self.state().trigger(now, schedule, id, again);
+        if triggered == Some(Inserted::Stored) {
             self.wake_others();
         }
         Ok(triggered)

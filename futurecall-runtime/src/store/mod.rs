@@ -45,7 +45,7 @@ pub use self::outcomes::{Completed, Finished};
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
 pub use self::redaction::Redaction;
-pub(crate) use self::rows::ATTEMPTS_KEPT;
+pub(crate) use self::rows::{ATTEMPTS_KEPT, REPEATED};
 pub use self::rows::{
     CancelTarget, Cancelled, Claim, ClaimRequest, ClaimedCall, Declared, Due, Finish, Held, Inserted, Lease,
     LivePod, NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, Renewed, Rescheduled, Rescued,
@@ -120,8 +120,9 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// Stores calls in one go; the results stand in the order of `calls`.
     ///
     /// With `again` the batch is a repetition after a lost reply: a call that is stored already, or that has already
-    /// finished, counts as [`Inserted::Stored`] and is not stored twice. Without history (`finished` rows pruned or
-    /// never kept) a repetition cannot tell; then the result is [`Inserted::Unknown`].
+    /// finished, counts as [`Inserted::Stored`] and is not stored twice. While there is a gap in the history
+    /// ([`note_history_gap`](Self::note_history_gap)), what stands nowhere may have been stored and have ended: it is not
+    /// stored, and the result is [`Inserted::Unknown`].
     ///
     /// When the database refuses a row, the whole batch fails with [`StoreError::is_refused`]: the caller halves it
     /// until only the offender is left.
@@ -199,7 +200,7 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// [`CallRecord::rerun_of`]. Wakes other pods after the commit.
     ///
     /// With `again` it is a repetition after a lost reply: what is stored already, or has already finished, is not stored
-    /// twice. Where the history is not kept, a repetition cannot tell.
+    /// twice; while there is a gap in the history, what stands nowhere is not stored, as [`RunAgain::Unknown`] says.
     async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError>;
 
     /// Declares schedules; the results stand in the order of `schedules`. Compares with what was *declared* before,
@@ -326,6 +327,10 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     /// statistics that are too old. Returns how many of the history.
     async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
 
+    /// Notes that the history has a gap until `lasts` from now: calls may end without a row in it, or lose theirs. Until
+    /// then a repetition that finds nothing of its call cannot tell whether it had been stored before, and stores nothing.
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError>;
+
     /// Records these pending, unclaimed calls as `Cancelled` with the reason (broken calls). Returns how many were.
     async fn discard(
         &self,
@@ -405,7 +410,7 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
 
     /// Removes finished calls from the history, and what their runs have logged. Returns how many were there. Pending ones
     /// are left alone.
-    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError>;
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError>;
 
     /// Changes a schedule at run time. Repeating it is harmless.
     async fn change_schedule(
@@ -417,9 +422,15 @@ pub trait Store: sealed::Sealed + Debug + Send + Sync + 'static {
     ) -> Result<ScheduleChanged, StoreError>;
 
     /// Stores one more run of a schedule, due now: a call `id` of it in addition to those of its rule, which takes no notice
-    /// of it. Also of a paused or ended one. `false`: there is no such schedule. Repeating it is harmless as long as the
-    /// history of the call is kept. Wakes other pods after the commit.
-    async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError>;
+    /// of it. Also of a paused or ended one. `None`: there is no such schedule. With `again` it is a repetition, as that of an
+    /// [`insert`](Self::insert). Wakes other pods after the commit.
+    async fn trigger(
+        &self,
+        now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError>;
 
     /// Lets nobody claim calls of that name until it is resumed: no claim that begins after this has returned takes one.
     /// `false`: it was paused already (that pause stays).

@@ -13,6 +13,7 @@ mod connect;
 mod copy;
 mod counting;
 mod finish;
+mod gap;
 mod haul;
 mod insert;
 mod inspect;
@@ -88,7 +89,6 @@ const CONNECTIONS: u32 = 4;
 ///
 /// In session mode pods hear of each other as on a direct connection. Each connection of a pod keeps one of the pooler's
 /// (`default_pool_size`): those of the pod's pool, one for leases, one to listen.
-///
 /// PgBouncer needs no `ignore_startup_parameters` for a pod; parameters in the URL (`options`) it refuses.
 ///
 /// ```no_run
@@ -151,14 +151,9 @@ impl PostgresStore {
 
     fn on(link: Link, schema: Arc<str>) -> Self {
         let lanes = Arc::new(Lanes::default());
-        let link = Arc::new(link);
         let wake = Wake::new(&schema, Arc::clone(&lanes));
         let (crowded, lending, sees_arguments) = (AtomicU32::new(0), OnceLock::new(), OnceCell::new());
-        Self { link, schema, wake, lanes, crowded, lending, sees_arguments }
-    }
-
-    fn options(&self) -> PgConnectOptions {
-        self.link.pool.connect_options().as_ref().clone()
+        Self { link: Arc::new(link), schema, wake, lanes, crowded, lending, sees_arguments }
     }
 }
 
@@ -350,6 +345,10 @@ impl Store for PostgresStore {
         self.prune_history(now, retention, limit).await
     }
 
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
+        self.note_gap(now, lasts).await
+    }
+
     async fn discard(
         &self,
         now: Now,
@@ -428,8 +427,8 @@ impl Store for PostgresStore {
         self.migration_records().await
     }
 
-    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
-        self.delete_calls(ids).await
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+        self.delete_calls(now, ids).await
     }
 
     async fn change_schedule(
@@ -446,8 +445,14 @@ impl Store for PostgresStore {
         done
     }
 
-    async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
-        self.trigger_schedule(now, schedule, id).await
+    async fn trigger(
+        &self,
+        now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
+        self.trigger_schedule(now, schedule, id, again).await
     }
 
     async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {

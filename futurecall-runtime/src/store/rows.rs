@@ -67,7 +67,8 @@ pub struct NewLog {
 pub enum Inserted {
     /// Stored, durably; if it was a repetition, at the latest by it.
     Stored,
-    /// A repetition that cannot tell whether the call had been stored, run and forgotten before.
+    /// A repetition that cannot tell whether the call had been stored, and had ended without a trace, before. It was not
+    /// stored by this repetition.
     Unknown,
     /// First time (not a repetition), and a call of this id exists already.
     Duplicate,
@@ -129,7 +130,8 @@ pub enum RunAgain {
     Pending,
     /// The old one succeeded.
     Succeeded,
-    /// There is no old one, neither pending nor in the history.
+    /// There is no old one, neither pending nor in the history; or this was a repetition that cannot tell whether the new
+    /// one was stored before, and has not stored it.
     Unknown,
 }
 
@@ -415,6 +417,10 @@ pub struct Retention {
 
 const DAY: Duration = Duration::from_hours(24);
 
+/// How long after it was first sent a request to store calls may be repeated, at the most: its last repetition is sent after
+/// ten seconds, and may wait for a connection for as long again.
+pub(crate) const REPEATED: Duration = Duration::from_secs(30);
+
 impl Default for Retention {
     fn default() -> Self {
         let month = DAY.saturating_mul(30);
@@ -434,6 +440,13 @@ impl Retention {
             S::Skipped | S::Expired => self.skipped,
             S::Scheduled | S::Running => Duration::ZERO,
         }
+    }
+
+    /// Whether every call that ends is in the history for as long as what stored it may be repeated. (Runs that were
+    /// skipped are stored by nobody's request; a call that expired may be stored once more, and expires again.)
+    pub(crate) fn outlasts_repetitions(&self) -> bool {
+        let Self { succeeded, failed, interrupted, cancelled, skipped: _ } = self;
+        [succeeded, failed, interrupted, cancelled].into_iter().all(|kept| *kept >= REPEATED)
     }
 
     /// After how long nothing is left of a call.

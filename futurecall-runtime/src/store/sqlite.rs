@@ -15,6 +15,7 @@ mod counting;
 mod ear;
 mod file;
 mod finish;
+mod gap;
 mod gathered;
 mod insert;
 mod inspect;
@@ -254,14 +255,8 @@ impl Store for SqliteStore {
         reschedule::reschedule(self, now, target, due).await
     }
 
-    async fn run_again(
-        &self,
-        now: Now,
-        of: CallId,
-        id: CallId,
-        _again: bool,
-    ) -> Result<RunAgain, StoreError> {
-        reschedule::run_again(self, now, of, id).await
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+        reschedule::run_again(self, now, of, id, again).await
     }
 
     async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
@@ -349,6 +344,10 @@ impl Store for SqliteStore {
         finish::prune(self, now, retention, limit).await
     }
 
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
+        gap::note_gap(self, now, lasts).await
+    }
+
     async fn discard(
         &self,
         now: Now,
@@ -418,8 +417,8 @@ impl Store for SqliteStore {
         migrate::migrations(self).await
     }
 
-    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
-        operate::delete(self, ids).await
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+        operate::delete(self, now, ids).await
     }
 
     async fn change_schedule(
@@ -432,8 +431,14 @@ impl Store for SqliteStore {
         operate::change_schedule(self, now, id, change, retention).await
     }
 
-    async fn trigger(&self, now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
-        operate::trigger(self, now, schedule, id).await
+    async fn trigger(
+        &self,
+        now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
+        operate::trigger(self, now, schedule, id, again).await
     }
 
     async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {

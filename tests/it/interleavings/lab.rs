@@ -86,7 +86,7 @@ impl Running {
 /// How long anything may take. A deadlock is found by the server much sooner.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const TABLES: [&str; 4] = ["call", "finished", "schedule", "log"];
+const TABLES: [&str; 5] = ["call", "finished", "schedule", "log", "history_gap"];
 
 impl Lab {
     /// A database that was brought to that state, whose statements say something else where the changes say so.

@@ -375,7 +375,7 @@ impl Op {
             Self::RunAgainRepeated => {
                 format!("{:?}", store.run_again(now, target, cast.fresh(Side::First), true).await?)
             }
-            Self::Delete => format!("{}", store.delete(&[target]).await?),
+            Self::Delete => format!("{}", store.delete(now, &[target]).await?),
             Self::Discard => {
                 format!("{}", store.discard(now, &[(target, "broken".to_owned())], &KEEP).await?)
             }
@@ -395,7 +395,8 @@ impl Op {
             Self::Edit => ScheduleChange::Edit(every_hours(3)),
             Self::End => ScheduleChange::End { reason },
             Self::Trigger => {
-                return Ok(format!("{}", store.trigger(now, cast.schedule, cast.fresh(Side::First)).await?));
+                let id = cast.fresh(Side::First);
+                return Ok(format!("{:?}", store.trigger(now, cast.schedule, id, false).await?));
             }
             Self::EndUndeclared => {
                 let live = LivePod {

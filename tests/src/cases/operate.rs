@@ -1,8 +1,8 @@
 mod records;
 
 use futurecall_runtime::store::{
-    CallFilter, CallState, CancelTarget, Cancelled, ClaimedCall, Due, Finished, NewSchedule, Now, Outcome,
-    Rescheduled, ScheduleChange, ScheduleChanged, ScheduleState,
+    CallFilter, CallState, CancelTarget, Cancelled, ClaimedCall, Due, Finished, Inserted, NewSchedule, Now,
+    Outcome, Rescheduled, ScheduleChange, ScheduleChanged, ScheduleState,
 };
 use futurecall_runtime::{CallId, Moment, ScheduleId};
 use futures_util::future::join_all;
@@ -58,9 +58,15 @@ fn end(reason: &str) -> ScheduleChange {
     ScheduleChange::End { reason: reason.to_owned() }
 }
 
+const STORED: Option<Inserted> = Some(Inserted::Stored);
+
 impl Fixture {
     async fn change(&self, now: Moment, id: ScheduleId, change: &ScheduleChange) -> ScheduleChanged {
         self.store.change_schedule(Now::At(now), id, change, &KEEP).await.expect("a change")
+    }
+
+    async fn trigger(&self, now: Moment, schedule: ScheduleId, id: CallId) -> Option<Inserted> {
+        self.store.trigger(Now::At(now), schedule, id, false).await.expect("an answer")
     }
 
     /// Claims the run that is due.
@@ -154,12 +160,12 @@ async fn finished_calls_are_deleted(fixture: &Fixture) {
         assert!(pod.finish(at(1), &claimed, outcome).await);
     }
     let ids = [calls[0].id, calls[0].id, calls[2].id, CallId::new()];
-    assert_eq!(fixture.store.delete(&ids).await.unwrap(), 1, "pending ones are left alone");
+    assert_eq!(fixture.store.delete(Now::At(at(100)), &ids).await.unwrap(), 1, "pending ones are left alone");
     assert_eq!(fixture.find(calls[0].id).await, None);
     assert_eq!(fixture.state(calls[1].id).await, CallState::Failed);
     assert_eq!(fixture.state(calls[2].id).await, CallState::Scheduled);
-    assert_eq!(fixture.store.delete(&ids).await.unwrap(), 0);
-    assert_eq!(fixture.store.delete(&[]).await.unwrap(), 0);
+    assert_eq!(fixture.store.delete(Now::At(at(100)), &ids).await.unwrap(), 0);
+    assert_eq!(fixture.store.delete(Now::At(at(100)), &[]).await.unwrap(), 0);
 }
 
 async fn a_paused_schedule_produces_nothing(fixture: &Fixture) {
@@ -343,7 +349,7 @@ async fn a_triggered_run_is_one_more(fixture: &Fixture) {
     let id = fixture.declare(at(0), &declared).await;
     let extra = CallId::new();
     for _ in 0..2 {
-        assert!(fixture.store.trigger(Now::At(at(10)), id, extra).await.unwrap());
+        assert_eq!(fixture.trigger(at(10), id, extra).await, STORED);
     }
     let record = fixture.record(extra).await;
     assert_eq!((record.name.as_str(), record.args.as_str(), record.priority), ("work", r#"{"n": 1}"#, 3));
@@ -359,7 +365,7 @@ async fn a_triggered_run_is_one_more(fixture: &Fixture) {
         fixture.store.finish(Now::At(at(12)), owner, &finished, &KEEP).await.unwrap(),
         [Finished::Recorded]
     );
-    assert!(fixture.store.trigger(Now::At(at(13)), id, extra).await.unwrap(), "it has run already");
+    assert_eq!(fixture.trigger(at(13), id, extra).await, STORED, "it has run already");
     assert_eq!(fixture.the_pending().await.due, at(60));
     assert_eq!(fixture.run_due(at(60)).await.due, at(60));
     assert_eq!(fixture.the_pending().await.due, at(120));
@@ -370,7 +376,7 @@ async fn a_triggered_run_waits_for_the_one_under_way(fixture: &Fixture) {
     let id = fixture.declare(at(0), &schedule("nightly", every(60))).await;
     let run = pod.claim_one(at(60), "work").await;
     let extra = CallId::new();
-    assert!(fixture.other.trigger(Now::At(at(61)), id, extra).await.unwrap());
+    assert_eq!(fixture.trigger(at(61), id, extra).await, STORED);
     assert_eq!(pod.claim(at(62), &["work"], 10).await, [], "runs of this rule do not overlap");
     assert!(pod.finish(at(63), &run, Outcome::Succeeded).await);
     assert_eq!(pod.claim_one(at(64), "work").await.id, extra);
@@ -382,7 +388,7 @@ async fn any_known_schedule_can_be_triggered(fixture: &Fixture) {
         // A paused one cannot be ended and triggered in one go: each by itself.
         assert_eq!(fixture.change(at(seconds), id, &change).await, ScheduleChanged::Changed);
         let extra = CallId::new();
-        assert!(fixture.store.trigger(Now::At(at(seconds)), id, extra).await.unwrap());
+        assert_eq!(fixture.trigger(at(seconds), id, extra).await, STORED);
         let run = fixture.run_due(at(seconds)).await;
         assert_eq!(run.id, extra);
         assert_eq!(fixture.listed(CallState::Scheduled).await, [], "and nothing follows");
@@ -394,6 +400,6 @@ async fn any_known_schedule_can_be_triggered(fixture: &Fixture) {
         );
     }
     let call = CallId::new();
-    assert!(!fixture.store.trigger(Now::At(at(3)), ScheduleId::new(), call).await.unwrap());
+    assert_eq!(fixture.trigger(at(3), ScheduleId::new(), call).await, None);
     assert_eq!(fixture.find(call).await, None);
 }

@@ -148,7 +148,7 @@ async fn logs_go_when_their_calls_are_deleted(fixture: &Fixture) {
     keep(fixture, 1, &ids.iter().flat_map(both).collect::<Vec<_>>()).await;
     assert!(pod.finish(at(1), &claimed[0], Outcome::Succeeded).await);
     assert!(pod.finish(at(1), &claimed[1], failed("x")).await);
-    let deleted = fixture.store.delete(&[ids[0], ids[2], CallId::new()]).await.unwrap();
+    let deleted = fixture.store.delete(Now::Database, &[ids[0], ids[2], CallId::new()]).await.unwrap();
     let mut left = Vec::new();
     for id in &ids {
         left.push(logs(&*fixture.other, *id).await.len());

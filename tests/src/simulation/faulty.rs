@@ -302,6 +302,10 @@ impl Store for Faulty {
         self.ask(move |server| server.prune(&retention, limit)).await
     }
 
+    async fn note_history_gap(&self, _now: Now, lasts: Duration) -> Result<(), StoreError> {
+        self.ask(move |server| server.note_history_gap(lasts)).await
+    }
+
     async fn discard(
         &self,
         _now: Now,
@@ -311,7 +315,7 @@ impl Store for Faulty {
         Ok(0)
     }
 
-    async fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
+    async fn delete(&self, _now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
         let ids = ids.to_vec();
         self.ask(move |server| server.delete(&ids)).await
     }
@@ -327,8 +331,14 @@ impl Store for Faulty {
         self.ask(move |server| server.change_schedule(id, &change, &retention)).await
     }
 
-    async fn trigger(&self, _now: Now, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
-        self.ask(move |server| server.trigger(schedule, id)).await
+    async fn trigger(
+        &self,
+        _now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
+        self.ask(move |server| server.trigger(schedule, id, again)).await
     }
 
     async fn pause_name(&self, _now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {

@@ -264,6 +264,10 @@ impl Server {
         done(self.inner.leave(pod))
     }
 
+    pub(crate) fn note_history_gap(&self, lasts: Duration) -> Result<(), StoreError> {
+        done(self.inner.note_history_gap(self.now(), lasts))
+    }
+
     pub(crate) fn prune(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
         let known: Vec<_> = self.world.shared().calls.keys().copied().collect();
         let before: Vec<_> = known.into_iter().filter(|id| self.record(*id).is_some()).collect();
@@ -275,7 +279,7 @@ impl Server {
     }
 
     pub(crate) fn delete(&self, ids: &[CallId]) -> Result<u64, StoreError> {
-        done(self.inner.delete(ids))
+        done(self.inner.delete(self.now(), ids))
     }
 
     pub(crate) fn change_schedule(
@@ -287,8 +291,13 @@ impl Server {
         done(self.inner.change_schedule(self.now(), id, change, retention))
     }
 
-    pub(crate) fn trigger(&self, schedule: ScheduleId, id: CallId) -> Result<bool, StoreError> {
-        done(self.inner.trigger(self.now(), schedule, id))
+    pub(crate) fn trigger(
+        &self,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
+        done(self.inner.trigger(self.now(), schedule, id, again))
     }
 
     pub(crate) fn pause_name(&self, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {

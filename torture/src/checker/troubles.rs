@@ -112,9 +112,7 @@ impl<'h> Troubles<'h> {
             });
             let is_it = |span: &Span| span.end >= until && self.is_long_enough(*span, since, at);
             let taken = |span: &Span| span.begin <= at && span.end >= since.max(until);
-            pod.gave_up.iter().any(gave_up)
-                || pod.taken.iter().any(taken)
-                || spans.chain(claiming).any(is_it)
+            pod.gave_up.iter().any(gave_up) || pod.taken.iter().any(taken) || spans.chain(claiming).any(is_it)
         };
         known.map_or(&self.any[..], std::slice::from_ref).iter().any(explains)
     }

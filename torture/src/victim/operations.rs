@@ -1,5 +1,5 @@
 /// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
-pub(crate) const OPERATIONS: [&str; 53] = [
+pub(crate) const OPERATIONS: [&str; 54] = [
     "migrate",
     "separate",
     "now",
@@ -32,6 +32,7 @@ pub(crate) const OPERATIONS: [&str; 53] = [
     "paused_names",
     "resume_name",
     "delete",
+    "note_history_gap",
     "settle_action",
     "actions",
     "put_statistics",

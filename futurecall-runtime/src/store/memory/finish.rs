@@ -5,8 +5,8 @@ use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::{
-    ACTIONS_KEPT, CallState, Completed, Finish, Finished, Held, Lease, Now, OnVanish, Outcome, Renewed,
-    Rescued, Retention,
+    ACTIONS_KEPT, CallState, Completed, Finish, Finished, Held, Lease, Now, OnVanish, Outcome, REPEATED,
+    Renewed, Rescued, Retention,
 };
 
 impl State {
@@ -50,6 +50,9 @@ impl State {
     }
 
     pub(super) fn prune(&mut self, now: Now, retention: &Retention, limit: usize) -> u64 {
+        if !retention.outlasts_repetitions() {
+            self.note_gap(now, REPEATED);
+        }
         let now = self.now(now);
         let mut old: Vec<_> = self
             .finished

@@ -23,10 +23,11 @@ impl State {
         let mut results = Vec::with_capacity(rows.len());
         for row in rows {
             let stored = self.call(row.id).is_some();
-            // A finished call was stored once: a repetition leaves it alone. In memory no reply is ever lost, so that
-            // a repetition of a call that stands nowhere is simply its first time.
+            // A finished call was stored once: a repetition leaves it alone.
             if again && (stored || self.finished.contains_key(&row.id)) {
                 results.push(Inserted::Stored);
+            } else if again && self.has_gap(now) {
+                results.push(Inserted::Unknown);
             } else if stored {
                 results.push(Inserted::Duplicate);
             } else {

@@ -5,13 +5,17 @@ use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::{
-    CallState, Now, PausedName, Retention, ScheduleChange, ScheduleChanged, ScheduleState, stopped,
+    CallState, Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
+    ScheduleState, stopped,
 };
 
 const CHANGING: &str = "change a schedule";
 
 impl State {
-    pub(super) fn delete(&mut self, ids: &[CallId]) -> u64 {
+    pub(super) fn delete(&mut self, now: Now, ids: &[CallId]) -> u64 {
+        if !ids.is_empty() {
+            self.note_gap(now, REPEATED);
+        }
         let gone: BTreeSet<_> = ids.iter().filter(|id| self.finished.remove(id).is_some()).collect();
         self.logs.retain(|(id, _), _| !gone.contains(id));
         gone.len() as u64
@@ -55,15 +59,24 @@ impl State {
         }
     }
 
-    pub(super) fn trigger(&mut self, now: Now, schedule: ScheduleId, id: CallId) -> bool {
+    pub(super) fn trigger(
+        &mut self,
+        now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Option<Inserted> {
         let now = self.now(now);
-        let Some(schedule) = self.schedules.get(&schedule) else { return false };
+        let schedule = self.schedules.get(&schedule)?;
         if self.call(id).is_none() && !self.finished.contains_key(&id) {
+            if again && self.has_gap(now) {
+                return Some(Inserted::Unknown);
+            }
             // As a call that has its successor, so that the rule takes no notice of it.
             let call = Call { id, first_due: Some(now), ..schedule.call(now, now) };
             self.put(call);
         }
-        true
+        Some(Inserted::Stored)
     }
 
     pub(super) fn pause_name(

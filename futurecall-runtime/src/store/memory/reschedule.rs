@@ -48,7 +48,7 @@ impl State {
         Ok((moved, moved.calls > 0 && due <= horizon))
     }
 
-    pub(super) fn run_again(&mut self, now: Now, of: CallId, id: CallId) -> RunAgain {
+    pub(super) fn run_again(&mut self, now: Now, of: CallId, id: CallId, again: bool) -> RunAgain {
         let now = self.now(now);
         if self.call(id).is_some() || self.finished.contains_key(&id) {
             return RunAgain::Stored;
@@ -59,6 +59,7 @@ impl State {
         match self.finished.get(&of) {
             None => RunAgain::Unknown,
             Some(old) if old.state == CallState::Succeeded => RunAgain::Succeeded,
+            Some(_) if again && self.has_gap(now) => RunAgain::Unknown,
             Some(old) => {
                 let call = Call {
                     id,

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) shapes: BTreeMap<i64, (Shapes, Moment)>,
     pub(super) logs: BTreeMap<(CallId, u32), RunLog>,
     pub(super) paused: BTreeMap<String, PausedName>,
+    /// Until when calls may have ended without a row in the history.
+    pub(super) gap_until: Option<Moment>,
     pub(super) actions: BTreeMap<ActionId, ActionRecord>,
     /// By minute, name and pod.
     pub(super) statistics: BTreeMap<(Span, Moment, String, PodId), Statistics>,

@@ -241,6 +241,10 @@ impl Drop for Link {
 }
 
 impl PostgresStore {
+    pub(super) fn options(&self) -> PgConnectOptions {
+        self.link.pool.connect_options().as_ref().clone()
+    }
+
     /// The statement of a template (see [`sql`](super::sql)), which is expanded once.
     pub(super) fn query(&self, template: &'static str) -> Query {
         let mut texts = self.link.texts.lock().unwrap_or_else(PoisonError::into_inner);

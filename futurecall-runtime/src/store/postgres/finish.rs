@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::codec::{outcome_state, state_code};
 use crate::store::{
-    ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, Renewed, Rescued, Retention, Span,
+    ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued, Retention, Span,
 };
 
 pub(super) const FINISHING: &str = "record outcomes";
@@ -301,6 +301,9 @@ impl PostgresStore {
         retention: &Retention,
         limit: usize,
     ) -> Result<u64, StoreError> {
+        if !retention.outlasts_repetitions() {
+            self.note_gap(now, REPEATED).await?;
+        }
         let (states, kept): (Vec<i16>, Vec<i64>) = CallState::ALL
             .into_iter()
             .filter_map(|state| state_code(state).map(|code| (code, micros(retention.of(state)))))

@@ -101,11 +101,6 @@ const STORE_CLAIMED_THAT_EXPIRES: &str = store_one!(
     RETURNING due_at, claimed_at, expires_at"
 );
 
-/// What a repetition has just stored, but had been run before: $1 its ids.
-pub(super) const FORGET_FINISHED: &str = "
-    DELETE FROM futurecall.call AS c USING futurecall.finished AS f
-    WHERE c.id = ANY ($1::uuid[]) AND f.id = c.id AND c.claimed_by IS NULL";
-
 /// As `STORE`, with the wake-up at the commit: $12 within that time, $13 channel.
 const STORE_IN: &str = "
     WITH stored AS (
@@ -145,7 +140,7 @@ impl PostgresStore {
         }
         Ok(match stored.ids {
             // Whatever a repetition did not store stood there already, or had finished.
-            _ if again => vec![Inserted::Stored; calls.len()],
+            _ if again => calls.iter().map(|call| stored.of_repetition(call)).collect(),
             None => vec![Inserted::Stored; calls.len()],
             Some(mut new) => {
                 let once = |call: &NewCall| {
@@ -206,7 +201,8 @@ impl PostgresStore {
         let query = |template| Columns::of(calls).bind_to(self.query(template).bind(at(now))).bind(again);
         let read = |row: &PgRow| Stored::read(row).map_err(nothing_done(DOING));
         if again {
-            return read(&self.store_again(query(STORE)).await?);
+            let (row, unknown) = self.store_again(now, query(STORE)).await?;
+            return Ok(Stored { unknown, ..read(&row)? });
         }
         let new = if calls.len() >= COPIED {
             self.copy_calls(now, calls).await
@@ -230,7 +226,7 @@ impl PostgresStore {
         let rows = Rows::of(calls, now);
         let (earliest, rows) = (rows.earliest, rows.into_bytes());
         self.link.copy(DOING, in_schema(COPY, &self.schema), rows).await?;
-        Ok(Stored { earliest, now, ids: None })
+        Ok(Stored { earliest, now, ids: None, unknown: HashSet::new() })
     }
 
     async fn insert_one(&self, now: Now, call: &NewCall, soon: Duration) -> Result<Inserted, StoreError> {
@@ -258,17 +254,18 @@ impl PostgresStore {
         Ok(Inserted::Stored)
     }
 
-    /// Stores what may have been stored before. The conflict waits for a first try that is still under way; the
-    /// deletion needs a snapshot of its own to see what finished meanwhile.
-    async fn store_again(&self, query: Query) -> Result<PgRow, StoreError> {
+    /// Stores what may have been stored before, and says of which calls nobody knows. The conflict waits for a first try
+    /// that is still under way.
+    async fn store_again(&self, now: Now, query: Query) -> Result<(PgRow, HashSet<Uuid>), StoreError> {
         let mut transaction = self.begin(DOING).await?;
         let row = step(DOING, &mut transaction, query).await?.pop().ok_or_else(|| empty(DOING))?;
         let ids: Option<Vec<Uuid>> = row.try_get("ids").map_err(nothing_done(DOING))?;
-        if let Some(ids) = ids {
-            step(DOING, &mut transaction, self.query(FORGET_FINISHED).bind(ids)).await?;
-        }
+        let unknown = match ids {
+            Some(ids) => self.take_back(DOING, &mut transaction, now, ids).await?,
+            None => HashSet::new(),
+        };
         commit(DOING, transaction).await?;
-        Ok(row)
+        Ok((row, unknown))
     }
 }
 
@@ -331,6 +328,8 @@ struct Stored {
     now: i64,
     /// Which ones were stored, where it was not simply all of them.
     ids: Option<HashSet<Uuid>>,
+    /// Of which ones a repetition cannot tell whether they had been stored before.
+    unknown: HashSet<Uuid>,
 }
 
 impl Stored {
@@ -339,7 +338,16 @@ impl Stored {
         // Where none at all was stored, there is nothing to list.
         let ids = if count(row, "stored")? == 0 { Some(ids.unwrap_or_default()) } else { ids };
         let ids = ids.map(|ids| ids.into_iter().collect());
-        Ok(Self { earliest: row.try_get("earliest")?, now: row.try_get("now")?, ids })
+        Ok(Self {
+            earliest: row.try_get("earliest")?,
+            now: row.try_get("now")?,
+            ids,
+            unknown: HashSet::new(),
+        })
+    }
+
+    fn of_repetition(&self, call: &NewCall) -> Inserted {
+        if self.unknown.contains(&call.id.as_uuid()) { Inserted::Unknown } else { Inserted::Stored }
     }
 
     fn is_due_within(&self, soon: Duration) -> bool {

@@ -1,12 +1,13 @@
 //! What an operator changes by hand.
 
+use std::collections::HashSet;
+
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, nothing_done, step};
-use super::insert::FORGET_FINISHED;
 use super::sql::{Reading, Timestamp, at, count, moment};
 use super::timetable::{Timetable, Wanted};
 use crate::error::StoreError;
@@ -15,7 +16,8 @@ use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::store::codec::{rule_text, schedule_code};
 use crate::store::{
-    CallState, Now, PausedName, Retention, ScheduleChange, ScheduleChanged, ScheduleState, stopped,
+    CallState, Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
+    ScheduleState, stopped,
 };
 
 const DELETING: &str = "delete calls";
@@ -70,9 +72,9 @@ const TRIGGER: &str = "
         SELECT $3::uuid, s.name, s.priority, {now}, {now}, s.identifier, s.args, s.format, s.id, {now}
         FROM schedule AS s
         WHERE NOT EXISTS (SELECT FROM futurecall.finished AS f WHERE f.id = $3::uuid)
-        ON CONFLICT (id) DO NOTHING
+        ON CONFLICT (id) DO NOTHING RETURNING id
     )
-    SELECT s.name, s.priority, {now_us} AS due FROM schedule AS s";
+    SELECT s.name, s.priority, {now_us} AS due, EXISTS (SELECT FROM stored) AS stored FROM schedule AS s";
 
 /// $2 the name, $3 who, $4 why.
 const PAUSE_NAME: &str = "
@@ -86,11 +88,12 @@ const PAUSED_NAMES: &str = "
     SELECT p.name, {us p.since} AS since, p.actor, p.reason FROM futurecall.paused_name AS p";
 
 impl PostgresStore {
-    pub(super) async fn delete_calls(&self, ids: &[CallId]) -> Result<u64, StoreError> {
+    pub(super) async fn delete_calls(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
         if ids.is_empty() {
             return Ok(0);
         }
         let ids: Vec<Uuid> = ids.iter().map(CallId::as_uuid).collect();
+        self.note_gap(now, REPEATED).await?;
         let row = self.write_one(DELETING, self.query(DELETE).bind(ids)).await?;
         count(&row, "deleted").map_err(nothing_done(DELETING))
     }
@@ -147,20 +150,26 @@ impl PostgresStore {
         now: Now,
         schedule: ScheduleId,
         id: CallId,
-    ) -> Result<bool, StoreError> {
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
         let mut transaction = self.begin(TRIGGERING).await?;
         let query = self.query(TRIGGER).bind(at(now)).bind(schedule.as_uuid()).bind(id.as_uuid());
-        let Some(row) = step(TRIGGERING, &mut transaction, query).await?.pop() else { return Ok(false) };
-        // A repetition may not have seen that the call was just then moving to the history.
-        step(TRIGGERING, &mut transaction, self.query(FORGET_FINISHED).bind(vec![id.as_uuid()])).await?;
-        commit(TRIGGERING, transaction).await?;
-        let read = || -> Reading<(String, i16, i64)> {
-            Ok((row.try_get("name")?, row.try_get("priority")?, row.try_get("due")?))
+        let Some(row) = step(TRIGGERING, &mut transaction, query).await?.pop() else { return Ok(None) };
+        let read = || -> Reading<(String, i16, i64, bool)> {
+            Ok((row.try_get("name")?, row.try_get("priority")?, row.try_get("due")?, row.try_get("stored")?))
         };
-        let (name, priority, due) = read().map_err(nothing_done(TRIGGERING))?;
+        let (name, priority, due, stored) = read().map_err(nothing_done(TRIGGERING))?;
+        let mut unknown = HashSet::new();
+        if again && stored {
+            unknown = self.take_back(TRIGGERING, &mut transaction, now, vec![id.as_uuid()]).await?;
+        }
+        commit(TRIGGERING, transaction).await?;
+        if !unknown.is_empty() {
+            return Ok(Some(Inserted::Unknown));
+        }
         self.lanes.due_again(&name, priority, due);
         self.notify(Some(due));
-        Ok(true)
+        Ok(Some(Inserted::Stored))
     }
 
     pub(super) async fn pause_call_name(

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, empty, nothing_done, step};
-use super::insert::{FORGET_FINISHED, due_or_after};
+use super::insert::due_or_after;
 use super::sql::{Query, Reading, at, count, micros};
 use crate::error::StoreError;
 use crate::id::CallId;
@@ -128,8 +128,11 @@ impl PostgresStore {
         again: bool,
     ) -> Result<RunAgain, StoreError> {
         let query = self.query(STORE).bind(at(now)).bind(of.as_uuid()).bind(id.as_uuid());
-        let row = if again { self.again(id, query).await? } else { self.write_one(AGAIN, query).await? };
-        let (outcome, stored) = outcome(&row).map_err(nothing_done(AGAIN))?;
+        let (outcome, stored) = if again {
+            self.again(now, id, query).await?
+        } else {
+            outcome(&self.write_one(AGAIN, query).await?).map_err(nothing_done(AGAIN))?
+        };
         if let Some(stored) = stored {
             self.lanes.due_again(&stored.name, stored.priority, stored.due);
             self.notify(Some(stored.due));
@@ -138,12 +141,23 @@ impl PostgresStore {
     }
 
     /// Stores what may have been stored, and may even have finished, before: see `store_again` of the insert.
-    async fn again(&self, id: CallId, query: Query) -> Result<PgRow, StoreError> {
+    async fn again(
+        &self,
+        now: Now,
+        id: CallId,
+        query: Query,
+    ) -> Result<(RunAgain, Option<Stored>), StoreError> {
         let mut transaction = self.begin(AGAIN).await?;
         let row = step(AGAIN, &mut transaction, query).await?.pop().ok_or_else(|| empty(AGAIN))?;
-        step(AGAIN, &mut transaction, self.query(FORGET_FINISHED).bind(vec![id.as_uuid()])).await?;
+        let (mut outcome, mut stored) = outcome(&row).map_err(nothing_done(AGAIN))?;
+        if stored.is_some() {
+            let ids = vec![id.as_uuid()];
+            if !self.take_back(AGAIN, &mut transaction, now, ids).await?.is_empty() {
+                (outcome, stored) = (RunAgain::Unknown, None);
+            }
+        }
         commit(AGAIN, transaction).await?;
-        Ok(row)
+        Ok((outcome, stored))
     }
 }
 

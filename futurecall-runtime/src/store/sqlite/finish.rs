@@ -14,11 +14,12 @@ use super::tx::{
     StoredRow, Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul,
     number, text, uuid,
 };
-use super::{SqliteStore, again};
+use super::{SqliteStore, again, gap};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::{
-    ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, Renewed, Rescued, Retention, Span, codec,
+    ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued, Retention, Span,
+    codec,
 };
 
 /// The insert that every way into the history shares: `c` is the call; the rest gives the other columns and the source.
@@ -428,6 +429,9 @@ pub(super) async fn prune(
     store
         .write(PRUNE, now, move |mut tx| {
             Box::pin(async move {
+                if !retention.outlasts_repetitions() {
+                    gap::note(&mut tx, REPEATED).await?;
+                }
                 let old: Vec<_> = CallState::ALL
                     .into_iter()
                     .filter_map(|state| {

@@ -7,6 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::SqliteStore;
 use super::connect::{self, Tables, fault};
+use super::gap;
 use super::tx::{Tx, after, batch, hex, micros, moment_in, no_nul, number};
 use crate::error::StoreError;
 use crate::id::CallId;
@@ -108,6 +109,9 @@ async fn store_rows(
     ids: &[CallId],
     again: bool,
 ) -> Result<Vec<Inserted>, StoreError> {
+    if again && gap::is_open(tx).await? {
+        return repeat(tx, rows, ids).await;
+    }
     let now = tx.now.as_micros();
     let stored = match tx.try_run(tx.sql(INSERT).bind(rows.clone()).bind(now).bind(again)).await {
         Ok(_) => return Ok(vec![Inserted::Stored; ids.len()]),
@@ -129,6 +133,13 @@ async fn store_rows(
         if seen.insert(*id) && !stored.contains(&place) { Inserted::Stored } else { Inserted::Duplicate }
     };
     Ok(ids.iter().zip(0_i64..).map(result).collect())
+}
+
+/// A repetition while the history has a gap. What stands nowhere may have been stored and have ended.
+async fn repeat(tx: &mut Tx<'_>, rows: String, ids: &[CallId]) -> Result<Vec<Inserted>, StoreError> {
+    let known = gap::known(tx, rows).await?;
+    let inserted = |place| if known.contains(&place) { Inserted::Stored } else { Inserted::Unknown };
+    Ok((0_i64..).take(ids.len()).map(inserted).collect())
 }
 
 async fn store_claimed(

@@ -2,13 +2,15 @@
 
 use super::SqliteStore;
 use super::finish::{End, end};
+use super::gap;
 use super::schedule::{DROP_PENDING, add, first, restore, rule_in};
 use super::tx::{Tx, batch, hex, kept, moment_in, no_nul, number, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::recurring::Rule;
 use crate::store::{
-    CallState, Now, PausedName, Retention, ScheduleChange, ScheduleChanged, ScheduleState, codec, stopped,
+    CallState, Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
+    ScheduleState, codec, stopped,
 };
 
 const DELETING: &str = "delete calls";
@@ -22,15 +24,16 @@ pub(super) const DELETE_LOGS: &str = "
 DELETE FROM futurecall_log WHERE call_id IN (
     SELECT f.id FROM futurecall_finished f WHERE f.id IN (SELECT unhex(value) FROM json_each(?1)))";
 
-pub(super) async fn delete(store: &SqliteStore, ids: &[CallId]) -> Result<u64, StoreError> {
+pub(super) async fn delete(store: &SqliteStore, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
     if ids.is_empty() {
         return Ok(0);
     }
     let ids: Vec<_> = ids.iter().map(|id| hex(id.as_uuid())).collect();
     let ids = batch(DELETING, &ids)?;
     store
-        .write(DELETING, Now::Database, move |mut tx| {
+        .write(DELETING, now, move |mut tx| {
             Box::pin(async move {
+                gap::note(&mut tx, REPEATED).await?;
                 tx.run(tx.sql(DELETE_LOGS).bind(ids.clone())).await?;
                 tx.run(tx.sql(DELETE).bind(ids)).await
             })
@@ -173,15 +176,22 @@ pub(super) async fn trigger(
     now: Now,
     schedule: ScheduleId,
     id: CallId,
-) -> Result<bool, StoreError> {
+    again: bool,
+) -> Result<Option<Inserted>, StoreError> {
     let (schedule, id) = (schedule.as_uuid(), id.as_uuid());
     store
         .write(TRIGGERING, now, move |mut tx| {
             Box::pin(async move {
-                let is_known = tx.row(tx.sql(SCHEDULE).bind(schedule)).await?.is_some();
+                if tx.row(tx.sql(SCHEDULE).bind(schedule)).await?.is_none() {
+                    return Ok(None);
+                }
+                if again && gap::is_open(&mut tx).await? {
+                    let known = gap::known(&mut tx, batch(TRIGGERING, &[[hex(id)]])?).await?;
+                    return Ok(Some(if known.is_empty() { Inserted::Unknown } else { Inserted::Stored }));
+                }
                 let now = tx.now.as_micros();
                 tx.run(tx.sql(TRIGGER).bind(schedule).bind(id).bind(now)).await?;
-                Ok(is_known)
+                Ok(Some(Inserted::Stored))
             })
         })
         .await

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use super::chunks::{CHUNK, gather, ids};
+use super::gap;
 use super::tx::{Tx, after, micros, no_nul, number};
 use crate::error::StoreError;
 use crate::id::CallId;
@@ -136,6 +137,7 @@ pub(super) async fn run_again(
     now: Now,
     of: CallId,
     id: CallId,
+    again: bool,
 ) -> Result<RunAgain, StoreError> {
     let (of, id) = (of.as_uuid(), id.as_uuid());
     store
@@ -148,6 +150,7 @@ pub(super) async fn run_again(
                     (_, Some(1), _) => Ok(RunAgain::Pending),
                     (_, _, None) => Ok(RunAgain::Unknown),
                     (_, _, Some(1)) => Ok(RunAgain::Succeeded),
+                    (_, _, Some(_)) if again && gap::is_open(&mut tx).await? => Ok(RunAgain::Unknown),
                     (_, _, Some(_)) => {
                         let now = tx.now.as_micros();
                         tx.run(tx.sql(STORE).bind(of).bind(id).bind(now)).await?;

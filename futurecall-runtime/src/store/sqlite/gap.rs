@@ -1,0 +1,46 @@
+//! Repetitions, and times in which the history does not tell what has ended.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::SqliteStore;
+use super::tx::{Tx, after, flag, number};
+use crate::error::StoreError;
+use crate::store::Now;
+
+const NOTING: &str = "note a gap in the history";
+
+/// ?1 until when it lasts.
+const NOTE: &str = "
+INSERT INTO futurecall_history_gap (is_one, until) VALUES (1, ?1)
+ON CONFLICT (is_one) DO UPDATE SET until = max(until, excluded.until)";
+
+/// ?1 now.
+const IS_OPEN: &str = "SELECT EXISTS (SELECT 1 FROM futurecall_history_gap WHERE until > ?1) AS is_open";
+
+/// Which of the calls ?1 are stored or have ended, by their places in the batch.
+pub(super) const KNOWN: &str = "
+SELECT key FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM futurecall_call c WHERE c.id = unhex(value ->> 0))
+    OR EXISTS (SELECT 1 FROM futurecall_finished f WHERE f.id = unhex(value ->> 0))";
+
+pub(super) async fn note_gap(store: &SqliteStore, now: Now, lasts: Duration) -> Result<(), StoreError> {
+    store.write(NOTING, now, move |mut tx| Box::pin(async move { note(&mut tx, lasts).await })).await
+}
+
+/// The same in a transaction.
+pub(super) async fn note(tx: &mut Tx<'_>, lasts: Duration) -> Result<(), StoreError> {
+    let until = after(tx.now, lasts).as_micros();
+    tx.run(tx.sql(NOTE).bind(until)).await.map(drop)
+}
+
+/// Whether a repetition that finds nothing of a call cannot tell whether it had been stored before.
+pub(super) async fn is_open(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+    let row = tx.row(tx.sql(IS_OPEN).bind(tx.now.as_micros())).await?;
+    Ok(row.is_some_and(|row| flag(&row, "is_open")))
+}
+
+/// Which calls of a batch are known, by their places.
+pub(super) async fn known(tx: &mut Tx<'_>, rows: String) -> Result<HashSet<i64>, StoreError> {
+    let known = tx.rows(tx.sql(KNOWN).bind(rows)).await?;
+    Ok(known.iter().filter_map(|row| number(row, "key")).collect())
+}
