@@ -8,14 +8,6 @@ use futurecall_runtime::store::Retention;
 
 use crate::dice::Dice;
 
-/// Whether pods keep the history of calls that succeeded for different times. Otherwise all keep it for a day, and a run
-/// says so loudly.
-///
-/// Off because of a known fault, which it finds (PostgreSQL, `--seconds 25 --seed 3`: one call ran twice under one id): where
-/// the reply of an insert is lost, the pod that schedules looks for the call by what it keeps itself, although the pod that
-/// has run it meanwhile keeps nothing. To be switched on with the mend of that.
-pub(crate) const RETENTION_IS_DRAWN: bool = false;
-
 const DAY: u64 = 86_400;
 /// For how many seconds: not at all, for less than a run lasts, and for longer.
 const RETENTIONS: [u64; 3] = [0, 3, DAY];
@@ -27,7 +19,7 @@ pub(crate) struct Settings(Option<Mutex<Dice>>);
 impl Settings {
     /// Without a seed, all are the same.
     pub(crate) fn new(seed: Option<u64>, part: u64) -> Self {
-        Self(seed.filter(|_| RETENTION_IS_DRAWN).map(|seed| Mutex::new(Dice::part(seed, part))))
+        Self(seed.map(|seed| Mutex::new(Dice::part(seed, part))))
     }
 
     /// For how many seconds the next pod keeps calls that succeeded.
@@ -45,13 +37,13 @@ pub(crate) fn keeping(config: Config, seconds: u64) -> Config {
 
 #[cfg(test)]
 mod tests {
-    use super::{DAY, RETENTION_IS_DRAWN, RETENTIONS, Settings};
+    use super::{DAY, RETENTIONS, Settings};
 
     #[test]
     fn every_retention_is_drawn_and_none_without_a_seed() {
         let settings = Settings::new(Some(7), 40);
         let drawn: Vec<_> = (0..50).map(|_| settings.retention()).collect();
-        assert!(!RETENTION_IS_DRAWN || RETENTIONS.iter().all(|each| drawn.contains(each)), "{drawn:?}");
+        assert!(RETENTIONS.iter().all(|each| drawn.contains(each)), "{drawn:?}");
         assert_eq!(Settings::new(None, 40).retention(), DAY);
     }
 }

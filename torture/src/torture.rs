@@ -14,7 +14,6 @@ use crate::ground::{Ground, Report, Wanted};
 use crate::mutant::Mutant;
 use crate::producer::{Load, produce};
 use crate::recurring::declare_again;
-use crate::settings::RETENTION_IS_DRAWN;
 use crate::storm::{self, Targets};
 use crate::{Result, bend};
 
@@ -46,11 +45,6 @@ pub(crate) async fn torture(plan: &Plan) -> Result<ExitCode> {
     }
     if plan.mutant.is_some_and(|mutant| !can_be_made(mutant)) {
         return Err("the mutant was not made".into());
-    }
-    if !RETENTION_IS_DRAWN {
-        eprintln!(
-            "ALL PODS KEEP THEIR HISTORY FOR A DAY: see RETENTION_IS_DRAWN; everything else is tortured all the same"
-        );
     }
     let report = run(plan).await?;
     println!("{}", plan.line(&report));
