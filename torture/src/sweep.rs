@@ -1,5 +1,5 @@
 //! The crash sweep: a process dies at every operation of a store, before it is sent and after its reply has come, or
-//! loses just the reply; then another pod takes over, and what became of every call is counted exactly.
+//! loses just the reply, or believes so although nothing was done; then another pod takes over, and what became of every call is counted exactly.
 //!
 //! Nothing here is tolerated: for each boundary there is one right number of starts of each call, and one right end.
 
@@ -85,13 +85,13 @@ fn boundaries() -> Vec<(&'static str, Boundary)> {
     let inside = ["begin", "insert_in", "cancel_in", "complete"];
     let all =
         OPERATIONS.iter().flat_map(|operation| Boundary::value_variants().iter().map(|at| (*operation, *at)));
-    all.filter(|(operation, at)| *at != Boundary::Lost || !inside.contains(operation)).collect()
+    all.filter(|(operation, at)| !at.is_survived() || !inside.contains(operation)).collect()
 }
 
 /// One victim and its successor. Gives what was wrong.
 async fn play(orders: &Orders) -> Result<Vec<String>> {
     let status = victim(orders).await?;
-    if (orders.boundary == Boundary::Lost) != status {
+    if orders.boundary.is_survived() != status {
         return Err(format!("the victim {}", if status { "lived" } else { "died" }).into());
     }
     let ledger = Arc::new(Ledger::open(&orders.ledger, 1)?);
@@ -174,7 +174,7 @@ fn starts(path: &Path) -> Result<HashMap<Uuid, usize>> {
 /// Whether the victim came to the operation, whatever became of it there.
 fn came_to(operation: &str, orders: &Orders) -> bool {
     let place = |name: &str| OPERATIONS.iter().position(|operation| *operation == name);
-    orders.boundary == Boundary::Lost || place(operation) <= place(&orders.operation)
+    orders.boundary.is_survived() || place(operation) <= place(&orders.operation)
 }
 
 /// Whether it was done.
@@ -250,7 +250,9 @@ mod tests {
         };
         assert_eq!(at_once("insert_claimed", Boundary::Before), (0, None));
         assert_eq!(at_once("insert_claimed", Boundary::After), (0, Some(Interrupted)));
-        assert_eq!(at_once("insert_claimed", Boundary::Lost), (1, Some(Succeeded)));
+        for boundary in [Boundary::Lost, Boundary::Unsent] {
+            assert_eq!(at_once("insert_claimed", boundary), (1, Some(Succeeded)));
+        }
         assert_eq!(at_once("finish", Boundary::Before), (1, Some(Interrupted)));
         let nowhere = [(0, None); 2];
         assert_eq!(at("insert", Boundary::Before), nowhere);
@@ -259,7 +261,7 @@ mod tests {
         assert_eq!(at("claim", Boundary::Before), once);
         assert_eq!(at("claim", Boundary::After), [(0, Some(Interrupted)), (1, Some(Succeeded))]);
         assert_eq!(at("finish", Boundary::Before), [(1, Some(Interrupted)), (2, Some(Succeeded))]);
-        for boundary in [Boundary::Lost, Boundary::After] {
+        for boundary in [Boundary::Lost, Boundary::Unsent, Boundary::After] {
             assert_eq!(at("finish", boundary), once);
         }
     }

@@ -36,8 +36,17 @@ pub(crate) enum Boundary {
     Before,
     /// It is done, and its reply is lost: the process lives, and finds out.
     Lost,
+    /// It is not done, and looks as if its reply were lost: the process lives, and does it as a repetition.
+    Unsent,
     /// Death, when the reply has come.
     After,
+}
+
+impl Boundary {
+    /// Whether the process goes on.
+    pub(crate) const fn is_survived(self) -> bool {
+        matches!(self, Self::Lost | Self::Unsent)
+    }
 }
 
 /// What a victim is told.
@@ -165,7 +174,7 @@ struct Life {
 }
 
 impl Life {
-    /// Does an operation, unless this is where it dies. After a lost reply it is done once more.
+    /// Does an operation, unless this is where it dies. After a reply that was lost, or seems to be, it is repeated.
     async fn step<T, F>(&self, operation: &str, mut work: impl FnMut(bool) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<T, StoreError>>,
@@ -173,6 +182,9 @@ impl Life {
         let at = (operation == self.orders.operation).then_some(self.orders.boundary);
         if at == Some(Boundary::Before) {
             std::process::abort();
+        }
+        if at == Some(Boundary::Unsent) {
+            return Ok(work(true).await?);
         }
         let done = work(false).await?;
         match at {
@@ -230,10 +242,12 @@ impl Life {
         };
         let (at_once, own) = (&at_once, &own);
         let stored = self.step("insert_claimed", |again| async move {
-            if again {
-                return Ok(store.find_claim(self.pod, AT_ONCE).await?.len());
+            let found = if again { store.find_claim(self.pod, AT_ONCE).await?.len() } else { 0 };
+            if found > 0 {
+                Ok(found)
+            } else {
+                Ok(store.insert_claimed(NOW, at_once, own).await?.iter().len())
             }
-            Ok(store.insert_claimed(NOW, at_once, own).await?.iter().len())
         });
         assert_eq!(stored.await?, 1, "it is stored, and this pod's");
         // Somebody else takes a call and vanishes.
@@ -254,10 +268,8 @@ impl Life {
         let request = &request;
         let claimed = self.step("claim", |again| async move {
             // Whoever lost the reply to a claim looks for what it took.
-            if again {
-                return Ok(store.find_claim(self.pod, CLAIM).await?.len());
-            }
-            Ok(store.claim(NOW, request).await?.calls.len())
+            let found = if again { store.find_claim(self.pod, CLAIM).await?.len() } else { 0 };
+            if found > 0 { Ok(found) } else { Ok(store.claim(NOW, request).await?.calls.len()) }
         });
         assert_eq!(claimed.await?, 6, "all that is due is claimed");
         let found = self.step("find_claim", |_| store.find_claim(self.pod, CLAIM)).await?;
