@@ -49,15 +49,16 @@ fn seeds() {
     });
     let counts = *counts.lock().unwrap();
     let Counts { operations, faults, starts, rescues, refusals, .. } = counts;
-    let Counts { late, at_once, expired, timeouts, reruns, pruned, .. } = counts;
+    let Counts { late, at_once, expired, timeouts, reruns, pruned, partitions, .. } = counts;
     println!(
         "\nsimulation seeds={seeds} operations={operations} faults={faults} starts={starts} rescues={rescues} \
          refusals={refusals} late={late} at_once={at_once} expired={expired} timeouts={timeouts} reruns={reruns} \
-         pruned={pruned} violations=0 seconds={}",
+         pruned={pruned} partitions={partitions} violations=0 seconds={}",
         began.elapsed().as_secs()
     );
     assert!(faults > 10 * seeds && starts > 10 * seeds, "{counts:?}");
     assert!(rescues > seeds / 2 && refusals > seeds / 50, "{counts:?}");
+    assert!(partitions > seeds / 2, "{counts:?}");
     assert!(late > seeds && expired > seeds / 10 && timeouts > seeds / 2, "{counts:?}");
     assert!(reruns > seeds / 10 && pruned > seeds && at_once > seeds, "{counts:?}");
 }

@@ -42,7 +42,8 @@ impl Faulty {
             tokio::time::sleep(lot.before).await;
             let result = serve(&server, lot.trouble, work);
             tokio::time::sleep(lot.after).await;
-            let is_lost = result.is_ok() && (lot.trouble == Some(Trouble::Lost) || server.world.is_out());
+            let is_lost =
+                result.is_ok() && (lot.trouble == Some(Trouble::Lost) || server.world.is_out(&server.pod));
             let _ = reply.send(if is_lost { Err(unknown()) } else { result });
         });
         answer.await.unwrap_or_else(|_| Err(unknown()))
@@ -56,7 +57,7 @@ impl Faulty {
         };
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            if !server.world.is_out() {
+            if !server.world.is_out(&server.pod) {
                 drop(server.claim(&request, sent));
             }
         });
@@ -68,7 +69,7 @@ impl Faulty {
 fn store_late(server: &Server, call: &NewCall, request: &ClaimRequest, sent: u64) {
     // Once its repetition is stored, it does nothing; once that is over as well, it would be stored anew: this is the one
     // end that GUARANTEES leaves open, of every insert.
-    if !server.world.is_out() && !server.was_stored(call.id) {
+    if !server.world.is_out(&server.pod) && !server.was_stored(call.id) {
         drop(server.insert_claimed(call, request, sent));
     }
 }
@@ -78,7 +79,7 @@ fn serve<T>(
     trouble: Option<Trouble>,
     work: impl FnOnce(&Server) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    if server.world.is_out() {
+    if server.world.is_out(&server.pod) {
         server.world.trouble(&server.pod, Duration::ZERO);
         return Err(StoreError::transient("reach the database", "it is out"));
     }
@@ -88,6 +89,7 @@ fn serve<T>(
     match trouble {
         Some(Trouble::Broken) => Err(StoreError::transient("reach the database", "the connection broke")),
         Some(Trouble::Busy) => Err(StoreError::busy("write", "somebody else's transaction")),
+        Some(Trouble::Unsent) => Err(unknown()),
         Some(Trouble::Lost | Trouble::Denied) | None => work(server),
     }
 }
@@ -227,8 +229,13 @@ impl Store for Faulty {
         held: &[Held],
         lease: Duration,
     ) -> Result<Vec<Renewed>, StoreError> {
-        let asked = held.to_vec();
+        let (asked, world) = (held.to_vec(), &self.server.world);
+        let slow = world.draw_slow_renewal(&self.server.pod);
         let renewed = self.ask(move |server| server.renew(pod, &asked, lease)).await?;
+        if let Some(delay) = slow {
+            tokio::time::sleep(delay).await;
+            world.cut_off(&self.server.pod);
+        }
         self.server.heard(held, &renewed);
         Ok(renewed)
     }

@@ -36,6 +36,7 @@ impl InvokableFutureCall for Work {
     async fn invoke(&self, session: &Session, _data: Option<u32>) -> Result<(), BoxError> {
         let call = self.world.name(session.call().id);
         self.world.write(What::Started { pod: self.pod.clone(), call });
+        let _running = self.world.handler(&self.pod, session.call().id);
         let (length, fails) = self.draw();
         tokio::select! {
             biased;
@@ -57,6 +58,7 @@ impl SimTimedFutureCall {
     pub(crate) async fn work(session: &Session, #[future_call(state)] work: &Work) -> Result<(), BoxError> {
         let call = work.world.name(session.call().id);
         work.world.write(What::Started { pod: work.pod.clone(), call });
+        let _running = work.world.handler(&work.pod, session.call().id);
         let (length, fails) = work.draw();
         let _watch = Watch { work: work.clone(), since: work.world.now() };
         tokio::time::sleep(length).await;

@@ -99,6 +99,9 @@ impl<'s> Play<'s> {
             Deed::Deny { length } => self.world.begin_denial(length),
             Deed::Suspend { length } => {
                 self.simulation.suspend(length);
+                for running in self.places.iter().filter_map(|place| place.running.as_ref()) {
+                    self.world.stands_still(&running.name, Duration::ZERO);
+                }
                 self.trouble_all(Duration::ZERO);
             }
         }

@@ -46,6 +46,7 @@ impl Place {
     pub(crate) fn kill(&mut self, world: &World) -> Option<Running> {
         let running = self.running.take()?;
         running.process.stop();
+        world.stands_still(&running.name, Duration::MAX);
         world.trouble(&running.name, Duration::MAX);
         world.write(What::Vanished { pod: running.name.clone() });
         Some(running)
@@ -56,6 +57,7 @@ impl Running {
     /// Lets the process stand still.
     pub(crate) fn pause(&self, world: &World, length: Duration) {
         self.process.stop();
+        world.stands_still(&self.name, length);
         world.trouble(&self.name, length);
     }
 
@@ -70,6 +72,8 @@ async fn start(world: &Arc<World>, store: &MemoryStore, name: String) -> Option<
     let work = || Work { world: Arc::clone(world), pod: name.clone() };
     let on_interrupt = if world.settings.reruns() > 0 { OnInterrupt::Rerun } else { OnInterrupt::Keep };
     let age = RETAINED;
+    // One in three keeps nothing of what succeeded.
+    let succeeded = if world.shared().dice.below(3) == 0 { Duration::ZERO } else { age };
     let config = Config::new()
         .on_interrupt(on_interrupt)
         .crash_budget(u32::from(world.settings.reruns()) + 1)
@@ -78,7 +82,7 @@ async fn start(world: &Arc<World>, store: &MemoryStore, name: String) -> Option<
         .scan_interval(Duration::from_secs(2))
         .check_broken_calls(CheckBrokenCalls::Never)
         .shutdown_grace(Duration::from_secs(3))
-        .retention(Retention { succeeded: age, failed: age, interrupted: age, cancelled: age, skipped: age });
+        .retention(Retention { succeeded, failed: age, interrupted: age, cancelled: age, skipped: age });
     let builder = Pod::builder()
         .store(Faulty::new(world, store.clone(), name.clone()))
         .config(config)

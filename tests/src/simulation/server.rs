@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_model::line::{Fate, Found, What};
-use futurecall_model::state::Outcome as Ending;
+use futurecall_model::state::{End, Outcome as Ending};
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
     Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held,
@@ -213,12 +213,17 @@ impl Server {
             let is_forged = (by, number) != (pod, one.claim_no);
             let stored = done(self.inner.finish(self.now(), by, &[asked], retention))?;
             let became = stored.first().copied().unwrap_or(Finished::Lost);
+            let forgotten = became == Finished::Recorded && was_held && self.record(one.id).is_none();
             let fate = match became {
                 Finished::Lost => Fate::Refused,
+                _ if forgotten => Fate::Over(End::Succeeded),
                 _ if was_held || is_forged => self.fate(one.id),
                 _ => Fate::Known,
             };
             self.finished(one, fate);
+            if forgotten {
+                self.pruned(one.id);
+            }
             all.push(became);
         }
         Ok(all)

@@ -1,7 +1,7 @@
 //! What a simulation shares: the time, the dice, the troubles, and the trace.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futurecall_model::line::{Line, What};
@@ -38,10 +38,16 @@ pub(crate) struct Shared {
     pub(crate) violations: Vec<String>,
     /// Until when nobody reaches the database.
     outage: Option<Instant>,
+    /// Until when single pods do not reach it.
+    partitions: BTreeMap<String, Instant>,
     /// Until when the server turns everybody away.
     denial: Option<Instant>,
     /// Nothing more goes wrong.
     is_quiet: bool,
+    /// Whose process stands still, and until when.
+    still: BTreeMap<String, Moment>,
+    /// Which handlers run on which pods.
+    handlers: Vec<(CallId, String)>,
     /// What befell each pod, and until when.
     troubles: Vec<(String, Moment)>,
     pub(crate) counts: Counts,
@@ -83,6 +89,8 @@ pub struct Counts {
     pub pruned: u64,
     /// Times that the server turned somebody away.
     pub denials: u64,
+    /// Pods that were cut off right after a slow renewal.
+    pub partitions: u64,
 }
 
 impl Counts {
@@ -100,6 +108,7 @@ impl Counts {
         self.reruns += other.reruns;
         self.pruned += other.pruned;
         self.denials += other.denials;
+        self.partitions += other.partitions;
     }
 }
 
@@ -123,6 +132,27 @@ pub(crate) enum Trouble {
     Denied,
     /// It is done, and the reply is lost.
     Lost,
+    /// It is not done, and looks as if its reply were lost.
+    Unsent,
+}
+
+/// How long a process may need to notice that it has stood still.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// A handler that runs.
+pub(crate) struct Running {
+    world: Arc<World>,
+    pod: String,
+    id: CallId,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let handlers = &mut self.world.shared().handlers;
+        if let Some(place) = handlers.iter().position(|(call, pod)| *call == self.id && *pod == self.pod) {
+            handlers.swap_remove(place);
+        }
+    }
 }
 
 impl World {
@@ -138,8 +168,11 @@ impl World {
             skipped: Vec::new(),
             violations: Vec::new(),
             outage: None,
+            partitions: BTreeMap::new(),
             denial: None,
             is_quiet: !settings.faults,
+            still: BTreeMap::new(),
+            handlers: Vec::new(),
             troubles: Vec::new(),
             counts: Counts::default(),
         };
@@ -183,6 +216,7 @@ impl World {
             2 => Some(Trouble::Busy),
             3..=5 => Some(Trouble::Lost),
             6 => Some(Trouble::Denied),
+            7 => Some(Trouble::Unsent),
             _ => None,
         };
         let is_slow = before + after > Duration::from_millis(20);
@@ -218,6 +252,28 @@ impl World {
         shared.troubles.push((pod.to_owned(), until));
     }
 
+    /// Notes that a process stands still for that long.
+    pub(crate) fn stands_still(&self, pod: &str, length: Duration) {
+        let until = self.now().checked_add(length).unwrap_or(Moment::MAX);
+        let mut shared = self.shared();
+        let known = shared.still.entry(pod.to_owned()).or_insert(until);
+        *known = until.max(*known);
+    }
+
+    /// Whether a handler of that pod still runs a call, although its process does not stand still, nor has just before.
+    pub(crate) fn runs_on(&self, pod: &str, id: CallId) -> bool {
+        let (now, shared) = (self.now(), self.shared());
+        let settled = |until: &Moment| until.checked_add(SETTLE).is_ok_and(|settled| settled < now);
+        shared.handlers.iter().any(|(call, on)| *call == id && on == pod)
+            && shared.still.get(pod).is_none_or(settled)
+    }
+
+    /// Notes that a handler runs, until what this returns is dropped.
+    pub(crate) fn handler(self: &Arc<Self>, pod: &str, id: CallId) -> Running {
+        self.shared().handlers.push((id, pod.to_owned()));
+        Running { world: Arc::clone(self), pod: pod.to_owned(), id }
+    }
+
     /// Whether something befell that pod since then.
     pub(crate) fn was_troubled(&self, pod: &str, since: Moment) -> bool {
         self.shared().troubles.iter().any(|(who, until)| who == pod && *until >= since)
@@ -227,9 +283,29 @@ impl World {
         self.shared().outage = Some(Instant::now() + length);
     }
 
-    /// Whether nobody reaches the database.
-    pub(crate) fn is_out(&self) -> bool {
-        self.shared().outage.is_some_and(|until| Instant::now() < until)
+    /// Whether that pod does not reach the database.
+    pub(crate) fn is_out(&self, pod: &str) -> bool {
+        let (shared, now) = (self.shared(), Instant::now());
+        let partition = shared.partitions.get(pod);
+        shared.outage.iter().chain(partition).any(|until| now < *until)
+    }
+
+    /// How long the reply to a renewal that this pod sends now takes in addition; then the pod is to be cut off.
+    pub(crate) fn draw_slow_renewal(&self, pod: &str) -> Option<Duration> {
+        let mut shared = self.shared();
+        if shared.is_quiet || shared.dice.below(100) >= 10 {
+            return None;
+        }
+        shared.counts.partitions += 1;
+        drop(shared);
+        let delay = self.settings.lease / 3;
+        self.trouble(pod, delay + self.settings.lease);
+        Some(delay)
+    }
+
+    /// From now on, and for as long as a lease, that pod does not reach the database.
+    pub(crate) fn cut_off(&self, pod: &str) {
+        self.shared().partitions.insert(pod.to_owned(), Instant::now() + self.settings.lease);
     }
 
     /// From now on, and for that long, the server turns everybody away.
@@ -250,6 +326,7 @@ impl World {
         let mut shared = self.shared();
         shared.is_quiet = true;
         shared.outage = None;
+        shared.partitions.clear();
         shared.denial = None;
     }
 

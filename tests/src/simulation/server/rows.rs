@@ -136,6 +136,7 @@ impl Server {
         let name = self.world.name(rescued.id);
         let holder = self.world.shared().claims.remove(&rescued.id);
         self.world.shared().counts.rescues += 1;
+        let pod = holder.as_ref().map(|holder| holder.pod.clone());
         if let Some(holder) = holder
             && !self.world.was_troubled(&holder.pod, holder.since)
         {
@@ -143,6 +144,9 @@ impl Server {
                 "{name} was taken from {}, which nothing had befallen since it was claimed",
                 holder.pod
             ));
+        }
+        if let Some(pod) = pod.filter(|pod| self.world.runs_on(pod, rescued.id)) {
+            self.world.violated(format!("{name} was taken from {pod}, where its handler still runs"));
         }
         let fate = self.fate(rescued.id);
         self.world.write(What::Rescued { call: name, fate });
