@@ -13,6 +13,7 @@ pub mod fuzzed;
 pub mod histories;
 pub mod journal;
 mod make;
+pub mod network;
 pub mod overheard;
 pub mod pgbouncer;
 pub mod proxy;

@@ -197,8 +197,12 @@ impl State {
     }
 }
 
-/// The URL with another host and port, and the host and port that it had.
-fn redirected(url: &str, address: SocketAddr) -> (String, String) {
+/// Returns the URL with another host and port, and the host and port that it had.
+///
+/// # Panics
+///
+/// If the URL names no user or no database.
+pub fn redirected(url: &str, address: SocketAddr) -> (String, String) {
     let (before, rest) = url.split_once('@').expect("the URL names a user");
     let (server, path) = rest.split_once('/').expect("the URL names a database");
     let separator = if path.contains('?') { '&' } else { '?' };
