@@ -70,6 +70,9 @@ pub enum OnInterrupt {
 /// arguments it cannot decode. What it finds is logged as warnings, one for each name and reason, and one more line says
 /// how much was looked at. A pod that runs no calls does not look.
 ///
+/// A check that only reports runs beside the pod's first calls, so that they need not wait for it; `start()` returns once it
+/// has ended. A pod that may refuse the start, or delete what it finds, claims nothing before.
+///
 /// Fewer than 1,000 pending calls are all looked at. Of more, `Auto` and `Refuse` look at a sample, which takes about as
 /// long however many there are:
 ///

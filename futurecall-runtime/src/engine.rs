@@ -67,6 +67,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::at_once::Calm;
+pub(crate) use self::claim::first_look;
 pub(crate) use self::complete::{Completion, Opened};
 use self::database_clock::DatabaseClock;
 pub(crate) use self::drive::{NotDriven, RUNTIME_ENDED};
@@ -148,6 +149,8 @@ pub(crate) struct Engine {
     renew: Notify,
     /// The shutdown's grace is over: handlers are asked to stop.
     asks_to_stop: AtomicBool,
+    /// Cancelled once the claimer has looked for due calls.
+    has_looked: CancellationToken,
     /// No more claims.
     pub(crate) stop: CancellationToken,
     /// Everything in the background ends.
@@ -214,6 +217,7 @@ impl Engine {
             has_declined: Notify::new(),
             renew: Notify::new(),
             asks_to_stop: AtomicBool::new(false),
+            has_looked: CancellationToken::new(),
             stop: CancellationToken::new(),
             over: CancellationToken::new(),
             is_shutting_down: AtomicBool::new(false),
@@ -354,14 +358,6 @@ impl Engine {
                 None => self.meter.scheduled_elsewhere(&first.name, count),
             }
         }
-    }
-
-    /// Reads the database's clock.
-    pub(crate) async fn see_clock(&self) -> Result<(), StoreError> {
-        let sent = crate::clock::instant();
-        let now = self.store.now().await?;
-        self.clock.saw(now, sent, crate::clock::instant());
-        Ok(())
     }
 
     /// Writes a heartbeat now: the names of this pod have changed.

@@ -23,6 +23,8 @@ use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
 const MOST: usize = 1_000;
 /// How long before its moment a call may be claimed, so that it starts on it and not a claim later.
 const AHEAD: Duration = Duration::from_millis(10);
+/// How long what a pod does besides may wait for the claimer's first look.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long a claimed call may wait for a slot before it is given back: another pod may have one.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// For how long giving calls back is tried again.
@@ -70,7 +72,9 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
         if look > crate::clock::instant() {
             continue;
         }
-        let wait = match claim_once(engine, &mut pace).await {
+        let claimed = claim_once(engine, &mut pace).await;
+        engine.has_looked.cancel();
+        let wait = match claimed {
             Ok(wait) => {
                 backoff.succeeded();
                 wait
@@ -85,6 +89,17 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
         };
         let now = crate::clock::instant();
         look = now.checked_add(wait).unwrap_or(now);
+    }
+}
+
+/// Waits until the claimer has looked for due calls once, or has not managed to within a second: nothing else is to take the
+/// connection that stands ready, for another one costs several round trips.
+pub(crate) async fn first_look(engine: &Engine) {
+    tokio::select! {
+        biased;
+        () = engine.stop.cancelled() => {}
+        () = engine.has_looked.cancelled() => {}
+        () = tokio::time::sleep(FIRST_LOOK) => {}
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::backoff::{Backoff, jittered};
+use super::claim::first_look;
 use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
 use crate::error::StoreError;
@@ -41,6 +42,7 @@ pub(super) fn start(engine: &Arc<Engine>) {
 
 /// One look in half a minute leaves an idle pod within its budget of a transaction every two seconds.
 async fn gauge_until_stopped(engine: &Engine) {
+    first_look(engine).await;
     let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
@@ -60,6 +62,7 @@ async fn gauge_until_stopped(engine: &Engine) {
 }
 
 async fn rescue_until_stopped(engine: &Engine) {
+    first_look(engine).await;
     let mut backoff = Backoff::default();
     let mut wait = Duration::ZERO;
     loop {

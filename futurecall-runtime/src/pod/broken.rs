@@ -4,7 +4,7 @@ mod found;
 mod sample;
 
 use self::found::{Broken, Count, Found};
-use crate::config::CheckBrokenCalls;
+use crate::config::{CheckBrokenCalls, Config};
 use crate::engine::Engine;
 use crate::engine::readers::Readers;
 use crate::error::StoreError;
@@ -22,6 +22,11 @@ const COUNTED: u64 = 50_000;
 
 /// How many pending calls of a name are counted at most.
 const COUNTED_OF_NAME: u64 = 10_000;
+
+/// Returns whether the check changes nothing with these settings, and refuses no start.
+pub(super) fn only_reports(config: &Config) -> bool {
+    config.check_broken_calls != CheckBrokenCalls::Refuse && !config.delete_broken_calls
+}
 
 /// Reports broken calls, a line for each name and reason, and removes them where the settings say so. Returns those that
 /// refuse the start: none, unless the settings say that.

@@ -12,7 +12,7 @@ use crate::by_name::InvokableFutureCall;
 use crate::call::{FutureCall, handlers_of};
 use crate::config::Config;
 use crate::engine::again::until_known_at_start;
-use crate::engine::{Engine, Process};
+use crate::engine::{Engine, Process, first_look};
 use crate::error::{StartError, StoreError};
 use crate::registry::{Handler, Registry};
 use crate::signals::trace::TraceContext;
@@ -194,7 +194,8 @@ impl PodBuilder {
         self
     }
 
-    /// Opens the database, brings its tables up to date, checks everything that can be checked, and starts.
+    /// Opens the database, brings its tables up to date, checks everything that can be checked, and starts. Calls that are due
+    /// may start before this returns.
     ///
     /// The pod lives on the Tokio runtime on which this is awaited, and can be used from any thread and any executor as
     /// long as that runtime runs. Dropping the future ends what was started.
@@ -277,7 +278,6 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
         let names = engine.registry().names();
         tracing::info!(pod = %engine.pod, store = engine.store.kind(), role = engine.role.as_str(), ?names, "pod starts");
         until_known_at_start(|| engine.beat_to(&*engine.store)).await?;
-        until_known_at_start(|| engine.see_clock()).await?;
         if !schedules.is_empty() {
             until_known_at_start(|| engine.store.declare(Now::Database, &schedules)).await?;
         }
@@ -294,14 +294,25 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
                 "schedules ended that no live pod declares by attribute any more"
             );
         }
-        let found = until_known_at_start(|| broken::check(engine)).await?;
-        if !found.is_empty() {
-            return Err(StartError::BrokenCalls { found });
-        }
+    }
+    // A check that only reports holds up no call: it takes as long as there are calls to look at.
+    let claims_first = engine.claims_calls() && broken::only_reports(&engine.config);
+    if runs && !claims_first {
+        look_for_broken_calls(engine).await?;
     }
     engine.start().map_err(|error| {
         StartError::setting("lease", format!("the thread that renews leases could not be started: {error}"))
-    })
+    })?;
+    if runs && claims_first {
+        first_look(engine).await;
+        look_for_broken_calls(engine).await?;
+    }
+    Ok(())
+}
+
+async fn look_for_broken_calls(engine: &Engine) -> Result<(), StartError> {
+    let found = until_known_at_start(|| broken::check(engine)).await?;
+    if found.is_empty() { Ok(()) } else { Err(StartError::BrokenCalls { found }) }
 }
 
 fn registry(

@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgRow, PgSeverity};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgPool, Postgres, Row, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
+use super::settings::Session;
 use super::sql::{Query, expanded};
-use crate::clock::{self, Deadline};
+use crate::clock;
 use crate::error::StoreError;
 
 /// How long a connection is waited for: a server that restarts is a delay, not an error.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection that stood idle for longer is asked whether it still lives before a statement is trusted to it: a
 /// write on a dead one would end in an outcome that nobody knows. Under load no connection is idle for as long.
@@ -46,6 +47,8 @@ pub(super) struct Link {
     named: bool,
     /// Whether the server confirms a commit before it stands on its disk: the connection's `synchronous_commit` is off.
     confirms_early: bool,
+    /// The server's version, where it says one: 15.4 is 150,004.
+    pub(super) version: Option<u32>,
     /// Connections that were used last. The next statement takes the latest of them: it has the statement prepared
     /// already, and the pool asks the server twice for every statement whether its connection still lives.
     warm: Mutex<Vec<Warm>>,
@@ -60,8 +63,8 @@ pub(super) struct Link {
 
 /// A connection kept aside for the next statement.
 #[derive(Debug)]
-struct Warm {
-    connection: PoolConnection<Postgres>,
+pub(super) struct Warm {
+    pub(super) connection: PoolConnection<Postgres>,
     taken: Instant,
     used: Instant,
 }
@@ -84,21 +87,23 @@ impl Link {
             .connect_with(options)
             .await
             .map_err(nothing_done(DOING))?;
-        let Settings { is_read_committed, confirms_early } = ask_for_settings(DOING, &pool, named).await?;
-        let most_warm = usize::try_from(connections.saturating_sub(1)).unwrap_or(0);
-        let guarded = !named || !is_read_committed;
-        Ok(Self {
+        let (session, warm) = Session::ask(DOING, &pool).await?;
+        let link = Self {
             pool,
             connections: connections.max(1),
-            guarded,
+            guarded: !named || !session.is_read_committed,
             named,
-            confirms_early,
+            confirms_early: session.confirms_early,
+            version: warm.connection.server_version_num(),
             warm: Mutex::default(),
-            most_warm,
+            most_warm: usize::try_from(connections.saturating_sub(1)).unwrap_or(0),
             texts: Mutex::default(),
             #[cfg(test)]
             sent: std::sync::atomic::AtomicUsize::default(),
-        })
+        };
+        // For the next statement of the start: each new connection costs several round trips.
+        link.put_back(warm);
+        Ok(link)
     }
 
     /// Warns of settings under which the server forgets what it has confirmed.
@@ -153,6 +158,16 @@ impl Link {
         rows.map_err(|error| meaning(doing, error, sent))
     }
 
+    /// Runs a statement without parameters that changes nothing, as one message: it waits for one answer, where one that is
+    /// prepared waits for two, and even a pooler sends it to one server.
+    pub(super) async fn glance(&self, doing: &'static str, text: String) -> Result<Vec<PgRow>, StoreError> {
+        let mut warm = self.take().await.map_err(nothing_done(doing))?;
+        let rows = warm.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
+        let rows = rows.map_err(nothing_done(doing))?;
+        self.put_back(warm);
+        Ok(rows)
+    }
+
     /// Streams rows into a table, and is all there is to the change.
     pub(super) async fn copy(
         &self,
@@ -187,9 +202,7 @@ impl Link {
                 return Ok(warm);
             }
         }
-        let connection = self.pool.acquire().await?;
-        let now = clock::instant();
-        Ok(Warm { connection, taken: now, used: now })
+        Warm::of(&self.pool).await
     }
 
     /// A connection that nothing uses at this moment.
@@ -229,6 +242,14 @@ impl Link {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Warm>> {
         self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Warm {
+    pub(super) async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        let connection = pool.acquire().await?;
+        let now = clock::instant();
+        Ok(Self { connection, taken: now, used: now })
     }
 }
 
@@ -354,44 +375,6 @@ fn is_cache_off(options: &PgConnectOptions) -> bool {
     // The options tell it in a URL alone. Names are put in that can stand in one; those of the options may not.
     let url = options.clone().username("user").host("localhost").to_url_lossy();
     url.query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0")
-}
-
-/// Asks again where the connection breaks: a pooler that restarts is a delay, too.
-async fn ask_for_settings(doing: &'static str, pool: &PgPool, named: bool) -> Result<Settings, StoreError> {
-    const PAUSE: Duration = Duration::from_millis(100);
-    let give_up = Deadline::new(clock::read(), PATIENCE);
-    loop {
-        let error = match settings(pool, named).await {
-            Ok(settings) => return Ok(settings),
-            Err(error) => nothing_done(doing)(error),
-        };
-        if !error.is_transient() || give_up.left(clock::read()) < PAUSE {
-            return Err(error);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// What a session is set to, by the server, the database, the role or the URL.
-struct Settings {
-    /// Whether transactions that do not say otherwise see what was committed before each of their statements.
-    is_read_committed: bool,
-    confirms_early: bool,
-}
-
-async fn settings(pool: &PgPool, named: bool) -> Result<Settings, sqlx::Error> {
-    let query = sqlx::query(
-        "SELECT current_setting('default_transaction_isolation') = 'read committed' AS is_read_committed,
-            current_setting('synchronous_commit') = 'off' AS confirms_early",
-    );
-    // In a transaction, where even a pooler keeps to one server.
-    let mut transaction = pool.begin_with(BEGIN).await?;
-    let row = transaction.fetch_one(query.persistent(named)).await?;
-    transaction.commit().await?;
-    Ok(Settings {
-        is_read_committed: row.try_get("is_read_committed")?,
-        confirms_early: row.try_get("confirms_early")?,
-    })
 }
 
 fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {

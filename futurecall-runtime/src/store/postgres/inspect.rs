@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{empty, nothing_done};
-use super::sql::{Reading, at, micros, moment, moment_or_none, pod as pod_column, small_count};
+use super::sql::{Query, Reading, at, micros, moment, moment_or_none, pod as pod_column, small_count};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
@@ -75,17 +75,20 @@ const PODS: &str = "
     FROM futurecall.pod AS p LEFT JOIN futurecall.shapes AS h ON h.hash = p.shapes WHERE p.beat_at >= {ago $3::bigint}
     ORDER BY p.beat_at DESC, p.id";
 
-/// $2 the pod, $3 to $10 what it says of itself, $11 how long what is not heard of is remembered, $12 the hash of its
-/// shapes. Writes nothing of the pod, and gives no row, where the shapes are not known.
-const BEAT: &str = concat!(
-    "
+/// The pod's row, where `$seen` gives the hash of its shapes. $2 the pod, $3 to $10 what it says of itself, $11 how long what
+/// is not heard of is remembered, $12 the hash of its shapes.
+macro_rules! beat {
+    ($seen:literal) => {
+        concat!(
+            "
     WITH gone AS (
         DELETE FROM futurecall.pod AS p WHERE p.beat_at < {ago $11::bigint} AND p.id <> $2::uuid
         RETURNING p.names, p.beat_at
     )",
-    remembered!(),
-    ", seen AS (
-        UPDATE futurecall.shapes AS h SET seen_at = greatest(h.seen_at, {now}) WHERE h.hash = $12::bigint
+            remembered!(),
+            ", seen AS (",
+            $seen,
+            "
         RETURNING h.hash
     ), unseen AS (
         DELETE FROM futurecall.shapes AS h WHERE h.seen_at < {ago $11::bigint} AND h.hash <> $12::bigint
@@ -101,13 +104,23 @@ const BEAT: &str = concat!(
         shapes = excluded.shapes
     RETURNING (SELECT c.id FROM futurecall.call AS c WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
         ORDER BY c.id LIMIT 1) IS NOT NULL AS has_declined"
+        )
+    };
+}
+
+/// Writes nothing of the pod, and gives no row, where the shapes are not known.
+const BEAT: &str = beat!(
+    "
+        UPDATE futurecall.shapes AS h SET seen_at = greatest(h.seen_at, {now}) WHERE h.hash = $12::bigint"
 );
 
-/// $2 their hash, $3 the shapes, $4 the hash of each.
-const SAY_SHAPES: &str = "
-    INSERT INTO futurecall.shapes AS h (hash, shapes, hashes, seen_at)
-    VALUES ($2::bigint, $3::jsonb, $4::jsonb, {now})
-    ON CONFLICT (hash) DO UPDATE SET seen_at = greatest(h.seen_at, excluded.seen_at)";
+/// The same, and stores the shapes: $13 they themselves, $14 the hash of each.
+const BEAT_WITH_SHAPES: &str = beat!(
+    "
+        INSERT INTO futurecall.shapes AS h (hash, shapes, hashes, seen_at)
+        VALUES ($12::bigint, $13::jsonb, $14::jsonb, {now})
+        ON CONFLICT (hash) DO UPDATE SET seen_at = greatest(h.seen_at, excluded.seen_at)"
+);
 
 /// $2 how recently a live shape was heard of, $3 how many calls at most.
 const REOPEN: &str = "
@@ -168,23 +181,29 @@ impl PostgresStore {
 
     pub(super) async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
         let hash = hash_of_all(&pod.shapes);
-        if let Some(has_declined) = self.say(now, pod, hash).await? {
-            return Ok(has_declined);
-        }
-        let (shapes, hashes) =
-            shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEATING, error))?;
-        let query = self.query(SAY_SHAPES).bind(at(now)).bind(hash).bind(shapes).bind(hashes);
-        self.write(BEATING, query).await?;
-        let said = self.say(now, pod, hash).await?;
-        said.ok_or_else(|| StoreError::transient(BEATING, "the shapes of its calls were removed meanwhile"))
+        let rows = self.write(BEATING, self.bind_beat(BEAT, now, pod, hash)?).await?;
+        let row = if let Some(row) = rows.into_iter().next() {
+            row
+        } else {
+            let (shapes, hashes) =
+                shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEATING, error))?;
+            let query = self.bind_beat(BEAT_WITH_SHAPES, now, pod, hash)?.bind(shapes).bind(hashes);
+            self.write_one(BEATING, query).await?
+        };
+        row.try_get("has_declined").map_err(nothing_done(BEATING))
     }
 
-    /// Writes the pod's row, which names its shapes by their hash. `None`: the database does not know them.
-    async fn say(&self, now: Now, pod: &PodBeat, shapes: i64) -> Result<Option<bool>, StoreError> {
+    fn bind_beat(
+        &self,
+        template: &'static str,
+        now: Now,
+        pod: &PodBeat,
+        shapes: i64,
+    ) -> Result<Query, StoreError> {
         let redacted =
             serde_json::to_string(&pod.redacted).map_err(|error| StoreError::refused(BEATING, error))?;
-        let query = self
-            .query(BEAT)
+        Ok(self
+            .query(template)
             // Planned anew, by what the tables hold now: on empty ones it would be planned to walk all calls.
             .persistent(false)
             .bind(at(now))
@@ -198,10 +217,7 @@ impl PostgresStore {
             .bind(i32::try_from(pod.slots).unwrap_or(i32::MAX))
             .bind(i32::try_from(pod.running).unwrap_or(i32::MAX))
             .bind(micros(REMEMBERED))
-            .bind(shapes);
-        let rows = self.write(BEATING, query).await?;
-        let has_declined = rows.first().map(|row| row.try_get("has_declined"));
-        has_declined.transpose().map_err(nothing_done(BEATING))
+            .bind(shapes))
     }
 
     pub(super) async fn reopen_calls(

@@ -21,21 +21,26 @@ const MIGRATIONS: [(i32, &str, &str); 1] =
 
 const LISTING: &str = "list the migrations";
 
+/// $1 the schema. By the catalogue's rows: a look-up by name may remember that there was no such table, although whoever
+/// held the lock before has made it since.
+const IS_TABLE_THERE: &str = "
+    SELECT 1 FROM pg_catalog.pg_class AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
+    WHERE n.nspname = $1::text AND t.relname = 'migration'";
+
+const VERSIONS: &str = "SELECT version FROM futurecall.migration";
+
 const APPLIED: &str = "SELECT m.version, m.name, {us m.applied_at} AS applied FROM futurecall.migration AS m";
 
 impl PostgresStore {
     pub(super) async fn bring_up(&self) -> Result<(), StoreError> {
-        let connection = self.link.pool.acquire().await.map_err(nothing_done(DOING))?;
-        if connection.server_version_num().is_some_and(|version| version < 140_000) {
+        if self.link.version.is_some_and(|version| version < 140_000) {
             return Err(StoreError::permanent(DOING, "PostgreSQL 14 or newer is needed"));
         }
-        drop(connection);
-
         // Looked at without the lock first: where all is done, a start writes nothing and needs no right to.
-        let mut transaction = self.begin(DOING).await?;
-        if self.is_current(&mut transaction).await? {
-            return commit(DOING, transaction).await;
+        if self.is_current().await? {
+            return Ok(());
         }
+        let mut transaction = self.begin(DOING).await?;
         let lock =
             "SELECT pg_advisory_xact_lock(hashtextextended('futurecall migrations of ' || $1::text, 0))";
         step(DOING, &mut transaction, self.query(lock).bind(self.schema.to_string())).await?;
@@ -54,9 +59,15 @@ impl PostgresStore {
         commit(DOING, transaction).await
     }
 
-    /// Whether nothing is left to do; an error where the database is ahead of this library.
-    async fn is_current(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
-        let applied = self.applied(connection).await?;
+    /// Whether nothing is left to do; an error where the database is ahead of this library. Asked at every start, so it
+    /// waits for two answers only: what it sees may be older than what the second one sees, but no step is ever undone.
+    async fn is_current(&self) -> Result<bool, StoreError> {
+        let there = IS_TABLE_THERE.replace("$1::text", &format!("'{}'", self.schema));
+        let mut applied = Vec::new();
+        if !self.link.glance(DOING, there).await?.is_empty() {
+            let rows = self.link.glance(DOING, in_schema(VERSIONS, &self.schema)).await?;
+            applied = versions(&rows)?;
+        }
         let latest = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
         match applied.iter().max() {
             Some(ahead) if *ahead > latest => {
@@ -99,17 +110,12 @@ impl PostgresStore {
         if !self.is_table_there(connection).await? {
             return Ok(Vec::new());
         }
-        let rows = step(DOING, connection, self.query("SELECT version FROM futurecall.migration")).await?;
-        rows.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
+        versions(&step(DOING, connection, self.query(VERSIONS)).await?)
     }
 
     async fn is_table_there(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
-        // By the catalogue's rows: a look-up by name may remember that there was no such table, although whoever held
-        // the lock before has made it since.
-        let there = "
-            SELECT 1 FROM pg_catalog.pg_class AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
-            WHERE n.nspname = $1::text AND t.relname = 'migration'";
-        let rows = step(DOING, connection, self.query(there).bind(self.schema.to_string())).await?;
+        let query = self.query(IS_TABLE_THERE).bind(self.schema.to_string());
+        let rows = step(DOING, connection, query).await?;
         Ok(!rows.is_empty())
     }
 
@@ -127,6 +133,10 @@ impl PostgresStore {
         let file = file.replace(CREATE, if is_schema_there { "" } else { &create });
         renamed(&file, |line| in_schema(line, &self.schema))
     }
+}
+
+fn versions(rows: &[PgRow]) -> Result<Vec<i32>, StoreError> {
+    rows.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
 }
 
 /// A step that is done, with its number; what it did is added where this library knows.

@@ -1,11 +1,14 @@
-//! What the server is set to.
+//! What the server is set to, and a session.
 
-use sqlx::Row;
+use std::time::Duration;
+
 use sqlx::postgres::PgRow;
+use sqlx::{Executor, PgPool, Row};
 
 use super::PostgresStore;
-use super::connect::nothing_done;
+use super::connect::{PATIENCE, Warm, nothing_done};
 use super::sql::Reading;
+use crate::clock::{self, Deadline};
 use crate::error::StoreError;
 
 const READING: &str = "read the settings";
@@ -41,5 +44,47 @@ impl PostgresStore {
         let setting = |row: &PgRow| Ok((row.try_get("name")?, row.try_get("value")?));
         let settings = version.iter().chain(&rest).map(setting).collect::<Reading<_>>();
         settings.map_err(nothing_done(READING))
+    }
+}
+
+/// What a session is set to, by the server, the database, the role or the URL.
+pub(super) struct Session {
+    /// Whether transactions that do not say otherwise see what was committed before each of their statements.
+    pub(super) is_read_committed: bool,
+    /// Whether the server confirms a commit before it stands on its disk.
+    pub(super) confirms_early: bool,
+}
+
+impl Session {
+    /// Asks a new connection, and again where it breaks: a pooler that restarts is a delay, too. Returns the connection as
+    /// well.
+    pub(super) async fn ask(doing: &'static str, pool: &PgPool) -> Result<(Self, Warm), StoreError> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let give_up = Deadline::new(clock::read(), PATIENCE);
+        loop {
+            let error = match Self::of(pool).await {
+                Ok(session) => return Ok(session),
+                Err(error) => nothing_done(doing)(error),
+            };
+            if !error.is_transient() || give_up.left(clock::read()) < PAUSE {
+                return Err(error);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn of(pool: &PgPool) -> Result<(Self, Warm), sqlx::Error> {
+        const SETTINGS: &str = "
+            SELECT current_setting('default_transaction_isolation') = 'read committed' AS is_read_committed,
+                current_setting('synchronous_commit') = 'off' AS confirms_early";
+        let mut warm = Warm::of(pool).await?;
+        // Not prepared: one message, which a pooler sends to one server, and one answer to wait for.
+        let rows = warm.connection.fetch_all(sqlx::raw_sql(SETTINGS)).await?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let session = Self {
+            is_read_committed: row.try_get("is_read_committed")?,
+            confirms_early: row.try_get("confirms_early")?,
+        };
+        Ok((session, warm))
     }
 }
