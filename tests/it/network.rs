@@ -87,3 +87,26 @@ async fn a_start_takes_less_than_twenty_round_trips_to_its_first_handler() {
         }
     }
 }
+
+/// The pod is idle before each call, so that its connections are asked whether they live; and now and then it looks at
+/// everything before it claims.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_calls_start_on_their_moment_across_a_network() {
+    const CALLS: u32 = 16;
+    let mut far = Far::new(Duration::from_millis(40)).await;
+    let pod = far.pod().await;
+    let first = SystemTime::now() + Duration::from_secs(1);
+    for number in 0..CALLS {
+        let due = first + Duration::from_millis(170) * number;
+        far.near.future_call_at_time("far.second", None::<&str>, due).await.expect("stored");
+    }
+    let mut late = Vec::new();
+    for _ in 0..CALLS {
+        late.push(far.began.recv().await.expect("the pod lives").late);
+    }
+    println!("late: {late:?}");
+    // Half a round trip is what the pod cannot know of the database's clock.
+    late.sort_unstable();
+    assert!(late[late.len() - 2] <= far.round_trip + Duration::from_millis(10), "{late:?}");
+    far.end(pod).await;
+}

@@ -21,8 +21,6 @@ use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
 
 /// The most calls of one claim.
 const MOST: usize = 1_000;
-/// How long before its moment a call may be claimed, so that it starts on it and not a claim later.
-const AHEAD: Duration = Duration::from_millis(10);
 /// How long what a pod does besides may wait for the claimer's first look.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long a claimed call may wait for a slot before it is given back: another pod may have one.
@@ -137,9 +135,10 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
         return Ok(idle);
     }
     let sweep = engine.sweep_due.swap(false, Ordering::Relaxed) || pace.is_sweep_due(sent);
-    let claimed = claim(engine, room, None, AHEAD, sweep).await?;
+    let ahead = pace.ahead(engine.config.lease);
+    let claimed = claim(engine, room, None, ahead, sweep).await?;
     let now = crate::clock::instant();
-    pace.claimed_in(now.saturating_duration_since(sent));
+    pace.claimed(sent, now.saturating_duration_since(sent), !claimed.claim.calls.is_empty());
     if sweep {
         pace.swept(sent, now, engine.config.scan_interval);
         engine.calm.avoid_nothing();
@@ -154,9 +153,9 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     }
     let is_full = claimed.claim.calls.len() >= room.min(MOST);
     let (next, crowded) = (claimed.claim.next, claimed.claim.crowded);
-    let wait = wait_until_next(engine, &claimed.claim, now);
+    let wait = wait_until_next(engine, &claimed.claim, now, ahead, pace.ahead(engine.config.lease));
     hand_out(engine, claimed, now);
-    if is_full && next.is_some_and(|next| next <= AHEAD) {
+    if is_full && next.is_some_and(|next| next <= ahead) {
         // More may be had; how much of it is wanted is counted anew.
         return Ok(Duration::ZERO);
     }
@@ -167,7 +166,7 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     // Of what is due later than this, nobody tells a pod that looks before that by itself.
     let until = sent.checked_add(engine.config.scan_interval).min(now.checked_add(wait));
     if !crowded
-        && next.is_none_or(|next| next > AHEAD)
+        && next.is_none_or(|next| next > ahead)
         && let Some(until) = until
     {
         engine.calm.found_nothing(told, until);
@@ -191,13 +190,19 @@ pub(super) fn lags(engine: &Engine) -> bool {
     engine.held.len().saturating_sub(engine.config.concurrency_limit) > UNSTORED
 }
 
-/// How long until the next call can be claimed: a little ahead of its moment, unless it could have been claimed ahead
-/// already and was not.
-fn wait_until_next(engine: &Engine, claim: &Claim, now: Instant) -> Option<Duration> {
+/// How long until the next call can be claimed, which is to be `ahead` of its moment, unless this claim, which looked as far
+/// as `looked`, could have claimed it already and did not.
+fn wait_until_next(
+    engine: &Engine,
+    claim: &Claim,
+    now: Instant,
+    looked: Duration,
+    ahead: Duration,
+) -> Option<Duration> {
     let next = claim.next?;
     let due = claim.now.and_then(|at| at.checked_add(next).ok());
     let wait = due.and_then(|due| engine.clock.until(due, now)).unwrap_or(next);
-    Some(if next > AHEAD { wait.saturating_sub(AHEAD) } else { wait.min(next) })
+    Some(if next > looked { wait.saturating_sub(ahead) } else { wait.min(next) })
 }
 
 /// What is due starts now, the rest at its moment.

@@ -1,19 +1,23 @@
 //! What must be true of a simulation that has come to rest.
 
+use std::time::Duration;
+
 use futurecall_model::replay::replay;
 use futurecall_model::state::Row;
 use futurecall_runtime::store::{CallState, MemoryStore, Now, Store};
 
 use super::world::World;
 
-/// How long before its moment a call may be claimed, in microseconds.
-const AHEAD: u64 = 10_000;
+/// How long before its moment a call may be claimed, within a quarter of a lease. (That no claim brings a call that lies
+/// further ahead than it asked for, the server sees.)
+const AHEAD: Duration = Duration::from_millis(200);
 
 /// Walks the trace through the model, and looks at what the store holds in the end.
 pub(crate) async fn check(world: &World, store: &MemoryStore) {
     let lines = world.shared().lines.clone();
-    let lease = u64::try_from(world.settings.lease.as_micros()).unwrap_or(u64::MAX);
-    match replay(&lines, lease, AHEAD) {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let lease = world.settings.lease;
+    match replay(&lines, micros(lease), micros(AHEAD.min(lease / 4))) {
         Err(refusal) => world.violated(refusal.to_string()),
         Ok(end) => {
             for (number, call) in end.calls.iter().enumerate() {

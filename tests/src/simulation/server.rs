@@ -158,6 +158,9 @@ impl Server {
         }
         let fresh = self.fresh_runs();
         for call in &claim.calls {
+            if call.due.saturating_since(self.world.now()) > request.ahead {
+                self.world.violated(format!("{} is claimed too far ahead", self.world.name(call.id)));
+            }
             self.claimed(request.pod, call, sent, fresh.of(call.schedule));
         }
         self.skipped(fresh);
