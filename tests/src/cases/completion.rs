@@ -151,6 +151,17 @@ async fn what_became_of_a_claim_can_be_asked(fixture: &Fixture) {
     let stranger = ClaimedCall { claim_no: claimed.claim_no + 10, ..claimed };
     assert_eq!(ask(&stranger).await, Completed::Lost);
     assert_eq!(fixture.cancel(at(3), &CancelTarget::Call(stranger.id)).await.calls, 0);
+    // Another claim of the call lasts: of another pod, and of the same one.
+    let (stale, taker) = (fixture.pod().rerunning(), fixture.other_pod());
+    for taker in [&taker, &stale] {
+        let new = call("rest");
+        fixture.add(std::slice::from_ref(&new)).await;
+        let lost = stale.claim_one(at(3), "rest").await;
+        assert_eq!((lost.id, fixture.rescue(at(40)).await.len()), (new.id, 1));
+        assert_eq!(taker.claim_one(at(41), "rest").await.id, new.id);
+        let asked = fixture.other.completed(stale.id, lost.id, lost.claim_no).await.unwrap();
+        assert_eq!(asked, Completed::Lost, "it is held, but not by that claim");
+    }
 }
 
 async fn completions_one_after_the_other(fixture: &Fixture) {
