@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futurecall_runtime::store::PostgresStore;
+use futurecall_runtime::{CallId, PodId};
+use futurecall_tests::database::{TestDatabase, postgres_in};
 use futurecall_tests::{Database, Fixture, Harness, Transaction};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::task::JoinHandle;
 
 use crate::transactions;
 
@@ -122,7 +125,6 @@ mod latin1 {
 #[tokio::test]
 async fn a_pod_warns_of_commits_that_are_confirmed_too_early() {
     use futurecall_runtime::{Pod, Role};
-    use futurecall_tests::database::postgres_in;
     use futurecall_tests::overheard::Overheard;
 
     let Some(database) = postgres_in("UTF8").await else { return };
@@ -152,4 +154,87 @@ async fn a_pod_warns_of_commits_that_are_confirmed_too_early() {
         assert_eq!(warnings(Role::Maintenance).await, [""; 0], "{place}: it is on again");
     }
     database.drop().await;
+}
+
+/// What an application's open transaction has locked is passed by, so that all other leases go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_waits_for_nobody() {
+    use futurecall_runtime::store::{Held, Lease, Now, Store};
+
+    let Some(claims) = Claims::new(2).await else { return };
+    let Claims { database, store, pod, ids } = claims;
+    let mut application = database.pool.begin().await.expect("a transaction");
+    let cancelled = sqlx::query("UPDATE suite.call SET cancel_requested = true WHERE id = $1");
+    cancelled.bind(ids[0].as_uuid()).execute(&mut *application).await.expect("a cancellation");
+
+    let held: Vec<Held> = ids.iter().map(|id| Held { id: *id, claim_no: 1, started: true }).collect();
+    let lease = std::time::Duration::from_mins(2);
+    let renewing = tokio::spawn(async move { store.renew(Now::Database, pod, &held, lease).await });
+    let waits = wait_or_end(&database, &renewing).await;
+    application.rollback().await.expect("the rollback");
+    assert!(!waits, "it waits for a lock");
+    let renewed = renewing.await.expect("no panic").expect("an answer");
+    assert_eq!(renewed.iter().map(|one| one.lease).collect::<Vec<_>>(), [Lease::Kept, Lease::Held]);
+    database.drop().await;
+}
+
+/// The reply to a COMMIT was lost, and the server still works at the transaction: who asks waits for its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_of_a_completion_is_said_once_it_has_ended() {
+    use futurecall_runtime::store::{Completed, Store};
+
+    let Some(claims) = Claims::new(1).await else { return };
+    let Claims { database, store, pod, ids } = claims;
+    let id = ids[0];
+    let mut completion = database.pool.begin().await.expect("a transaction");
+    let ended = sqlx::query("DELETE FROM suite.call WHERE id = $1").bind(id.as_uuid());
+    ended.execute(&mut *completion).await.expect("the call's end");
+
+    let asking = tokio::spawn(async move { store.completed(pod, id, 1).await });
+    wait_or_end(&database, &asking).await;
+    completion.commit().await.expect("the commit");
+    // It left no row in the history. That it is held, and may be completed once more, was never true.
+    assert_eq!(asking.await.expect("no panic").expect("an answer"), Completed::Lost);
+    database.drop().await;
+}
+
+/// Calls that a pod has claimed, each with the number 1.
+struct Claims {
+    database: TestDatabase,
+    store: PostgresStore,
+    pod: PodId,
+    ids: Vec<CallId>,
+}
+
+impl Claims {
+    async fn new(count: usize) -> Option<Self> {
+        use futurecall_runtime::store::Store;
+
+        const CLAIMED: &str = "INSERT INTO suite.call (id, name, due_at, args, created_at, attempt, claimed_by, claim_no, \
+            claimed_at, lease_until) VALUES ($1, 'work', now(), '{}', now(), 1, $2, 1, now(), now() + interval '1 minute')";
+
+        let database = postgres_in("UTF8").await?;
+        let store = PostgresStore::open(&database.url, "suite").await.expect("a store");
+        store.migrate().await.expect("tables");
+        let pod = PodId::new();
+        let mut ids: Vec<CallId> = (0..count).map(|_| CallId::new()).collect();
+        ids.sort();
+        for id in &ids {
+            let claimed = sqlx::query(CLAIMED).bind(id.as_uuid()).bind(pod.as_uuid());
+            claimed.execute(&database.pool).await.expect("a claimed call");
+        }
+        Some(Self { database, store, pod, ids })
+    }
+}
+
+/// Waits until a statement that locks rows waits for a lock, or the task has ended. Says whether one waits.
+async fn wait_or_end<T>(database: &TestDatabase, task: &JoinHandle<T>) -> bool {
+    const WAITS: &str = "SELECT count(*) > 0 FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'";
+    loop {
+        let waits = sqlx::query_scalar(WAITS).fetch_one(&database.pool).await.expect("a look");
+        if waits || task.is_finished() {
+            return waits;
+        }
+    }
 }
