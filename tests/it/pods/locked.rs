@@ -1,19 +1,27 @@
 //! An application's transaction that cancels a running call, and stays open for longer than a lease.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::{CallState, Cancelled, OnInterrupt};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 
-/// Its first attempt never ends, and writes when it is stopped; the second ends at once.
-struct Stuck(Journal);
+/// It is given up a tenth of it before its end.
+const LEASE: Duration = Duration::from_secs(3);
 
-struct Stopped(Journal);
+/// When the first attempt was stopped.
+type At = Arc<Mutex<Option<SystemTime>>>;
+
+/// Its first attempt never ends, and writes when it is stopped; the second ends at once.
+struct Stuck(Journal, At);
+
+struct Stopped(Journal, At);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
+        *self.1.lock().unwrap() = Some(SystemTime::now());
         self.0.write("stopped");
     }
 }
@@ -22,7 +30,7 @@ impl InvokableFutureCall for Stuck {
     type Data = String;
 
     async fn invoke(&self, session: &Session, _data: Option<String>) -> Result<(), BoxError> {
-        let stopped = Stopped(self.0.clone());
+        let stopped = Stopped(self.0.clone(), Arc::clone(&self.1));
         self.0.write(format!("attempt {}", session.call().attempt));
         if session.call().attempt == 1 {
             std::future::pending::<()>().await;
@@ -38,11 +46,11 @@ macro_rules! on_database {
         async fn $name() {
             for rerun in [false, true] {
                 let backend = $backend;
-                let journal = Journal::new();
+                let (journal, stopped) = (Journal::new(), At::default());
                 let policy = if rerun { OnInterrupt::Rerun } else { OnInterrupt::Keep };
                 let start = || {
-                    let config = Backend::config().lease(Duration::from_secs(1)).on_interrupt(policy);
-                    let stuck = Stuck(journal.clone());
+                    let config = Backend::config().lease(LEASE).on_interrupt(policy);
+                    let stuck = Stuck(journal.clone(), Arc::clone(&stopped));
                     backend.builder().config(config).register_future_call("stuck", stuck).start()
                 };
                 let (pod, other) = (start().await.unwrap(), start().await.unwrap());
@@ -57,6 +65,10 @@ macro_rules! on_database {
                 assert_eq!(cancelled, Cancelled::new(0, 0, 1));
                 // The lease cannot be renewed while the transaction is open, and ends.
                 assert_eq!(journal.wait_for(2).await, ["attempt 1", "stopped"]);
+                let ends = pod.inspect().call(id).await.unwrap().unwrap().lease_until.unwrap();
+                let stopped = stopped.lock().unwrap().take().unwrap().duration_since(UNIX_EPOCH).unwrap();
+                let left = i128::from(ends.as_micros()) - i128::try_from(stopped.as_micros()).unwrap();
+                assert!(left > 0, "the handler was stopped {left} µs before the end of its lease");
                 tx.rollback().await.unwrap();
 
                 let end = if rerun { CallState::Succeeded } else { CallState::Interrupted };
