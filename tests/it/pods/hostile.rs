@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{CancelTarget, Now};
@@ -12,6 +13,7 @@ use futurecall_tests::database;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
 use futurecall_tests::overheard::Overheard;
+use tokio::sync::Semaphore;
 
 /// Not found by itself: its pods are given their journal.
 pub(crate) struct HostileFutureCall {
@@ -259,5 +261,72 @@ async fn an_outcome_is_recorded_whatever_the_encoding_of_the_database() {
     let shown = "caf\u{e9}";
     let expected = [shown.to_owned(), format!("given up: {shown}"), format!("panicked: {shown}")];
     assert_eq!(failures(&backend, shown).await, expected, "what can be held is left as it is");
+    backend.drop().await;
+}
+
+/// Waits until it is let go.
+struct Gated(Journal, Arc<Semaphore>);
+
+impl InvokableFutureCall for Gated {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, _data: Option<String>) -> Result<(), BoxError> {
+        self.0.write("started");
+        self.1.acquire().await?.forget();
+        self.0.write("ends");
+        Ok(())
+    }
+}
+
+/// Outcomes gather while a statement that records others waits; of what has gathered the database refuses one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_that_is_refused_takes_no_other_with_it() {
+    const CALLS: usize = 8;
+    const WAITS: &str = "SELECT count(*) > 0 FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH gone%'";
+
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it was made above") };
+    let finished = format!("{}.finished", database.schema);
+    let run = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&database.pool).await.unwrap();
+    };
+    let (journal, gate) = (Journal::new(), Arc::new(Semaphore::new(0)));
+    let gated = Gated(journal.clone(), Arc::clone(&gate));
+    let pod = backend.builder().register_future_call("gated", gated).start().await.unwrap();
+    run(format!("ALTER TABLE {finished} ADD CONSTRAINT refusal CHECK (identifier <> 'refused')")).await;
+    let mut ids = Vec::new();
+    for n in 0..CALLS {
+        let call = pod.future_call_with_delay("gated", Some("x"), std::time::Duration::ZERO);
+        ids.push(call.identifier(if n == CALLS / 2 { "refused" } else { "x" }).await.unwrap());
+    }
+    journal.wait_for(CALLS).await;
+
+    let mut locked = database.pool.begin().await.unwrap();
+    let lock = format!("LOCK TABLE {finished} IN ACCESS EXCLUSIVE MODE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *locked).await.unwrap();
+    gate.add_permits(1);
+    eventually("the first outcome waits", || async {
+        let waits: bool = sqlx::query_scalar(WAITS).fetch_one(&database.pool).await.unwrap();
+        waits.then_some(())
+    })
+    .await;
+    gate.add_permits(CALLS);
+    journal.wait_for(2 * CALLS).await;
+    locked.commit().await.unwrap();
+
+    let states = eventually("what can be recorded is", || async {
+        let mut states = Vec::new();
+        for id in &ids {
+            states.push(pod.future_calls().status(*id).await.unwrap().unwrap());
+        }
+        let running = states.iter().filter(|state| **state == CallState::Running).count();
+        (running <= 1).then_some(states)
+    })
+    .await;
+    let succeeded = states.iter().filter(|state| **state == CallState::Succeeded).count();
+    assert_eq!(succeeded, CALLS - 1, "{states:?}");
+    run(format!("ALTER TABLE {finished} DROP CONSTRAINT refusal")).await;
+    pod.shutdown().await;
     backend.drop().await;
 }
