@@ -13,6 +13,7 @@ use futurecall_runtime::{
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::overheard::Overheard;
+use futurecall_tests::proxy::Proxy;
 use tokio::sync::Semaphore;
 
 use super::support::{Note, UntilCancelled};
@@ -378,6 +379,27 @@ async fn the_wrong_database_is_named() {
         assert!(error.contains("no transactions") && error.contains("SQLite file"), "{url}: {error}");
         pod.shutdown().await;
     }
+}
+
+/// The server commits, its reply is lost, and the history keeps nothing of it: nobody can know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_without_an_answer_that_leaves_no_row_stays_unknown() {
+    let (backend, pool) = <sqlx::Postgres as Kind>::fresh().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it was made so") };
+    let proxy = Proxy::before(database).await;
+    let (journal, gate) = (Journal::new(), Arc::new(Semaphore::new(0)));
+    let book = Book::<sqlx::Postgres> { journal: journal.clone(), gate, database: PhantomData };
+    let config = Config::new().retention(Retention { succeeded: Duration::ZERO, ..Retention::default() });
+    let builder = backend.builder().config(config).database_url(&proxy.url);
+    let pod = builder.register_future_call("book", book).start().await.unwrap();
+    // The end of the call, whose transaction's COMMIT gets no answer.
+    proxy.lose_the_reply_to("u.said, u.ran_for,");
+    pod.future_call_with_delay("book", Some("plain"), Duration::ZERO).await.unwrap();
+    let said = journal.wait_for(2).await;
+    assert!(said[0].contains("was committed is not known"), "{said:?}");
+    assert_eq!((proxy.lost(), <sqlx::Postgres as Kind>::count(&pool).await), (1, 1));
+    pod.shutdown().await;
+    backend.drop().await;
 }
 
 /// The server ends the connection in the middle of the COMMIT.
