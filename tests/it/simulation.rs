@@ -105,6 +105,18 @@ fn a_server_that_turns_everybody_away_for_a_moment_interrupts_nothing() {
     }
 }
 
+/// Whether it was done nobody can know: who takes it for done loses an outcome.
+#[test]
+fn what_was_not_done_although_it_may_have_been_interrupts_nothing() {
+    for seed in 1..=30 {
+        let report = simulate(seed, Settings { faults: false, unsent: true, ..Settings::default() });
+        check(&report);
+        let Counts { rescues, refusals, starts, .. } = report.counts;
+        assert!(starts > 0, "seed {seed}");
+        assert_eq!((rescues, refusals), (0, 0), "seed {seed}: {report:?}");
+    }
+}
+
 #[test]
 fn every_mutant_is_caught() {
     let caught = |mutant| {

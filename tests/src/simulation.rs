@@ -48,6 +48,8 @@ pub struct Settings {
     pub late_claims: bool,
     /// Whether, even so, the server turns everybody away now and then, for a quarter of a lease at most.
     pub denials: bool,
+    /// Whether, even so, every tenth operation is not done and looks as if its reply were lost.
+    pub unsent: bool,
     /// Whether interrupted calls are run again.
     pub reruns: bool,
     /// How the store breaks the protocol, if it does.
@@ -66,6 +68,7 @@ impl Default for Settings {
             faults: true,
             late_claims: false,
             denials: false,
+            unsent: false,
             reruns: false,
             mutant: None,
         }

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     partitions: BTreeMap<String, Instant>,
     /// Until when the server turns everybody away.
     denial: Option<Instant>,
+    /// Every tenth operation is not done, and looks as if its reply were lost.
+    is_unsent: bool,
     /// Nothing more goes wrong.
     is_quiet: bool,
     /// Whose process stands still, and until when.
@@ -170,6 +172,7 @@ impl World {
             outage: None,
             partitions: BTreeMap::new(),
             denial: None,
+            is_unsent: settings.unsent,
             is_quiet: !settings.faults,
             still: BTreeMap::new(),
             handlers: Vec::new(),
@@ -207,10 +210,11 @@ impl World {
     pub(crate) fn draw(&self, pod: &str) -> Lot {
         let mut shared = self.shared();
         shared.counts.operations += 1;
-        let is_quiet = shared.is_quiet;
+        let (is_quiet, is_unsent) = (shared.is_quiet, shared.is_unsent);
         let dice = &mut shared.dice;
         let (before, after) = (self.settings.latency(dice, is_quiet), self.settings.latency(dice, is_quiet));
         let trouble = match dice.below(100) {
+            0..=9 if is_unsent => Some(Trouble::Unsent),
             _ if is_quiet => None,
             0 | 1 => Some(Trouble::Broken),
             2 => Some(Trouble::Busy),
@@ -221,7 +225,8 @@ impl World {
         };
         let is_slow = before + after > Duration::from_millis(20);
         drop(shared);
-        if trouble.is_some() || is_slow {
+        // Where every tenth is, that explains nothing: whoever hears of it is to repeat it.
+        if trouble.is_some() && !self.settings.unsent || is_slow {
             self.trouble(pod, before + after);
         }
         Lot { before, after, trouble }
@@ -324,7 +329,7 @@ impl World {
     /// From now on nothing goes wrong.
     pub(crate) fn quieten(&self) {
         let mut shared = self.shared();
-        shared.is_quiet = true;
+        (shared.is_quiet, shared.is_unsent) = (true, false);
         shared.outage = None;
         shared.partitions.clear();
         shared.denial = None;
