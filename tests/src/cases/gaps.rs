@@ -130,6 +130,21 @@ async fn a_history_that_is_pruned_early_has_a_gap(fixture: &Fixture) {
     assert!(pod.finish(at(102), &run, Outcome::Succeeded).await);
     assert_eq!(fixture.store.prune(Now::At(at(105)), &short, 10).await.unwrap(), 1);
     assert_eq!(fixture.repeat(at(106), &calls).await, [Inserted::Unknown]);
+    // Whichever of the outcomes goes early.
+    let month = secs(30 * 86_400);
+    let kept =
+        Retention { succeeded: month, failed: month, interrupted: month, cancelled: month, skipped: month };
+    let each = [
+        Retention { failed: secs(2), ..kept },
+        Retention { interrupted: secs(2), ..kept },
+        Retention { cancelled: secs(2), ..kept },
+    ];
+    for (short, from) in each.into_iter().zip([200, 300, 400]) {
+        fixture.store.prune(Now::At(at(from)), &short, 10).await.unwrap();
+        assert_eq!(fixture.repeat(at(from + 1), &[call("work")]).await, [Inserted::Unknown], "{short:?}");
+    }
+    fixture.store.prune(Now::At(at(500)), &kept, 10).await.unwrap();
+    assert_eq!(fixture.repeat(at(501), &[call("work")]).await, [Inserted::Stored]);
 }
 
 async fn a_history_of_which_calls_are_deleted_has_a_gap(fixture: &Fixture) {
