@@ -9,6 +9,7 @@ mod histories;
 mod hygiene;
 mod interleavings;
 mod memory;
+mod mutants;
 mod network;
 mod pods;
 mod pooler;
