@@ -139,3 +139,41 @@ on_all_stores! {
         scheduler.shutdown().await;
     }
 }
+
+/// Never ends, and writes when it is stopped.
+struct Endless(Journal);
+
+struct Stopped<'a>(&'a Journal);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.write("stopped");
+    }
+}
+
+impl InvokableFutureCall for Endless {
+    type Data = String;
+
+    async fn invoke(&self, _session: &Session, _data: Option<String>) -> Result<(), BoxError> {
+        let _stopped = Stopped(&self.0);
+        self.0.write("started");
+        std::future::pending().await
+    }
+}
+
+on_all_stores! {
+    async fn a_handler_whose_claim_was_taken_is_stopped_by_the_next_renewal(backend: &Backend) {
+        let journal = Journal::new();
+        let config = Backend::config().lease(HOUR);
+        let builder = backend.builder().config(config).register_future_call("endless", Endless(journal.clone()));
+        let pod = builder.start().await.unwrap();
+        pod.future_call_with_delay("endless", Some("x"), Duration::ZERO).await.unwrap();
+        assert_eq!(journal.wait_for(1).await, ["started"]);
+        let store = backend.store().await;
+        let later = store.now().await.unwrap().checked_add(2 * HOUR).unwrap();
+        assert_eq!(store.rescue(Now::At(later), 10, &Retention::default()).await.unwrap().len(), 1);
+        // The lease itself would last for an hour; it is renewed every ten seconds.
+        assert_eq!(journal.wait_for(2).await, ["started", "stopped"]);
+        pod.shutdown().await;
+    }
+}
