@@ -15,10 +15,10 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     let place = store.fresh().await?;
     let millis = same_pod(&place, sizes).await?;
     let line = Line::ours(store.kind, "latency", SAME_POD, "ms");
-    report.push(line.spread(&millis))?;
+    report.push(store.set(line.spread(&millis)))?;
     let millis = across_pods(&place, sizes).await?;
     let line = Line::ours(store.kind, "latency_across", ACROSS_PODS, "ms");
-    report.push(line.spread(&millis))?;
+    report.push(store.set(line.spread(&millis)))?;
     place.remove().await
 }
 

@@ -19,7 +19,7 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     for load in [0, sizes.load] {
         let place = store.fresh().await?;
         let lateness = of(&place, sizes, load).await?;
-        report.push(lateness.line(store))?;
+        report.push(store.set(lateness.line(store)))?;
         place.remove().await?;
     }
     Ok(())

@@ -17,6 +17,9 @@ mod latency;
 mod lateness;
 mod machine;
 mod memory;
+#[expect(unreachable_pub, reason = "the tests have this file, too")]
+#[path = "../../tests/src/network.rs"]
+mod network;
 mod place;
 mod pods;
 mod postgres;
@@ -26,6 +29,7 @@ mod recovery;
 mod report;
 mod settings;
 mod sizes;
+mod start;
 mod table;
 mod wanted;
 mod watch;
@@ -97,7 +101,7 @@ fn stores(wanted: &Wanted, server: &mut Option<Server>) -> Result<Vec<Store>> {
             Ok(url) => url,
             Err(_) => server.insert(Server::start()?).url.clone(),
         };
-        stores.push(Store::postgres(url));
+        stores.push(Store::postgres(url).across(wanted.round_trip));
     }
     if wanted.sqlite {
         stores.push(Store::sqlite());
@@ -127,6 +131,7 @@ async fn measure_at(store: &Store, figure: Figure, sizes: &Sizes, report: &mut R
         Figure::Bulk => enqueue::measure_bulk(store, sizes, report).await,
         Figure::Drain => drain::measure(store, sizes, report).await,
         Figure::LargeDrain => drain::measure_large(store, sizes, report).await,
+        Figure::Start => start::measure(store, sizes, report).await,
         Figure::Latency => latency::measure(store, sizes, report).await,
         Figure::Lateness => lateness::measure(store, sizes, report).await,
         Figure::Backlog => backlog::measure(store, sizes, report).await,

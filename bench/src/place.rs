@@ -1,6 +1,7 @@
 //! Where a figure is measured: a database, or a file, of its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futurecall_runtime::{Config, Pod, Role};
 use sqlx::postgres::PgConnectOptions;
@@ -10,6 +11,8 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::calls::{BenchFutureCall, Log};
+use crate::network::{Network, Server};
+use crate::report::Line;
 use crate::watch::Watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(crate) struct Store {
     pub(crate) kind: Kind,
     /// The server's URL; nothing for SQLite.
     server: String,
+    /// How long an answer is on its way across the network that is put before the server, if any.
+    round_trip: Option<Duration>,
     /// The databases that are still there.
     databases: Databases,
 }
@@ -50,15 +55,22 @@ pub(crate) struct Place {
     pub(crate) name: String,
     databases: Databases,
     _folder: Option<TempDir>,
+    _network: Option<Network>,
 }
 
 impl Store {
     pub(crate) fn postgres(url: String) -> Self {
-        Self { kind: Kind::Postgres, server: url, databases: Databases::default() }
+        Self { kind: Kind::Postgres, server: url, round_trip: None, databases: Databases::default() }
+    }
+
+    /// The same, with a network before the server.
+    pub(crate) fn across(self, round_trip: Option<Duration>) -> Self {
+        Self { round_trip, ..self }
     }
 
     pub(crate) fn sqlite() -> Self {
-        Self { kind: Kind::Sqlite, server: String::new(), databases: Databases::default() }
+        let (server, databases) = (String::new(), Databases::default());
+        Self { kind: Kind::Sqlite, server, round_trip: None, databases }
     }
 
     /// An empty database or file.
@@ -74,6 +86,7 @@ impl Store {
                     name: String::new(),
                     databases: Databases::default(),
                     _folder: Some(folder),
+                    _network: None,
                 })
             }
             Kind::Postgres => {
@@ -82,7 +95,7 @@ impl Store {
                 lock(&self.databases).push(name.clone());
                 tell(&self.server, &format!("CREATE DATABASE {name}")).await?;
                 let options: PgConnectOptions = self.server.parse()?;
-                let url = options.database(&name).to_url_lossy().into();
+                let (url, network) = self.way_to(&options.database(&name))?;
                 Ok(Place {
                     kind: self.kind,
                     url,
@@ -90,9 +103,39 @@ impl Store {
                     name,
                     databases: Arc::clone(&self.databases),
                     _folder: None,
+                    _network: network,
                 })
             }
         }
+    }
+
+    /// Where pods connect to, and what lies between.
+    fn way_to(&self, database: &PgConnectOptions) -> Result<(String, Option<Network>)> {
+        let mut url = database.to_url_lossy();
+        let Some(round_trip) = self.round_trip else { return Ok((url.into(), None)) };
+        let server = match database.get_socket() {
+            Some(folder) => Server::Unix(folder.join(format!(".s.PGSQL.{}", database.get_port()))),
+            None => Server::Tcp(format!("{}:{}", database.get_host(), database.get_port())),
+        };
+        let network = Network::before(server, round_trip)?;
+        url.set_ip_host(network.address.ip()).map_err(|()| "the URL has no host")?;
+        url.set_port(Some(network.address.port())).map_err(|()| "the URL has no port")?;
+        // The network does not speak TLS; nobody listens to it either.
+        url.set_query(Some("sslmode=disable"));
+        Ok((url.into(), Some(network)))
+    }
+
+    /// The figure, with what was set for all of this store.
+    pub(crate) fn set(&self, line: Line) -> Line {
+        match self.round_trip {
+            Some(time) => line.set(&format!("round trip {} ms", time.as_secs_f64() * 1e3)),
+            None => line,
+        }
+    }
+
+    /// A time in round trips, where one takes time.
+    pub(crate) fn in_round_trips(&self, millis: f64) -> Option<f64> {
+        self.round_trip.map(|time| millis / (time.as_secs_f64() * 1e3))
     }
 
     /// A connection to the server, to none of the databases that are measured.

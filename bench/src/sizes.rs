@@ -14,6 +14,8 @@ pub(crate) struct Sizes {
     pub(crate) large_drain: u32,
     /// How long a pod has for what a start does besides.
     pub(crate) start: Duration,
+    /// Pods that start one after the other.
+    pub(crate) starts: usize,
     pub(crate) latency: usize,
     pub(crate) lateness: usize,
     /// Other calls a second.
@@ -52,6 +54,7 @@ impl Sizes {
         drain: 20_000,
         large_drain: 1_000_000,
         start: Duration::from_secs(1),
+        starts: 30,
         latency: 500,
         lateness: 2_000,
         load: 5_000,
@@ -80,6 +83,7 @@ impl Sizes {
         drain: 1_000,
         large_drain: 2_000,
         start: Duration::from_millis(200),
+        starts: 3,
         latency: 20,
         lateness: 50,
         load: 500,

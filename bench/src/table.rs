@@ -10,7 +10,7 @@ use crate::{Result, machine};
 const GROUPS: [(&str, &[&str]); 11] = [
     ("Storing calls", &["enqueue", "bulk"]),
     ("Running calls that are due", &["drain"]),
-    ("When calls start", &["latency", "lateness"]),
+    ("When calls start", &["start", "latency", "lateness"]),
     ("Beside very many future calls", &["backlog"]),
     ("With a transaction held open", &["horizon"]),
     ("Several pods", &["pods"]),
@@ -54,6 +54,7 @@ const SPREADS: &[Column] = &[
     ("max", false, |line, _| cell(line.max)),
     ("early", false, |line, _| more(line, "early")),
     ("other calls/s", false, |line, _| more(line, "other_calls")),
+    ("round trips", false, |line, _| more(line, "round_trips")),
 ];
 
 const VALUES: &[Column] = &[

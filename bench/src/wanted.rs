@@ -1,18 +1,23 @@
 //! What the command line asks for.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::Result;
 use crate::sizes::Sizes;
 
 const USAGE: &str = "usage: futurecall-bench WORK … [--quick] [--postgres] [--sqlite] [--backlog N] [OUTPUT]
+       futurecall-bench start latency lateness --round-trip 3ms [--quick] [OUTPUT]
        futurecall-bench render FILE … [OUTPUT]
 
-WORK    all, or any of: enqueue bulk drain drain-large latency lateness backlog horizon idle pods recovery cost memory
-        limits idle-settings compile
+WORK    all, or any of: enqueue bulk drain drain-large start latency lateness backlog horizon idle pods recovery cost
+        memory limits idle-settings compile
 OUTPUT  --lines FILE      also writes the JSON lines there
         --markdown FILE   puts the table between the lines <!-- figures --> and <!-- /figures --> of that file
         --charts FOLDER   writes lateness.svg and throughput.svg there (otherwise to bench/target/figures)
+
+--round-trip puts a network before PostgreSQL on which an answer takes that long; only start, latency and lateness are
+measured across it.
 
 Measures on a PostgreSQL server of its own (or the one that DATABASE_URL names) and on a SQLite file; with --postgres or
 --sqlite on that one only. One JSON line a figure, and a Markdown table at the end. `render` makes the table and the
@@ -24,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) sizes: Sizes,
     pub(crate) postgres: bool,
     pub(crate) sqlite: bool,
+    /// How long an answer of PostgreSQL is on its way, besides what it takes on this machine.
+    pub(crate) round_trip: Option<Duration>,
     /// Lines that were written before: then nothing is measured.
     pub(crate) render: Vec<PathBuf>,
     pub(crate) lines: Option<PathBuf>,
@@ -38,6 +45,7 @@ pub(crate) enum Figure {
     Bulk,
     Drain,
     LargeDrain,
+    Start,
     Latency,
     Lateness,
     Backlog,
@@ -53,11 +61,12 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    const ALL: [(&str, Self); 16] = [
+    const ALL: [(&str, Self); 17] = [
         ("enqueue", Self::Enqueue),
         ("bulk", Self::Bulk),
         ("drain", Self::Drain),
         ("drain-large", Self::LargeDrain),
+        ("start", Self::Start),
         ("latency", Self::Latency),
         ("lateness", Self::Lateness),
         ("backlog", Self::Backlog),
@@ -71,6 +80,11 @@ impl Figure {
         ("idle-settings", Self::IdleSettings),
         ("compile", Self::Compile),
     ];
+
+    /// Whether it is measured across a network, too.
+    const fn crosses_networks(self) -> bool {
+        matches!(self, Self::Start | Self::Latency | Self::Lateness)
+    }
 }
 
 impl Wanted {
@@ -80,6 +94,7 @@ impl Wanted {
             sizes: Sizes::FULL,
             postgres: false,
             sqlite: false,
+            round_trip: None,
             render: Vec::new(),
             lines: None,
             markdown: None,
@@ -94,6 +109,7 @@ impl Wanted {
                 "--lines" => wanted.lines = Some(value()?.into()),
                 "--markdown" => wanted.markdown = Some(value()?.into()),
                 "--charts" => wanted.charts = Some(value()?.into()),
+                "--round-trip" => wanted.round_trip = Some(millis(&value()?)?),
                 "--backlog" => backlog = Some(value()?.parse()?),
                 "--quick" => quick = true,
                 "--postgres" => wanted.postgres = true,
@@ -117,8 +133,20 @@ impl Wanted {
             return Err(USAGE.into());
         }
         if !wanted.postgres && !wanted.sqlite {
-            (wanted.postgres, wanted.sqlite) = (true, true);
+            (wanted.postgres, wanted.sqlite) = (true, wanted.round_trip.is_none());
+        }
+        let crosses = wanted.figures.iter().all(|figure| figure.crosses_networks()) && !wanted.sqlite;
+        if wanted.round_trip.is_some() && !crosses {
+            let measured = "--round-trip is for start, latency and lateness, on PostgreSQL";
+            return Err(format!("{measured}\n\n{USAGE}").into());
         }
         Ok(wanted)
     }
+}
+
+/// As in `3ms` or `2.5ms`.
+fn millis(text: &str) -> Result<Duration> {
+    let millis = text.strip_suffix("ms").and_then(|number| number.parse().ok());
+    let time = millis.and_then(|millis: f64| Duration::try_from_secs_f64(millis / 1e3).ok());
+    time.ok_or_else(|| format!("{text} is no time such as 3ms\n\n{USAGE}").into())
 }
