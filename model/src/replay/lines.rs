@@ -210,11 +210,10 @@ impl Replay {
         let Some(at) = reports.iter().position(is_it) else {
             let of = self.world().pod_id(pod).map(|by| (by, number));
             let ended_so = |row: Row| matches!(row, Row::Over(_, by) if by.is_some() && by == of);
-            if fate == Fate::Known && ended_so(self.row(id)?.row) {
-                // A rescue has recorded what the pod would have, too: nothing changes.
-                return Ok(());
-            }
-            return self.refuse(pod, id, number, fate != Fate::Refused);
+            // A rescue has recorded what the pod would have, too, and the call may have been run again since: nothing changes.
+            let is_known =
+                fate == Fate::Known && (ended_so(self.row(id)?.row) || outcome == Outcome::GivenUp);
+            return self.refuse(pod, id, number, fate != Fate::Refused && !is_known);
         };
         reports.swap(0, at);
         let answer = self.step(&Action::Finish(pod, Reply::Lost))?;
