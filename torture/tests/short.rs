@@ -1,9 +1,14 @@
 //! The crash sweep, some torture and some strangers, on each database. `scripts/prove` has more of both.
 
 use std::process::Command;
+use std::sync::{PoisonError, RwLock};
+
+/// Held for reading by what excuses a machine that is busy, and for writing by what excuses nothing.
+static MACHINE: RwLock<()> = RwLock::new(());
 
 #[test]
 fn postgres() {
+    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     passes(&["sweep"]);
     passes(&["--seconds", "20", "--seed", "1"]);
     passes(&["strangers", "--seconds", "6", "--seed", "1"]);
@@ -11,6 +16,7 @@ fn postgres() {
 
 #[test]
 fn sqlite() {
+    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     passes(&["sweep", "--sqlite"]);
     passes(&["--seconds", "20", "--seed", "1", "--sqlite"]);
     passes(&["strangers", "--seconds", "6", "--seed", "1", "--sqlite"]);
@@ -20,6 +26,7 @@ fn sqlite() {
 #[cfg(target_os = "linux")]
 #[test]
 fn sqlite_clocks() {
+    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
     passes(&["clocks"]);
 }
 
