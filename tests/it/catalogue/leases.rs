@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::{Connections, Until, eager, is, outlast};
 
-const LEASE: Duration = Duration::from_secs(1);
+/// So long that a busy machine keeps it.
+const LEASE: Duration = Duration::from_secs(2);
 
 /// Takes a processor for itself until its gate opens; writes when it starts and when it ends.
 struct Burn {
