@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futurecall_runtime::store::{Inserted, Now, PostgresStore, Store};
-use futurecall_runtime::{CallState, Cancelled, Role};
+use futurecall_runtime::{CallState, Cancelled, Retention, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database::{self, TestDatabase};
 use futurecall_tests::journal::{Journal, eventually};
+use futurecall_tests::on_all_stores;
 use futurecall_tests::proxy::Proxy;
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
@@ -160,6 +161,22 @@ async fn a_claim_that_commits_late_is_given_back() {
     observer.shutdown().await;
     drop(store);
     backend.drop().await;
+}
+
+on_all_stores! {
+    /// It writes no heartbeat that could say so.
+    async fn a_pod_that_only_schedules_says_that_it_keeps_no_cancelled_call(backend: &Backend) {
+        let retention = Retention { cancelled: Duration::ZERO, ..Retention::default() };
+        let builder = backend.builder().role(Role::Serverless).config(Backend::config().retention(retention));
+        let (pod, store) = (builder.start().await.unwrap(), backend.store().await);
+        let repeat = async || {
+            store.insert(Now::Database, &[new_call()], true, Duration::ZERO).await.unwrap()
+        };
+        assert_eq!(repeat().await, [Inserted::Stored]);
+        pod.future_calls().cancel("anything").await.unwrap();
+        assert_eq!(repeat().await, [Inserted::Unknown]);
+        pod.shutdown().await;
+    }
 }
 
 /// A server that is short of something (disk, memory) while it ends a session has perhaps committed before: it writes to its
