@@ -257,7 +257,7 @@ impl Config {
     ///
     /// By the history a pod tells, after a reply was lost, whether a call that it sends again had been stored, had run and
     /// had ended. A pod that keeps one of the first four outcomes for less than 30 seconds says so in the database with its
-    /// heartbeat. As long as there is one, and for a minute after, a call whose reply was lost is not sent again by any
+    /// heartbeat. As long as there is one, and for its lease and 30 seconds after it (a minute at least), a call whose reply was lost is not sent again by any
     /// pod, unless it is found: the caller gets [`ScheduleError::OutcomeUnknown`](crate::ScheduleError::OutcomeUnknown).
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
