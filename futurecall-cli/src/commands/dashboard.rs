@@ -87,7 +87,7 @@ pub(crate) async fn run(context: &mut Context<'_>, options: Dashboard) -> Result
     let stop = pod.shutdown_signal();
     let serving = tokio::spawn(serving::serve(listener, app, Limits::default()));
     stop.await;
-    // Open pages keep a stream of changes: it would never end by itself.
+    // The event streams of open pages never end by themselves.
     serving.abort();
     pod.shutdown().await;
     Ok(Exit::Done)

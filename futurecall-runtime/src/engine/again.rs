@@ -152,7 +152,7 @@ impl Engine {
         }
     }
 
-    /// Whether what this pod cancels leaves no lasting row in the history, and no heartbeat of it says so.
+    /// Returns whether what this pod cancels leaves no lasting row in the history, and no heartbeat of it says so.
     pub(crate) fn forgets_cancelled(&self) -> bool {
         !self.runs_calls() && self.config.retention.cancelled < REPEATED
     }

@@ -21,7 +21,7 @@ use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
 
 /// The most calls of one claim.
 const MOST: usize = 1_000;
-/// How long what a pod does besides may wait for the claimer's first look.
+/// The longest wait of a pod's other tasks for the claimer's first look.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long a claimed call may wait for a slot before it is given back: another pod may have one.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -174,7 +174,8 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     Ok(wait)
 }
 
-/// Gives back what no handler may start: a claim that took all but as long as its leases last. Says whether it was one.
+/// Gives back a claim that took almost as long as its leases last, as no handler may start under them. Returns whether it
+/// was one.
 async fn give_back_late(engine: &Engine, claimed: &Claimed) -> bool {
     let calls = &claimed.claim.calls;
     if calls.is_empty() || claimed.deadline.left(crate::clock::read()) > run::margin(engine) {
@@ -190,7 +191,7 @@ pub(super) fn lags(engine: &Engine) -> bool {
     engine.held.len().saturating_sub(engine.config.concurrency_limit) > UNSTORED
 }
 
-/// How long until the next call can be claimed, which is to be `ahead` of its moment, unless this claim, which looked as far
+/// Returns how long to wait until the next call can be claimed, which is to be `ahead` of its moment, unless this claim, which looked as far
 /// as `looked`, could have claimed it already and did not.
 fn wait_until_next(
     engine: &Engine,

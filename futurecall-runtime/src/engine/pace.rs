@@ -20,7 +20,7 @@ const SWEEP_SHARE: u32 = 20;
 /// How long before its moment a call is claimed at least. Claims on a database nearby take less.
 const LEAST_AHEAD: Duration = Duration::from_millis(10);
 /// How long at most, within a quarter of a lease: a call that is held for its moment has a place in this pod that one which
-/// is due could have, and whoever cancels it finds it claimed. It is enough for round trips of 60 ms: a claim of an idle pod
+/// is due could have, and a cancellation finds it claimed. It is enough for round trips of 60 ms: a claim of an idle pod
 /// takes three of them.
 const MOST_AHEAD: Duration = Duration::from_millis(200);
 /// What is added to the time that claims take: for timers, which ring up to 2 ms late, and for a claim that begins late

@@ -89,7 +89,7 @@ impl Found {
     }
 }
 
-/// Where `lane` stands in a row of the claiming statement; the columns of `claimed` follow it.
+/// The index of the column `lane` in a row of the claiming statement; the columns of `claimed` follow it.
 const LANE: usize = 4;
 
 /// A claimed call of that lane. Columns are read by their places: to find each by its name, in each row, takes longer
@@ -144,7 +144,7 @@ impl Asked {
     /// nothing more, others come after it that take its place.
     pub(super) fn of(mut lanes: Vec<DueLane>, turns: &[usize], room: usize, most: usize) -> Self {
         let mut shares = shares(turns, room);
-        // Whoever has no turn in this claim is not asked.
+        // Lanes without a turn in this claim are not asked.
         let mut asked = shares.iter().rposition(|share| *share > 0).map_or(0, |last| last + 1);
         let mut doubtful =
             lanes.iter().zip(&shares).filter(|(lane, share)| **share > 0 && !lane.is_sure).count();
