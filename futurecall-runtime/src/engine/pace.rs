@@ -17,6 +17,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// At most this share of the time is spent on looking at everything, unless it would come more seldom than an idle pod looks.
 const SWEEP_SHARE: u32 = 20;
 
+/// How often the database's clock is read while calls are held for their moment. What is known of it grows worse by a fifth of
+/// a millisecond in that time.
+const CLOCK: Duration = Duration::from_secs(1);
+
 /// How long before its moment a call is claimed at least. Claims on a database nearby take less.
 const LEAST_AHEAD: Duration = Duration::from_millis(10);
 /// How long at most, within a quarter of a lease: a call that is held for its moment has a place in this pod that one which
@@ -48,6 +52,8 @@ pub(super) struct Pace {
     looks: Longest,
     /// From when on everything is to be looked at again.
     sweep_from: Option<Instant>,
+    /// When the clock was last read.
+    clock_read: Option<Instant>,
 }
 
 /// The longest claim of each of the last spans of time that had any.
@@ -136,6 +142,15 @@ impl Pace {
         self.sweep_from.is_none_or(|from| from <= now)
     }
 
+    /// Whether the database's clock is to be read now, which is noted as done.
+    pub(super) fn reads_clock(&mut self, now: Instant) -> bool {
+        let is_due = self.clock_read.is_none_or(|read| now.saturating_duration_since(read) >= CLOCK);
+        if is_due {
+            self.clock_read = Some(now);
+        }
+        is_due
+    }
+
     /// Everything has been looked at. `longest`: a look that only waited (for a lock, for a server that came back) puts
     /// the next off for no longer than that.
     pub(super) fn swept(&mut self, sent: Instant, answered: Instant, longest: Duration) {
@@ -208,6 +223,15 @@ mod tests {
         // All of it is forgotten after eight spans with claims.
         (0..8).for_each(|n| pace.claimed(start + 90_000 * MS + 2_000 * MS * n, 8 * MS, true));
         assert_eq!(pace.ahead(lease), 13 * MS);
+    }
+
+    #[test]
+    fn the_clock_is_read_every_second_at_most() {
+        let (mut pace, start) = (Pace::default(), crate::clock::instant());
+        assert!(pace.reads_clock(start));
+        assert!(!pace.reads_clock(start + 999 * MS));
+        assert!(pace.reads_clock(start + 1_000 * MS));
+        assert!(!pace.reads_clock(start + 1_999 * MS), "counted from when it was read");
     }
 
     #[test]
