@@ -28,6 +28,7 @@ cases![
     endless_durations_do_no_harm,
     limits_without_end_do_no_harm,
     ten_thousand_calls_at_once,
+    what_an_index_of_the_application_refuses_is_not_taken_for_stored,
 ];
 
 /// Arguments that lose something as soon as a database or a parser looks at them as values.
@@ -381,4 +382,26 @@ async fn ten_thousand_calls_at_once(fixture: &Fixture) {
         (counts.scheduled, counts.running, counts.succeeded, counts.cancelled),
         (4_000, 0, 5_000, 1_000)
     );
+}
+
+/// Each user is to have one call. What that index refuses is no duplicate of a call that is stored already.
+async fn what_an_index_of_the_application_refuses_is_not_taken_for_stored(fixture: &Fixture) {
+    if !fixture.database.write("CREATE UNIQUE INDEX one_each ON {}call (identifier)").await {
+        return;
+    }
+    let (pod, now) = (fixture.pod(), Now::At(at(0)));
+    pod.store.insert(now, &[labelled("work", "user:7")], false, SOON).await.unwrap();
+    let mut refusals = Vec::new();
+    for again in [false, true] {
+        for calls in [vec![labelled("work", "user:7")], vec![call("work"), labelled("work", "user:7")]] {
+            refusals.push(pod.store.insert(now, &calls, again, SOON).await.map(drop));
+        }
+    }
+    let request = pod.request(&["work"], 1);
+    refusals.push(pod.store.insert_claimed(now, &labelled("work", "user:7"), &request).await.map(drop));
+    for refused in refusals {
+        let error = refused.expect_err("nothing was stored");
+        assert!(error.is_refused() && !error.outcome_unknown(), "{error}");
+    }
+    assert_eq!(fixture.listed(CallState::Scheduled).await.len(), 1);
 }

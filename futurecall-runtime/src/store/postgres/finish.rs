@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::connect::{empty, nothing_done};
-use super::insert::is_taken;
+use super::insert::{FINISHED_ID, is_taken};
 use super::sql::{Query, Reading, ahead, at, count, interval, micros, pod as pod_column};
 use super::{PostgresStore, again};
 use crate::error::StoreError;
@@ -188,7 +188,9 @@ impl PostgresStore {
             let rows = in_id_order(finished.iter());
             let ending = |history| self.finishing(now, pod, &rows, retention, history);
             let row = match self.write_one(FINISHING, ending(History::New)).await {
-                Err(error) if is_taken(&error) => self.write_one(FINISHING, ending(History::Any)).await?,
+                Err(error) if is_taken(&error, FINISHED_ID) => {
+                    self.write_one(FINISHING, ending(History::Any)).await?
+                }
                 row => row?,
             };
             let gone = Gone::read(&row, &rows).map_err(nothing_done(FINISHING))?;

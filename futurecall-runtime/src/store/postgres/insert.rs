@@ -166,7 +166,7 @@ impl PostgresStore {
         let query = bind_claimed(self.query(template), now, call, request);
         let row = match self.write(DOING, query).await {
             Ok(mut rows) => rows.pop(),
-            Err(error) if is_taken(&error) => return Ok(None),
+            Err(error) if is_taken(&error, CALL_ID) => return Ok(None),
             Err(error) => return Err(error),
         };
         let Some(row) = row else {
@@ -211,7 +211,7 @@ impl PostgresStore {
         };
         match new {
             // Which ones, only the other statement tells.
-            Err(error) if is_taken(&error) => read(&self.write_one(DOING, query(STORE)).await?),
+            Err(error) if is_taken(&error, CALL_ID) => read(&self.write_one(DOING, query(STORE)).await?),
             new => new,
         }
     }
@@ -239,7 +239,7 @@ impl PostgresStore {
         };
         match self.write(DOING, query).await {
             Ok(_) => {}
-            Err(error) if is_taken(&error) => return Ok(Inserted::Duplicate),
+            Err(error) if is_taken(&error, CALL_ID) => return Ok(Inserted::Duplicate),
             Err(error) => return Err(error),
         }
         // The server's clock is only guessed: rather a little too early, which costs a look, than too late.
@@ -306,9 +306,15 @@ pub(super) const COPIED: usize = 500;
 /// How much earlier than guessed the server's clock may be, in microseconds.
 const EARLY: i64 = 100_000;
 
-/// Whether a call of that id exists already: no other value of a new call is to be unique.
-pub(super) fn is_taken(error: &StoreError) -> bool {
-    matches!(error.driver(), Some(sqlx::Error::Database(said)) if said.is_unique_violation())
+/// The constraints that keep ids of calls, and of ends of calls, unique.
+pub(super) const CALL_ID: &str = "call_pkey";
+pub(super) const FINISHED_ID: &str = "finished_pkey";
+
+/// Returns whether a row was refused because one of that id exists. A unique index or a trigger of the application refuses
+/// rows with the same code, and then there is none.
+pub(super) fn is_taken(error: &StoreError, constraint: &str) -> bool {
+    let Some(sqlx::Error::Database(said)) = error.driver() else { return false };
+    said.is_unique_violation() && said.constraint() == Some(constraint)
 }
 
 /// The connection of the application's transaction, if it is one of PostgreSQL.
