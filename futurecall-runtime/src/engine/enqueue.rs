@@ -135,7 +135,7 @@ async fn by_itself(busy: Busy, call: NewCall) -> Result<(), ScheduleError> {
         Tried::Failed(error) => return Err(error.into()),
         Tried::Unknown(error) => retries.may_be_done(error),
     };
-    let mut results = insert(engine, std::slice::from_ref(&call), Some(retries)).await;
+    let mut results = insert(engine, std::slice::from_ref(&call), Refused::FailsAlone, Some(retries)).await;
     results.pop().unwrap_or(Err(ScheduleError::Stopped))
 }
 
@@ -195,7 +195,7 @@ async fn gather(gathered: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>
 async fn flush(engine: &Engine, batch: Vec<Waiting>) {
     let (calls, replies): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|waiting| (waiting.call, waiting.reply)).unzip();
-    let results = insert(engine, &calls, None).await;
+    let results = insert(engine, &calls, Refused::FailsAlone, None).await;
     engine.enqueuer.waiting.fetch_sub(replies.len(), Ordering::AcqRel);
     for (reply, result) in replies.into_iter().zip(results) {
         // Whoever stopped waiting does not need the answer.
@@ -203,20 +203,33 @@ async fn flush(engine: &Engine, batch: Vec<Waiting>) {
     }
 }
 
-/// Stores a chunk of `schedule_all`; in a task of its own, so that dropping the caller's future never cuts it in half.
+/// Stores a chunk of `schedule_all`, or nothing of it; in a task of its own, so that dropping the caller's future never cuts
+/// it in half.
 pub(super) async fn chunk(engine: Arc<Engine>, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
     engine.is_open()?;
     let storing = Arc::clone(&engine);
-    let stored = engine
-        .spawn(async move { insert(&storing, &calls, None).await.into_iter().collect::<Result<(), _>>() });
+    let stored = engine.spawn(async move {
+        let results = insert(&storing, &calls, Refused::FailsAll, None).await;
+        results.into_iter().collect::<Result<(), _>>()
+    });
     stored.await.unwrap_or_else(|_| Err(NotDriven::Lost.into()))
 }
 
-/// Stores calls, trying again while that may help. A row that the database refuses fails alone: a refused batch is
+/// What becomes of the other calls where the database refuses one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// They are stored: each has a caller of its own.
+    FailsAlone,
+    /// They are not stored either: one caller gets one answer for all.
+    FailsAll,
+}
+
+/// Stores calls, trying again while that may help. Where a row that the database refuses is to fail alone, a refused batch is
 /// halved until only the offender is left. `retries`: those of the calls together, if they were sent before.
 async fn insert(
     engine: &Engine,
     calls: &[NewCall],
+    refusal: Refused,
     mut retries: Option<Retries>,
 ) -> Vec<Result<(), ScheduleError>> {
     let mut results: Vec<Option<Result<(), ScheduleError>>> = calls.iter().map(|_| None).collect();
@@ -234,7 +247,7 @@ async fn insert(
                 }
                 engine.wake_for(part);
             }
-            Err(refused) if refused.is_refused() && part.len() > 1 => {
+            Err(refused) if refused.is_refused() && part.len() > 1 && refusal == Refused::FailsAlone => {
                 let middle = range.start + part.len() / 2;
                 ranges.push(middle..range.end);
                 ranges.push(range.start..middle);

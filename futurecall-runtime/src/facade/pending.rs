@@ -148,7 +148,9 @@ impl IntoFuture for PendingCall {
 
 /// Many calls, not yet sent. Awaiting gives their ids, in their order.
 ///
-/// A failure of the database in the midst of it leaves some chunks stored: [`ids`](Self::ids), taken beforehand, tells which calls to look for; [`in_transaction`](Self::in_transaction) is all or nothing.
+/// Up to 5,000 calls are all stored, or none of them. More go in chunks of 5,000, and a failure in the midst of it leaves some
+/// chunks stored, whatever the error says: [`ids`](Self::ids), taken beforehand, tells which calls to look for.
+/// [`in_transaction`](Self::in_transaction) is all or nothing.
 #[derive(Debug)]
 #[must_use = "calls are not stored until this is awaited"]
 pub struct ScheduleAll {

@@ -167,3 +167,29 @@ async fn a_password_stands_in_no_error_text() {
     assert!(!format!("{error} {error:?}").contains("secret-word"), "{error:?}");
     assert!(!format!("{:?}", Pod::builder().database_url(url)).contains("secret-word"));
 }
+
+/// One of many calls that are stored in one go is refused by the database itself. The error says of all of them that nothing
+/// was stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_calls_of_which_the_database_refuses_one_are_not_stored() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let pod = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let check = format!(
+        "ALTER TABLE {}.call ADD CONSTRAINT refusal CHECK (identifier <> 'refused')",
+        database.schema
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(check)).execute(&database.pool).await.unwrap();
+    // By one statement, and as a stream of rows.
+    for count in [3, 1_000] {
+        let calls = (0..count).map(|n| {
+            let call = pod.future_call_with_delay("elsewhere", None::<&()>, Duration::from_hours(1));
+            call.identifier(if n == count / 2 { "refused" } else { "x" })
+        });
+        let error = pod.future_calls().schedule_all(calls).await.unwrap_err();
+        assert!(!error.outcome_unknown(), "{error}");
+        assert_eq!(pod.inspect().counts().await.unwrap().scheduled, 0, "{count}: {error}");
+    }
+    pod.shutdown().await;
+    backend.drop().await;
+}
