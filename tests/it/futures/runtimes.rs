@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futurecall_runtime::store::Now;
 use futurecall_runtime::{CallId, CallState, Pod, Role, ScheduleError, Selection, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
@@ -153,4 +154,55 @@ async fn a_pod_is_started_on_a_runtime() {
         let refused = on_a_plain_thread(move || block_on(builder.start())).await;
         assert!(matches!(refused, Err(StartError::NoRuntime)), "{refused:?}");
     }
+}
+
+/// Calls that have gathered are on their way to the database when the pod's runtime ends. The server carries the statement out
+/// all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_its_way_when_the_runtime_ends_may_be_stored() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let (pod, end) = on_another_runtime(backend.builder().role(Role::Serverless)).await;
+    let call = || pod.future_call_with_delay(ELSEWHERE, None::<&()>, HOUR);
+    // From here on the statement is prepared, and waits for locks when it is carried out alone.
+    call().await.unwrap();
+
+    let lock = async || {
+        let mut transaction = database.pool.begin().await.unwrap();
+        let sql = format!("LOCK TABLE {}.call IN SHARE MODE", database.schema);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await.unwrap();
+        transaction
+    };
+    let waiting = async |count: i64| {
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("they wait", || async {
+            let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&database.pool).await.unwrap();
+            (waiting == count).then_some(())
+        })
+        .await;
+    };
+    let first = lock().await;
+    let alone = tokio::spawn(call().into_future());
+    waiting(1).await;
+    let gathered = call();
+    let id = gathered.id();
+    let gathered = tokio::spawn(gathered.into_future());
+    // Behind the one that is alone, and before the one that has gathered.
+    let again = async {
+        waiting(2).await;
+        first.rollback().await.unwrap();
+    };
+    let (second, ()) = futures_util::join!(lock(), again);
+    alone.await.unwrap().unwrap();
+    waiting(1).await;
+    drop(end);
+    let error = soon("an answer", gathered).await.unwrap().unwrap_err();
+    second.rollback().await.unwrap();
+
+    let store = backend.store().await;
+    eventually("it is stored", || async { store.call(Now::Database, id).await.unwrap() }).await;
+    assert!(error.outcome_unknown(), "{error}");
+    drop(store);
+    backend.drop().await;
 }
