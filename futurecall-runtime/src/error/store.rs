@@ -131,6 +131,12 @@ impl StoreError {
         Self { kind: Kind::Transient, ..self }
     }
 
+    /// The same error where what was sent may have been done all the same.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn perhaps_done(self) -> Self {
+        if self.kind == Kind::Transient { Self { kind: Kind::Unknown, ..self } } else { self }
+    }
+
     /// The same error for another caller of the same batch: its text is the original's, and it has no source.
     pub(crate) fn echo(&self) -> Self {
         self.echo_as(self.doing)

@@ -121,7 +121,8 @@ impl PendingCall {
     /// Stores the call inside the application's own transaction: it exists if, and when, that commits.
     ///
     /// Takes `&mut` of a sqlx transaction or connection of the pod's database. Everything is validated before the
-    /// first statement, so a refusal never poisons the transaction.
+    /// first statement, so a refusal never poisons the transaction. On a connection without a transaction the call is stored at
+    /// once; if that connection breaks before the reply, the error has [`outcome_unknown`](ScheduleError::outcome_unknown).
     ///
     /// # Errors
     ///

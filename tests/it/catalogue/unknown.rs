@@ -9,7 +9,7 @@ use futurecall_tests::database::{self, TestDatabase};
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
 use futurecall_tests::proxy::Proxy;
-use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
 use super::support::{Note, is, new_call, record};
 
@@ -160,6 +160,43 @@ async fn a_claim_that_commits_late_is_given_back() {
     pod.shutdown().await;
     observer.shutdown().await;
     drop(store);
+    backend.drop().await;
+}
+
+/// `in_transaction` also takes a connection: without a transaction, each statement commits by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_is_lost_on_a_lent_connection_leaves_the_outcome_unknown() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let proxy = Proxy::before(database).await;
+    let pod = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let hour = Duration::from_hours(1);
+    let call = || pod.future_call_with_delay("elsewhere", None::<&()>, hour);
+
+    let mut plain = PgConnection::connect(&proxy.url).await.unwrap();
+    proxy.lose_the_reply_to("HAVING min(due_at)");
+    let stored = call();
+    let id = stored.id();
+    let error = stored.in_transaction(&mut plain).await.unwrap_err();
+    assert_eq!(pod.future_calls().status(id).await.unwrap(), Some(CallState::Scheduled));
+    assert!(error.outcome_unknown(), "{error}");
+
+    let mut plain = PgConnection::connect(&proxy.url).await.unwrap();
+    proxy.lose_the_reply_to(CANCEL);
+    let error = pod.future_calls().cancel(id).in_transaction(&mut plain).await.unwrap_err();
+    assert_eq!(pod.future_calls().status(id).await.unwrap(), Some(CallState::Cancelled));
+    assert!(error.outcome_unknown(), "{error}");
+
+    // In a transaction, what was not committed is not done.
+    let mut connection = PgConnection::connect(&proxy.url).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let stored = call();
+    let id = stored.id();
+    proxy.shut();
+    let error = stored.in_transaction(&mut transaction).await.unwrap_err();
+    assert!(!error.outcome_unknown(), "{error}");
+    assert_eq!(pod.future_calls().status(id).await.unwrap(), None);
+    pod.shutdown().await;
     backend.drop().await;
 }
 

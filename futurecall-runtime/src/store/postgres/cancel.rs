@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection as _, PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
@@ -82,7 +82,10 @@ impl PostgresStore {
         retention: &Retention,
     ) -> Result<Cancelled, StoreError> {
         let connection = lent(DOING_IN, transaction)?;
-        self.cancel_on(DOING_IN, connection, Now::Database, target, retention).await
+        // On a connection without a transaction each statement commits by itself.
+        let is_open = connection.is_in_transaction();
+        let cancelled = self.cancel_on(DOING_IN, connection, Now::Database, target, retention).await;
+        if is_open { cancelled } else { cancelled.map_err(StoreError::perhaps_done) }
     }
 
     pub(super) async fn discard_calls(

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection as _, PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
@@ -192,9 +192,11 @@ impl PostgresStore {
         if calls.is_empty() {
             return Ok(());
         }
+        let is_open = connection.is_in_transaction();
         let query = Columns::of(calls).bind_to(self.query(STORE_IN).bind(at(Now::Database)));
         let query = query.bind(interval(soon)).bind(self.wake.channel().to_owned());
-        step(DOING_IN, connection, query).await.map(drop)
+        let stored = step(DOING_IN, connection, query).await.map(drop);
+        if is_open { stored } else { stored.map_err(StoreError::perhaps_done) }
     }
 
     async fn store_all(&self, now: Now, calls: &[NewCall], again: bool) -> Result<Stored, StoreError> {
