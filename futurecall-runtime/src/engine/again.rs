@@ -139,7 +139,9 @@ impl Engine {
                         answer.schedules.saturating_add(before.schedules),
                         answer.running,
                     );
-                    let unknown = if all == Cancelled::default() { retries.take_unknown() } else { None };
+                    // What runs is found, and told so, by every try.
+                    let is_nothing = all.calls == 0 && all.schedules == 0;
+                    let unknown = if is_nothing { retries.take_unknown() } else { None };
                     return unknown.map_or(Ok(all), Err);
                 }
                 Err(error) => error,

@@ -12,6 +12,7 @@ use futurecall_tests::proxy::Proxy;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
 use super::support::{Note, is, new_call, record};
+use crate::pods::support::Never;
 
 /// Pieces of the statements whose replies are lost.
 const STORE: &str = "created_at)";
@@ -196,6 +197,31 @@ async fn a_reply_that_is_lost_on_a_lent_connection_leaves_the_outcome_unknown() 
     let error = stored.in_transaction(&mut transaction).await.unwrap_err();
     assert!(!error.outcome_unknown(), "{error}");
     assert_eq!(pod.future_calls().status(id).await.unwrap(), None);
+    pod.shutdown().await;
+    backend.drop().await;
+}
+
+/// The reply to a cancellation is lost, and what became of it cannot be asked. The next try finds nothing but what runs, and
+/// cannot tell how many calls the first one has cancelled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancellation_that_cannot_be_counted_is_unknown() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let (proxy, journal) = (Proxy::before(database).await, Journal::new());
+    let config = Backend::config().shutdown_grace(Duration::ZERO);
+    let builder = backend.builder().config(config).register_future_call("never", Never(journal.clone()));
+    let pod = builder.start().await.unwrap();
+    let canceller = backend.builder().database_url(&proxy.url).role(Role::Serverless).start().await.unwrap();
+    for delay in [Duration::ZERO, Duration::from_hours(1)] {
+        pod.future_call_with_delay("never", None::<&str>, delay).identifier("both").await.unwrap();
+    }
+    journal.wait_for(1).await;
+    proxy.change("pg_xact_status(", "nowhere.pg_xact_status(");
+    proxy.lose_the_reply_to(CANCEL);
+    let error = canceller.future_calls().cancel("both").await.unwrap_err();
+    assert!(error.outcome_unknown(), "{error}");
+    assert_eq!(canceller.inspect().counts().await.unwrap().cancelled, 1);
+    canceller.shutdown().await;
     pod.shutdown().await;
     backend.drop().await;
 }
