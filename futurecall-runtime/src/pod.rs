@@ -257,8 +257,7 @@ impl Pod {
         due: Due,
     ) -> Result<Rescheduled, ScheduleError> {
         let moving = self.drive(move |engine| async move {
-            let soon = engine.config.scan_interval;
-            let moved = engine.store.reschedule(Now::Database, &target, due, soon).await?;
+            let moved = engine.reschedule(&target, due).await?;
             if moved.calls > 0 {
                 // They may be due before the claimer's next look.
                 engine.wake();

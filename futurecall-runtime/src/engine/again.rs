@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::backoff::Backoff;
 use crate::error::StoreError;
-use crate::store::{CancelTarget, Cancelled, Now, REPEATED};
+use crate::store::{CancelTarget, Cancelled, Due, Now, REPEATED, Rescheduled};
 
 /// For how long a statement is sent again before its caller gets the error.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -151,6 +151,23 @@ impl Engine {
                 before.schedules = before.schedules.saturating_add(schedules);
             }
             retries.after(error).await?;
+        }
+    }
+
+    /// Moves calls. Where a try may have moved some, none follows: calls that have been moved may have started since, and the
+    /// next would count less.
+    pub(crate) async fn reschedule(
+        &self,
+        target: &CancelTarget,
+        due: Due,
+    ) -> Result<Rescheduled, StoreError> {
+        let mut retries = Retries::for_caller();
+        let soon = self.config.scan_interval;
+        loop {
+            match self.store.reschedule(Now::Database, target, due, soon).await {
+                Err(error) if !error.outcome_unknown() => retries.after(error).await?,
+                moved => return moved,
+            }
         }
     }
 

@@ -121,8 +121,8 @@ impl Operator {
                 }
             }
             Deed::Reschedule(due) => {
-                let soon = engine.config.scan_interval;
-                let moved = self.store()?.reschedule(Now::Database, &target, due, soon).await?;
+                self.store()?;
+                let moved = engine.reschedule(&target, due).await?;
                 (acted.done, acted.running) = (moved.calls, moved.running);
                 engine.wake();
             }

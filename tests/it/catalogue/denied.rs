@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::CallState;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{Now, PostgresStore, Store};
+use futurecall_runtime::{CallState, Role};
 use futurecall_tests::database;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::overheard::Overheard;
@@ -70,6 +70,39 @@ async fn rights_that_are_missing_for_a_while_cost_no_outcome_and_no_call() {
         assert_eq!(state, CallState::Succeeded);
     }
     assert_eq!(journal.lines().len(), 4, "each ran once");
+    pod.shutdown().await;
+    roles.drop().await;
+}
+
+/// Whoever asks for something meanwhile waits: nothing is given up in the first seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_for_while_rights_are_missing_is_done_later() {
+    let roles = Roles::new().await;
+    let pod = roles.builder("worker").role(Role::Serverless).start().await.unwrap();
+    let hour = Duration::from_hours(1);
+    let [moved, cancelled] = ["moved", "cancelled"].map(|identifier| {
+        pod.future_call_with_delay("elsewhere", None::<&()>, hour).identifier(identifier).into_future()
+    });
+    let (moved, cancelled) = (moved.await.unwrap(), cancelled.await.unwrap());
+    let schema = &roles.schema;
+    roles.admin(&format!("REVOKE USAGE ON SCHEMA {schema} FROM {schema}_worker")).await;
+    let refusals = Overheard::word(&format!("permission denied for schema {schema}"));
+    let (calls, ada) = (pod.future_calls(), pod.future_calls());
+    let moving = tokio::spawn(async move { calls.reschedule("moved", hour * 2).await });
+    let cancelling = tokio::spawn(async move { ada.cancel("cancelled").await });
+    eventually("both are refused", || async {
+        (refusals.said().len() >= 2 || moving.is_finished()).then_some(())
+    })
+    .await;
+    roles.admin(&format!("GRANT USAGE ON SCHEMA {schema} TO {schema}_worker")).await;
+    let (moving, cancelling) = (moving.await.unwrap().unwrap(), cancelling.await.unwrap().unwrap());
+    assert_eq!((moving.calls, moving.running), (1, 0));
+    assert_eq!((cancelling.calls, cancelling.running), (1, 0));
+    let status = async |id| pod.future_calls().status(id).await.unwrap();
+    assert_eq!(
+        [status(moved).await, status(cancelled).await],
+        [Some(CallState::Scheduled), Some(CallState::Cancelled)]
+    );
     pod.shutdown().await;
     roles.drop().await;
 }
