@@ -28,6 +28,8 @@ struct State {
     is_shut: AtomicBool,
     /// Cancelled to end all connections; then replaced.
     cut: Mutex<CancellationToken>,
+    /// Cancelled to let nothing pass on the connections that there are; then replaced.
+    silence: Mutex<CancellationToken>,
     refused: AtomicUsize,
     /// The reply that is to be lost.
     doomed: Mutex<Option<Doomed>>,
@@ -76,6 +78,7 @@ impl Proxy {
             server,
             is_shut: AtomicBool::new(false),
             cut: Mutex::default(),
+            silence: Mutex::default(),
             refused: AtomicUsize::new(0),
             doomed: Mutex::default(),
             lost: AtomicUsize::new(0),
@@ -91,6 +94,12 @@ impl Proxy {
     pub fn shut(&self) {
         self.state.is_shut.store(true, Ordering::SeqCst);
         std::mem::take(&mut *self.state.cut.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
+    }
+
+    /// Lets nothing pass any more on the connections that there are, and leaves them open, as a network does that has
+    /// forgotten them. New ones pass.
+    pub fn silence(&self) {
+        std::mem::take(&mut *self.state.silence.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
     }
 
     /// Lets connections through again.
@@ -231,9 +240,15 @@ async fn serve(client: TcpStream, state: &State) -> std::io::Result<()> {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let losing = Mutex::default();
+    let silence = state.silence.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // They live on while the connection is silent, so that nobody sees its end.
+    let asking = std::pin::pin!(ask(from_client, to_server, state, &losing));
+    let answering = std::pin::pin!(answer(from_server, to_client, state, &losing));
     tokio::select! {
-        result = ask(from_client, to_server, state, &losing) => result,
-        result = answer(from_server, to_client, state, &losing) => result,
+        biased;
+        () = silence.cancelled() => std::future::pending().await,
+        result = asking => result,
+        result = answering => result,
     }
 }
 

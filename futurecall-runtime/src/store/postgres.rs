@@ -6,6 +6,7 @@
 
 mod actions;
 mod again;
+mod alive;
 mod backlog;
 mod cancel;
 mod claim;
@@ -366,8 +367,7 @@ impl Store for PostgresStore {
         self.call_page(now, filter).await
     }
 
-    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        let _ = now;
+    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
         self.call_record(id).await
     }
 

@@ -117,6 +117,43 @@ async fn ten_lost_connections_later_calls_start_as_promptly_as_before() {
     backend.drop().await;
 }
 
+/// A firewall, or a host that is gone, says nothing of a connection that it has forgotten, and the operating system waits for a
+/// quarter of an hour or for ever. A connection that stood idle is asked whether it lives, and given up when it does not say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_that_a_network_has_forgotten_are_given_up() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let (proxy, journal) = (Proxy::before(database).await, Journal::new());
+    let builder = backend.builder().database_url(&proxy.url);
+    let pod = builder.register_future_call("note", Note(journal.clone())).start().await.unwrap();
+    let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let mut lines = 0;
+    for n in ["before", "after"] {
+        scheduler.future_call_with_delay("note", Some(n), Duration::ZERO).await.unwrap();
+        lines += 1;
+        journal.wait_for(lines).await;
+        pod.future_call_with_delay("note", Some(n), Duration::ZERO).await.unwrap();
+        lines += 1;
+        journal.wait_for(lines).await;
+        idle(database).await;
+        proxy.silence();
+    }
+    pod.shutdown().await;
+    scheduler.shutdown().await;
+    backend.drop().await;
+}
+
+/// Waits until no statement of a pod is under way.
+async fn idle(database: &futurecall_tests::database::TestDatabase) {
+    const BUSY: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND application_name = 'futurecall' AND (state <> 'idle' OR state_change > clock_timestamp() - interval '200 ms')";
+    eventually("all connections are idle", || async {
+        let busy: i64 = sqlx::query_scalar(BUSY).fetch_one(&database.pool).await.unwrap();
+        (busy == 0).then_some(())
+    })
+    .await;
+}
+
 /// Oban 2.23: in a long outage a loop of retries crashed and restarted everything around it, and filled the log. Here a
 /// task that cannot reach the database waits longer and longer, says so once a second at most, and goes on when it can.
 /// (That five minutes of waits are few is tested beside the waits themselves.)

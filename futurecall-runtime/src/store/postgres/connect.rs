@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgRow, PgSeverity};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
+use super::alive::{self, ping_idle};
 use super::settings::Session;
 use super::sql::{Query, expanded};
 use crate::clock;
@@ -19,10 +20,6 @@ use crate::error::StoreError;
 
 /// How long a connection is waited for: a server that restarts is a delay, not an error.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A connection that stood idle for longer is asked whether it still lives before a statement is trusted to it: a
-/// write on a dead one would end in an outcome that nobody knows. Under load no connection is idle for as long.
-const TRUSTED: Duration = Duration::from_millis(50);
 
 /// How long a connection is kept from its pool.
 const KEPT: Duration = Duration::from_mins(10);
@@ -198,11 +195,25 @@ impl Link {
             if now.saturating_duration_since(warm.taken) > KEPT {
                 continue;
             }
-            if now.saturating_duration_since(warm.used) <= TRUSTED || warm.connection.ping().await.is_ok() {
+            if now.saturating_duration_since(warm.used) <= alive::TRUSTED {
                 return Ok(warm);
+            }
+            match alive::answers(&mut warm.connection).await {
+                Some(Ok(())) => return Ok(warm),
+                Some(Err(_)) => {}
+                None => self.give_up(warm),
             }
         }
         Warm::of(&self.pool).await
+    }
+
+    /// Closes a connection that gives no answer, and those that were used before it. The pool would wait for their answers
+    /// as well, and open no others in their place.
+    fn give_up(&self, silent: Warm) {
+        let others = std::mem::take(&mut *self.lock());
+        for warm in others.into_iter().chain([silent]) {
+            drop(warm.connection.detach());
+        }
     }
 
     /// A connection that nothing uses at this moment.
@@ -303,18 +314,6 @@ impl PostgresStore {
     ) -> Result<Transaction<'static, Postgres>, StoreError> {
         self.link.begin(doing).await
     }
-}
-
-/// A pool that asks a connection whether it still lives where it has stood idle.
-pub(super) fn ping_idle(options: PgPoolOptions) -> PgPoolOptions {
-    options.test_before_acquire(false).before_acquire(|connection, about| {
-        Box::pin(async move {
-            if about.idle_for > TRUSTED {
-                connection.ping().await?;
-            }
-            Ok(true)
-        })
-    })
 }
 
 /// Commits; a reply that is lost here leaves the outcome unknown.

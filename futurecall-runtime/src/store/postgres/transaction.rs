@@ -7,7 +7,8 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
-use super::connect::{BEGIN, commit, empty, nothing_done, ping_idle, step};
+use super::alive::ping_idle;
+use super::connect::{BEGIN, commit, empty, nothing_done, step};
 use super::finish::{FINISHED_BEFORE, Gone, History};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
