@@ -7,6 +7,7 @@ use futurecall_runtime::{CallState, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;
+use futurecall_tests::overheard::Overheard;
 use futurecall_tests::proxy::Proxy;
 use tokio_util::sync::CancellationToken;
 
@@ -152,6 +153,34 @@ async fn idle(database: &futurecall_tests::database::TestDatabase) {
         (busy == 0).then_some(())
     })
     .await;
+}
+
+/// What a session may do is decided when it begins: those that began while the database was read-only stay so when it is not
+/// any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_began_while_the_database_was_read_only_are_given_up() {
+    const END: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+        WHERE datname = current_database() AND application_name = 'futurecall'";
+
+    let Some(database) = futurecall_tests::database::postgres_in("UTF8").await else { return };
+    let name: String =
+        sqlx::query_scalar("SELECT current_database()::text").fetch_one(&database.pool).await.unwrap();
+    let alter = async |to: &str| {
+        let sql = format!("ALTER DATABASE {name} {to}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&database.pool).await.unwrap();
+    };
+    let journal = Journal::new();
+    let builder = Pod::builder().without_discovery().database_url(&database.url);
+    let pod = builder.register_future_call("note", Note(journal.clone())).start().await.unwrap();
+    let refusals = Overheard::word("read-only transaction");
+    alter("SET default_transaction_read_only = on").await;
+    sqlx::query(END).execute(&database.pool).await.unwrap();
+    eventually("it is refused", || async { (refusals.said().len() >= 2).then_some(()) }).await;
+    alter("RESET default_transaction_read_only").await;
+    pod.future_call_with_delay("note", Some("stored"), Duration::ZERO).await.unwrap();
+    assert_eq!(journal.wait_for(1).await, ["stored"]);
+    pod.shutdown().await;
+    database.drop().await;
 }
 
 /// Oban 2.23: in a long outage a loop of retries crashed and restarted everything around it, and filled the log. Here a

@@ -192,7 +192,7 @@ impl Link {
         while let Some(mut warm) = self.pop() {
             let now = clock::instant();
             // The pool renews connections that are old.
-            if now.saturating_duration_since(warm.taken) > KEPT {
+            if now.saturating_duration_since(warm.taken) > KEPT || alive::is_outdated(warm.taken) {
                 continue;
             }
             if now.saturating_duration_since(warm.used) <= alive::TRUSTED {
@@ -405,9 +405,13 @@ fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
     match (code.as_str(), code.get(..2).unwrap_or_default()) {
         // The server ended the connection, or could not say how the statement ended.
         ("57P01" | "57P02" | "40003", _) | (_, "08") => lost(error),
+        ("25006", _) => {
+            alive::was_read_only();
+            StoreError::transient(doing, error)
+        }
         // Try again: serialization, deadlock, a lock's, a statement's or a transaction's time limit, starting up, an idle
-        // connection ended, read-only (a server that is being replaced), resources, the server's own faults.
-        ("40001" | "40P01" | "55P03" | "57014" | "57P03" | "57P05" | "25P03" | "25P04" | "25006", _)
+        // connection ended, resources, the server's own faults.
+        ("40001" | "40P01" | "55P03" | "57014" | "57P03" | "57P05" | "25P03" | "25P04", _)
         | (_, "53" | "58" | "XX") => StoreError::transient(doing, error),
         // Somebody has to put it right, and may be about to: log-in, rights, the database, its tables.
         (_, "28" | "3D") | ("57P04", _) => StoreError::denied(doing, error),
