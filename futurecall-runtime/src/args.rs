@@ -15,6 +15,7 @@ use crate::shape::ShapeParameter;
 
 mod decode;
 mod encode;
+mod order;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -22,6 +23,7 @@ mod verify;
 pub(crate) use self::decode::Problem;
 use self::decode::{Absent, Entries};
 use self::encode::Sink;
+pub(crate) use self::order::{in_key_order, is_same};
 
 /// The number stored beside arguments, so that their encoding itself can change one day.
 pub(crate) const FORMAT: i16 = 1;

@@ -61,6 +61,10 @@ impl<'a> Entries<'a> {
             .map_err(|error| ArgumentError::NotAnObject { call: call.to_owned(), reason: reason(&error) })
     }
 
+    pub(crate) fn into_inner(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+        self.0
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.0.iter().map(|(key, value)| (&**key, value.get()))
     }

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{CallTarget, EncodedCall, check_identifier, identifier_text, sealed};
+use crate::args::in_key_order;
 use crate::call::FutureCall;
 use crate::error::ScheduleError;
 use crate::id::ScheduleId;
@@ -28,7 +29,8 @@ struct Options {
 macro_rules! options {
     () => {
         /// The identity of the schedule (with the call's name), and the label of its calls. Without one, the schedule
-        /// is known by the call and its arguments.
+        /// is known by the call and its arguments, in whatever order their keys are written: a parameter that is added,
+        /// removed or renamed makes another schedule, and so does a `HashSet`, which is written in another order each time.
         pub fn identifier(mut self, identifier: impl fmt::Display) -> Self {
             self.options.identifier = Some(identifier_text(&identifier));
             self
@@ -165,12 +167,15 @@ fn schedule(options: Options, rhythm: Rhythm, call: EncodedCall) -> Result<NewSc
 }
 
 /// A schedule's identity: the call and the identifier, or without one the call and (a hash of) its arguments, which may be
-/// longer than an index entry can be. Names hold no control
-/// characters, so a line break cannot be part of one.
+/// longer than an index entry can be. The order of their keys is no part of it. Names hold no control characters, so a line
+/// break cannot be part of one.
 pub(crate) fn key(name: &str, identifier: Option<&str>, args: &str) -> String {
     match identifier {
         Some(identifier) => format!("{name}\nidentifier\n{identifier}"),
-        None => format!("{name}\narguments\n{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, args.as_bytes())),
+        None => {
+            let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, in_key_order(args).as_bytes());
+            format!("{name}\narguments\n{hash}")
+        }
     }
 }
 

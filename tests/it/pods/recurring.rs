@@ -1,5 +1,6 @@
 //! Schedules, seen from outside.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use futurecall_runtime::prelude::*;
@@ -247,6 +248,64 @@ on_all_stores! {
         let schedules = pod.inspect().schedules().await.unwrap();
         assert_eq!(schedules.len(), 2);
         assert!(schedules.iter().all(|schedule| schedule.state == ScheduleState::Active));
+        pod.shutdown().await;
+    }
+}
+
+pub(crate) struct MapFutureCall;
+
+#[future_call(name = "of_a_map")]
+impl MapFutureCall {
+    pub(crate) async fn map(_session: &Session, _map: HashMap<String, HashMap<u8, u8>>) {}
+    pub(crate) async fn two(_session: &Session, _one: u32, _two: String) {}
+}
+
+/// Of a release that has reordered the parameters.
+pub(crate) struct ReorderedFutureCall;
+
+#[future_call(name = "of_a_map")]
+impl ReorderedFutureCall {
+    pub(crate) async fn two(_session: &Session, _two: String, _one: u32) {}
+}
+
+/// Another one is written in another order, as a later start of a service has it.
+fn a_map() -> HashMap<String, HashMap<u8, u8>> {
+    (0..8).map(|n| (format!("key {n}"), (0..8).map(|n| (n, n)).collect())).collect()
+}
+
+on_all_stores! {
+    async fn a_declaration_is_known_in_whatever_order_its_keys_are_written(backend: &Backend) {
+        let pod = backend.builder().role(Role::Maintenance).register(MapFutureCall).start().await.unwrap();
+        let every = || pod.future_calls().call_recurring().every(HOUR).of::<MapFutureCall>();
+        let first = every().map(a_map()).await.unwrap();
+        for _ in 0..5 {
+            assert_eq!(every().map(a_map()).await.unwrap(), first);
+        }
+        let mut other = a_map();
+        other.insert("one more".to_owned(), HashMap::new());
+        assert_ne!(every().map(other).await.unwrap(), first, "other arguments are another schedule");
+
+        let before = every().two(1, "a".to_owned()).await.unwrap();
+        let builder = backend.builder().role(Role::Maintenance).register(ReorderedFutureCall);
+        let later = builder.start().await.unwrap();
+        let every = later.future_calls().call_recurring().every(HOUR).of::<ReorderedFutureCall>();
+        assert_eq!(every.two("a".to_owned(), 1).await.unwrap(), before);
+        assert_eq!(pod.inspect().schedules().await.unwrap().len(), 3);
+        later.shutdown().await;
+        pod.shutdown().await;
+    }
+
+    async fn a_pause_outlasts_declarations_in_whatever_order_their_keys_are_written(backend: &Backend) {
+        let pod = backend.builder().role(Role::Maintenance).register(MapFutureCall).start().await.unwrap();
+        let every = || pod.future_calls().call_recurring().identifier("x").every(HOUR).of::<MapFutureCall>();
+        let id = every().map(a_map()).await.unwrap();
+        pod.operate("ada").pause_schedule(id, "for the test").await.unwrap();
+        for _ in 0..5 {
+            assert_eq!(every().map(a_map()).await.unwrap(), id);
+            assert_eq!(pod.inspect().schedules().await.unwrap()[0].state, ScheduleState::Paused);
+        }
+        every().map(HashMap::new()).await.unwrap();
+        assert_eq!(pod.inspect().schedules().await.unwrap()[0].state, ScheduleState::Active);
         pod.shutdown().await;
     }
 }

@@ -14,6 +14,7 @@ use crate::suite::{Fixture, cases};
 cases![
     a_declaration_stores_the_schedule_and_its_first_call,
     declaring_alike_changes_nothing,
+    declaring_with_keys_in_another_order_changes_nothing,
     declaring_another_rule_replaces_the_pending_call,
     declaring_other_arguments_replaces_the_pending_call,
     a_declaration_leaves_a_run_under_way_alone,
@@ -70,6 +71,20 @@ async fn declaring_alike_changes_nothing(fixture: &Fixture) {
         assert_eq!(fixture.the_schedule().await, before);
         assert_eq!(fixture.the_pending().await, pending);
     }
+}
+
+async fn declaring_with_keys_in_another_order_changes_nothing(fixture: &Fixture) {
+    let with = |args: &str| NewSchedule { args: args.to_owned(), ..schedule("nightly", every(60)) };
+    let id = fixture.declare(at(0), &with(r#"{"a":{"x":[1,2],"y":2},"b":"{}"}"#)).await;
+    let (before, pending) = (fixture.the_schedule().await, fixture.the_pending().await);
+    let again = [with(r#"{"b":"{}","a":{"y":2,"x":[1,2]}}"#)];
+    let again = fixture.store.declare(Now::At(at(30)), &again).await.unwrap();
+    assert_eq!((again[0].id, again[0].created, again[0].changed), (id, false, false));
+    assert_eq!((fixture.the_schedule().await, fixture.the_pending().await), (before, pending));
+    // The order of a list is part of it.
+    let other = [with(r#"{"b":"{}","a":{"y":2,"x":[2,1]}}"#)];
+    assert!(fixture.store.declare(Now::At(at(30)), &other).await.unwrap()[0].changed);
+    assert_eq!(fixture.the_pending().await.args, other[0].args);
 }
 
 async fn declaring_another_rule_replaces_the_pending_call(fixture: &Fixture) {

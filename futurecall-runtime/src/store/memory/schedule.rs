@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::rows::{Call, End, Pod, Schedule, State, refuse_nul};
+use crate::args::is_same;
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
@@ -336,5 +337,5 @@ impl Schedule {
 }
 
 fn is_alike(new: &NewSchedule, declared: &Rule, args: &str, format: i16, priority: i16) -> bool {
-    new.rule == *declared && new.args == args && new.format == format && new.priority == priority
+    new.rule == *declared && is_same(&new.args, args) && new.format == format && new.priority == priority
 }

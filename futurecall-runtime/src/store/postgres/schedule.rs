@@ -8,6 +8,7 @@ use super::PostgresStore;
 use super::connect::{commit, nothing_done, step};
 use super::sql::{Timestamp, at, micros, moment};
 use super::timetable::{Schedule, Timetable, Wanted};
+use crate::args::is_same;
 use crate::error::StoreError;
 use crate::id::ScheduleId;
 use crate::moment::Moment;
@@ -286,7 +287,7 @@ fn declare<'n>(
 
 fn is_alike(new: &NewSchedule, known: &Schedule) -> bool {
     known.declared.as_ref() == Some(&new.rule)
-        && known.args == new.args
+        && is_same(&known.args, &new.args)
         && known.format == new.format
         && known.priority == new.priority
 }

@@ -11,6 +11,7 @@ use super::claim::give_back;
 use super::finish::{End, claims, end};
 use super::insert::check_json;
 use super::tx::{StoredRow, Tx, batch, before, flag, hex, moment_in, no_nul, number, text, uuid};
+use crate::args::is_same;
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
@@ -170,7 +171,7 @@ async fn put(tx: &mut Tx<'_>, new: &NewSchedule, id: ScheduleId, anchor: Moment)
 /// Whether the stored declaration says the same.
 fn alike(row: &StoredRow, new: &NewSchedule) -> bool {
     rule_in(row, "declared").is_ok_and(|rule| rule == new.rule)
-        && text(row, "args").as_deref() == Some(&new.args)
+        && text(row, "args").is_some_and(|args| is_same(&args, &new.args))
         && number(row, "format") == Some(i64::from(new.format))
         && number(row, "priority") == Some(i64::from(new.priority))
 }
