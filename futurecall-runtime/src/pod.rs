@@ -277,7 +277,8 @@ impl Pod {
         target: &CancelTarget,
     ) -> Result<Cancelled, ScheduleError> {
         let engine = self.running()?;
-        if engine.forgets_cancelled() {
+        // SQLite's store notes it in the application's transaction, which holds the lock of the whole file.
+        if engine.forgets_cancelled() && engine.store.kind() != "sqlite" {
             self.drive(|engine| async move { Ok(engine.note_history_gap().await?) }).await?;
         }
         Ok(engine.store.cancel_in(transaction, target, &engine.config.retention).await?)

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallState, Cancelled, InTransaction, ScheduleError};
+use futurecall_runtime::store::{Due, Inserted, NewCall, Now};
+use futurecall_runtime::{CallId, CallState, Cancelled, InTransaction, Retention, Role, ScheduleError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database;
 use futurecall_tests::journal::{Journal, eventually};
@@ -18,7 +19,7 @@ async fn pod(backend: &Backend, journal: &Journal) -> Pod {
 
 /// Schedules one call that is due at once, two for later, and cancels one of an earlier identifier; nothing is visible
 /// before the commit. Gives the ids of the three.
-async fn write(pod: &Pod, tx: &mut impl InTransaction) -> Vec<futurecall_runtime::CallId> {
+async fn write(pod: &Pod, tx: &mut impl InTransaction) -> Vec<CallId> {
     let now = pod.future_call_with_delay("note", Some("in transaction"), Duration::ZERO);
     let mut ids = vec![now.in_transaction(tx).await.unwrap()];
     let later =
@@ -36,7 +37,7 @@ async fn write(pod: &Pod, tx: &mut impl InTransaction) -> Vec<futurecall_runtime
     ids
 }
 
-async fn states(pod: &Pod, ids: &[futurecall_runtime::CallId]) -> Vec<Option<CallState>> {
+async fn states(pod: &Pod, ids: &[CallId]) -> Vec<Option<CallState>> {
     let mut states = Vec::new();
     for id in ids {
         states.push(pod.future_calls().status(*id).await.unwrap());
@@ -243,3 +244,57 @@ async fn a_memory_pool_of_the_application_cannot_be_shared() {
     assert_eq!(pod.inspect().counts().await.unwrap().scheduled, 1);
     pod.shutdown().await;
 }
+
+macro_rules! forgets_what_it_cancels {
+    ($name:ident, $backend:expr, $pool:expr, $begin:expr) => {
+        /// Such a pod says that the history has a gap, which on SQLite nobody can beside the application's transaction.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let backend = $backend;
+            let retention = Retention { cancelled: Duration::ZERO, ..Retention::default() };
+            let config = Backend::config().retention(retention);
+            let pod = backend.builder().role(Role::Serverless).config(config).start().await.unwrap();
+            let store = backend.store().await;
+            let repeat = async || {
+                let call = NewCall {
+                    id: CallId::new(),
+                    name: "elsewhere.run".to_owned(),
+                    identifier: None,
+                    args: "{}".to_owned(),
+                    format: 2,
+                    priority: 0,
+                    due: Due::After(HOUR),
+                    expires_after: None,
+                    traceparent: None,
+                };
+                store.insert(Now::Database, &[call], true, Duration::ZERO).await.unwrap()
+            };
+            assert_eq!(repeat().await, [Inserted::Stored]);
+            let call = pod.future_call_with_delay("elsewhere.run", Some("x"), HOUR).identifier("x");
+            let id = call.await.unwrap();
+            let pool = $pool(&backend).await;
+            let mut tx = $begin(&pool).await;
+            let cancelled = pod.future_calls().cancel("x").in_transaction(&mut tx).await.unwrap();
+            assert_eq!(cancelled, Cancelled::new(1, 0, 0));
+            tx.commit().await.unwrap();
+            assert_eq!(pod.future_calls().status(id).await.unwrap(), None);
+            assert_eq!(repeat().await, [Inserted::Unknown]);
+            pod.shutdown().await;
+            pool.close().await;
+            backend.drop().await;
+        }
+    };
+}
+
+forgets_what_it_cancels!(
+    a_pod_that_keeps_no_cancelled_call_cancels_in_a_transaction_of_sqlite,
+    Backend::sqlite(),
+    sqlite_pool,
+    sqlite_begin
+);
+forgets_what_it_cancels!(
+    a_pod_that_keeps_no_cancelled_call_cancels_in_a_transaction_of_postgres,
+    Backend::postgres().await,
+    postgres_pool,
+    postgres_begin
+);

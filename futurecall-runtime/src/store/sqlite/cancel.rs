@@ -9,11 +9,12 @@ use super::SqliteStore;
 use super::chunks::{CHUNK, gather, ids};
 use super::connect::Tables;
 use super::finish::{End, end, to_history};
+use super::gap;
 use super::schedule::{Run, go_on};
 use super::tx::{Savepoint, StoredRow, Tx, batch, hex, kept, moment_in, no_nul, number, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
-use crate::store::{CallState, CancelTarget, Cancelled, Now, Retention};
+use crate::store::{CallState, CancelTarget, Cancelled, Now, REPEATED, Retention};
 
 const DOING: &str = "cancel calls";
 
@@ -59,6 +60,10 @@ pub(super) async fn cancel_in(
     let mut savepoint = Savepoint::set(connection, DOING).await?;
     let mut tx = Tx::lent(savepoint.connection(), tables.clone(), DOING);
     let misfits = tx.misfits();
+    if retention.cancelled < REPEATED {
+        // Here, because nobody else can write it while the application's transaction holds the file's lock.
+        gap::note(&mut tx, REPEATED).await?;
+    }
     let (mut total, left) = match target {
         CancelTarget::Identifier(identifier) => cancel_identifier(&mut tx, identifier, kept).await?,
         CancelTarget::Call(_) | CancelTarget::Calls(_) => (Cancelled::default(), Left::of(target)),
