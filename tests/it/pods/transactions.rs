@@ -236,9 +236,17 @@ async fn the_applications_own_pool_gives_the_database_and_no_connection() {
 
 #[tokio::test]
 async fn a_memory_pool_of_the_application_cannot_be_shared() {
-    let pool = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
-    let refused = Pod::builder().pool(&pool).without_discovery().start().await.unwrap_err();
-    assert!(refused.to_string().contains("memory"), "{refused}");
+    // The second names it as SQLite does, each of whose connections has one of its own then.
+    let named = sqlx::sqlite::SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(":memory:"))
+        .await
+        .unwrap();
+    for pool in [sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap(), named] {
+        let refused = Pod::builder().pool(&pool).without_discovery().start().await.unwrap_err();
+        assert!(refused.to_string().contains("memory"), "{refused}");
+    }
+    assert!(!std::path::Path::new(":memory:").exists(), "no file was made of the name");
     let pod = Pod::builder().database_url("sqlite::memory:").without_discovery().start().await.unwrap();
     pod.future_call_with_delay("note", Some("x"), HOUR).await.unwrap();
     assert_eq!(pod.inspect().counts().await.unwrap().scheduled, 1);

@@ -111,7 +111,8 @@ pub(crate) fn check_url(url: &str) -> Result<(), String> {
     if mode == Some("ro") || matches!(parameter(url, "immutable"), Some("true" | "1")) {
         return Err(format!("the URL opens the file {READ_ONLY}"));
     }
-    if mode == Some("rw") && !file.exists() {
+    // Of SQLite's own names it says so itself.
+    if mode == Some("rw") && !file.exists() && !file.to_string_lossy().starts_with("file:") {
         return Err(format!(
             "there is no file {}, and `mode=rw` creates none: name the file that is there, or leave `mode=rw` out to \
              have it created",
@@ -131,10 +132,23 @@ fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
     values.rev().find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// The same file from any folder; `None` for SQLite's own names, as of databases in memory.
+/// The same file from any folder; `None` where that name is good from everywhere, as of a database in memory.
 fn absolute(path: &Path) -> Option<PathBuf> {
-    let is_path = !path.as_os_str().is_empty() && !path.to_string_lossy().starts_with("file:");
-    is_path.then(|| std::path::absolute(path).ok()).flatten()
+    if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+        return None;
+    }
+    // One of SQLite's own names: `file:`, a path, and perhaps parameters.
+    let Some(uri) = path.to_str().and_then(|path| path.strip_prefix("file:")) else {
+        return std::path::absolute(path).ok();
+    };
+    // The driver's own names are those of databases in memory.
+    let mut anywhere = [":memory:", "sqlx-in-memory-", "/", "?", "#"].iter();
+    if uri.is_empty() || anywhere.any(|name| uri.starts_with(name)) {
+        return None;
+    }
+    let folder = std::env::current_dir().ok()?;
+    let folder = folder.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Some(format!("file:{folder}/{uri}").into())
 }
 
 /// What opening a store does, as a fragment of its errors.
@@ -275,8 +289,16 @@ mod tests {
         let here = std::env::current_dir().expect("a folder");
         let source = Source::from_url("sqlite:calls.db?mode=rwc", 4).expect("a sound URL");
         assert_eq!(source.options.get_filename(), here.join("calls.db"));
-        let memory = Source::from_url("sqlite::memory:", 4).expect("a sound URL");
-        assert!(memory.options.get_filename().to_string_lossy().starts_with("file:"));
+        let uri = Source::from_url("sqlite:file:calls.db%3Fpsow=0", 4).expect("a sound URL");
+        let expected = format!("file:{}/calls.db?psow=0", here.display());
+        assert_eq!(uri.options.get_filename().to_string_lossy(), expected);
+        for anywhere in
+            ["sqlite::memory:", "sqlite:file:/calls.db", "sqlite:%3Amemory:", "sqlite:file::memory:"]
+        {
+            let source = Source::from_url(anywhere, 4).expect("a sound URL");
+            let name = source.options.get_filename().to_string_lossy();
+            assert!(!name.contains(&here.to_string_lossy()[..]), "{anywhere}: {name}");
+        }
     }
 
     #[test]
