@@ -8,6 +8,7 @@
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SqliteStore;
 use crate::error::StoreError;
@@ -42,6 +43,8 @@ impl Identity {
 pub(super) struct Original {
     path: PathBuf,
     identity: Identity,
+    /// Whether anything has stood in it: without a write-ahead log a new file is empty until the first commit.
+    is_filled: AtomicBool,
 }
 
 impl Original {
@@ -51,14 +54,19 @@ impl Original {
         let identity = Identity::at(path)?;
         // What a later start would open counts. (SQLite's own names for files, `file:…?…`, are none of the system's.)
         let is_same = Identity::at(asked) == Some(identity);
-        Some(Self { path: if is_same { asked } else { path }.to_owned(), identity })
+        let path = if is_same { asked } else { path }.to_owned();
+        Some(Self { path, identity, is_filled: AtomicBool::new(false) })
     }
 
     /// An error unless the path still leads to that file.
     pub(super) fn check(&self, doing: &'static str) -> Result<(), StoreError> {
         let what = match std::fs::metadata(&self.path) {
             Ok(file) if Identity::of(&file) != self.identity => "replaced by another",
-            Ok(file) if file.len() == 0 => "emptied",
+            Ok(file) if file.len() > 0 => {
+                self.is_filled.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            Ok(_) if self.is_filled.load(Ordering::Relaxed) => "emptied",
             Err(error) if error.kind() == ErrorKind::NotFound => "deleted or moved away",
             // A folder that cannot be looked into for now says nothing of the file.
             Ok(_) | Err(_) => return Ok(()),

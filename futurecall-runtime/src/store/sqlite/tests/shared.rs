@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -208,4 +209,16 @@ async fn a_claim_takes_what_was_stored_in_the_same_transaction() {
     };
     let claims = together(&url, vec![finish.boxed(), store.claim(Now::Database, &second)]).await;
     assert_eq!(claims.into_iter().next_back().expect("two").expect("claimed").calls.len(), 1);
+}
+
+#[cfg(unix)]
+/// As where the file system shares no memory: a new file is empty until the first commit, which is no sign that somebody
+/// has emptied it.
+#[tokio::test]
+async fn a_new_file_without_a_log_can_be_begun() {
+    let (_folder, url) = folder();
+    let store = migrated(&format!("{url}?vfs=unix-dotfile")).await;
+    store.insert(Now::Database, &[call("a.b")], false, Duration::ZERO).await.expect("stored");
+    assert_eq!(store.counts(Now::Database, 9).await.expect("counted").scheduled, 1);
+    store.close().await;
 }
