@@ -4,8 +4,8 @@ use proc_macro2::Ident;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, FnArg, ImplItemFn, LitStr, Pat, PatType, Receiver, ReceiverKind, ReturnType, Type,
-    TypeReference, parse_quote,
+    Attribute, FnArg, ImplItemFn, Pat, PatType, Receiver, ReceiverKind, ReturnType, Type, TypeReference,
+    parse_quote,
 };
 
 use crate::errors::{self, Errors};
@@ -272,7 +272,7 @@ impl Given {
         let ty = if passing == Passing::Text { parse_quote!(str) } else { ty.clone() };
         Some(Parameter::Argument(Argument {
             key: names::key(&ident),
-            aliases: options.aliases.iter().map(LitStr::value).collect(),
+            aliases: options.aliases.iter().map(|alias| names::key_of_name(&alias.value())).collect(),
             passing,
             ty,
             redact: options.redact,

@@ -72,9 +72,13 @@ pub(crate) fn identifier(text: &str, span: Span) -> Option<Ident> {
 
 /// The key of an argument: the parameter's name without `r#` and without leading `_`.
 pub(crate) fn key(parameter: &Ident) -> String {
-    let name = parameter.unraw().to_string();
+    key_of_name(&parameter.unraw().to_string())
+}
+
+/// The key of an argument whose parameter has, or had, that name.
+pub(crate) fn key_of_name(name: &str) -> String {
     match name.trim_start_matches('_') {
-        "" => name,
+        "" => name.to_owned(),
         trimmed => trimmed.to_owned(),
     }
 }
@@ -126,7 +130,7 @@ mod tests {
     use proc_macro2::Span;
     use quote::format_ident;
 
-    use super::{KEYWORDS, identifier, is_taken, key, name_fault, nearest, snake_case, stem};
+    use super::{KEYWORDS, identifier, is_taken, key, key_of_name, name_fault, nearest, snake_case, stem};
 
     #[test]
     fn accessors_are_the_type_in_snake_case_without_its_ending() {
@@ -166,6 +170,7 @@ mod tests {
         assert_eq!(key(&format_ident!("_unused")), "unused");
         assert_eq!(key(&format_ident!("r#type")), "type");
         assert_eq!(key(&format_ident!("__")), "__");
+        assert_eq!(key_of_name("_user"), "user");
     }
 
     #[test]

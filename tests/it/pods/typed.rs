@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
+use futurecall_runtime::store::Redaction;
 use futurecall_runtime::{ArgumentError, CallState, Role, ScheduleError, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
@@ -154,4 +155,41 @@ async fn two_states_of_one_type_are_an_error_at_start() {
                     give each a type of its own, such as `struct Sender(String)`";
         assert_eq!(error.to_string(), text);
     }
+}
+
+pub(crate) struct UnusedFutureCall;
+
+#[future_call(name = "used_later")]
+impl UnusedFutureCall {
+    pub(crate) async fn hello(_session: &Session, _user: u32) {}
+}
+
+pub(crate) struct UsedFutureCall;
+
+#[future_call(name = "used_later")]
+impl UsedFutureCall {
+    pub(crate) async fn hello(
+        _session: &Session,
+        #[future_call(alias = "_user", redact)] account: u32,
+        #[future_call(state)] journal: &Journal,
+    ) {
+        journal.write(account.to_string());
+    }
+}
+
+/// What was not used stands under its name without the underscore, and is found by the name that the parameter had.
+#[tokio::test]
+async fn an_alias_is_the_parameters_old_name_with_its_underscore() {
+    let (backend, journal) = (Backend::memory(), Journal::new());
+    let old = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let id = old.future_calls().call_now().of::<UnusedFutureCall>().hello(7).await.unwrap();
+    let builder = backend.builder().role(Role::Maintenance).register(UsedFutureCall).state(journal.clone());
+    let new = builder.start().await.unwrap();
+    let args = new.inspect().call(id).await.unwrap().unwrap().args;
+    let redaction = Redaction::of(&new.inspect().pods().await.unwrap());
+    assert_eq!(redaction.hide("used_later.hello", &args), r#"{"user":"[redacted]"}"#);
+    assert_eq!(new.run_due().await.unwrap().succeeded, 1);
+    assert_eq!(journal.lines(), ["7"]);
+    old.shutdown().await;
+    new.shutdown().await;
 }
