@@ -110,3 +110,16 @@ fn what_the_command_line_reads_is_no_setting() {
     let error = Config::from_vars([("FUTURECALL_DATABASE_UR", "x")]).unwrap_err();
     assert!(error.to_string().contains("no such setting"));
 }
+
+#[test]
+fn every_setting_is_proposed_for_a_slip() {
+    let of_a_row = |row: &str| row.split('`').find(|word| word.starts_with("FUTURECALL_")).map(str::to_owned);
+    let rows = include_str!("../config.rs").lines().filter(|line| line.starts_with("/// | [`"));
+    let documented: Vec<String> = rows.filter_map(of_a_row).collect();
+    assert!(documented.len() > 10, "{documented:?}");
+    for name in documented.iter().map(String::as_str).chain(super::env::NAMES) {
+        let slip = format!("{name}X");
+        let error = Config::from_vars([(slip.as_str(), "1")]).unwrap_err().to_string();
+        assert!(error.contains(&format!("did you mean `{name}`?")), "{error}");
+    }
+}
