@@ -45,7 +45,7 @@ pub struct Operator {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Selection {
-    /// These.
+    /// These; one that is named twice counts once.
     Calls(Vec<CallId>),
     /// All that a filter lets through when the action begins, whatever its limit and page.
     Matching(CallFilter),

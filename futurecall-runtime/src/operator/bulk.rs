@@ -1,5 +1,7 @@
 //! One action on many calls, a step at a time.
 
+use std::collections::HashSet;
+
 use super::{OperateError, Operator, Selection};
 use crate::error::ScheduleError;
 use crate::id::CallId;
@@ -48,6 +50,13 @@ impl Acted {
     }
 }
 
+/// These in their order, each of them where it stands first.
+fn each_once(mut ids: Vec<CallId>) -> Vec<CallId> {
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(*id));
+    ids
+}
+
 /// What is done to each call.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
@@ -60,6 +69,10 @@ pub(super) enum Deed {
 impl Operator {
     /// Does it to all, in steps of a thousand. The action's record counts what was done also where a step fails.
     pub(super) async fn bulk(&self, verb: &str, calls: Selection, deed: Deed) -> Result<Acted, OperateError> {
+        let calls = match calls {
+            Selection::Calls(ids) => Selection::Calls(each_once(ids)),
+            all @ Selection::Matching(_) => all,
+        };
         let call = match &calls {
             Selection::Calls(ids) => ids.first().copied().filter(|_| ids.len() == 1),
             Selection::Matching(_) => None,
@@ -90,16 +103,18 @@ impl Operator {
     }
 
     /// The ids of all calls that the filter lets through now. Gathered before the first is touched, because an action moves
-    /// calls within the listing, or out of it.
+    /// calls within the listing, or out of it. Others do so meanwhile: each page goes on from the place where the one before
+    /// has ended, wherever the call is by then that stood there.
     async fn matching(&self, filter: CallFilter) -> Result<Vec<CallId>, ScheduleError> {
         let mut filter = CallFilter { after: None, limit: PAGE, ..filter };
         let mut ids = Vec::new();
         loop {
             let page = self.store()?.calls(Now::Database, &filter).await?;
             ids.extend(page.calls.iter().map(|call| call.id));
-            filter.after = page.next;
+            (filter.after, filter.beyond) = (page.next, page.end);
             if page.next.is_none() {
-                return Ok(ids);
+                // One that was moved meanwhile may have been met twice.
+                return Ok(each_once(ids));
             }
         }
     }

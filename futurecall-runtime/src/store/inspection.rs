@@ -7,6 +7,7 @@ use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::shape::Shape;
+use crate::store::page::Place;
 use crate::store::rows::ScheduleOrigin;
 
 /// Where a call stands.
@@ -98,8 +99,11 @@ pub struct CallFilter {
     pub error: Option<String>,
     /// At most this many; 100 unless told, 10,000 at most.
     pub limit: usize,
-    /// Only what comes after this call in the listing's order: [`CallPage::next`] of the page before.
+    /// Only what comes after this call in the listing's order, where it stands by then: [`CallPage::next`](crate::CallPage::next) of the page before.
+    /// Nothing if there is no such call any more.
     pub after: Option<CallId>,
+    /// Only what comes after this place, whatever became of the call that stood there; `after` does not count then.
+    pub(crate) beyond: Option<Place>,
 }
 
 impl Default for CallFilter {
@@ -115,6 +119,7 @@ impl Default for CallFilter {
             error: None,
             limit: 100,
             after: None,
+            beyond: None,
         }
     }
 }
@@ -188,30 +193,11 @@ impl CallFilter {
         self
     }
 
-    /// The page after the one whose [`CallPage::next`] this is.
+    /// The page after the one whose [`CallPage::next`](crate::CallPage::next) this is.
     #[must_use]
     pub fn after(mut self, id: CallId) -> Self {
         self.after = Some(id);
         self
-    }
-}
-
-/// A page of calls. It may hold fewer than were asked for, or none, although more follow: where a filter has no index
-/// (`pod` and `error`; beside `identifier` or `schedule` everything else), a page looks through 10,000 calls and says from
-/// where to go on.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct CallPage {
-    /// The calls, without their attempts.
-    pub calls: Vec<CallRecord>,
-    /// Give this to [`CallFilter::after`] for the next page; `None`: this was the last.
-    pub next: Option<CallId>,
-}
-
-impl CallPage {
-    /// A page.
-    pub const fn new(calls: Vec<CallRecord>, next: Option<CallId>) -> Self {
-        Self { calls, next }
     }
 }
 

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use uuid::Uuid;
 
 use super::codec::state_code;
+use super::page::Place;
 use super::{CallFilter, CallPage, CallRecord, CallState};
-use crate::id::CallId;
 
 /// How many rows a page looks through where its filter has no index. Who counts up to more than that is told of all.
 pub(super) const LOOKED_AT: u64 = 10_000;
@@ -35,22 +35,21 @@ impl Part {
         }
     }
 
+    /// The place of what has that key.
+    fn place(self, (moment, id): Key) -> Place {
+        match self {
+            Self::Pending => Place { id, due: moment, ended: None },
+            // When it was due decides about nothing.
+            Self::Past => Place { id, due: moment, ended: Some(moment) },
+        }
+    }
+
     fn compare(self, one: Key, other: Key) -> Ordering {
         match self {
             Self::Pending => one.cmp(&other),
             Self::Past => other.cmp(&one),
         }
     }
-}
-
-/// The call after which a page begins.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) id: Uuid,
-    /// When it is, or was, due.
-    pub(super) due: i64,
-    /// When it ended.
-    pub(super) ended: Option<i64>,
 }
 
 /// Which tables a filter asks for.
@@ -146,8 +145,8 @@ impl Found {
 #[derive(Debug)]
 pub(super) struct Page {
     limit: usize,
-    calls: Vec<CallRecord>,
-    stopped: Option<CallId>,
+    calls: Vec<(Place, CallRecord)>,
+    stopped: Option<Place>,
 }
 
 impl Page {
@@ -160,19 +159,19 @@ impl Page {
         if self.stopped.is_some() { 0 } else { (self.limit + 1).saturating_sub(self.calls.len()) }
     }
 
-    pub(super) fn add(&mut self, found: Found) {
-        self.calls.extend(found.calls.into_iter().map(|(_, call)| call));
+    pub(super) fn add(&mut self, found: Found, part: Part) {
+        self.calls.extend(found.calls.into_iter().map(|(key, call)| (part.place(key), call)));
         if self.calls.len() <= self.limit {
-            self.stopped = found.stopped.map(|(_, id)| CallId::from_uuid(id));
+            self.stopped = found.stopped.map(|key| part.place(key));
         }
     }
 
     pub(super) fn done(mut self) -> CallPage {
         if self.calls.len() > self.limit {
             self.calls.truncate(self.limit);
-            self.stopped = self.calls.last().map(|last| last.id);
+            self.stopped = self.calls.last().map(|(last, _)| *last);
         }
-        CallPage::new(self.calls, self.stopped)
+        CallPage::ending_at(self.calls.into_iter().map(|(_, call)| call).collect(), self.stopped)
     }
 }
 

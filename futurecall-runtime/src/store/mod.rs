@@ -12,6 +12,7 @@ mod looking;
 pub(crate) mod memory;
 mod operations;
 mod outcomes;
+mod page;
 pub(crate) mod place;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -31,8 +32,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::inspection::{
-    AttemptRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, PodRecord,
-    RunLog, ScheduleRecord, ScheduleState, TimelineCount,
+    AttemptRecord, Backlog, CallFilter, CallRecord, CallState, Counts, MigrationRecord, PodRecord, RunLog,
+    ScheduleRecord, ScheduleState, TimelineCount,
 };
 pub use self::keys::{KeySet, KeysLook, PendingKeys};
 pub use self::memory::MemoryStore;
@@ -42,6 +43,7 @@ pub use self::operations::{
     ActionFilter, ActionRecord, NewAction, PausedName, ScheduleChange, ScheduleChanged,
 };
 pub use self::outcomes::{Completed, Finished};
+pub use self::page::CallPage;
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
 pub use self::redaction::Redaction;

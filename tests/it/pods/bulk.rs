@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futurecall_runtime::{CallState, Cancelled, Role};
+use futurecall_runtime::{ActionFilter, CallFilter, CallState, Cancelled, Role, Selection};
 use futurecall_tests::backend::Backend;
-use futurecall_tests::journal::Journal;
+use futurecall_tests::journal::{Journal, eventually};
 
 use super::support::UntilCancelled;
 
@@ -56,4 +56,39 @@ async fn leases_are_renewed_while_very_many_calls_are_cancelled_on_sqlite() {
     other.shutdown().await;
     pod.shutdown().await;
     backend.drop().await;
+}
+
+/// Thirty thousand calls that are due one after the other, of an identifier and without.
+const FILL_IN_A_ROW: &str = "INSERT INTO futurecall_call (id, name, due_at, identifier, args, created_at) \
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000), \
+    clock(now) AS (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)) \
+    SELECT randomblob(16), 'note', now + 3600000000 + i * 1000000, 'many', '{}', now FROM n, clock";
+
+/// An action goes through all calls that match, a page after the other, and the call at the end of a page may be moved
+/// before the next one is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_meets_all_calls_although_one_is_moved_meanwhile() {
+    const DAY: Duration = Duration::from_hours(24);
+    let backend = Backend::sqlite();
+    let Backend::Sqlite(file) = &backend else { unreachable!("it was made above") };
+    let pod = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let other = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let pool = file.pool().await;
+    sqlx::query(FILL_IN_A_ROW).execute(&pool).await.unwrap();
+    let scheduled = CallFilter::new().state(CallState::Scheduled).limit(10_000);
+    let last = pod.inspect().calls(scheduled.clone()).await.unwrap().next.unwrap();
+    let ada = pod.operate("ada");
+    let acting = tokio::spawn(async move { ada.cancel(Selection::Matching(scheduled)).await });
+    eventually("the action is on record, and the first page being read", || async {
+        let actions = other.inspect().actions(&ActionFilter::new()).await.unwrap();
+        (!actions.is_empty()).then_some(())
+    })
+    .await;
+    other.future_calls().reschedule(last, DAY).await.unwrap();
+    let acted = acting.await.unwrap().unwrap();
+    assert_eq!((acted.done, acted.passed_over), (30_000, 0));
+    assert_eq!(other.inspect().counts().await.unwrap().scheduled, 0);
+    pool.close().await;
+    other.shutdown().await;
+    pod.shutdown().await;
 }

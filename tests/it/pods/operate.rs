@@ -208,6 +208,21 @@ on_all_stores! {
         assert!(matches!(ended, OperateError::Schedule(ScheduleError::Stopped)), "{ended}");
     }
 
+    async fn a_call_that_is_named_twice_is_met_once(backend: &Backend) {
+        let journal = Journal::new();
+        let pod = by_hand(backend, &journal).await;
+        let (failed, waits) = (call(&pod, "fail", Duration::ZERO).await, call(&pod, "note", HOUR).await);
+        assert_eq!(pod.run_due().await.unwrap().failed, 1);
+        let (ada, twice) = (pod.operate("ada"), |id| Selection::Calls(vec![id, id]));
+        let again = ada.run_again(twice(failed)).await.unwrap();
+        assert_eq!((again.done, again.passed_over, again.new_calls.len()), (1, 0, 1));
+        let cancelled = ada.cancel(twice(waits)).await.unwrap();
+        assert_eq!((cancelled.done, cancelled.passed_over), (1, 0));
+        let actions = pod.inspect().actions(&ActionFilter::new().call(waits)).await.unwrap();
+        assert_eq!((actions.len(), actions[0].target.as_str()), (1, waits.to_string().as_str()));
+        pod.shutdown().await;
+    }
+
     async fn what_runs_is_told(backend: &Backend) {
         let journal = Journal::new();
         let pod = backend.builder().register_future_call("wait", UntilCancelled(journal.clone())).start().await.unwrap();

@@ -6,6 +6,7 @@ use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::shape::hash_of_all;
+use crate::store::page::Place;
 use crate::store::{
     AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Counts, Now, PodBeat, PodRecord,
     ScheduleRecord, ScheduleState, TimelineCount,
@@ -17,12 +18,10 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 impl State {
     pub(super) fn page(&self, filter: &CallFilter) -> Result<CallPage, StoreError> {
         refuse("list calls", filter)?;
-        let mut calls: Vec<_> = self.listing(filter).into_iter().map(|row| row.record()).collect();
+        let rows = self.listing(filter);
         let limit = filter.limit.clamp(1, 10_000);
-        let more = calls.len() > limit;
-        calls.truncate(limit);
-        let next = calls.last().filter(|_| more).map(|last| last.id);
-        Ok(CallPage::new(calls, next))
+        let end = rows.get(limit - 1).filter(|_| rows.len() > limit).map(Row::place);
+        Ok(CallPage::ending_at(rows.iter().take(limit).map(Row::record).collect(), end))
     }
 
     pub(super) fn record(&self, id: CallId) -> Option<CallRecord> {
@@ -149,30 +148,30 @@ impl State {
 
     /// All rows that the filter lets through, in order, from its `after` on.
     fn listing(&self, filter: &CallFilter) -> Vec<Row<'_>> {
-        let after = match filter.after {
-            None => None,
-            Some(id) => match self.row(id) {
+        let after = match (filter.beyond, filter.after) {
+            (Some(place), _) => Some(place),
+            (None, None) => None,
+            (None, Some(id)) => match self.row(id) {
                 None => return Vec::new(),
-                found => found,
+                Some(row) => Some(row.place()),
             },
         };
         let pending_wanted = filter.state.is_none_or(|state| !state.is_finished());
         let history_wanted = filter.state.is_none_or(CallState::is_finished);
         // Where the listing goes through both, a finished call has all pending ones before it.
-        let pending_over = history_wanted && matches!(after, Some(Row::Finished(_)));
+        let ended = after.and_then(|place| Some((place.ended?, place.id)));
+        let pending_over = history_wanted && ended.is_some();
         let mut rows = Vec::new();
         if pending_wanted && !pending_over {
-            let from = after.as_ref().map(|row| (row.call().due, row.call().id));
-            let mut calls: Vec<_> = self.calls().filter(|call| from < Some((call.due, call.id))).collect();
+            let from = after.map(|place| (place.due, place.id));
+            let comes_after = |call: &&Call| from < Some((call.due.as_micros(), call.id.as_uuid()));
+            let mut calls: Vec<_> = self.calls().filter(comes_after).collect();
             calls.sort_by_key(|call| (call.due, call.id));
             rows.extend(calls.into_iter().map(Row::Pending));
         }
         if history_wanted {
-            let from = match after {
-                Some(Row::Finished(row)) => Some((row.at, row.call.id)),
-                _ => None,
-            };
-            let comes_after = |row: &&Finished| from.is_none_or(|from| (row.at, row.call.id) < from);
+            let key = |row: &Finished| (row.at.as_micros(), row.call.id.as_uuid());
+            let comes_after = |row: &&Finished| ended.is_none_or(|ended| key(row) < ended);
             let mut history: Vec<_> = self.finished.values().filter(comes_after).collect();
             history.sort_by_key(|row| std::cmp::Reverse((row.at, row.call.id)));
             rows.extend(history.into_iter().map(Row::Finished));
@@ -229,6 +228,15 @@ impl Row<'_> {
             Self::Pending(call) => call,
             Self::Finished(row) => &row.call,
         }
+    }
+
+    fn place(&self) -> Place {
+        let ended = match self {
+            Self::Pending(_) => None,
+            Self::Finished(row) => Some(row.at.as_micros()),
+        };
+        let call = self.call();
+        Place { id: call.id.as_uuid(), due: call.due.as_micros(), ended }
     }
 
     fn state(&self) -> CallState {

@@ -14,8 +14,9 @@ use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::looking::{
-    Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Place, Way, capped, left, past_states, wanted,
+    Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
+use crate::store::page::Place;
 use crate::store::{CallFilter, CallPage, CallRecord, CallState, Now};
 
 const LISTING: &str = "list calls";
@@ -72,9 +73,10 @@ const ALL_PAST: &str = "
 impl PostgresStore {
     pub(super) async fn call_page(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
         let mut look = self.look(LISTING).await?;
-        let after = match filter.after {
-            None => None,
-            Some(id) => match place(&mut look, id).await? {
+        let after = match (filter.beyond, filter.after) {
+            (Some(place), _) => Some(place),
+            (None, None) => None,
+            (None, Some(id)) => match place(&mut look, id).await? {
                 None => return Ok(CallPage::default()),
                 found => found,
             },
@@ -83,7 +85,7 @@ impl PostgresStore {
         for (part, after) in left(filter, after) {
             let lacks = page.lacks();
             if lacks > 0 {
-                page.add(find(&mut look, &Asked { part, now, filter, after }, lacks).await?);
+                page.add(find(&mut look, &Asked { part, now, filter, after }, lacks).await?, part);
             }
         }
         Ok(page.done())

@@ -8,8 +8,9 @@ use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::looking::{
-    Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Place, Way, capped, left, past_states, wanted,
+    Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
+use crate::store::page::Place;
 use crate::store::{CallFilter, CallPage, CallRecord, CallState, Now};
 
 const LIST: &str = "list calls";
@@ -71,9 +72,10 @@ pub(super) async fn calls(
 }
 
 async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage, StoreError> {
-    let after = match filter.after {
-        None => None,
-        Some(id) => match place(tx, id).await? {
+    let after = match (filter.beyond, filter.after) {
+        (Some(place), _) => Some(place),
+        (None, None) => None,
+        (None, Some(id)) => match place(tx, id).await? {
             None => return Ok(CallPage::default()),
             found => found,
         },
@@ -82,7 +84,7 @@ async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage, StoreErr
     for (part, after) in left(filter, after) {
         let lacks = page.lacks();
         if lacks > 0 {
-            page.add(find(tx, &Asked { part, filter, after }, lacks).await?);
+            page.add(find(tx, &Asked { part, filter, after }, lacks).await?, part);
         }
     }
     Ok(page.done())

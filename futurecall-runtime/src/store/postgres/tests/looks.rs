@@ -106,3 +106,10 @@ async fn what_people_ask_for_stays_cheap_without_statistics() {
     assert!(ahead < 50 && due > 1_000, "{ahead} of {due} go before it");
     home.remove().await;
 }
+
+#[tokio::test]
+async fn pages_go_on_from_their_place() {
+    let (home, store) = Home::migrated().await;
+    crate::store::page::tests::pages_go_on_from_their_place(&store).await;
+    home.remove().await;
+}

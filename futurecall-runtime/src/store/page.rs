@@ -1,0 +1,126 @@
+//! A page of the listing, and where it ends.
+
+use uuid::Uuid;
+
+use super::CallRecord;
+use crate::id::CallId;
+
+/// A page of calls. It may hold fewer than were asked for, or none, although more follow: where a filter has no index
+/// (`pod` and `error`; beside `identifier` or `schedule` everything else), a page looks through 10,000 calls and says from
+/// where to go on.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CallPage {
+    /// The calls, without their attempts.
+    pub calls: Vec<CallRecord>,
+    /// Give this to [`CallFilter::after`](super::CallFilter::after) for the next page; `None`: this was the last.
+    pub next: Option<CallId>,
+    /// Where it ends, if another one follows: for who asks for all pages, whatever becomes of the call there.
+    pub(crate) end: Option<Place>,
+}
+
+impl CallPage {
+    /// A page.
+    pub const fn new(calls: Vec<CallRecord>, next: Option<CallId>) -> Self {
+        Self { calls, next, end: None }
+    }
+
+    /// A page after which others follow if it ends at a place.
+    pub(super) fn ending_at(calls: Vec<CallRecord>, end: Option<Place>) -> Self {
+        Self { calls, next: end.map(|place| CallId::from_uuid(place.id)), end }
+    }
+}
+
+/// A place in the listing: where a call stands, or stood. Moments are microseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(super) id: Uuid,
+    /// When the call is, or was, due.
+    pub(super) due: i64,
+    /// When it ended.
+    pub(super) ended: Option<i64>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::super::{
+        CallFilter, CallState, CancelTarget, Due, MemoryStore, NewCall, Now, Retention, Store,
+    };
+    use crate::id::CallId;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// All calls that follow a page of two, whatever has become of its last call.
+    async fn rest(store: &dyn Store, state: Option<CallState>, first: &super::CallPage) -> Vec<CallId> {
+        let beyond = first.end;
+        let filter = CallFilter { state, beyond, limit: 9, ..CallFilter::new() };
+        let page = store.calls(Now::Database, &filter).await.expect("read");
+        assert_eq!((page.next, page.end), (None, None));
+        page.calls.iter().map(|call| call.id).collect()
+    }
+
+    pub(in crate::store) async fn pages_go_on_from_their_place(store: &dyn Store) {
+        let new = |hours: u32| NewCall {
+            id: CallId::new(),
+            name: "a.b".to_owned(),
+            identifier: None,
+            args: "{}".to_owned(),
+            format: 1,
+            priority: 0,
+            due: Due::After(HOUR * hours),
+            expires_after: None,
+            traceparent: None,
+        };
+        let calls: Vec<NewCall> = (1..=6).map(new).collect();
+        let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(|at: usize| calls[at].id);
+        store.insert(Now::Database, &calls, false, HOUR).await.expect("stored");
+        let scheduled = CallFilter::new().state(CallState::Scheduled).limit(2);
+        let first = store.calls(Now::Database, &scheduled).await.expect("read");
+        let whole = store.calls(Now::Database, &CallFilter::new().limit(2)).await.expect("read");
+        assert_eq!((first.next, whole.next), (Some(b), Some(b)));
+        assert_eq!(rest(store, Some(CallState::Scheduled), &first).await, [c, d, e, f]);
+
+        // Moved behind all others.
+        let target = CancelTarget::Call(b);
+        store.reschedule(Now::Database, &target, Due::After(HOUR * 9), HOUR).await.expect("moved");
+        for (state, page) in [(Some(CallState::Scheduled), &first), (None, &whole)] {
+            assert_eq!(rest(store, state, page).await, [c, d, e, f, b]);
+        }
+        // Over.
+        store.cancel(Now::Database, &target, &Retention::default()).await.expect("cancelled");
+        assert_eq!(rest(store, Some(CallState::Scheduled), &first).await, [c, d, e, f]);
+        assert_eq!(rest(store, None, &whole).await, [c, d, e, f, b]);
+        // Gone.
+        assert_eq!(store.delete(Now::Database, &[b]).await.expect("deleted"), 1);
+        assert_eq!(rest(store, None, &whole).await, [c, d, e, f]);
+
+        // The same of the history, the newest first.
+        for id in [a, c, d, e] {
+            let target = CancelTarget::Call(id);
+            store.cancel(Now::Database, &target, &Retention::default()).await.expect("cancelled");
+        }
+        let cancelled = CallFilter::new().state(CallState::Cancelled).limit(2);
+        let first = store.calls(Now::Database, &cancelled).await.expect("read");
+        assert_eq!(first.next, Some(d));
+        assert_eq!(store.delete(Now::Database, &[d]).await.expect("deleted"), 1);
+        assert_eq!(rest(store, Some(CallState::Cancelled), &first).await, [c, a]);
+    }
+
+    #[tokio::test]
+    async fn on_memory() {
+        pages_go_on_from_their_place(&MemoryStore::new()).await;
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn on_sqlite() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let url = format!("sqlite:{}", folder.path().join("calls.db").display());
+        let store = super::super::SqliteStore::open(&url, "futurecall_").await.expect("opens");
+        store.migrate().await.expect("migrated");
+        pages_go_on_from_their_place(&store).await;
+        store.close().await;
+    }
+}
