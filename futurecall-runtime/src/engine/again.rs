@@ -150,7 +150,9 @@ impl Engine {
                 before.calls = before.calls.saturating_add(calls);
                 before.schedules = before.schedules.saturating_add(schedules);
             }
-            retries.after(error).await?;
+            if let Err(last) = retries.after(error).await {
+                return Err(last.having_done(before.calls, before.schedules));
+            }
         }
     }
 

@@ -177,6 +177,16 @@ impl StoreError {
         }
     }
 
+    /// The same error of a bulk operation, which counts what all its tries have done.
+    pub(crate) fn having_done(self, calls: u64, schedules: u64) -> Self {
+        match self.kind {
+            Kind::Partly { transient, .. } => {
+                Self { kind: Kind::Partly { calls, schedules, transient }, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// Whether the database refused a row of the batch.
     pub fn is_refused(&self) -> bool {
         matches!(self.kind, Kind::Refused | Kind::Encoding)

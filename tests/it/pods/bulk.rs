@@ -92,3 +92,33 @@ async fn an_action_meets_all_calls_although_one_is_moved_meanwhile() {
     other.shutdown().await;
     pod.shutdown().await;
 }
+
+/// Somebody locks the file for longer than is waited for, as soon as some of the calls are cancelled, and once more when
+/// it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancellation_that_fails_says_how_many_all_its_tries_have_cancelled() {
+    let backend = Backend::sqlite();
+    let Backend::Sqlite(file) = &backend else { unreachable!("it was made above") };
+    let pod = backend.builder().role(Role::Serverless).start().await.unwrap();
+    let pool = file.pool().await;
+    sqlx::query(FILL_IN_A_ROW).execute(&pool).await.unwrap();
+    let left = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM futurecall_call").fetch_one(&pool).await.unwrap()
+    };
+    let cancelling = tokio::spawn(pod.future_calls().cancel("many").into_future());
+    for _ in 0..2 {
+        let before = left().await;
+        eventually("some are cancelled", || async { (left().await < before).then_some(()) }).await;
+        let tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5_400)).await;
+        tx.rollback().await.unwrap();
+    }
+    let error = cancelling.await.unwrap().expect_err("it has lost patience");
+    let done = 30_000 - left().await;
+    assert!(
+        error.outcome_unknown() && error.to_string().contains(&format!(": {done} calls were done")),
+        "{error}"
+    );
+    pool.close().await;
+    pod.shutdown().await;
+}
