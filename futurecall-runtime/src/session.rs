@@ -119,8 +119,9 @@ impl Session {
     /// On PostgreSQL it is READ COMMITTED, on one of as many connections of its own as the pod's `connections`; more
     /// runs at once wait for each other, 30 seconds at most. On SQLite it is begun with `BEGIN IMMEDIATE`, such
     /// transactions run one at a time, and everybody else waits for its end before they write. So it may be open for a
-    /// quarter of the lease, 4 seconds at most: after that the handler is dropped, and its call has failed. Inside it,
-    /// schedule with `.in_transaction(&mut tx)`: awaiting a call without that would wait for this very transaction.
+    /// quarter of the lease, 4 seconds at most: after that the handler is dropped, and its call has failed. (One that blocks
+    /// its thread cannot be dropped: it keeps everybody waiting until it goes on, and is told then.) Inside it, schedule with
+    /// `.in_transaction(&mut tx)`: awaiting a call without that would wait for this very transaction.
     ///
     /// Dropping this future begins nothing. If it is kept unpolled after the transaction was begun, the transaction is
     /// rolled back after a quarter of the lease, 4 seconds at most, and the future then returns an error.
