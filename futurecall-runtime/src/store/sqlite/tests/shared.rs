@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -218,7 +217,7 @@ async fn a_claim_takes_what_was_stored_in_the_same_transaction() {
 async fn a_new_file_without_a_log_can_be_begun() {
     let (_folder, url) = folder();
     let store = migrated(&format!("{url}?vfs=unix-dotfile")).await;
-    store.insert(Now::Database, &[call("a.b")], false, Duration::ZERO).await.expect("stored");
+    store.insert(Now::Database, &[call("a.b")], false, super::Duration::ZERO).await.expect("stored");
     assert_eq!(store.counts(Now::Database, 9).await.expect("counted").scheduled, 1);
     store.close().await;
 }
