@@ -176,10 +176,11 @@ pub(crate) fn may_colour(stderr: bool) -> bool {
 /// An empty variable is no variable: `FUTURECALL_OUTPUT= futurecall list` is the default, not a mistake. A flag's variable
 /// takes words as pods' settings do.
 pub(crate) fn with_environment(command: clap::Command) -> clap::Command {
-    command.mut_args(|arg| match arg.get_env() {
+    let command = command.mut_args(|arg| match arg.get_env() {
         Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => arg.env(None::<&str>),
         _ => arg,
-    })
+    });
+    command.mut_subcommands(with_environment)
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub(crate) async fn pod(globals: &Globals) -> Result<Pod, Failure> {
 
 /// How long the history is kept is the pods' setting; where it stands in the environment, it holds here as well.
 fn config() -> Result<Config, Failure> {
-    let retention = std::env::vars_os().filter_map(|(name, value)| {
+    let retention = std::env::vars_os().filter(|(_, value)| !value.is_empty()).filter_map(|(name, value)| {
         let name = name.into_string().ok().filter(|name| name.starts_with("FUTURECALL_RETENTION_"))?;
         Some((name, value.to_string_lossy().into_owned()))
     });

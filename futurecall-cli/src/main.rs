@@ -20,7 +20,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use self::cli::Cli;
 use self::exit::{Exit, Failure};
-use self::output::{Printer, escaped, scrub};
+use self::output::{Printer, escaped, scrub, scrub_words};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -56,7 +56,9 @@ fn parse() -> Result<Cli, ExitCode> {
             let _ = std::io::stdout().write_all(text.as_bytes());
             return Exit::Done.into();
         }
-        let _ = std::io::stderr().write_all(scrub(&text).as_bytes());
+        // It quotes words as they were given, with whatever stands in their passwords.
+        let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let _ = std::io::stderr().write_all(scrub(&scrub_words(&text, words)).as_bytes());
         Exit::Usage.into()
     })
 }

@@ -1,6 +1,7 @@
 //! Which calls: the filters of `list`, and the choice of calls that something is done to.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use futurecall_runtime::{CallFilter, CallId, CallState, Moment, PodId, ScheduleId};
 
 use crate::exit::Failure;
@@ -11,10 +12,10 @@ use crate::when::{When, when};
 #[command(next_help_heading = "Which calls")]
 pub(crate) struct FilterArgs {
     /// Calls of this stored name
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// Calls with this identifier
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     identifier: Option<String>,
     /// Calls in this state: scheduled, running, succeeded, failed, interrupted, cancelled, expired, skipped
     #[arg(long, value_parser = state, value_name = "STATE")]
@@ -32,7 +33,7 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_parser = when, value_name = "MOMENT", allow_hyphen_values = true)]
     until: Option<When>,
     /// Calls whose error holds this text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     error: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! What is done to calls by hand: each counts first, asks where it cannot be undone or is done to many, and says what it did.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -127,7 +128,9 @@ async fn act(
     let (selections, met) = if choice.ids.is_empty() {
         matching(context, &pod, choice, deed).await?
     } else {
-        named(&pod, &choice.ids).await?
+        let mut seen = HashSet::new();
+        let ids: Vec<CallId> = choice.ids.iter().copied().filter(|id| seen.insert(*id)).collect();
+        named(&pod, &ids).await?
     };
     if deed.destroys || choice.ids.is_empty() {
         if met.is_empty() {

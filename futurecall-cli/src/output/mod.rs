@@ -8,7 +8,7 @@ mod time;
 mod value;
 
 pub(crate) use self::printer::{Format, Printer, Style};
-pub(crate) use self::safe::{escaped, scrub};
+pub(crate) use self::safe::{escaped, scrub, scrub_words};
 pub(crate) use self::time::{Clock, roughly};
 pub(crate) use self::value::{Record, Rows, Tone, Value};
 

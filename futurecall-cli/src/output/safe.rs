@@ -71,19 +71,49 @@ pub(crate) fn scrub(text: &str) -> String {
     clean
 }
 
+/// A text without the passwords of these words, where it quotes them. Of a whole word it is known where its password ends,
+/// which may hold blanks and quotes.
+pub(crate) fn scrub_words(text: &str, words: impl Iterator<Item = String>) -> String {
+    words.fold(text.to_owned(), |text, word| {
+        let clean = word_without_password(&word);
+        if clean == word {
+            return text;
+        }
+        // Some texts have it in quotes, with escapes.
+        let quoted = format!("{word:?}");
+        let escaped = quoted.strip_prefix('"').and_then(|word| word.strip_suffix('"')).unwrap_or(&quoted);
+        text.replace(&word, &clean).replace(escaped, &clean)
+    })
+}
+
+fn word_without_password(word: &str) -> String {
+    let (scheme, url) = match word.find("://") {
+        Some(at) => word.split_at(at + 3),
+        // Mistyped, without its slashes.
+        None if word.starts_with("postgres") => word.split_at(word.find(':').map_or(0, |colon| colon + 1)),
+        None => ("", word),
+    };
+    // What is no URL has its password behind that word alone.
+    let url =
+        if scheme.is_empty() && !url.contains("password=") { url.to_owned() } else { without_password(url) };
+    scheme.to_owned() + &url
+}
+
 fn without_password(url: &str) -> String {
+    const KEY: &str = "password=";
     let mut url = url.to_owned();
+    // First what stands behind, where an `@` is none of the host's. (`sslpassword=` ends alike.)
+    let mut seen = 0;
+    while let Some(at) = url.get(seen..).and_then(|rest| rest.find(KEY)) {
+        let from = seen + at + KEY.len();
+        let end = url.get(from..).and_then(|value| value.find('&')).map_or(url.len(), |length| from + length);
+        url.replace_range(from..end, "***");
+        seen = from;
+    }
     if let Some(host) = url.rfind('@')
         && let Some(colon) = url.get(..host).and_then(|user| user.find(':'))
     {
         url.replace_range(colon + 1..host, "***");
-    }
-    for key in ["password=", "sslpassword="] {
-        if let Some(from) = url.find(key).map(|at| at + key.len()) {
-            let end =
-                url.get(from..).and_then(|value| value.find('&')).map_or(url.len(), |length| from + length);
-            url.replace_range(from..end, "***");
-        }
     }
     url
 }
@@ -120,11 +150,29 @@ mod tests {
                 "postgres://db/app?user=ada&password=x&sslmode=off",
                 "postgres://db/app?user=ada&password=***&sslmode=off",
             ),
+            ("postgres://db:1/app?password=x@y", "postgres://db:1/app?password=***"),
+            ("postgres://db/app?sslpassword=x&password=y", "postgres://db/app?sslpassword=***&password=***"),
             ("postgres://ada@db/app", "postgres://ada@db/app"),
             ("sqlite://calls.db", "sqlite://calls.db"),
             ("nothing", "nothing"),
         ] {
             assert_eq!(scrub(text), clean);
+        }
+    }
+
+    #[test]
+    fn passwords_of_words_may_hold_anything() {
+        for (word, clean) in [
+            ("postgres://ada:se c'r\"et@db/app", "postgres://ada:***@db/app"),
+            ("--database-url=postgres://ada:s@c et@db", "--database-url=postgres://ada:***@db"),
+            ("postgres:ada:se cret@db/app", "postgres:ada:***@db/app"),
+            ("postgres://db/app?password=se'c ret&user=ada", "postgres://db/app?password=***&user=ada"),
+            ("host=db user=ada password=secret", "host=db user=ada password=***"),
+            ("sqlite:calls.db", "sqlite:calls.db"),
+        ] {
+            let text = format!("unexpected argument '{word}' found");
+            let words = ["list", word].map(str::to_owned).into_iter();
+            assert_eq!(scrub_words(&text, words), format!("unexpected argument '{clean}' found"));
         }
     }
 }

@@ -194,3 +194,15 @@ impl From<&mut std::process::Command> for Said {
         Self::of(&command.output().expect("the program starts"))
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_given_twice_is_one_call() {
+    on_both(async |world| {
+        let (waiting, failed) = (world.waiting.to_string(), world.failed.to_string());
+        let said = world.run(&["cancel", &waiting, &waiting]).ended(2);
+        assert!(said.err.contains("this cancels 1 scheduled call."), "{}", said.err);
+        let said = world.run(&["run-again", &failed, &failed, "-o", "json"]).ended(0).json();
+        assert_eq!((said["done"].as_u64(), said["new_calls"].as_array().map(Vec::len)), (Some(1), Some(1)));
+    })
+    .await;
+}

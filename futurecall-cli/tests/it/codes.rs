@@ -63,6 +63,8 @@ async fn what_cannot_be_done_is_1_or_2() {
         for (words, part) in [
             (&["cancel"][..], "which calls?"),
             (&["cancel", &waiting, "--name", "x", "--yes"], "not by both"),
+            (&["delete", "--error", "", "--yes"], "a value is required"),
+            (&["cancel", "--name", "", "--yes"], "a value is required"),
             (&["schedule", "x", "--args", "{"], "is not JSON (line 1, column 1)"),
             (&["schedule", "x", "--args", "@/no/such/file"], "cannot be read"),
             (&["schedule", "x", "--in", "9000years"], "9999"),
@@ -119,6 +121,21 @@ fn no_password_is_printed() {
             said.err
         );
     }
+    // Passwords that hold what would end a word.
+    for password in ["hun ter2", "hun'ter2", "hun\"ter2", "hun`ter2", "hun@ter2", "hun/ter2"] {
+        for url in [
+            format!("postgres://ada:{password}@127.0.0.1:1/app"),
+            format!("postgres:ada:{password}@127.0.0.1:1/app"),
+            format!("postgres://127.0.0.1:1/app?user=ada&password={password}"),
+        ] {
+            for words in
+                [&["list", &url][..], &[&url], &["show", &url], &["cancel", &url], &["list", "--x", &url]]
+            {
+                let said = Said::of(&program().args(words).output().unwrap()).ended(2);
+                assert!(!said.err.contains("ter2"), "{words:?}: {}", said.err);
+            }
+        }
+    }
     let said =
         Said::of(&program().env("FUTURECALL_DATABASE_URL", url).arg("list").output().unwrap()).ended(1);
     assert!(said.err.starts_with("error: could not connect to the database: "), "{}", said.err);
@@ -142,6 +159,17 @@ async fn the_environment_stands_in_for_options() {
         assert_eq!(said.ended(0).err, "");
         let said = Said::from(world.program().env("FUTURECALL_QUIET", "maybe").args(["list"]));
         said.ended(2);
+        // An empty one is none, of whatever command.
+        for (name, words) in [
+            ("SINCE", &["stats"][..]),
+            ("EVERY", &["watch", "--times", "1"]),
+            ("STRICT", &["doctor"]),
+            ("RETENTION_FAILED", &["prune", "--dry-run"]),
+            ("RETENTION_FAILED", &["list"]),
+        ] {
+            let said = Said::from(world.program().env(format!("FUTURECALL_{name}"), "").args(words));
+            assert_ne!(said.code, 2, "FUTURECALL_{name}= {words:?}: {}", said.err);
+        }
     })
     .await;
 }
@@ -188,6 +216,15 @@ async fn a_reader_that_leaves_is_no_fault() {
             assert!(child.wait().unwrap().success(), "{words:?}: {err}");
             assert_eq!(err, "", "{words:?}");
         }
+        // What it ends with does not hang on a reader.
+        let mut program = world.program();
+        program
+            .args(["run-again", &world.succeeded.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = program.spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1));
     })
     .await;
 }
