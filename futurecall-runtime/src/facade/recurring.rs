@@ -170,13 +170,11 @@ fn schedule(options: Options, rhythm: Rhythm, call: EncodedCall) -> Result<NewSc
 /// longer than an index entry can be. The order of their keys is no part of it. Names hold no control characters, so a line
 /// break cannot be part of one.
 pub(crate) fn key(name: &str, identifier: Option<&str>, args: &str) -> String {
-    match identifier {
-        Some(identifier) => format!("{name}\nidentifier\n{identifier}"),
-        None => {
-            let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, in_key_order(args).as_bytes());
-            format!("{name}\narguments\n{hash}")
-        }
+    if let Some(identifier) = identifier {
+        return format!("{name}\nidentifier\n{identifier}");
     }
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, in_key_order(args).as_bytes());
+    format!("{name}\narguments\n{hash}")
 }
 
 /// The keys of the same declaration under the call's older names, as far as this pod knows them.

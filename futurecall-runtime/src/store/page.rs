@@ -74,38 +74,38 @@ pub(super) mod tests {
             traceparent: None,
         };
         let calls: Vec<NewCall> = (1..=6).map(new).collect();
-        let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(|at: usize| calls[at].id);
+        let id = |at: usize| calls[at].id;
         store.insert(Now::Database, &calls, false, HOUR).await.expect("stored");
         let scheduled = CallFilter::new().state(CallState::Scheduled).limit(2);
         let first = store.calls(Now::Database, &scheduled).await.expect("read");
         let whole = store.calls(Now::Database, &CallFilter::new().limit(2)).await.expect("read");
-        assert_eq!((first.next, whole.next), (Some(b), Some(b)));
-        assert_eq!(rest(store, Some(CallState::Scheduled), &first).await, [c, d, e, f]);
+        assert_eq!((first.next, whole.next), (Some(id(1)), Some(id(1))));
+        assert_eq!(rest(store, Some(CallState::Scheduled), &first).await, [id(2), id(3), id(4), id(5)]);
 
         // Moved behind all others.
-        let target = CancelTarget::Call(b);
+        let target = CancelTarget::Call(id(1));
         store.reschedule(Now::Database, &target, Due::After(HOUR * 9), HOUR).await.expect("moved");
         for (state, page) in [(Some(CallState::Scheduled), &first), (None, &whole)] {
-            assert_eq!(rest(store, state, page).await, [c, d, e, f, b]);
+            assert_eq!(rest(store, state, page).await, [id(2), id(3), id(4), id(5), id(1)]);
         }
         // Over.
         store.cancel(Now::Database, &target, &Retention::default()).await.expect("cancelled");
-        assert_eq!(rest(store, Some(CallState::Scheduled), &first).await, [c, d, e, f]);
-        assert_eq!(rest(store, None, &whole).await, [c, d, e, f, b]);
+        assert_eq!(rest(store, Some(CallState::Scheduled), &first).await, [id(2), id(3), id(4), id(5)]);
+        assert_eq!(rest(store, None, &whole).await, [id(2), id(3), id(4), id(5), id(1)]);
         // Gone.
-        assert_eq!(store.delete(Now::Database, &[b]).await.expect("deleted"), 1);
-        assert_eq!(rest(store, None, &whole).await, [c, d, e, f]);
+        assert_eq!(store.delete(Now::Database, &[id(1)]).await.expect("deleted"), 1);
+        assert_eq!(rest(store, None, &whole).await, [id(2), id(3), id(4), id(5)]);
 
         // The same of the history, the newest first.
-        for id in [a, c, d, e] {
-            let target = CancelTarget::Call(id);
+        for one in [id(0), id(2), id(3), id(4)] {
+            let target = CancelTarget::Call(one);
             store.cancel(Now::Database, &target, &Retention::default()).await.expect("cancelled");
         }
         let cancelled = CallFilter::new().state(CallState::Cancelled).limit(2);
         let first = store.calls(Now::Database, &cancelled).await.expect("read");
-        assert_eq!(first.next, Some(d));
-        assert_eq!(store.delete(Now::Database, &[d]).await.expect("deleted"), 1);
-        assert_eq!(rest(store, Some(CallState::Cancelled), &first).await, [c, a]);
+        assert_eq!(first.next, Some(id(3)));
+        assert_eq!(store.delete(Now::Database, &[id(3)]).await.expect("deleted"), 1);
+        assert_eq!(rest(store, Some(CallState::Cancelled), &first).await, [id(2), id(0)]);
     }
 
     #[tokio::test]
