@@ -226,6 +226,29 @@ async fn a_cancellation_that_cannot_be_counted_is_unknown() {
     backend.drop().await;
 }
 
+/// A server that has crashed may give the number of a transaction that it lost to another one, and answer for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_crashed_is_not_asked_what_became_of_a_cancellation() {
+    let backend = Backend::postgres().await;
+    let Backend::Postgres(database) = &backend else { unreachable!("it is one") };
+    let proxy = Proxy::before(database).await;
+    let pod = backend.builder().database_url(&proxy.url).role(Role::Serverless).start().await.unwrap();
+    let calls = pod.future_calls();
+    // What it counts, it has counted since another moment with each question, as after a crash.
+    proxy.change("pg_stat_get_bgwriter_stat_reset_time()", "clock_timestamp()");
+    let store = |name: &'static str| pod.future_call_with_delay(name, None::<&str>, Duration::from_hours(1));
+    store("done").identifier("done").await.unwrap();
+    proxy.lose_the_reply_to(CANCEL);
+    let error = calls.cancel("done").await.unwrap_err();
+    assert!(error.outcome_unknown(), "{error}");
+    assert_eq!(pod.inspect().counts().await.unwrap().cancelled, 1);
+    // Without a lost reply nobody asks.
+    store("heard").identifier("heard").await.unwrap();
+    assert_eq!(calls.cancel("heard").await.unwrap().calls, 1);
+    pod.shutdown().await;
+    backend.drop().await;
+}
+
 on_all_stores! {
     /// It writes no heartbeat that could say so.
     async fn a_pod_that_only_schedules_says_that_it_keeps_no_cancelled_call(backend: &Backend) {
