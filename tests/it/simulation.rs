@@ -17,7 +17,7 @@ use crate::pods::support::Note;
 /// How many seeds are played, unless the environment says otherwise.
 const SEEDS: u64 = 500;
 /// Within how many of them every mutant must be caught.
-const CATCH: u64 = 200;
+const CATCH: u64 = 600;
 
 #[test]
 fn seeds() {
