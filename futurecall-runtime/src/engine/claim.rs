@@ -205,8 +205,8 @@ pub(super) fn lags(engine: &Engine) -> bool {
     engine.held.len().saturating_sub(engine.config.concurrency_limit) > UNSTORED
 }
 
-/// Returns how long to wait until the next call can be claimed, which is to be `ahead` of its moment, unless this claim, which looked as far
-/// as `looked`, could have claimed it already and did not.
+/// Returns how long to wait until the next call can be claimed, which is to be `ahead` of its moment, unless this claim, which
+/// looked as far as `looked`, could have claimed it already and did not.
 fn wait_until_next(
     engine: &Engine,
     claim: &Claim,
