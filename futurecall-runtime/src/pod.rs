@@ -159,9 +159,9 @@ impl Pod {
         self.engine.run_due().await
     }
 
-    /// Ends the pod: stops claiming, lets running calls finish within the grace period, then signals them, then abandons
-    /// them as interrupted; flushes everything, and closes the pod's connections. Meanwhile handlers and the last requests
-    /// may still schedule; once this has returned, scheduling is [`ScheduleError::Stopped`], and looking at calls is an
+    /// Ends the pod: stops claiming, gives calls that have not started back to other pods, lets running calls finish within the
+    /// grace period, then signals them, then abandons them as interrupted; flushes everything, and closes the pod's
+    /// connections. Meanwhile handlers and the last requests may still schedule; once this has returned, scheduling is [`ScheduleError::Stopped`], and looking at calls is an
     /// error, too ([`StoreError::is_closed`]).
     ///
     /// A SQLite file is whole by itself afterwards, and may be copied alone. Nothing stands beside it (no `-wal`, no `-shm`)

@@ -118,6 +118,15 @@ async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
     true
 }
 
+/// Gives back whatever waits in this pod for its moment or for a slot, now that nothing starts any more. What a slot has taken
+/// already it gives back itself.
+pub(super) async fn give_back_all(engine: &Engine) {
+    let waiting: Vec<Held> = engine.ready.take_all().iter().map(|in_hand| unstarted(&in_hand.call)).collect();
+    if !waiting.is_empty() {
+        release(engine, &waiting).await;
+    }
+}
+
 /// One claim for the free slots and a little more. Returns how long to sleep unless woken.
 async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, StoreError> {
     let idle = jittered(engine.config.scan_interval);

@@ -105,6 +105,15 @@ impl ReadyCalls {
         stale
     }
 
+    /// Takes out all that waits, be it for its moment or for a slot.
+    pub(super) fn take_all(&self) -> Vec<InHand> {
+        let mut queue = self.lock();
+        let mut all: Vec<_> = queue.due.drain(..).map(|(_, call)| call).collect();
+        all.extend(std::mem::take(&mut queue.later).into_values());
+        self.count(&queue);
+        all
+    }
+
     /// Since when the first one has been due and without a slot.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         self.lock().due.front().map(|(since, _)| *since)

@@ -1,5 +1,5 @@
-//! The end of a pod, in order: no more claims, running handlers get their grace, then a signal, then they are
-//! abandoned as interrupted; every outcome is flushed.
+//! The end of a pod, in order: no more claims; calls that have not started are given back; running handlers get their grace,
+//! then a signal, then they are abandoned as interrupted; every outcome is flushed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,7 +40,11 @@ pub(super) async fn run(engine: &Arc<Engine>) -> ShutdownSummary {
     engine.runs.close();
 
     let mut left = 0;
-    if tokio::time::timeout(engine.config.shutdown_grace, engine.runs.wait()).await.is_err() {
+    // Another pod is to have at once what this one does not start: the longest handler may take all of the grace.
+    let given_back = tokio::time::timeout(FLUSH, claim::give_back_all(engine));
+    let ended = tokio::time::timeout(engine.config.shutdown_grace, engine.runs.wait());
+    let (_, ended) = tokio::join!(given_back, ended);
+    if ended.is_err() {
         tracing::info!(calls = count(), "the shutdown's grace is over; asking handlers to stop");
         engine.asks_to_stop.store(true, Ordering::Relaxed);
         engine.held.cancel_all();
@@ -71,7 +75,7 @@ pub(super) async fn without_handles(engine: Arc<Engine>) {
     }
     claims_end(&engine).await;
     engine.runs.close();
-    engine.runs.wait().await;
+    tokio::join!(claim::give_back_all(&engine), engine.runs.wait());
     leave(&engine).await;
     close(&engine).await;
 }

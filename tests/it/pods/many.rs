@@ -156,6 +156,37 @@ on_all_stores! {
         assert!(shares[0].len() as u64 <= held, "{} ran on the pod whose slots were taken", shares[0].len());
         assert_each_once(shares.iter().flatten().map(|line| line.parse().unwrap()));
     }
+
+    /// A handler may take all of the grace; calls that have not started are not kept from other pods for as long.
+    async fn a_shutdown_gives_back_what_has_not_started(backend: &Backend) {
+        const SLOTS: usize = 4;
+        schedule(backend, "note").await;
+        let journals = [Journal::new(), Journal::new()];
+        let gate = Gate::new(QUICK);
+        let handler = NoteUntil { journal: journals[0].clone(), gate: gate.clone() };
+        let config = Backend::config().concurrency_limit(SLOTS);
+        let one = backend.builder().config(config).register_future_call("note", handler).start().await.unwrap();
+        // It was quick, and claimed ahead accordingly. It ends before it gives back what finds no slot.
+        gate.closed().await;
+        let ending = tokio::spawn(async move { one.shutdown().await });
+        let two = backend
+            .builder()
+            .register_future_call("note", Note(journals[1].clone()))
+            .start()
+            .await
+            .unwrap();
+        eventually("the other pod has run all but what is running", || async {
+            let lines = journals.iter().map(|journal| journal.lines().len() as u64).sum::<u64>();
+            (lines >= CALLS - SLOTS as u64).then_some(())
+        })
+        .await;
+        assert!(!ending.is_finished(), "its handlers wait for the gate");
+        gate.open();
+        let summary = ending.await.unwrap();
+        assert_eq!((summary.running, summary.interrupted), (summary.finished, 0));
+        two.shutdown().await;
+        assert_each_once(journals.iter().flat_map(Journal::lines).map(|line| line.parse().unwrap()));
+    }
 }
 
 /// A pod in a process of its own, which scans as rarely as `scan` says.
