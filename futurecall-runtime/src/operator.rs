@@ -258,6 +258,7 @@ impl Operator {
                     operator.store()?.change_schedule(Now::Database, id, &change, retention).await?;
                 match changed {
                     ScheduleChanged::Unknown => Err(OperateError::UnknownSchedule(id)),
+                    ScheduleChanged::Unreadable => Err(OperateError::UnreadableSchedule(id)),
                     ScheduleChanged::Changed => Ok((changed, "changed".to_owned())),
                     ScheduleChanged::Unchanged => Ok((changed, "was so already".to_owned())),
                     ScheduleChanged::Ended => Ok((changed, "had ended".to_owned())),

@@ -9,6 +9,8 @@ use crate::operator::Acted;
 pub enum OperateError {
     /// There is no such schedule.
     UnknownSchedule(ScheduleId),
+    /// The schedule is in a state that a newer release of the library has written.
+    UnreadableSchedule(ScheduleId),
     /// Nothing was done: a bad argument, or what the database said.
     Schedule(ScheduleError),
     /// A step of several failed: what came before it is done.
@@ -25,7 +27,7 @@ impl OperateError {
     pub fn acted(&self) -> Option<&Acted> {
         match self {
             Self::Partly { acted, .. } => Some(acted),
-            Self::UnknownSchedule(_) | Self::Schedule(_) => None,
+            Self::UnknownSchedule(_) | Self::UnreadableSchedule(_) | Self::Schedule(_) => None,
         }
     }
 
@@ -33,7 +35,7 @@ impl OperateError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Schedule(source) | Self::Partly { source, .. } => source.is_transient(),
-            Self::UnknownSchedule(_) => false,
+            Self::UnknownSchedule(_) | Self::UnreadableSchedule(_) => false,
         }
     }
 
@@ -41,7 +43,7 @@ impl OperateError {
     pub fn outcome_unknown(&self) -> bool {
         match self {
             Self::Schedule(source) | Self::Partly { source, .. } => source.outcome_unknown(),
-            Self::UnknownSchedule(_) => false,
+            Self::UnknownSchedule(_) | Self::UnreadableSchedule(_) => false,
         }
     }
 }
@@ -52,6 +54,10 @@ impl fmt::Display for OperateError {
             Self::UnknownSchedule(id) => {
                 write!(f, "there is no schedule {id}: `inspect().schedules()` lists them")
             }
+            Self::UnreadableSchedule(id) => write!(
+                f,
+                "schedule {id} is in a state that a newer release has written: change it with that release"
+            ),
             Self::Schedule(source) => source.fmt(f),
             Self::Partly { acted, source } => {
                 write!(f, "done to {} calls, and then failed: {source}", acted.done)
@@ -65,7 +71,7 @@ crate::words::debug_in_words!(OperateError);
 impl std::error::Error for OperateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::UnknownSchedule(_) => None,
+            Self::UnknownSchedule(_) | Self::UnreadableSchedule(_) => None,
             Self::Schedule(source) | Self::Partly { source, .. } => source.source(),
         }
     }

@@ -11,8 +11,8 @@ use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::shape::Shapes;
 use crate::store::{
-    AttemptRecord, CallState, ClaimedCall, Histogram, NewCall, Outcome, ScheduleOrigin, ScheduleState,
-    Statistics,
+    AttemptRecord, CallState, ClaimedCall, Histogram, NewCall, OnVanish, Outcome, ScheduleOrigin,
+    ScheduleState, Statistics,
 };
 
 /// The shapes of a pod as one JSON object by name, and their hashes as another.
@@ -148,6 +148,16 @@ pub(super) fn attempts_of(text: Option<&str>) -> Vec<AttemptRecord> {
     stored.into_iter().filter_map(record).collect()
 }
 
+/// What happens to a claimed call whose pod vanishes, as its row says: how many of its pods may vanish (0: it is not run
+/// again), and after how many microseconds it is due then.
+pub(super) fn on_vanish(budget: i64, after: Option<i64>) -> OnVanish {
+    let after = Duration::from_micros(u64::try_from(after.unwrap_or(0)).unwrap_or(0));
+    match u32::try_from(budget) {
+        Ok(budget) if budget > 0 => OnVanish::Rerun { budget, after },
+        _ => OnVanish::Keep,
+    }
+}
+
 /// The number of a schedule's origin.
 pub(super) const fn origin_code(origin: ScheduleOrigin) -> i16 {
     match origin {
@@ -161,12 +171,13 @@ pub(super) const fn origin_of(code: i16) -> ScheduleOrigin {
     if code == 1 { ScheduleOrigin::Attribute } else { ScheduleOrigin::Code }
 }
 
-/// The schedule state of that number.
-pub(super) const fn schedule_of(code: i16) -> ScheduleState {
+/// The schedule state of that number; `None` for one of a newer release.
+pub(super) const fn schedule_of(code: i16) -> Option<ScheduleState> {
     match code {
-        0 => ScheduleState::Active,
-        1 => ScheduleState::Paused,
-        _ => ScheduleState::Ended,
+        0 => Some(ScheduleState::Active),
+        1 => Some(ScheduleState::Paused),
+        2 => Some(ScheduleState::Ended),
+        _ => None,
     }
 }
 

@@ -21,6 +21,7 @@ mod schedule;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod timetable;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,6 +14,7 @@ mod operations;
 mod outcomes;
 mod page;
 pub(crate) mod place;
+mod policy;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod redaction;
@@ -38,7 +39,6 @@ pub use self::inspection::{
 pub use self::keys::{KeySet, KeysLook, PendingKeys};
 pub use self::memory::MemoryStore;
 pub(crate) use self::operations::ACTIONS_KEPT;
-use self::operations::stopped;
 pub use self::operations::{
     ActionFilter, ActionRecord, NewAction, PausedName, ScheduleChange, ScheduleChanged,
 };

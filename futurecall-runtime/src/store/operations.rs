@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::id::{ActionId, CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
-use crate::store::ScheduleState;
 
 /// A change of a schedule at run time. The rule that code *declared* stays as it is, so that the change lasts until the
 /// code itself changes.
@@ -29,14 +28,6 @@ pub enum ScheduleChange {
     },
 }
 
-/// Why the pending call of a schedule that was stopped by hand is cancelled.
-pub(super) const fn stopped(state: ScheduleState) -> &'static str {
-    match state {
-        ScheduleState::Paused => "its schedule was paused",
-        ScheduleState::Active | ScheduleState::Ended => "its schedule was ended",
-    }
-}
-
 /// What became of a change of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,6 +40,8 @@ pub enum ScheduleChanged {
     Ended,
     /// There is no such schedule.
     Unknown,
+    /// It is in a state that a newer release has written, which alone can change it.
+    Unreadable,
 }
 
 /// A call type that no pod claims calls of until it is resumed.

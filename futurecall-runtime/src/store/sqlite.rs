@@ -27,12 +27,15 @@ mod news;
 mod operate;
 mod original;
 mod pen;
+mod release;
 mod reschedule;
+mod runs;
 mod schedule;
 mod settings;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod timetable;
 mod transaction;
 mod tx;
 mod unreadable;
@@ -321,7 +324,7 @@ impl Store for SqliteStore {
         held: &[Held],
         declined: Option<i64>,
     ) -> Result<u64, StoreError> {
-        claim::release(self, now, pod, held, declined).await
+        release::release(self, now, pod, held, declined).await
     }
 
     async fn rescue(&self, now: Now, limit: usize, kept: &Retention) -> Result<Vec<Rescued>, StoreError> {

@@ -63,8 +63,8 @@ const MISTAKES: [Mistake; 8] = [
     Mistake {
         what: "a rescue does not look at the row again under its lock",
         changes: &[(
-            "c.id = e.id AND c.claimed_by IS NOT NULL AND c.lease_until < coalesce($1::timestamptz, statement_timestamp())\n",
-            "c.id = e.id\n",
+            " AND c.claimed_by IS NOT NULL AND c.lease_until < coalesce($1::timestamptz, statement_timestamp())\n    ORDER BY",
+            " AND c.claimed_by IS NOT NULL\n    ORDER BY",
         )],
         state: State::Over,
         pairs: &[(Op::Rescue, Op::Renew)],

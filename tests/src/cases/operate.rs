@@ -61,7 +61,12 @@ fn end(reason: &str) -> ScheduleChange {
 const STORED: Option<Inserted> = Some(Inserted::Stored);
 
 impl Fixture {
-    async fn change(&self, now: Moment, id: ScheduleId, change: &ScheduleChange) -> ScheduleChanged {
+    pub(crate) async fn change(
+        &self,
+        now: Moment,
+        id: ScheduleId,
+        change: &ScheduleChange,
+    ) -> ScheduleChanged {
         self.store.change_schedule(Now::At(now), id, change, &KEEP).await.expect("a change")
     }
 

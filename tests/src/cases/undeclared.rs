@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use futurecall_runtime::recurring::{Missed, Rule};
 use futurecall_runtime::store::{
-    CallState, CancelTarget, LivePod, NewSchedule, Now, Outcome, PodBeat, ScheduleChange, ScheduleOrigin,
-    ScheduleState,
+    CallState, CancelTarget, LivePod, NewSchedule, Now, Outcome, PodBeat, ScheduleChange, ScheduleChanged,
+    ScheduleOrigin, ScheduleState,
 };
 use futurecall_runtime::{Moment, PodId, ScheduleId};
 
@@ -21,6 +21,7 @@ cases![
     a_revived_schedule_makes_up_for_what_it_missed,
     a_schedule_that_a_person_ended_makes_up_for_nothing,
     a_rule_of_a_newer_version_is_left_alone,
+    a_state_of_a_newer_version_is_left_alone,
 ];
 
 /// Every minute, of the call `work`.
@@ -221,4 +222,35 @@ async fn a_rule_of_a_newer_version_is_left_alone(fixture: &Fixture) {
     assert!(schedules.iter().all(|one| one.state == ScheduleState::Active), "{schedules:?}");
     let claimed = pod.claim(at(now), &["work"], 10).await;
     assert!(claimed.iter().any(|call| call.id == run), "it waited for who can read its rule");
+}
+
+async fn a_state_of_a_newer_version_is_left_alone(fixture: &Fixture) {
+    let given = by_attribute("strange");
+    let id = fixture.declare(at(0), &given).await;
+    let run = fixture.the_pending().await.id;
+    if !fixture.database.write("UPDATE {}schedule SET state = 7").await {
+        return;
+    }
+    let pod = fixture.pod();
+    let claim = pod.ask(at(120), &["work"], 10).await;
+    assert_eq!((claim.calls.len(), claim.skipped), (0, 0));
+
+    let other = NewSchedule { id: ScheduleId::new(), rule: every(5), ..given };
+    let declared = fixture.store.declare(Now::At(at(121)), &[other]).await.unwrap();
+    assert_eq!((declared[0].id, declared[0].created, declared[0].changed), (id, false, false));
+    for change in [ScheduleChange::Resume, ScheduleChange::Edit(every(5))] {
+        assert_eq!(fixture.change(at(122), id, &change).await, ScheduleChanged::Unreadable, "{change:?}");
+    }
+    assert_eq!(end(fixture, at(123), &["work"], &[], DAY).await, 0);
+    assert!(fixture.store.schedules().await.unwrap().is_empty(), "what it is in cannot be shown");
+
+    fixture.database.write("UPDATE {}schedule SET state = 0").await;
+    let claimed = pod.claim(at(124), &["work"], 10).await;
+    assert_eq!(
+        claimed.iter().map(|call| call.id).collect::<Vec<_>>(),
+        [run],
+        "it waited for who can read it"
+    );
+    let schedules = fixture.store.schedules().await.unwrap();
+    assert_eq!(schedules[0].effective, every(60), "as before");
 }

@@ -4,6 +4,7 @@ use super::rows::{Call, End, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
+use crate::store::policy::reasons::CANCELLED;
 use crate::store::{CallState, CancelTarget, Cancelled, Now, Retention, ScheduleState};
 
 impl State {
@@ -60,7 +61,7 @@ impl State {
             if call.held.is_some() {
                 cancelled.running += u64::from(self.flag(now, call.id));
             } else {
-                self.end(now, call.id, End::without_run(CallState::Cancelled, "cancelled"), retention);
+                self.end(now, call.id, End::without_run(CallState::Cancelled, CANCELLED), retention);
                 let counts_as_schedule = call.schedule.is_some_and(|id| ended.contains(&id));
                 cancelled.calls += u64::from(!counts_as_schedule);
             }
@@ -74,7 +75,7 @@ impl State {
             None => Cancelled::default(),
             Some(call) if call.held.is_some() => Cancelled::new(0, 0, u64::from(self.flag(now, id))),
             Some(_) => {
-                self.pass_over(now, id, "cancelled", retention);
+                self.pass_over(now, id, CANCELLED, retention);
                 Cancelled::new(1, 0, 0)
             }
         }
@@ -82,7 +83,9 @@ impl State {
 
     /// Records an unclaimed call as cancelled; the schedule that it belongs to goes on.
     fn pass_over(&mut self, now: Moment, id: CallId, reason: &str, retention: &Retention) {
-        self.succeed(now, id);
+        if let Some(schedule) = self.call(id).and_then(|call| call.schedule) {
+            self.succeed(now, schedule, id);
+        }
         self.end(now, id, End::without_run(CallState::Cancelled, reason), retention);
     }
 
@@ -91,7 +94,7 @@ impl State {
         for schedule in self.schedules.values_mut() {
             if schedule.identifier.as_deref() == Some(identifier) && schedule.state != ScheduleState::Ended {
                 schedule.state = ScheduleState::Ended;
-                schedule.reason = Some("cancelled".to_owned());
+                schedule.reason = Some(CANCELLED.to_owned());
                 ended.push(schedule.id);
             }
         }

@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::{Call, End, HeldBy, State, refuse_nul};
-use super::schedule::Turn;
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
+use crate::store::policy::Turn;
+use crate::store::policy::reasons::CANCELLED;
 use crate::store::{CallState, Claim, ClaimRequest, ClaimedCall, Held, Now, OnVanish};
 
 impl State {
@@ -24,7 +25,7 @@ impl State {
             }
             let Some(call) = self.call(id).cloned() else { continue };
             match self.turn(now, &call) {
-                Turn::Wait => {}
+                Turn::Wait | Turn::Unreadable | Turn::Taken | Turn::Gone => {}
                 Turn::Skip(reason) => {
                     self.end(now, id, End::without_run(CallState::Skipped, reason), &request.retention);
                     claim.skipped += 1;
@@ -58,7 +59,7 @@ impl State {
             self.put(call);
             if cancelled {
                 // No retention is given here: that a run was cancelled is worth its row.
-                let end = End::without_run(CallState::Cancelled, "cancelled");
+                let end = End::without_run(CallState::Cancelled, CANCELLED);
                 self.end(now, *id, end, &crate::store::Retention::default());
             }
             released += 1;

@@ -4,9 +4,10 @@ use super::rows::{Call, End, HeldBy, PastAttempt, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
+use crate::store::policy::{Ending, Vanished, ending_of};
 use crate::store::{
-    ACTIONS_KEPT, CallState, Completed, Finish, Finished, Held, Lease, Now, OnVanish, Outcome, REPEATED,
-    Renewed, Rescued, Retention,
+    ACTIONS_KEPT, CallState, Completed, Finish, Finished, Held, Lease, Now, Outcome, REPEATED, Renewed,
+    Rescued, Retention,
 };
 
 impl State {
@@ -164,28 +165,23 @@ impl State {
         retention: &Retention,
     ) -> Option<Rescued> {
         let call = self.call(id)?;
-        let (name, vanished) = (call.name.clone(), call.vanished.saturating_add(1));
-        let proven = if held.started { "proven" } else { "not proven" };
-        let last = format!(
-            "pod {} vanished: its lease ended at {}; the handler's start is {proven}",
-            held.pod, held.lease_until
-        );
-        let (state, error, again) = match held.on_vanish {
-            _ if held.cancel_requested => (CallState::Cancelled, last, None),
-            OnVanish::Keep => (CallState::Interrupted, last, None),
-            OnVanish::Rerun { budget, after } if vanished < budget => {
-                (CallState::Interrupted, last, Some(after))
-            }
-            OnVanish::Rerun { .. } => (CallState::Failed, budget_spent(vanished, &last), None),
-        };
+        let name = call.name.clone();
+        let Ending { state, error, again_after } = ending_of(&Vanished {
+            pod: held.pod,
+            lease_until: held.lease_until,
+            started: held.started,
+            cancel_requested: held.cancel_requested,
+            on_vanish: held.on_vanish,
+            pods: call.vanished.saturating_add(1),
+        });
         // A started handler's exact moment went with its pod; the claim is the nearest that is known.
         let end =
             End { state, error: Some(error), started: held.started.then_some(held.claimed), duration: None };
-        match again {
+        match again_after {
             Some(after) => self.again(now, id, after, &end, Why::Vanished),
             None => self.end(now, id, end, retention),
         }
-        Some(Rescued { id, name, pod: held.pod, rerun: again.is_some() })
+        Some(Rescued { id, name, pod: held.pod, rerun: again_after.is_some() })
     }
 }
 
@@ -195,10 +191,6 @@ enum Why {
     Failed,
     Vanished,
     HandedBack,
-}
-
-fn budget_spent(vanished: u32, last: &str) -> String {
-    format!("{vanished} of its pods vanished, so it is not run again; the last time, {last}")
 }
 
 /// How the attempt stands on record; of one that is the last, how the call does.

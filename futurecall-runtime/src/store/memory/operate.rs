@@ -1,13 +1,9 @@
 use std::collections::BTreeSet;
 
-use super::rows::{Call, End, State, refuse_nul};
+use super::rows::{Call, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
-use crate::moment::Moment;
-use crate::store::{
-    CallState, Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
-    ScheduleState, stopped,
-};
+use crate::store::{Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged};
 
 const CHANGING: &str = "change a schedule";
 
@@ -29,34 +25,14 @@ impl State {
         retention: &Retention,
     ) -> Result<ScheduleChanged, StoreError> {
         let now = self.now(now);
-        let Some(schedule) = self.schedules.get(&id) else { return Ok(ScheduleChanged::Unknown) };
-        if schedule.state == ScheduleState::Ended {
-            return Ok(match change {
-                ScheduleChange::End { .. } => ScheduleChanged::Unchanged,
-                _ => ScheduleChanged::Ended,
-            });
+        if let ScheduleChange::Pause { reason } | ScheduleChange::End { reason } = change {
+            refuse_nul(CHANGING, [reason.as_str()])?;
         }
-        match change {
-            ScheduleChange::Pause { reason } => {
-                self.stop_schedule(now, id, ScheduleState::Paused, reason, retention)
-            }
-            ScheduleChange::End { reason } => {
-                self.stop_schedule(now, id, ScheduleState::Ended, reason, retention)
-            }
-            ScheduleChange::Resume if schedule.state == ScheduleState::Active => {
-                Ok(ScheduleChanged::Unchanged)
-            }
-            ScheduleChange::Resume => {
-                self.resume_schedule(now, id);
-                Ok(ScheduleChanged::Changed)
-            }
-            ScheduleChange::Edit(rule) if schedule.effective == *rule => Ok(ScheduleChanged::Unchanged),
-            ScheduleChange::Edit(rule) => {
-                let first = rule.first(now).map_err(|error| StoreError::refused(CHANGING, error))?;
-                self.put_in_effect(now, id, rule, first);
-                Ok(ScheduleChanged::Changed)
-            }
-        }
+        let mut timetable = self.timetable(now, [id]);
+        let changed = timetable.change(id, change);
+        let changed = changed.map_err(|error| StoreError::refused(CHANGING, error))?;
+        self.write(now, timetable.into_changes(), retention);
+        Ok(changed)
     }
 
     pub(super) fn trigger(
@@ -73,7 +49,7 @@ impl State {
                 return Some(Inserted::Unknown);
             }
             // As a call that has its successor, so that the rule takes no notice of it.
-            let call = Call { id, first_due: Some(now), ..schedule.call(now, now) };
+            let call = Call { first_due: Some(now), ..schedule.call(now, id, now) };
             self.put(call);
         }
         Some(Inserted::Stored)
@@ -94,27 +70,5 @@ impl State {
         let paused = PausedName::new(name.to_owned(), since, actor.to_owned(), reason.to_owned());
         self.paused.insert(name.to_owned(), paused);
         Ok(true)
-    }
-
-    fn stop_schedule(
-        &mut self,
-        now: Moment,
-        id: ScheduleId,
-        state: ScheduleState,
-        reason: &str,
-        retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
-        refuse_nul(CHANGING, [reason])?;
-        let Some(schedule) = self.schedules.get_mut(&id) else { return Ok(ScheduleChanged::Unknown) };
-        if schedule.state == state {
-            return Ok(ScheduleChanged::Unchanged);
-        }
-        schedule.state = state;
-        schedule.reason = Some(reason.to_owned());
-        for call in self.pending_of(id) {
-            let end = End::without_run(CallState::Cancelled, stopped(state));
-            self.end(now, call.id, end, retention);
-        }
-        Ok(ScheduleChanged::Changed)
     }
 }

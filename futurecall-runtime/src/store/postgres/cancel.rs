@@ -9,7 +9,8 @@ use super::insert::lent;
 use super::sql::{Reading, at, count};
 use super::timetable::Wanted;
 use crate::error::StoreError;
-use crate::id::CallId;
+use crate::id::{CallId, ScheduleId};
+use crate::store::policy::reasons::CANCELLED;
 use crate::store::{CallState, CancelTarget, Cancelled, Now, Retention, TransactionRef};
 
 const DOING: &str = "cancel";
@@ -29,10 +30,10 @@ const CALLS: &str = "
     ORDER BY c.id FOR UPDATE";
 
 /// $2 calls, $3 their reasons, $4 schedules to end, $5 whether cancelled calls are kept, $6 whether running ones are
-/// flagged.
+/// flagged, $7 why schedules end.
 const WITHDRAW: &str = "
     WITH ended AS (
-        UPDATE futurecall.schedule AS s SET state = 2, reason = 'cancelled', updated_at = {now}
+        UPDATE futurecall.schedule AS s SET state = 2, reason = $7::text, updated_at = {now}
         WHERE s.id = ANY ($4::uuid[]) RETURNING s.id
     ), gone AS (
         DELETE FROM futurecall.call AS c WHERE c.id = ANY ($2::uuid[]) AND c.claimed_by IS NULL RETURNING c.*
@@ -116,11 +117,11 @@ impl PostgresStore {
                 self.cancel_identifier(doing, connection, now, identifier, retention).await
             }
             CancelTarget::Call(id) => {
-                let reasons = BTreeMap::from([(id.as_uuid(), "cancelled".to_owned())]);
+                let reasons = BTreeMap::from([(id.as_uuid(), CANCELLED.to_owned())]);
                 self.pass_over(doing, connection, now, reasons, retention, Running::Flagged).await
             }
             CancelTarget::Calls(ids) => {
-                let reasons = ids.iter().map(|id| (id.as_uuid(), "cancelled".to_owned())).collect();
+                let reasons = ids.iter().map(|id| (id.as_uuid(), CANCELLED.to_owned())).collect();
                 self.pass_over(doing, connection, now, reasons, retention, Running::Flagged).await
             }
         }
@@ -151,7 +152,7 @@ impl PostgresStore {
             let query = self.query(CALLS).bind(identifier.to_owned()).bind(locked.clone());
             let calls = ids(doing, &step(doing, connection, query).await?)?;
             let found = calls.len() as u64;
-            let reasons = vec!["cancelled".to_owned(); calls.len()];
+            let reasons = vec![CANCELLED.to_owned(); calls.len()];
             let withdrawn =
                 Withdrawal { calls, reasons, schedules: schedules.clone(), running: Running::Flagged };
             let (part, settled) = self.withdraw(doing, connection, now, withdrawn, retention).await?;
@@ -192,12 +193,15 @@ impl PostgresStore {
         if let Some(mut timetable) = timetable {
             for row in &rows {
                 let is_waiting = row.try_get("waiting").map_err(nothing_done(doing))?;
-                if is_waiting {
-                    // Where the rule cannot be told, a pod of the version that wrote it stores the next run.
-                    let _ = timetable.succeed(row.try_get("id").map_err(nothing_done(doing))?);
+                let schedule: Option<Uuid> = row.try_get("schedule_id").map_err(nothing_done(doing))?;
+                if let (true, Some(schedule)) = (is_waiting, schedule) {
+                    let id = CallId::from_uuid(row.try_get("id").map_err(nothing_done(doing))?);
+                    // Where the rule cannot be told, a pod of the release that wrote it stores the next run.
+                    let _ = timetable.succeed(ScheduleId::from_uuid(schedule), id);
                 }
             }
-            self.write_timetable(doing, connection, timetable).await?;
+            let now = timetable.now();
+            self.write_changes(doing, connection, now, timetable.into_changes(), true).await?;
         }
         let (calls, reasons) = reasons.into_iter().unzip();
         let withdrawn = Withdrawal { calls, reasons, schedules: Vec::new(), running };
@@ -224,7 +228,8 @@ impl PostgresStore {
             .bind(withdrawal.reasons)
             .bind(withdrawal.schedules)
             .bind(!retention.of(CallState::Cancelled).is_zero())
-            .bind(withdrawal.running == Running::Flagged);
+            .bind(withdrawal.running == Running::Flagged)
+            .bind(CANCELLED);
         let row = step(doing, connection, query).await?.pop().ok_or_else(|| empty(doing))?;
         let read = || -> Reading<_> {
             let cancelled =

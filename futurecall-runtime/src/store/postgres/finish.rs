@@ -5,13 +5,16 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::connect::{empty, nothing_done};
+use super::connect::{commit, empty, nothing_done, step};
 use super::insert::{FINISHED_ID, is_taken};
-use super::sql::{Query, Reading, ahead, at, count, interval, micros, pod as pod_column};
+use super::sql::{
+    Query, Reading, ahead, at, count, interval, micros, moment, pod as pod_column, small_count,
+};
 use super::{PostgresStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
-use crate::store::codec::{outcome_state, state_code};
+use crate::store::codec::{on_vanish, outcome_state, state_code};
+use crate::store::policy::{Ending, Vanished, ending_of};
 use crate::store::{
     ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued, Retention, Span,
 };
@@ -93,46 +96,44 @@ const RENEW: &str = "
     ) AS c ON true
     ORDER BY g.place";
 
-/// $2 limit, $3 the states that are kept. Leases stand in no index (a claim would then be no HOT update), so that all
-/// due rows are read; a claimed call is always a due one.
+/// $2 limit. Leases stand in no index (a claim would then be no HOT update), so that all due rows are read; a claimed call
+/// is always a due one.
+const EXPIRED: &str = "
+    WITH RECURSIVE {lanes}
+    SELECT c.id FROM lane AS l CROSS JOIN LATERAL (
+        SELECT c.id, c.lease_until FROM futurecall.call AS c
+        WHERE c.name = l.name AND c.priority = l.priority AND c.due_at <= {now}
+            AND c.claimed_by IS NOT NULL AND c.lease_until < {now}
+    ) AS c
+    WHERE {a_lane} ORDER BY c.lease_until, c.id LIMIT $2::bigint";
+
+/// $2 calls. Those whose leases have ended still, and that nobody else is at.
+const LOCK_EXPIRED: &str = "
+    SELECT c.id, c.name, c.claimed_by AS pod, {us c.lease_until} AS lease_until, c.cancel_requested, c.started,
+        c.on_vanish, c.vanish_after, c.vanished::integer AS vanished
+    FROM futurecall.call AS c
+    WHERE c.id = ANY ($2::uuid[]) AND c.claimed_by IS NOT NULL AND c.lease_until < {now}
+    ORDER BY c.lease_until, c.id FOR UPDATE SKIP LOCKED";
+
+/// $2 calls, which are locked, $3 their states, $4 errors, $5 after how long they are due again (NULL: they are over), $6
+/// the states that are kept.
 const RESCUE: &str = "
-    WITH RECURSIVE {lanes}, expired AS MATERIALIZED (
-        SELECT c.id, c.lease_until FROM lane AS l CROSS JOIN LATERAL (
-            SELECT c.id, c.lease_until FROM futurecall.call AS c
-            WHERE c.name = l.name AND c.priority = l.priority AND c.due_at <= {now}
-                AND c.claimed_by IS NOT NULL AND c.lease_until < {now}
-        ) AS c
-        WHERE {a_lane} ORDER BY c.lease_until, c.id LIMIT $2::bigint
-    ), locked AS MATERIALIZED (
-        SELECT c.* FROM expired AS e CROSS JOIN LATERAL (
-            SELECT c.id, c.name, c.claimed_by AS pod, c.lease_until, c.cancel_requested,
-                c.vanished + 1 < c.on_vanish AND NOT c.cancel_requested AS rerun,
-                CASE WHEN c.cancel_requested THEN 4 WHEN c.on_vanish > 0 AND c.vanished + 1 >= c.on_vanish THEN 2
-                    ELSE 3 END AS state,
-                CASE WHEN c.started THEN c.claimed_at END AS began, NULL::bigint AS ran_for,
-                CASE WHEN c.on_vanish > 0 AND c.vanished + 1 >= c.on_vanish AND NOT c.cancel_requested
-                    THEN format('%s of its pods vanished, so it is not run again; the last time, ', c.vanished + 1)
-                    ELSE '' END || format('pod %s vanished: its lease ended at %s; the handler''s start is %s', c.claimed_by,
-                    to_char(c.lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
-                    CASE WHEN c.started THEN 'proven' ELSE 'not proven' END) AS said
-            FROM futurecall.call AS c
-            WHERE c.id = e.id AND c.claimed_by IS NOT NULL AND c.lease_until < {now}
-            FOR UPDATE SKIP LOCKED
-        ) AS c
+    WITH locked AS MATERIALIZED (
+        SELECT u.id, u.state, u.said, u.after, CASE WHEN c.started THEN c.claimed_at END AS began,
+            NULL::bigint AS ran_for
+        FROM unnest($2::uuid[], $3::smallint[], $4::text[], $5::bigint[]) AS u(id, state, said, after)
+        JOIN futurecall.call AS c ON c.id = u.id WHERE {few u.id}
     ), freed AS (
-        UPDATE futurecall.call AS c SET due_at = {lease c.vanish_after}, vanished = c.vanished + 1, {again}
-        FROM locked AS l WHERE c.id = l.id AND l.rerun AND {few l.id}
+        UPDATE futurecall.call AS c SET due_at = {lease l.after}, vanished = c.vanished + 1, {again}
+        FROM locked AS l WHERE c.id = l.id AND l.after IS NOT NULL AND {few l.id}
     ), gone AS (
         DELETE FROM futurecall.call AS c
-        USING locked AS l WHERE c.id = l.id AND NOT l.rerun AND {few l.id} RETURNING c.*
-    ), kept AS (
-        {history} l.state, g.attempt, g.claimed_by, g.claim_no, l.began,
-            NULL, {now}, l.said
-        FROM gone AS g JOIN locked AS l ON l.id = g.id
-        WHERE l.state = ANY ($3::smallint[])
-        ON CONFLICT (id) DO NOTHING
+        USING locked AS l WHERE c.id = l.id AND l.after IS NULL AND {few l.id} RETURNING c.*
     )
-    SELECT l.id, l.name, l.pod, l.rerun FROM locked AS l ORDER BY l.lease_until, l.id";
+    {history} l.state, g.attempt, g.claimed_by, g.claim_no, l.began, NULL, {now}, l.said
+    FROM gone AS g JOIN locked AS l ON l.id = g.id
+    WHERE l.state = ANY ($6::smallint[])
+    ON CONFLICT (id) DO NOTHING";
 
 /// $2 states, $3 how long each is kept, $4 limit, $5 how long logs are kept, $6 actions, $7 spans, $8 how long after its
 /// start each is kept. Lane by lane, the oldest of each first.
@@ -286,10 +287,42 @@ impl PostgresStore {
         limit: usize,
         retention: &Retention,
     ) -> Result<Vec<Rescued>, StoreError> {
-        let query = self.query(RESCUE).bind(at(now)).bind(as_limit(limit)).bind(kept_states(retention));
-        let rows = self.write(RESCUING, query).await?;
-        let rescued: Vec<Rescued> =
-            rows.iter().map(rescued).collect::<Reading<_>>().map_err(nothing_done(RESCUING))?;
+        let query = self.query(EXPIRED).bind(at(now)).bind(as_limit(limit));
+        let rows = self.read(RESCUING, query).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let expired: Vec<Uuid> = rows
+            .iter()
+            .map(|row| row.try_get("id"))
+            .collect::<Reading<_>>()
+            .map_err(nothing_done(RESCUING))?;
+        let mut transaction = self.begin(RESCUING).await?;
+        let query = self.query(LOCK_EXPIRED).bind(at(now)).bind(expired);
+        let rows = step(RESCUING, &mut transaction, query).await?;
+        let rows: Vec<_> =
+            rows.iter().map(vanished_call).collect::<Reading<_>>().map_err(nothing_done(RESCUING))?;
+        let endings: Vec<Ending> = rows.iter().map(|(_, _, vanished)| ending_of(vanished)).collect();
+        let query = self
+            .query(RESCUE)
+            .bind(at(now))
+            .bind(rows.iter().map(|(id, ..)| id.as_uuid()).collect::<Vec<_>>())
+            .bind(endings.iter().map(|ending| state_code(ending.state)).collect::<Vec<_>>())
+            .bind(endings.iter().map(|ending| ending.error.clone()).collect::<Vec<_>>())
+            .bind(endings.iter().map(|ending| ending.again_after.map(ahead)).collect::<Vec<_>>())
+            .bind(kept_states(retention));
+        step(RESCUING, &mut transaction, query).await?;
+        commit(RESCUING, transaction).await?;
+        let rescued: Vec<Rescued> = rows
+            .into_iter()
+            .zip(&endings)
+            .map(|((id, name, vanished), ending)| Rescued {
+                id,
+                name,
+                pod: vanished.pod,
+                rerun: ending.again_after.is_some(),
+            })
+            .collect();
         if rescued.iter().any(|rescued| rescued.rerun) {
             self.lanes.forget();
             self.notify(None);
@@ -419,11 +452,16 @@ fn renewed(row: &PgRow) -> Reading<Renewed> {
     Ok(Renewed { lease, cancelled: row.try_get("cancelled")? })
 }
 
-fn rescued(row: &PgRow) -> Reading<Rescued> {
-    Ok(Rescued {
-        id: CallId::from_uuid(row.try_get("id")?),
-        name: row.try_get("name")?,
+/// A call whose pod vanished: its id, its name, and what decides about it.
+fn vanished_call(row: &PgRow) -> Reading<(CallId, String, Vanished)> {
+    let after: i64 = row.try_get("vanish_after")?;
+    let vanished = Vanished {
         pod: pod_column(row, "pod")?.unwrap_or(PodId::from_uuid(Uuid::nil())),
-        rerun: row.try_get("rerun")?,
-    })
+        lease_until: moment(row, "lease_until")?,
+        started: row.try_get("started")?,
+        cancel_requested: row.try_get("cancel_requested")?,
+        on_vanish: on_vanish(row.try_get::<i16, _>("on_vanish")?.into(), Some(after)),
+        pods: small_count(row, "vanished")?.saturating_add(1),
+    };
+    Ok((CallId::from_uuid(row.try_get("id")?), row.try_get("name")?, vanished))
 }

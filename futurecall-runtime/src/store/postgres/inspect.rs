@@ -13,9 +13,7 @@ use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::shape::hash_of_all;
 use crate::store::codec::{attempts_of, origin_of, rule_of, schedule_of, shapes_of, shapes_text, state_of};
-use crate::store::{
-    AttemptRecord, CallRecord, CallState, Now, PodBeat, PodRecord, ScheduleRecord, ScheduleState,
-};
+use crate::store::{AttemptRecord, CallRecord, CallState, Now, PodBeat, PodRecord, ScheduleRecord};
 
 const LOOKING: &str = "look a call up";
 const BEATING: &str = "write the pod's heartbeat";
@@ -292,7 +290,7 @@ fn attempt(row: &PgRow, record: &CallRecord) -> Reading<Option<AttemptRecord>> {
     }))
 }
 
-/// A schedule, or none where a newer version wrote its rule.
+/// A schedule, or none where a newer release wrote its rule or its state.
 fn schedule_record(row: &PgRow) -> Reading<Option<ScheduleRecord>> {
     let id = ScheduleId::from_uuid(row.try_get("id")?);
     let declared: String = row.try_get("declared")?;
@@ -304,7 +302,10 @@ fn schedule_record(row: &PgRow) -> Reading<Option<ScheduleRecord>> {
             return Ok(None);
         }
     };
-    let state: ScheduleState = schedule_of(row.try_get("state")?);
+    let Some(state) = schedule_of(row.try_get("state")?) else {
+        tracing::warn!(schedule = %id, "a schedule in a state that this release does not know is not listed");
+        return Ok(None);
+    };
     Ok(Some(ScheduleRecord {
         id,
         name: row.try_get("name")?,

@@ -2,22 +2,18 @@
 
 use std::collections::HashSet;
 
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, nothing_done, step};
-use super::sql::{Reading, Timestamp, at, count, moment};
-use super::timetable::{Timetable, Wanted};
+use super::sql::{Reading, at, count, moment};
+use super::timetable::Wanted;
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
-use crate::moment::Moment;
-use crate::recurring::Rule;
-use crate::store::codec::{rule_text, schedule_code};
 use crate::store::{
     CallState, Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
-    ScheduleState, stopped,
 };
 
 const DELETING: &str = "delete calls";
@@ -37,30 +33,6 @@ const DELETE: &str = "
         DELETE FROM futurecall.log AS g WHERE g.call_id = ANY (ARRAY(SELECT l.id FROM locked AS l))
     )
     SELECT count(*) AS deleted FROM gone";
-
-/// $2 the schedule, $3 its state, $4 the reason, $5 why its next run is cancelled, $6 whether cancelled calls are kept. Runs
-/// that are to be run again stay: they are none of its next ones.
-const STOP: &str = "
-    WITH locked AS MATERIALIZED (
-        SELECT c.id FROM futurecall.call AS c
-        WHERE c.schedule_id = $2::uuid AND c.claimed_by IS NULL AND c.first_due_at IS NULL ORDER BY c.id FOR UPDATE
-    ), gone AS (
-        DELETE FROM futurecall.call AS c WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING c.*
-    ), kept AS (
-        {history} 4, g.attempt, NULL, NULL, NULL, NULL, {now}, $5::text FROM gone AS g WHERE $6::boolean
-        ON CONFLICT (id) DO NOTHING
-    )
-    UPDATE futurecall.schedule AS s SET state = $3::smallint, reason = $4::text, updated_at = {now}
-    WHERE s.id = $2::uuid";
-
-/// $2 the schedule.
-const RESUME: &str = "
-    UPDATE futurecall.schedule AS s SET state = 0, reason = NULL, updated_at = {now} WHERE s.id = $2::uuid";
-
-/// $2 the schedule, $3 the rule, $4 its first moment.
-const PUT_IN_EFFECT: &str = "
-    UPDATE futurecall.schedule AS s SET effective = $3::text::json, anchor = {at $4::bigint}, updated_at = {now}
-    WHERE s.id = $2::uuid";
 
 /// $2 the schedule, $3 the call. As a call that has its successor, so that the rule takes no notice of it.
 const TRIGGER: &str = "
@@ -109,34 +81,15 @@ impl PostgresStore {
         let mut transaction = self.begin(CHANGING).await?;
         let now = self.moment_of(CHANGING, &mut transaction, now).await?;
         let mut timetable = self.lock_timetable(CHANGING, &mut transaction, now, Wanted::Ids(&[id])).await?;
-        let Some(known) = timetable.schedules.get(&id) else { return Ok(ScheduleChanged::Unknown) };
-        let is_so = match change {
-            ScheduleChange::End { .. } => known.state == ScheduleState::Ended,
-            _ if known.state == ScheduleState::Ended => return Ok(ScheduleChanged::Ended),
-            ScheduleChange::Pause { .. } => known.state == ScheduleState::Paused,
-            ScheduleChange::Resume => known.state == ScheduleState::Active,
-            ScheduleChange::Edit(rule) => known.effective.as_ref() == Some(rule),
-        };
-        if is_so {
-            return Ok(ScheduleChanged::Unchanged);
+        let became = timetable.change(ScheduleId::from_uuid(id), change);
+        let became = became.map_err(|error| StoreError::refused(CHANGING, error))?;
+        if became != ScheduleChanged::Changed {
+            return Ok(became);
         }
-        match change {
-            ScheduleChange::Pause { reason } => {
-                self.stop(&mut transaction, now, id, ScheduleState::Paused, reason, retention).await?;
-            }
-            ScheduleChange::End { reason } => {
-                self.stop(&mut transaction, now, id, ScheduleState::Ended, reason, retention).await?;
-            }
-            ScheduleChange::Resume => {
-                let query = self.query(RESUME).bind(Timestamp::from(now)).bind(id);
-                step(CHANGING, &mut transaction, query).await?;
-                timetable.resume(id);
-            }
-            ScheduleChange::Edit(rule) => {
-                self.edit(&mut transaction, &mut timetable, id, rule).await?;
-            }
-        }
-        let earliest = self.write_timetable(CHANGING, &mut transaction, timetable).await?;
+        let changes = timetable.into_changes();
+        let earliest = changes.earliest();
+        let are_kept = !retention.of(CallState::Cancelled).is_zero();
+        self.write_changes(CHANGING, &mut transaction, now, changes, are_kept).await?;
         commit(CHANGING, transaction).await?;
         if let Some(earliest) = earliest {
             self.lanes.forget();
@@ -206,43 +159,6 @@ impl PostgresStore {
         // Byte by byte: the server may sort by a language.
         paused.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(paused)
-    }
-
-    /// No further run of a schedule starts; its next one is recorded as cancelled.
-    async fn stop(
-        &self,
-        connection: &mut PgConnection,
-        now: Moment,
-        id: Uuid,
-        state: ScheduleState,
-        reason: &str,
-        retention: &Retention,
-    ) -> Result<(), StoreError> {
-        let query = self
-            .query(STOP)
-            .bind(Timestamp::from(now))
-            .bind(id)
-            .bind(schedule_code(state))
-            .bind(reason.to_owned())
-            .bind(stopped(state))
-            .bind(!retention.of(CallState::Cancelled).is_zero());
-        step(CHANGING, connection, query).await.map(drop)
-    }
-
-    /// Puts a rule in effect; the declared one stays.
-    async fn edit(
-        &self,
-        connection: &mut PgConnection,
-        timetable: &mut Timetable,
-        id: Uuid,
-        rule: &Rule,
-    ) -> Result<(), StoreError> {
-        let first = rule.first(timetable.now).map_err(|error| StoreError::refused(CHANGING, error))?;
-        let text = rule_text(rule).map_err(|error| StoreError::refused(CHANGING, error))?;
-        let query = self.query(PUT_IN_EFFECT).bind(Timestamp::from(timetable.now)).bind(id);
-        step(CHANGING, connection, query.bind(text).bind(first.as_micros())).await?;
-        timetable.edit(id, first);
-        Ok(())
     }
 }
 

@@ -12,9 +12,11 @@ use super::finish::as_limit;
 use super::haul::Haul;
 use super::lanes::DueLane;
 use super::sql::{Reading, Timestamp, at, bind_claim, claimed, count};
-use super::timetable::{Timetable, Turn, Wanted};
+use super::timetable::Wanted;
 use crate::error::StoreError;
+use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
+use crate::store::policy::{Timetable, Turn};
 use crate::store::{CallState, ClaimRequest, Now, Retention};
 
 /// $2 until, $3 calls to pass by, $4 to $7 and $9 the lanes: names, priorities, where each begins, shapes; $8 how many of
@@ -95,9 +97,11 @@ impl PostgresStore {
             }
         }
         // One that is due already has its place before what this claim has taken by now: it comes with the next one.
-        haul.passed.extend(timetable.successors().map(|(id, ..)| *id));
+        let changes = timetable.into_changes();
+        let earliest = changes.earliest();
+        haul.passed.extend(changes.stored.iter().map(|run| run.id.as_uuid()));
         let skipped = self.skip(&mut transaction, now, decided.skip, &request.retention).await?;
-        let earliest = self.write_timetable(DOING, &mut transaction, timetable).await?;
+        self.write_changes(DOING, &mut transaction, now, changes, true).await?;
         commit(DOING, transaction).await?;
 
         haul.calls.extend(calls);
@@ -150,7 +154,7 @@ impl PostgresStore {
         picks: &[Pick],
     ) -> Result<Decided, StoreError> {
         let ids: Vec<Uuid> = picks.iter().map(|pick| pick.id).collect();
-        let query = self.query(LOCK).bind(Timestamp::from(timetable.now)).bind(ids);
+        let query = self.query(LOCK).bind(Timestamp::from(timetable.now())).bind(ids);
         let rows = step(DOING, connection, query.bind(request.until.map(Moment::as_micros))).await?;
         let free: BTreeSet<Uuid> = rows
             .iter()
@@ -163,9 +167,9 @@ impl PostgresStore {
                 decided.taken.push(pick.id);
                 continue;
             }
-            match timetable.turn(pick.id) {
+            match timetable.turn(ScheduleId::from_uuid(pick.schedule), CallId::from_uuid(pick.id)) {
                 Turn::Run => decided.run.push(pick.id),
-                Turn::Wait => decided.wait.push(pick.id),
+                Turn::Wait | Turn::Unreadable => decided.wait.push(pick.id),
                 Turn::Skip(reason) => decided.skip.push((pick.id, reason)),
                 Turn::Taken => decided.taken.push(pick.id),
                 Turn::Gone => {}

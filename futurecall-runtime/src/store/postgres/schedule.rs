@@ -1,20 +1,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, nothing_done, step};
 use super::sql::{Timestamp, at, micros, moment};
-use super::timetable::{Schedule, Timetable, Wanted};
-use crate::args::is_same;
+use super::timetable::Wanted;
 use crate::error::StoreError;
 use crate::id::ScheduleId;
 use crate::moment::Moment;
 use crate::recurring::RuleError;
 use crate::store::codec::{origin_code, rule_text};
-use crate::store::{Declared, LivePod, NewSchedule, Now, ScheduleState};
+use crate::store::{Declared, LivePod, NewSchedule, Now};
 
 const DOING: &str = "declare schedules";
 const ENDING: &str = "end schedules that are no longer declared";
@@ -31,14 +31,6 @@ const STORE: &str = "
         AS u(id, key, name, identifier, args, format, priority, rule, anchor, origin)
     ON CONFLICT (key) DO NOTHING
     RETURNING id";
-
-const REPLACE: &str = "
-    UPDATE futurecall.schedule AS s SET declared = u.rule::json, effective = u.rule::json, args = u.args::json,
-        format = u.format, priority = u.priority, anchor = {at u.anchor}, state = 0, reason = NULL,
-        known_at = {now}, missed_from = NULL, updated_at = {now}
-    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::smallint[], $7::bigint[])
-        AS u(id, rule, args, format, priority, anchor)
-    WHERE s.id = u.id";
 
 const SET_ORIGIN: &str = "
     UPDATE futurecall.schedule AS s SET origin = u.origin
@@ -57,21 +49,6 @@ const UNDECLARED: &str = "
             OR s.state = 0 AND {ago $5::bigint} > greatest(s.known_at,
                 (SELECT max(p.beat_at) FROM futurecall.pod AS p WHERE s.name = ANY (p.names))))
     ORDER BY s.id FOR UPDATE OF s";
-
-const END: &str = "
-    WITH locked AS MATERIALIZED (
-        SELECT c.id FROM futurecall.call AS c
-        WHERE c.schedule_id = ANY ($2::uuid[]) AND c.claimed_by IS NULL ORDER BY c.id FOR UPDATE
-    ), gone AS (
-        DELETE FROM futurecall.call AS c WHERE c.id = ANY (ARRAY(SELECT l.id FROM locked AS l)) RETURNING c.*
-    ), kept AS (
-        {history} 4, g.attempt, NULL, NULL, NULL, NULL, {now}, 'its schedule is no longer declared'
-        FROM gone AS g ON CONFLICT (id) DO NOTHING
-    )
-    UPDATE futurecall.schedule AS s SET state = 2, reason = 'no longer declared', updated_at = {now},
-        missed_from = (SELECT min(c.due_at) FROM futurecall.call AS c
-            WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL)
-    WHERE s.id = ANY ($2::uuid[])";
 
 /// $1 the new key, $2 the new name, $3 the former keys. The call has a new name: its schedule goes on under it.
 const RENAME: &str = "
@@ -123,25 +100,23 @@ impl PostgresStore {
                 step(DOING, &mut transaction, query).await?;
             }
         }
-        let mut new_ids = self.store_new(&mut transaction, now, schedules, &firsts).await?;
+        let new = self.store_new(&mut transaction, now, schedules, &firsts).await?;
 
         let keys: BTreeSet<String> = schedules.iter().map(|new| new.key.clone()).collect();
         let keys: Vec<String> = keys.into_iter().collect();
         let mut timetable = self.lock_timetable(DOING, &mut transaction, now, Wanted::Keys(&keys)).await?;
-        let is_there = |key: &String| timetable.schedules.values().any(|known| known.key == *key);
-        if schedules.iter().zip(&firsts).any(|(new, first)| first.is_ok() && !is_there(&new.key)) {
+        if schedules.iter().zip(&firsts).any(|(new, first)| first.is_ok() && !timetable.has_key(&new.key)) {
             return Ok(None);
         }
-        let mut replaced = BTreeMap::new();
-        let mut declared = Vec::with_capacity(schedules.len());
-        for (new, first) in schedules.iter().zip(firsts) {
-            declared.push(declare(&mut timetable, &mut new_ids, &mut replaced, new, first)?);
-        }
-        self.replace(&mut transaction, &timetable, &replaced).await?;
+        timetable.stored_new(new);
+        let declared: Result<Vec<_>, _> = schedules.iter().map(|new| timetable.declare(new)).collect();
+        let declared = declared.map_err(|error| StoreError::refused(DOING, error))?;
         let origins: Vec<i16> = schedules.iter().map(|new| origin_code(new.origin)).collect();
         let named: Vec<String> = schedules.iter().map(|new| new.key.clone()).collect();
         step(DOING, &mut transaction, self.query(SET_ORIGIN).bind(named).bind(origins)).await?;
-        let earliest = self.write_timetable(DOING, &mut transaction, timetable).await?;
+        let changes = timetable.into_changes();
+        let earliest = changes.earliest();
+        self.write_changes(DOING, &mut transaction, now, changes, true).await?;
         commit(DOING, transaction).await?;
         if let Some(earliest) = earliest {
             self.lanes.forget();
@@ -171,12 +146,15 @@ impl PostgresStore {
             .map(|row| row.try_get("id"))
             .collect::<Result<_, _>>()
             .map_err(nothing_done(ENDING))?;
-        let ended = ids.len() as u64;
-        if ended > 0 {
-            step(ENDING, &mut transaction, self.query(END).bind(at(now)).bind(ids)).await?;
+        if ids.is_empty() {
+            return Ok(0);
         }
+        let now = self.moment_of(ENDING, &mut transaction, now).await?;
+        let mut timetable = self.lock_timetable(ENDING, &mut transaction, now, Wanted::Ids(&ids)).await?;
+        let ended = ids.iter().filter(|id| timetable.end_undeclared(ScheduleId::from_uuid(**id))).count();
+        self.write_changes(ENDING, &mut transaction, now, timetable.into_changes(), true).await?;
         commit(ENDING, transaction).await?;
-        Ok(ended)
+        Ok(ended as u64)
     }
 
     /// The moment that a transaction goes by.
@@ -202,7 +180,7 @@ impl PostgresStore {
         now: Moment,
         schedules: &[NewSchedule],
         firsts: &[Result<Moment, RuleError>],
-    ) -> Result<BTreeSet<Uuid>, StoreError> {
+    ) -> Result<Vec<ScheduleId>, StoreError> {
         // A rule without a first moment may still be that of a schedule that is known; `declare` decides.
         let mut new: BTreeMap<&str, (&NewSchedule, i64)> = BTreeMap::new();
         for (schedule, first) in schedules.iter().zip(firsts) {
@@ -227,67 +205,7 @@ impl PostgresStore {
             .bind(new.iter().map(|(_, first)| *first).collect::<Vec<_>>())
             .bind(new.iter().map(|(new, _)| origin_code(new.origin)).collect::<Vec<_>>());
         let rows = step(DOING, connection, query).await?;
-        rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
+        let id = |row: &PgRow| row.try_get("id").map(ScheduleId::from_uuid);
+        rows.iter().map(id).collect::<Result<_, _>>().map_err(nothing_done(DOING))
     }
-
-    /// Writes the declarations that changed something.
-    async fn replace(
-        &self,
-        connection: &mut PgConnection,
-        timetable: &Timetable,
-        replaced: &BTreeMap<Uuid, &NewSchedule>,
-    ) -> Result<(), StoreError> {
-        if replaced.is_empty() {
-            return Ok(());
-        }
-        let rules = replaced.values().map(|new| rule_text(&new.rule)).collect::<Result<Vec<_>, _>>();
-        let rules = rules.map_err(|error| StoreError::permanent(DOING, error))?;
-        let anchor = |id| timetable.schedules.get(id).map_or(timetable.now, |known| known.anchor).as_micros();
-        let query = self
-            .query(REPLACE)
-            .bind(Timestamp::from(timetable.now))
-            .bind(replaced.keys().copied().collect::<Vec<_>>())
-            .bind(rules)
-            .bind(replaced.values().map(|new| new.args.clone()).collect::<Vec<_>>())
-            .bind(replaced.values().map(|new| new.format).collect::<Vec<_>>())
-            .bind(replaced.values().map(|new| new.priority).collect::<Vec<_>>())
-            .bind(replaced.keys().map(anchor).collect::<Vec<_>>());
-        step(DOING, connection, query).await.map(drop)
-    }
-}
-
-/// What one declaration means for what stands in the table.
-fn declare<'n>(
-    timetable: &mut Timetable,
-    new_ids: &mut BTreeSet<Uuid>,
-    replaced: &mut BTreeMap<Uuid, &'n NewSchedule>,
-    new: &'n NewSchedule,
-    first: Result<Moment, RuleError>,
-) -> Result<Declared, StoreError> {
-    let refused = |error| StoreError::refused(DOING, error);
-    let known = timetable.schedules.iter().find(|(_, known)| known.key == new.key);
-    let Some((&uuid, known)) = known else {
-        // It was not stored because its rule has no first moment.
-        return Err(first.err().map_or_else(|| super::connect::empty(DOING), refused));
-    };
-    let id = ScheduleId::from_uuid(uuid);
-    if new_ids.remove(&uuid) {
-        timetable.go_on(uuid, Some(first.map_err(refused)?));
-        return Ok(Declared { id, created: true, changed: false });
-    }
-    let is_ended = known.state == ScheduleState::Ended;
-    if !is_ended && is_alike(new, known) {
-        timetable.restore(uuid);
-        return Ok(Declared { id, created: false, changed: false });
-    }
-    timetable.take(uuid, new, first.map_err(refused)?);
-    replaced.insert(uuid, new);
-    Ok(Declared { id, created: is_ended, changed: !is_ended })
-}
-
-fn is_alike(new: &NewSchedule, known: &Schedule) -> bool {
-    known.declared.as_ref() == Some(&new.rule)
-        && is_same(&known.args, &new.args)
-        && known.format == new.format
-        && known.priority == new.priority
 }

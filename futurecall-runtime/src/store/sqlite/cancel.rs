@@ -10,10 +10,11 @@ use super::chunks::{CHUNK, gather, ids};
 use super::connect::Tables;
 use super::finish::{End, end, to_history};
 use super::gap;
-use super::schedule::{Run, go_on};
+use super::timetable::{Wanted, load, write};
 use super::tx::{Savepoint, StoredRow, Tx, batch, hex, kept, moment_in, no_nul, number, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
+use crate::store::policy::reasons::CANCELLED;
 use crate::store::{CallState, CancelTarget, Cancelled, Now, REPEATED, Retention};
 
 const DOING: &str = "cancel calls";
@@ -110,7 +111,7 @@ async fn cancel_chunk(tx: &mut Tx<'_>, chunk: Left, kept: i64) -> Result<Cancell
     if chunk.with_identifier {
         return Ok(Cancelled::new(remove(tx, &chunk.calls, kept).await?, 0, running));
     }
-    let calls: Vec<_> = chunk.calls.into_iter().map(|id| (hex(id), "cancelled")).collect();
+    let calls: Vec<_> = chunk.calls.into_iter().map(|id| (hex(id), CANCELLED)).collect();
     Ok(Cancelled::new(give_up(tx, DOING, &calls, kept).await?, 0, running))
 }
 
@@ -121,10 +122,10 @@ fn check(target: &CancelTarget) -> Result<(), StoreError> {
     }
 }
 
-/// ?1 the identifier, ?2 now. The first statement writes, so that the application's transaction takes the file's lock
+/// ?1 the identifier, ?2 now, ?3 why. The first statement writes, so that the application's transaction takes the file's lock
 /// at once, instead of reading what another one is about to change.
 const END_SCHEDULES: &str = "
-UPDATE futurecall_schedule SET state = 2, reason = 'cancelled', updated_at = ?2
+UPDATE futurecall_schedule SET state = 2, reason = ?3, updated_at = ?2
 WHERE identifier = ?1 AND state <> 2
 RETURNING id";
 
@@ -141,10 +142,10 @@ FROM (SELECT claimed_by, schedule_id, lease_until FROM futurecall_call WHERE ide
 pub(super) const FLAG: &str = "
 UPDATE futurecall_call SET cancel_requested = 1 WHERE identifier = ?1 AND claimed_by IS NOT NULL";
 
-/// ?1 the identifier, ?2 now, ?3 which states the history keeps.
+/// ?1 the identifier, ?2 now, ?3 which states the history keeps, ?4 why.
 pub(super) const RECORD: &str = to_history!(
     "
-    4, c.attempt, NULL, NULL, NULL, NULL, ?2, 'cancelled'
+    4, c.attempt, NULL, NULL, NULL, NULL, ?2, ?4
 FROM futurecall_call c WHERE c.identifier = ?1 AND c.claimed_by IS NULL AND ?3 >> 4 & 1
 ON CONFLICT (id) DO NOTHING"
 );
@@ -160,7 +161,8 @@ async fn cancel_identifier(
     kept: i64,
 ) -> Result<(Cancelled, Left), StoreError> {
     let now = tx.now.as_micros();
-    let schedules = tx.rows(tx.sql(END_SCHEDULES).bind(identifier.to_owned()).bind(now)).await?;
+    let schedules =
+        tx.rows(tx.sql(END_SCHEDULES).bind(identifier.to_owned()).bind(now).bind(CANCELLED)).await?;
     let ended: Vec<_> = schedules.iter().filter_map(|row| uuid(row, "id")).map(hex).collect();
     let ended = batch(DOING, &ended)?;
     let counted = tx.row(tx.sql(COUNT).bind(identifier.to_owned()).bind(now).bind(ended.clone())).await?;
@@ -177,7 +179,8 @@ async fn cancel_identifier(
     }
     let cancelled = Cancelled::new(count("calls"), schedules.len() as u64, count("running"));
     tx.run(tx.sql(FLAG).bind(identifier.to_owned())).await?;
-    tx.run(tx.sql(RECORD).bind(identifier.to_owned()).bind(now).bind(kept)).await?;
+    let recording = tx.sql(RECORD).bind(identifier.to_owned()).bind(now).bind(kept).bind(CANCELLED);
+    tx.run(recording).await?;
     tx.run(tx.sql(REMOVE).bind(identifier.to_owned())).await?;
     Ok((cancelled, Left::default()))
 }
@@ -231,10 +234,10 @@ fn live(tx: &Tx<'_>, claimed: &[StoredRow]) -> u64 {
     claimed.iter().filter(is_live).count() as u64
 }
 
-/// ?1 the calls, ?2 now, ?3 which states the history keeps.
+/// ?1 the calls, ?2 now, ?3 which states the history keeps, ?4 why.
 pub(super) const RECORD_CALLS: &str = to_history!(
     "
-    4, c.attempt, NULL, NULL, NULL, NULL, ?2, 'cancelled'
+    4, c.attempt, NULL, NULL, NULL, NULL, ?2, ?4
 FROM json_each(?1) CROSS JOIN futurecall_call c ON c.id = unhex(value)
 WHERE c.claimed_by IS NULL AND ?3 >> 4 & 1
 ON CONFLICT (id) DO NOTHING"
@@ -250,7 +253,7 @@ async fn remove(tx: &mut Tx<'_>, calls: &[Uuid], kept: i64) -> Result<u64, Store
         return Ok(0);
     }
     let (calls, now) = (ids(DOING, calls)?, tx.now.as_micros());
-    tx.run(tx.sql(RECORD_CALLS).bind(calls.clone()).bind(now).bind(kept)).await?;
+    tx.run(tx.sql(RECORD_CALLS).bind(calls.clone()).bind(now).bind(kept).bind(CANCELLED)).await?;
     tx.run(tx.sql(REMOVE_CALLS).bind(calls)).await
 }
 
@@ -282,7 +285,7 @@ pub(super) async fn discard(
 
 /// ?1 the calls with their reasons.
 pub(super) const UNCLAIMED: &str = "
-SELECT c.id, c.schedule_id, c.due_at, value ->> 1 AS reason
+SELECT c.id, c.schedule_id, value ->> 1 AS reason
 FROM json_each(?1) CROSS JOIN futurecall_call c ON c.id = unhex(value ->> 0)
 WHERE c.claimed_by IS NULL";
 
@@ -298,10 +301,19 @@ async fn give_up(
     for row in &rows {
         let Some(id) = uuid(row, "id").map(CallId::from_uuid) else { continue };
         ends.push(End::unstarted(id, CallState::Cancelled, text(row, "reason").unwrap_or_default()));
-        if let (Some(schedule), Some(due)) = (uuid(row, "schedule_id"), moment_in(row, "due_at")) {
-            runs.push(Run { id, schedule: ScheduleId::from_uuid(schedule), due });
+        if let Some(schedule) = uuid(row, "schedule_id") {
+            runs.push((schedule, id));
         }
     }
-    go_on(tx, doing, &runs).await?;
+    if !runs.is_empty() {
+        let schedules: BTreeSet<Uuid> = runs.iter().map(|(schedule, _)| *schedule).collect();
+        let schedules: Vec<Uuid> = schedules.into_iter().collect();
+        let mut timetable = load(tx, doing, Wanted::Ids(&schedules), &[]).await?;
+        for (schedule, id) in runs {
+            // Where the rule cannot be told, a pod of the release that wrote it stores the next run.
+            let _ = timetable.succeed(ScheduleId::from_uuid(schedule), id);
+        }
+        write(tx, doing, timetable.into_changes(), kept).await?;
+    }
     end(tx, doing, &ends, kept).await
 }

@@ -6,9 +6,9 @@ use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::SqliteStore;
-use super::finish::{End, claims, end};
 use super::gathered::Gathered;
-use super::schedule::{Run, settle, waits};
+use super::release::give_back_claim;
+use super::runs::{ClaimedRun, settle};
 use super::tx::{
     StoredRow, Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small,
     text, uuid,
@@ -17,8 +17,9 @@ use super::unreadable::UnreadableRuns;
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
+use crate::store::policy::waits_for_running;
 use crate::store::turns::in_turns;
-use crate::store::{CallState, Claim, ClaimRequest, ClaimedCall, Held, Now, OnVanish, codec};
+use crate::store::{Claim, ClaimRequest, ClaimedCall, Now, OnVanish, codec};
 
 const CLAIM: &str = "claim calls";
 
@@ -212,8 +213,8 @@ async fn take(
             held = held.saturating_sub(done.not_held);
             skipped += done.skipped;
             stored.append(&mut done.stored);
-            unreadable.remember(&done.left_alone);
-            left_alone.append(&mut done.left_alone);
+            unreadable.remember(&done.unreadable);
+            left_alone.append(&mut done.unreadable);
             waiting = must_wait(tx).await?;
             waiting.extend(&left_alone);
             view = look(tx, request, &names, &[waiting.as_slice(), stored.as_slice()].concat()).await?;
@@ -304,11 +305,11 @@ async fn runs(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
     settled: &mut HashSet<Uuid>,
-) -> Result<Vec<Run>, StoreError> {
+) -> Result<Vec<ClaimedRun>, StoreError> {
     let rows = tx.rows(tx.sql(RUNS).bind(request.pod.as_uuid()).bind(request.claim_no)).await?;
     let run = |row: &StoredRow| {
         let schedule = ScheduleId::from_uuid(uuid(row, "schedule_id")?);
-        Some(Run { id: CallId::from_uuid(uuid(row, "id")?), schedule, due: moment_in(row, "due_at")? })
+        Some(ClaimedRun { id: CallId::from_uuid(uuid(row, "id")?), schedule, due: moment_in(row, "due_at")? })
     };
     Ok(rows.iter().filter_map(run).filter(|run| settled.insert(run.id.as_uuid())).collect())
 }
@@ -334,7 +335,7 @@ async fn must_wait(tx: &mut Tx<'_>) -> Result<Vec<Simple>, StoreError> {
     let rows = tx.rows(tx.sql(BEHIND).bind(tx.now.as_micros())).await?;
     let waiting = |row: &StoredRow| {
         let rule = codec::rule_of(&text(row, "effective")?).ok()?;
-        if waits(&rule, flag(row, "latest")) { uuid(row, "id").map(hex) } else { None }
+        if waits_for_running(&rule, flag(row, "latest")) { uuid(row, "id").map(hex) } else { None }
     };
     Ok(rows.iter().filter_map(waiting).collect())
 }
@@ -383,83 +384,4 @@ pub(super) async fn find_claim(
         .await?;
     calls.sort_by_key(|call| (call.priority, call.due, call.id));
     Ok(calls)
-}
-
-const RELEASE: &str = "release calls";
-
-/// ?1 the pod, ?2 the claim number.
-const CLAIMED: &str = "
-SELECT json_group_array(json_array(hex(id), claim_no, 0)) AS claims FROM futurecall_call
-    INDEXED BY futurecall_call_claimed
-WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
-
-/// Gives back all that was claimed under that number, without reading more of it than its ids.
-async fn give_back_claim(store: &SqliteStore, now: Now, pod: PodId, claim_no: i64) -> Result<(), StoreError> {
-    store
-        .write(RELEASE, now, move |mut tx| {
-            Box::pin(async move {
-                let row = tx.row(tx.sql(CLAIMED).bind(pod.as_uuid()).bind(claim_no)).await?;
-                let rows = row.and_then(|row| text(&row, "claims")).unwrap_or_else(|| "[]".to_owned());
-                give_back(&mut tx, pod.as_uuid(), rows).await.map(drop)
-            })
-        })
-        .await
-}
-
-/// ?1 the claims, ?2 the pod.
-pub(super) const CANCELLED: &str = "
-SELECT c.id FROM json_each(?1) CROSS JOIN futurecall_call c
-    ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1
-WHERE c.cancel_requested";
-
-/// ?1 the claims, ?2 the pod.
-pub(super) const GIVE_BACK: &str = "
-UPDATE futurecall_call SET claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL, on_vanish = 0,
-    vanish_after = NULL, attempt = max(attempt - 1, 0), started = 0
-WHERE rowid IN (
-    SELECT c.rowid FROM json_each(?1) CROSS JOIN futurecall_call c
-        ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)";
-
-/// ?1 the claims, ?2 the pod, ?3 the shape under which it could not read them.
-pub(super) const DECLINE: &str = "
-UPDATE futurecall_call SET declined = replace(coalesce(declined, ''), ?3, '') || ?3
-WHERE rowid IN (
-    SELECT c.rowid FROM json_each(?1) CROSS JOIN futurecall_call c
-        ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)";
-
-pub(super) async fn release(
-    store: &SqliteStore,
-    now: Now,
-    pod: PodId,
-    held: &[Held],
-    declined: Option<i64>,
-) -> Result<u64, StoreError> {
-    if held.is_empty() {
-        return Ok(0);
-    }
-    let rows = claims(RELEASE, held)?;
-    store
-        .write(RELEASE, now, move |mut tx| {
-            Box::pin(async move {
-                if let Some(shape) = declined {
-                    let sql = tx.sql(DECLINE).bind(rows.clone()).bind(pod.as_uuid());
-                    tx.run(sql.bind(codec::declined_by(shape))).await?;
-                }
-                give_back(&mut tx, pod.as_uuid(), rows).await
-            })
-        })
-        .await
-}
-
-/// Makes claimed calls claimable again, with their attempts; what was cancelled meanwhile is over instead.
-pub(super) async fn give_back(tx: &mut Tx<'_>, pod: Uuid, rows: String) -> Result<u64, StoreError> {
-    let cancelled = tx.rows(tx.sql(CANCELLED).bind(rows.clone()).bind(pod)).await?;
-    let cancelled: Vec<End> = cancelled
-        .iter()
-        .filter_map(|row| uuid(row, "id"))
-        .map(|id| End::unstarted(CallId::from_uuid(id), CallState::Cancelled, "cancelled".into()))
-        .collect();
-    // A release knows no retention: the next pruning does.
-    let over = end(tx, RELEASE, &cancelled, i64::MAX).await?;
-    Ok(over + tx.run(tx.sql(GIVE_BACK).bind(rows).bind(pod)).await?)
 }

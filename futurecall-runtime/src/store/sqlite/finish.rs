@@ -12,11 +12,12 @@ use super::counting::past;
 use super::logs::prune_logs;
 use super::tx::{
     StoredRow, Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul,
-    number, text, uuid,
+    number, small, text, uuid,
 };
 use super::{SqliteStore, again, gap};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
+use crate::store::policy::{Vanished, ending_of};
 use crate::store::{
     ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued, Retention, Span,
     codec,
@@ -300,26 +301,20 @@ async fn rescue_some(tx: &mut Tx<'_>, limit: usize, kept: i64) -> Result<Vec<Res
         else {
             continue;
         };
-        let moment = moment_in(row, "lease_until").unwrap_or(tx.now);
-        let started = flag(row, "started");
-        let proof = if started { "proven" } else { "not proven" };
         let (pod, id) = (PodId::from_uuid(pod), CallId::from_uuid(id));
-        let error =
-            format!("pod {pod} vanished: its lease ended at {moment}; the handler's start is {proof}");
-        let budget = number(row, "on_vanish").unwrap_or(0);
-        let vanished = number(row, "vanished").unwrap_or(0).saturating_add(1);
-        let cancelled = flag(row, "cancel_requested");
-        let rerun = !cancelled && vanished < budget;
-        if rerun {
-            let after = number(row, "vanish_after").unwrap_or(0);
-            again.push(again::vanished(id, error, started, after));
-        } else if cancelled || budget == 0 {
-            let state = if cancelled { CallState::Cancelled } else { CallState::Interrupted };
-            over.push(End::of_claim(id, state, error));
-        } else {
-            let error =
-                format!("{vanished} of its pods vanished, so it is not run again; the last time, {error}");
-            over.push(End::of_claim(id, CallState::Failed, error));
+        let started = flag(row, "started");
+        let ending = ending_of(&Vanished {
+            pod,
+            lease_until: moment_in(row, "lease_until").unwrap_or(tx.now),
+            started,
+            cancel_requested: flag(row, "cancel_requested"),
+            on_vanish: codec::on_vanish(number(row, "on_vanish").unwrap_or(0), number(row, "vanish_after")),
+            pods: small::<u32>(row, "vanished").unwrap_or(0).saturating_add(1),
+        });
+        let rerun = ending.again_after.is_some();
+        match ending.again_after {
+            Some(after) => again.push(again::vanished(id, ending.error, started, micros(after))),
+            None => over.push(End::of_claim(id, ending.state, ending.error)),
         }
         rescued.push(Rescued { id, name, pod, rerun });
     }

@@ -148,14 +148,17 @@ pub(super) async fn schedules(store: &SqliteStore) -> Result<Vec<ScheduleRecord>
         .await
 }
 
-/// A rule that cannot be read is left out, and said so, rather than hiding all others.
+/// A schedule, or none where a newer release wrote its rule or its state.
 fn schedule_record(row: &StoredRow) -> Option<ScheduleRecord> {
     let id = ScheduleId::from_uuid(uuid(row, "id")?);
     let rule = |column| {
         let rule = codec::rule_of(&text(row, column).unwrap_or_default());
         rule.inspect_err(|error| tracing::warn!(%id, column, %error, "a stored schedule cannot be read")).ok()
     };
-    let state = small(row, "state").map_or(ScheduleState::Ended, codec::schedule_of);
+    let Some(state) = small(row, "state").and_then(codec::schedule_of) else {
+        tracing::warn!(schedule = %id, "a schedule in a state that this release does not know is not listed");
+        return None;
+    };
     Some(ScheduleRecord {
         id,
         name: text(row, "name")?,

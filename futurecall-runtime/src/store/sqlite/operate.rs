@@ -1,17 +1,12 @@
 //! What an operator changes by hand.
 
 use super::SqliteStore;
-use super::finish::{End, end};
 use super::gap;
-use super::schedule::{DROP_PENDING, add, first, restore, rule_in};
-use super::tx::{Tx, batch, hex, kept, moment_in, no_nul, number, text, uuid};
+use super::timetable::{Wanted, load, write};
+use super::tx::{batch, hex, kept, moment_in, no_nul, text};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
-use crate::recurring::Rule;
-use crate::store::{
-    CallState, Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
-    ScheduleState, codec, stopped,
-};
+use crate::store::{Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged};
 
 const DELETING: &str = "delete calls";
 
@@ -43,24 +38,6 @@ pub(super) async fn delete(store: &SqliteStore, now: Now, ids: &[CallId]) -> Res
 
 const CHANGING: &str = "change a schedule";
 
-/// ?1 the schedule.
-pub(super) const SCHEDULE: &str = "
-SELECT s.effective, s.anchor, s.state, EXISTS (SELECT 1 FROM futurecall_call c
-    WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL) AS pending
-FROM futurecall_schedule s WHERE s.id = ?1";
-
-/// ?1 the schedule. Runs that are to be run again stay: they are none of its next ones.
-pub(super) const NEXT_RUNS: &str = "
-SELECT id FROM futurecall_call WHERE schedule_id = ?1 AND claimed_by IS NULL AND first_due_at IS NULL";
-
-/// ?1 the schedule, ?2 its state, ?3 the reason, ?4 now.
-const SET_STATE: &str =
-    "UPDATE futurecall_schedule SET state = ?2, reason = ?3, updated_at = ?4 WHERE id = ?1";
-
-/// ?1 the schedule, ?2 the rule, ?3 the anchor, ?4 now.
-const PUT_IN_EFFECT: &str =
-    "UPDATE futurecall_schedule SET effective = ?2, anchor = ?3, updated_at = ?4 WHERE id = ?1";
-
 pub(super) async fn change_schedule(
     store: &SqliteStore,
     now: Now,
@@ -74,95 +51,22 @@ pub(super) async fn change_schedule(
     let (change, kept) = (change.clone(), kept(retention));
     store
         .write(CHANGING, now, move |mut tx| {
-            Box::pin(async move { change_one(&mut tx, id, change, kept).await })
+            Box::pin(async move {
+                let mut timetable = load(&mut tx, CHANGING, Wanted::Ids(&[id.as_uuid()]), &[]).await?;
+                let changed = timetable.change(id, &change).map_err(|error| tx.refused(error.to_string()))?;
+                if changed == ScheduleChanged::Changed {
+                    write(&mut tx, CHANGING, timetable.into_changes(), kept).await?;
+                }
+                Ok(changed)
+            })
         })
         .await
 }
 
-async fn change_one(
-    tx: &mut Tx<'_>,
-    id: ScheduleId,
-    change: ScheduleChange,
-    kept: i64,
-) -> Result<ScheduleChanged, StoreError> {
-    let Some(row) = tx.row(tx.sql(SCHEDULE).bind(id.as_uuid())).await? else {
-        return Ok(ScheduleChanged::Unknown);
-    };
-    let state = number(&row, "state").and_then(|state| i16::try_from(state).ok()).map(codec::schedule_of);
-    let effective = rule_in(&row, "effective");
-    let is_so = match &change {
-        ScheduleChange::End { .. } => state == Some(ScheduleState::Ended),
-        _ if state == Some(ScheduleState::Ended) => return Ok(ScheduleChanged::Ended),
-        ScheduleChange::Pause { .. } => state == Some(ScheduleState::Paused),
-        ScheduleChange::Resume => state == Some(ScheduleState::Active),
-        ScheduleChange::Edit(rule) => effective.as_ref() == Ok(rule),
-    };
-    if is_so {
-        return Ok(ScheduleChanged::Unchanged);
-    }
-    match change {
-        ScheduleChange::Pause { reason } => stop(tx, id, ScheduleState::Paused, reason, kept).await?,
-        ScheduleChange::End { reason } => stop(tx, id, ScheduleState::Ended, reason, kept).await?,
-        ScheduleChange::Resume => {
-            set_state(tx, id, ScheduleState::Active, None).await?;
-            if number(&row, "pending") != Some(1) {
-                restore(tx, CHANGING, id, &effective, moment_in(&row, "anchor")).await?;
-            }
-        }
-        ScheduleChange::Edit(rule) => edit(tx, id, &rule, state).await?,
-    }
-    Ok(ScheduleChanged::Changed)
-}
-
-/// No further run of it starts; its next one is recorded as cancelled.
-async fn stop(
-    tx: &mut Tx<'_>,
-    id: ScheduleId,
-    state: ScheduleState,
-    reason: String,
-    kept: i64,
-) -> Result<(), StoreError> {
-    let why = stopped(state);
-    set_state(tx, id, state, Some(reason)).await?;
-    let pending = tx.rows(tx.sql(NEXT_RUNS).bind(id.as_uuid())).await?;
-    let ends: Vec<_> = pending
-        .iter()
-        .filter_map(|row| uuid(row, "id"))
-        .map(|id| End::unstarted(CallId::from_uuid(id), CallState::Cancelled, why.to_owned()))
-        .collect();
-    end(tx, CHANGING, &ends, kept).await.map(drop)
-}
-
-async fn set_state(
-    tx: &mut Tx<'_>,
-    id: ScheduleId,
-    state: ScheduleState,
-    reason: Option<String>,
-) -> Result<(), StoreError> {
-    let now = tx.now.as_micros();
-    let sql = tx.sql(SET_STATE).bind(id.as_uuid()).bind(codec::schedule_code(state)).bind(reason).bind(now);
-    tx.run(sql).await.map(drop)
-}
-
-/// Puts a rule in effect; the declared one stays.
-async fn edit(
-    tx: &mut Tx<'_>,
-    id: ScheduleId,
-    rule: &Rule,
-    state: Option<ScheduleState>,
-) -> Result<(), StoreError> {
-    let first = first(tx, rule)?.as_micros();
-    let text = codec::rule_text(rule).map_err(|error| tx.refused(error.to_string()))?;
-    let now = tx.now.as_micros();
-    tx.run(tx.sql(PUT_IN_EFFECT).bind(id.as_uuid()).bind(text).bind(first).bind(now)).await?;
-    if state == Some(ScheduleState::Active) {
-        tx.run(tx.sql(DROP_PENDING).bind(id.as_uuid())).await?;
-        add(tx, CHANGING, &[(hex(CallId::new().as_uuid()), hex(id.as_uuid()), first)]).await?;
-    }
-    Ok(())
-}
-
 const TRIGGERING: &str = "trigger a schedule";
+
+/// ?1 the schedule.
+const SCHEDULE: &str = "SELECT id FROM futurecall_schedule WHERE id = ?1";
 
 /// ?1 the schedule, ?2 the call, ?3 now. As a call that has its successor, so that the rule takes no notice of it.
 pub(super) const TRIGGER: &str = "

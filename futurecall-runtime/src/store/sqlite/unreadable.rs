@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::fmt::Simple;
 
-use super::schedule::rule_in;
-use super::tx::{StoredRow, Tx, batch, hex, moment_in, number, uuid};
+use super::timetable::rule_in;
+use super::tx::{StoredRow, Tx, batch, hex, moment_in, small, uuid};
 use crate::error::StoreError;
+use crate::store::{codec, policy};
 
 const CLAIM: &str = "claim calls";
 
@@ -47,6 +48,6 @@ impl UnreadableRuns {
 
 fn is_unreadable(row: &StoredRow) -> bool {
     let (Some(anchor), Some(due)) = (moment_in(row, "anchor"), moment_in(row, "due_at")) else { return true };
-    let is_active = number(row, "state") == Some(0);
-    is_active && !rule_in(row, "effective").is_ok_and(|rule| rule.advance(anchor, due, due).is_ok())
+    let state = small(row, "state").and_then(codec::schedule_of);
+    !policy::can_be_read(state, rule_in(row, "effective").as_ref(), anchor, due)
 }
