@@ -1,5 +1,7 @@
 //! The rules of this repository that no lint can hold. `clippy.toml` and the manifests hold the others.
 
+mod circles;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,289 @@
+//! Files do not import each other in circles.
+//!
+//! An arrow leads from a file to the file that defines an item it names, whatever re-exports lie between. A module and its
+//! descendants are one house: `foo.rs` and `foo/bar.rs` may name each other, two children of `foo.rs` may not, nor may
+//! `foo/bar.rs` name what needs `foo.rs`. What methods are called is not looked at.
+//!
+//! Prints the circles: `cargo test -p futurecall-tests --test it tidy::circles -- --nocapture`
+
+mod graph;
+mod paths;
+mod tree;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use self::graph::Circle;
+use self::tree::{Sources, Tree};
+
+/// The circles that are known, to be opened. Each lists all of its houses.
+const KNOWN: &[&[&str]] = &[
+    &[
+        "futurecall-runtime/src/args.rs",
+        "futurecall-runtime/src/by_name.rs",
+        "futurecall-runtime/src/call.rs",
+        "futurecall-runtime/src/chance.rs",
+        "futurecall-runtime/src/config.rs",
+        "futurecall-runtime/src/discovery.rs",
+        "futurecall-runtime/src/engine.rs",
+        "futurecall-runtime/src/error.rs",
+        "futurecall-runtime/src/facade.rs",
+        "futurecall-runtime/src/inspector.rs",
+        "futurecall-runtime/src/operator.rs",
+        "futurecall-runtime/src/pod.rs",
+        "futurecall-runtime/src/registry.rs",
+        "futurecall-runtime/src/session.rs",
+        "futurecall-runtime/src/state.rs",
+        "futurecall-runtime/src/store/mod.rs",
+        "futurecall-runtime/src/testing.rs",
+    ],
+    &[
+        "futurecall-runtime/src/engine/alarm.rs",
+        "futurecall-runtime/src/engine/claim.rs",
+        "futurecall-runtime/src/engine/finish.rs",
+        "futurecall-runtime/src/engine/housekeeping.rs",
+        "futurecall-runtime/src/engine/late.rs",
+        "futurecall-runtime/src/engine/ready.rs",
+        "futurecall-runtime/src/engine/report.rs",
+        "futurecall-runtime/src/engine/run.rs",
+        "futurecall-runtime/src/engine/statistics.rs",
+    ],
+    &[
+        "futurecall-runtime/src/store/postgres.rs",
+        "futurecall-runtime/src/store/sqlite.rs",
+        "futurecall-runtime/src/store/transaction.rs",
+    ],
+    &["futurecall-runtime/src/store/postgres/again.rs", "futurecall-runtime/src/store/postgres/finish.rs"],
+    &[
+        "futurecall-runtime/src/store/postgres/connect.rs",
+        "futurecall-runtime/src/store/postgres/settings.rs",
+    ],
+    &["futurecall-runtime/src/store/postgres/copy.rs", "futurecall-runtime/src/store/postgres/insert.rs"],
+    &["futurecall-runtime/src/store/sqlite/again.rs", "futurecall-runtime/src/store/sqlite/finish.rs"],
+    &[
+        "futurecall-runtime/src/store/sqlite/file.rs",
+        "futurecall-runtime/src/store/sqlite/pen.rs",
+        "futurecall-runtime/src/store/sqlite/writer.rs",
+    ],
+    &[
+        "futurecall-runtime/src/store/inspection.rs",
+        "futurecall-runtime/src/store/page.rs",
+        "futurecall-runtime/src/store/rows.rs",
+    ],
+    &[
+        "futurecall-macros/src/arguments.rs",
+        "futurecall-macros/src/expand.rs",
+        "futurecall-macros/src/fallback.rs",
+    ],
+    &["futurecall-macros/src/method.rs", "futurecall-macros/src/validate.rs"],
+    &[
+        "futurecall-dashboard/src/arguments.rs",
+        "futurecall-dashboard/src/builder.rs",
+        "futurecall-dashboard/src/failure.rs",
+        "futurecall-dashboard/src/layout.rs",
+        "futurecall-dashboard/src/live.rs",
+        "futurecall-dashboard/src/pages/mod.rs",
+        "futurecall-dashboard/src/params.rs",
+        "futurecall-dashboard/src/serve.rs",
+        "futurecall-dashboard/src/visit.rs",
+    ],
+    &[
+        "futurecall-cli/src/cli.rs",
+        "futurecall-cli/src/commands/mod.rs",
+        "futurecall-cli/src/confirm.rs",
+        "futurecall-cli/src/connect.rs",
+        "futurecall-cli/src/doctor/mod.rs",
+    ],
+    &["model/src/check.rs", "model/src/invariants.rs"],
+    &["torture/src/checker.rs", "torture/src/fault.rs"],
+    &["torture/src/checker/call.rs", "torture/src/checker/clock.rs", "torture/src/checker/troubles.rs"],
+    &["torture/src/follow.rs", "torture/src/worker.rs"],
+    &["bench/src/compare/contestant.rs", "bench/src/compare/line.rs"],
+    &["bench/src/enqueue.rs", "bench/src/raw.rs"],
+    &["bench/src/machine.rs", "bench/src/place.rs", "bench/src/report.rs", "bench/src/watch.rs"],
+    &["tests/src/cases.rs", "tests/src/make.rs", "tests/src/suite.rs"],
+    &["tests/src/simulation/play.rs", "tests/src/simulation/pods.rs"],
+];
+
+#[test]
+fn files_import_each_other_in_one_direction() {
+    let disk = Disk(super::root());
+    let mut found = Vec::new();
+    for (package, at_least) in [
+        ("futurecall-runtime", 100),
+        ("futurecall-macros", 10),
+        ("futurecall-dashboard", 20),
+        ("futurecall-cli", 30),
+        ("futurecall-example", 2),
+        ("model", 10),
+        ("torture", 30),
+        ("bench", 30),
+        ("tests", 50),
+        ("tests/browser", 4),
+    ] {
+        let mut read = BTreeSet::new();
+        for root in roots(&disk.0.join(package)) {
+            let tree = Tree::read(root.strip_prefix(&disk.0).unwrap(), &disk);
+            read.extend(tree.files().into_iter().map(Path::to_owned));
+            found.extend(graph::circles(&tree));
+        }
+        assert!(read.len() >= at_least, "the walk has lost its way in {package}: {read:?}");
+    }
+    let mut unknown = String::new();
+    for circle in &found {
+        let shown = shown(circle);
+        println!("{shown}");
+        if !KNOWN.iter().any(|known| is_that(circle, known)) {
+            unknown += &shown;
+        }
+    }
+    assert!(unknown.is_empty(), "files must not import each other in circles:\n{unknown}");
+    for known in KNOWN {
+        assert!(
+            found.iter().any(|circle| is_that(circle, known)),
+            "this circle is gone, take it out of KNOWN: {known:?}"
+        );
+    }
+}
+
+fn is_that(circle: &Circle, known: &[&str]) -> bool {
+    circle.houses == known.iter().map(PathBuf::from).collect()
+}
+
+fn shown(circle: &Circle) -> String {
+    let mut text = format!("a circle of {} houses:\n", circle.houses.len());
+    for way in circle.ways() {
+        writeln!(text, "  {}", way.replace('\n', "\n  ")).expect("a String takes all");
+    }
+    text
+}
+
+/// The root files of a package's crates.
+fn roots(package: &Path) -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> =
+        ["src/lib.rs", "src/main.rs", "it/main.rs"].map(|root| package.join(root)).into();
+    for folder in ["src/bin", "examples", "tests"] {
+        for entry in fs::read_dir(package.join(folder)).into_iter().flatten() {
+            let path = entry.expect("the folder can be read").path();
+            roots.push(if path.is_dir() { path.join("main.rs") } else { path });
+        }
+    }
+    roots.retain(|root| root.is_file() && super::has_extension(root, "rs"));
+    roots
+}
+
+/// Files below a folder.
+struct Disk(PathBuf);
+
+impl Sources for Disk {
+    fn text(&self, file: &Path) -> Option<String> {
+        fs::read_to_string(self.0.join(file)).ok()
+    }
+}
+
+impl Sources for HashMap<&str, &str> {
+    fn text(&self, file: &Path) -> Option<String> {
+        self.get(file.to_str()?).map(|text| (*text).to_owned())
+    }
+}
+
+/// Finds the circles of a crate whose files are given.
+fn circles_of(files: &[(&'static str, &'static str)]) -> Vec<String> {
+    let files: HashMap<_, _> = files.iter().copied().collect();
+    let tree = Tree::read(Path::new("lib.rs"), &files);
+    graph::circles(&tree).iter().flat_map(Circle::ways).collect()
+}
+
+#[test]
+fn a_circle_is_found_with_the_items_that_make_it() {
+    let found = circles_of(&[
+        ("lib.rs", "mod a; mod b; mod c; pub use crate::a::A;"),
+        ("a.rs", "use crate::b::B; pub struct A(B);"),
+        ("b.rs", "pub struct B; impl B { fn c() { crate::c::c(); } }"),
+        ("c.rs", "pub fn c() -> Option<super::A> { None }"),
+    ]);
+    assert_eq!(
+        found,
+        [
+            "a.rs -> b.rs -> c.rs -> a.rs\n    a.rs names crate::b::B of b.rs\n    b.rs names crate::c::c of c.rs\n    c.rs names super::A of a.rs"
+        ]
+    );
+}
+
+#[test]
+fn an_arrow_leads_past_re_exports_to_the_file_that_defines_the_item() {
+    let stair = [
+        ("lib.rs", "mod store; mod engine; pub use store::*; use engine::run;"),
+        ("store/mod.rs", "mod rows; mod memory; pub use rows::{Row as Claim}; pub use self::memory::Memory;"),
+        ("store/rows.rs", "pub struct Row;"),
+        ("store/memory.rs", "use super::Claim; pub struct Memory(Claim);"),
+        (
+            "engine.rs",
+            "use crate::{store::{self, Claim}, Memory}; pub fn run(_: Claim, _: Memory) { store::Memory::new() }",
+        ),
+    ];
+    assert_eq!(circles_of(&stair), [""; 0]);
+    let mut knot = stair;
+    knot[2].1 =
+        "pub struct Row; pub fn row() { println!(\"{}\", super::Memory::new(crate::engine::run())); }";
+    let found = circles_of(&knot).join("\n");
+    assert!(found.contains("engine.rs -> store/mod.rs -> engine.rs"), "{found}");
+    assert!(found.contains("store/memory.rs -> store/rows.rs -> store/memory.rs"), "{found}");
+    assert!(!found.contains("of store/mod.rs"), "{found}");
+}
+
+#[test]
+fn a_module_may_name_its_children_and_they_it() {
+    let house = [
+        ("lib.rs", "mod a; mod b; pub struct Root; pub use a::A;"),
+        ("a.rs", "mod x; mod y; pub struct A(x::X, y::Y); use crate::Root;"),
+        ("a/x.rs", "pub struct X(Option<super::A>);"),
+        ("a/y.rs", "pub struct Y(Option<super::A>); use crate::b::B;"),
+        ("b.rs", "pub struct B(crate::Root);"),
+    ];
+    assert_eq!(circles_of(&house), [""; 0]);
+    let mut rooms = house;
+    rooms[2].1 = "use super::y; pub struct X(y::Y);";
+    rooms[3].1 = "pub struct Y(Option<super::x::X>);";
+    assert!(circles_of(&rooms).join("\n").starts_with("a/x.rs -> a/y.rs -> a/x.rs"));
+    let mut houses = house;
+    houses[4].1 = "pub struct B(crate::a::A);";
+    assert!(
+        circles_of(&houses)
+            .join("\n")
+            .starts_with("a.rs -> b.rs -> a.rs\n    a/y.rs names crate::b::B of b.rs")
+    );
+}
+
+#[test]
+fn what_only_tests_compile_does_not_count() {
+    let tested = [
+        ("lib.rs", "mod a; mod b;"),
+        ("a.rs", "use crate::b::B; pub struct A; #[cfg(test)] mod tests { use crate::b::B; }"),
+        ("b.rs", "pub struct B; #[cfg(test)] mod tests; #[cfg(test)] use crate::a::A;"),
+    ];
+    assert_eq!(circles_of(&tested), [""; 0]);
+    let mut gated = tested;
+    gated[2].1 = "pub struct B; #[cfg(feature = \"x\")] use crate::a::A;";
+    assert_eq!(circles_of(&gated).len(), 1);
+}
+
+#[test]
+fn globs_macros_and_attributes_are_looked_into() {
+    for way_back in [
+        "use crate::a::*; type T = A;",
+        "macro_rules! m { () => { $crate::a::A } }",
+        "fn f() { html! { p { (crate::a::f()) } } }",
+        "#[command(value_parser = crate::a::parse)] struct C;",
+        "mod inner { use super::super::a::A; }",
+    ] {
+        let found = circles_of(&[
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", "use crate::b; pub struct A; fn f() { b::made_by_a_macro() }"),
+            ("b.rs", way_back),
+        ]);
+        assert_eq!(found.len(), 1, "{way_back}");
+    }
+}
