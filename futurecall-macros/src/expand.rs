@@ -1,12 +1,17 @@
 //! From the model to tokens: one function per generated item, one per method. No decisions are left to take here.
 
+mod arguments;
+mod fallback;
+
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Attribute, Ident, Type};
 
-use crate::model::{Backoff, CallBlock, Fate, Method, OnInterrupt, Parameter, Passing, Repeats, Retry, Rule};
-use crate::{arguments, fallback};
+use crate::model::{
+    Backoff, CallBlock, FailurePolicy, Method, OnInterrupt, Parameter, Passing, Repeats, Retry, Rule,
+    Signature,
+};
 
 /// Everything that a block becomes.
 pub(crate) fn block(block: &CallBlock) -> TokenStream {
@@ -54,7 +59,7 @@ fn user_block(block: &CallBlock) -> TokenStream {
     let mut item = block.item.clone();
     for member in &mut item.items {
         if let syn::ImplItem::Fn(function) = member
-            && block.methods.iter().any(|method| method.ident == function.sig.ident)
+            && block.methods.iter().any(|method| method.signature.ident == function.sig.ident)
         {
             function.attrs.push(syn::parse_quote! {
                 #[allow(
@@ -140,7 +145,7 @@ fn methods(block: &CallBlock) -> (Vec<TokenStream>, Vec<TokenStream>, Vec<TokenS
 
 /// Everything of one method: the const of its arguments, its facade method, its registration.
 fn one_method(method: &Method, block: &CallBlock) -> (Option<TokenStream>, TokenStream, TokenStream) {
-    let cfgs = &method.forwarded.cfgs;
+    let cfgs = &method.signature.forwarded.cfgs;
     let arguments = arguments::of_method(method, block).map(|arguments| quote!(#(#cfgs)* #arguments));
     let facade = facade_method(method, block);
     let registration = registration(method, block);
@@ -151,12 +156,12 @@ fn one_method(method: &Method, block: &CallBlock) -> (Option<TokenStream>, Token
 fn facade_method(method: &Method, block: &CallBlock) -> TokenStream {
     let private = private(block);
     let target = target();
-    let Method { ident, vis, stored_name, priority, .. } = method;
+    let Method { signature: Signature { ident, vis, .. }, stored_name, priority, .. } = method;
     let docs = facade_docs(method, block);
     let consts = arguments::path(method, block);
     let mut inputs = Vec::new();
     let mut puts = Vec::new();
-    for (at, argument) in method.arguments().enumerate() {
+    for (at, argument) in method.signature.arguments().enumerate() {
         let (name, ty) = (&argument.ident, &argument.ty);
         let at = syn::Index::from(at);
         let (ty, value) = match argument.passing {
@@ -177,15 +182,15 @@ fn facade_method(method: &Method, block: &CallBlock) -> TokenStream {
 
 /// The user's docs, those of the parameters, and what the facade method is.
 fn facade_docs(method: &Method, block: &CallBlock) -> TokenStream {
-    let user = &method.forwarded.facade;
+    let user = &method.signature.forwarded.facade;
     let documented = user.iter().any(|attribute| attribute.path().is_ident("doc"));
     let gap = documented.then(|| quote!(#[doc = ""]));
-    let parameters = method.parameter_docs.iter().map(|(name, docs)| {
+    let parameters = method.signature.parameter_docs.iter().map(|(name, docs)| {
         let text = format!(" - `{name}`: {}", docs.iter().filter_map(doc_text).collect::<Vec<_>>().join(" "));
         quote!(#[doc = #text])
     });
-    let parameters_gap = (!method.parameter_docs.is_empty()).then(|| quote!(#[doc = ""]));
-    let (type_name, name) = (block.names.type_name.unraw(), method.ident.unraw());
+    let parameters_gap = (!method.signature.parameter_docs.is_empty()).then(|| quote!(#[doc = ""]));
+    let (type_name, name) = (block.names.type_name.unraw(), method.signature.ident.unraw());
     let about = format!(" Schedules [`{type_name}::{name}`], stored as `{}`.", method.stored_name);
     quote! {
         #(#user)*
@@ -212,13 +217,13 @@ fn registration(method: &Method, block: &CallBlock) -> TokenStream {
     let Method { stored_name, aliases, priority, .. } = method;
     let runner = runner(method, block);
     let aliases = (!aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
-    let count = method.arguments().count();
+    let count = method.signature.arguments().count();
     let arguments = (count > 0).then(|| {
         let consts = arguments::path(method, block);
         let at = (0..count).map(syn::Index::from);
         quote!(.arguments(&[#(&#consts.#at.spec),*]))
     });
-    let state = method.parameters.iter().filter_map(|parameter| match parameter {
+    let state = method.signature.parameters.iter().filter_map(|parameter| match parameter {
         Parameter::State(state) => Some((&state.ty, &state.name)),
         Parameter::Argument(_) => None,
     });
@@ -231,23 +236,24 @@ fn registration(method: &Method, block: &CallBlock) -> TokenStream {
         }
     });
     let redacted: Vec<_> = method
+        .signature
         .arguments()
         .filter(|argument| argument.redact)
         .flat_map(|argument| std::iter::once(&argument.key).chain(&argument.aliases))
         .collect();
     let redacted = (!redacted.is_empty()).then(|| quote!(.redacted(&[#(#redacted),*])));
     let priority = (*priority != 0).then(|| quote!(.priority(#priority)));
-    let fate = fate(&method.fate, &private);
+    let failure_policy = failure_policy(&method.failure_policy, &private);
     quote! {
         __methods.add(
-            #private::Method::new(#stored_name, #runner) #aliases #arguments #redacted #(#state)* #recurring #priority #fate
+            #private::Method::new(#stored_name, #runner) #aliases #arguments #redacted #(#state)* #recurring #priority #failure_policy
         );
     }
 }
 
 // Output: .retry(RetryPolicy::new(5).backoff(fixed(10000000))).timeout(30000000).on_interrupt(OnInterrupt::Rerun)
-fn fate(fate: &Fate, private: &TokenStream) -> TokenStream {
-    let retry = fate.retry.as_ref().map(|Retry { max_attempts, backoff }| {
+fn failure_policy(policy: &FailurePolicy, private: &TokenStream) -> TokenStream {
+    let retry = policy.retry.as_ref().map(|Retry { max_attempts, backoff }| {
         let backoff = backoff.as_ref().map(|backoff| match backoff {
             Backoff::Fixed(wait) => quote!(#private::fixed(#wait)),
             Backoff::Exponential { first, max, jitter } => {
@@ -262,8 +268,8 @@ fn fate(fate: &Fate, private: &TokenStream) -> TokenStream {
         let backoff = backoff.map(|backoff| quote!(.backoff(#backoff)));
         quote!(.retry(#private::RetryPolicy::new(#max_attempts) #backoff))
     });
-    let timeout = fate.timeout.map(|timeout| quote!(.timeout(#timeout)));
-    let on_interrupt = fate.on_interrupt.map(|on_interrupt| match on_interrupt {
+    let timeout = policy.timeout.map(|timeout| quote!(.timeout(#timeout)));
+    let on_interrupt = policy.on_interrupt.map(|on_interrupt| match on_interrupt {
         OnInterrupt::Keep => quote!(.on_interrupt(#private::OnInterrupt::Keep)),
         OnInterrupt::Rerun => quote!(.on_interrupt(#private::OnInterrupt::Rerun)),
     });
@@ -278,12 +284,12 @@ fn runner(method: &Method, block: &CallBlock) -> TokenStream {
     let private = private(block);
     let runtime = &block.runtime;
     let self_ty = block.self_ty();
-    let Method { ident, output, .. } = method;
+    let Signature { ident, output, .. } = &method.signature;
     let consts = arguments::path(method, block);
     let mut stored = 0..;
     let mut takes = Vec::new();
     let mut values = Vec::new();
-    for (at, parameter) in method.parameters.iter().enumerate() {
+    for (at, parameter) in method.signature.parameters.iter().enumerate() {
         let local = format_ident!("__a{at}", span = Span::mixed_site());
         match parameter {
             Parameter::Argument(argument) => {
@@ -303,14 +309,14 @@ fn runner(method: &Method, block: &CallBlock) -> TokenStream {
         }
     }
     let arguments = if stored.start > 0 { quote!(mut __args) } else { quote!(_) };
-    let session = Ident::new("__session", method.session_span.resolved_at(Span::call_site()));
-    let (kind, this, receiver) = if method.on_instance {
+    let session = Ident::new("__session", method.signature.session_span.resolved_at(Span::call_site()));
+    let (kind, this, receiver) = if method.signature.on_instance {
         (quote!(OnInstance), quote!(__this,), quote!(__this,))
     } else {
         (quote!(Free), quote!(), quote!())
     };
     // A future that is not `Send` is reported at the user's `async`.
-    let span = method.async_span.resolved_at(Span::call_site());
+    let span = method.signature.async_span.resolved_at(Span::call_site());
     let run = quote_spanned! {span=>
         ::std::boxed::Box::pin(async move {
             #(#takes)*
@@ -398,12 +404,12 @@ fn future_call(block: &CallBlock, registrations: &TokenStream) -> TokenStream {
 
 /// `true` if any method takes `&self`, counting only those that this build has.
 fn needs_instance(block: &CallBlock) -> TokenStream {
-    let on_instance = || block.methods.iter().filter(|method| method.on_instance);
-    if on_instance().any(|method| method.forwarded.cfgs.is_empty()) {
+    let on_instance = || block.methods.iter().filter(|method| method.signature.on_instance);
+    if on_instance().any(|method| method.signature.forwarded.cfgs.is_empty()) {
         return quote!(true);
     }
     let needs = on_instance().map(|method| {
-        let cfgs = &method.forwarded.cfgs;
+        let cfgs = &method.signature.forwarded.cfgs;
         quote!(#(#cfgs)* { __needs = true; })
     });
     let needs: Vec<_> = needs.collect();

@@ -1,18 +1,16 @@
 //! The `#[future_call]` attribute of `futurecall-runtime`, which re-exports it: depend on that crate alone.
 
-mod arguments;
 mod attrs;
 mod errors;
 mod expand;
 // The runtime's own file: what compiles is what starts.
 mod expression;
-mod fallback;
-mod fate;
 mod method;
 mod model;
 mod names;
 mod options;
 mod repeated;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod types;

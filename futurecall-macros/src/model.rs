@@ -74,18 +74,23 @@ pub(crate) struct Forwarded {
 
 /// One valid future call.
 pub(crate) struct Method {
-    pub(crate) ident: Ident,
-    pub(crate) vis: Visibility,
-    pub(crate) forwarded: Forwarded,
-    /// Docs of its parameters, in their order.
-    pub(crate) parameter_docs: Vec<(String, Vec<Attribute>)>,
+    pub(crate) signature: Signature,
     /// `example.hello`.
     pub(crate) stored_name: String,
     /// Older stored names.
     pub(crate) aliases: Vec<String>,
     pub(crate) priority: i16,
     pub(crate) rule: Option<Rule>,
-    pub(crate) fate: Fate,
+    pub(crate) failure_policy: FailurePolicy,
+}
+
+/// What the function of a future call says without the options of its method and block.
+pub(crate) struct Signature {
+    pub(crate) ident: Ident,
+    pub(crate) vis: Visibility,
+    pub(crate) forwarded: Forwarded,
+    /// Docs of its parameters, in their order.
+    pub(crate) parameter_docs: Vec<(String, Vec<Attribute>)>,
     /// Whether it takes `&self`.
     pub(crate) on_instance: bool,
     /// Where the user wrote the session's type.
@@ -97,7 +102,7 @@ pub(crate) struct Method {
     pub(crate) async_span: Span,
 }
 
-impl Method {
+impl Signature {
     /// The parameters that are stored.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
         self.parameters.iter().filter_map(|parameter| match parameter {
@@ -164,7 +169,7 @@ pub(crate) enum Rule {
 
 /// What becomes of a run that does not succeed.
 #[derive(Clone, Default)]
-pub(crate) struct Fate {
+pub(crate) struct FailurePolicy {
     pub(crate) retry: Option<Retry>,
     /// In microseconds.
     pub(crate) timeout: Option<u64>,

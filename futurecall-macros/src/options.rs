@@ -2,6 +2,8 @@
 //!
 //! A new option is one more name in the list of its place, one more field, and one more arm.
 
+mod failure_policy;
+
 use chrono_tz::Tz;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
@@ -12,7 +14,7 @@ use syn::{Attribute, Expr, ExprLit, ExprPath, ExprUnary, Lit, LitStr, Meta, Path
 
 use crate::errors::{self, Errors};
 use crate::expression::{self, Refusal};
-use crate::model::{DefaultValue, Fate, Rule};
+use crate::model::{DefaultValue, FailurePolicy, Rule};
 use crate::names;
 
 const ON_BLOCK: &[&str] = &["name", "alias", "priority", "retry", "timeout", "on_interrupt", "crate"];
@@ -26,7 +28,7 @@ pub(crate) struct BlockOptions {
     pub(crate) name: Option<LitStr>,
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) priority: Option<i16>,
-    pub(crate) fate: Fate,
+    pub(crate) failure_policy: FailurePolicy,
     pub(crate) runtime: Option<Path>,
 }
 
@@ -37,7 +39,7 @@ pub(crate) struct MethodOptions {
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) skip: bool,
     pub(crate) priority: Option<i16>,
-    pub(crate) fate: Fate,
+    pub(crate) failure_policy: FailurePolicy,
     /// With the span of the option's name.
     pub(crate) rule: Option<(Rule, Span)>,
 }
@@ -64,7 +66,7 @@ pub(crate) fn of_block(tokens: TokenStream, errors: &mut Errors) -> BlockOptions
             "priority" => options.priority = item.priority(errors),
             "crate" => options.runtime = item.path(errors),
             _ => {
-                options.fate.take(&item, errors);
+                options.failure_policy.take(&item, errors);
             }
         }
     }
@@ -106,7 +108,7 @@ pub(crate) fn of_method(attributes: &[Attribute], errors: &mut Errors) -> Method
                 }
             }
             _ => {
-                options.fate.take(&item, errors);
+                options.failure_policy.take(&item, errors);
             }
         }
     }

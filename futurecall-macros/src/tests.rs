@@ -100,7 +100,7 @@ fn options_and_attributes() {
 #[test]
 fn what_becomes_of_runs_that_do_not_succeed() {
     check(
-        "fate",
+        "failure_policy",
         quote!(retry(max_attempts = 5), timeout = "30s", on_interrupt = "keep"),
         &quote! {
             impl Mail {

@@ -2,14 +2,13 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::format_ident;
-use syn::ext::IdentExt;
-use syn::spanned::Spanned;
-use syn::{ImplItem, ImplItemFn, ItemImpl, LitStr, Safety, Type, Visibility, parse_quote};
+use syn::{ImplItem, ImplItemFn, ItemImpl, LitStr, Type, Visibility, parse_quote};
 
 use crate::errors::{self, Errors};
 use crate::model::{BlockNames, CallBlock, Method, Repeats, Stub};
-use crate::options::{self, BlockOptions, MethodOptions};
+use crate::options::{self, BlockOptions};
 use crate::repeated::{self, Place};
+use crate::signature::Context;
 use crate::{attrs, method, names, types};
 
 /// Checks a whole block. `None` if nothing can be generated for it; the mistakes are in `errors` either way.
@@ -34,21 +33,20 @@ pub(crate) fn block(
         return Err(Box::new(item));
     };
     let names = block_names(&type_name, &options, errors);
-    let mut calls = Calls {
-        names: &names,
-        options: &options,
+    let context = Context { self_ty: (*item.self_ty).clone(), generics: item.generics.clone() };
+    let mut calls = BlockBuilder {
+        block: method::Block { names: &names, options: &options, context },
         methods: Vec::new(),
         stubs: Vec::new(),
         visible: Vec::new(),
     };
-    let context = Context { self_ty: (*item.self_ty).clone(), generics: item.generics.clone() };
     for member in &mut item.items {
         match member {
-            ImplItem::Fn(function) => calls.function(function, &context, errors),
+            ImplItem::Fn(function) => calls.function(function, errors),
             other => not_a_method(other, errors),
         }
     }
-    let Calls { methods, stubs, visible, .. } = calls;
+    let BlockBuilder { methods, stubs, visible, .. } = calls;
     if methods.is_empty() && stubs.is_empty() && errors.len() == 0 {
         errors.push(&item.self_ty, errors::NO_CALLS);
     }
@@ -78,24 +76,17 @@ pub(crate) fn block(
     })
 }
 
-/// What methods need to know of the block around them.
-pub(crate) struct Context {
-    pub(crate) self_ty: Type,
-    pub(crate) generics: syn::Generics,
-}
-
 /// The future calls of a block, as they are found.
-struct Calls<'a> {
-    names: &'a BlockNames,
-    options: &'a BlockOptions,
+struct BlockBuilder<'a> {
+    block: method::Block<'a>,
     /// With the token that decides the stored name.
     methods: Vec<(Method, TokenStream)>,
     stubs: Vec<Stub>,
     visible: Vec<Visibility>,
 }
 
-impl Calls<'_> {
-    fn function(&mut self, function: &mut ImplItemFn, context: &Context, errors: &mut Errors) {
+impl BlockBuilder<'_> {
+    fn function(&mut self, function: &mut ImplItemFn, errors: &mut Errors) {
         let ours = attrs::take_ours(&mut function.attrs);
         for attribute in function.attrs.extract_if(.., |attribute| attrs::is_ours_conditionally(attribute)) {
             errors.push(attribute, errors::CONDITIONAL);
@@ -115,71 +106,11 @@ impl Calls<'_> {
         }
         self.visible.push(function.vis.clone());
         let stub = method::stub(function);
-        let (stored_name, aliases, token) = self.stored_names(function, &options, errors);
-        let parsed = method::validate(function, context, errors);
-        if let (Some((rule, span)), Some(parsed)) = (&options.rule, &parsed)
-            && parsed.arguments().next().is_some()
-        {
-            let name = if matches!(rule, crate::model::Rule::Every { .. }) { "every" } else { "cron" };
-            errors.push(
-                Ident::new(name, *span),
-                errors::recurring_arguments(&parsed.ident.unraw().to_string()),
-            );
-        }
-        match parsed {
-            Some(parsed) if errors.len() == before => {
-                let method = Method {
-                    stored_name,
-                    aliases,
-                    priority: options.priority.or(self.options.priority).unwrap_or(0),
-                    rule: options.rule.map(|(rule, _)| rule),
-                    fate: options.fate.or(&self.options.fate),
-                    ..parsed
-                };
-                self.methods.push((method, token));
-            }
+        match method::read(function, options, &self.block, errors) {
+            Some(read) if errors.len() == before => self.methods.push(read),
             _ => self.stubs.push(stub),
         }
     }
-
-    // Input:  block `example`, alias `sample`; method `hello`, alias `hi` and `old.hello`
-    // Output: `example.hello`; `example.hi`, `sample.hello`, `sample.hi`, `old.hello`
-    fn stored_names(
-        &self,
-        function: &ImplItemFn,
-        options: &MethodOptions,
-        errors: &mut Errors,
-    ) -> (String, Vec<String>, TokenStream) {
-        use quote::ToTokens;
-
-        let ident = &function.sig.ident;
-        let last = options.name.as_ref().map_or_else(|| ident.unraw().to_string(), LitStr::value);
-        let token = match &options.name {
-            Some(name) => name.to_token_stream(),
-            None => ident.to_token_stream(),
-        };
-        let stored_name = join(&self.names.stored, &last);
-        let lasts = std::iter::once(last).chain(options.aliases.iter().map(LitStr::value));
-        let firsts = || std::iter::once(&self.names.stored).chain(&self.names.aliases);
-        let mut aliases: Vec<String> = Vec::new();
-        for last in lasts {
-            for first in firsts() {
-                let alias = join(first, &last);
-                if alias != stored_name && !aliases.contains(&alias) {
-                    aliases.push(alias);
-                }
-            }
-        }
-        if std::iter::once(&stored_name).chain(&aliases).any(|name| name.chars().count() > 255) {
-            errors.push(&token, errors::bad_name("with the block's name it is longer than 255 characters"));
-        }
-        (stored_name, aliases, token)
-    }
-}
-
-/// A name with a dot is whole, one without stands after the block's.
-fn join(first: &str, last: &str) -> String {
-    if last.contains('.') { last.to_owned() } else { format!("{first}.{last}") }
 }
 
 fn block_names(type_name: &Ident, options: &BlockOptions, errors: &mut Errors) -> BlockNames {
@@ -248,11 +179,12 @@ fn stored_twice(methods: &[(Method, TokenStream)], errors: &mut Errors) {
     };
     for (at, (second, token)) in methods.iter().enumerate() {
         let clash = methods[..at].iter().find_map(|(first, first_token)| {
-            let twins = !first.forwarded.cfgs.is_empty() && !second.forwarded.cfgs.is_empty();
+            let twins =
+                !first.signature.forwarded.cfgs.is_empty() && !second.signature.forwarded.cfgs.is_empty();
             let taken = all(first);
             let name = all(second).into_iter().find(|name| taken.contains(name))?;
             // Two methods of one Rust name are rustc's to report.
-            (!twins && first.ident != second.ident).then_some((name, first_token))
+            (!twins && first.signature.ident != second.signature.ident).then_some((name, first_token))
         });
         if let Some((name, first_token)) = clash {
             errors.push(token, errors::twice_stored(&name));
@@ -274,36 +206,4 @@ fn widest(visible: Vec<Visibility>) -> Visibility {
         };
     }
     widest.unwrap_or_else(|| Visibility::Public(syn::Token![pub](Span::call_site())))
-}
-
-/// Whether anything of a signature stands against a future call; reports it.
-pub(crate) fn signature(function: &ImplItemFn, errors: &mut Errors) -> bool {
-    let before = errors.len();
-    let signature = &function.sig;
-    let name = signature.ident.unraw().to_string();
-    if signature.asyncness.is_none() {
-        // Whatever else such a method lacks, it was not meant to be a future call.
-        errors.push(signature.fn_token, errors::not_async(&name));
-        return false;
-    }
-    if name == "invoke" {
-        errors.push(&signature.ident, errors::RESERVED_INVOKE);
-    }
-    if let Safety::Unsafe(token) = &signature.safety {
-        errors.push(token, errors::UNSAFE);
-    }
-    for parameter in &signature.generics.params {
-        if !matches!(parameter, syn::GenericParam::Lifetime(_)) {
-            errors.push(parameter, errors::GENERIC);
-        }
-    }
-    if let syn::ReturnType::Type(_, ty) = &signature.output {
-        types::check_output(ty, errors);
-    }
-    errors.len() == before
-}
-
-/// Where a function's `async` stands.
-pub(crate) fn async_span(function: &ImplItemFn) -> Span {
-    function.sig.asyncness.map_or_else(|| function.sig.ident.span(), |token| token.span())
 }

@@ -73,12 +73,6 @@ const KNOWN: &[&[&str]] = &[
         "futurecall-runtime/src/store/rows.rs",
     ],
     &[
-        "futurecall-macros/src/arguments.rs",
-        "futurecall-macros/src/expand.rs",
-        "futurecall-macros/src/fallback.rs",
-    ],
-    &["futurecall-macros/src/method.rs", "futurecall-macros/src/validate.rs"],
-    &[
         "futurecall-dashboard/src/arguments.rs",
         "futurecall-dashboard/src/builder.rs",
         "futurecall-dashboard/src/failure.rs",

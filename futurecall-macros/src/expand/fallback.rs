@@ -3,14 +3,14 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::expand;
+use super::target;
 use crate::model::Stub;
 
 // Input:  pub async fn hello(session: &Session, names: Vec<&str>)
 // Output: pub fn hello(self, _: impl ::core::marker::Sized) -> R::Pending { ::core::unreachable!() }
 pub(crate) fn facade_method(stub: &Stub) -> TokenStream {
     let Stub { ident, cfgs, vis, arguments } = stub;
-    let target = expand::target();
+    let target = target();
     let anything = (0..*arguments).map(|_| quote!(_: impl ::core::marker::Sized));
     quote! {
         #(#cfgs)*

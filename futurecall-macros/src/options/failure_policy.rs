@@ -5,11 +5,11 @@ use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprAssign, ExprCall, ExprLit, ExprPath, Lit, LitStr, Path, Token};
 
+use super::{Item, Value, is_computed, meant_duration, micros, ungrouped};
 use crate::errors::{self, Errors};
-use crate::model::{Backoff, Fate, OnInterrupt, Retry};
-use crate::options::{Item, Value, is_computed, meant_duration, micros, ungrouped};
+use crate::model::{Backoff, FailurePolicy, OnInterrupt, Retry};
 
-impl Fate {
+impl FailurePolicy {
     /// Takes in an option; says whether it is one of these.
     pub(crate) fn take(&mut self, item: &Item, errors: &mut Errors) -> bool {
         match item.name().as_str() {

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use crate::expand::private;
+use super::private;
 use crate::model::{Argument, CallBlock, DefaultValue, Method, Passing};
 use crate::{names, types};
 
@@ -20,8 +20,8 @@ pub(crate) fn of_block(block: &CallBlock, consts: &TokenStream) -> Option<TokenS
 // The only place that has bounds: a type that can't be stored is one error, under the user's own token.
 pub(crate) fn of_method(method: &Method, block: &CallBlock) -> Option<TokenStream> {
     let private = private(block);
-    let name = names::arguments_const(&method.ident);
-    let types = method.arguments().map(|argument| {
+    let name = names::arguments_const(&method.signature.ident);
+    let types = method.signature.arguments().map(|argument| {
         let ty = &argument.ty;
         match argument.passing {
             Passing::Value | Passing::Reference => quote!(#private::Arg<#ty>),
@@ -29,14 +29,15 @@ pub(crate) fn of_method(method: &Method, block: &CallBlock) -> Option<TokenStrea
             Passing::Slice => quote!(#private::Slice<#ty>),
         }
     });
-    let values: Vec<_> = method.arguments().map(|argument| argument_value(argument, block)).collect();
+    let values: Vec<_> =
+        method.signature.arguments().map(|argument| argument_value(argument, block)).collect();
     (!values.is_empty()).then(|| quote!(const #name: (#(#types,)*) = (#(#values,)*);))
 }
 
 /// `ExampleCalls::<()>::__args_hello`
 pub(crate) fn path(method: &Method, block: &CallBlock) -> TokenStream {
     let facade = &block.names.facade;
-    let name = names::arguments_const(&method.ident);
+    let name = names::arguments_const(&method.signature.ident);
     quote!(#facade::<()>::#name)
 }
 
