@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 pub enum Right {
     /// Open the dashboard. Without it, every page is refused.
     View,
-    /// Read the arguments of calls, as far as [`Arguments`](crate::Arguments) lets anybody read them, and the logs of their
+    /// Read the arguments of calls, as far as [`Arguments`] lets anybody read them, and the logs of their
     /// runs, which may quote them.
     SeeArguments,
     /// Cancel calls.
@@ -51,6 +51,20 @@ impl Right {
     const fn writes(self) -> bool {
         !matches!(self, Self::View | Self::SeeArguments)
     }
+}
+
+/// What the dashboard shows of the arguments of calls, to visitors with [`Right::SeeArguments`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Arguments {
+    /// Nothing, to nobody; no logs of runs either, which may quote them.
+    Hidden,
+    /// All but the parameters that code marks with `#[future_call(redact)]`. The default. What no pod of the last day has
+    /// said is not known: of calls whose names nobody runs, everything is hidden.
+    #[default]
+    Redacted,
+    /// All, marked parameters too.
+    Shown,
 }
 
 /// What an [`Authorizer`] answers: who the visitor is, and what they may do.

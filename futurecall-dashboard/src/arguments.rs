@@ -3,8 +3,7 @@
 use futurecall_runtime::store::Redaction;
 use maud::{Markup, html};
 
-use crate::access::Right;
-use crate::builder::Arguments;
+use crate::access::{Arguments, Right};
 use crate::text::{cut, number, safe_lines};
 use crate::visit::Visit;
 

@@ -7,24 +7,11 @@ use axum::Router;
 use axum::routing::any;
 use futurecall_runtime::Pod;
 
-use crate::access::Authorizer;
+use crate::access::{Arguments, Authorizer};
+use crate::desk::{Desk, Readiness};
 use crate::guard::Seal;
 use crate::live::Live;
-use crate::serve::{Desk, Readiness, serve};
-
-/// What the dashboard shows of the arguments of calls, to visitors with [`Right::SeeArguments`](crate::Right::SeeArguments).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Arguments {
-    /// Nothing, to nobody; no logs of runs either, which may quote them.
-    Hidden,
-    /// All but the parameters that code marks with `#[future_call(redact)]`. The default. What no pod of the last day has
-    /// said is not known: of calls whose names nobody runs, everything is hidden.
-    #[default]
-    Redacted,
-    /// All, marked parameters too.
-    Shown,
-}
+use crate::serve::serve;
 
 /// The dashboard of a pod, before it becomes a router.
 ///

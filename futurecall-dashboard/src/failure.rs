@@ -1,18 +1,10 @@
 //! What a request gets that cannot be answered.
 
-use axum::Json;
 use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse, Response};
 use futurecall_runtime::{OperateError, StoreError};
-use maud::html;
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::access::Access;
-use crate::layout;
-use crate::serve::allow;
-use crate::text::safe;
-use crate::visit::{Base, Theme};
 
 /// Why there is no page.
 #[derive(Debug)]
@@ -53,7 +45,7 @@ impl Failure {
         }
     }
 
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Refused(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
@@ -69,7 +61,8 @@ impl Failure {
         }
     }
 
-    fn words(&self) -> (&'static str, String) {
+    /// A heading and a text.
+    pub(crate) fn words(&self) -> (&'static str, String) {
         match self {
             Self::Refused(why) => ("The dashboard is closed", why.clone()),
             Self::Forbidden(why) => ("Not allowed", why.clone()),
@@ -81,28 +74,6 @@ impl Failure {
             Self::Withheld(reference) => ("The database did not answer", withheld(reference)),
             Self::Operate(error) => ("That was not done, or not all of it", error.to_string()),
             Self::Busy => ("Too many listen", "Close some of the open pages.".to_owned()),
-        }
-    }
-
-    pub(crate) fn response(&self, title: &str, base: &Base, json: bool, theme: Theme) -> Response {
-        let status = self.status();
-        let (heading, text) = self.words();
-        let response = if json {
-            (status, Json(json!({ "error": text }))).into_response()
-        } else {
-            let back = !matches!(self, Self::Refused(_));
-            let body = html! {
-                section.notice.bad data-test="failure" {
-                    h1 { (heading) }
-                    p { (safe(&text)) }
-                    @if back { p { a href=(base.to("overview")) { "Back to the overview" } } }
-                }
-            };
-            (status, Html(layout::bare(title, heading, base, theme, &body).into_string())).into_response()
-        };
-        match self {
-            Self::Method(methods) => allow(response, methods),
-            _ => response,
         }
     }
 }

@@ -1,8 +1,14 @@
 //! What stands around every page.
 
+use axum::Json;
+use axum::http::HeaderValue;
+use axum::http::header::ALLOW;
+use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
+use serde_json::{Value, json};
 
 use crate::assets;
+use crate::failure::Failure;
 use crate::text::{plain, safe};
 use crate::visit::{Base, Theme, Visit};
 
@@ -30,6 +36,54 @@ impl Place {
         (Self::Health, "health", "Health"),
         (Self::Actions, "actions", "Actions"),
     ];
+}
+
+impl Visit {
+    /// The page, or what it shows as JSON.
+    pub(crate) fn page(
+        &self,
+        place: Place,
+        title: &str,
+        html: impl FnOnce() -> Markup,
+        json: impl FnOnce() -> Value,
+    ) -> Response {
+        if self.json {
+            Json(json()).into_response()
+        } else {
+            Html(page(self, place, title, &html()).into_string()).into_response()
+        }
+    }
+}
+
+impl Failure {
+    /// The answer to a request that failed, as a page or as JSON.
+    pub(crate) fn response(&self, title: &str, base: &Base, json: bool, theme: Theme) -> Response {
+        let status = self.status();
+        let (heading, text) = self.words();
+        let response = if json {
+            (status, Json(json!({ "error": text }))).into_response()
+        } else {
+            let back = !matches!(self, Self::Refused(_));
+            let body = html! {
+                section.notice.bad data-test="failure" {
+                    h1 { (heading) }
+                    p { (safe(&text)) }
+                    @if back { p { a href=(base.to("overview")) { "Back to the overview" } } }
+                }
+            };
+            (status, Html(bare(title, heading, base, theme, &body).into_string())).into_response()
+        };
+        match self {
+            Self::Method(methods) => allow(response, methods),
+            _ => response,
+        }
+    }
+}
+
+/// A refusal of the method names those that are taken.
+fn allow(mut response: Response, methods: &'static str) -> Response {
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 /// A page for somebody who was let in.

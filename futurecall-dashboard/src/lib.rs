@@ -5,6 +5,7 @@ mod arguments;
 mod assets;
 mod builder;
 mod chart;
+mod desk;
 mod failure;
 mod guard;
 mod layout;
@@ -15,5 +16,5 @@ mod serve;
 mod text;
 mod visit;
 
-pub use self::access::{Access, Authorizer, Right};
-pub use self::builder::{Arguments, Dashboard, dashboard};
+pub use self::access::{Access, Arguments, Authorizer, Right};
+pub use self::builder::{Dashboard, dashboard};

@@ -1,26 +1,22 @@
 //! From a request to its answer: who asks, for what, and what every answer carries.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{OriginalUri, Request, State};
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, REFERRER_POLICY, VARY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, REFERRER_POLICY, VARY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futurecall_runtime::Pod;
-use tokio::sync::Mutex;
 
-use crate::access::{Access, Authorizer, Right};
+use crate::access::{Access, Right};
 use crate::assets;
-use crate::builder::Arguments;
+use crate::desk::Desk;
 use crate::failure::Failure;
-use crate::guard::{self, Seal};
-use crate::live::Live;
+use crate::guard;
 use crate::pages;
 use crate::params::Params;
 use crate::visit::{Base, Theme, Visit};
@@ -37,19 +33,6 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
-
-/// Everything that answers share.
-pub(crate) struct Desk {
-    pub(crate) pod: Pod,
-    pub(crate) authorizer: Option<Arc<dyn Authorizer>>,
-    pub(crate) loopback_only: bool,
-    pub(crate) read_only: bool,
-    pub(crate) arguments: Arguments,
-    pub(crate) title: String,
-    pub(crate) seal: Seal,
-    pub(crate) live: Arc<Live>,
-    pub(crate) ready: Readiness,
-}
 
 /// Answers a request.
 pub(crate) async fn serve(State(desk): State<Arc<Desk>>, request: Request) -> Response {
@@ -95,7 +78,7 @@ async fn answer(
     // Exactly these two: they say nothing but yes or no, and probes have no names.
     match path {
         "/health/live" if reads && stands_alone(parts) => return Ok(plain(StatusCode::OK, "live\n")),
-        "/health/ready" if reads && stands_alone(parts) => return Ok(desk.ready.answer(&desk.pod).await),
+        "/health/ready" if reads && stands_alone(parts) => return Ok(ready(desk).await),
         _ => {}
     }
     if let Some(asset) = assets::find(path).filter(|_| reads) {
@@ -187,41 +170,14 @@ fn wants_json(parts: &Parts) -> bool {
         || (accept.contains("application/json") && !accept.contains("text/html"))
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response {
-    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
-}
-
-/// Whether the database answers; asked at most once a second, however many ask.
-#[derive(Default)]
-pub(crate) struct Readiness {
-    last: Mutex<Option<(Instant, bool)>>,
-}
-
-impl Readiness {
-    const KEPT: Duration = Duration::from_secs(1);
-    const PATIENCE: Duration = Duration::from_secs(2);
-
-    async fn answer(&self, pod: &Pod) -> Response {
-        let mut last = self.last.lock().await;
-        let ready = match *last {
-            Some((at, ready)) if at.elapsed() < Self::KEPT => ready,
-            _ => {
-                let answered = tokio::time::timeout(Self::PATIENCE, pod.inspect().now()).await;
-                let ready = matches!(answered, Ok(Ok(_)));
-                *last = Some((Instant::now(), ready));
-                ready
-            }
-        };
-        if ready {
-            plain(StatusCode::OK, "ready\n")
-        } else {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
-        }
+async fn ready(desk: &Desk) -> Response {
+    if desk.ready.check(&desk.pod).await {
+        plain(StatusCode::OK, "ready\n")
+    } else {
+        plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
     }
 }
 
-/// A refusal of the method names those that are taken.
-pub(crate) fn allow(mut response: Response, methods: &'static str) -> Response {
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    response
+fn plain(status: StatusCode, text: &'static str) -> Response {
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }

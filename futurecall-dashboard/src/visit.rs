@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{COOKIE, HeaderMap, LOCATION};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use futurecall_runtime::{CallRecord, Inspector, Moment, Operator, PodRecord};
 use maud::{Markup, html};
-use serde_json::Value;
 
 use crate::access::{Access, Right};
+use crate::desk::Desk;
 use crate::failure::Failure;
-use crate::layout::{self, Place};
 use crate::params::{Params, Query};
-use crate::serve::Desk;
 
 /// The way from a page to the dashboard's root, as links on it begin: relative, so that they hold under any path and behind
 /// any proxy.
@@ -144,21 +141,6 @@ impl Visit {
     /// What every form holds, so that it can be told from one that somebody else has made.
     pub(crate) fn token(&self) -> Markup {
         html! { input type="hidden" name="token" value=(self.desk.seal.of("form", self.access.actor())); }
-    }
-
-    /// The page, or what it shows as JSON.
-    pub(crate) fn page(
-        &self,
-        place: Place,
-        title: &str,
-        html: impl FnOnce() -> Markup,
-        json: impl FnOnce() -> Value,
-    ) -> Response {
-        if self.json {
-            Json(json()).into_response()
-        } else {
-            Html(layout::page(self, place, title, &html()).into_string()).into_response()
-        }
     }
 
     /// Sends the browser on to a page that says what was done. What it says is sealed: a link cannot make it say it.

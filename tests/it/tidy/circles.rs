@@ -73,17 +73,6 @@ const KNOWN: &[&[&str]] = &[
         "futurecall-runtime/src/store/rows.rs",
     ],
     &[
-        "futurecall-dashboard/src/arguments.rs",
-        "futurecall-dashboard/src/builder.rs",
-        "futurecall-dashboard/src/failure.rs",
-        "futurecall-dashboard/src/layout.rs",
-        "futurecall-dashboard/src/live.rs",
-        "futurecall-dashboard/src/pages/mod.rs",
-        "futurecall-dashboard/src/params.rs",
-        "futurecall-dashboard/src/serve.rs",
-        "futurecall-dashboard/src/visit.rs",
-    ],
-    &[
         "futurecall-cli/src/cli.rs",
         "futurecall-cli/src/commands/mod.rs",
         "futurecall-cli/src/confirm.rs",
