@@ -1,12 +1,9 @@
-//! The command line as it is read: what is common to all commands.
+//! The command line as it is read: all commands, and the options that they share.
 
-use std::io::IsTerminal;
-
-use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::commands;
-use crate::output::{Format, Style};
+use crate::globals::Globals;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -39,83 +36,6 @@ pub(crate) struct Cli {
     pub(crate) globals: Globals,
 }
 
-/// Options of every command.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
-pub(crate) struct Globals {
-    #[arg(
-        long,
-        help = "Where the calls are: postgres://…, or sqlite:calls.db [else: DATABASE_URL]",
-        global = true,
-        value_name = "URL",
-        env = "FUTURECALL_DATABASE_URL",
-        hide_env = true,
-        hide_env_values = true
-    )]
-    pub(crate) database_url: Option<String>,
-    /// The PostgreSQL schema of the tables
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "FUTURECALL_SCHEMA",
-        hide_env = true,
-        default_value = "futurecall"
-    )]
-    pub(crate) schema: String,
-    /// The SQLite prefix of the tables
-    #[arg(
-        long,
-        global = true,
-        value_name = "PREFIX",
-        env = "FUTURECALL_TABLE_PREFIX",
-        hide_env = true,
-        default_value = "futurecall_"
-    )]
-    pub(crate) table_prefix: String,
-    /// The shape of the output: table, json, or ndjson (a line for each row)
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_enum,
-        value_name = "SHAPE",
-        env = "FUTURECALL_OUTPUT",
-        hide_env = true,
-        default_value = "table",
-        hide_possible_values = true
-    )]
-    pub(crate) output: Format,
-    /// Says nothing beside the answer: no notes, no progress
-    #[arg(long, short, global = true, env = "FUTURECALL_QUIET", hide_env = true, value_parser = BoolishValueParser::new())]
-    pub(crate) quiet: bool,
-    /// Does what would otherwise be asked about first
-    #[arg(long, short, global = true, env = "FUTURECALL_YES", hide_env = true, value_parser = BoolishValueParser::new())]
-    pub(crate) yes: bool,
-    /// In whose name actions are recorded; user@host unless given
-    #[arg(long, global = true, value_name = "NAME", env = "FUTURECALL_ACTOR", hide_env = true)]
-    pub(crate) actor: Option<String>,
-    /// What is shown of arguments: hidden (nothing), redacted (what the code does not redact), or shown (everything)
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        env = "FUTURECALL_ARGUMENTS",
-        hide_env = true,
-        default_value = "redacted",
-        value_name = "POLICY",
-        hide_possible_values = true
-    )]
-    pub(crate) arguments: crate::arguments::Policy,
-    /// Shows moments in this machine's time zone instead of UTC (JSON stays in UTC)
-    #[arg(long, global = true, env = "FUTURECALL_LOCAL", hide_env = true, value_parser = BoolishValueParser::new())]
-    pub(crate) local: bool,
-    #[arg(long, global = true, env = "FUTURECALL_NO_COLOR", hide_env = true, value_parser = BoolishValueParser::new(),
-        help = "Uses no colours [also: NO_COLOR]")]
-    pub(crate) no_color: bool,
-}
-
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -146,31 +66,6 @@ pub(crate) enum Command {
     #[cfg(feature = "dashboard")]
     Dashboard(commands::dashboard::Dashboard),
     Completions(commands::completions::Completions),
-}
-
-impl Globals {
-    pub(crate) fn style(&self) -> Style {
-        let colour = !self.no_color && may_colour(false);
-        Style { format: self.output, local: self.local, colour, quiet: self.quiet }
-    }
-
-    /// Who acts: as told, or the user of this machine.
-    pub(crate) fn actor(&self) -> String {
-        let said = self.actor.clone().filter(|actor| !actor.trim().is_empty());
-        said.unwrap_or_else(|| {
-            let user = whoami::username().unwrap_or_else(|_| "someone".to_owned());
-            let host = whoami::hostname().unwrap_or_else(|_| "somewhere".to_owned());
-            format!("{user}@{host}")
-        })
-    }
-}
-
-/// Whether the stream is a screen that may have colours.
-pub(crate) fn may_colour(stderr: bool) -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let screen = if stderr { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
-    screen && !refused
 }
 
 /// An empty variable is no variable: `FUTURECALL_OUTPUT= futurecall list` is the default, not a mistake. A flag's variable

@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use crate::cli::Globals;
 use crate::exit::{Exit, Failure};
-use crate::output::escaped;
+use crate::globals::Globals;
+use crate::safe::escaped;
 
 /// Goes on if `--yes` was given, or if a person says so; `what` says exactly what is done, and to how many.
 pub(crate) fn confirm(globals: &Globals, what: &str) -> Result<(), Failure> {

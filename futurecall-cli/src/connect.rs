@@ -10,8 +10,8 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::cli::Globals;
 use crate::exit::Failure;
+use crate::globals::Globals;
 
 /// How long the database may take to answer at first.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -5,11 +5,15 @@ mod cli;
 mod commands;
 mod confirm;
 mod connect;
+mod context;
+mod dispatch;
 mod doctor;
 mod exit;
+mod globals;
 mod output;
 mod progress;
 mod records;
+mod safe;
 mod select;
 mod when;
 
@@ -19,8 +23,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use self::cli::Cli;
-use self::exit::{Exit, Failure};
-use self::output::{Printer, escaped, scrub, scrub_words};
+use self::exit::Exit;
+use self::output::Printer;
+use self::safe::{escaped, scrub, scrub_words};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,7 +34,7 @@ async fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     let mut printer = Printer::new(cli.globals.style());
-    match commands::run(cli, &mut printer).await {
+    match dispatch::run(cli, &mut printer).await {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.is_silent() {
@@ -46,7 +51,7 @@ fn parse() -> Result<Cli, ExitCode> {
     let matches = cli::with_environment(Cli::command()).try_get_matches();
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
         use clap::error::ErrorKind;
-        let text = if cli::may_colour(error.use_stderr()) {
+        let text = if globals::may_colour(error.use_stderr()) {
             error.render().ansi().to_string()
         } else {
             error.render().to_string()
@@ -61,23 +66,4 @@ fn parse() -> Result<Cli, ExitCode> {
         let _ = std::io::stderr().write_all(scrub(&scrub_words(&text, words)).as_bytes());
         Exit::Usage.into()
     })
-}
-
-/// What every command is given.
-#[derive(Debug)]
-struct Context<'a> {
-    globals: &'a cli::Globals,
-    printer: &'a mut Printer,
-    /// The pod of this command, once it was wanted: shut down at its end.
-    pod: Option<futurecall_runtime::Pod>,
-}
-
-impl Context<'_> {
-    /// A pod that looks and acts, and runs nothing.
-    async fn pod(&mut self) -> Result<futurecall_runtime::Pod, Failure> {
-        let pod = connect::pod(self.globals).await?;
-        self.pod = Some(pod.clone());
-        self.printer.seen_from(pod.inspect().now().await?);
-        Ok(pod)
-    }
 }

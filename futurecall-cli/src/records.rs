@@ -1,7 +1,8 @@
 //! What the library's rows are in the output: the same field has the same name everywhere.
 
 use futurecall_runtime::{
-    ActionRecord, AttemptRecord, CallRecord, CallState, Counts, PodRecord, ScheduleRecord, ScheduleState,
+    ActionRecord, AttemptRecord, CallRecord, CallState, Counts, MigrationRecord, PodRecord, ScheduleRecord,
+    ScheduleState,
 };
 
 use crate::arguments::Arguments;
@@ -152,4 +153,9 @@ pub(crate) fn counts(counts: &Counts, cap: u64) -> Record {
     let capped = figures.iter().any(|(_, count)| *count >= cap);
     let record = figures.into_iter().fold(Record::new(), |record, (key, count)| record.with(key, count));
     record.with("oldest_due", counts.oldest_due).with("counted_up_to", capped.then_some(cap))
+}
+
+/// Whether a later version of the library has applied it, so that its SQL is not known here.
+pub(crate) fn is_later(step: &MigrationRecord) -> bool {
+    step.applied.is_some() && step.sql.is_empty()
 }

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use futurecall_runtime::{Acted, CallId, CallState, OperateError, Operator, Pod, Selection};
 
-use crate::Context;
 use crate::confirm::confirm;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Record};
 use crate::progress;

@@ -1,7 +1,7 @@
 use clap::Args;
 use futurecall_runtime::{ActionFilter, ActionId, CallId, ScheduleId};
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Rows};
 use crate::records;

@@ -1,8 +1,7 @@
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::Context;
-use crate::cli::Cli;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
 /// Writes the completions of a shell
@@ -13,9 +12,14 @@ pub(crate) struct Completions {
     shell: Shell,
 }
 
-pub(crate) fn run(context: &mut Context<'_>, completions: &Completions) -> Result<Exit, Failure> {
+/// `program` is the whole command line.
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    completions: &Completions,
+    mut program: Command,
+) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut Cli::command(), "futurecall", &mut script);
+    clap_complete::generate(completions.shell, &mut program, "futurecall", &mut script);
     context.printer.write(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

@@ -14,8 +14,8 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use self::login::{Login, authorize, require_password};
 use self::serving::Limits;
-use crate::Context;
 use crate::arguments::Policy;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Record};
 

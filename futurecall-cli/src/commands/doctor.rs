@@ -1,6 +1,6 @@
 use clap::Args;
 
-use crate::Context;
+use crate::context::Context;
 use crate::doctor::{self, Status};
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Record, Rows, Tone};

@@ -1,8 +1,8 @@
 use clap::Args;
 use futurecall_runtime::CallId;
 
-use crate::Context;
 use crate::arguments::Arguments;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Record};
 use crate::select::FilterArgs;

@@ -2,10 +2,11 @@ use clap::{Args, Subcommand};
 use futurecall_runtime::MigrationRecord;
 use futurecall_runtime::store::Store;
 
-use crate::Context;
 use crate::connect;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Format, Record, Rows, Tone};
+use crate::records::is_later;
 
 /// The steps of the database's schema.
 #[derive(Debug, Subcommand)]
@@ -59,11 +60,6 @@ async fn steps(context: &Context<'_>) -> Result<Vec<MigrationRecord>, Failure> {
     let steps = store.migrations().await;
     store.close().await;
     Ok(steps?)
-}
-
-/// Whether a later version of the library has applied it, so that its SQL is not known here.
-pub(crate) fn is_later(step: &MigrationRecord) -> bool {
-    step.applied.is_some() && step.sql.is_empty()
 }
 
 async fn up(context: &Context<'_>) -> Result<Answer, Failure> {

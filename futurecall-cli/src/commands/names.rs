@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::{Args, Subcommand};
 use futurecall_runtime::Pod;
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record, Rows, Tone};
 

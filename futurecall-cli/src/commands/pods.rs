@@ -1,6 +1,6 @@
 use clap::Args;
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Rows};
 use crate::records;

@@ -4,8 +4,8 @@ use clap::Args;
 use futurecall_runtime::store::{NewAction, Now, Store};
 use futurecall_runtime::{ActionId, CallFilter, CallState, Moment, Pod, Retention};
 
-use crate::Context;
 use crate::confirm::confirm;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record};
 use crate::when::{When, span_of};

@@ -5,9 +5,9 @@ use futurecall_runtime::recurring::Recurrence;
 use futurecall_runtime::{Pod, ScheduleChanged, ScheduleId, ScheduleRecord, ScheduleState};
 
 use super::rule::RuleArgs;
-use crate::Context;
 use crate::arguments::Arguments;
 use crate::confirm::confirm;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Record, Rows, Tone};
 use crate::records;

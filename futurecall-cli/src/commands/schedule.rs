@@ -6,7 +6,7 @@ use clap::Args;
 use futurecall_runtime::Pod;
 use serde_json::value::RawValue;
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record};
 use crate::when::{moment, span_of};

@@ -1,8 +1,8 @@
 use clap::Args;
 use futurecall_runtime::{ActionFilter, CallId};
 
-use crate::Context;
 use crate::arguments::Arguments;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Rows};
 use crate::records;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::Args;
 use futurecall_runtime::{Histogram, Moment, Span, Statistics};
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record, Rows, Value, roughly};
 use crate::records;

@@ -3,8 +3,8 @@ use std::time::Duration;
 use clap::Args;
 use futurecall_runtime::{CallState, Counts, Inspector};
 
-use crate::Context;
 use crate::arguments::Arguments;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Record, Rows};
 use crate::records;

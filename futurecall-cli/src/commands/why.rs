@@ -1,7 +1,7 @@
 use clap::Args;
 use futurecall_runtime::{CallId, Reason};
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record, Rows};
 

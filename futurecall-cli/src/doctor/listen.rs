@@ -6,7 +6,7 @@ use futurecall_runtime::StoreError;
 use futurecall_runtime::store::{PostgresStore, Store as _};
 
 use super::Finding;
-use crate::output::scrub;
+use crate::safe::scrub;
 
 const CHECK: &str = "LISTEN";
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -15,10 +15,10 @@ use std::fmt::Write;
 use futurecall_runtime::store::Store;
 use futurecall_runtime::{Moment, Pod, PodRecord};
 
-use crate::Context;
 use crate::connect;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::output::escaped;
+use crate::safe::escaped;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 use futurecall_runtime::store::Store;
 
 use super::Finding;
-use crate::commands::migrate::is_later;
+use crate::records::is_later;
 
 const CHECK: &str = "schema";
 

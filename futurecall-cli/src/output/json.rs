@@ -4,8 +4,8 @@ use serde::ser::{Error, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::safe::escaped_json;
 use super::value::{Record, Value};
+use crate::safe::escaped_json;
 
 /// One answer, laid out for reading.
 pub(super) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {

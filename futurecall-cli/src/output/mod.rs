@@ -2,13 +2,11 @@
 
 mod json;
 mod printer;
-mod safe;
 mod table;
 mod time;
 mod value;
 
 pub(crate) use self::printer::{Format, Printer, Style};
-pub(crate) use self::safe::{escaped, scrub, scrub_words};
 pub(crate) use self::time::{Clock, roughly};
 pub(crate) use self::value::{Record, Rows, Tone, Value};
 

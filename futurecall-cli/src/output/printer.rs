@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 
 use super::table::Look;
-use super::{Answer, Clock, Record, Rows, Value, escaped, json};
+use super::{Answer, Clock, Record, Rows, Value, json};
 use crate::exit::Failure;
+use crate::safe::escaped;
 
 /// The shape of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::safe::escaped;
 use super::time::{Clock, roughly};
 use super::value::{Record, Rows, Tone, Value};
+use crate::safe::escaped;
 
 /// Longer texts are cut in lists; `show` and JSON have them whole.
 const WIDEST: usize = 60;

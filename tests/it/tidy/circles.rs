@@ -72,13 +72,6 @@ const KNOWN: &[&[&str]] = &[
         "futurecall-runtime/src/store/page.rs",
         "futurecall-runtime/src/store/rows.rs",
     ],
-    &[
-        "futurecall-cli/src/cli.rs",
-        "futurecall-cli/src/commands/mod.rs",
-        "futurecall-cli/src/confirm.rs",
-        "futurecall-cli/src/connect.rs",
-        "futurecall-cli/src/doctor/mod.rs",
-    ],
     &["model/src/check.rs", "model/src/invariants.rs"],
     &["torture/src/checker.rs", "torture/src/fault.rs"],
     &["torture/src/checker/call.rs", "torture/src/checker/clock.rs", "torture/src/checker/troubles.rs"],
