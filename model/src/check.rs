@@ -5,35 +5,9 @@ use std::collections::BTreeSet;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::action::{Action, Reply};
-use crate::invariants::{Sight, always};
-use crate::mutants::Mutant;
+use crate::invariants::always;
+use crate::settings::{Setting, Sight};
 use crate::state::{Again, Call, Completion, Held, Outcome, Pod, PodId, Row, World};
-use crate::step::Protocol;
-
-/// A world to begin with, and how far to look.
-#[derive(Clone, Debug)]
-pub struct Setting {
-    /// What it is about.
-    pub name: &'static str,
-    /// The rules.
-    pub protocol: Protocol,
-    /// The beginning.
-    pub start: World,
-    /// Where the clock stops.
-    pub horizon: u64,
-    /// What must be seen on the way.
-    pub sights: Vec<Sight>,
-}
-
-impl Setting {
-    /// The same with a mistake, and nothing to be seen but that.
-    #[must_use]
-    pub fn with(mut self, mutant: Mutant) -> Self {
-        self.protocol.mutant = Some(mutant);
-        self.sights.clear();
-        self
-    }
-}
 
 /// What a walk through a setting found.
 #[derive(Clone, Debug)]

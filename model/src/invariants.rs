@@ -4,7 +4,7 @@
 use stateright::Property;
 
 use crate::breach::Breach;
-use crate::check::Setting;
+use crate::settings::{Setting, Sight};
 use crate::state::{Again, Call, End, Row, Stored, World};
 
 /// All of them.
@@ -49,45 +49,6 @@ pub fn always() -> Vec<Property<Setting>> {
             !world.breaches.has(Breach::StartAfterExpiry) && !world.calls.iter().any(has_started)
         }),
     ]
-}
-
-/// What a setting can be asked to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
-    /// Everything that was scheduled is over.
-    AllOver,
-    /// A pod that stood still holds an outcome that will be refused.
-    StaleOutcome,
-    /// A handler runs on although its call is in other hands.
-    Zombie,
-    /// A call succeeded after its pod had vanished.
-    Rerun,
-    /// A call's pods vanished too often.
-    Dead,
-    /// A call was recorded as interrupted.
-    Interrupted,
-    /// A call succeeded after it had failed.
-    Retried,
-    /// A run that was flagged as cancelled ended so.
-    CancelledRun,
-    /// A claim was found whose reply had been lost.
-    Adopted,
-    /// A successor succeeded.
-    Successor,
-    /// A run of a schedule was skipped.
-    Skipped,
-    /// A call ran at the moment to which it had been moved.
-    Moved,
-    /// A call was given back, and succeeded under another claim.
-    GivenBack,
-    /// The history has forgotten a call.
-    Forgotten,
-    /// A call was completed in its handler's transaction, after another one had been rolled back.
-    Completed,
-    /// A call succeeded that does again what another one was to do.
-    RunAgain,
-    /// A call could not start in time.
-    Expired,
 }
 
 impl Sight {

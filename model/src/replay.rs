@@ -13,9 +13,9 @@ use std::fmt;
 use stateright::{Expectation, Property};
 
 use crate::action::{Action, Answer};
-use crate::check::Setting;
 use crate::invariants::always;
 use crate::line::Line;
+use crate::settings::Setting;
 use crate::state::{Budget, World};
 use crate::step::Protocol;
 

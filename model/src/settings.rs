@@ -1,9 +1,72 @@
 //! The bounded worlds that are checked: each small enough to be walked whole, together all of the protocol.
 
-use crate::check::Setting;
-use crate::invariants::Sight;
+use crate::mutants::Mutant;
 use crate::state::{Budget, Call, Pod, Policy, Row, Schedule, Stored, World};
 use crate::step::Protocol;
+
+/// A world to begin with, and how far to look.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What it is about.
+    pub name: &'static str,
+    /// The rules.
+    pub protocol: Protocol,
+    /// The beginning.
+    pub start: World,
+    /// Where the clock stops.
+    pub horizon: u64,
+    /// What must be seen on the way.
+    pub sights: Vec<Sight>,
+}
+
+impl Setting {
+    /// The same with a mistake, and nothing to be seen but that.
+    #[must_use]
+    pub fn with(mut self, mutant: Mutant) -> Self {
+        self.protocol.mutant = Some(mutant);
+        self.sights.clear();
+        self
+    }
+}
+
+/// What a setting can be asked to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Everything that was scheduled is over.
+    AllOver,
+    /// A pod that stood still holds an outcome that will be refused.
+    StaleOutcome,
+    /// A handler runs on although its call is in other hands.
+    Zombie,
+    /// A call succeeded after its pod had vanished.
+    Rerun,
+    /// A call's pods vanished too often.
+    Dead,
+    /// A call was recorded as interrupted.
+    Interrupted,
+    /// A call succeeded after it had failed.
+    Retried,
+    /// A run that was flagged as cancelled ended so.
+    CancelledRun,
+    /// A claim was found whose reply had been lost.
+    Adopted,
+    /// A successor succeeded.
+    Successor,
+    /// A run of a schedule was skipped.
+    Skipped,
+    /// A call ran at the moment to which it had been moved.
+    Moved,
+    /// A call was given back, and succeeded under another claim.
+    GivenBack,
+    /// The history has forgotten a call.
+    Forgotten,
+    /// A call was completed in its handler's transaction, after another one had been rolled back.
+    Completed,
+    /// A call succeeded that does again what another one was to do.
+    RunAgain,
+    /// A call could not start in time.
+    Expired,
+}
 
 /// All of them, with that many pods; `more` ticks are added to each.
 pub fn all(pods: usize, more: u64) -> Vec<Setting> {

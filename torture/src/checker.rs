@@ -5,6 +5,7 @@
 mod attempts;
 mod call;
 mod clock;
+mod run;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-pub(crate) use self::clock::{Clock, Step};
+pub(crate) use self::clock::Clock;
 use crate::acks::{Promise, Stored};
 use crate::fault::Fault;
 use crate::ledger::Event;

@@ -7,8 +7,16 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use crate::checker::Step;
 use crate::{Result, clock};
+
+/// From some moment on (by the monotonic clock, all in microseconds) the database's clock was set by so much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    /// Before and after it was set: in between nobody knows.
+    pub(crate) before: i64,
+    pub(crate) after: i64,
+    pub(crate) by: i64,
+}
 
 /// Ways to break things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,31 +2,15 @@
 
 use std::collections::HashMap;
 
-use futurecall_runtime::Session;
 use uuid::Uuid;
 
 use crate::acks::{Asked, Kind, Promise, Stored};
-use crate::ledger::{Event, Ledger, Run, What};
-use crate::worker::TortureCallsExt as _;
+use crate::ledger::{Event, What};
 
 /// Whether a run is followed by another call: one in three of those that take a while, but not long. (In the sweep, where
 /// every call is counted, they take no time.)
 pub(crate) fn is_followed(call: Uuid, milliseconds: u64) -> bool {
     (1..=20).contains(&milliseconds) && call.as_u128().is_multiple_of(3)
-}
-
-/// Schedules a call, and writes down before that it will, and after that what it was told.
-pub(crate) async fn schedule(session: &Session, ledger: &Ledger, kind: Kind) {
-    let calls = session.pod().future_calls().call_now().torture();
-    let call = if kind == Kind::Keep { calls.follow_keep() } else { calls.follow_rerun() };
-    let pod = session.pod().id().as_uuid();
-    let run = Run { call: call.id().as_uuid(), pod, attempt: number(kind), ..Run::default() };
-    ledger.write(What::Asked, run);
-    match call.await {
-        Ok(_) => ledger.write(What::Stored, run),
-        Err(error) if error.outcome_unknown() => {}
-        Err(_) => ledger.write(What::Refused, run),
-    }
 }
 
 /// What handlers were promised. Of what they had no answer to, nobody knows.
@@ -58,7 +42,7 @@ fn answer(what: What) -> Option<Stored> {
 }
 
 /// A kind as it stands in the ledger.
-const fn number(kind: Kind) -> u32 {
+pub(crate) const fn number(kind: Kind) -> u32 {
     match kind {
         Kind::Keep => 0,
         Kind::Rerun | Kind::Tries => 1,

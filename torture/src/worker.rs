@@ -136,7 +136,7 @@ pub(crate) async fn run(
         tokio::time::sleep(time).await;
     }
     if let Some(kind) = next.filter(|_| !blocks && follow::is_followed(attempt.run.call, milliseconds)) {
-        follow::schedule(session, ledger, kind).await;
+        follow_up(session, ledger, kind).await;
     }
     attempt.what = What::End;
 }
@@ -166,6 +166,20 @@ impl<'l> Attempt<'l> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         self.ledger.write(self.what, self.run);
+    }
+}
+
+/// Schedules a call, and writes down before that it will, and after that what it was told.
+async fn follow_up(session: &Session, ledger: &Ledger, kind: Kind) {
+    let calls = session.pod().future_calls().call_now().torture();
+    let call = if kind == Kind::Keep { calls.follow_keep() } else { calls.follow_rerun() };
+    let pod = session.pod().id().as_uuid();
+    let run = Run { call: call.id().as_uuid(), pod, attempt: follow::number(kind), ..Run::default() };
+    ledger.write(What::Asked, run);
+    match call.await {
+        Ok(_) => ledger.write(What::Stored, run),
+        Err(error) if error.outcome_unknown() => {}
+        Err(_) => ledger.write(What::Refused, run),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether the attempts on record are those that handlers wrote down, and no more than are allowed.
 
-use super::call::{Checked, Run};
+use super::call::Checked;
+use super::run::Run;
 use super::{Ended, Row, State, Verdict, Violation};
 use crate::acks::Kind;
 use crate::clock::micros;

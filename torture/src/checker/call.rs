@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::clock::CLOCKS;
+use super::run::Run;
 use super::troubles::Troubles;
 use super::{Ended, History, Row, State, Verdict, Violation};
 use crate::acks::{Answer, Kind, Promise, Stored};
@@ -16,20 +18,6 @@ pub(super) struct Checked<'h> {
     pub(super) row: Option<&'h Row>,
     /// What each start led to, in the order of the starts.
     pub(super) runs: Vec<Run<'h>>,
-}
-
-/// One run of the handler.
-#[derive(Clone, Copy)]
-pub(super) struct Run<'h> {
-    pub(super) start: &'h Event,
-    /// The last sign of it.
-    pub(super) last: &'h Event,
-}
-
-impl Run<'_> {
-    pub(super) fn is(&self, pod: Option<Uuid>, attempt: u32) -> bool {
-        Some(self.start.run.pod) == pod && self.start.run.attempt == attempt
-    }
 }
 
 impl<'h> Checked<'h> {
@@ -267,6 +255,3 @@ impl<'h> Checked<'h> {
         verdict.add(violation, text);
     }
 }
-
-/// How far two readings of the machine's clocks may lie apart. The ledger reads both one after the other.
-pub(super) const CLOCKS: i64 = 2_000;

@@ -1,17 +1,11 @@
 //! The database's clock, which a fault may have set: what it said when, and when it said what.
 
-use super::call::CLOCKS;
+use crate::fault::Step;
 
-/// From some moment on (by the monotonic clock, all in microseconds) it was set by so much.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    /// Before and after it was set: in between nobody knows.
-    pub(crate) before: i64,
-    pub(crate) after: i64,
-    pub(crate) by: i64,
-}
+/// How far two readings of the machine's clocks may lie apart. The ledger reads both one after the other.
+pub(super) const CLOCKS: i64 = 2_000;
 
-/// What is known of it.
+/// What is known of the database's clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clock {
     /// What the machine's wall clock says less what its monotonic one does.

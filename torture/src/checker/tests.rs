@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{Clock, Ended, History, Row, State, Step, Verdict, Violation, check};
+use super::{Clock, Ended, History, Row, State, Verdict, Violation, check};
 use crate::acks::{Answer, Asked, Cancelled, Kind, Promise, Stored};
-use crate::fault::{self, Fault};
+use crate::fault::{self, Fault, Step};
 use crate::ledger::{Event, Run, What};
 use crate::retry::Throw;
 

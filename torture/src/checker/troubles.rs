@@ -28,9 +28,9 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::call::Run;
+use super::run::Run;
 use super::{History, Verdict, Violation};
-use crate::fault::{Effect, Fault, Kind};
+use crate::fault::{Effect, Fault, Kind, Step};
 
 /// How long after a standstill a process may need until it has noticed that its leases are over, in microseconds.
 const SETTLE: i64 = 500_000;
@@ -132,7 +132,7 @@ impl<'h> Troubles<'h> {
     fn forward(&self, from: i64, until: i64) -> i64 {
         let steps = &self.history.clock.steps;
         let before = std::iter::once(0).chain(steps.iter().map(|step| step.by));
-        let within = |(step, before): (&super::Step, i64)| {
+        let within = |(step, before): (&Step, i64)| {
             (step.before <= until && step.after >= from).then_some((step.by - before).max(0))
         };
         steps.iter().zip(before).filter_map(within).sum()
