@@ -251,6 +251,6 @@ async fn measure(who: &Contestant, store: &Store, order: &Order, wanted: &Wanted
             return Err(error);
         }
         eprintln!("{} {} {}: {error}", who.folder, order.settings.name(), order.work.name());
-        Ok(Line::failed(who, &order, &error.to_string()))
+        Ok(Line::failed(who.folder, &order, &error.to_string()))
     })
 }

@@ -57,7 +57,7 @@ async fn enqueue_by_callers(store: &Store, sizes: &Sizes) -> Result<f64> {
             Ok(each)
         }
     });
-    crate::enqueue::rate(callers).await?;
+    crate::rate::rate(callers).await?;
     let bytes = written(&mut connection).await? - before;
     connection.close().await?;
     pod.shutdown().await;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futurecall_runtime::{Config, Pod, Role};
-use tokio::task::JoinSet;
 
 use crate::calls::{BenchCallsExt as _, Log};
 use crate::place::Store;
+use crate::rate::rate;
 use crate::raw::Raw;
 use crate::report::{Line, Report, Round};
 use crate::{HOUR, Result, Sizes};
@@ -40,20 +40,6 @@ pub(crate) async fn measure_bulk(store: &Store, sizes: &Sizes, report: &mut Repo
     }
     let figure = format!("bulk enqueue of {}", sizes.bulk);
     report.push_with_raw(Line::ours(store.kind, "bulk", figure, "calls/s"), &rounds)
-}
-
-/// What callers did together, each saying how much it did, a second.
-pub(crate) async fn rate<F>(callers: impl Iterator<Item = F>) -> Result<f64>
-where
-    F: Future<Output = Result<u32>> + Send + 'static,
-{
-    let began = Instant::now();
-    let mut tasks: JoinSet<Result<u32>> = callers.collect();
-    let mut total = 0;
-    while let Some(done) = tasks.join_next().await {
-        total += done??;
-    }
-    Ok(f64::from(total) / began.elapsed().as_secs_f64())
 }
 
 async fn single(pod: &Pod, callers: usize, sizes: &Sizes) -> Result<f64> {

@@ -8,10 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use crate::Result;
 use crate::place::{Kind, Store};
-use crate::report::Line;
-
-/// The kind of "work" of such a line.
-pub(crate) const WORK: &str = "machine";
+use crate::report::{Line, MACHINE};
 
 /// A line without a value that tells machine and versions, the moment, and how busy the machine was.
 pub(crate) async fn line(stores: &[Store]) -> Result<Line> {
@@ -38,12 +35,12 @@ pub(crate) async fn line(stores: &[Store]) -> Result<Line> {
     let load = read("/proc/loadavg");
     let load = load.split_ascii_whitespace().next().unwrap_or("unknown");
     let date = Utc::now().format("%Y-%m-%d %H:%M").to_string();
-    Ok(Line::of("", WORK, parts.join("; "), "").with("date", date).with("load", load))
+    Ok(Line::of("", MACHINE, parts.join("; "), "").with("date", date).with("load", load))
 }
 
 /// Everything that such lines say, as a paragraph.
 pub(crate) fn paragraph(lines: &[Line]) -> String {
-    let here: Vec<&Line> = lines.iter().filter(|line| line.work == WORK).collect();
+    let here: Vec<&Line> = lines.iter().filter(|line| line.work == MACHINE).collect();
     let field = |name: &str| {
         let mut values: Vec<&str> = here.iter().filter_map(|line| line.more.get(name)?.as_str()).collect();
         values.sort_unstable();

@@ -11,24 +11,9 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::calls::{BenchFutureCall, Log};
+pub(crate) use crate::kind::Kind;
 use crate::network::{Network, Server};
 use crate::report::Line;
-use crate::watch::Watch;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Postgres,
-    Sqlite,
-}
-
-impl Kind {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Postgres => "PostgreSQL",
-            Self::Sqlite => "SQLite",
-        }
-    }
-}
 
 /// A store to be measured.
 #[derive(Debug)]
@@ -175,20 +160,6 @@ impl Place {
     /// A connection to the server that is not one to this database.
     pub(crate) async fn beside(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.server).await?)
-    }
-
-    /// Has the database know what it holds and write it out, as it would by itself some minutes later.
-    pub(crate) async fn tidy(&self) -> Result {
-        match Watch::open(self).await? {
-            Watch::Postgres(mut connection) => {
-                sqlx::raw_sql("VACUUM ANALYZE futurecall.call").execute(&mut connection).await?;
-                sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await?;
-            }
-            Watch::Sqlite(mut connection) => {
-                sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
-            }
-        }
-        Ok(())
     }
 
     pub(crate) async fn remove(self) -> Result {

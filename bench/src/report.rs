@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Result;
-use crate::place::Kind;
+use crate::kind::Kind;
 
 /// Who [`Line::ours`] says it was.
 pub(crate) const OURS: &str = "futurecall";
 /// Who does the same work in plain SQL.
 pub(crate) const RAW: &str = "raw SQL";
+
+/// The kind of "work" of a line that tells of the machine.
+pub(crate) const MACHINE: &str = "machine";
 
 /// Every figure so far.
 #[derive(Default)]
@@ -112,7 +115,7 @@ impl Line {
         let key = |line: &Self| {
             [&line.who, &line.work, &line.figure, &line.set, &line.store, &line.unit].map(String::clone)
         };
-        self.work != crate::machine::WORK && key(self) == key(other)
+        self.work != MACHINE && key(self) == key(other)
     }
 
     /// A file of JSON lines.

@@ -117,6 +117,22 @@ impl Watch {
     }
 }
 
+impl Place {
+    /// Has the database know what it holds and write it out, as it would by itself some minutes later.
+    pub(crate) async fn tidy(&self) -> Result {
+        match Watch::open(self).await? {
+            Watch::Postgres(mut connection) => {
+                sqlx::raw_sql("VACUUM ANALYZE futurecall.call").execute(&mut connection).await?;
+                sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await?;
+            }
+            Watch::Sqlite(mut connection) => {
+                sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn seconds(moment: SystemTime) -> Result<f64> {
     Ok(moment.duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
 }

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Comparison;
-use super::contestant::Contestant;
 use crate::Result;
 
 /// The fields of a line that are common to all; what else there is stays as it is.
@@ -26,12 +25,12 @@ pub(crate) struct Line {
 
 impl Line {
     /// Of a program that failed.
-    pub(crate) fn failed(who: &Contestant, order: &Order, why: &str) -> Self {
+    pub(crate) fn failed(who: &str, order: &Order, why: &str) -> Self {
         let mut more = Map::new();
         more.insert("lacks".into(), json!(why));
         Self {
             figure: order.work.name(),
-            who: who.folder.to_owned(),
+            who: who.to_owned(),
             settings: order.settings.name().to_owned(),
             set: String::new(),
             store: order.store().to_owned(),

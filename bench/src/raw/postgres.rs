@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{BATCH, BULK};
-use crate::enqueue::rate;
+use crate::rate::rate;
 use crate::{HOUR, NOOP, Result};
 
 const TABLES: &str = "

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{BATCH, BULK};
-use crate::enqueue::rate;
+use crate::rate::rate;
 use crate::{HOUR, NOOP, Result};
 
 const MADE_AFTER: &str = "

@@ -72,9 +72,6 @@ const KNOWN: &[&[&str]] = &[
         "futurecall-runtime/src/store/page.rs",
         "futurecall-runtime/src/store/rows.rs",
     ],
-    &["bench/src/compare/contestant.rs", "bench/src/compare/line.rs"],
-    &["bench/src/enqueue.rs", "bench/src/raw.rs"],
-    &["bench/src/machine.rs", "bench/src/place.rs", "bench/src/report.rs", "bench/src/watch.rs"],
     &["tests/src/cases.rs", "tests/src/make.rs", "tests/src/suite.rs"],
     &["tests/src/simulation/play.rs", "tests/src/simulation/pods.rs"],
 ];
