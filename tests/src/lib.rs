@@ -9,6 +9,7 @@ pub mod backend;
 mod cases;
 pub mod database;
 pub mod dice;
+mod exercise;
 pub mod fuzzed;
 pub mod histories;
 pub mod journal;
@@ -21,7 +22,8 @@ pub mod simulation;
 mod suite;
 pub mod walks;
 
-pub use self::suite::{Database, Fixture, Harness, Topic, Transaction, exercise};
+pub use self::exercise::exercise;
+pub use self::suite::{Database, Fixture, Harness, Topic, Transaction};
 
 /// Makes one test per [`Topic`] for a harness: `conformance!(MyHarness)` where `MyHarness` is an expression.
 #[macro_export]

@@ -72,8 +72,6 @@ const KNOWN: &[&[&str]] = &[
         "futurecall-runtime/src/store/page.rs",
         "futurecall-runtime/src/store/rows.rs",
     ],
-    &["tests/src/cases.rs", "tests/src/make.rs", "tests/src/suite.rs"],
-    &["tests/src/simulation/play.rs", "tests/src/simulation/pods.rs"],
 ];
 
 #[test]

@@ -10,14 +10,10 @@ use futurecall_runtime::{CallId, Pod, ScheduleError};
 
 use super::faulty::Faulty;
 use super::handlers::{SimTimedCallsExt as _, TICK, TIMED};
-use super::pods::{Place, Running};
+use super::pods::{Place, RETAINED, Running};
 use super::script::{Deed, Whim};
 use super::world::{World, of};
 use crate::make::{every, schedule};
-
-/// For how long the history is kept: a client tries for 10 s, may stand still for three leases, and what it sends takes up
-/// to two.
-pub(crate) const RETAINED: Duration = Duration::from_secs(32);
 
 /// The stage of one simulation.
 pub(crate) struct Play<'s> {

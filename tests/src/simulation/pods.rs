@@ -10,8 +10,11 @@ use futurecall_runtime::{CheckBrokenCalls, Config, OnInterrupt, Pod, Retention, 
 
 use super::faulty::Faulty;
 use super::handlers::{PLAIN, RETRY, SimTimedFutureCall, TICK, Work};
-use super::play::RETAINED;
 use super::world::World;
+
+/// For how long the history is kept: a client tries for 10 s, may stand still for three leases, and what it sends takes up
+/// to two.
+pub(crate) const RETAINED: Duration = Duration::from_secs(32);
 
 /// One place, and the process that runs there.
 pub(crate) struct Place {
