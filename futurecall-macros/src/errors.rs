@@ -212,7 +212,7 @@ pub(crate) const CRON_NEVER: &str = "this cron expression never runs: no day of 
      help: write a day that the month has; `L` is its last one";
 
 pub(crate) fn bad_time_zone(name: &str) -> String {
-    let nearest = zone::nearest(name, crate::names::nearest);
+    let nearest = zone::nearest(name);
     format!("there is no time zone `{name}`\nhelp: {}", zone::advice(name, nearest))
 }
 

@@ -103,34 +103,12 @@ pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The one of `known` that was probably meant.
-pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    let (distance, name) = known.iter().map(|name| (distance(written, name), *name)).min()?;
-    (distance <= 2 && distance < name.len()).then_some(name)
-}
-
-/// Edits that make one text of the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (at, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (column, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use proc_macro2::Span;
     use quote::format_ident;
 
-    use super::{KEYWORDS, identifier, is_taken, key, key_of_name, name_fault, nearest, snake_case, stem};
+    use super::{KEYWORDS, identifier, is_taken, key, key_of_name, name_fault, snake_case, stem};
 
     #[test]
     fn accessors_are_the_type_in_snake_case_without_its_ending() {
@@ -184,11 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_recognized_and_a_stranger_is_not() {
-        let known = ["name", "alias", "skip", "priority"];
-        assert_eq!(nearest("nme", &known), Some("name"));
-        assert_eq!(nearest("prioriy", &known), Some("priority"));
-        assert_eq!(nearest("retry", &known), None);
+    fn methods_of_the_builders_are_taken() {
         assert!(is_taken("of") && is_taken("clone") && !is_taken("example"));
     }
 }

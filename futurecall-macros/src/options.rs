@@ -16,6 +16,7 @@ use crate::errors::{self, Errors};
 use crate::expression::{self, Refusal};
 use crate::model::{DefaultValue, FailurePolicy, Rule};
 use crate::names;
+use crate::nearest::nearest;
 
 const ON_BLOCK: &[&str] = &["name", "alias", "priority", "retry", "timeout", "on_interrupt", "crate"];
 const ON_METHOD: &[&str] =
@@ -330,7 +331,7 @@ fn parse_list(tokens: TokenStream, place: &str, known: &[&str], errors: &mut Err
     for item in items {
         let name = item.name();
         if !known.contains(&name.as_str()) {
-            let nearest = names::nearest(&name, known);
+            let nearest = nearest(&name, known.iter().copied());
             errors.push(&item.name, errors::unknown_option(&name, place, known, nearest));
         } else if name != "alias" && seen.contains(&name) {
             errors.push(&item.name, errors::option_twice(&name));

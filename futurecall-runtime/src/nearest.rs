@@ -1,8 +1,11 @@
 //! "Did you mean …?": the nearest name to one that was misspelt.
+//!
+//! The attribute suggests names with a copy of this file (`futurecall-macros/src/nearest.rs`).
 
-/// The name within a third of `wrong`'s length in edits, if there is one; the nearest, and of equals the first.
+/// Returns the name within a third of `wrong`'s length in edits, and within three; the nearest, and of equals the first.
 pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = wrong.chars().count() / 3;
+    // More edits make another word: `Atlantis` is four from `Athens`.
+    let limit = (wrong.chars().count() / 3).min(3);
     names
         .into_iter()
         .map(|name| (distance(wrong, name), name))
@@ -49,6 +52,8 @@ mod tests {
     #[test]
     fn suggests_only_what_is_near() {
         assert_eq!(nearest("exmple.do_work", ["example.do_work", "other.x"]), Some("example.do_work"));
+        assert_eq!(nearest("nme", ["alias", "name"]), Some("name"));
+        assert_eq!(nearest("Europe/Atlantis", ["Europe/Athens"]), None);
         assert_eq!(nearest("zzz", ["example.do_work"]), None);
     }
 }

@@ -136,6 +136,22 @@ fn the_attribute_knows_the_methods_of_the_scheduling_builders() {
     );
 }
 
+/// The attribute checks with the runtime's code, and neither package depends on the other for it.
+#[test]
+fn the_attribute_has_copies_of_what_it_checks_with() {
+    let [runtime, macros] = ["futurecall-runtime/src", "futurecall-macros/src"].map(|src| root().join(src));
+    let mut broken = Vec::new();
+    for file in ["nearest.rs", "recurring/expression.rs", "recurring/zone.rs"] {
+        let (original, copy) = (runtime.join(file), macros.join(Path::new(file).file_name().unwrap()));
+        if fs::symlink_metadata(&copy).unwrap().is_symlink() {
+            broken.push(format!("{} is a link, which a checkout on Windows does not follow", shown(&copy)));
+        } else if read(&original) != read(&copy) {
+            broken.push(format!("cp {} {}", shown(&original), shown(&copy)));
+        }
+    }
+    report("the attribute checks with copies of the runtime's files: change both", &broken);
+}
+
 #[test]
 fn both_databases_have_the_same_migrations() {
     let [postgres, sqlite] = ["postgres", "sqlite"].map(|database| {

@@ -13,7 +13,6 @@ use croner::{CronComponent, CronPattern, Weekday};
 use super::expression::{self, Refusal};
 use super::{RuleError, words, zone};
 use crate::moment::Moment;
-use crate::nearest::nearest;
 
 /// A cron expression that has been read, in its time zone.
 pub(super) struct Cron {
@@ -40,8 +39,7 @@ impl Cron {
         })?;
         let zone = time_zone.parse::<Tz>().map_err(|_| RuleError::UnknownTimeZone {
             name: time_zone.to_owned(),
-            nearest: zone::nearest(time_zone, |name, known| nearest(name, known.iter().copied()))
-                .map(str::to_owned),
+            nearest: zone::nearest(time_zone).map(str::to_owned),
         })?;
         let fixed_times = ![&pattern.seconds, &pattern.minutes, &pattern.hours].into_iter().any(is_wild);
         let values = |field: &CronComponent| field.values().into_iter().map(u32::from).collect::<Vec<_>>();

@@ -1,6 +1,7 @@
 //! Reading a cron expression: the one configuration of the parser, and what is said of an expression it refuses.
 //!
-//! This file needs nothing but croner, so that the attribute's compile-time check can be the same code.
+//! The attribute checks expressions at compile time with a copy of this file (`futurecall-macros/src/expression.rs`): it needs
+//! nothing but croner.
 
 use croner::parser::{CronParser, Seconds, Year};
 use croner::time::days_in_month;

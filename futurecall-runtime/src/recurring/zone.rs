@@ -1,8 +1,11 @@
 //! What to write instead of a time zone that is not known. Never a name whose clock may show another time than was meant.
 //!
-//! This file needs nothing but chrono-tz, so that the attribute's compile-time check can be the same code.
+//! The attribute checks time zones at compile time with a copy of this file (`futurecall-macros/src/zone.rs`): it needs nothing
+//! but chrono-tz and `nearest.rs`.
 
 use chrono_tz::{TZ_VARIANTS, Tz};
+
+use crate::nearest;
 
 /// Says what to write instead of `name`, as the end of a sentence or a sentence of its own.
 pub(crate) fn advice(name: &str, nearest: Option<&str>) -> String {
@@ -54,10 +57,7 @@ fn offset(name: &str) -> Option<i32> {
 }
 
 /// The zone that was probably meant: the same letters in another case, the city without its region, or a misspelling.
-pub(crate) fn nearest(
-    name: &str,
-    nearest: impl Fn(&str, &[&'static str]) -> Option<&'static str>,
-) -> Option<&'static str> {
+pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     /// No zone's name is longer than half of this; comparing with all of them should stay cheap.
     const LONGEST_NAME: usize = 64;
     /// Shorter names are abbreviations, and each is near to one of quite another clock: `PST` to `EST`.
@@ -77,6 +77,6 @@ pub(crate) fn nearest(
     // Digits, which state an offset, are no misspelling.
     let is_word =
         name.len() >= SHORTEST_MISSPELLING && !name.contains(|letter: char| letter.is_ascii_digit());
-    let misspelt = || is_word.then(|| nearest(&name, &names)).flatten();
+    let misspelt = || is_word.then(|| nearest::nearest(&name, names.iter().copied())).flatten();
     same.or_else(city).copied().or_else(misspelt)
 }
