@@ -18,9 +18,6 @@ mod latency;
 mod lateness;
 mod machine;
 mod memory;
-#[expect(unreachable_pub, reason = "the tests have this file, too")]
-#[path = "../../tests/src/network.rs"]
-mod network;
 mod place;
 mod pods;
 mod postgres;

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::Result;
 use crate::calls::{BenchFutureCall, Log};
 pub(crate) use crate::kind::Kind;
-use crate::network::{Network, Server};
 use crate::report::Line;
+use futurecall_testbed::network::{Network, Server};
 
 /// A store to be measured.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futurecall_runtime::Role;
 use futurecall_runtime::prelude::*;
+use futurecall_testbed::network::{Network, Server};
 use futurecall_tests::database::{TestDatabase, postgres};
-use futurecall_tests::network::{Network, Server};
 use futurecall_tests::proxy::redirected;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{PostgresStore, Store};
 use futurecall_runtime::{CallState, Config, PodBuilder, Role};
+use futurecall_testbed::pgbouncer::PgBouncer;
 use futurecall_tests::database::{self, TestDatabase};
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::overheard::Overheard;
-use futurecall_tests::pgbouncer::PgBouncer;
 
 use self::stranger::Stranger;
 

@@ -8,15 +8,12 @@
 pub mod backend;
 mod cases;
 pub mod database;
-pub mod dice;
 mod exercise;
 pub mod fuzzed;
 pub mod histories;
 pub mod journal;
 mod make;
-pub mod network;
 pub mod overheard;
-pub mod pgbouncer;
 pub mod proxy;
 pub mod simulation;
 mod suite;

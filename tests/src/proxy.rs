@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use futurecall_testbed::messages;
+use futurecall_testbed::relay::Relay;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +21,7 @@ use crate::database::TestDatabase;
 pub struct Proxy {
     /// Where to connect to instead.
     pub url: String,
+    relay: Relay,
     state: Arc<State>,
 }
 
@@ -26,8 +29,6 @@ pub struct Proxy {
 struct State {
     server: String,
     is_shut: AtomicBool,
-    /// Cancelled to end all connections; then replaced.
-    cut: Mutex<CancellationToken>,
     /// Cancelled to let nothing pass on the connections that there are; then replaced.
     silence: Mutex<CancellationToken>,
     refused: AtomicUsize,
@@ -71,13 +72,9 @@ impl Proxy {
     ///
     /// If no port can be had.
     pub async fn before(database: &TestDatabase) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let (url, server) = redirected(&database.url, address);
         let state = Arc::new(State {
-            server,
+            server: split(&database.url).1.to_owned(),
             is_shut: AtomicBool::new(false),
-            cut: Mutex::default(),
             silence: Mutex::default(),
             refused: AtomicUsize::new(0),
             doomed: Mutex::default(),
@@ -86,14 +83,17 @@ impl Proxy {
             changes: Mutex::default(),
             sent: Mutex::default(),
         });
-        tokio::spawn(accept(listener, Arc::clone(&state)));
-        Self { url, state }
+        let serving = Arc::clone(&state);
+        let relay =
+            Relay::open(move |client| serve(client, Arc::clone(&serving))).await.expect("a free port");
+        let (url, _) = redirected(&database.url, relay.address);
+        Self { url, relay, state }
     }
 
     /// Ends all connections, and every new one as soon as it is made.
     pub fn shut(&self) {
         self.state.is_shut.store(true, Ordering::SeqCst);
-        std::mem::take(&mut *self.state.cut.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
+        self.relay.cut();
     }
 
     /// Lets nothing pass any more on the connections that there are, and leaves them open, as a network does that has
@@ -171,21 +171,11 @@ impl Proxy {
 }
 
 impl State {
-    /// The message by which a client prepares a statement, changed where that is asked for.
-    fn changed(&self, message: Vec<u8>) -> Vec<u8> {
+    /// Returns the text of a statement with the changes that were asked for, if there is one of it.
+    fn changed(&self, text: &str) -> Option<String> {
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let body = message.get(5..).unwrap_or_default();
-        let mut parts = body.splitn(3, |byte| *byte == 0);
-        let (Some(name), Some(text), Some(types)) = (parts.next(), parts.next(), parts.next()) else {
-            return message;
-        };
-        let text = String::from_utf8_lossy(text);
-        if !changes.iter().any(|(from, _)| text.contains(from)) {
-            return message;
-        }
-        let text = changes.iter().fold(text.into_owned(), |text, (from, to)| text.replace(from, to));
-        let length = u32::try_from(4 + name.len() + 1 + text.len() + 1 + types.len()).expect("it is short");
-        [b"P", &length.to_be_bytes()[..], name, &[0], text.as_bytes(), &[0], types].concat()
+        let is_meant = changes.iter().any(|(from, _)| text.contains(from));
+        is_meant.then(|| changes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)))
     }
 
     /// Waits where this statement is to be held back.
@@ -212,28 +202,24 @@ impl State {
 ///
 /// If the URL names no user or no database.
 pub fn redirected(url: &str, address: SocketAddr) -> (String, String) {
-    let (before, rest) = url.split_once('@').expect("the URL names a user");
-    let (server, path) = rest.split_once('/').expect("the URL names a database");
+    let (before, server, path) = split(url);
     let separator = if path.contains('?') { '&' } else { '?' };
     (format!("{before}@{address}/{path}{separator}sslmode=disable"), server.to_owned())
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
-    while let Ok((client, _)) = listener.accept().await {
-        if state.is_shut.load(Ordering::SeqCst) {
-            state.refused.fetch_add(1, Ordering::SeqCst);
-            continue;
-        }
-        let state = Arc::clone(&state);
-        tokio::spawn(async move {
-            let cut = state.cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            // Whatever ends it, the client sees an end of its connection.
-            let _ = cut.run_until_cancelled(serve(client, &state)).await;
-        });
-    }
+/// What stands before a URL's host, its host and port, and the rest.
+fn split(url: &str) -> (&str, &str, &str) {
+    let (before, rest) = url.split_once('@').expect("the URL names a user");
+    let (server, path) = rest.split_once('/').expect("the URL names a database");
+    (before, server, path)
 }
 
-async fn serve(client: TcpStream, state: &State) -> std::io::Result<()> {
+async fn serve(client: TcpStream, state: Arc<State>) -> std::io::Result<()> {
+    if state.is_shut.load(Ordering::SeqCst) {
+        state.refused.fetch_add(1, Ordering::SeqCst);
+        return Ok(());
+    }
+    let state = &*state;
     let server = TcpStream::connect(&state.server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -252,19 +238,6 @@ async fn serve(client: TcpStream, state: &State) -> std::io::Result<()> {
     }
 }
 
-/// One message: what stands before it (its type, which the first message of a client lacks, and its length), and its body.
-async fn message(from: &mut (impl AsyncRead + Unpin), has_type: bool) -> std::io::Result<(u8, Vec<u8>)> {
-    let kind = if has_type { from.read_u8().await? } else { 0 };
-    let length = from.read_u32().await?;
-    let mut message = Vec::with_capacity(length as usize + 1);
-    message.extend(has_type.then_some(kind));
-    message.extend(length.to_be_bytes());
-    let head = message.len();
-    message.resize(head + (length as usize).saturating_sub(4), 0);
-    from.read_exact(&mut message[head..]).await?;
-    Ok((kind, message))
-}
-
 async fn ask(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -276,16 +249,16 @@ async fn ask(
     let (mut sent, mut in_transaction) = (None, false);
     let mut has_type = false;
     loop {
-        let (kind, mut message) = message(&mut from, has_type).await?;
+        let (kind, mut message) = messages::read(&mut from, has_type).await?;
         has_type = true;
-        if kind == b'P' {
-            message = state.changed(message);
+        if kind == messages::PARSE {
+            message = messages::with_text(message, |text| state.changed(text));
         }
         let mut words = message.get(5..).unwrap_or_default().split(|byte| *byte == 0);
         let mut word = || words.next().unwrap_or_default();
         match kind {
             // Prepares a statement: its name and its text.
-            b'P' => {
+            messages::PARSE => {
                 let (name, text) = (word().to_vec(), String::from_utf8_lossy(word()).into_owned());
                 statements.insert(name, text);
             }
@@ -327,7 +300,7 @@ async fn answer(
 ) -> std::io::Result<()> {
     let mut held_back = Vec::new();
     loop {
-        let (kind, message) = message(&mut from, true).await?;
+        let (kind, message) = messages::read(&mut from, true).await?;
         let doomed = losing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(doomed) = doomed else {
             to.write_all(&message).await?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Result;
-use crate::dice::Dice;
+use futurecall_testbed::rng::Rng;
 
 /// libfaketime, for programs with threads.
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ pub(crate) fn set_by(file: &Path, by: i64) -> Result {
 }
 
 /// Sets the clock by some time, from a quarter of an hour to some days, forward or back; it is seen within a second.
-pub(crate) fn set(file: &Path, dice: &mut Dice) -> Result {
+pub(crate) fn set(file: &Path, dice: &mut Rng) -> Result {
     let seconds = [900, 3_600, 86_400, 400_000].get(dice.below(4)).copied().unwrap_or(900);
     let sign = if dice.percent(50) { '+' } else { '-' };
     Ok(std::fs::write(file, format!("{sign}{seconds}\n"))?)

@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::dice::Dice;
 use crate::fault::{Counted, Kind};
 use crate::ground::{Ground, Wanted};
 use crate::ledger::What;
 use crate::{Result, clock, producer, storm};
+use futurecall_testbed::rng::Rng;
 
 /// Long enough for a restarted worker to find the pods of its own past gone; not the default, which would hold what was
 /// interrupted back for longer than the ten seconds that are counted.
@@ -72,7 +72,7 @@ pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
     let load = tokio::spawn(load(ground.pods.clone(), Arc::clone(&ground.acks), stop.clone(), calls.clone()));
     // Until every worker has started and caches are warm.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut dice = Dice::part(seed, 1);
+    let mut dice = Rng::part(seed, 1);
     let mut played = Vec::new();
     for scenario in ALL {
         tokio::time::sleep(WINDOW).await;
@@ -115,7 +115,7 @@ impl Scenario {
         }
     }
 
-    async fn play(self, ground: &Ground, dice: &mut Dice) -> Result {
+    async fn play(self, ground: &Ground, dice: &mut Rng) -> Result {
         let targets = &ground.targets;
         match self {
             Self::PostgresRestart => storm::break_database(targets, Kind::Crash, Duration::ZERO).await?,

@@ -189,7 +189,7 @@ fn open(wanted: Wanted, folder: &Folder, library: Option<Library>) -> Result<Dat
         clock: library.map(|library| (library, folder.server_clock())),
         disks: wanted.disks,
     };
-    Ok(Database::postgres(Server::start(folder.database(), server)?))
+    Ok(Database::postgres(Server::start(&folder.database(), server)?))
 }
 
 async fn lane(wanted: Wanted, database: &Database) -> Result<Option<Lane>> {

@@ -13,7 +13,6 @@ mod child;
 mod clock;
 mod clocks;
 mod database;
-mod dice;
 mod disk;
 mod fault;
 mod fences;
@@ -21,9 +20,6 @@ mod follow;
 mod ground;
 mod ledger;
 mod mutant;
-#[path = "../../tests/src/pgbouncer.rs"]
-#[expect(dead_code, unreachable_pub, reason = "it belongs to the tests, which use more of it")]
-mod pgbouncer;
 mod place;
 mod postgres;
 mod producer;

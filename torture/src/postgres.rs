@@ -1,9 +1,10 @@
 //! A PostgreSQL server of our own, which may be killed.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use futurecall_testbed::postgres;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
@@ -22,10 +23,8 @@ pub(crate) const POD: &str = "pod";
 /// A server with its data in a folder, which it is stopped with.
 #[derive(Debug)]
 pub(crate) struct Server {
-    folder: PathBuf,
-    programs: Programs,
-    options: String,
-    clock: Option<(Library, PathBuf)>,
+    inner: postgres::Server,
+    clock: Option<PathBuf>,
     /// Of its data and of its write-ahead log, where they can be full.
     pub(crate) disks: Option<Disks>,
 }
@@ -53,18 +52,9 @@ pub(crate) struct Disks {
     pub(crate) log: Disk,
 }
 
-/// Where PostgreSQL's programs are, and who runs them.
-#[derive(Debug)]
-struct Programs {
-    folder: PathBuf,
-    /// PostgreSQL refuses to run as root: then another user runs it.
-    user: Option<&'static str>,
-}
-
 impl Server {
     /// Makes a server in an empty folder, and starts it. It listens on a socket in that folder only.
-    pub(crate) fn start(folder: PathBuf, wanted: Wanted) -> Result<Self> {
-        let programs = Programs::find()?;
+    pub(crate) fn start(folder: &Path, wanted: Wanted) -> Result<Self> {
         let Wanted { synchronous_commit, clock, disks } = wanted;
         if let Some((_, file)) = &clock {
             bend::set_by(file, 0)?;
@@ -74,44 +64,35 @@ impl Server {
             Disk::mount(&folder.join(name))
         };
         let disks = if disks { Some(Disks { data: disk("data")?, log: disk("wal")? }) } else { None };
-        if let Some(user) = programs.user {
-            run(Command::new("chown").arg("-R").arg(user).arg(&folder))?;
-        }
-        let init = ["--username=futurecall", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
-        let mut initdb = programs.command("initdb");
-        initdb.arg("--pgdata").arg(folder.join("data")).args(init);
+        let mut init: Vec<OsString> = vec!["--no-sync".into()];
         if disks.is_some() {
             // Of small files, so that a full disk is soon in the way of the next.
-            initdb.arg("--waldir").arg(folder.join("wal")).arg("--wal-segsize=1");
+            init.extend(["--waldir".into(), folder.join("wal").into(), "--wal-segsize=1".into()]);
         }
-        run(&mut initdb)?;
+        let server =
+            postgres::Server::init(folder, init).map_err(|error| format!("{error}, or use --sqlite"))?;
         // Killed processes leave the page cache as it is: fsync costs, and proves nothing here. Whether a commit waits
         // for the write-ahead log decides what a client may rely on.
         let commit = if synchronous_commit { "on" } else { "off -c wal_writer_delay=2s" };
         let files = if disks.is_some() { "-c min_wal_size=2MB -c max_wal_size=64MB" } else { "" };
         let options = format!(
-            "-k {} -c listen_addresses='' -c max_connections={CONNECTIONS} -c fsync=off -c full_page_writes=off \
-             -c restart_after_crash=on -c synchronous_commit={commit} {files}",
-            folder.display()
+            "-c max_connections={CONNECTIONS} -c fsync=off -c full_page_writes=off -c restart_after_crash=on \
+             -c synchronous_commit={commit} {files}"
         );
-        let server = Self { folder, programs, options, clock, disks };
-        server.start_again()?;
-        Ok(server)
+        let environment = clock.as_ref().map_or_else(Vec::new, |(library, file)| library.of_all(file));
+        let server = server.with(&options, environment);
+        server.start()?;
+        Ok(Self { inner: server, clock: clock.map(|(_, file)| file), disks })
     }
 
     /// Starts it, after it was killed.
     pub(crate) fn start_again(&self) -> Result {
-        let mut command = self.programs.command("pg_ctl");
-        command.arg("--pgdata").arg(self.data()).arg("--log").arg(self.folder.join("server.log"));
-        if let Some((library, file)) = &self.clock {
-            command.envs(library.of_all(file));
-        }
-        run(command.args(["--wait", "--silent", "--options", &self.options, "start"]))
+        self.inner.start()
     }
 
     /// Kills (SIGKILL) the server and every process of it, and returns when none is left.
     pub(crate) async fn kill(&self) -> Result {
-        let first = std::fs::read_to_string(self.data().join("postmaster.pid"))?;
+        let first = std::fs::read_to_string(self.inner.data().join("postmaster.pid"))?;
         let server: i32 = first.lines().next().unwrap_or_default().trim().parse()?;
         // First it must stand still: a process that it starts now would be in nobody's list, and hold its memory.
         signal(server, Signal::STOP);
@@ -124,7 +105,8 @@ impl Server {
             }
         }
         // Where nobody buries orphans, the dead server still has its number, and a new one would take it for alive.
-        for lock in [self.data().join("postmaster.pid"), self.folder.join(".s.PGSQL.5432.lock")] {
+        for lock in [self.inner.data().join("postmaster.pid"), self.inner.folder().join(".s.PGSQL.5432.lock")]
+        {
             std::fs::remove_file(lock)?;
         }
         Ok(())
@@ -136,7 +118,7 @@ impl Server {
             if self.connect().await.is_ok() {
                 return Ok(());
             }
-            if !self.data().join("postmaster.pid").exists() {
+            if !self.inner.has_started() {
                 // Whatever keeps it from starting now, the next look tells.
                 let _ = tokio::task::block_in_place(|| self.start_again());
             }
@@ -147,7 +129,7 @@ impl Server {
 
     /// Sets its clock to so many microseconds from the true time; nothing happens where its clock cannot be set.
     pub(crate) fn set_clock(&self, by: i64) -> Result {
-        self.clock.as_ref().map_or(Ok(()), |(_, file)| bend::set_by(file, by))
+        self.clock.as_ref().map_or(Ok(()), |file| bend::set_by(file, by))
     }
 
     pub(crate) const fn has_a_clock(&self) -> bool {
@@ -156,16 +138,12 @@ impl Server {
 
     /// Ends it at once, if it runs.
     pub(crate) fn stop(&self) -> Result {
-        if !self.data().join("postmaster.pid").exists() {
-            return Ok(());
-        }
-        let mut command = self.programs.command("pg_ctl");
-        run(command.arg("--pgdata").arg(self.data()).args(["--mode=immediate", "--silent", "stop"]))
+        self.inner.stop()
     }
 
     /// The path of its socket.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.folder.join(".s.PGSQL.5432")
+        self.inner.socket()
     }
 
     /// A connection that goes past the proxy.
@@ -180,62 +158,11 @@ impl Server {
 
     fn connect_options(&self) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
-            .socket(&self.folder)
+            .socket(self.inner.folder())
             .username("futurecall")
             .database("postgres")
             .application_name("torture")
             .ssl_mode(PgSslMode::Disable)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.join("data")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Err(error) = self.stop() {
-            eprintln!("the server in {} did not stop: {error}", self.folder.display());
-        }
-    }
-}
-
-impl Programs {
-    fn find() -> Result<Self> {
-        let user = if rustix::process::geteuid().is_root() { Some(other_user()?) } else { None };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| {
-                let path = entry.ok()?.path();
-                Some((path.file_name()?.to_str()?.parse().ok()?, path.join("bin")))
-            })
-            .collect();
-        versions.sort();
-        folders.extend(versions.into_iter().rev().map(|(_, folder)| folder));
-        let has_both =
-            |folder: &PathBuf| ["initdb", "pg_ctl"].iter().all(|program| folder.join(program).is_file());
-        let folder = folders.into_iter().find(has_both);
-        let folder =
-            folder.ok_or("PostgreSQL's programs were not found: install PostgreSQL, or use --sqlite")?;
-        Ok(Self { folder, user })
-    }
-
-    /// One of the programs, as the right user, in a folder which that user may enter, in English.
-    fn command(&self, program: &str) -> Command {
-        let program = self.folder.join(program);
-        let mut command = match self.user {
-            None => Command::new(program),
-            Some(user) => {
-                let mut command = Command::new("runuser");
-                command.args(["-u", user, "--"]).arg(program);
-                command
-            }
-        };
-        command.current_dir("/").env("LC_ALL", "C");
-        command
     }
 }
 
@@ -244,22 +171,6 @@ fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, signal);
     }
-}
-
-fn other_user() -> Result<&'static str> {
-    let exists = |user: &&str| Command::new("id").arg(user).output().is_ok_and(|id| id.status.success());
-    let found = ["postgres", "_postgres", "nobody"].into_iter().find(exists);
-    found.ok_or_else(|| {
-        "root cannot run PostgreSQL, and there is no user postgres or nobody: use --sqlite".into()
-    })
-}
-
-fn run(command: &mut Command) -> Result {
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(format!("{command:?} failed: {status}").into())
 }
 
 /// Whether a process is there and not merely waiting to be buried.

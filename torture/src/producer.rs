@@ -9,8 +9,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::acks::{Acks, Answer, Asked, Cancelled, Kind, Promise, Stored};
 use crate::clock;
-use crate::dice::Dice;
 use crate::worker::TortureCallsExt as _;
+use futurecall_testbed::rng::Rng;
 
 /// What producers do.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Load {
 pub(crate) async fn produce(
     pod: Pod,
     acks: Arc<Acks>,
-    mut dice: Dice,
+    mut dice: Rng,
     load: Load,
     stop: CancellationToken,
     cancellations: TaskTracker,
@@ -50,7 +50,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(dice: &mut Dice, load: Load) -> Self {
+    fn new(dice: &mut Rng, load: Load) -> Self {
         let kind = match dice.below(10) {
             0..4 => Kind::Keep,
             4..8 => Kind::Rerun,
@@ -96,7 +96,7 @@ impl Kind {
     }
 }
 
-async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Dice, load: Load, cancellations: &TaskTracker) {
+async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Rng, load: Load, cancellations: &TaskTracker) {
     let plan = Plan::new(dice, load);
     let call = plan.call(pod);
     let id = call.id();
@@ -125,7 +125,7 @@ pub(crate) async fn schedule_now(pod: Pod, acks: Arc<Acks>) {
     acks.scheduled(id.as_uuid(), plan.promise(sent, stored(&call.await.map(drop))));
 }
 
-async fn many(pod: &Pod, acks: &Acks, dice: &mut Dice, load: Load) {
+async fn many(pod: &Pod, acks: &Acks, dice: &mut Rng, load: Load) {
     let plans: Vec<Plan> = (0..10).map(|_| Plan::new(dice, load)).collect();
     let all = pod.future_calls().schedule_all(plans.iter().map(|plan| plan.call(pod)));
     let ids = all.ids();

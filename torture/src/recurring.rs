@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::acks::Kind;
-use crate::dice::Dice;
 use crate::worker::TortureCallsExt as _;
+use futurecall_testbed::rng::Rng;
 
 /// One schedule.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ pub(crate) async fn declare(pod: &Pod) -> Result<Vec<(Uuid, Rule)>> {
 }
 
 /// Declares them again and again, as services that start do, until told to stop: that must change nothing.
-pub(crate) async fn declare_again(pod: Pod, mut dice: Dice, stop: CancellationToken) {
+pub(crate) async fn declare_again(pod: Pod, mut dice: Rng, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(dice.between(100, 600))).await.is_some() {
         let Some(rule) = ALL.get(dice.below(ALL.len())) else { return };
         // An error is of no interest: what it was about stands there already.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::dice::Dice;
+use futurecall_testbed::rng::Rng;
 
 /// How many attempts may fail, as the handler's policy says.
 pub(crate) const MOST: usize = 4;
@@ -32,7 +32,7 @@ pub(crate) enum Throw {
 impl Throw {
     /// Of that attempt of that call.
     pub(crate) fn of(call: Uuid, attempt: u32) -> Self {
-        let mut dice = Dice::part(call.as_u64_pair().1, u64::from(attempt));
+        let mut dice = Rng::part(call.as_u64_pair().1, u64::from(attempt));
         match dice.below(100) {
             0..45 => Self::Success,
             45..65 => Self::Error,

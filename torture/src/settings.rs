@@ -6,7 +6,7 @@ use std::time::Duration;
 use futurecall_runtime::Config;
 use futurecall_runtime::store::Retention;
 
-use crate::dice::Dice;
+use futurecall_testbed::rng::Rng;
 
 const DAY: u64 = 86_400;
 /// For how many seconds: not at all, for less than a run lasts, and for longer.
@@ -14,12 +14,12 @@ const RETENTIONS: [u64; 3] = [0, 3, DAY];
 
 /// Where the pods of one place draw them.
 #[derive(Debug)]
-pub(crate) struct Settings(Option<Mutex<Dice>>);
+pub(crate) struct Settings(Option<Mutex<Rng>>);
 
 impl Settings {
     /// Without a seed, all are the same.
     pub(crate) fn new(seed: Option<u64>, part: u64) -> Self {
-        Self(seed.map(|seed| Mutex::new(Dice::part(seed, part))))
+        Self(seed.map(|seed| Mutex::new(Rng::part(seed, part))))
     }
 
     /// For how many seconds the next pod keeps calls that succeeded.

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use crate::bend;
 use crate::child::Worker;
 use crate::database::{Database, stranger};
-use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::fault::{Fault, Faults, Kind};
 use crate::place::Folder;
@@ -23,6 +22,7 @@ use crate::proxy::{Lane, Passage};
 use crate::settings::Settings;
 use crate::worker::Orders;
 use crate::{Result, clock};
+use futurecall_testbed::rng::Rng;
 
 /// What can be broken.
 pub(crate) struct Targets {
@@ -61,7 +61,7 @@ impl Target {
 /// Breaks processes: one worker at a time.
 pub(crate) async fn of_processes(
     targets: &Targets,
-    mut dice: Dice,
+    mut dice: Rng,
     stop: &CancellationToken,
     kinds: &[Kind],
 ) -> Result {
@@ -97,7 +97,7 @@ pub(crate) async fn of_processes(
 }
 
 /// Sets wall clocks forward and back.
-pub(crate) async fn of_clocks(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
+pub(crate) async fn of_clocks(targets: &Targets, mut dice: Rng, stop: &CancellationToken) -> Result {
     let bent: Vec<usize> = targets
         .workers
         .iter()
@@ -129,7 +129,7 @@ const HOUR: i64 = 3_600_000_000;
 /// machine, which is that of all processes at once. With `back_only`, it explains nothing.
 pub(crate) async fn of_database_clock(
     targets: &Targets,
-    mut dice: Dice,
+    mut dice: Rng,
     stop: &CancellationToken,
     back_only: bool,
 ) -> Result {
@@ -176,7 +176,7 @@ fn is_apart(targets: &Targets) -> bool {
 }
 
 /// Sets the clock of one process of a SQLite file apart from those of the others, for a while.
-pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Dice, stop: &CancellationToken) -> Result {
+pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Rng, stop: &CancellationToken) -> Result {
     while is_apart(targets)
         && stop.run_until_cancelled(tokio::time::sleep(dice.between(4_000, 9_000))).await.is_some()
     {
@@ -202,7 +202,7 @@ pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Dice, stop: &Ca
 /// Breaks the database, and what leads to it.
 pub(crate) async fn of_databases(
     targets: &Targets,
-    mut dice: Dice,
+    mut dice: Rng,
     stop: &CancellationToken,
     kinds: &[Kind],
 ) -> Result {
@@ -266,11 +266,11 @@ async fn hold_the_lock(file: &Path, time: Duration) -> Result {
 }
 
 /// Waits until the next fault; `false` if there is to be none.
-async fn pause(dice: &mut Dice, stop: &CancellationToken) -> bool {
+async fn pause(dice: &mut Rng, stop: &CancellationToken) -> bool {
     stop.run_until_cancelled(tokio::time::sleep(dice.between(200, 1_200))).await.is_some()
 }
 
-async fn break_network(targets: &Targets, dice: &mut Dice, kind: Kind) {
+async fn break_network(targets: &Targets, dice: &mut Rng, kind: Kind) {
     let worker = if dice.percent(50) { Some(dice.below(targets.workers.len())) } else { None };
     let lanes: Vec<&Lane> = match worker.and_then(|number| targets.workers.get(number)) {
         Some(target) => target.lane.iter().collect(),

@@ -25,15 +25,15 @@ use self::held::Away;
 use crate::acks::Acks;
 use crate::checker::{Clock, History, Verdict, Violation, check};
 use crate::database::Database;
-use crate::dice::Dice;
 use crate::fault::{Fault, Faults, Kind};
 use crate::ground::{PATIENCE, drain, fences, gaps, producer, watch};
-use crate::pgbouncer::PgBouncer;
 use crate::place::Folder;
 use crate::postgres::{self, Server};
 use crate::producer::{Load, produce};
 use crate::recurring::Rule;
 use crate::{Result, clock, follow, ledger, worker};
+use futurecall_testbed::pgbouncer::PgBouncer;
+use futurecall_testbed::rng::Rng;
 
 /// The names of the calls that attributes declare schedules for.
 const OURS: &str = "ours.beat";
@@ -116,7 +116,7 @@ impl World {
             let url = format!("sqlite:{}", folder.database().join("calls.db").display());
             (database, None, url)
         } else {
-            let server = Server::start(folder.database(), postgres::Wanted::default())?;
+            let server = Server::start(&folder.database(), postgres::Wanted::default())?;
             let settings = "pool_mode = transaction\ndefault_pool_size = 15\nlog_connections = 0\nlog_disconnections = 0";
             let pooler = PgBouncer::before_socket(&folder.database(), "futurecall", "postgres", settings);
             let url = format!("{}?statement-cache-capacity=0", pooler.url);
@@ -155,7 +155,7 @@ impl World {
         };
         let (mut load, cancellations) = self.load(plan, &stop);
         let pod = |number: usize| self.pods.get(number).or(self.pods.first()).cloned().ok_or("no pod");
-        let dice = |part| Dice::part(plan.seed, part);
+        let dice = |part| Rng::part(plan.seed, part);
         // By the pod whose futures others keep.
         let both = callers::of_both_releases(pod(0)?, Arc::clone(&self.acks), dice(30), stop.clone());
         let both = plan.has(Part::Releases).then(|| tokio::spawn(both));
@@ -195,7 +195,7 @@ impl World {
     fn load(&self, plan: &Plan, stop: &CancellationToken) -> (JoinSet<()>, TaskTracker) {
         let (mut load, cancellations) = (JoinSet::new(), TaskTracker::new());
         for (pod, part) in self.pods.iter().zip(10..) {
-            let (acks, dice) = (Arc::clone(&self.acks), Dice::part(plan.seed, part));
+            let (acks, dice) = (Arc::clone(&self.acks), Rng::part(plan.seed, part));
             let ways = Load { blocks: false, long: 0 };
             load.spawn(produce(pod.clone(), acks, dice, ways, stop.clone(), cancellations.clone()));
         }
@@ -207,7 +207,7 @@ impl World {
         &self,
         plan: &Plan,
         mut ours: Vec<Guest>,
-        mut dice: Dice,
+        mut dice: Rng,
         until: Instant,
     ) -> Result<Lived> {
         let (mut lived, middle, mut was_away) = (Lived::default(), until - plan.time / 2, false);
@@ -240,7 +240,7 @@ impl World {
     }
 
     /// The other service starts and ends again and again. In the end it runs.
-    async fn of_the_neighbour(&self, plan: &Plan, mut dice: Dice, until: Instant) -> Result<Lived> {
+    async fn of_the_neighbour(&self, plan: &Plan, mut dice: Rng, until: Instant) -> Result<Lived> {
         let mut lived = Lived::default();
         if !plan.has(Part::Neighbour) {
             return Ok(lived);

@@ -35,7 +35,7 @@ type Count = (usize, Option<CallState>);
 /// Sweeps one database; prints one line, and each count that is wrong.
 pub(crate) async fn sweep(sqlite: bool) -> Result<ExitCode> {
     let folder = Arc::new(Folder::new()?);
-    let server = if sqlite { None } else { Some(Server::start(folder.database(), Wanted::default())?) };
+    let server = if sqlite { None } else { Some(Server::start(&folder.database(), Wanted::default())?) };
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     for (number, (operation, boundary)) in boundaries().into_iter().enumerate() {

@@ -8,7 +8,6 @@ use clap::ValueEnum as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::dice::Dice;
 use crate::fault::{Counted, Kind};
 use crate::ground::{Ground, Report, Wanted};
 use crate::mutant::Mutant;
@@ -16,6 +15,7 @@ use crate::producer::{Load, produce};
 use crate::recurring::declare_again;
 use crate::storm::{self, Targets};
 use crate::{Result, bend};
+use futurecall_testbed::rng::Rng;
 
 /// How long a lease lasts: short, so that faults outlast it; and so long that what a busy machine does to a short one does
 /// not.
@@ -219,12 +219,12 @@ async fn run(plan: &Plan) -> Result<Report> {
         .take(4)
         .zip(10..)
         .map(|(pod, part)| {
-            let (acks, dice) = (Arc::clone(&ground.acks), Dice::part(plan.seed, part));
+            let (acks, dice) = (Arc::clone(&ground.acks), Rng::part(plan.seed, part));
             tokio::spawn(produce(pod.clone(), acks, dice, load, stop.clone(), cancellations.clone()))
         })
         .collect();
     if let Some(pod) = ground.pods.first() {
-        cancellations.spawn(declare_again(pod.clone(), Dice::part(plan.seed, 20), stop.clone()));
+        cancellations.spawn(declare_again(pod.clone(), Rng::part(plan.seed, 20), stop.clone()));
     }
     let storm = tokio::spawn(storm(plan.clone(), Arc::clone(&ground.targets), stop.clone()));
     tokio::time::sleep(plan.time).await;
@@ -242,7 +242,7 @@ async fn storm(plan: Plan, targets: Arc<Targets>, stop: CancellationToken) -> Re
     if plan.calm {
         return Ok(());
     }
-    let dice = |part| Dice::part(plan.seed, part);
+    let dice = |part| Rng::part(plan.seed, part);
     let (processes, databases, clocks, database_clock, apart) = tokio::join!(
         storm::of_processes(&targets, dice(1), &stop, plan.of_processes()),
         storm::of_databases(&targets, dice(2), &stop, plan.of_databases()),

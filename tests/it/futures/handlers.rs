@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::{CallId, TransactionDatabase};
-use futurecall_tests::dice::Dice;
+use futurecall_testbed::rng::Rng;
 use futurecall_tests::journal::Journal;
 use tokio::sync::Semaphore;
 
@@ -42,8 +42,8 @@ impl<Db: TransactionDatabase> InvokableFutureCall for Complete<Db> {
     type Data = u64;
 
     async fn invoke(&self, session: &Session, seed: Option<u64>) -> Result<(), BoxError> {
-        let mut dice = Dice::new(seed.unwrap_or_default());
-        let times = |dice: &mut Dice| if seed.is_some() { 1 + dice.below(4) } else { usize::MAX };
+        let mut dice = Rng::new(seed.unwrap_or_default());
+        let times = |dice: &mut Rng| if seed.is_some() { 1 + dice.below(4) } else { usize::MAX };
         let mut cancelled = Box::pin(session.cancelled());
         poll_times(cancelled.as_mut(), 1).await;
 

@@ -1,7 +1,7 @@
 //! Rounds by seeds: every public future is begun and kept, others go on, and then what is stored is looked at.
 
+use futurecall_testbed::rng::Rng;
 use futurecall_tests::backend::Backend;
-use futurecall_tests::dice::Dice;
 use futurecall_tests::on_all_stores;
 
 use super::checks;
@@ -65,7 +65,7 @@ struct Kept {
 }
 
 async fn round(backend: &Backend, seed: u64) -> Polled {
-    let mut dice = Dice::new(seed);
+    let mut dice = Rng::new(seed);
     let stage = Stage::new(backend).await;
     keepers(&stage, seed).await;
     let mut kept = begin(&stage, &mut dice).await;
@@ -102,7 +102,7 @@ async fn keepers(stage: &Stage<'_>, seed: u64) {
 }
 
 /// Polls each future of the list a few times, in any order.
-async fn begin(stage: &Stage<'_>, dice: &mut Dice) -> Vec<Kept> {
+async fn begin(stage: &Stage<'_>, dice: &mut Rng) -> Vec<Kept> {
     let mut items = list::all(stage).await.0;
     let mut kept = Vec::new();
     while !items.is_empty() {

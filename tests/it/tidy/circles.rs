@@ -85,6 +85,7 @@ fn files_import_each_other_in_one_direction() {
         ("futurecall-cli", 30),
         ("futurecall-example", 2),
         ("model", 10),
+        ("testbed", 6),
         ("torture", 30),
         ("bench", 30),
         ("tests", 50),

@@ -19,9 +19,9 @@ use futurecall_runtime::{Moment, PodId};
 
 use self::rows::{held, is_lane_by_lane, of_claimed, of_record, plain, settled};
 use crate::cases::inspect::beat;
-use crate::dice::Dice;
 use crate::make::{SOON, call, every, identifier, micros, retry, schedule, secs};
 use crate::suite::{Fixture, cases};
+use futurecall_testbed::rng::Rng;
 
 cases![
     it_does_what_the_model_does_on_a_first_walk,
@@ -120,7 +120,7 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 struct Walk<'a> {
     fixture: &'a Fixture,
     model: Arc<dyn Store>,
-    dice: Dice,
+    dice: Rng,
     seed: u64,
     /// Grows with every step; its microseconds are never the same, so that no two schedules share a boundary.
     now: Moment,
@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
         Self {
             fixture,
             model: Arc::new(MemoryStore::new()),
-            dice: Dice::new(seed),
+            dice: Rng::new(seed),
             seed,
             now: micros(0),
             pods: [PodId::new(), PodId::new(), PodId::new()],

@@ -12,11 +12,11 @@ use futurecall_runtime::store::{
 use futurecall_runtime::{CallId, StoreError};
 use futures_util::future::join_all;
 
-use crate::dice::Dice;
 use crate::make::{
     FORGET, KEEP, LEASE, Pod, SOON, at, call, every, failed, finish, held, identifier, labelled, schedule,
 };
 use crate::suite::{Fixture, cases};
+use futurecall_testbed::rng::Rng;
 
 cases![
     everything_at_once_loses_nothing,
@@ -83,7 +83,7 @@ async fn everything_at_once_loses_nothing(fixture: &Fixture) {
 }
 
 async fn producer(store: &Arc<dyn Store>, ledger: &Ledger, seed: u64) {
-    let mut dice = Dice::new(seed);
+    let mut dice = Rng::new(seed);
     for _ in 0..30 {
         let calls: Vec<_> = (0..=dice.below(6))
             .map(|_| {
@@ -104,7 +104,7 @@ async fn producer(store: &Arc<dyn Store>, ledger: &Ledger, seed: u64) {
 }
 
 async fn worker(store: &Arc<dyn Store>, ledger: &Ledger, seed: u64) {
-    let mut dice = Dice::new(seed);
+    let mut dice = Rng::new(seed);
     let pod = Pod::on(store).rerunning();
     for _ in 0..40 {
         let request = pod.request(&["a", "b"], 1 + dice.below(8));
@@ -136,7 +136,7 @@ async fn worker(store: &Arc<dyn Store>, ledger: &Ledger, seed: u64) {
 
 /// Housekeeping that finds nothing to do, but reads and locks all the same.
 async fn caretaker(store: &Arc<dyn Store>, seed: u64) {
-    let mut dice = Dice::new(seed);
+    let mut dice = Rng::new(seed);
     for _ in 0..40 {
         match dice.below(4) {
             0 => assert_eq!(until_done(|| store.rescue(Now::At(at(6)), 100, &KEEP)).await, []),
@@ -191,7 +191,7 @@ async fn schedules_are_declared_cancelled_and_claimed_at_once(fixture: &Fixture)
     let tasks = (0..6).map(|task: u64| {
         let store = Arc::clone(if task.is_multiple_of(2) { &fixture.store } else { &fixture.other });
         tokio::spawn(async move {
-            let mut dice = Dice::new(task);
+            let mut dice = Rng::new(task);
             let pod = Pod::on(&store);
             for turn in 1..=25 {
                 let now = Now::At(at(turn * 20));

@@ -11,9 +11,9 @@ use futurecall_runtime::{CallId, Moment, PodId};
 use futures_util::future::join_all;
 
 use super::{Event, Histories, Holder, What};
-use crate::dice::Dice;
 use crate::make::{KEEP, SOON, call, micros, secs};
 use crate::suite::Fixture;
+use futurecall_testbed::rng::Rng;
 
 /// How many clients there are, what each does, and to how many calls.
 const CLIENTS: u64 = 4;
@@ -37,7 +37,7 @@ pub(super) async fn clients(fixture: &Fixture, seed: u64) -> Histories {
     let shared =
         Shared { calls, counter: AtomicU64::new(0), seconds: AtomicI64::new(1), histories: Mutex::default() };
     join_all((0..CLIENTS).map(|number| {
-        let dice = Dice::new(seed.wrapping_mul(CLIENTS).wrapping_add(number));
+        let dice = Rng::new(seed.wrapping_mul(CLIENTS).wrapping_add(number));
         // Two of them by the second handle, as another process.
         let store = if number % 2 == 0 { &*fixture.store } else { &*fixture.other };
         Client { shared: &shared, store, dice, pod: PodId::new(), claim_no: 0, claimed: Vec::new() }.go()
@@ -73,7 +73,7 @@ impl Shared {
 struct Client<'a> {
     shared: &'a Shared,
     store: &'a dyn Store,
-    dice: Dice,
+    dice: Rng,
     pod: PodId,
     claim_no: i64,
     /// Whatever it ever claimed: it goes on with old claims, too.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::handlers::{PLAIN, RETRY, TIMED};
-use crate::dice::Dice;
+use futurecall_testbed::rng::Rng;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub(crate) enum Whim {
 
 /// Everything that is to happen, in order.
 pub(crate) fn script(seed: u64, settings: &Settings) -> Vec<(Duration, Deed)> {
-    let mut dice = Dice::new(seed ^ 0x5eed);
+    let mut dice = Rng::new(seed ^ 0x5eed);
     let mut deeds = Vec::new();
     for _ in 0..settings.calls {
         let at = seconds(&mut dice, settings.length);
@@ -89,6 +89,6 @@ pub(crate) fn script(seed: u64, settings: &Settings) -> Vec<(Duration, Deed)> {
     deeds
 }
 
-fn seconds(dice: &mut Dice, longest: Duration) -> Duration {
+fn seconds(dice: &mut Rng, longest: Duration) -> Duration {
     Duration::from_millis(dice.below(usize::try_from(longest.as_millis()).unwrap_or(1).max(1)) as u64)
 }

@@ -9,8 +9,8 @@ use futurecall_runtime::{CallId, Moment, ScheduleId};
 use tokio::time::Instant;
 
 use super::Settings;
-use crate::dice::Dice;
 use crate::make::micros;
+use futurecall_testbed::rng::Rng;
 
 /// Shared by all pods, clients and the server of one simulation.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct World {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) dice: Dice,
+    pub(crate) dice: Rng,
     pub(crate) lines: Vec<Line>,
     /// Names of calls, in the order in which they were stored.
     pub(crate) calls: BTreeMap<CallId, String>,
@@ -160,7 +160,7 @@ impl Drop for Running {
 impl World {
     pub(crate) fn new(seed: u64, settings: Settings) -> Self {
         let shared = Shared {
-            dice: Dice::new(seed),
+            dice: Rng::new(seed),
             lines: Vec::new(),
             calls: BTreeMap::new(),
             schedules: BTreeMap::new(),
@@ -357,7 +357,7 @@ pub(crate) fn of(moment: Moment) -> u64 {
 
 impl Settings {
     /// How long something takes on its way.
-    fn latency(&self, dice: &mut Dice, is_quiet: bool) -> Duration {
+    fn latency(&self, dice: &mut Rng, is_quiet: bool) -> Duration {
         let lease = usize::try_from(self.lease.as_millis()).unwrap_or(0);
         let longest = match dice.below(1_000) {
             _ if is_quiet => 2,

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::guest::{NewerFutureCall, OlderFutureCall};
 use crate::acks::{Acks, Asked, Kind, Promise, Stored};
 use crate::clock;
-use crate::dice::Dice;
 use crate::producer::stored;
 use crate::worker::TortureCallsExt as _;
+use futurecall_testbed::rng::Rng;
 
 /// How many futures are kept at most.
 const KEPT: usize = 200;
@@ -28,7 +28,7 @@ type Kept<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(super) async fn keep_and_drop(
     pod: Pod,
     acks: Arc<Acks>,
-    mut dice: Dice,
+    mut dice: Rng,
     stop: CancellationToken,
 ) -> usize {
     let (mut calls, mut looks, mut begun) = (Vec::new(), Vec::new(), 0);
@@ -55,7 +55,7 @@ pub(super) async fn keep_and_drop(
 }
 
 /// Polls a future up to fifteen times; gives its answer if that was enough.
-async fn polled<T: 'static>(future: &mut Kept<T>, dice: &mut Dice) -> Option<T> {
+async fn polled<T: 'static>(future: &mut Kept<T>, dice: &mut Rng) -> Option<T> {
     for _ in 0..dice.below(16) {
         let state = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
         if let Poll::Ready(answer) = state {
@@ -69,7 +69,7 @@ async fn polled<T: 'static>(future: &mut Kept<T>, dice: &mut Dice) -> Option<T> 
 }
 
 /// Keeps it, or drops it, and drops another now and then.
-fn keep<T>(kept: &mut Vec<Kept<T>>, future: Kept<T>, dice: &mut Dice) {
+fn keep<T>(kept: &mut Vec<Kept<T>>, future: Kept<T>, dice: &mut Rng) {
     if dice.percent(50) {
         kept.push(future);
     }
@@ -83,7 +83,7 @@ fn keep<T>(kept: &mut Vec<Kept<T>>, future: Kept<T>, dice: &mut Dice) {
 pub(super) async fn of_both_releases(
     pod: Pod,
     acks: Arc<Acks>,
-    mut dice: Dice,
+    mut dice: Rng,
     stop: CancellationToken,
 ) -> (i64, Vec<String>) {
     let (mut number, mut complaints) = (0, Vec::new());

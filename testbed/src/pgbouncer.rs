@@ -1,6 +1,4 @@
 //! A PgBouncer of one test's own, before the test's PostgreSQL.
-//!
-//! `torture` compiles this file as well, so that it uses the standard library and `tempfile` alone.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,6 +1,6 @@
 //! A network between a pod and a PostgreSQL server: every chunk of bytes is held back on its way, in both directions.
 //!
-//! On threads, because the timers of the asynchronous runtime go by whole milliseconds. The benchmark has this file, too.
+//! On threads, because the timers of the asynchronous runtime go by whole milliseconds.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
