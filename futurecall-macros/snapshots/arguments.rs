@@ -170,52 +170,54 @@ const _: () = {
                                 __this,
                                 __session,
                                 mut __args|
-                            ::std::boxed::Box::pin(async move {
-                                let __a0 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.0)?;
-                                let __a1 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.1)?;
-                                let __a2 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.2)?;
-                                let __a3 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.3)?;
-                                let __a4 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.4)?;
-                                let __a5 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.5)?;
-                                let __a6 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.6)?;
-                                let __a7 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.7)?;
-                                let __a8 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.8)?;
-                                let __a9 = __args
-                                    .take(&ExampleCalls::<()>::__args_hello.9)?;
-                                let __a10 = ::futurecall_runtime::__private::state::<
-                                    Mailer,
-                                >(__session)?;
-                                <Result<
-                                    (),
-                                    Refused,
-                                > as ::futurecall_runtime::CallOutput>::__outcome(
-                                    <ExampleFutureCall>::hello(
-                                            __this,
-                                            __session,
-                                            &__a0,
-                                            __a1,
-                                            &__a2,
-                                            &__a3,
-                                            __a4,
-                                            __a5,
-                                            &__a6,
-                                            __a7,
-                                            __a8,
-                                            __a9,
-                                            __a10,
-                                        )
-                                        .await,
-                                )
-                            })),
+                            ::std::boxed::Box::pin(
+                                ::futurecall_runtime::__private::future_call_must_be_send(async move {
+                                    let __a0 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.0)?;
+                                    let __a1 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.1)?;
+                                    let __a2 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.2)?;
+                                    let __a3 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.3)?;
+                                    let __a4 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.4)?;
+                                    let __a5 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.5)?;
+                                    let __a6 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.6)?;
+                                    let __a7 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.7)?;
+                                    let __a8 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.8)?;
+                                    let __a9 = __args
+                                        .take(&ExampleCalls::<()>::__args_hello.9)?;
+                                    let __a10 = ::futurecall_runtime::__private::state::<
+                                        Mailer,
+                                    >(__session)?;
+                                    <Result<
+                                        (),
+                                        Refused,
+                                    > as ::futurecall_runtime::CallOutput>::__outcome(
+                                        <ExampleFutureCall>::hello(
+                                                __this,
+                                                __session,
+                                                &__a0,
+                                                __a1,
+                                                &__a2,
+                                                &__a3,
+                                                __a4,
+                                                __a5,
+                                                &__a6,
+                                                __a7,
+                                                __a8,
+                                                __a9,
+                                                __a10,
+                                            )
+                                            .await,
+                                    )
+                                }),
+                            )),
                         )
                         .arguments(
                             &[

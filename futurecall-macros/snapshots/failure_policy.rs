@@ -141,11 +141,13 @@ const _: () = {
                 .add(
                     ::futurecall_runtime::__private::Method::new(
                             "mail.as_the_block",
-                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
-                                <() as ::futurecall_runtime::CallOutput>::__outcome(
-                                    <Mail>::as_the_block(__session).await,
-                                )
-                            })),
+                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(
+                                ::futurecall_runtime::__private::future_call_must_be_send(async move {
+                                    <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                        <Mail>::as_the_block(__session).await,
+                                    )
+                                }),
+                            )),
                         )
                         .retry(::futurecall_runtime::__private::RetryPolicy::new(5u32))
                         .timeout(30000000u64)
@@ -155,11 +157,13 @@ const _: () = {
                 .add(
                     ::futurecall_runtime::__private::Method::new(
                             "mail.exponential",
-                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
-                                <() as ::futurecall_runtime::CallOutput>::__outcome(
-                                    <Mail>::exponential(__session).await,
-                                )
-                            })),
+                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(
+                                ::futurecall_runtime::__private::future_call_must_be_send(async move {
+                                    <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                        <Mail>::exponential(__session).await,
+                                    )
+                                }),
+                            )),
                         )
                         .retry(
                             ::futurecall_runtime::__private::RetryPolicy::new(3u32)
@@ -178,11 +182,13 @@ const _: () = {
                 .add(
                     ::futurecall_runtime::__private::Method::new(
                             "mail.fixed",
-                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
-                                <() as ::futurecall_runtime::CallOutput>::__outcome(
-                                    <Mail>::fixed(__session).await,
-                                )
-                            })),
+                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(
+                                ::futurecall_runtime::__private::future_call_must_be_send(async move {
+                                    <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                        <Mail>::fixed(__session).await,
+                                    )
+                                }),
+                            )),
                         )
                         .retry(
                             ::futurecall_runtime::__private::RetryPolicy::new(2u32)
@@ -199,11 +205,13 @@ const _: () = {
                 .add(
                     ::futurecall_runtime::__private::Method::new(
                             "mail.custom",
-                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
-                                <() as ::futurecall_runtime::CallOutput>::__outcome(
-                                    <Mail>::custom(__session).await,
-                                )
-                            })),
+                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(
+                                ::futurecall_runtime::__private::future_call_must_be_send(async move {
+                                    <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                        <Mail>::custom(__session).await,
+                                    )
+                                }),
+                            )),
                         )
                         .retry(
                             ::futurecall_runtime::__private::RetryPolicy::new(4u32)
@@ -218,11 +226,13 @@ const _: () = {
                 .add(
                     ::futurecall_runtime::__private::Method::new(
                             "mail.once",
-                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
-                                <() as ::futurecall_runtime::CallOutput>::__outcome(
-                                    <Mail>::once(__session).await,
-                                )
-                            })),
+                            ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(
+                                ::futurecall_runtime::__private::future_call_must_be_send(async move {
+                                    <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                        <Mail>::once(__session).await,
+                                    )
+                                }),
+                            )),
                         )
                         .retry(
                             ::futurecall_runtime::__private::RetryPolicy::new(1u32)

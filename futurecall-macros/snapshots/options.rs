@@ -142,11 +142,13 @@ const _: () = {
                                 __this,
                                 __session,
                                 _|
-                            ::std::boxed::Box::pin(async move {
-                                <() as ::renamed::CallOutput>::__outcome(
-                                    <Work>::a(__this, __session).await,
-                                )
-                            })),
+                            ::std::boxed::Box::pin(
+                                ::renamed::__private::future_call_must_be_send(async move {
+                                    <() as ::renamed::CallOutput>::__outcome(
+                                        <Work>::a(__this, __session).await,
+                                    )
+                                }),
+                            )),
                         )
                         .aliases(
                             &["work.alpha", "jobs.first", "work.first", "old.first"],
@@ -157,11 +159,13 @@ const _: () = {
                 .add(
                     ::renamed::__private::Method::new(
                             "jobs.b",
-                            ::renamed::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
-                                <() as ::renamed::CallOutput>::__outcome(
-                                    <Work>::b(__session).await,
-                                )
-                            })),
+                            ::renamed::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(
+                                ::renamed::__private::future_call_must_be_send(async move {
+                                    <() as ::renamed::CallOutput>::__outcome(
+                                        <Work>::b(__session).await,
+                                    )
+                                }),
+                            )),
                         )
                         .aliases(&["work.b"])
                         .recurring(::renamed::__private::every(5400000000u64))
@@ -171,11 +175,13 @@ const _: () = {
                 .add(
                     ::renamed::__private::Method::new(
                             "jobs.c",
-                            ::renamed::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
-                                <() as ::renamed::CallOutput>::__outcome(
-                                    <Work>::c(__session).await,
-                                )
-                            })),
+                            ::renamed::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(
+                                ::renamed::__private::future_call_must_be_send(async move {
+                                    <() as ::renamed::CallOutput>::__outcome(
+                                        <Work>::c(__session).await,
+                                    )
+                                }),
+                            )),
                         )
                         .aliases(&["work.c"])
                         .recurring(

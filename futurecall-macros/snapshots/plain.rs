@@ -86,11 +86,13 @@ const _: () = {
                 .add(
                     ::futurecall_runtime::__private::Method::new(
                         "example.do_work",
-                        ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(async move {
-                            <() as ::futurecall_runtime::CallOutput>::__outcome(
-                                <ExampleFutureCall>::do_work(__session).await,
-                            )
-                        })),
+                        ::futurecall_runtime::__private::Runner::Free(|__session, _| ::std::boxed::Box::pin(
+                            ::futurecall_runtime::__private::future_call_must_be_send(async move {
+                                <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                    <ExampleFutureCall>::do_work(__session).await,
+                                )
+                            }),
+                        )),
                     ),
                 );
         }

@@ -106,17 +106,19 @@ const _: () = {
                                 __this,
                                 __session,
                                 mut __args|
-                            ::std::boxed::Box::pin(async move {
-                                let __a0 = __args.take(&TypeCalls::<()>::__args_match.0)?;
-                                let __a1 = __args.take(&TypeCalls::<()>::__args_match.1)?;
-                                <() as ::futurecall_runtime::CallOutput>::__outcome(
-                                    <TypeFutureCall<
-                                        T,
-                                        N,
-                                    >>::r#match(__this, __session, __a0, __a1)
-                                        .await,
-                                )
-                            })),
+                            ::std::boxed::Box::pin(
+                                ::futurecall_runtime::__private::future_call_must_be_send(async move {
+                                    let __a0 = __args.take(&TypeCalls::<()>::__args_match.0)?;
+                                    let __a1 = __args.take(&TypeCalls::<()>::__args_match.1)?;
+                                    <() as ::futurecall_runtime::CallOutput>::__outcome(
+                                        <TypeFutureCall<
+                                            T,
+                                            N,
+                                        >>::r#match(__this, __session, __a0, __a1)
+                                            .await,
+                                    )
+                                }),
+                            )),
                         )
                         .arguments(
                             &[

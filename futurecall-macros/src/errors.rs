@@ -83,7 +83,7 @@ pub(crate) fn same_facade(facade: &str, second: &str, first: &str, line: usize) 
 }
 
 pub(crate) fn twice_stored(name: &str) -> String {
-    format!("two future calls are stored as `{name}`")
+    format!("duplicate stored name `{name}`")
 }
 
 pub(crate) fn first_stored(name: &str) -> String {
@@ -158,7 +158,7 @@ pub(crate) const ZONE_WITHOUT_CRON: &str =
 
 pub(crate) fn recurring_arguments(name: &str) -> String {
     format!(
-        "`{name}` takes stored arguments, so it can't recur by attribute: nobody gives them a value\n\
+        "`{name}` takes stored arguments, so it can't recur by attribute: a schedule has no values for them\n\
          help: declare it in code, with `call_recurring()`, or take what it needs as `#[future_call(state)]`"
     )
 }
@@ -277,7 +277,7 @@ pub(crate) const OWNED_SESSION: &str = "the session is borrowed: write `&Session
 
 pub(crate) const MUTABLE_SESSION: &str = "the session is shared: write `&Session`";
 
-pub(crate) const STATIC_SESSION: &str = "the session lives only while the call runs: write `&Session`";
+pub(crate) const STATIC_SESSION: &str = "the session is borrowed only for the run: write `&Session`";
 
 pub(crate) const SESSION_OPTIONS: &str =
     "the session is no argument and is not stored, so it takes no options; drop the attribute";
@@ -307,7 +307,7 @@ pub(crate) const MUTABLE_ARGUMENT: &str = "a future call can't change its argume
      store for each run\nhelp: take it by value, or by `&`";
 
 pub(crate) fn static_argument(ty: &str) -> String {
-    format!("a lent argument lives only while the call runs: write `{ty}`")
+    format!("arguments are borrowed only for the run: write `{ty}`")
 }
 
 pub(crate) fn no_concrete_type(written: &str) -> String {

@@ -276,10 +276,10 @@ fn failure_policy(policy: &FailurePolicy, private: &TokenStream) -> TokenStream 
     quote!(#retry #timeout #on_interrupt)
 }
 
-// Output: Runner::Free(|__session, mut __args| Box::pin(async move {
+// Output: Runner::Free(|__session, mut __args| Box::pin(future_call_must_be_send(async move {
 //             let __a0 = __args.take(&__args_hello.0)?;
 //             <Result<(), Refused> as CallOutput>::__outcome(<Example>::hello(__session, __a0).await)
-//         }))
+//         })))
 fn runner(method: &Method, block: &CallBlock) -> TokenStream {
     let private = private(block);
     let runtime = &block.runtime;
@@ -317,13 +317,24 @@ fn runner(method: &Method, block: &CallBlock) -> TokenStream {
     };
     // A future that is not `Send` is reported at the user's `async`.
     let span = method.signature.async_span.resolved_at(Span::call_site());
+    let must_be_send = quote_spanned!(span=> future_call_must_be_send);
+    let must_be_send = at(span, quote!(#private::#must_be_send));
     let run = quote_spanned! {span=>
-        ::std::boxed::Box::pin(async move {
+        ::std::boxed::Box::pin(#must_be_send(async move {
             #(#takes)*
             <#output as #runtime::CallOutput>::__outcome(<#self_ty>::#ident(#receiver #session #(, #values)*).await)
-        })
+        }))
     };
     quote!(#private::Runner::#kind(|#this __session, #arguments| #run))
+}
+
+/// The same tokens, which mean what they meant, where the compiler points at.
+fn at(place: Span, tokens: TokenStream) -> TokenStream {
+    let moved = tokens.into_iter().map(|mut token| {
+        token.set_span(token.span().located_at(place));
+        token
+    });
+    moved.collect()
 }
 
 // Output: impl<R: CallTarget> ExampleCalls<R> { .. }

@@ -30,6 +30,11 @@ pub fn state<T: Send + Sync + 'static>(session: &Session) -> Result<&T, CallFail
     session.state::<T>().map_err(CallFailure::State)
 }
 
+/// Returns the future of a run. Its name is what the compiler says where that future is not `Send`.
+pub const fn future_call_must_be_send<F: Future + Send>(future: F) -> F {
+    future
+}
+
 /// What `default = ".."` may say of an argument of type `T`, where text is not the type itself.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the default of an argument of type `{T}`",

@@ -1,4 +1,4 @@
-// A lent argument lives only while the call runs.
+// Arguments are borrowed only for the run.
 use futurecall_runtime::prelude::*;
 
 pub struct Example;

@@ -1,4 +1,4 @@
-// Nobody gives values to the arguments of a call that recurs by attribute.
+// A schedule has no values for the arguments of a call that recurs by attribute.
 use futurecall_runtime::prelude::*;
 
 pub struct Example;

@@ -1,4 +1,4 @@
-// The session lives only while the call runs.
+// The session is borrowed only for the run.
 use futurecall_runtime::prelude::*;
 
 pub struct Example;
