@@ -3,17 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// What moves a cursor, changes colours or turns the direction of writing, or is not seen at all.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
+use futurecall_runtime::text::is_invisible;
 
-/// A text with all of that written out: `\n`, `\u{202e}`.
+/// A text in which what acts on a terminal, or is not seen, is written out: `\n`, `\u{202e}`.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
+    if !text.contains(is_invisible) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
@@ -22,7 +16,7 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
             '\n' => safe.push_str("\\n"),
             '\r' => safe.push_str("\\r"),
             '\t' => safe.push_str("\\t"),
-            c if is_unsafe(c) => {
+            c if is_invisible(c) => {
                 let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
             }
             c => safe.push(c),
@@ -34,7 +28,7 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
 /// JSON text that means the same and holds none of it: such characters stand inside of strings, where JSON has an escape.
 /// Line breaks are kept: outside of strings they are layout, and inside they cannot be.
 pub(crate) fn escaped_json(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| c != '\n' && is_unsafe(c);
+    let acts = |c: char| c != '\n' && is_invisible(c);
     if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
@@ -125,6 +119,7 @@ mod tests {
     #[test]
     fn what_acts_on_a_terminal_is_written_out() {
         assert_eq!(escaped("a\u{1b}[31mb\u{202e}c\nd\u{9b}"), "a\\u{1b}[31mb\\u{202e}c\\nd\\u{9b}");
+        assert_eq!(escaped("soft\u{ad}hyphen\u{180e}"), "soft\\u{ad}hyphen\\u{180e}");
         assert!(matches!(escaped("plain, ünïcödé, 日本語"), Cow::Borrowed(_)));
     }
 

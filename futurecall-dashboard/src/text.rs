@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use futurecall_runtime::Moment;
+pub(crate) use futurecall_runtime::text::duration as span;
+use futurecall_runtime::text::is_invisible;
 use maud::{Markup, html};
 
 /// A text from anywhere, for a page: what would be invisible, or would move its neighbours, stands there by its number.
@@ -57,20 +59,12 @@ enum Part<'a> {
 }
 
 fn parts(text: &str, lines: bool) -> impl Iterator<Item = Part<'_>> {
-    let hidden = move |character| is_hidden(character) && !(lines && matches!(character, '\n' | '\t'));
+    let hidden = move |character| is_invisible(character) && !(lines && matches!(character, '\n' | '\t'));
     text.split_inclusive(hidden).flat_map(move |piece| {
         let last = piece.chars().next_back().filter(|character| hidden(*character));
         let plain = last.map_or(piece, |last| piece.strip_suffix(last).unwrap_or(piece));
         [(!plain.is_empty()).then_some(Part::Plain(plain)), last.map(Part::Hidden)].into_iter().flatten()
     })
-}
-
-/// Control characters, and those that change the direction of what surrounds them, or take no room.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn number_of(character: char) -> String {
@@ -98,21 +92,6 @@ pub(crate) fn capped(count: u64, cap: u64) -> String {
 /// `1 call`, `2 calls`.
 pub(crate) fn calls(count: u64) -> String {
     if count == 1 { "1 call".to_owned() } else { format!("{} calls", number(count)) }
-}
-
-/// A duration in its two largest units.
-pub(crate) fn span(duration: Duration) -> String {
-    let (seconds, millis) = (duration.as_secs(), duration.as_millis());
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) if millis < 1 => format!("{} µs", duration.as_micros()),
-        (0, 0, 0) if seconds < 1 => format!("{millis} ms"),
-        (0, 0, 0) if seconds < 10 => format!("{seconds}.{} s", millis % 1_000 / 100),
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
 }
 
 /// How far a moment lies from now: `in 5 min`, `3 h ago`. The script says it the same way.

@@ -31,6 +31,8 @@ pub mod store;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+#[doc(hidden)]
+pub mod text;
 mod why;
 mod words;
 

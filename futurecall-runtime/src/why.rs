@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::CallState;
+use crate::text::duration;
 
 /// Why a call stands where it stands: [`Inspector::why`](crate::Inspector::why). `Display` gives it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +143,7 @@ impl fmt::Display for Why {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotDue { due, left } => write!(f, "not due for {} (at {due})", roughly(*left)),
+            Self::NotDue { due, left } => write!(f, "not due for {} (at {due})", duration(*left)),
             Self::WaitsForRetry { attempt, at, error } => {
                 write!(f, "waits for attempt {attempt} at {at}")?;
                 error.as_ref().map_or(Ok(()), |error| write!(f, ", after: {error}"))
@@ -175,7 +176,7 @@ impl fmt::Display for Reason {
                 write!(
                     f,
                     "due for {}, and nothing holds it up: a pod takes it with its next look",
-                    roughly(*late)
+                    duration(*late)
                 )
             }
             Self::Broken { reason } => write!(f, "broken: {reason}"),
@@ -193,18 +194,5 @@ impl fmt::Display for Reason {
             }
             Self::Action { actor, verb, at } => write!(f, "{actor} did `{verb}` to it at {at}"),
         }
-    }
-}
-
-/// A duration in its two largest units.
-fn roughly(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) if seconds == 0 => format!("{} ms", duration.as_millis()),
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
     }
 }

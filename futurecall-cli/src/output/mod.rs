@@ -7,8 +7,9 @@ mod time;
 mod value;
 
 pub(crate) use self::printer::{Format, Printer, Style};
-pub(crate) use self::time::{Clock, roughly};
+pub(crate) use self::time::Clock;
 pub(crate) use self::value::{Record, Rows, Tone, Value};
+pub(crate) use futurecall_runtime::text::duration as roughly;
 
 use crate::exit::Exit;
 

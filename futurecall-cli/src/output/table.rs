@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::time::{Clock, roughly};
+use super::roughly;
+use super::time::Clock;
 use super::value::{Record, Rows, Tone, Value};
 use crate::safe::escaped;
 

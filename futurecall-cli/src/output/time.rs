@@ -1,9 +1,8 @@
-//! Moments and durations as people read them.
-
-use std::time::Duration;
+//! Moments as people read them.
 
 use chrono::{Local, SecondsFormat, TimeZone};
 use futurecall_runtime::Moment;
+use futurecall_runtime::text::duration;
 
 /// How moments are shown, and from when they are seen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,9 +32,9 @@ impl Clock {
         let now = self.now?;
         let ahead = moment.saturating_since(now);
         if ahead.is_zero() {
-            Some(format!("{} ago", roughly(now.saturating_since(moment))))
+            Some(format!("{} ago", duration(now.saturating_since(moment))))
         } else {
-            Some(format!("in {}", roughly(ahead)))
+            Some(format!("in {}", duration(ahead)))
         }
     }
 
@@ -46,41 +45,11 @@ impl Clock {
     }
 }
 
-/// A duration in its two largest units.
-pub(crate) fn roughly(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, 0) if duration.as_millis() == 0 && !duration.is_zero() => {
-            format!("{} µs", duration.as_micros())
-        }
-        (0, 0, 0, 0) => format!("{} ms", duration.as_millis()),
-        (0, 0, 0, seconds) if seconds < 10 => format!("{seconds}.{} s", duration.subsec_millis() / 100),
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, ..) => format!("{days} d {hours} h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn durations_have_their_two_largest_units() {
-        for (millis, shown) in [
-            (0, "0 ms"),
-            (250, "250 ms"),
-            (1_250, "1.2 s"),
-            (59_000, "59 s"),
-            (61_000, "1 min 1 s"),
-            (3_600_000, "1 h 0 min"),
-            (90_000_000, "1 d 1 h"),
-        ] {
-            assert_eq!(roughly(Duration::from_millis(millis)), shown);
-        }
-        assert_eq!(roughly(Duration::from_micros(12)), "12 µs");
-    }
+    use super::*;
 
     #[test]
     fn moments_say_how_far_they_are() {

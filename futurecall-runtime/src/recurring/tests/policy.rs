@@ -136,8 +136,8 @@ fn rules_are_told_in_words() {
     assert_eq!(words(5_400_000_000), "every 1 h 30 min");
     assert_eq!(words(86_400_000_000), "every day");
     assert_eq!(words(3_600_000_000), "every hour");
-    assert_eq!(words(7 * 86_400_000_000), "every 7 days");
-    assert_eq!(words(90_061_500_000), "every 1 day 1 h 1 min 1 s 500 ms");
+    assert_eq!(words(7 * 86_400_000_000), "every 7 d");
+    assert_eq!(words(90_061_500_000), "every 1 d 1 h 1 min 1 s 500 ms");
     assert_eq!(every(60).starting_at(second(0)).describe(), "every minute, from 1970-01-01T00:00:00.000000Z");
     assert_eq!(cron("0 2 * * *", "Europe/Berlin").describe(), "At 02:00 (Europe/Berlin)");
     assert_eq!(cron("*/5 * * * *", "UTC").describe(), "At every 5 minutes (UTC)");
