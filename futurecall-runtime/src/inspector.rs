@@ -1,9 +1,11 @@
 //! `pod.inspect()`: what will happen, what happens, what has happened.
 
+mod diagnosis;
 mod why;
 
 use std::sync::Arc;
 
+pub use self::diagnosis::{Diagnosis, Finding, Severity};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
@@ -73,7 +75,7 @@ impl Inspector {
     pub async fn calls(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
         let mut page = self.ask(|store| async move { store.calls(Now::Database, &filter).await }).await?;
         for call in &mut page.calls {
-            self.diagnose(call);
+            self.explain(call);
         }
         Ok(page)
     }
@@ -86,7 +88,7 @@ impl Inspector {
     pub async fn call(&self, id: CallId) -> Result<Option<CallRecord>, StoreError> {
         let mut found = self.ask(|store| async move { store.call(Now::Database, id).await }).await?;
         if let Some(call) = &mut found {
-            self.diagnose(call);
+            self.explain(call);
         }
         Ok(found)
     }
@@ -310,7 +312,7 @@ impl Inspector {
     }
 
     /// Only a pod that runs calls can say that one is broken.
-    fn diagnose(&self, call: &mut CallRecord) {
+    fn explain(&self, call: &mut CallRecord) {
         let runs = !self.pod.engine().registry().is_empty();
         if runs && call.state == CallState::Scheduled {
             call.broken = crate::pod::why_broken(self.pod.engine(), call);

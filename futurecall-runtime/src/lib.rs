@@ -56,7 +56,7 @@ pub use self::facade::{
     Recurring, RecurringCallRef, RescheduleRequest, ScheduleAll, When,
 };
 pub use self::id::{ActionId, CallId, ParseIdError, PodId, ScheduleId};
-pub use self::inspector::Inspector;
+pub use self::inspector::{Diagnosis, Finding, Inspector, Severity};
 pub use self::moment::{Moment, MomentOutOfRange, ToMoment};
 pub use self::operator::{Acted, Operator, Selection};
 pub use self::pod::{ApplicationPool, Pod, PodBuilder, Role};

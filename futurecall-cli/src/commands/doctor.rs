@@ -1,9 +1,10 @@
 use clap::Args;
+use futurecall_runtime::Severity;
 
 use crate::context::Context;
-use crate::doctor::{self, Status};
+use crate::doctor;
 use crate::exit::{Exit, Failure};
-use crate::output::{Answer, Record, Rows, Tone};
+use crate::output::{Answer, Record, Rows, Tone, Value};
 
 /// Checks the database, the pods and the calls, and says what to do
 #[derive(Debug, Args)]
@@ -18,26 +19,28 @@ pub(crate) async fn run(context: &mut Context<'_>, doctor: Doctor) -> Result<Ans
     let spinner = crate::progress::spinner(context.globals.quiet, "looking");
     let findings = doctor::examine(context).await?;
     spinner.finish_and_clear();
-    let worst = findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Fine);
-    let unhealthy = worst == Status::Problem || (doctor.strict && worst == Status::Warning);
-    let count = |status| findings.iter().filter(|finding| finding.status == status).count();
-    let (problems, warnings) = (count(Status::Problem), count(Status::Warning));
+    let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
+    let unhealthy = worst == Severity::Problem || (doctor.strict && worst == Severity::Warning);
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (problems, warnings) = (count(Severity::Problem), count(Severity::Warning));
     let rows = findings.iter().map(|finding| {
-        let tone = match finding.status {
-            Status::Fine => Tone::Good,
-            Status::Warning => Tone::Doubtful,
-            Status::Problem => Tone::Bad,
+        let tone = match finding.severity {
+            Severity::Ok => Tone::Good,
+            Severity::Warning => Tone::Doubtful,
+            Severity::Problem => Tone::Bad,
+            _ => Tone::Plain,
         };
         Record::new()
-            .with("status", finding.status.as_str())
-            .with("check", finding.check)
+            .with("severity", finding.severity.as_str())
+            .with("code", finding.code)
             .with("found", finding.found.as_str())
             .with("means", finding.means)
             .with("todo", finding.todo)
+            .with("figures", Value::Json(serde_json::to_string(&finding.figures).unwrap_or_default()))
             .tone(tone)
     });
-    let rows =
-        Rows::new(&["status", "check", "found!"], "nothing was checked", rows).under(&["means", "todo"]);
+    let columns = &["severity", "code", "found!"];
+    let rows = Rows::new(columns, "nothing was checked", rows).under(&["means", "todo"]);
     let mut answer = Answer::list("findings", rows);
     answer.record =
         answer.record.with("healthy", !unhealthy).with("problems", problems).with("warnings", warnings);

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::Finding;
+use futurecall_runtime::{Finding, Severity};
+
 use crate::connect;
 
-const CHECK: &str = "file system";
+const CODE: &str = "file-system";
 
 /// File systems of another machine, whose locks may not hold and whose shared memory is none.
 const REMOTE: &[&str] = &[
@@ -35,15 +36,16 @@ pub(super) fn examine(url: &str) -> Option<Finding> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
     let kind = kind_of(&file, &mounts)?;
     Some(if REMOTE.contains(&kind) {
-        Finding::problem(
-            CHECK,
+        Finding::new(
+            Severity::Problem,
+            CODE,
             kind,
             "SQLite's locks and its write-ahead log need a disk of this machine: over a network, two processes can \
              corrupt the file.",
             "Move the file to a local disk, or use PostgreSQL.",
         )
     } else {
-        Finding::fine(CHECK, kind)
+        Finding::ok(CODE, kind)
     })
 }
 

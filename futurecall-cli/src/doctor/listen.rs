@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::StoreError;
 use futurecall_runtime::store::{PostgresStore, Store as _};
+use futurecall_runtime::{Finding, Severity, StoreError};
 
-use super::Finding;
 use crate::safe::scrub;
 
-const CHECK: &str = "LISTEN";
+const CODE: &str = "listen";
 const PATIENCE: Duration = Duration::from_secs(5);
 const MEANS: &str =
     "Pods are not told when others schedule: calls that are due soon start up to a scan interval late.";
@@ -16,15 +15,17 @@ const MEANS: &str =
 /// Sends itself a notification over a second connection, on a channel that nobody else hears.
 pub(super) async fn examine(url: &str) -> Finding {
     match tokio::time::timeout(PATIENCE, heard(url)).await {
-        Ok(Ok(())) => Finding::fine(CHECK, "notifications arrive"),
-        Ok(Err(error)) => Finding::warning(
-            CHECK,
+        Ok(Ok(())) => Finding::ok(CODE, "notifications arrive"),
+        Ok(Err(error)) => Finding::new(
+            Severity::Warning,
+            CODE,
             scrub(&format!("failed: {error}")),
             MEANS,
             "See what the database says; a connection pooler in between must keep sessions.",
         ),
-        Err(_) => Finding::warning(
-            CHECK,
+        Err(_) => Finding::new(
+            Severity::Warning,
+            CODE,
             "notifications do not arrive",
             MEANS,
             "Is there a connection pooler in transaction mode (PgBouncer, a cloud's proxy)? Give pods a direct \

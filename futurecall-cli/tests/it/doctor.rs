@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use futurecall_runtime::CallFilter;
+use futurecall_runtime::chrono::Utc;
 use serde_json::Value;
 
 use crate::program::Said;
-use crate::world::{World, on_both};
+use crate::world::{ReportFutureCall, World, on_both};
 
-fn status(said: &Said, check: &str) -> String {
+fn severity(said: &Said, code: &str) -> String {
     let json = said.json();
     let findings = json["findings"].as_array().unwrap();
-    let finding = findings.iter().find(|finding| finding["check"] == check);
-    let finding = finding.unwrap_or_else(|| panic!("{check} was not looked at: {json:#}"));
-    if finding["status"] != "ok" {
+    let finding = findings.iter().find(|finding| finding["code"] == code);
+    let finding = finding.unwrap_or_else(|| panic!("{code} was not looked at: {json:#}"));
+    if finding["severity"] != "ok" {
         assert!(finding["means"].is_string() && finding["todo"].is_string(), "{finding}");
     }
-    finding["status"].as_str().unwrap().to_owned()
+    finding["severity"].as_str().unwrap().to_owned()
 }
 
 fn examine(world: &World) -> Said {
@@ -27,33 +28,35 @@ fn examine(world: &World) -> Said {
 async fn a_service_in_order_is_healthy_but_for_what_is_odd() {
     on_both(async |world| {
         let said = examine(world);
-        for check in [
+        for code in [
             "connection",
-            "server version",
+            "server-version",
             "clock",
             "schema",
             "pods",
             "versions",
-            "stuck calls",
-            "due calls",
-            "paused names",
-            "paused schedules",
+            "stuck-calls",
+            "long-runs",
+            "broken-calls",
+            "due-calls",
+            "paused-names",
+            "paused-schedules",
             "history",
             "retention",
         ] {
-            assert_eq!(status(&said, check), "ok", "{}", said.out);
+            assert_eq!(severity(&said, code), "ok", "{}", said.out);
         }
         // The servers of the tests lose what they have when the power fails, on purpose.
-        assert!(["ok", "problem"].contains(&status(&said, "durability").as_str()));
-        assert_eq!(status(&said, "unknown names"), "warning");
+        assert!(["ok", "problem"].contains(&severity(&said, "durability").as_str()));
+        assert_eq!(severity(&said, "unknown-names"), "warning");
         if world.kind() == "postgres" {
-            assert_eq!(status(&said, "LISTEN"), "ok");
+            assert_eq!(severity(&said, "listen"), "ok");
         } else {
-            assert_eq!(status(&said, "durability"), "ok");
-            assert_eq!(status(&said, "journal mode"), "ok");
+            assert_eq!(severity(&said, "durability"), "ok");
+            assert_eq!(severity(&said, "journal-mode"), "ok");
             said.ended(0);
             let strict = world.run(&["doctor", "--strict"]).ended(4);
-            assert!(strict.out.contains("warning  unknown names"), "{}", strict.out);
+            assert!(strict.out.contains("warning   unknown-names"), "{}", strict.out);
             assert!(strict.out.contains("futurecall cancel --name NAME"), "{}", strict.out);
         }
     })
@@ -69,8 +72,44 @@ async fn calls_that_nobody_can_run_are_a_problem() {
         let filter = CallFilter::new().name("ghost.late").until(world.pod.inspect().now().await.unwrap());
         assert_eq!(world.pod.inspect().calls(filter).await.unwrap().calls[0].id, ghost);
         let said = examine(world).ended(4);
-        assert_eq!(status(&said, "unknown names"), "problem");
+        assert_eq!(severity(&said, "unknown-names"), "problem");
         assert_eq!(said.json()["healthy"], false);
+    })
+    .await;
+}
+
+/// What is wrong with a database must not depend on the screen: here on that of the service, and of a program beside it.
+#[cfg(feature = "dashboard")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_page_of_the_service_finds_the_same() {
+    on_both(async |world| {
+        let calls = world.pod.future_calls();
+        // Late enough to notice, and not for an alarm.
+        let minutes_ago = Utc::now() - Duration::from_mins(2);
+        calls.call_at_time(minutes_ago).of::<ReportFutureCall>().build(3, "s3cret").await.unwrap();
+        world.pod.operate("ada").pause_name("report.send", "why").await.unwrap();
+        let said = examine(world);
+        let judged = |findings: &Value| {
+            let findings = findings.as_array().unwrap().iter();
+            let judged = findings.map(|finding| (finding["code"].clone(), finding["severity"].clone()));
+            let judged =
+                judged.filter(|(code, _)| !["file-system", "listen"].contains(&code.as_str().unwrap()));
+            judged.collect::<Vec<_>>()
+        };
+        let doctor = judged(&said.json()["findings"]);
+        let health = world.page("/health.json").await;
+        assert_eq!(doctor, judged(&health["findings"]));
+        assert!(doctor.len() >= 15, "{doctor:?}");
+        for (code, severity) in [("due-calls", "ok"), ("unknown-names", "warning"), ("paused-names", "note")]
+        {
+            assert!(doctor.contains(&(code.into(), severity.into())), "{code}: {doctor:?}");
+        }
+        // The first page has the urgent ones of them.
+        let urgent = judged(&world.page("/overview.json").await["findings"]);
+        assert_eq!(
+            urgent,
+            [("unknown-names".into(), "warning".into()), ("paused-names".into(), "note".into())]
+        );
     })
     .await;
 }
@@ -80,7 +119,7 @@ async fn without_pods_it_says_so() {
     on_both(async |world| {
         world.pod.shutdown().await;
         let said = examine(world);
-        assert_eq!(status(&said, "pods"), "warning");
+        assert_eq!(severity(&said, "pods"), "warning");
     })
     .await;
 }
@@ -109,7 +148,7 @@ async fn a_role_whose_commits_are_confirmed_too_early_is_a_problem() {
         let findings = found();
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!(
-            (&findings[0]["status"], &findings[0]["check"]),
+            (&findings[0]["severity"], &findings[0]["code"]),
             (&"problem".into(), &"durability".into())
         );
         assert!(findings[0]["todo"].as_str().unwrap().contains("RESET synchronous_commit"));

@@ -140,6 +140,20 @@ impl World {
         command
     }
 
+    /// A page of the service's own dashboard, as JSON. Its visitor may do everything.
+    #[cfg(feature = "dashboard")]
+    pub(crate) async fn page(&self, page: &str) -> serde_json::Value {
+        use axum::body::{Body, to_bytes};
+        use tower::ServiceExt;
+
+        let dashboard = futurecall_dashboard::dashboard(&self.pod)
+            .authorize(|_: &_| futurecall_dashboard::Access::operator("ada"));
+        let request = axum::http::Request::get(page).header("host", "ops.example").body(Body::empty());
+        let answer = dashboard.into_router().oneshot(request.unwrap()).await.unwrap();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
     /// Runs it.
     pub(crate) fn run(&self, args: &[&str]) -> Said {
         Said::of(&self.program().args(args).output().expect("the program starts"))

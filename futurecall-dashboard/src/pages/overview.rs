@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{CallFilter, CallRecord, CallState, Counts, Histogram, Moment, Span, Statistics};
+use futurecall_runtime::{
+    CallFilter, CallRecord, CallState, Counts, Finding, Histogram, Moment, Span, Statistics,
+};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -29,7 +31,7 @@ struct Overview {
     failed_day: u64,
     next: Vec<CallRecord>,
     failed: Vec<CallRecord>,
-    findings: Vec<health::Finding>,
+    findings: Vec<Finding>,
 }
 
 /// The last hour, minute by minute.
@@ -69,7 +71,7 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         failed_day: inspect.count(&failed(DAY), CAP).await?,
         next: inspect.calls(CallFilter::new().state(CallState::Scheduled).limit(10)).await?.calls,
         failed: inspect.calls(CallFilter::new().state(CallState::Failed).limit(5)).await?.calls,
-        findings: health::urgent(visit).await?,
+        findings: inspect.alerts().await?.findings,
     };
     Ok(visit.page(Place::Overview, "Overview", || overview.html(visit), || overview.json(visit)))
 }
@@ -227,7 +229,7 @@ impl Overview {
             "minutes": self.hour.minutes.iter().map(minute).collect::<Vec<_>>(),
             "next": self.next.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
             "newest_failures": self.failed.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
-            "findings": self.findings.iter().map(health::Finding::json).collect::<Vec<_>>(),
+            "findings": self.findings,
         })
     }
 }

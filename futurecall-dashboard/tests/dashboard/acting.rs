@@ -150,7 +150,7 @@ async fn a_call_type_is_paused_and_resumed() {
         .await;
     assert!(page.contains("Paused by") && page.contains("&lt;b&gt;spam&lt;/b&gt;"), "{page}");
     assert_eq!(site.pod.inspect().paused_names().await.unwrap().len(), 1);
-    assert!(site.page("/overview").await.contains("mail.send (by ada)"));
+    assert!(site.page("/overview").await.contains("mail.send by ada for "));
     assert!(
         site.submit("/types/act", &[("verb", "pause"), ("name", "mail.send")])
             .await

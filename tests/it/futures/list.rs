@@ -165,6 +165,8 @@ async fn inspect(stage: &Stage<'_>, list: &mut List) {
         migrations();
         now();
         why(id);
+        diagnose();
+        alerts();
     }
 }
 

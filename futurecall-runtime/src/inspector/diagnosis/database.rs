@@ -1,13 +1,13 @@
 //! Whether the database keeps what it has been given, and lets itself be written to.
 
-use futurecall_runtime::store::Store;
-
 use super::Finding;
+use super::limits::OLDEST_POSTGRES;
+use crate::error::StoreError;
 
 const DURABILITY: &str = "durability";
 
-pub(super) async fn examine(store: &dyn Store) -> Vec<Finding> {
-    let settings = match store.settings().await {
+pub(super) fn examine(database: &str, settings: Result<&[(String, String)], &StoreError>) -> Vec<Finding> {
+    let settings = match settings {
         Ok(settings) => settings,
         Err(error) => {
             return vec![Finding::warning(
@@ -21,12 +21,12 @@ pub(super) async fn examine(store: &dyn Store) -> Vec<Finding> {
     let setting = |name: &str| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let mut findings = Vec::new();
     if let Some(version) = setting("version") {
-        findings.push(version_of(store.kind(), version));
+        findings.push(version_of(database, version));
     }
-    findings.extend(match store.kind() {
+    findings.extend(match database {
         "postgres" => {
             let mut findings = postgres(&setting);
-            findings.extend(set_for_others(&settings));
+            findings.extend(set_for_others(settings));
             findings
         }
         "sqlite" => sqlite(&setting),
@@ -41,21 +41,18 @@ pub(super) async fn examine(store: &dyn Store) -> Vec<Finding> {
 }
 
 fn version_of(kind: &str, version: &str) -> Finding {
-    let check = "server version";
+    let code = "server-version";
     let major = version.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
     match major.and_then(|major| major.parse::<u32>().ok()) {
         Some(major) if kind == "postgres" && major < OLDEST_POSTGRES => Finding::warning(
-            check,
+            code,
             version,
             "This version of PostgreSQL gets no corrections any more, and Futurecall is not tested on it.",
             "Upgrade the server.",
         ),
-        _ => Finding::fine(check, version),
+        _ => Finding::ok(code, version),
     }
 }
-
-/// The oldest release that its makers still correct.
-const OLDEST_POSTGRES: u32 = 14;
 
 fn postgres<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -98,8 +95,8 @@ fn postgres<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
             "Connect to the primary server, or end the read-only mode.",
         ));
     }
-    if findings.iter().all(|finding| finding.check != DURABILITY) && !durable.is_empty() {
-        findings.push(Finding::fine(DURABILITY, durable.join(", ")));
+    if findings.iter().all(|finding| finding.code != DURABILITY) && !durable.is_empty() {
+        findings.push(Finding::ok(DURABILITY, durable.join(", ")));
     }
     findings
 }
@@ -136,17 +133,17 @@ fn sqlite<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
                 "Let nothing but FULL or EXTRA be set on Futurecall's connections.",
             ));
         }
-        Some(value) => findings.push(Finding::fine(DURABILITY, format!("synchronous {value}"))),
+        Some(value) => findings.push(Finding::ok(DURABILITY, format!("synchronous {value}"))),
         None => {}
     }
     match setting("journal_mode") {
         Some(mode) if !mode.eq_ignore_ascii_case("wal") => findings.push(Finding::warning(
-            "journal mode",
+            "journal-mode",
             mode,
             "Without a write-ahead log readers and writers wait for each other.",
             "Let the service set journal_mode = WAL: a file system that cannot do it is no place for the file.",
         )),
-        Some(mode) => findings.push(Finding::fine("journal mode", mode)),
+        Some(mode) => findings.push(Finding::ok("journal-mode", mode)),
         None => {}
     }
     findings
@@ -154,28 +151,28 @@ fn sqlite<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Status;
+    use super::super::Severity;
     use super::*;
 
-    fn worst(findings: &[Finding]) -> Status {
-        findings.iter().map(|finding| finding.status).max().unwrap()
+    fn worst(findings: &[Finding]) -> Severity {
+        findings.iter().map(|finding| finding.severity).max().unwrap()
     }
 
     #[test]
     fn settings_that_lose_calls_are_problems() {
         let good = |name: &str| (name != "transaction_read_only").then_some("on");
         let good = |name: &str| if name.starts_with("default") { Some("off") } else { good(name) };
-        assert_eq!(worst(&postgres(&good)), Status::Fine);
+        assert_eq!(worst(&postgres(&good)), Severity::Ok);
         for bad in ["fsync", "full_page_writes", "synchronous_commit"] {
             let setting = |name: &str| if name == bad { Some("off") } else { good(name) };
             let findings = postgres(&setting);
             assert!(
-                findings.iter().any(|f| f.status == Status::Problem && f.found.starts_with(bad)),
+                findings.iter().any(|f| f.severity == Severity::Problem && f.found.starts_with(bad)),
                 "{bad}"
             );
         }
         let read_only = |name: &str| if name == "transaction_read_only" { Some("on") } else { good(name) };
-        assert_eq!(worst(&postgres(&read_only)), Status::Problem);
+        assert_eq!(worst(&postgres(&read_only)), Severity::Problem);
     }
 
     #[test]
@@ -187,10 +184,10 @@ mod tests {
                 _ => None,
             }
         };
-        assert_eq!(worst(&sqlite(&of("full", "wal"))), Status::Fine);
-        assert_eq!(worst(&sqlite(&of("2", "WAL"))), Status::Fine);
-        assert_eq!(worst(&sqlite(&of("normal", "wal"))), Status::Problem);
-        assert_eq!(worst(&sqlite(&of("2", "delete"))), Status::Warning);
+        assert_eq!(worst(&sqlite(&of("full", "wal"))), Severity::Ok);
+        assert_eq!(worst(&sqlite(&of("2", "WAL"))), Severity::Ok);
+        assert_eq!(worst(&sqlite(&of("normal", "wal"))), Severity::Problem);
+        assert_eq!(worst(&sqlite(&of("2", "delete"))), Severity::Warning);
     }
 
     #[test]
@@ -202,15 +199,15 @@ mod tests {
         assert!(set("on").is_empty() && set("local").is_empty());
         for off in ["off", "OFF", "false", "0"] {
             let findings = set(off);
-            assert_eq!((findings.len(), worst(&findings)), (1, Status::Problem), "{off}");
+            assert_eq!((findings.len(), worst(&findings)), (1, Severity::Problem), "{off}");
             assert!(findings[0].found.starts_with("synchronous_commit of role pods"), "{off}");
         }
     }
 
     #[test]
     fn old_servers_are_told() {
-        assert_eq!(version_of("postgres", "13.4").status, Status::Warning);
-        assert_eq!(version_of("postgres", "PostgreSQL 17.2 on x86_64").status, Status::Fine);
-        assert_eq!(version_of("sqlite", "3.50.1").status, Status::Fine);
+        assert_eq!(version_of("postgres", "13.4").severity, Severity::Warning);
+        assert_eq!(version_of("postgres", "PostgreSQL 17.2 on x86_64").severity, Severity::Ok);
+        assert_eq!(version_of("sqlite", "3.50.1").severity, Severity::Ok);
     }
 }
