@@ -37,6 +37,27 @@ use crate::why::Why;
 /// # pod.shutdown().await;
 /// # Ok(()) }
 /// ```
+///
+/// # JSON
+///
+/// What its methods return implements [`Serialize`](serde::Serialize), in the one form that `futurecall … --output json` and
+/// the dashboard give: keys in `snake_case`, moments as RFC 3339 texts in UTC, durations in seconds (keys end in `_seconds`),
+/// what is not known as `null`. Arguments are left out, because not everybody may see them: add them from the record, after
+/// [`Redaction`](crate::store::Redaction). The attempts of a call are a list of their own.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
+/// use std::time::Duration;
+/// use futurecall_runtime::{Pod, serde_json};
+/// # let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
+/// let id = pod.future_call_with_delay("mail.send", Some(&"secret"), Duration::from_secs(60)).await?;
+/// let call = pod.inspect().call(id).await?.expect("it is there");
+/// let json = serde_json::to_value(&call)?;
+/// assert_eq!((&json["state"], &json["due"]), (&"scheduled".into(), &call.due.to_string().into()));
+/// assert!(!json.to_string().contains("secret"));
+/// # pod.shutdown().await;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Inspector {
     pod: Pod,

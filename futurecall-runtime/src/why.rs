@@ -3,13 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
-use crate::store::CallState;
+use crate::store::{CallState, Shown};
 use crate::text::duration;
 
-/// Why a call stands where it stands: [`Inspector::why`](crate::Inspector::why). `Display` gives it in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a call stands where it stands: [`Inspector::why`](crate::Inspector::why). `Display` gives it in words, and so does
+/// each reason's `says` in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Why {
     /// Which call.
@@ -17,6 +20,7 @@ pub struct Why {
     /// Where it stands.
     pub state: CallState,
     /// What holds it up, or what became of it: the decisive reason first. Never empty.
+    #[serde(serialize_with = "in_words")]
     pub reasons: Vec<Reason>,
 }
 
@@ -26,15 +30,18 @@ impl Why {
     }
 }
 
-/// One reason why a call has not run, or what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One reason why a call has not run, or what became of it. In JSON `reason` names it (`not_due`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
     /// Its moment has not come.
     NotDue {
         /// When it comes.
+        #[serde(serialize_with = "rfc3339")]
         due: Moment,
         /// How long that is from now, by the database's clock.
+        #[serde(rename = "left_seconds", serialize_with = "seconds")]
         left: Duration,
     },
     /// An attempt has failed, or its pod has vanished, and the next one waits for its moment.
@@ -42,6 +49,7 @@ pub enum Reason {
         /// The attempt that comes next.
         attempt: u32,
         /// When.
+        #[serde(serialize_with = "rfc3339")]
         at: Moment,
         /// What the last one said.
         error: Option<String>,
@@ -69,8 +77,10 @@ pub enum Reason {
         /// Who paused it.
         actor: String,
         /// Why.
+        #[serde(rename = "because")]
         reason: String,
         /// Since when.
+        #[serde(serialize_with = "rfc3339")]
         since: Moment,
     },
     /// It is due, and others go before it.
@@ -90,11 +100,13 @@ pub enum Reason {
     /// It is due, and nothing is known that holds it up: a pod takes it with its next look.
     Due {
         /// For how long it has been due.
+        #[serde(rename = "late_seconds", serialize_with = "seconds")]
         late: Duration,
     },
     /// This binary could not run it: its arguments do not decode.
     Broken {
         /// Why, with the parameter's name.
+        #[serde(rename = "because")]
         reason: String,
     },
     /// A pod has claimed it.
@@ -104,6 +116,7 @@ pub enum Reason {
         /// Whether its handler is known to have started.
         started: bool,
         /// Until when the pod holds it unless it renews.
+        #[serde(serialize_with = "rfc3339")]
         lease_until: Option<Moment>,
     },
     /// It was cancelled while it runs: its handler has been told.
@@ -111,6 +124,7 @@ pub enum Reason {
     /// It is over.
     Finished {
         /// When it ended.
+        #[serde(serialize_with = "rfc3339")]
         at: Option<Moment>,
         /// What it said, or why it was cancelled, skipped or not started.
         error: Option<String>,
@@ -122,6 +136,7 @@ pub enum Reason {
         /// What, in one word.
         verb: String,
         /// When.
+        #[serde(serialize_with = "rfc3339")]
         at: Moment,
     },
 }
@@ -129,6 +144,26 @@ pub enum Reason {
 impl Reason {
     /// Where counting the calls that go before stops.
     pub const AHEAD_CAP: u64 = 10_000;
+}
+
+/// A reason beside its words.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(flatten)]
+    reason: &'a Reason,
+    says: String,
+}
+
+fn in_words<S: Serializer>(reasons: &[Reason], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(reasons.iter().map(|reason| Said { reason, says: reason.to_string() }))
+}
+
+fn rfc3339<S: Serializer>(moment: &impl Shown, serializer: S) -> Result<S::Ok, S::Error> {
+    moment.shown().serialize(serializer)
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 impl fmt::Display for Why {

@@ -4,7 +4,7 @@ use futurecall_runtime::Severity;
 use crate::context::Context;
 use crate::doctor;
 use crate::exit::{Exit, Failure};
-use crate::output::{Answer, Record, Rows, Tone, Value};
+use crate::output::{Answer, Record, Rows, Tone};
 
 /// Checks the database, the pods and the calls, and says what to do
 #[derive(Debug, Args)]
@@ -30,14 +30,7 @@ pub(crate) async fn run(context: &mut Context<'_>, doctor: Doctor) -> Result<Ans
             Severity::Problem => Tone::Bad,
             _ => Tone::Plain,
         };
-        Record::new()
-            .with("severity", finding.severity.as_str())
-            .with("code", finding.code)
-            .with("found", finding.found.as_str())
-            .with("means", finding.means)
-            .with("todo", finding.todo)
-            .with("figures", Value::Json(serde_json::to_string(&finding.figures).unwrap_or_default()))
-            .tone(tone)
+        Record::of(finding).tone(tone)
     });
     let columns = &["severity", "code", "found!"];
     let rows = Rows::new(columns, "nothing was checked", rows).under(&["means", "todo"]);

@@ -113,12 +113,7 @@ fn row(step: &MigrationRecord) -> Record {
         Some(_) => ("applied", Tone::Plain),
         None => ("missing", Tone::Bad),
     };
-    Record::new()
-        .with("version", step.version)
-        .with("name", step.name.as_str())
-        .with("state", state)
-        .with("applied", step.applied)
-        .tone(tone)
+    Record::of(step).with("state", state).tone(tone)
 }
 
 fn verdict(steps: &[MigrationRecord]) -> Option<String> {

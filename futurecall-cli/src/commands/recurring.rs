@@ -123,7 +123,7 @@ async fn list(context: &Context<'_>, pod: &Pod, list: &List) -> Result<Answer, F
     let found = pod.inspect().schedules().await?;
     let shown = found.iter().filter(|schedule| list.all || schedule.state != ScheduleState::Ended);
     let rows = shown.map(|schedule| records::schedule(schedule, &arguments));
-    let columns = &["id", "name", "identifier", "state", "runs", "next", "~next", "reason"];
+    let columns = &["id", "name", "identifier", "state", "words", "next", "~next", "reason"];
     Ok(Answer::list("schedules", Rows::new(columns, "no schedules", rows)))
 }
 
@@ -179,7 +179,7 @@ async fn next(pod: &Pod, next: &Next) -> Result<Answer, Failure> {
     let answer = Answer::list("runs", Rows::new(columns, "it never runs again", runs));
     Ok(match found.state {
         ScheduleState::Active => answer,
-        state => answer.note(format!("It is {}: that is when it would run", records::state_of(state))),
+        state => answer.note(format!("It is {}: that is when it would run", state.as_str())),
     })
 }
 

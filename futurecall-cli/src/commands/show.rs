@@ -4,7 +4,7 @@ use futurecall_runtime::{ActionFilter, CallId};
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::output::{Answer, Rows};
+use crate::output::{Answer, Record, Rows};
 use crate::records;
 
 /// Shows a call with its attempts and what operators did to it
@@ -20,17 +20,10 @@ pub(crate) async fn run(context: &mut Context<'_>, show: Show) -> Result<Answer,
     let call = inspect.call(show.id).await?.ok_or_else(|| unknown(show.id))?;
     let arguments = Arguments::new(context.globals.arguments, &inspect.pods().await?);
     let actions = inspect.actions(&ActionFilter::new().call(show.id)).await?;
-    let why = inspect.why(show.id).await?.map(|why| why.to_string());
+    let why = inspect.why(show.id).await?.and_then(|why| Record::of(&why).get("reasons").cloned());
     let actions = Rows::new(&["at", "actor", "verb", "outcome"], "none", actions.iter().map(records::action));
-    let record = records::call(&call, &arguments);
-    let record = record.with("why", why).with("attempts", records::attempts(&call.attempts));
-    Ok(Answer::new(without_moment(record).with("actions", actions)))
-}
-
-/// A list's sort key says nothing beside the moments that it is made of.
-fn without_moment(mut record: crate::output::Record) -> crate::output::Record {
-    record.fields.retain(|(key, _)| *key != "moment");
-    record
+    let record = records::call(&call, &arguments).with("why", why);
+    Ok(Answer::new(record.with("attempts", records::attempts(&call.attempts)).with("actions", actions)))
 }
 
 pub(crate) fn unknown(id: CallId) -> Failure {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use futurecall_runtime::{Histogram, Moment, Span, Statistics};
+use futurecall_runtime::{Moment, Span, Statistics};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -51,12 +51,12 @@ pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answe
         "interrupted",
         "expired",
         "per_minute",
-        "took_p50",
-        "took_p95",
-        "took_p99",
-        "late_p50",
-        "late_p95",
-        "late_p99",
+        "duration_p50_seconds",
+        "duration_p95_seconds",
+        "duration_p99_seconds",
+        "lateness_p50_seconds",
+        "lateness_p95_seconds",
+        "lateness_p99_seconds",
     ];
     let rows = by_name.values().map(|counted| row(counted, looked_back));
     let record = Record::new()
@@ -89,19 +89,6 @@ fn row(counted: &Statistics, since: Duration) -> Record {
     let minutes = (since.as_secs_f64() / 60.0).max(1.0 / 60.0);
     #[expect(clippy::cast_precision_loss, reason = "a rate is shown with two digits")]
     let per_minute = ended as f64 / minutes;
-    let quantile = |of: &Histogram, share| of.quantile(share).map_or(Value::Null, Value::Span);
-    Record::new()
-        .with("name", counted.name.as_str())
-        .with("succeeded", counted.succeeded)
-        .with("failed", counted.failed)
-        .with("retried", counted.retried)
-        .with("interrupted", counted.interrupted)
-        .with("expired", counted.expired)
-        .with("per_minute", per_minute)
-        .with("took_p50", quantile(&counted.durations, 0.5))
-        .with("took_p95", quantile(&counted.durations, 0.95))
-        .with("took_p99", quantile(&counted.durations, 0.99))
-        .with("late_p50", quantile(&counted.lateness, 0.5))
-        .with("late_p95", quantile(&counted.lateness, 0.95))
-        .with("late_p99", quantile(&counted.lateness, 0.99))
+    // It is a sum of several.
+    Record::of(counted).without(&["span", "start"]).with("per_minute", per_minute)
 }

@@ -2,6 +2,7 @@
 
 mod json;
 mod printer;
+mod read;
 mod table;
 mod time;
 mod value;

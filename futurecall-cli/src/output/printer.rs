@@ -110,7 +110,7 @@ impl Printer {
         let mut text = if self.rows_before { "\n  ]" } else { "]" }.to_owned();
         for (key, value) in &beside.fields {
             let value = json::pretty(value)?.replace('\n', "\n  ");
-            text = text + ",\n  \"" + key + "\": " + &value;
+            text = text + ",\n  \"" + key.as_ref() + "\": " + &value;
         }
         self.write(&format!("{text}\n}}\n"))
     }

@@ -1,5 +1,6 @@
 //! Answers for people: names and values in two columns, lists as tables without lines, so that they can be searched.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
@@ -12,6 +13,8 @@ use crate::safe::escaped;
 /// Longer texts are cut in lists; `show` and JSON have them whole.
 const WIDEST: usize = 60;
 const GAP: &str = "  ";
+/// What a table leaves out, because something beside it says the same in words.
+const FOR_PROGRAMS: &[&str] = &["declared", "effective", "figures"];
 
 /// How tables are drawn.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +42,12 @@ impl Look {
         text
     }
 
-    fn fields(self, fields: &[&(&'static str, Value)]) -> String {
-        let shown: Vec<_> = fields.iter().filter(|(_, value)| *value != Value::Null).collect();
-        let width = shown.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+    fn fields(self, fields: &[&(Cow<'static, str>, Value)]) -> String {
+        let is_shown = |(key, value): &(Cow<'_, str>, Value)| {
+            *value != Value::Null && !FOR_PROGRAMS.contains(&key.as_ref())
+        };
+        let shown: Vec<_> = fields.iter().filter(|field| is_shown(field)).collect();
+        let width = shown.iter().map(|(key, _)| label(key).len()).max().unwrap_or_default();
         let mut text = String::new();
         for (key, value) in shown {
             let whole = self.whole(value);
@@ -86,11 +92,11 @@ impl Look {
     }
 
     fn cell(self, row: &Record, key: &str) -> String {
-        if let Some(key) = key.strip_prefix('~') {
-            return match row.get(key) {
-                Some(Value::Moment(moment)) => self.clock.relative(*moment).unwrap_or_default(),
-                _ => String::new(),
-            };
+        if let Some(keys) = key.strip_prefix('~') {
+            let moment =
+                |key| if let Some(Value::Moment(moment)) = row.get(key) { Some(*moment) } else { None };
+            let moment = keys.split('/').find_map(moment);
+            return moment.and_then(|moment| self.clock.relative(moment)).unwrap_or_default();
         }
         let (key, whole) = key.strip_suffix('!').map_or((key, false), |key| (key, true));
         match row.get(key) {
@@ -122,10 +128,17 @@ impl Look {
             Value::Moment(moment) => self.clock.absolute(*moment),
             Value::Span(span) => roughly(*span),
             Value::List(values) => {
-                values.iter().map(|value| self.plain(value)).collect::<Vec<_>>().join(", ")
+                let sentences = values.iter().all(|value| matches!(value, Value::Record(_)));
+                let texts: Vec<_> = values.iter().map(|value| self.plain(value)).collect();
+                texts.join(if sentences { "; " } else { ", " })
+            }
+            Value::Record(record) if record.get("says").is_some() => {
+                record.get("says").map_or_else(String::new, |says| self.plain(says))
             }
             Value::Record(record) => {
-                let field = |(key, value): &(&str, Value)| format!("{} {}", label(key), self.plain(value));
+                let field = |(key, value): &(Cow<'static, str>, Value)| {
+                    format!("{} {}", label(key), self.plain(value))
+                };
                 record
                     .fields
                     .iter()
@@ -187,7 +200,7 @@ fn is_numeric(rows: &Rows, key: &str) -> bool {
 }
 
 fn label(key: &str) -> String {
-    key.replace('_', " ")
+    key.trim_end_matches("_seconds").replace('_', " ").replace("words", "rule")
 }
 
 fn head(key: &str) -> String {

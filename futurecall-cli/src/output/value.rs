@@ -1,8 +1,9 @@
 //! What commands give: data with names, before it is anybody's format.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId};
+use futurecall_runtime::{CallId, Moment, ScheduleId};
 
 /// A value, by what it means.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +38,7 @@ pub(crate) enum Tone {
 /// Named values in their order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Record {
-    pub(crate) fields: Vec<(&'static str, Value)>,
+    pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
     pub(crate) tone: Tone,
 }
 
@@ -45,7 +46,8 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_field_names, reason = "the rows of rows are rows")]
 pub(crate) struct Rows {
-    /// What a table shows, in its order: `~due` is how far that moment is from now, `error!` is not cut however long it is.
+    /// What a table shows, in its order: `~finished/due` is how far the first of these moments that is there is from now,
+    /// `error!` is not cut however long it is.
     /// JSON has all fields.
     pub(crate) columns: &'static [&'static str],
     pub(crate) rows: Vec<Record>,
@@ -62,7 +64,7 @@ impl Record {
 
     #[must_use]
     pub(crate) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
-        self.fields.push((key, value.into()));
+        self.fields.push((Cow::Borrowed(key), value.into()));
         self
     }
 
@@ -72,8 +74,26 @@ impl Record {
         self
     }
 
+    /// Turns a field that is a list of records into rows.
+    pub(crate) fn rows(mut self, key: &str, columns: &'static [&'static str], none: &'static str) -> Self {
+        for (_, value) in self.fields.iter_mut().filter(|(name, _)| name == key) {
+            if let Value::List(values) = value {
+                let record = |value| if let Value::Record(record) = value { Some(record) } else { None };
+                let records = std::mem::take(values).into_iter().filter_map(record);
+                *value = Value::Rows(Rows::new(columns, none, records));
+            }
+        }
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn without(mut self, keys: &[&str]) -> Self {
+        self.fields.retain(|(key, _)| !keys.contains(&key.as_ref()));
+        self
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
-        self.fields.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+        self.fields.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 }
 
@@ -113,16 +133,12 @@ from! {
     String => Value::Text,
     bool => Value::Bool,
     u64 => Value::Count,
-    u32 => |count| Value::Count(count.into()),
     usize => |count| Value::Count(u64::try_from(count).unwrap_or(u64::MAX)),
-    i16 => |number| Value::Whole(number.into()),
     f64 => Value::Number,
     Moment => Value::Moment,
     Duration => Value::Span,
     CallId => |id| Value::Text(id.to_string()),
     ScheduleId => |id| Value::Text(id.to_string()),
-    PodId => |id| Value::Text(id.to_string()),
-    ActionId => |id| Value::Text(id.to_string()),
     Record => Value::Record,
     Rows => Value::Rows,
     Vec<String> => |texts| Value::List(texts.into_iter().map(Value::Text).collect()),

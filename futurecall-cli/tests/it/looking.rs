@@ -1,5 +1,7 @@
 //! What is shown of calls, schedules, pods and names.
 
+use serde_json::Value;
+
 use crate::snapshot::expect;
 use crate::world::on_both;
 
@@ -82,6 +84,53 @@ async fn arguments_are_redacted_unless_they_are_to_be_shown() {
     .await;
 }
 
+/// The command line, the dashboard of the service, and the library give records the same JSON.
+#[cfg(feature = "dashboard")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_has_one_json() {
+    on_both(async |world| {
+        let inspect = world.pod.inspect();
+        let same = |record: Value, program: &Value, page: &Value| {
+            let fields = record.as_object().unwrap();
+            assert!(fields.len() > 9, "{record}");
+            for (field, value) in fields {
+                assert_eq!((&program[field], &page[field]), (value, value), "{field}");
+            }
+        };
+        let call = inspect.call(world.failed).await.unwrap().unwrap();
+        let id = call.id.to_string();
+        let program = world.run(&["show", &id, "-o", "json"]).ended(0).json();
+        let page = world.page(&format!("/calls/{id}.json")).await;
+        same(serde_json::to_value(&call).unwrap(), &program, &page);
+        for part in ["attempts", "why", "actions"] {
+            assert_eq!(program[part], page[part], "{part}");
+        }
+        assert_eq!(program["attempts"], serde_json::to_value(&call.attempts).unwrap());
+
+        let schedule = inspect.schedules().await.unwrap().remove(0);
+        let id = schedule.id.to_string();
+        let program = world.run(&["recurring", "show", &id, "-o", "json"]).ended(0).json();
+        let page = world.page(&format!("/recurring/{id}.json")).await;
+        same(serde_json::to_value(&schedule).unwrap(), &program, &page);
+
+        // What a pod has done since is not compared.
+        let pod = inspect.pods().await.unwrap().remove(0);
+        let fields: Vec<String> =
+            serde_json::to_value(&pod).unwrap().as_object().unwrap().keys().cloned().collect();
+        for pods in [world.run(&["pods", "-o", "json"]).ended(0).json(), world.page("/pods.json").await] {
+            assert_eq!(pods["pods"][0].as_object().unwrap().keys().cloned().collect::<Vec<_>>(), fields);
+        }
+        let names = world.run(&["stats", "--name", "mail.welcome", "-o", "json"]).ended(0).json();
+        let counted = world.page("/type.json?name=mail.welcome").await;
+        for (field, value) in
+            names["names"][0].as_object().unwrap().iter().filter(|(key, _)| *key != "per_minute")
+        {
+            assert_eq!(&counted["type"][field], value, "{field}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_pages_hold_each_call_once() {
     on_both(async |world| {
@@ -102,7 +151,7 @@ async fn all_pages_hold_each_call_once() {
         assert_eq!((lines.lines().count(), ids.len()), (2_500, 2_500));
 
         let all = world.run(&["list", "--all", "-o", "json", "--name", "many.run"]).ended(0).json();
-        assert_eq!((all["calls"].as_array().unwrap().len(), &all["next"]), (2_500, &serde_json::Value::Null));
+        assert_eq!((all["calls"].as_array().unwrap().len(), &all["next"]), (2_500, &Value::Null));
 
         let page = world.run(&["list", "-o", "json", "--limit", "2", "--name", "many.run"]).ended(0).json();
         let next = page["next"].as_str().unwrap();
@@ -134,8 +183,7 @@ async fn moments_narrow_a_list() {
 async fn a_watch_in_json_is_a_line_a_look() {
     on_both(async |world| {
         let said = world.run(&["watch", "--times", "3", "--every", "100ms", "-o", "ndjson"]).ended(0);
-        let looks: Vec<serde_json::Value> =
-            said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let looks: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(looks.len(), 3);
         assert_eq!(looks[2]["counts"]["failed"], 1);
         assert_eq!(looks[2]["coming"][0]["id"], serde_json::json!(world.waiting.to_string()));

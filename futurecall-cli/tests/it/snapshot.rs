@@ -14,7 +14,7 @@ static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\w{3} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d CES?T".to_owned(), "<by its zone>"),
         (format!(r"\b{span}"), "<span>"),
         (r"\b[\w.-]+:\d{3,7}\b".to_owned(), "<host>"),
-        (r#"("(left|late|took|late_p\d\d|took_p\d\d|per_minute)": ?)[\d.e-]+"#.to_owned(), "$1<number>"),
+        (r#"("(\w+_seconds|per_minute)": ?)[\d.e-]+"#.to_owned(), "$1<number>"),
         (r"  +".to_owned(), "  "),
     ]
     .map(|(pattern, name)| (Regex::new(&pattern).expect("it is one"), name))

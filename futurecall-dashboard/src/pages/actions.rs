@@ -3,9 +3,9 @@
 use axum::response::Response;
 use futurecall_runtime::{ActionFilter, ActionId, ActionRecord};
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::parts::{empty, time};
+use super::parts::empty;
 use crate::failure::Failure;
 use crate::layout::Place;
 use crate::params::Query;
@@ -29,7 +29,7 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
             } }
         }
     };
-    let json = || json!({ "actions": actions.iter().map(action_json).collect::<Vec<_>>(), "next": next });
+    let json = || json!({ "actions": actions, "next": next });
     Ok(visit.page(Place::Actions, "Actions", html, json))
 }
 
@@ -66,17 +66,4 @@ fn target(visit: &Visit, action: &ActionRecord) -> Markup {
         (None, Some(call)) => html! { a href=(visit.to(&format!("calls/{call}"))) { (text) } },
         (None, None) => html! { span.text { (text) } },
     }
-}
-
-pub(crate) fn action_json(action: &ActionRecord) -> Value {
-    json!({
-        "id": action.id,
-        "at": time(action.at),
-        "actor": action.actor,
-        "verb": action.verb,
-        "target": action.target,
-        "call": action.call,
-        "schedule": action.schedule,
-        "outcome": action.outcome,
-    })
 }

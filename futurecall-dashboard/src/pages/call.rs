@@ -7,9 +7,9 @@ use futurecall_runtime::{
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::actions::{action_json, action_rows};
+use super::actions::action_rows;
 use super::bulk::Verb;
-use super::parts::{call_json, notice, pill, standing, time, type_page};
+use super::parts::{call_json, notice, pill, standing, type_page, with};
 use crate::access::{Arguments, Right};
 use crate::arguments::{Seen, seen};
 use crate::failure::{Failure, words_for};
@@ -243,31 +243,15 @@ impl Page {
     }
 
     fn json(&self, visit: &Visit) -> Value {
-        let attempt = |attempt: &AttemptRecord| {
-            json!({
-                "number": attempt.number,
-                "pod": attempt.pod,
-                "started": attempt.started.map(time),
-                "ended": attempt.ended.map(time),
-                "duration_seconds": attempt.duration.map(|duration| duration.as_secs_f64()),
-                "outcome": attempt.outcome.as_str(),
-                "error": attempt.error,
-            })
-        };
-        let log = |log: &RunLog| json!({ "attempt": log.attempt, "at": time(log.at), "text": log.text });
-        let mut json = call_json(visit, &self.call);
         let more = json!({
             // As text: not every reader of JSON keeps every digit of a number.
             "arguments_json": self.arguments.text(),
-            "attempts": self.call.attempts.iter().map(attempt).collect::<Vec<_>>(),
-            "why": self.why.as_ref().map(|why| why.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()),
-            "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
-            "logs": self.logs.as_ref().ok().map(|logs| logs.iter().map(log).collect::<Vec<_>>()),
+            "attempts": self.call.attempts,
+            "why": self.why.as_ref().map(|why| json!(why)["reasons"].take()),
+            "actions": self.actions,
+            "logs": self.logs.as_ref().ok(),
         });
-        if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
-            json.extend(more);
-        }
-        json
+        with(call_json(visit, &self.call), more)
     }
 }
 

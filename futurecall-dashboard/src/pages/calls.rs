@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::bulk::Verb;
 use super::filter::{Wanted, Wish, field_value};
-use super::overview::{CAP, counts_json};
-use super::parts::{call_json, call_table, empty, notice, time};
+use super::overview::CAP;
+use super::parts::{call_table, calls_json, empty, notice, time};
 use crate::failure::Failure;
 use crate::layout::Place;
 use crate::params::Query;
@@ -188,10 +188,10 @@ impl List {
         json!({
             "now": time(visit.now),
             "filter": filter,
-            "counts": counts_json(&self.counts),
+            "counts": self.counts,
             "count_cap": CAP,
             "matching": self.matching,
-            "calls": self.page.calls.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
+            "calls": calls_json(visit, &self.page.calls),
             "next": self.page.next,
         })
     }

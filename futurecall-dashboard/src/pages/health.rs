@@ -1,7 +1,7 @@
 //! The diagnosis of the library, the database's settings and its schema.
 
 use axum::response::Response;
-use futurecall_runtime::{Finding, MigrationRecord, Severity};
+use futurecall_runtime::{Finding, Severity};
 use maud::{Markup, html};
 use serde_json::json;
 
@@ -92,12 +92,11 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         }
     };
     let json = || {
-        let step = |step: &MigrationRecord| json!({ "version": step.version, "name": step.name, "applied": step.applied.map(time) });
         json!({
             "now": time(visit.now),
             "findings": findings,
             "settings": settings.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
-            "schema": migrations.iter().map(step).collect::<Vec<_>>(),
+            "schema": migrations,
         })
     };
     Ok(visit.page(Place::Health, "Health", html, json))

@@ -9,7 +9,7 @@ use futurecall_runtime::{
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::parts::{call_json, call_link, due_in, empty, pill, remark, short_id, standing, time};
+use super::parts::{call_link, calls_json, due_in, empty, pill, remark, short_id, standing, time};
 use super::{forecast, health};
 use crate::chart::{self, Bar};
 use crate::failure::Failure;
@@ -204,48 +204,22 @@ impl Overview {
 
     fn json(&self, visit: &Visit) -> Value {
         let (pods, slots) = Self::slots(visit);
-        let counts = &self.counts;
-        let minute = |minute: &Statistics| {
-            json!({
-                "minute": time(minute.start),
-                "succeeded": minute.succeeded,
-                "failed": minute.failed,
-                "interrupted": minute.interrupted,
-                "retried": minute.retried,
-                "lateness_p99_seconds": seconds(&minute.lateness, 0.99),
-            })
-        };
         json!({
             "now": time(visit.now),
-            "counts": counts_json(counts),
+            "counts": self.counts,
             "count_cap": CAP,
-            "oldest_due": counts.oldest_due.map(time),
             "live_pods": pods,
             "slots": slots,
             "lateness_p50_seconds": seconds(&self.hour.total.lateness, 0.5),
             "lateness_p99_seconds": seconds(&self.hour.total.lateness, 0.99),
             "failed_last_hour": self.failed_hour,
             "failed_last_day": self.failed_day,
-            "minutes": self.hour.minutes.iter().map(minute).collect::<Vec<_>>(),
-            "next": self.next.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
-            "newest_failures": self.failed.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
+            "minutes": self.hour.minutes,
+            "next": calls_json(visit, &self.next),
+            "newest_failures": calls_json(visit, &self.failed),
             "findings": self.findings,
         })
     }
-}
-
-pub(crate) fn counts_json(counts: &Counts) -> Value {
-    json!({
-        "scheduled": counts.scheduled,
-        "due": counts.due,
-        "running": counts.running,
-        "succeeded": counts.succeeded,
-        "failed": counts.failed,
-        "interrupted": counts.interrupted,
-        "cancelled": counts.cancelled,
-        "expired": counts.expired,
-        "skipped": counts.skipped,
-    })
 }
 
 /// A quantile for people.

@@ -95,30 +95,22 @@ pub(crate) fn call_table(visit: &Visit, calls: &[CallRecord], choose: bool, labe
     }
 }
 
-/// A call as JSON, without its arguments.
+/// A call as JSON, without its arguments. `broken` is what stops it everywhere, not what stops it on this pod.
 pub(crate) fn call_json(visit: &Visit, call: &CallRecord) -> Value {
-    json!({
-        "id": call.id,
-        "name": call.name,
-        "identifier": call.identifier,
-        "state": call.state.as_str(),
-        "standing": standing(visit, call),
-        "priority": call.priority,
-        "due": time(call.due),
-        "next_attempt": call.next_attempt.map(time),
-        "expires": call.expires.map(time),
-        "attempt": call.attempt,
-        "created": time(call.created),
-        "finished": call.finished.map(time),
-        "schedule": call.schedule,
-        "rerun_of": call.rerun_of,
-        "pod": call.pod,
-        "lease_until": call.lease_until.map(time),
-        "start_proven": call.start_proven,
-        "cancel_requested": call.cancel_requested,
-        "broken": visit.broken(call),
-        "error": call.error,
-    })
+    with(json!(call), json!({ "standing": standing(visit, call), "broken": visit.broken(call) }))
+}
+
+/// Several calls.
+pub(crate) fn calls_json(visit: &Visit, calls: &[CallRecord]) -> Value {
+    calls.iter().map(|call| call_json(visit, call)).collect()
+}
+
+/// The fields of a record, and more.
+pub(crate) fn with(mut record: Value, more: Value) -> Value {
+    if let (Value::Object(fields), Value::Object(more)) = (&mut record, more) {
+        fields.extend(more);
+    }
+    record
 }
 
 /// A moment in JSON: RFC 3339 with microseconds.

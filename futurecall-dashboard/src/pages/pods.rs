@@ -3,7 +3,7 @@
 use axum::response::Response;
 use futurecall_runtime::PodRecord;
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::parts::{empty, short_id, time, type_page};
 use crate::layout::Place;
@@ -29,7 +29,7 @@ pub(crate) fn show(visit: &Visit) -> Response {
             }
         }
     };
-    let json = || json!({ "now": time(visit.now), "pods": pods.iter().map(pod_json).collect::<Vec<_>>() });
+    let json = || json!({ "now": time(visit.now), "pods": pods });
     visit.page(Place::Pods, "Pods", html, json)
 }
 
@@ -86,19 +86,4 @@ fn names(visit: &Visit, pod: &PodRecord) -> Markup {
             }
         }
     }
-}
-
-fn pod_json(pod: &PodRecord) -> Value {
-    json!({
-        "id": pod.id,
-        "label": pod.label,
-        "role": pod.role,
-        "version": pod.version,
-        "names": pod.names,
-        "slots": pod.slots,
-        "running": pod.running,
-        "started": time(pod.started),
-        "beat": time(pod.beat),
-        "live": pod.live,
-    })
 }

@@ -5,7 +5,7 @@ use futurecall_runtime::{ScheduleRecord, ScheduleState};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::parts::{empty, pill, time};
+use super::parts::{empty, pill, time, with};
 use crate::failure::Failure;
 use crate::layout::Place;
 use crate::params::Query;
@@ -31,9 +31,9 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         })
     };
     let mut all = visit.inspect().schedules().await?;
-    let counts = STATES.map(|state| all.iter().filter(|schedule| word(schedule.state) == state).count());
+    let counts = STATES.map(|state| all.iter().filter(|schedule| schedule.state.as_str() == state).count());
     all.retain(|schedule| {
-        state.map_or(schedule.state != ScheduleState::Ended, |state| word(schedule.state) == state)
+        state.map_or(schedule.state != ScheduleState::Ended, |state| schedule.state.as_str() == state)
             && holds(schedule)
     });
     // What is next stands first; what is not active has no next, and stands last.
@@ -94,35 +94,14 @@ fn table(visit: &Visit, schedules: &[ScheduleRecord]) -> Markup {
                         @if schedule.effective != schedule.declared { " " span.pill.edited { "edited" } }
                     } }
                     td data-label="Next" { @match schedule.next { Some(next) => (when(visit.now, next)), None => span.quiet { "none" } } }
-                    td data-label="State" { (pill(word(schedule.state))) }
+                    td data-label="State" { (pill(schedule.state.as_str())) }
                 }
             } }
         }
     }
 }
 
-/// The word for a schedule's state.
-pub(crate) const fn word(state: ScheduleState) -> &'static str {
-    match state {
-        ScheduleState::Active => "active",
-        ScheduleState::Paused => "paused",
-        _ => "ended",
-    }
-}
-
 pub(crate) fn schedule_json(visit: &Visit, schedule: &ScheduleRecord) -> Value {
-    json!({
-        "id": schedule.id,
-        "name": schedule.name,
-        "identifier": schedule.identifier,
-        "state": word(schedule.state),
-        "reason": schedule.reason,
-        "words": schedule.effective.describe(),
-        "effective": schedule.effective,
-        "declared": schedule.declared,
-        "edited": schedule.effective != schedule.declared,
-        "next": schedule.next.map(time),
-        "upcoming": schedule.upcoming(visit.now, 5).into_iter().map(time).collect::<Vec<_>>(),
-        "created": time(schedule.created),
-    })
+    let upcoming: Vec<_> = schedule.upcoming(visit.now, 5).into_iter().map(time).collect();
+    with(json!(schedule), json!({ "upcoming": upcoming }))
 }

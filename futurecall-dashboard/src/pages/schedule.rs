@@ -14,9 +14,9 @@ use futurecall_runtime::{
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::actions::{action_json, action_rows};
-use super::parts::{call_json, call_table, empty, notice, pill};
-use super::recurring::{schedule_json, word};
+use super::actions::action_rows;
+use super::parts::{call_table, calls_json, empty, notice, pill, with};
+use super::recurring::schedule_json;
 use crate::access::Right;
 use crate::arguments::{Seen, seen};
 use crate::failure::Failure;
@@ -59,7 +59,7 @@ impl Page {
         let schedule = &self.schedule;
         html! {
             p.crumbs { a href=(visit.to("recurring")) { "Recurring" } " / " code.id { (schedule.id) } }
-            h1 { span.text { (safe(&schedule.name)) } " " (pill(word(schedule.state))) }
+            h1 { span.text { (safe(&schedule.name)) } " " (pill(schedule.state.as_str())) }
             (notice(visit, &format!("recurring/{}", schedule.id)))
             p.lead data-test="rule" { (safe(&schedule.effective.describe())) }
             (self.changes(visit))
@@ -97,7 +97,7 @@ impl Page {
         let mut before = zone.map(|zone| offset(zone, visit.now));
         html! {
             @if self.schedule.state != ScheduleState::Active {
-                p.quiet { "It is " (word(self.schedule.state)) ". If it were active:" }
+                p.quiet { "It is " (self.schedule.state.as_str()) ". If it were active:" }
             }
             @if runs.is_empty() { (empty("The rule has no further run.")) }
             ol.rows data-test="upcoming" { @for run in runs { li {
@@ -205,16 +205,12 @@ impl Page {
     }
 
     fn json(&self, visit: &Visit) -> Value {
-        let mut json = schedule_json(visit, &self.schedule);
         let more = json!({
             "arguments_json": self.arguments.text(),
-            "runs": self.runs.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
-            "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
+            "runs": calls_json(visit, &self.runs),
+            "actions": self.actions,
         });
-        if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
-            json.extend(more);
-        }
-        json
+        with(schedule_json(visit, &self.schedule), more)
     }
 }
 

@@ -9,8 +9,8 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::forecast::before;
-use super::overview::{quantile, seconds};
-use super::parts::{call_json, call_table, empty, notice, pill, time, type_page};
+use super::overview::quantile;
+use super::parts::{call_table, calls_json, empty, notice, pill, time, type_page, with};
 use crate::access::Right;
 use crate::failure::Failure;
 use crate::layout::Place;
@@ -173,24 +173,13 @@ impl Type {
     }
 
     fn json(&self) -> Value {
-        let counted = &self.counted;
-        json!({
-            "name": self.name,
-            "standing": self.standing(),
-            "pending": self.pending,
-            "succeeded": counted.succeeded,
-            "failed": counted.failed,
-            "retried": counted.retried,
-            "interrupted": counted.interrupted,
-            "expired": counted.expired,
-            "duration_p50_seconds": seconds(&counted.durations, 0.5),
-            "duration_p95_seconds": seconds(&counted.durations, 0.95),
-            "lateness_p50_seconds": seconds(&counted.lateness, 0.5),
-            "lateness_p95_seconds": seconds(&counted.lateness, 0.95),
-            "paused": self.paused.as_ref().map(|paused| {
-                json!({ "since": time(paused.since), "actor": paused.actor, "reason": paused.reason })
-            }),
-        })
+        let more = json!({ "standing": self.standing(), "pending": self.pending, "paused": self.paused });
+        let mut json = with(json!(self.counted), more);
+        // It is a sum of several.
+        for field in ["span", "start"] {
+            json.as_object_mut().and_then(|fields| fields.remove(field));
+        }
+        json
     }
 }
 
@@ -250,7 +239,7 @@ pub(crate) async fn show_one(visit: &Visit) -> Result<Response, Failure> {
             "now": time(visit.now),
             "type": one.json(),
             "errors": groups,
-            "calls": next.iter().map(|call| call_json(visit, call)).collect::<Vec<_>>(),
+            "calls": calls_json(visit, &next),
         })
     };
     Ok(visit.page(Place::Types, &plain(name), html, json))

@@ -287,6 +287,17 @@ pub enum ScheduleState {
     Ended,
 }
 
+impl ScheduleState {
+    /// Returns the word for it, as shown and as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// One schedule. `Debug` shows its arguments by their size alone.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]

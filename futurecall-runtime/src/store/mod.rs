@@ -6,6 +6,7 @@
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod codec;
 mod inspection;
+mod json;
 pub(crate) mod keys;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod looking;
@@ -36,6 +37,7 @@ pub use self::inspection::{
     AttemptRecord, Backlog, CallFilter, CallRecord, CallState, Counts, MigrationRecord, PodRecord, RunLog,
     ScheduleRecord, ScheduleState, TimelineCount,
 };
+pub(crate) use self::json::Shown;
 pub use self::keys::{KeySet, KeysLook, PendingKeys};
 pub use self::memory::MemoryStore;
 pub(crate) use self::operations::ACTIONS_KEPT;
