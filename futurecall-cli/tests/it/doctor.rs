@@ -78,6 +78,23 @@ async fn calls_that_nobody_can_run_are_a_problem() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_due_for_long_is_a_warning_with_its_figures() {
+    on_both(async |world| {
+        let minutes_ago = Utc::now() - Duration::from_mins(10);
+        let calls = world.pod.future_calls();
+        calls.call_at_time(minutes_ago).of::<ReportFutureCall>().build(3, "s3cret").await.unwrap();
+        let said = examine(world);
+        assert_eq!(severity(&said, "due-calls"), "warning");
+        let json = said.json();
+        let due = json["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == "due-calls");
+        let figures = &due.unwrap()["figures"];
+        assert_eq!(figures["due"], 1, "{json}");
+        assert!((600.0..660.0).contains(&figures["oldest_due_seconds"].as_f64().unwrap()), "{json}");
+    })
+    .await;
+}
+
 /// What is wrong with a database must not depend on the screen: here on that of the service, and of a program beside it.
 #[cfg(feature = "dashboard")]
 #[tokio::test(flavor = "multi_thread")]

@@ -141,6 +141,21 @@ async fn the_overview_tells_what_is_wrong_and_what_comes_next() {
 }
 
 #[tokio::test]
+async fn the_health_page_leads_to_what_cannot_run() {
+    let site = Site::new().await;
+    let healthy = site.page("/health").await;
+    assert!(healthy.contains("none of the next 0") && !healthy.contains("Look at it"), "{healthy}");
+    let id = site.pod.future_call_with_delay("tick.whisper", Some("s3cret"), HOUR).await.unwrap();
+    let page = site.page("/health").await;
+    assert!(page.contains("1 of the next 1, the first because:") && !page.contains("s3cret"), "{page}");
+    assert!(page.contains(&format!("href=\"./calls/{id}\"")), "{page}");
+    let json = site.json("/health.json").await;
+    let broken =
+        json["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == "broken-calls");
+    assert_eq!(broken.unwrap()["severity"], "problem");
+}
+
+#[tokio::test]
 async fn the_list_is_filtered_counted_and_paged_by_key() {
     let site = Site::new().await;
     for n in 0..7 {
