@@ -5,6 +5,7 @@ use std::time::Duration;
 use futurecall_runtime::Moment;
 pub(crate) use futurecall_runtime::text::duration as span;
 use futurecall_runtime::text::is_invisible;
+pub(crate) use futurecall_runtime::text::number;
 use maud::{Markup, html};
 
 /// A text from anywhere, for a page: what would be invisible, or would move its neighbours, stands there by its number.
@@ -69,19 +70,6 @@ fn parts(text: &str, lines: bool) -> impl Iterator<Item = Part<'_>> {
 
 fn number_of(character: char) -> String {
     format!("⟨U+{:04X}⟩", u32::from(character))
-}
-
-/// A number with its thousands apart.
-pub(crate) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A number that was counted up to a cap.

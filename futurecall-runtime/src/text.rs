@@ -1,4 +1,4 @@
-//! Wording that the library shares with its command line and its dashboard: durations, and characters that nobody sees.
+//! Wording that the library shares with its command line and its dashboard: durations, numbers, and characters that nobody sees.
 
 use std::time::Duration;
 
@@ -43,6 +43,20 @@ pub(crate) fn exact(micros: u64) -> String {
     words.join(" ")
 }
 
+/// Returns a number with its thousands apart: `1,234,567`.
+#[must_use]
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Returns whether a character must not be shown as it is: control characters, and those that change the direction of the
 /// text around them or take no room.
 #[must_use]
@@ -72,6 +86,11 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_micros(micros)), shown);
         }
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

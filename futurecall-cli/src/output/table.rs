@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::iter;
 
-use unicode_width::UnicodeWidthStr;
+use comfy_table::{CellAlignment, Table, presets};
+use futurecall_runtime::text::number;
 
 use super::roughly;
 use super::time::Clock;
@@ -48,17 +50,12 @@ impl Look {
         };
         let shown: Vec<_> = fields.iter().filter(|field| is_shown(field)).collect();
         let width = shown.iter().map(|(key, _)| label(key).len()).max().unwrap_or_default();
-        let mut text = String::new();
-        for (key, value) in shown {
-            let whole = self.whole(value);
-            let mut lines = whole.lines();
-            let first = lines.next().unwrap_or_default();
-            let _ = writeln!(text, "{}{GAP}{first}", self.faint(&format!("{:<width$}", label(key))));
-            for line in lines {
-                let _ = writeln!(text, "{:width$}{GAP}{line}", "");
-            }
-        }
-        text
+        let rows = shown.iter().map(|(key, value)| vec![label(key), self.whole(value)]).collect();
+        // Of a value of several lines the first stands beside its name.
+        lines(rows, &[false, false]).fold(String::new(), |text, line| match line.split_at_checked(width) {
+            Some((name, value)) if !name.trim().is_empty() => text + &self.faint(name) + value + "\n",
+            _ => text + &line + "\n",
+        })
     }
 
     /// A list, its columns as wide as their widest text.
@@ -66,22 +63,13 @@ impl Look {
         if rows.rows.is_empty() {
             return format!("{}\n", rows.none);
         }
-        let cells: Vec<Vec<String>> = rows
-            .rows
-            .iter()
-            .map(|row| rows.columns.iter().map(|key| self.cell(row, key)).collect())
-            .collect();
-        let heads: Vec<String> = rows.columns.iter().map(|key| head(key)).collect();
-        let widths: Vec<usize> = (0..heads.len())
-            .map(|n| {
-                cells.iter().filter_map(|row| row.get(n)).chain(heads.get(n)).map(|text| text.width()).max()
-            })
-            .map(Option::unwrap_or_default)
-            .collect();
+        let heads = rows.columns.iter().map(|key| head(key)).collect();
+        let cells = rows.rows.iter().map(|row| rows.columns.iter().map(|key| self.cell(row, key)).collect());
         let right: Vec<bool> = rows.columns.iter().map(|key| is_numeric(rows, key)).collect();
-        let mut text = format!("{}\n", self.bold(&line(&heads, &widths, &right)));
-        for (row, cells) in rows.rows.iter().zip(&cells) {
-            let _ = writeln!(text, "{}", self.toned(row.tone, &line(cells, &widths, &right)));
+        let mut lines = lines(iter::once(heads).chain(cells).collect(), &right);
+        let mut text = format!("{}\n", self.bold(&lines.next().unwrap_or_default()));
+        for (row, line) in rows.rows.iter().zip(lines) {
+            let _ = writeln!(text, "{}", self.toned(row.tone, &line));
             for detail in
                 rows.under.iter().filter_map(|key| row.get(key)).filter(|value| **value != Value::Null)
             {
@@ -121,7 +109,7 @@ impl Look {
             Value::Null => String::new(),
             Value::Bool(true) => "yes".to_owned(),
             Value::Bool(false) => "no".to_owned(),
-            Value::Count(count) => grouped(*count),
+            Value::Count(count) => number(*count),
             Value::Whole(number) => number.to_string(),
             Value::Number(number) => format!("{number:.2}"),
             Value::Text(text) | Value::Json(text) => text.clone(),
@@ -175,18 +163,16 @@ impl Look {
     }
 }
 
-fn line(cells: &[String], widths: &[usize], right: &[bool]) -> String {
-    let mut text = String::new();
-    for ((cell, width), right) in cells.iter().zip(widths).zip(right) {
-        let space = " ".repeat(width.saturating_sub(cell.width()));
-        if *right {
-            let _ = write!(text, "{space}{cell}{GAP}");
-        } else {
-            let _ = write!(text, "{cell}{space}{GAP}");
-        }
+/// Lays cells out in columns as wide as their widest texts, without lines between them.
+fn lines(rows: Vec<Vec<String>>, right: &[bool]) -> impl Iterator<Item = String> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).add_rows(rows);
+    for (column, right) in table.column_iter_mut().zip(right) {
+        column.set_padding((0, 2));
+        column.set_cell_alignment(if *right { CellAlignment::Right } else { CellAlignment::Left });
     }
-    text.truncate(text.trim_end().len());
-    text
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.into_iter()
 }
 
 /// Whether a column has numbers, and nothing but them.
@@ -205,19 +191,6 @@ fn label(key: &str) -> String {
 
 fn head(key: &str) -> String {
     if key.starts_with('~') { "WHEN".to_owned() } else { label(key.trim_end_matches('!')).to_uppercase() }
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn cut(text: &str) -> String {
@@ -257,8 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_grouped_and_long_texts_cut() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    fn long_texts_are_cut() {
         assert_eq!(cut(&"é".repeat(61)).chars().count(), 60);
     }
 }
