@@ -51,6 +51,14 @@ impl Severity {
 /// One thing that was checked: what was found, what that means, and what to do about it.
 ///
 /// Its JSON has the fields' names as keys. Texts may hold names that other people chose: escape them where you show them.
+///
+/// ```
+/// use futurecall_runtime::{Finding, Severity, serde_json};
+/// // A check of your own, to be shown beside the others.
+/// let finding = Finding::ok("disk", "70 % free").figure("free_share", 0.7);
+/// assert_eq!(finding.to_string(), "disk: 70 % free");
+/// assert_eq!(serde_json::to_value(&finding).unwrap()["severity"], Severity::Ok.as_str());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {

@@ -29,8 +29,8 @@ pub(super) const OLDEST_POSTGRES: u32 = 14;
 /// Counting due and pending calls stops here.
 pub(super) const COUNTED: u64 = 10_000;
 
-/// How many running calls are looked at.
-pub(super) const RUNNING: usize = 10_000;
+/// How many running calls are looked at, those that were due first before the others. Each comes with its arguments.
+pub(super) const RUNNING: usize = 1_000;
 
 /// How many of the next calls are looked at for whether they can run.
 pub(super) const NEXT: usize = 500;
