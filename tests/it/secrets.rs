@@ -175,6 +175,9 @@ async fn calls_that_run(backend: &Backend) {
     keeps_quiet("a record", &pod.inspect().call(id).await.unwrap());
     keeps_quiet("a page", &pod.inspect().calls(CallFilter::new()).await.unwrap());
     keeps_quiet("schedules", &pod.inspect().schedules().await.unwrap());
+    let records = (pod.inspect().call(id).await.unwrap(), pod.inspect().schedules().await.unwrap());
+    assert!(records.0.is_some() && !records.1.is_empty());
+    keeps_quiet("the JSON of records", &serde_json::to_string(&records).unwrap());
     let summary = pod.run_due().await.unwrap();
     assert_eq!((summary.succeeded, summary.failed), (1, 2), "{summary:?}");
     let page = pod.inspect().calls(CallFilter::new()).await.unwrap();
