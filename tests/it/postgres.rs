@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futurecall_runtime::store::PostgresStore;
+use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::{CallId, PodId};
 use futurecall_tests::database::{TestDatabase, postgres_in};
 use futurecall_tests::{Database, Fixture, Harness, Transaction};
@@ -159,7 +160,7 @@ async fn a_pod_warns_of_commits_that_are_confirmed_too_early() {
 /// What an application's open transaction has locked is passed by, so that all other leases go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewal_waits_for_nobody() {
-    use futurecall_runtime::store::{Held, Lease, Now, Store};
+    use futurecall_runtime::store::{Held, Lease, Now};
 
     let Some(claims) = Claims::new(2).await else { return };
     let Claims { database, store, pod, ids } = claims;
@@ -181,7 +182,7 @@ async fn a_renewal_waits_for_nobody() {
 /// The reply to a COMMIT was lost, and the server still works at the transaction: who asks waits for its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_became_of_a_completion_is_said_once_it_has_ended() {
-    use futurecall_runtime::store::{Completed, Store};
+    use futurecall_runtime::store::Completed;
 
     let Some(claims) = Claims::new(1).await else { return };
     let Claims { database, store, pod, ids } = claims;

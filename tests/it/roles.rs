@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::{ClaimRequest, Now, OnVanish, PostgresStore, Retention, Store};
+use futurecall_runtime::store::prelude::*;
+use futurecall_runtime::store::{ClaimRequest, Now, OnVanish, PostgresStore, Retention};
 use futurecall_runtime::{
     ActionFilter, CallFilter, CallState, Moment, PodBuilder, PodId, Role, Selection, Span,
 };

@@ -155,7 +155,7 @@ impl Engine {
             begin(Arc::clone(self), Arc::clone(&begun), Arc::clone(completion), opened.closed.clone());
         self.drive_while_awaited(beginning).await.map_err(|not| not.as_store(BEGINNING))??;
         let open = begun.take().ok_or_else(|| not_taken(limit))?;
-        Ok((Db::of(open).ok_or_else(wrong)?, opened))
+        Ok((open.downcast().ok_or_else(wrong)?, opened))
     }
 
     /// Completes a run's call in its handler's transaction. Goes on to its end if this future is dropped.

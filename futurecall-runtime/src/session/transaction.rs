@@ -3,7 +3,9 @@ use std::ops::{Deref, DerefMut};
 use super::Session;
 use crate::engine::Opened;
 use crate::error::TransactionError;
-use crate::store::transaction::{InTransaction, TransactionDatabase, TransactionRef, sealed};
+use crate::store::transaction::{
+    InTransaction, OpenTransaction, TransactionDatabase, TransactionRef, sealed,
+};
 
 /// A transaction of the pod's database in which a run writes what it has to write, and completes its call:
 /// [`Session::transaction`].
@@ -39,7 +41,7 @@ impl<'s, Db: TransactionDatabase> CallTransaction<'s, Db> {
     /// unknown.
     pub async fn complete(self) -> Result<(), TransactionError> {
         let Self { session, open, opened } = self;
-        session.pod.engine().complete(Db::back(open), opened).await
+        session.pod.engine().complete(OpenTransaction::new(open), opened).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use uuid::Uuid;
 
 use super::codec::state_code;
-use super::page::Place;
+use super::cursor::Cursor;
 use super::{CallFilter, CallPage, CallRecord, CallState};
 
 /// How many rows a page looks through where its filter has no index. Who counts up to more than that is told of all.
@@ -36,11 +36,11 @@ impl Part {
     }
 
     /// The place of what has that key.
-    fn place(self, (moment, id): Key) -> Place {
+    fn place(self, (moment, id): Key) -> Cursor {
         match self {
-            Self::Pending => Place { id, due: moment, ended: None },
+            Self::Pending => Cursor { id, due: moment, ended: None },
             // When it was due decides about nothing.
-            Self::Past => Place { id, due: moment, ended: Some(moment) },
+            Self::Past => Cursor { id, due: moment, ended: Some(moment) },
         }
     }
 
@@ -61,7 +61,7 @@ pub(super) fn wanted(filter: &CallFilter) -> impl Iterator<Item = Part> {
 
 /// What of them is left after a place, and where each goes on. Where the listing goes through both, a finished call has
 /// all pending ones before it.
-pub(super) fn left(filter: &CallFilter, after: Option<Place>) -> impl Iterator<Item = (Part, Option<Key>)> {
+pub(super) fn left(filter: &CallFilter, after: Option<Cursor>) -> impl Iterator<Item = (Part, Option<Key>)> {
     let both = filter.state.is_none();
     wanted(filter).filter_map(move |part| {
         let Some(place) = after else { return Some((part, None)) };
@@ -145,8 +145,8 @@ impl Found {
 #[derive(Debug)]
 pub(super) struct Page {
     limit: usize,
-    calls: Vec<(Place, CallRecord)>,
-    stopped: Option<Place>,
+    calls: Vec<(Cursor, CallRecord)>,
+    stopped: Option<Cursor>,
 }
 
 impl Page {

@@ -1,8 +1,7 @@
 //! A page of the listing, and where it ends.
 
-use uuid::Uuid;
-
 use super::CallRecord;
+use super::cursor::Cursor;
 use crate::id::CallId;
 
 /// A page of calls. It may hold fewer than were asked for, or none, although more follow: where a filter has no index
@@ -16,7 +15,7 @@ pub struct CallPage {
     /// Give this to [`CallFilter::after`](super::CallFilter::after) for the next page; `None`: this was the last.
     pub next: Option<CallId>,
     /// Where it ends, if another one follows: for who asks for all pages, whatever becomes of the call there.
-    pub(crate) end: Option<Place>,
+    pub(crate) end: Option<Cursor>,
 }
 
 impl CallPage {
@@ -26,19 +25,9 @@ impl CallPage {
     }
 
     /// A page after which others follow if it ends at a place.
-    pub(super) fn ending_at(calls: Vec<CallRecord>, end: Option<Place>) -> Self {
+    pub(super) fn ending_at(calls: Vec<CallRecord>, end: Option<Cursor>) -> Self {
         Self { calls, next: end.map(|place| CallId::from_uuid(place.id)), end }
     }
-}
-
-/// A place in the listing: where a call stands, or stood. Moments are microseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(super) id: Uuid,
-    /// When the call is, or was, due.
-    pub(super) due: i64,
-    /// When it ended.
-    pub(super) ended: Option<i64>,
 }
 
 #[cfg(test)]

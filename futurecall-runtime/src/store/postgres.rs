@@ -7,18 +7,18 @@
 mod actions;
 mod again;
 mod alive;
-mod backlog;
 mod cancel;
 mod claim;
 mod connect;
 mod copy;
 mod counting;
+mod fault;
 mod finish;
 mod gap;
 mod haul;
+mod history;
 mod insert;
 mod inspect;
-mod keys;
 mod known;
 mod lanes;
 mod listen;
@@ -27,6 +27,8 @@ mod logs;
 mod look;
 mod migrate;
 mod operate;
+mod pending;
+mod pods;
 mod reschedule;
 mod rights;
 mod runs;
@@ -44,7 +46,6 @@ mod transaction;
 use std::str::FromStr;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::OptionFuture;
@@ -52,22 +53,14 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 
-use self::connect::{Link, nothing_done};
+use self::connect::Link;
+use self::fault::nothing_done;
 use self::lanes::Lanes;
 use self::listen::Wake;
-use self::spelling::{Spelled as _, ascii};
-pub(crate) use self::transaction::PostgresOpen;
 use super::place::check_schema;
-use super::transaction::OpenTransaction;
-use super::{
-    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, KeysLook,
-    LivePod, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PendingKeys, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
-    ScheduleRecord, Span, Statistics, Store, TimelineCount, TransactionRef,
-};
+use super::{MigrationRecord, Store};
 use crate::error::StoreError;
-use crate::id::{ActionId, CallId, PodId, ScheduleId};
+
 use crate::moment::Moment;
 
 /// How many connections a store opens unless told.
@@ -195,306 +188,11 @@ impl Store for PostgresStore {
         self.wake.changed(self.options(), &self.link).await;
     }
 
-    async fn insert(
-        &self,
-        now: Now,
-        calls: &[NewCall],
-        again: bool,
-        soon: Duration,
-    ) -> Result<Vec<Inserted>, StoreError> {
-        self.insert_calls(now, calls, again, soon).await
-    }
-
-    async fn insert_claimed(
-        &self,
-        now: Now,
-        call: &NewCall,
-        request: &ClaimRequest,
-    ) -> Result<Option<ClaimedCall>, StoreError> {
-        self.insert_claimed_call(now, call, request).await
-    }
-
-    async fn insert_in(
-        &self,
-        transaction: TransactionRef<'_>,
-        calls: &[NewCall],
-        soon: Duration,
-    ) -> Result<(), StoreError> {
-        self.insert_calls_in(transaction, calls, soon).await
-    }
-
-    async fn cancel(
-        &self,
-        now: Now,
-        target: &CancelTarget,
-        retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
-        self.cancel_target(now, target, retention).await
-    }
-
-    async fn cancel_in(
-        &self,
-        transaction: TransactionRef<'_>,
-        target: &CancelTarget,
-        retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
-        self.cancel_target_in(transaction, target, retention).await
-    }
-
-    async fn reschedule(
-        &self,
-        now: Now,
-        target: &CancelTarget,
-        due: Due,
-        soon: Duration,
-    ) -> Result<Rescheduled, StoreError> {
-        self.reschedule_calls(now, target, due, soon).await
-    }
-
-    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
-        self.run_call_again(now, of, id, again).await
-    }
-
-    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
-        self.declare_schedules(now, schedules).await
-    }
-
-    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
-        self.end_undeclared_schedules(now, live, grace).await
-    }
-
-    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        self.claim_calls(now, request).await
-    }
-
-    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
-        self.find_claimed(pod, claim_no).await
-    }
-
-    async fn renew(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        lease: Duration,
-    ) -> Result<Vec<Renewed>, StoreError> {
-        self.renew_leases(now, pod, held, lease).await
-    }
-
-    async fn finish(
-        &self,
-        now: Now,
-        pod: PodId,
-        finished: &[Finish],
-        retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError> {
-        let done = self.finish_calls(now, pod, finished, retention).await;
-        if spelling::is_refused(&done) {
-            return self.finish_calls(now, pod, &finished.to_vec().in_ascii(), retention).await;
-        }
-        done
-    }
-
-    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
-        self.begin_for_handler().await.map(Some)
-    }
-
-    async fn complete(
-        &self,
-        transaction: OpenTransaction,
-        now: Now,
-        pod: PodId,
-        finish: &Finish,
-        retention: &Retention,
-    ) -> Result<bool, StoreError> {
-        self.complete_call(transaction, now, pod, finish, retention).await
-    }
-
-    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
-        self.completed_call(pod, id, claim_no).await
-    }
-
-    async fn release(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        declined: Option<i64>,
-    ) -> Result<u64, StoreError> {
-        self.release_calls(now, pod, held, declined).await
-    }
-
-    async fn rescue(&self, now: Now, limit: usize, kept: &Retention) -> Result<Vec<Rescued>, StoreError> {
-        self.rescue_calls(now, limit, kept).await
-    }
-
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
-        let done = self.write_beat(now, pod).await;
-        if spelling::is_refused(&done) { self.write_beat(now, &pod.in_ascii()).await } else { done }
-    }
-
-    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
-        self.reopen_calls(now, live, limit).await
-    }
-
-    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
-        self.wake.said().await;
-        self.forget_pod(pod).await
-    }
-
-    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
-        self.prune_history(now, retention, limit).await
-    }
-
-    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
-        self.note_gap(now, lasts).await
-    }
-
-    async fn discard(
-        &self,
-        now: Now,
-        calls: &[(CallId, String)],
-        retention: &Retention,
-    ) -> Result<u64, StoreError> {
-        let done = self.discard_calls(now, calls, retention).await;
-        if spelling::is_refused(&done) {
-            return self.discard_calls(now, &calls.to_vec().in_ascii(), retention).await;
-        }
-        done
-    }
-
-    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
-        self.call_page(now, filter).await
-    }
-
-    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        self.call_record(id).await
-    }
-
-    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
-        self.schedule_records().await
-    }
-
-    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
-        self.pod_records(now, within).await
-    }
-
-    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
-        self.call_counts(now, cap).await
-    }
-
-    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
-        self.count_calls(now, filter, cap).await
-    }
-
-    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
-        self.calls_ahead(now, id, cap).await
-    }
-
-    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
-        self.call_timeline(now, edges, cap).await
-    }
-
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        self.names_of_pending(now, cap).await
-    }
-
-    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
-        self.keys_of_pending(look).await
-    }
-
-    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
-        self.see_backlog(now, cap, pod_live).await
-    }
-
-    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
-        let done = self.keep_run_logs(now, logs).await;
-        if spelling::is_refused(&done) {
-            return self.keep_run_logs(now, &logs.to_vec().in_ascii()).await;
-        }
-        done
-    }
-
-    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
-        self.run_logs(id).await
-    }
-
     async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
         self.server_settings().await
     }
 
     async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
         self.migration_records().await
-    }
-
-    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
-        self.delete_calls(now, ids).await
-    }
-
-    async fn change_schedule(
-        &self,
-        now: Now,
-        id: ScheduleId,
-        change: &ScheduleChange,
-        retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
-        let done = self.change_schedule_of(now, id, change, retention).await;
-        if spelling::is_refused(&done) {
-            return self.change_schedule_of(now, id, &change.in_ascii(), retention).await;
-        }
-        done
-    }
-
-    async fn trigger(
-        &self,
-        now: Now,
-        schedule: ScheduleId,
-        id: CallId,
-        again: bool,
-    ) -> Result<Option<Inserted>, StoreError> {
-        self.trigger_schedule(now, schedule, id, again).await
-    }
-
-    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
-        let done = self.pause_call_name(now, name, actor, reason).await;
-        if spelling::is_refused(&done) {
-            return self.pause_call_name(now, name, &ascii(actor), &ascii(reason)).await;
-        }
-        done
-    }
-
-    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
-        self.resume_call_name(name).await
-    }
-
-    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
-        self.paused_call_names().await
-    }
-
-    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
-        let done = self.note_action_of(now, action).await;
-        if spelling::is_refused(&done) { self.note_action_of(now, &action.in_ascii()).await } else { done }
-    }
-
-    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
-        let done = self.settle_action_of(id, outcome).await;
-        if spelling::is_refused(&done) { self.settle_action_of(id, &ascii(outcome)).await } else { done }
-    }
-
-    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
-        self.action_records(filter).await
-    }
-
-    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
-        self.write_statistics(pod, counted).await
-    }
-
-    async fn statistics(
-        &self,
-        span: Span,
-        since: Moment,
-        name: Option<&str>,
-    ) -> Result<Vec<Statistics>, StoreError> {
-        self.read_statistics(span, since, name).await
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::states::ScheduleOrigin;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
@@ -133,16 +134,6 @@ pub enum RunAgain {
     /// There is no old one, neither pending nor in the history; or this was a repetition that cannot tell whether the new
     /// one was stored before, and has not stored it.
     Unknown,
-}
-
-/// Where a schedule was declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ScheduleOrigin {
-    /// By code, with `call_recurring()`: lives until it is cancelled.
-    Code,
-    /// By `#[future_call(every = …)]` or `cron = …`: ends when no live pod declares it any more.
-    Attribute,
 }
 
 /// A schedule as code declares it.

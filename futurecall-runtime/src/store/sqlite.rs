@@ -6,7 +6,6 @@
 
 mod actions;
 mod again;
-mod backlog;
 mod cancel;
 mod chunks;
 mod claim;
@@ -17,16 +16,19 @@ mod file;
 mod finish;
 mod gap;
 mod gathered;
+mod history;
 mod insert;
 mod inspect;
-mod keys;
 mod listing;
 mod logs;
+mod message;
 mod migrate;
 mod news;
 mod operate;
 mod original;
 mod pen;
+mod pending;
+mod pods;
 mod release;
 mod reschedule;
 mod runs;
@@ -41,28 +43,18 @@ mod tx;
 mod unreadable;
 mod writer;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use futures_util::future::OptionFuture;
 use sqlx::SqlitePool;
 
 pub(crate) use self::connect::check_url;
 use self::connect::{OPEN, Source, Tables};
-pub(crate) use self::transaction::SqliteOpen;
-use self::tx::{lent, moment};
+use self::tx::moment;
 use self::unreadable::UnreadableRuns;
 use self::writer::Writer;
-use super::transaction::{OpenTransaction, TransactionRef};
-use super::{
-    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, KeysLook,
-    LivePod, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PendingKeys, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
-    ScheduleRecord, Span, Statistics, Store, TimelineCount, sealed,
-};
+use super::{MigrationRecord, Now, Store, sealed};
 use crate::error::StoreError;
-use crate::id::{ActionId, CallId, PodId, ScheduleId};
+
 use crate::moment::Moment;
 
 /// Calls in a SQLite file.
@@ -103,7 +95,8 @@ impl SqliteStore {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use futurecall_runtime::store::{Now, SqliteStore, Store};
+    /// use futurecall_runtime::store::prelude::*;
+    /// use futurecall_runtime::store::{Now, SqliteStore};
     /// let store = SqliteStore::open("sqlite::memory:", "futurecall_").await?;
     /// store.migrate().await?;
     /// assert_eq!(store.pending_names(Now::Database, 10).await?, []);
@@ -199,285 +192,11 @@ impl Store for SqliteStore {
         self.writer.others_wrote().await;
     }
 
-    /// `soon` needs no work here: a commit is all that other pods watch for.
-    async fn insert(
-        &self,
-        now: Now,
-        calls: &[NewCall],
-        again: bool,
-        _soon: Duration,
-    ) -> Result<Vec<Inserted>, StoreError> {
-        insert::insert(self, now, calls, again).await
-    }
-
-    async fn insert_claimed(
-        &self,
-        now: Now,
-        call: &NewCall,
-        request: &ClaimRequest,
-    ) -> Result<Option<ClaimedCall>, StoreError> {
-        insert::insert_claimed(self, now, call, request).await
-    }
-
-    async fn insert_in(
-        &self,
-        transaction: TransactionRef<'_>,
-        calls: &[NewCall],
-        _soon: Duration,
-    ) -> Result<(), StoreError> {
-        self.check("store calls")?;
-        insert::insert_in(&self.tables, lent("store calls", transaction)?, calls).await
-    }
-
-    async fn cancel(
-        &self,
-        now: Now,
-        target: &CancelTarget,
-        retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
-        cancel::cancel(self, now, target, retention).await
-    }
-
-    async fn cancel_in(
-        &self,
-        transaction: TransactionRef<'_>,
-        target: &CancelTarget,
-        retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
-        self.check("cancel calls")?;
-        cancel::cancel_in(&self.tables, lent("cancel calls", transaction)?, target, retention).await
-    }
-
-    async fn reschedule(
-        &self,
-        now: Now,
-        target: &CancelTarget,
-        due: Due,
-        _soon: Duration,
-    ) -> Result<Rescheduled, StoreError> {
-        reschedule::reschedule(self, now, target, due).await
-    }
-
-    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
-        reschedule::run_again(self, now, of, id, again).await
-    }
-
-    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
-        schedule::declare(self, now, schedules).await
-    }
-
-    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
-        schedule::end_undeclared(self, now, live, grace).await
-    }
-
-    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        claim::claim(self, now, request).await
-    }
-
-    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
-        claim::find_claim(self, pod, claim_no).await
-    }
-
-    async fn renew(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        lease: Duration,
-    ) -> Result<Vec<Renewed>, StoreError> {
-        finish::renew(self, now, pod, held, lease).await
-    }
-
-    async fn finish(
-        &self,
-        now: Now,
-        pod: PodId,
-        finished: &[Finish],
-        retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError> {
-        finish::finish(self, now, pod, finished, retention).await
-    }
-
-    async fn begin(&self, limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
-        transaction::begin(self, limit).await
-    }
-
-    async fn complete(
-        &self,
-        transaction: OpenTransaction,
-        now: Now,
-        pod: PodId,
-        finish: &Finish,
-        retention: &Retention,
-    ) -> Result<bool, StoreError> {
-        transaction::complete(self, transaction, now, pod, finish, retention).await
-    }
-
-    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
-        transaction::completed(self, pod, id, claim_no).await
-    }
-
-    async fn release(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        declined: Option<i64>,
-    ) -> Result<u64, StoreError> {
-        release::release(self, now, pod, held, declined).await
-    }
-
-    async fn rescue(&self, now: Now, limit: usize, kept: &Retention) -> Result<Vec<Rescued>, StoreError> {
-        finish::rescue(self, now, limit, kept).await
-    }
-
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
-        inspect::beat(self, now, pod).await
-    }
-
-    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
-        inspect::reopen(self, now, live, limit).await
-    }
-
-    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
-        inspect::leave(self, pod).await
-    }
-
-    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
-        finish::prune(self, now, retention, limit).await
-    }
-
-    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
-        gap::note_gap(self, now, lasts).await
-    }
-
-    async fn discard(
-        &self,
-        now: Now,
-        calls: &[(CallId, String)],
-        retention: &Retention,
-    ) -> Result<u64, StoreError> {
-        cancel::discard(self, now, calls, retention).await
-    }
-
-    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
-        listing::calls(self, now, filter).await
-    }
-
-    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        inspect::call(self, now, id).await
-    }
-
-    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
-        inspect::schedules(self).await
-    }
-
-    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
-        inspect::pods(self, now, within).await
-    }
-
-    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
-        counting::counts(self, now, cap).await
-    }
-
-    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
-        listing::count(self, now, filter, cap).await
-    }
-
-    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
-        counting::ahead(self, now, id, cap).await
-    }
-
-    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
-        counting::timeline(self, now, edges, cap).await
-    }
-
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        counting::pending_names(self, now, cap).await
-    }
-
-    async fn pending_keys(&self, now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
-        keys::pending_keys(self, now, look).await
-    }
-
-    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
-        backlog::backlog(self, now, cap, pod_live).await
-    }
-
-    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
-        logs::keep_logs(self, now, logs).await
-    }
-
-    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
-        logs::logs(self, id).await
-    }
-
     async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
         settings::settings(self).await
     }
 
     async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
         migrate::migrations(self).await
-    }
-
-    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
-        operate::delete(self, now, ids).await
-    }
-
-    async fn change_schedule(
-        &self,
-        now: Now,
-        id: ScheduleId,
-        change: &ScheduleChange,
-        retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
-        operate::change_schedule(self, now, id, change, retention).await
-    }
-
-    async fn trigger(
-        &self,
-        now: Now,
-        schedule: ScheduleId,
-        id: CallId,
-        again: bool,
-    ) -> Result<Option<Inserted>, StoreError> {
-        operate::trigger(self, now, schedule, id, again).await
-    }
-
-    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
-        operate::pause_name(self, now, name, actor, reason).await
-    }
-
-    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
-        operate::resume_name(self, name).await
-    }
-
-    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
-        operate::paused_names(self).await
-    }
-
-    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
-        actions::note_action(self, now, action).await
-    }
-
-    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
-        actions::settle_action(self, id, outcome).await
-    }
-
-    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
-        actions::actions(self, filter).await
-    }
-
-    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
-        statistics::put_statistics(self, pod, counted).await
-    }
-
-    async fn statistics(
-        &self,
-        span: Span,
-        since: Moment,
-        name: Option<&str>,
-    ) -> Result<Vec<Statistics>, StoreError> {
-        statistics::statistics(self, span, since, name).await
     }
 }

@@ -1,6 +1,7 @@
 //! Transactions of either database behind sealed traits: the application's own, and those that a store begins for a
 //! handler.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::ops::DerefMut;
 use std::time::Duration;
@@ -41,161 +42,78 @@ pub trait TransactionDatabase: sealed::Sealed + Debug + Send + Sync + 'static {
     type Connection: InTransaction;
     /// The open transaction.
     #[doc(hidden)]
-    type Open: DerefMut<Target = Self::Connection> + Debug + Send + Sync;
+    type Open: Open + DerefMut<Target = Self::Connection>;
     /// The store's word for it.
     #[doc(hidden)]
     const KIND: &'static str;
-
-    /// `None`: it is of the other database.
-    #[doc(hidden)]
-    fn of(open: OpenTransaction) -> Option<Self::Open>;
-    #[doc(hidden)]
-    fn back(open: Self::Open) -> OpenTransaction;
 }
 
-/// A transaction that a store has begun for a handler. Dropped, it is rolled back.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum OpenTransaction {
-    /// Of PostgreSQL.
-    #[cfg(feature = "postgres")]
-    Postgres(super::postgres::PostgresOpen),
-    /// Of SQLite.
-    #[cfg(feature = "sqlite")]
-    Sqlite(super::sqlite::SqliteOpen),
-    /// Of no database: there is something to match when both features are off.
-    #[doc(hidden)]
-    None,
-}
-
-impl OpenTransaction {
+/// An open transaction of one database.
+pub trait Open: InTransaction + Debug + Sync + 'static {
     /// How long it may be open, where others wait for its end meanwhile.
-    #[cfg(feature = "sqlite")]
-    pub fn limit(&self) -> Option<Duration> {
-        match self {
-            Self::Sqlite(open) => Some(open.limit()),
-            _ => None,
-        }
-    }
-
-    /// How long it may be open, where others wait for its end meanwhile.
-    #[cfg(not(feature = "sqlite"))]
-    #[expect(clippy::unused_self, reason = "as with the feature")]
-    pub fn limit(&self) -> Option<Duration> {
+    fn limit(&self) -> Option<Duration> {
         None
     }
 
     /// Whether it has been open for longer than its limit.
-    #[cfg(feature = "sqlite")]
-    pub fn is_overdue(&self) -> bool {
-        matches!(self, Self::Sqlite(open) if open.is_overdue())
+    fn is_overdue(&self) -> bool {
+        false
+    }
+
+    /// As what [`OpenTransaction::downcast`] takes.
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// A transaction that a store has begun for a handler. Dropped, it is rolled back.
+#[derive(Debug)]
+pub struct OpenTransaction(Box<dyn Open>);
+
+impl OpenTransaction {
+    /// A transaction of whichever database.
+    pub(crate) fn new(open: impl Open) -> Self {
+        Self(Box::new(open))
+    }
+
+    /// How long it may be open, where others wait for its end meanwhile.
+    pub fn limit(&self) -> Option<Duration> {
+        self.0.limit()
     }
 
     /// Whether it has been open for longer than its limit.
-    #[cfg(not(feature = "sqlite"))]
-    #[expect(clippy::unused_self, reason = "as with the feature")]
     pub fn is_overdue(&self) -> bool {
-        false
+        self.0.is_overdue()
+    }
+
+    /// The transaction of that database; `None`: it is of another.
+    pub(crate) fn downcast<T: Open>(self) -> Option<T> {
+        self.0.into_any().downcast().ok().map(|open| *open)
     }
 }
 
 impl sealed::Sealed for OpenTransaction {}
 impl InTransaction for OpenTransaction {
     fn lend(&mut self) -> TransactionRef<'_> {
-        match self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres(open) => TransactionRef::Postgres(open),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(open) => TransactionRef::Sqlite(open),
-            Self::None => TransactionRef::None(std::marker::PhantomData),
-        }
+        self.0.lend()
     }
+}
+
+/// Implements [`InTransaction`] for sqlx's types of one database.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+macro_rules! lend {
+    ($variant:ident: $($connection:ty),+) => {$(
+        impl sealed::Sealed for $connection {}
+        impl InTransaction for $connection {
+            fn lend(&mut self) -> TransactionRef<'_> {
+                TransactionRef::$variant(self)
+            }
+        }
+    )+};
 }
 
 #[cfg(feature = "postgres")]
-mod postgres {
-    use super::{InTransaction, OpenTransaction, TransactionDatabase, TransactionRef, sealed::Sealed};
-
-    impl Sealed for sqlx::PgConnection {}
-    impl InTransaction for sqlx::PgConnection {
-        fn lend(&mut self) -> TransactionRef<'_> {
-            TransactionRef::Postgres(self)
-        }
-    }
-
-    impl Sealed for sqlx::Transaction<'_, sqlx::Postgres> {}
-    impl InTransaction for sqlx::Transaction<'_, sqlx::Postgres> {
-        fn lend(&mut self) -> TransactionRef<'_> {
-            TransactionRef::Postgres(self)
-        }
-    }
-
-    impl Sealed for sqlx::pool::PoolConnection<sqlx::Postgres> {}
-    impl InTransaction for sqlx::pool::PoolConnection<sqlx::Postgres> {
-        fn lend(&mut self) -> TransactionRef<'_> {
-            TransactionRef::Postgres(self)
-        }
-    }
-
-    impl Sealed for sqlx::Postgres {}
-    impl TransactionDatabase for sqlx::Postgres {
-        type Connection = sqlx::PgConnection;
-        type Open = crate::store::postgres::PostgresOpen;
-        const KIND: &'static str = "postgres";
-
-        fn of(open: OpenTransaction) -> Option<Self::Open> {
-            match open {
-                OpenTransaction::Postgres(open) => Some(open),
-                _ => None,
-            }
-        }
-
-        fn back(open: Self::Open) -> OpenTransaction {
-            OpenTransaction::Postgres(open)
-        }
-    }
-}
+lend!(
+    Postgres: sqlx::PgConnection, sqlx::Transaction<'_, sqlx::Postgres>, sqlx::pool::PoolConnection<sqlx::Postgres>
+);
 
 #[cfg(feature = "sqlite")]
-mod sqlite {
-    use super::{InTransaction, OpenTransaction, TransactionDatabase, TransactionRef, sealed::Sealed};
-
-    impl Sealed for sqlx::SqliteConnection {}
-    impl InTransaction for sqlx::SqliteConnection {
-        fn lend(&mut self) -> TransactionRef<'_> {
-            TransactionRef::Sqlite(self)
-        }
-    }
-
-    impl Sealed for sqlx::Transaction<'_, sqlx::Sqlite> {}
-    impl InTransaction for sqlx::Transaction<'_, sqlx::Sqlite> {
-        fn lend(&mut self) -> TransactionRef<'_> {
-            TransactionRef::Sqlite(self)
-        }
-    }
-
-    impl Sealed for sqlx::pool::PoolConnection<sqlx::Sqlite> {}
-    impl InTransaction for sqlx::pool::PoolConnection<sqlx::Sqlite> {
-        fn lend(&mut self) -> TransactionRef<'_> {
-            TransactionRef::Sqlite(self)
-        }
-    }
-
-    impl Sealed for sqlx::Sqlite {}
-    impl TransactionDatabase for sqlx::Sqlite {
-        type Connection = sqlx::SqliteConnection;
-        type Open = crate::store::sqlite::SqliteOpen;
-        const KIND: &'static str = "sqlite";
-
-        fn of(open: OpenTransaction) -> Option<Self::Open> {
-            match open {
-                OpenTransaction::Sqlite(open) => Some(open),
-                _ => None,
-            }
-        }
-
-        fn back(open: Self::Open) -> OpenTransaction {
-            OpenTransaction::Sqlite(open)
-        }
-    }
-}
+lend!(Sqlite: sqlx::SqliteConnection, sqlx::Transaction<'_, sqlx::Sqlite>, sqlx::pool::PoolConnection<sqlx::Sqlite>);

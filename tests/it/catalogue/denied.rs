@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::{Now, PostgresStore, Store};
+use futurecall_runtime::store::prelude::*;
+use futurecall_runtime::store::{Now, PostgresStore};
 use futurecall_runtime::{CallState, Role};
 use futurecall_tests::database;
 use futurecall_tests::journal::{Journal, eventually};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::store::{Inserted, Now, PostgresStore, Store};
+use futurecall_runtime::store::prelude::*;
+use futurecall_runtime::store::{Inserted, Now, PostgresStore};
 use futurecall_runtime::{CallState, Cancelled, Retention, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database::{self, TestDatabase};

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::{Now, SqliteStore, Store};
+use futurecall_runtime::store::prelude::*;
+use futurecall_runtime::store::{Now, SqliteStore};
 use futurecall_runtime::{CallId, CallState, Role, ScheduleError, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database::{self, TestFile};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::signals::RunLogs;
-use futurecall_runtime::store::{CancelTarget, MemoryStore, Now, Store};
+use futurecall_runtime::store::prelude::*;
+use futurecall_runtime::store::{CancelTarget, MemoryStore, Now};
 use futurecall_runtime::{CallId, CallRecord, CallState, Config, Retention, Role, RunSummary};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};

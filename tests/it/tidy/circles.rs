@@ -50,28 +50,6 @@ const KNOWN: &[&[&str]] = &[
         "futurecall-runtime/src/engine/run.rs",
         "futurecall-runtime/src/engine/statistics.rs",
     ],
-    &[
-        "futurecall-runtime/src/store/postgres.rs",
-        "futurecall-runtime/src/store/sqlite.rs",
-        "futurecall-runtime/src/store/transaction.rs",
-    ],
-    &["futurecall-runtime/src/store/postgres/again.rs", "futurecall-runtime/src/store/postgres/finish.rs"],
-    &[
-        "futurecall-runtime/src/store/postgres/connect.rs",
-        "futurecall-runtime/src/store/postgres/settings.rs",
-    ],
-    &["futurecall-runtime/src/store/postgres/copy.rs", "futurecall-runtime/src/store/postgres/insert.rs"],
-    &["futurecall-runtime/src/store/sqlite/again.rs", "futurecall-runtime/src/store/sqlite/finish.rs"],
-    &[
-        "futurecall-runtime/src/store/sqlite/file.rs",
-        "futurecall-runtime/src/store/sqlite/pen.rs",
-        "futurecall-runtime/src/store/sqlite/writer.rs",
-    ],
-    &[
-        "futurecall-runtime/src/store/inspection.rs",
-        "futurecall-runtime/src/store/page.rs",
-        "futurecall-runtime/src/store/rows.rs",
-    ],
 ];
 
 #[test]

@@ -1,4 +1,5 @@
-use super::{CallId, Due, Duration, MemoryStore, NewCall, Now, Pod, Retention, Role, Store, on_runtime};
+use super::{CallId, Due, Duration, MemoryStore, NewCall, Now, Pod, Retention, Role, on_runtime};
+use futurecall_runtime::store::prelude::*;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
 use super::{CallFilter, Duration, Moment, Now, PodId, Retention, Store, on_runtime};
+use futurecall_runtime::store::prelude::*;
 use std::cell::OnceCell;
 
 use futurecall_runtime::store::{ClaimRequest, Finish, Held, KeysLook, OnVanish, Outcome, SqliteStore};

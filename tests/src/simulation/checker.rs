@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futurecall_model::replay::replay;
 use futurecall_model::state::Row;
-use futurecall_runtime::store::{CallState, MemoryStore, Now, Store};
+use futurecall_runtime::store::prelude::*;
+use futurecall_runtime::store::{CallState, MemoryStore, Now};
 
 use super::world::World;
 

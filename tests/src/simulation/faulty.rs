@@ -1,19 +1,20 @@
 //! The store as a pod sees it: over a network that is slow, breaks, and loses replies. What was sent is done, or not,
 //! whatever becomes of the pod meanwhile.
 
+mod beside;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futurecall_runtime::store::{
-    ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, KeysLook,
-    LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName,
-    PendingKeys, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog,
-    ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, Store, TimelineCount,
+    CancelStore, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimStore, ClaimedCall, Completed, Declared,
+    Due, Finish, FinishStore, Finished, Held, InsertStore, Inserted, LivePod, MemoryStore, MigrationRecord,
+    NewCall, NewSchedule, Now, Renewed, RescheduleStore, Rescheduled, Rescued, Retention, RunAgain,
+    ScheduleStore, Store, TransactionStore,
 };
 use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
-use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
+use futurecall_runtime::{CallId, Moment, PodId, StoreError};
 use tokio::sync::oneshot;
 
 use super::server::Server;
@@ -124,6 +125,17 @@ impl Store for Faulty {
         self.server.changed().await;
     }
 
+    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.ask(Server::settings).await
+    }
+
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+        self.ask(Server::migrations).await
+    }
+}
+
+#[async_trait]
+impl InsertStore for Faulty {
     async fn insert(
         &self,
         _now: Now,
@@ -163,7 +175,10 @@ impl Store for Faulty {
     ) -> Result<(), StoreError> {
         Err(StoreError::wrong_database("store calls in the transaction"))
     }
+}
 
+#[async_trait]
+impl CancelStore for Faulty {
     async fn cancel(
         &self,
         _now: Now,
@@ -183,6 +198,18 @@ impl Store for Faulty {
         Err(StoreError::wrong_database("cancel in the transaction"))
     }
 
+    async fn discard(
+        &self,
+        _now: Now,
+        _calls: &[(CallId, String)],
+        _retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl RescheduleStore for Faulty {
     async fn reschedule(
         &self,
         _now: Now,
@@ -203,7 +230,10 @@ impl Store for Faulty {
     ) -> Result<RunAgain, StoreError> {
         self.ask(move |server| server.run_again(of, id, again)).await
     }
+}
 
+#[async_trait]
+impl ScheduleStore for Faulty {
     async fn declare(&self, _now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
         let schedules = schedules.to_vec();
         self.ask(move |server| server.declare(&schedules)).await
@@ -213,7 +243,10 @@ impl Store for Faulty {
         let live = live.clone();
         self.ask(move |server| server.end_undeclared(&live, grace)).await
     }
+}
 
+#[async_trait]
+impl ClaimStore for Faulty {
     async fn claim(&self, _now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
         self.ask_for_calls(request.clone()).await
     }
@@ -222,6 +255,20 @@ impl Store for Faulty {
         self.ask(move |server| server.find_claim(pod, claim_no)).await
     }
 
+    async fn release(
+        &self,
+        _now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        let held = held.to_vec();
+        self.ask(move |server| server.release(pod, &held, declined)).await
+    }
+}
+
+#[async_trait]
+impl FinishStore for Faulty {
     async fn renew(
         &self,
         _now: Now,
@@ -251,6 +298,28 @@ impl Store for Faulty {
         self.ask(move |server| server.finish(pod, &finished, &retention)).await
     }
 
+    async fn rescue(
+        &self,
+        _now: Now,
+        limit: usize,
+        retention: &Retention,
+    ) -> Result<Vec<Rescued>, StoreError> {
+        let retention = *retention;
+        self.ask(move |server| server.rescue(limit, &retention)).await
+    }
+
+    async fn prune(&self, _now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        let retention = *retention;
+        self.ask(move |server| server.prune(&retention, limit)).await
+    }
+
+    async fn note_history_gap(&self, _now: Now, lasts: Duration) -> Result<(), StoreError> {
+        self.ask(move |server| server.note_history_gap(lasts)).await
+    }
+}
+
+#[async_trait]
+impl TransactionStore for Faulty {
     async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
         Ok(None)
     }
@@ -268,197 +337,5 @@ impl Store for Faulty {
 
     async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
         self.ask(move |server| server.completed(pod, id, claim_no)).await
-    }
-
-    async fn release(
-        &self,
-        _now: Now,
-        pod: PodId,
-        held: &[Held],
-        declined: Option<i64>,
-    ) -> Result<u64, StoreError> {
-        let held = held.to_vec();
-        self.ask(move |server| server.release(pod, &held, declined)).await
-    }
-
-    async fn rescue(
-        &self,
-        _now: Now,
-        limit: usize,
-        retention: &Retention,
-    ) -> Result<Vec<Rescued>, StoreError> {
-        let retention = *retention;
-        self.ask(move |server| server.rescue(limit, &retention)).await
-    }
-
-    async fn beat(&self, _now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
-        let pod = pod.clone();
-        self.ask(move |server| server.beat(&pod)).await
-    }
-
-    async fn reopen(&self, _now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
-        self.ask(move |server| server.reopen(live, limit)).await
-    }
-
-    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
-        self.ask(move |server| server.leave(pod)).await
-    }
-
-    async fn prune(&self, _now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
-        let retention = *retention;
-        self.ask(move |server| server.prune(&retention, limit)).await
-    }
-
-    async fn note_history_gap(&self, _now: Now, lasts: Duration) -> Result<(), StoreError> {
-        self.ask(move |server| server.note_history_gap(lasts)).await
-    }
-
-    async fn discard(
-        &self,
-        _now: Now,
-        _calls: &[(CallId, String)],
-        _retention: &Retention,
-    ) -> Result<u64, StoreError> {
-        Ok(0)
-    }
-
-    async fn delete(&self, _now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
-        let ids = ids.to_vec();
-        self.ask(move |server| server.delete(&ids)).await
-    }
-
-    async fn change_schedule(
-        &self,
-        _now: Now,
-        id: ScheduleId,
-        change: &ScheduleChange,
-        retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
-        let (change, retention) = (change.clone(), *retention);
-        self.ask(move |server| server.change_schedule(id, &change, &retention)).await
-    }
-
-    async fn trigger(
-        &self,
-        _now: Now,
-        schedule: ScheduleId,
-        id: CallId,
-        again: bool,
-    ) -> Result<Option<Inserted>, StoreError> {
-        self.ask(move |server| server.trigger(schedule, id, again)).await
-    }
-
-    async fn pause_name(&self, _now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
-        let (name, actor, reason) = (name.to_owned(), actor.to_owned(), reason.to_owned());
-        self.ask(move |server| server.pause_name(&name, &actor, &reason)).await
-    }
-
-    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
-        let name = name.to_owned();
-        self.ask(move |server| server.resume_name(&name)).await
-    }
-
-    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
-        self.ask(Server::paused_names).await
-    }
-
-    async fn note_action(&self, _now: Now, action: &NewAction) -> Result<(), StoreError> {
-        let action = action.clone();
-        self.ask(move |server| server.note_action(&action)).await
-    }
-
-    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
-        let outcome = outcome.to_owned();
-        self.ask(move |server| server.settle_action(id, &outcome)).await
-    }
-
-    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
-        let filter = filter.clone();
-        self.ask(move |server| server.actions(&filter)).await
-    }
-
-    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
-        let counted = counted.to_vec();
-        self.ask(move |server| server.put_statistics(pod, &counted)).await
-    }
-
-    async fn statistics(
-        &self,
-        span: Span,
-        since: Moment,
-        name: Option<&str>,
-    ) -> Result<Vec<Statistics>, StoreError> {
-        let name = name.map(str::to_owned);
-        self.ask(move |server| server.statistics(span, since, name.as_deref())).await
-    }
-
-    async fn calls(&self, _now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
-        let filter = filter.clone();
-        self.ask(move |server| server.calls(&filter)).await
-    }
-
-    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        self.ask(move |server| Ok(server.record(id))).await
-    }
-
-    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
-        self.ask(Server::schedules).await
-    }
-
-    async fn pods(&self, _now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
-        self.ask(move |server| server.pods(within)).await
-    }
-
-    async fn counts(&self, _now: Now, cap: u64) -> Result<Counts, StoreError> {
-        self.ask(move |server| server.counts(cap)).await
-    }
-
-    async fn count(&self, _now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
-        let filter = filter.clone();
-        self.ask(move |server| server.count(&filter, cap)).await
-    }
-
-    async fn ahead(&self, _now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
-        self.ask(move |server| server.ahead(id, cap)).await
-    }
-
-    async fn timeline(
-        &self,
-        _now: Now,
-        edges: &[Moment],
-        cap: u64,
-    ) -> Result<Vec<TimelineCount>, StoreError> {
-        let edges = edges.to_vec();
-        self.ask(move |server| server.timeline(&edges, cap)).await
-    }
-
-    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
-        self.ask(move |server| server.pending_names(cap)).await
-    }
-
-    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
-        let look = look.clone();
-        self.ask(move |server| server.pending_keys(&look)).await
-    }
-
-    async fn backlog(&self, _now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
-        self.ask(move |server| server.backlog(cap, pod_live)).await
-    }
-
-    async fn keep_logs(&self, _now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
-        let logs = logs.to_vec();
-        self.ask(move |server| server.keep_logs(&logs)).await
-    }
-
-    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
-        self.ask(move |server| server.logs(id)).await
-    }
-
-    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
-        self.ask(Server::settings).await
-    }
-
-    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
-        self.ask(Server::migrations).await
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_model::line::{Promise, What};
-use futurecall_runtime::store::{CallFilter, CallState, MemoryStore, NewSchedule, Now, Retention, Store};
+use futurecall_runtime::store::prelude::*;
+use futurecall_runtime::store::{CallFilter, CallState, MemoryStore, NewSchedule, Now, Retention};
 use futurecall_runtime::testing::Simulation;
 use futurecall_runtime::{CallId, Pod, ScheduleError};
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use futurecall_model::line::{Fate, Found, What};
 use futurecall_model::state::{End, Outcome as Ending};
+use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
     Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held,
     Inserted, KeysLook, Lease, LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog,
     NewSchedule, Now, Outcome, PausedName, PendingKeys, PodBeat, PodRecord, Renewed, Rescheduled, Rescued,
-    Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, Store,
+    Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics,
     TimelineCount,
 };
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};

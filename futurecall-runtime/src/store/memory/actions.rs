@@ -1,15 +1,19 @@
-use super::rows::{State, refuse_nul};
+use async_trait::async_trait;
+
+use super::rows::refuse_nul;
 use crate::error::StoreError;
 use crate::id::ActionId;
-use crate::store::{ActionFilter, ActionRecord, NewAction, Now};
+use crate::store::{ActionFilter, ActionRecord, ActionStore, MemoryStore, NewAction, Now};
 
 const DOING: &str = "record an action";
 
-impl State {
-    pub(super) fn note_action(&mut self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+#[async_trait]
+impl ActionStore for MemoryStore {
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+        let state = &mut *self.state();
         refuse_nul(DOING, [&action.actor, &action.verb, &action.target].map(String::as_str))?;
-        let at = self.now(now);
-        self.actions.entry(action.id).or_insert_with(|| ActionRecord {
+        let at = state.now(now);
+        state.actions.entry(action.id).or_insert_with(|| ActionRecord {
             id: action.id,
             at,
             actor: action.actor.clone(),
@@ -22,25 +26,26 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn settle_action(&mut self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        let state = &mut *self.state();
         refuse_nul(DOING, [outcome])?;
-        if let Some(action) = self.actions.get_mut(&id) {
+        if let Some(action) = state.actions.get_mut(&id) {
             action.outcome = Some(outcome.to_owned());
         }
         Ok(())
     }
 
-    /// By (moment, id), newest first.
-    pub(super) fn action_records(&self, filter: &ActionFilter) -> Vec<ActionRecord> {
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        let state = self.state();
         let key = |action: &ActionRecord| (action.at, action.id);
         let before = match filter.before {
             None => None,
-            Some(id) => match self.actions.get(&id) {
-                None => return Vec::new(),
+            Some(id) => match state.actions.get(&id) {
+                None => return Ok(Vec::new()),
                 found => found.map(key),
             },
         };
-        let mut found: Vec<_> = self
+        let mut found: Vec<_> = state
             .actions
             .values()
             .filter(|action| filter.call.is_none_or(|call| action.call == Some(call)))
@@ -50,6 +55,6 @@ impl State {
             .collect();
         found.sort_by_key(|action| std::cmp::Reverse(key(action)));
         found.truncate(filter.limit.clamp(1, 1_000));
-        found
+        Ok(found)
     }
 }

@@ -1,36 +1,63 @@
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
+
 use super::rows::{Call, End, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::policy::reasons::CANCELLED;
-use crate::store::{CallState, CancelTarget, Cancelled, Now, Retention, ScheduleState};
+use crate::store::transaction::TransactionRef;
+use crate::store::{
+    CallState, CancelStore, CancelTarget, Cancelled, MemoryStore, Now, Retention, ScheduleState,
+};
 
-impl State {
-    pub(super) fn cancel(
-        &mut self,
+#[async_trait]
+impl CancelStore for MemoryStore {
+    async fn cancel(
+        &self,
         now: Now,
         target: &CancelTarget,
         retention: &Retention,
     ) -> Result<Cancelled, StoreError> {
-        let now = self.now(now);
+        let state = &mut *self.state();
+        let now = state.now(now);
         match target {
             CancelTarget::Identifier(identifier) => {
                 refuse_nul("cancel", [identifier.as_str()])?;
-                Ok(self.cancel_identifier(now, identifier, retention))
+                Ok(state.cancel_identifier(now, identifier, retention))
             }
-            CancelTarget::Call(id) => Ok(self.cancel_call(now, *id, retention)),
+            CancelTarget::Call(id) => Ok(state.cancel_call(now, *id, retention)),
             CancelTarget::Calls(ids) => {
                 let ids: BTreeSet<_> = ids.iter().copied().collect();
                 Ok(ids.into_iter().fold(Cancelled::default(), |total, id| {
-                    let one = self.cancel_call(now, id, retention);
+                    let one = state.cancel_call(now, id, retention);
                     Cancelled::new(total.calls + one.calls, 0, total.running + one.running)
                 }))
             }
         }
     }
 
+    async fn cancel_in(
+        &self,
+        _transaction: TransactionRef<'_>,
+        _target: &CancelTarget,
+        _retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        Err(StoreError::wrong_database("cancel in the transaction"))
+    }
+
+    async fn discard(
+        &self,
+        now: Now,
+        calls: &[(CallId, String)],
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        self.state().discard(now, calls, retention)
+    }
+}
+
+impl State {
     pub(super) fn discard(
         &mut self,
         now: Now,

@@ -1,52 +1,75 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
+
 use super::rows::{Call, End, HeldBy, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::policy::Turn;
 use crate::store::policy::reasons::CANCELLED;
-use crate::store::{CallState, Claim, ClaimRequest, ClaimedCall, Held, Now, OnVanish};
+use crate::store::{
+    CallState, Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, MemoryStore, Now, OnVanish,
+};
 
-impl State {
-    pub(super) fn claim(&mut self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+#[async_trait]
+impl ClaimStore for MemoryStore {
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        let state = &mut *self.state();
         refuse_nul("claim calls", request.names.iter().map(|(name, _)| name.as_str()))?;
-        let now = self.now(now);
+        let now = state.now(now);
         let names: BTreeMap<&str, OnVanish> = request
             .names
             .iter()
-            .filter(|(name, _)| !self.paused.contains_key(name))
+            .filter(|(name, _)| !state.paused.contains_key(name))
             .map(|(name, on_vanish)| (name.as_str(), *on_vanish))
             .collect();
         let mut claim = Claim::default();
-        for id in self.in_turn(now, request, &names) {
+        for id in state.in_turn(now, request, &names) {
             if claim.calls.len() >= request.limit {
                 break;
             }
-            let Some(call) = self.call(id).cloned() else { continue };
-            match self.turn(now, &call) {
+            let Some(call) = state.call(id).cloned() else { continue };
+            match state.turn(now, &call) {
                 Turn::Wait | Turn::Unreadable | Turn::Taken | Turn::Gone => {}
                 Turn::Skip(reason) => {
-                    self.end(now, id, End::without_run(CallState::Skipped, reason), &request.retention);
+                    state.end(now, id, End::without_run(CallState::Skipped, reason), &request.retention);
                     claim.skipped += 1;
                 }
                 Turn::Run => {
                     let on_vanish = names.get(call.name.as_str()).copied().unwrap_or_default();
-                    claim.calls.extend(self.hold(now, request, on_vanish, id));
+                    claim.calls.extend(state.hold(now, request, on_vanish, id));
                 }
             }
         }
         claim.now = Some(now);
-        claim.next = self.next_due(now, request, &names).map(|due| due.saturating_since(now));
+        claim.next = state.next_due(now, request, &names).map(|due| due.saturating_since(now));
         Ok(claim)
     }
 
-    pub(super) fn find_claim(&self, pod: PodId, claim_no: i64) -> Vec<ClaimedCall> {
-        let mut found: Vec<_> = self.calls().filter(|call| call.is_held_by(pod, claim_no)).collect();
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+        let state = self.state();
+        let mut found: Vec<_> = state.calls().filter(|call| call.is_held_by(pod, claim_no)).collect();
         found.sort_by_key(|call| (call.priority, call.due, call.id));
-        found.into_iter().filter_map(claimed).collect()
+        Ok(found.into_iter().filter_map(claimed).collect())
     }
 
+    async fn release(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        let released = self.state().release(now, pod, held, declined);
+        if released > 0 {
+            self.wake_others();
+        }
+        Ok(released)
+    }
+}
+
+impl State {
     pub(super) fn release(&mut self, now: Now, pod: PodId, held: &[Held], declined: Option<i64>) -> u64 {
         let now = self.now(now);
         let mut released = 0;

@@ -1,14 +1,88 @@
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::rows::{Call, End, HeldBy, PastAttempt, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::policy::{Ending, Vanished, ending_of};
 use crate::store::{
-    ACTIONS_KEPT, CallState, Completed, Finish, Finished, Held, Lease, Now, Outcome, REPEATED, Renewed,
-    Rescued, Retention,
+    ACTIONS_KEPT, CallState, Completed, Finish, FinishStore, Finished, Held, Lease, MemoryStore, Now,
+    Outcome, REPEATED, Renewed, Rescued, Retention,
 };
+
+#[async_trait]
+impl FinishStore for MemoryStore {
+    async fn renew(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        let state = &mut *self.state();
+        let now = state.now(now);
+        let until = now.checked_add(lease).unwrap_or(Moment::MAX);
+        Ok(held.iter().map(|held| state.renew_one(pod, held, until)).collect())
+    }
+
+    async fn finish(
+        &self,
+        now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<Finished>, StoreError> {
+        let results = self.state().finish(now, pod, finished, retention)?;
+        if finished.iter().any(|finish| finish.outcome.is_again()) {
+            self.wake_others();
+        }
+        Ok(results)
+    }
+
+    async fn rescue(
+        &self,
+        now: Now,
+        limit: usize,
+        retention: &Retention,
+    ) -> Result<Vec<Rescued>, StoreError> {
+        let rescued = self.state().rescue(now, limit, retention);
+        if rescued.iter().any(|rescued| rescued.rerun) {
+            self.wake_others();
+        }
+        Ok(rescued)
+    }
+
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        let state = &mut *self.state();
+        if !retention.outlasts_repetitions() {
+            state.note_gap(now, REPEATED);
+        }
+        let now = state.now(now);
+        let mut old: Vec<_> = state
+            .finished
+            .iter()
+            .filter(|(_, row)| now.saturating_since(row.at) > retention.of(row.state))
+            .map(|(id, row)| (row.at, *id))
+            .collect();
+        old.sort_unstable();
+        old.truncate(limit);
+        let gone: Vec<_> = old.into_iter().map(|(_, id)| id).collect();
+        for id in &gone {
+            state.finished.remove(id);
+        }
+        state.prune_logs(Now::At(now), retention, &gone);
+        state.actions.retain(|_, action| now.saturating_since(action.at) <= ACTIONS_KEPT);
+        state.statistics.retain(|_, row| now.saturating_since(row.start) <= row.span.kept());
+        Ok(gone.len() as u64)
+    }
+
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
+        self.state().note_gap(now, lasts);
+        Ok(())
+    }
+}
 
 impl State {
     pub(super) fn finish(
@@ -34,12 +108,6 @@ impl State {
         }
     }
 
-    pub(super) fn renew(&mut self, now: Now, pod: PodId, held: &[Held], lease: Duration) -> Vec<Renewed> {
-        let now = self.now(now);
-        let until = now.checked_add(lease).unwrap_or(Moment::MAX);
-        held.iter().map(|held| self.renew_one(pod, held, until)).collect()
-    }
-
     pub(super) fn rescue(&mut self, now: Now, limit: usize, retention: &Retention) -> Vec<Rescued> {
         let now = self.now(now);
         let expired =
@@ -48,29 +116,6 @@ impl State {
         vanished.sort_by_key(|(held, id)| (held.lease_until, *id));
         vanished.truncate(limit);
         vanished.into_iter().filter_map(|(held, id)| self.rescue_one(now, held, id, retention)).collect()
-    }
-
-    pub(super) fn prune(&mut self, now: Now, retention: &Retention, limit: usize) -> u64 {
-        if !retention.outlasts_repetitions() {
-            self.note_gap(now, REPEATED);
-        }
-        let now = self.now(now);
-        let mut old: Vec<_> = self
-            .finished
-            .iter()
-            .filter(|(_, row)| now.saturating_since(row.at) > retention.of(row.state))
-            .map(|(id, row)| (row.at, *id))
-            .collect();
-        old.sort_unstable();
-        old.truncate(limit);
-        let gone: Vec<_> = old.into_iter().map(|(_, id)| id).collect();
-        for id in &gone {
-            self.finished.remove(id);
-        }
-        self.prune_logs(Now::At(now), retention, &gone);
-        self.actions.retain(|_, action| now.saturating_since(action.at) <= ACTIONS_KEPT);
-        self.statistics.retain(|_, row| now.saturating_since(row.start) <= row.span.kept());
-        gone.len() as u64
     }
 
     fn finish_one(&mut self, now: Moment, pod: PodId, finish: &Finish, retention: &Retention) -> Finished {

@@ -1,11 +1,59 @@
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::rows::{Call, State, refuse_nul};
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::{ClaimRequest, ClaimedCall, Due, Inserted, NewCall, Now};
+use crate::store::transaction::TransactionRef;
+use crate::store::{ClaimRequest, ClaimedCall, Due, InsertStore, Inserted, MemoryStore, NewCall, Now};
 
 const DOING: &str = "store calls";
+
+#[async_trait]
+impl InsertStore for MemoryStore {
+    async fn insert(
+        &self,
+        now: Now,
+        calls: &[NewCall],
+        again: bool,
+        soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        let (inserted, wake) = self.state().insert(now, calls, again, soon)?;
+        if wake {
+            self.wake_others();
+        }
+        Ok(inserted)
+    }
+
+    async fn insert_claimed(
+        &self,
+        now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        let state = &mut *self.state();
+        let now = state.now(now);
+        let row = row(now, call)?;
+        if state.call(row.id).is_some() {
+            return Ok(None);
+        }
+        state.put(row);
+        if state.paused.contains_key(&call.name) {
+            return Ok(None);
+        }
+        Ok(state.hold(now, request, request.on_vanish(&call.name), call.id))
+    }
+
+    async fn insert_in(
+        &self,
+        _transaction: TransactionRef<'_>,
+        _calls: &[NewCall],
+        _soon: Duration,
+    ) -> Result<(), StoreError> {
+        Err(StoreError::wrong_database("store calls in the transaction"))
+    }
+}
 
 impl State {
     /// Stores calls; also says whether one of them is due soon.
@@ -37,25 +85,6 @@ impl State {
             }
         }
         Ok((results, wake))
-    }
-
-    /// Stores a call as one that this pod has claimed.
-    pub(super) fn insert_claimed(
-        &mut self,
-        now: Now,
-        call: &NewCall,
-        request: &ClaimRequest,
-    ) -> Result<Option<ClaimedCall>, StoreError> {
-        let now = self.now(now);
-        let row = row(now, call)?;
-        if self.call(row.id).is_some() {
-            return Ok(None);
-        }
-        self.put(row);
-        if self.paused.contains_key(&call.name) {
-            return Ok(None);
-        }
-        Ok(self.hold(now, request, request.on_vanish(&call.name), call.id))
     }
 }
 

@@ -1,14 +1,18 @@
+use async_trait::async_trait;
+
 use super::rows::{State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{NewLog, Now, Retention, RunLog};
+use crate::store::{LogStore, MemoryStore, NewLog, Now, Retention, RunLog};
 
-impl State {
-    pub(super) fn keep_logs(&mut self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+#[async_trait]
+impl LogStore for MemoryStore {
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        let state = &mut *self.state();
         refuse_nul("keep logs", logs.iter().map(|log| log.text.as_str()))?;
-        let at = self.now(now);
+        let at = state.now(now);
         for NewLog { id, attempt, text } in logs {
-            self.logs.entry((*id, *attempt)).or_insert_with(|| RunLog {
+            state.logs.entry((*id, *attempt)).or_insert_with(|| RunLog {
                 attempt: *attempt,
                 text: text.clone(),
                 at,
@@ -17,10 +21,13 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn logs(&self, id: CallId) -> Vec<RunLog> {
-        self.logs.range((id, 0)..=(id, u32::MAX)).map(|(_, log)| log.clone()).collect()
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        let state = self.state();
+        Ok(state.logs.range((id, 0)..=(id, u32::MAX)).map(|(_, log)| log.clone()).collect())
     }
+}
 
+impl State {
     /// Of calls that leave the history, and those that are older than any call in it may be.
     pub(super) fn prune_logs(&mut self, now: Now, retention: &Retention, gone: &[CallId]) {
         let (now, longest) = (self.now(now), retention.longest());

@@ -1,22 +1,79 @@
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
+
 use super::rows::{Call, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
-use crate::store::{Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged};
+use crate::store::{
+    Inserted, MemoryStore, Now, OperateStore, PausedName, REPEATED, Retention, ScheduleChange,
+    ScheduleChanged,
+};
 
 const CHANGING: &str = "change a schedule";
 
-impl State {
-    pub(super) fn delete(&mut self, now: Now, ids: &[CallId]) -> u64 {
+#[async_trait]
+impl OperateStore for MemoryStore {
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+        let state = &mut *self.state();
         if !ids.is_empty() {
-            self.note_gap(now, REPEATED);
+            state.note_gap(now, REPEATED);
         }
-        let gone: BTreeSet<_> = ids.iter().filter(|id| self.finished.remove(id).is_some()).collect();
-        self.logs.retain(|(id, _), _| !gone.contains(id));
-        gone.len() as u64
+        let gone: BTreeSet<_> = ids.iter().filter(|id| state.finished.remove(id).is_some()).collect();
+        state.logs.retain(|(id, _), _| !gone.contains(id));
+        Ok(gone.len() as u64)
     }
 
+    async fn change_schedule(
+        &self,
+        now: Now,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        let changed = self.state().change_schedule(now, id, change, retention)?;
+        if changed == ScheduleChanged::Changed {
+            self.wake_others();
+        }
+        Ok(changed)
+    }
+
+    async fn trigger(
+        &self,
+        now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
+        let triggered = self.state().trigger(now, schedule, id, again);
+        if triggered == Some(Inserted::Stored) {
+            self.wake_others();
+        }
+        Ok(triggered)
+    }
+
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        let paused = self.state().pause_name(now, name, actor, reason)?;
+        if paused {
+            self.wake_others();
+        }
+        Ok(paused)
+    }
+
+    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        let resumed = self.state().paused.remove(name).is_some();
+        if resumed {
+            self.wake_others();
+        }
+        Ok(resumed)
+    }
+
+    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        Ok(self.state().paused.values().cloned().collect())
+    }
+}
+
+impl State {
     pub(super) fn change_schedule(
         &mut self,
         now: Now,

@@ -1,14 +1,41 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::insert::due_at;
 use super::rows::{Call, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
-use crate::store::{CallState, CancelTarget, Due, Now, Rescheduled, RunAgain};
+use crate::store::{CallState, CancelTarget, Due, MemoryStore, Now, RescheduleStore, Rescheduled, RunAgain};
 
 const DOING: &str = "reschedule calls";
+
+#[async_trait]
+impl RescheduleStore for MemoryStore {
+    async fn reschedule(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        due: Due,
+        soon: Duration,
+    ) -> Result<Rescheduled, StoreError> {
+        let (moved, wake) = self.state().reschedule(now, target, due, soon)?;
+        if wake {
+            self.wake_others();
+        }
+        Ok(moved)
+    }
+
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+        let outcome = self.state().run_again(now, of, id, again);
+        if outcome == RunAgain::Stored {
+            self.wake_others();
+        }
+        Ok(outcome)
+    }
+}
 
 impl State {
     /// Moves calls; also says whether they are due soon.

@@ -1,14 +1,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::rows::{Call, Pod, Schedule, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::policy::Turn;
-use crate::store::{Declared, LivePod, NewSchedule, Now, Retention, ScheduleOrigin, ScheduleState};
+use crate::store::{
+    Declared, LivePod, MemoryStore, NewSchedule, Now, Retention, ScheduleOrigin, ScheduleState, ScheduleStore,
+};
 
 const DOING: &str = "declare schedules";
+
+#[async_trait]
+impl ScheduleStore for MemoryStore {
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+        let declared = self.state().declare(now, schedules)?;
+        self.wake_others();
+        Ok(declared)
+    }
+
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+        Ok(self.state().end_undeclared(now, live, grace))
+    }
+}
 
 impl State {
     pub(super) fn declare(

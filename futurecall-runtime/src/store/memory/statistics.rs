@@ -1,22 +1,32 @@
-use super::rows::{State, refuse_nul};
+use async_trait::async_trait;
+
+use super::rows::refuse_nul;
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::{Span, Statistics, sums};
+use crate::store::{MemoryStore, Span, Statistics, StatisticsStore, sums};
 
-impl State {
-    pub(super) fn put_statistics(&mut self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+#[async_trait]
+impl StatisticsStore for MemoryStore {
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+        let state = &mut *self.state();
         refuse_nul("store statistics", counted.iter().map(|row| row.name.as_str()))?;
         for row in counted {
-            self.statistics.insert((row.span, row.start, row.name.clone(), pod), row.clone());
+            state.statistics.insert((row.span, row.start, row.name.clone(), pod), row.clone());
         }
         Ok(())
     }
 
-    pub(super) fn read_statistics(&self, span: Span, since: Moment, name: Option<&str>) -> Vec<Statistics> {
+    async fn statistics(
+        &self,
+        span: Span,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
+        let state = self.state();
         let is_wanted = |row: &&Statistics| {
             row.span == span && row.start >= since && name.is_none_or(|name| name == row.name)
         };
-        sums(self.statistics.values().filter(is_wanted).cloned())
+        Ok(sums(state.statistics.values().filter(is_wanted).cloned()))
     }
 }

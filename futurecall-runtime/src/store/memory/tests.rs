@@ -1,7 +1,11 @@
+use crate::id::CallId;
+use crate::moment::Moment;
+use crate::store::{CancelTarget, MemoryStore, NewCall, Now};
 use futures_util::FutureExt;
+use std::time::Duration;
 
-use super::*;
 use crate::store::Due;
+use crate::store::prelude::*;
 
 fn call(due: Due) -> NewCall {
     NewCall {

@@ -1,17 +1,20 @@
 //! What operators did.
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::nothing_done;
+use super::fault::nothing_done;
+use super::spelling::{Spelled as _, ascii, is_refused};
 use super::sql::{Reading, at, moment};
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, ScheduleId};
-use crate::store::{ActionFilter, ActionRecord, NewAction, Now};
+use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now};
 
 const DOING: &str = "record an action";
+
 const LISTING: &str = "list actions";
 
 /// $2 the id, $3 who, $4 what, $5 to what, $6 the call, $7 the schedule.
@@ -40,8 +43,40 @@ macro_rules! actions {
 }
 
 const ALL: &str = actions!("$3::uuid IS NULL AND $4::uuid IS NULL");
+
 const OF_CALL: &str = actions!("a.call_id = $3::uuid AND ($4::uuid IS NULL OR a.schedule_id = $4::uuid)");
+
 const OF_SCHEDULE: &str = actions!("a.schedule_id = $4::uuid AND $3::uuid IS NULL");
+
+#[async_trait]
+impl ActionStore for PostgresStore {
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+        let done = self.note_action_of(now, action).await;
+        if is_refused(&done) { self.note_action_of(now, &action.in_ascii()).await } else { done }
+    }
+
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        let done = self.settle_action_of(id, outcome).await;
+        if is_refused(&done) { self.settle_action_of(id, &ascii(outcome)).await } else { done }
+    }
+
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        let of = match (filter.call, filter.schedule) {
+            (Some(_), _) => OF_CALL,
+            (None, Some(_)) => OF_SCHEDULE,
+            (None, None) => ALL,
+        };
+        let limit = i64::try_from(filter.limit.clamp(1, 1_000)).unwrap_or(1_000);
+        let query = self
+            .query(of)
+            .bind(filter.before.map(|id| id.as_uuid()))
+            .bind(limit)
+            .bind(filter.call.map(|id| id.as_uuid()))
+            .bind(filter.schedule.map(|id| id.as_uuid()));
+        let rows = self.read(LISTING, query).await?;
+        rows.iter().map(record).collect::<Reading<_>>().map_err(nothing_done(LISTING))
+    }
+}
 
 impl PostgresStore {
     pub(super) async fn note_action_of(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
@@ -60,26 +95,6 @@ impl PostgresStore {
     pub(super) async fn settle_action_of(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
         let query = self.query(SETTLE).bind(id.as_uuid()).bind(outcome.to_owned());
         self.write(DOING, query).await.map(drop)
-    }
-
-    pub(super) async fn action_records(
-        &self,
-        filter: &ActionFilter,
-    ) -> Result<Vec<ActionRecord>, StoreError> {
-        let of = match (filter.call, filter.schedule) {
-            (Some(_), _) => OF_CALL,
-            (None, Some(_)) => OF_SCHEDULE,
-            (None, None) => ALL,
-        };
-        let limit = i64::try_from(filter.limit.clamp(1, 1_000)).unwrap_or(1_000);
-        let query = self
-            .query(of)
-            .bind(filter.before.map(|id| id.as_uuid()))
-            .bind(limit)
-            .bind(filter.call.map(|id| id.as_uuid()))
-            .bind(filter.schedule.map(|id| id.as_uuid()));
-        let rows = self.read(LISTING, query).await?;
-        rows.iter().map(record).collect::<Reading<_>>().map_err(nothing_done(LISTING))
     }
 }
 

@@ -8,8 +8,9 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, empty, nothing_done, step};
-use super::finish::{FINISHING, Gone, History, Key, in_id_order, key};
+use super::connect::{commit, step};
+use super::fault::{empty, nothing_done};
+use super::history::{FINISHING, Gone, History, Key, in_id_order, key};
 use super::sql::{Reading, ahead, at, micros};
 use crate::error::StoreError;
 use crate::id::PodId;

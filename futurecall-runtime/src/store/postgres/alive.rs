@@ -3,8 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 
 use crate::clock;
 
@@ -19,6 +20,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// When a server last refused to write. Whether a session may is mostly decided when it begins (by the settings of its role
 /// and database, or by what its server is), so that one that was begun before is not used again: another may write.
 static READ_ONLY: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// How long a connection is waited for: a server that restarts is a delay, not an error.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Notes that a server refused to write.
 pub(super) fn was_read_only() {
@@ -49,4 +53,20 @@ pub(super) fn ping_idle(options: PgPoolOptions) -> PgPoolOptions {
             answers(connection).await.map_or(Ok(false), |answer| answer.map(|()| true))
         })
     })
+}
+
+/// A connection kept aside for the next statement.
+#[derive(Debug)]
+pub(super) struct Warm {
+    pub(super) connection: PoolConnection<Postgres>,
+    pub(super) taken: Instant,
+    pub(super) used: Instant,
+}
+
+impl Warm {
+    pub(super) async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        let connection = pool.acquire().await?;
+        let now = clock::instant();
+        Ok(Self { connection, taken: now, used: now })
+    }
 }

@@ -1,20 +1,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use sqlx::{Connection as _, PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, empty, nothing_done, step};
+use super::connect::{commit, step};
+use super::fault::{empty, nothing_done};
 use super::insert::lent;
+use super::spelling::{Spelled as _, is_refused};
 use super::sql::{Reading, at, count};
 use super::timetable::Wanted;
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::policy::reasons::CANCELLED;
-use crate::store::{CallState, CancelTarget, Cancelled, Now, Retention, TransactionRef};
+use crate::store::transaction::TransactionRef;
+use crate::store::{CallState, CancelStore, CancelTarget, Cancelled, Now, Retention};
 
 const DOING: &str = "cancel";
+
 const DOING_IN: &str = "cancel in the transaction";
+
 const DISCARDING: &str = "discard calls";
 
 /// $1 identifier. Ended ones too: a declaration must not revive them between this statement and the next.
@@ -58,8 +64,9 @@ const LOCK: &str = "
     SELECT c.id, c.claimed_by IS NULL AS waiting, c.schedule_id FROM futurecall.call AS c
     WHERE c.id = ANY ($1::uuid[]) ORDER BY c.id FOR UPDATE";
 
-impl PostgresStore {
-    pub(super) async fn cancel_target(
+#[async_trait]
+impl CancelStore for PostgresStore {
+    async fn cancel(
         &self,
         now: Now,
         target: &CancelTarget,
@@ -76,7 +83,7 @@ impl PostgresStore {
         Ok(cancelled)
     }
 
-    pub(super) async fn cancel_target_in(
+    async fn cancel_in(
         &self,
         transaction: TransactionRef<'_>,
         target: &CancelTarget,
@@ -89,6 +96,21 @@ impl PostgresStore {
         if is_open { cancelled } else { cancelled.map_err(StoreError::perhaps_done) }
     }
 
+    async fn discard(
+        &self,
+        now: Now,
+        calls: &[(CallId, String)],
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        let done = self.discard_calls(now, calls, retention).await;
+        if is_refused(&done) {
+            return self.discard_calls(now, &calls.to_vec().in_ascii(), retention).await;
+        }
+        done
+    }
+}
+
+impl PostgresStore {
     pub(super) async fn discard_calls(
         &self,
         now: Now,

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::nothing_done;
+use super::fault::nothing_done;
 use super::finish::as_limit;
 use super::haul::{Asked, Found, Haul};
 use super::lanes::{DueLane, END, SLACK};
@@ -16,10 +17,12 @@ use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::store::turns::in_turns;
-use crate::store::{Claim, ClaimRequest, ClaimedCall, Held, Now};
+use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now};
 
 pub(super) const DOING: &str = "claim calls";
+
 const FINDING: &str = "find claimed calls";
+
 const RELEASING: &str = "give calls back";
 
 /// $2 names, $3 their shapes. Of each of their lanes the first unclaimed call: the lanes are found by skipping through the due index.
@@ -167,8 +170,9 @@ const MOST_LANES: usize = 2 * AT_ONCE;
 /// How many statements one claim sends at most. What they leave comes with the next claim.
 const ROUNDS: u8 = 32;
 
-impl PostgresStore {
-    pub(super) async fn claim_calls(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+#[async_trait]
+impl ClaimStore for PostgresStore {
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
         let names: BTreeSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
         if names.is_empty() {
             return Ok(Claim::default());
@@ -198,17 +202,13 @@ impl PostgresStore {
         self.answer(now, request, &names, haul).await
     }
 
-    pub(super) async fn find_claimed(
-        &self,
-        pod: PodId,
-        claim_no: i64,
-    ) -> Result<Vec<ClaimedCall>, StoreError> {
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
         let query = bind_find(self.query(FIND), pod, claim_no, self.lanes.latest());
         let rows = self.read(FINDING, query).await?;
         rows.iter().map(claimed).collect::<Reading<_>>().map_err(nothing_done(FINDING))
     }
 
-    pub(super) async fn release_calls(
+    async fn release(
         &self,
         now: Now,
         pod: PodId,
@@ -233,7 +233,9 @@ impl PostgresStore {
         }
         count(&row, "released").map_err(nothing_done(RELEASING))
     }
+}
 
+impl PostgresStore {
     /// Finds the lanes of these names, and where each begins. Gives the server's clock.
     pub(super) async fn survey(
         &self,

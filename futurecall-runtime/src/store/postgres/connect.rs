@@ -1,25 +1,21 @@
 //! How the database is reached, how a statement and a transaction run, and what an error means.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgRow, PgSeverity};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
-use super::alive::{self, ping_idle};
+use super::alive::{self, PATIENCE, Warm, ping_idle};
+use super::fault::{Sent, empty, meaning, nothing_done};
 use super::settings::Session;
 use super::sql::{Query, expanded};
 use crate::clock;
 use crate::error::StoreError;
-
-/// How long a connection is waited for: a server that restarts is a delay, not an error.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a connection is kept from its pool.
 const KEPT: Duration = Duration::from_mins(10);
@@ -56,14 +52,6 @@ pub(super) struct Link {
     /// How many statements were sent outside of transactions.
     #[cfg(test)]
     pub(super) sent: std::sync::atomic::AtomicUsize,
-}
-
-/// A connection kept aside for the next statement.
-#[derive(Debug)]
-pub(super) struct Warm {
-    pub(super) connection: PoolConnection<Postgres>,
-    taken: Instant,
-    used: Instant,
 }
 
 impl Link {
@@ -256,14 +244,6 @@ impl Link {
     }
 }
 
-impl Warm {
-    pub(super) async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        let connection = pool.acquire().await?;
-        let now = clock::instant();
-        Ok(Self { connection, taken: now, used: now })
-    }
-}
-
 impl Drop for Link {
     /// Outside of a runtime a connection cannot go back to its pool: it is closed instead.
     fn drop(&mut self) {
@@ -347,26 +327,7 @@ async fn copy_into(
     copy.finish().await.map(drop).map_err(|error| (error, Sent::PerhapsDone))
 }
 
-/// The meaning of an error before anything can have been committed.
-pub(super) fn nothing_done(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |error| meaning(doing, error, Sent::InVain)
-}
-
-/// A statement that always answers with a row did not.
-pub(super) fn empty(doing: &'static str) -> StoreError {
-    StoreError::permanent(doing, sqlx::Error::RowNotFound)
-}
-
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-
-/// What a statement may have done although its reply was lost.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    /// Nothing: it changes nothing, or was not committed.
-    InVain,
-    /// All of it: it commits by itself, or is the COMMIT.
-    PerhapsDone,
-}
 
 /// Whether prepared statements are not to be kept (`?statement-cache-capacity=0`). The driver would still give each a
 /// name, which the next transaction, on another server behind a pooler, would find taken.
@@ -374,109 +335,4 @@ fn is_cache_off(options: &PgConnectOptions) -> bool {
     // The options tell it in a URL alone. Names are put in that can stand in one; those of the options may not.
     let url = options.clone().username("user").host("localhost").to_url_lossy();
     url.query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0")
-}
-
-fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> StoreError {
-    let lost = |error: sqlx::Error| match sent {
-        Sent::InVain => StoreError::transient(doing, error),
-        Sent::PerhapsDone => StoreError::unknown(doing, error),
-    };
-    let code = match &error {
-        // Whatever it lacked: a server that ends the session may have committed before.
-        sqlx::Error::Database(said) if ends_the_session(&**said) => return lost(error),
-        sqlx::Error::Database(said) if said.message().starts_with(REFUSED_PARAMETER) => {
-            let parameter = said.message().rsplit(' ').next().unwrap_or_default();
-            let advice = format!(
-                "a connection pooler does not pass this parameter on: leave it out of the database URL (ALTER ROLE … \
-                 SET gives a role its settings), or let PgBouncer ignore it, with the line ignore_startup_parameters = \
-                 {parameter} in pgbouncer.ini"
-            );
-            return StoreError::permanent(doing, Advice::new(error, advice));
-        }
-        sqlx::Error::Database(said) => said.code().map(Cow::into_owned).unwrap_or_default(),
-        sqlx::Error::PoolClosed => return StoreError::closed(doing),
-        sqlx::Error::PoolTimedOut => return StoreError::transient(doing, Advice::new(error, NO_CONNECTION)),
-        sqlx::Error::BeginFailed => return StoreError::transient(doing, error),
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => return lost(error),
-        // A TLS handshake that fails, say: of the connection, not of the statement.
-        sqlx::Error::Tls(_) => return StoreError::denied(doing, error),
-        _ => return StoreError::permanent(doing, error),
-    };
-    match (code.as_str(), code.get(..2).unwrap_or_default()) {
-        // The server ended the connection, or could not say how the statement ended.
-        ("57P01" | "57P02" | "40003", _) | (_, "08") => lost(error),
-        ("25006", _) => {
-            alive::was_read_only();
-            StoreError::transient(doing, error)
-        }
-        // Try again: serialization, deadlock, a lock's, a statement's or a transaction's time limit, starting up, an idle
-        // connection ended, resources, the server's own faults.
-        ("40001" | "40P01" | "55P03" | "57014" | "57P03" | "57P05" | "25P03" | "25P04", _)
-        | (_, "53" | "58" | "XX") => StoreError::transient(doing, error),
-        // Somebody has to put it right, and may be about to: log-in, rights, the database, its tables.
-        (_, "28" | "3D") | ("57P04", _) => StoreError::denied(doing, error),
-        ("42P01" | "3F000", _) => StoreError::denied(doing, Advice::new(error, NOT_MIGRATED)),
-        ("42501", _) => StoreError::denied(doing, Advice::new(error, NO_RIGHT)),
-        ("42P05" | "26000", _) => StoreError::permanent(doing, Advice::new(error, POOLER)),
-        ("22P05", _) => StoreError::encoding(doing, error),
-        // Data that cannot be: encoding, JSON, ranges, constraints, nesting.
-        (_, "22" | "23" | "54") => StoreError::refused(doing, error),
-        // What ends the session is about the session, and not about the statement.
-        _ if is_fatal(&error) => StoreError::denied(doing, error),
-        _ => StoreError::permanent(doing, error),
-    }
-}
-
-/// Whether the server, or a pooler in its name, ended the session with it.
-fn is_fatal(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|said| matches!(severity(said), Some(PgSeverity::Fatal | PgSeverity::Panic)))
-}
-
-fn severity(said: &dyn DatabaseError) -> Option<PgSeverity> {
-    said.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity)
-}
-
-/// Whether the server is short of something (disk, memory, connections) or has a fault of its own, and gave up the session
-/// for it.
-fn ends_the_session(said: &dyn DatabaseError) -> bool {
-    let is_its_own =
-        said.code().is_some_and(|code| ["53", "58", "XX"].iter().any(|class| code.starts_with(class)));
-    is_its_own && matches!(severity(said), Some(PgSeverity::Fatal | PgSeverity::Panic))
-}
-
-const NO_CONNECTION: &str =
-    "is the server running at that host and port, and does it have connections to spare?";
-const NOT_MIGRATED: &str = "the tables are not there: was this database migrated, with this schema?";
-const NO_RIGHT: &str = "does this database role have the rights of what the pod does? migrations/roles.sql grants them, \
-    and is to be run again after an upgrade";
-/// How PgBouncer begins to refuse a client for what it sends at the start.
-const REFUSED_PARAMETER: &str = "unsupported startup parameter";
-const POOLER: &str = "a connection pooler shares servers between transactions: let it track prepared statements \
-    (pgbouncer 1.21: max_prepared_statements), or add ?statement-cache-capacity=0 to the database URL";
-
-/// What the server said, and what to do about it.
-#[derive(Debug)]
-struct Advice {
-    error: sqlx::Error,
-    advice: Cow<'static, str>,
-}
-
-impl Advice {
-    fn new(error: sqlx::Error, advice: impl Into<Cow<'static, str>>) -> Self {
-        Self { error, advice: advice.into() }
-    }
-}
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.error, self.advice)
-    }
-}
-
-impl std::error::Error for Advice {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
 }

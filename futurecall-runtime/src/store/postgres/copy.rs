@@ -1,10 +1,8 @@
 //! Calls as the rows of a COPY: half the work for the server of what an insert of the same rows is.
 
+use super::sql::{Timestamp, ahead, due_or_after};
 use crate::moment::Moment;
 use crate::store::NewCall;
-
-use super::insert::due_or_after;
-use super::sql::{Timestamp, ahead};
 
 /// What the rows are for.
 pub(super) const COPY: &str = "

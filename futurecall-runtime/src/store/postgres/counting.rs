@@ -1,22 +1,29 @@
 //! How many calls stand where: counted no further than somebody wants to know.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::connect::nothing_done;
+use super::fault::{empty, nothing_done};
 use super::listing::each_lane;
-use super::sql::{Reading, at, count, moment_or_none};
+use super::sql::{Reading, at, count, micros, moment_or_none};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::codec::{state_code, state_of};
 use crate::store::looking::{LOOKED_AT, capped};
-use crate::store::{CallState, Counts, Now, TimelineCount};
+use crate::store::{Backlog, CallState, CountingStore, Counts, Now, TimelineCount};
 
 const COUNTING: &str = "count calls";
+
 const AHEAD: &str = "count the calls before it";
+
 const TIMELINE: &str = "count what is due when";
+
+const BACKLOG_READING: &str = "see what waits";
 
 /// $2 the cap. What is not due for a minute nobody has claimed: the index has all that is to be known of it. Of what runs, which stands first in its lane among what is due, :each rows of each lane are looked at.
 const COUNTS: &str = "
@@ -89,26 +96,25 @@ const STRETCHES: &str = "
     ) AS n
     WHERE n.calls > 0 GROUP BY l.name, u.stretch ORDER BY l.name, u.stretch";
 
-/// $2 the cap. What is not due for a minute nobody has claimed.
-const NAMES: &str = "
-    WITH RECURSIVE {lanes}
-    SELECT l.name, least(sum(n.calls), $2::bigint)::bigint AS calls FROM lane AS l CROSS JOIN LATERAL (
-        SELECT count(*) AS calls FROM (
-            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority
-                AND c.due_at >= {now} + interval '1 minute'
-            LIMIT $2::bigint) AS c
-        UNION ALL
-        SELECT count(*) FROM (
-            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority
-                AND c.due_at < {now} + interval '1 minute' AND c.claimed_by IS NULL
-            LIMIT $2::bigint) AS c
-    ) AS n
-    GROUP BY l.name HAVING sum(n.calls) > 0 ORDER BY l.name";
-
 const LANES: &str = "WITH RECURSIVE {lanes} SELECT count(*) AS lanes FROM lane";
 
-impl PostgresStore {
-    pub(super) async fn call_counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+/// $2 how old a recent heartbeat may be, $3 where counting a lane stops.
+const BACKLOG: &str = "
+    WITH RECURSIVE {lanes}
+    SELECT coalesce(sum(k.calls), 0)::bigint AS scheduled, coalesce(sum(d.calls), 0)::bigint AS due,
+        {now_us} - {us min(d.oldest)} AS age,
+        (SELECT count(*) FROM futurecall.pod AS p WHERE p.beat_at >= {ago $2::bigint}) AS pods
+    FROM lane AS l
+    CROSS JOIN LATERAL (SELECT count(*) AS calls FROM (SELECT FROM futurecall.call AS c
+        WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL LIMIT $3::bigint) AS c) AS k
+    CROSS JOIN LATERAL (SELECT count(*) AS calls, min(c.due_at) AS oldest FROM (SELECT c.due_at
+        FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority AND c.claimed_by IS NULL
+            AND c.due_at <= {now} ORDER BY c.due_at LIMIT $3::bigint) AS c) AS d
+    WHERE {a_lane}";
+
+#[async_trait]
+impl CountingStore for PostgresStore {
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
         let mut look = self.look(COUNTING).await?;
         let lanes = look.row(look.query(LANES)).await?;
         let lanes =
@@ -121,7 +127,7 @@ impl PostgresStore {
         counted(&pending, &past, cap).map_err(nothing_done(COUNTING))
     }
 
-    pub(super) async fn calls_ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
         let mut look = self.look(AHEAD).await?;
         let query = look.query(BEFORE).bind(at(now)).bind(id.as_uuid()).bind(capped(cap));
         let row = look.row(query).await?;
@@ -129,12 +135,7 @@ impl PostgresStore {
         Ok(calls.map_err(nothing_done(AHEAD))?.unwrap_or(0))
     }
 
-    pub(super) async fn call_timeline(
-        &self,
-        now: Now,
-        edges: &[Moment],
-        cap: u64,
-    ) -> Result<Vec<TimelineCount>, StoreError> {
+    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
         let edges: Vec<i64> = edges.iter().map(|edge| edge.as_micros()).collect();
         let Some((_, ends)) = edges.split_first() else { return Ok(Vec::new()) };
         let mut look = self.look(TIMELINE).await?;
@@ -144,15 +145,18 @@ impl PostgresStore {
         rows.iter().map(stretch).collect::<Reading<_>>().map_err(nothing_done(TIMELINE))
     }
 
-    pub(super) async fn names_of_pending(
-        &self,
-        now: Now,
-        cap: u64,
-    ) -> Result<Vec<(String, u64)>, StoreError> {
-        let mut look = self.look(COUNTING).await?;
-        let rows = look.rows(look.query(NAMES).bind(at(now)).bind(capped(cap))).await?;
-        let name = |row: &PgRow| Ok((row.try_get("name")?, count(row, "calls")?));
-        rows.iter().map(name).collect::<Reading<_>>().map_err(nothing_done(COUNTING))
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        let cap = i64::try_from(cap).unwrap_or(i64::MAX);
+        let query = self.query(BACKLOG).bind(at(now)).bind(micros(pod_live)).bind(cap);
+        let row = self.read(BACKLOG_READING, query).await?.pop().ok_or_else(|| empty(BACKLOG_READING))?;
+        let age: Option<i64> = row.try_get("age").map_err(nothing_done(BACKLOG_READING))?;
+        let count = |column| count(&row, column).map_err(nothing_done(BACKLOG_READING));
+        Ok(Backlog {
+            scheduled: count("scheduled")?,
+            due: count("due")?,
+            oldest_due_age: age.map(|age| Duration::from_micros(u64::try_from(age).unwrap_or(0))),
+            pods: count("pods")?,
+        })
     }
 }
 

@@ -1,76 +1,32 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::connect::{commit, empty, nothing_done, step};
+use super::connect::{commit, step};
+use super::fault::{empty, nothing_done};
+use super::history::{FINISHED_BEFORE, FINISHING, Gone, History, in_id_order, kept_states, key};
 use super::insert::{FINISHED_ID, is_taken};
-use super::sql::{
-    Query, Reading, ahead, at, count, interval, micros, moment, pod as pod_column, small_count,
-};
+use super::spelling::{Spelled as _, is_refused};
+use super::sql::{Reading, ahead, at, count, interval, micros, moment, pod as pod_column, small_count};
 use super::{PostgresStore, again};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
-use crate::store::codec::{on_vanish, outcome_state, state_code};
+use crate::store::codec::{on_vanish, state_code};
 use crate::store::policy::{Ending, Vanished, ending_of};
 use crate::store::{
-    ACTIONS_KEPT, CallState, Finish, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued, Retention, Span,
+    ACTIONS_KEPT, CallState, Finish, FinishStore, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued,
+    Retention, Span,
 };
 
-pub(super) const FINISHING: &str = "record outcomes";
 const RENEWING: &str = "renew leases";
+
 const RESCUING: &str = "rescue calls of pods that vanished";
+
 const PRUNING: &str = "prune the history";
-
-macro_rules! finish {
-    ($conflict:literal) => {
-        concat!(
-            "
-    WITH gone AS (
-        DELETE FROM futurecall.call AS c
-        USING unnest($3::uuid[], $4::bigint[], $5::smallint[], $6::text[], $7::interval[], $8::bigint[]) WITH ORDINALITY
-            AS u(id, claim_no, outcome, said, started_after, ran_for, place)
-        WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid AND {few u.id}
-        RETURNING c.*, u.place, c.claimed_at + u.started_after AS began, u.said, u.ran_for,
-            CASE WHEN c.cancel_requested AND u.outcome IN (2, 3) THEN 4 ELSE u.outcome END AS state
-    ), kept AS (
-        {history} g.state, CASE WHEN g.state = 5 THEN g.attempt - 1 ELSE g.attempt END, g.claimed_by, g.claim_no, g.began,
-            CASE WHEN g.began IS NOT NULL THEN g.ran_for END, {once}, g.said
-        FROM gone AS g WHERE g.state = ANY ($9::smallint[])",
-            $conflict,
-            "
-    )
-    {gone} FROM gone"
-        )
-    };
-}
-
-/// $2 pod, $3 ids and $4 to $8 what became of them (in id order), $9 the states that are kept.
-const FINISH: &str = finish!(" ON CONFLICT (id) DO NOTHING");
-
-/// As `FINISH`, and fails if one of them stands in the history already, which is all but never so: to be prepared for
-/// it costs a look at the index and a record in the write-ahead log for each row.
-const FINISH_NEW: &str = finish!("");
-
-/// As `FINISH`, where nothing is kept: the rows are not read back for a history.
-const FORGET: &str = "
-    WITH gone AS (
-        DELETE FROM futurecall.call AS c
-        USING unnest($3::uuid[], $4::bigint[]) WITH ORDINALITY AS u(id, claim_no, place)
-        WHERE c.id = u.id AND c.claim_no = u.claim_no AND c.claimed_by = $2::uuid AND {few u.id}
-        RETURNING u.place, c.cancel_requested
-    )
-    {gone}, {now} AS now FROM gone";
-
-/// What an earlier try, whose reply was lost, has recorded. A row of another outcome was written by a rescue: this pod
-/// came too late. (Told to stop, a failure stands as cancelled.)
-pub(super) const FINISHED_BEFORE: &str = "
-    SELECT f.id, f.claim_no, f.state = 4 AS cancelled FROM futurecall.finished AS f
-    JOIN unnest($2::uuid[], $3::bigint[], $4::smallint[]) AS u(id, claim_no, state)
-        ON u.id = f.id AND u.claim_no = f.claim_no
-    WHERE f.pod = $1::uuid AND (f.state = u.state OR (f.state = 4 AND u.state IN (0, 2, 3)))";
 
 /// $2 pod, $3 lease, $4 ids, $5 claim numbers, $6 whether started. A row that somebody else has locked (a cancellation
 /// in an application's open transaction) is passed by, so that it cannot hold up the other leases. Its lease is kept as
@@ -172,94 +128,16 @@ const PRUNE: &str = "
     )
     SELECT count(*) AS pruned FROM gone";
 
-impl PostgresStore {
-    pub(super) async fn finish_calls(
-        &self,
-        now: Now,
-        pod: PodId,
-        finished: &[Finish],
-        retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError> {
-        if finished.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut done = if finished.iter().any(|finish| finish.outcome.is_again()) {
-            self.finish_or_again(now, pod, finished, retention).await?
-        } else {
-            let rows = in_id_order(finished.iter());
-            let ending = |history| self.finishing(now, pod, &rows, retention, history);
-            let row = match self.write_one(FINISHING, ending(History::New)).await {
-                Err(error) if is_taken(&error, FINISHED_ID) => {
-                    self.write_one(FINISHING, ending(History::Any)).await?
-                }
-                row => row?,
-            };
-            let gone = Gone::read(&row, &rows).map_err(nothing_done(FINISHING))?;
-            if gone.is_simply_all() {
-                return Ok(vec![Finished::Recorded; finished.len()]);
-            }
-            gone.of(&rows).into_iter().collect()
-        };
-        let is_done = |finish: &Finish, done: &HashMap<_, _>| done.contains_key(&key(finish));
-        let open: Vec<&Finish> = finished.iter().filter(|finish| !is_done(finish, &done)).collect();
-        if !open.is_empty() {
-            done.extend(self.finished_before(pod, FINISHED_BEFORE, &open).await?);
-        }
-        let open: Vec<&Finish> =
-            finished.iter().filter(|finish| finish.outcome.is_again() && !is_done(finish, &done)).collect();
-        if !open.is_empty() {
-            done.extend(self.finished_before(pod, again::RECORDED_BEFORE, &open).await?);
-        }
-        let became = |finish| done.get(&key(finish)).copied().unwrap_or(Finished::Lost);
-        Ok(finished.iter().map(became).collect())
-    }
+const NOTING: &str = "note a gap in the history";
 
-    /// The statement that ends these calls, which are in id order.
-    pub(super) fn finishing(
-        &self,
-        now: Now,
-        pod: PodId,
-        rows: &[&Finish],
-        retention: &Retention,
-        history: History,
-    ) -> Query {
-        let kept = kept_states(retention);
-        let query = self
-            .query(match history {
-                _ if kept.is_empty() => FORGET,
-                History::New => FINISH_NEW,
-                History::Any => FINISH,
-            })
-            .bind(at(now))
-            .bind(pod.as_uuid())
-            .bind(rows.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
-            .bind(rows.iter().map(|finish| finish.claim_no).collect::<Vec<_>>());
-        if kept.is_empty() { query } else { with_history(query, rows, kept) }
-    }
+/// $2 how long it lasts.
+const NOTE: &str = "
+    INSERT INTO futurecall.history_gap AS g (until) VALUES ({lease $2::interval})
+    ON CONFLICT (is_one) DO UPDATE SET until = greatest(g.until, excluded.until)";
 
-    /// Which of these an earlier try, whose reply was lost, has recorded, and as what.
-    pub(super) async fn finished_before(
-        &self,
-        pod: PodId,
-        template: &'static str,
-        open: &[&Finish],
-    ) -> Result<Vec<(Key, Finished)>, StoreError> {
-        // One that was to run again stands in the history as cancelled, if it is there by this pod.
-        let is_again = |finish: &Finish| finish.outcome.is_again() && template == FINISHED_BEFORE;
-        let state = |finish: &&Finish| {
-            if is_again(finish) { Some(0) } else { state_code(outcome_state(&finish.outcome).0) }
-        };
-        let query = self
-            .query(template)
-            .bind(pod.as_uuid())
-            .bind(open.iter().map(|finish| finish.id.as_uuid()).collect::<Vec<_>>())
-            .bind(open.iter().map(|finish| finish.claim_no).collect::<Vec<_>>())
-            .bind(open.iter().map(state).collect::<Vec<_>>());
-        let rows = self.read(FINISHING, query).await?;
-        rows.iter().map(before).collect::<Reading<_>>().map_err(nothing_done(FINISHING))
-    }
-
-    pub(super) async fn renew_leases(
+#[async_trait]
+impl FinishStore for PostgresStore {
+    async fn renew(
         &self,
         now: Now,
         pod: PodId,
@@ -281,7 +159,21 @@ impl PostgresStore {
         rows.iter().map(renewed).collect::<Reading<_>>().map_err(nothing_done(RENEWING))
     }
 
-    pub(super) async fn rescue_calls(
+    async fn finish(
+        &self,
+        now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<Finished>, StoreError> {
+        let done = self.finish_calls(now, pod, finished, retention).await;
+        if is_refused(&done) {
+            return self.finish_calls(now, pod, &finished.to_vec().in_ascii(), retention).await;
+        }
+        done
+    }
+
+    async fn rescue(
         &self,
         now: Now,
         limit: usize,
@@ -330,14 +222,9 @@ impl PostgresStore {
         Ok(rescued)
     }
 
-    pub(super) async fn prune_history(
-        &self,
-        now: Now,
-        retention: &Retention,
-        limit: usize,
-    ) -> Result<u64, StoreError> {
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
         if !retention.outlasts_repetitions() {
-            self.note_gap(now, REPEATED).await?;
+            self.note_history_gap(now, REPEATED).await?;
         }
         let (states, kept): (Vec<i16>, Vec<i64>) = CallState::ALL
             .into_iter()
@@ -352,95 +239,58 @@ impl PostgresStore {
         let row = self.write(PRUNING, query).await?.pop().ok_or_else(|| empty(PRUNING))?;
         count(&row, "pruned").map_err(nothing_done(PRUNING))
     }
+
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
+        self.write(NOTING, self.query(NOTE).bind(at(now)).bind(interval(lasts))).await.map(drop)
+    }
 }
 
-/// What `FINISH` wants besides, for the history.
-fn with_history(query: Query, rows: &[&Finish], kept: Vec<i16>) -> Query {
-    let outcomes: Vec<_> = rows.iter().map(|finish| outcome_state(&finish.outcome)).collect();
-    query
-        .bind(outcomes.iter().map(|(state, _)| state_code(*state)).collect::<Vec<_>>())
-        .bind(outcomes.iter().map(|(_, said)| said.map(str::to_owned)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|finish| finish.started_after.map(interval)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|finish| micros(finish.ran_for)).collect::<Vec<_>>())
-        .bind(kept)
+impl PostgresStore {
+    pub(super) async fn finish_calls(
+        &self,
+        now: Now,
+        pod: PodId,
+        finished: &[Finish],
+        retention: &Retention,
+    ) -> Result<Vec<Finished>, StoreError> {
+        if finished.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut done = if finished.iter().any(|finish| finish.outcome.is_again()) {
+            self.finish_or_again(now, pod, finished, retention).await?
+        } else {
+            let rows = in_id_order(finished.iter());
+            let ending = |history| self.finishing(now, pod, &rows, retention, history);
+            let row = match self.write_one(FINISHING, ending(History::New)).await {
+                Err(error) if is_taken(&error, FINISHED_ID) => {
+                    self.write_one(FINISHING, ending(History::Any)).await?
+                }
+                row => row?,
+            };
+            let gone = Gone::read(&row, &rows).map_err(nothing_done(FINISHING))?;
+            if gone.is_simply_all() {
+                return Ok(vec![Finished::Recorded; finished.len()]);
+            }
+            gone.of(&rows).into_iter().collect()
+        };
+        let is_done = |finish: &Finish, done: &HashMap<_, _>| done.contains_key(&key(finish));
+        let open: Vec<&Finish> = finished.iter().filter(|finish| !is_done(finish, &done)).collect();
+        if !open.is_empty() {
+            done.extend(self.finished_before(pod, FINISHED_BEFORE, &open).await?);
+        }
+        let open: Vec<&Finish> =
+            finished.iter().filter(|finish| finish.outcome.is_again() && !is_done(finish, &done)).collect();
+        if !open.is_empty() {
+            done.extend(self.finished_before(pod, again::RECORDED_BEFORE, &open).await?);
+        }
+        let became = |finish| done.get(&key(finish)).copied().unwrap_or(Finished::Lost);
+        Ok(finished.iter().map(became).collect())
+    }
 }
 
 /// A limit as PostgreSQL counts.
 pub(super) fn as_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-fn kept_states(retention: &Retention) -> Vec<i16> {
-    let is_kept = |state: &CallState| !retention.of(*state).is_zero();
-    CallState::ALL.into_iter().filter(is_kept).filter_map(state_code).collect()
-}
-
-/// What the history may hold of calls that end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum History {
-    /// Nothing; the statement fails otherwise.
-    New,
-    /// Anything: what stands there stays.
-    Any,
-}
-
-/// In the order in which a cancellation locks them.
-pub(super) fn in_id_order<'f>(finished: impl Iterator<Item = &'f Finish>) -> Vec<&'f Finish> {
-    let mut rows: Vec<&Finish> = finished.collect();
-    rows.sort_by_key(|finish| finish.id);
-    rows
-}
-
-/// One claim: call and number.
-pub(super) type Key = (Uuid, i64);
-
-pub(super) fn key(finish: &Finish) -> Key {
-    (finish.id.as_uuid(), finish.claim_no)
-}
-
-fn before(row: &PgRow) -> Reading<(Key, Finished)> {
-    let became = if row.try_get("cancelled")? { Finished::Cancelled } else { Finished::Recorded };
-    Ok(((row.try_get("id")?, row.try_get("claim_no")?), became))
-}
-
-/// Which of the claims that it was given a statement has ended, by their places.
-pub(super) struct Gone {
-    /// `None`: all of them.
-    places: Option<Vec<i64>>,
-    /// Their calls had been cancelled.
-    cancelled: Vec<i64>,
-}
-
-impl Gone {
-    pub(super) fn read(row: &PgRow, rows: &[&Finish]) -> Reading<Self> {
-        let is_all = usize::try_from(count(row, "done")?).is_ok_and(|done| done == rows.len());
-        let places =
-            if is_all { None } else { Some(row.try_get::<Option<_>, _>("places")?.unwrap_or_default()) };
-        Ok(Self { places, cancelled: row.try_get::<Option<_>, _>("cancelled")?.unwrap_or_default() })
-    }
-
-    /// Whether every claim has ended, with the outcome that was given.
-    pub(super) fn is_simply_all(&self) -> bool {
-        self.places.is_none() && self.cancelled.is_empty()
-    }
-
-    /// Whether no claim has ended.
-    pub(super) fn is_none(&self) -> bool {
-        self.places.as_ref().is_some_and(Vec::is_empty)
-    }
-
-    /// The claims that have ended, of those that were given, and what was recorded.
-    pub(super) fn of(&self, rows: &[&Finish]) -> Vec<(Key, Finished)> {
-        let cancelled: HashSet<i64> = self.cancelled.iter().copied().collect();
-        let ended = |place: i64| {
-            let finish = rows.get(usize::try_from(place.saturating_sub(1)).ok()?)?;
-            Some((key(finish), finish.outcome.recorded(cancelled.contains(&place))))
-        };
-        match &self.places {
-            Some(places) => places.iter().copied().filter_map(ended).collect(),
-            None => (1..).take(rows.len()).filter_map(ended).collect(),
-        }
-    }
 }
 
 fn renewed(row: &PgRow) -> Reading<Renewed> {

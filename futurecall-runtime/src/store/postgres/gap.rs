@@ -1,23 +1,16 @@
 //! Repetitions, and times in which the history does not tell what has ended.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{nothing_done, step};
-use super::sql::{Reading, at, interval};
+use super::connect::step;
+use super::fault::nothing_done;
+use super::sql::{Reading, at};
 use crate::error::StoreError;
 use crate::store::Now;
-
-const NOTING: &str = "note a gap in the history";
-
-/// $2 how long it lasts.
-const NOTE: &str = "
-    INSERT INTO futurecall.history_gap AS g (until) VALUES ({lease $2::interval})
-    ON CONFLICT (is_one) DO UPDATE SET until = greatest(g.until, excluded.until)";
 
 /// $2 what a repetition has just stored. Deletes what had finished before, and while there is a gap all of it, as nobody can
 /// know: the latter it lists.
@@ -31,10 +24,6 @@ const TAKE_BACK: &str = "
     SELECT b.id FROM back AS b WHERE NOT EXISTS (SELECT FROM futurecall.finished AS f WHERE f.id = b.id)";
 
 impl PostgresStore {
-    pub(super) async fn note_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
-        self.write(NOTING, self.query(NOTE).bind(at(now)).bind(interval(lasts))).await.map(drop)
-    }
-
     /// Takes back what a repetition has just stored, where that had ended before, or may have. Returns of which calls nobody
     /// knows. It needs a snapshot of its own, to see what ended while the repetition waited for the first try.
     pub(super) async fn take_back(

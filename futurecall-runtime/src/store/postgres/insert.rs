@@ -1,22 +1,26 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::postgres::types::PgInterval;
 use sqlx::{Connection as _, PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, empty, nothing_done, step};
+use super::connect::{commit, step};
 use super::copy::{COPY, Rows};
+use super::fault::{empty, nothing_done};
 use super::sql::{
-    Query, Reading, Timestamp, at, count, in_schema, interval, micros, span, timestamp, timestamp_or_none,
-    vanishing,
+    Query, Reading, Timestamp, at, count, due_or_after, in_schema, interval, micros, span, timestamp,
+    timestamp_or_none, vanishing,
 };
 use crate::error::StoreError;
-use crate::store::{ClaimRequest, ClaimedCall, Due, Inserted, NewCall, Now, TransactionRef, codec};
+use crate::store::transaction::TransactionRef;
+use crate::store::{ClaimRequest, ClaimedCall, InsertStore, Inserted, NewCall, Now, codec};
 
 const DOING: &str = "store calls";
+
 const DOING_IN: &str = "store calls in the transaction";
 
 macro_rules! store {
@@ -117,8 +121,9 @@ const STORE_IN: &str = "
     SELECT pg_notify($13::text, {us min(due_at)}::text)::text FROM stored
     HAVING min(due_at) <= {now} + $12::interval";
 
-impl PostgresStore {
-    pub(super) async fn insert_calls(
+#[async_trait]
+impl InsertStore for PostgresStore {
+    async fn insert(
         &self,
         now: Now,
         calls: &[NewCall],
@@ -151,7 +156,7 @@ impl PostgresStore {
         })
     }
 
-    pub(super) async fn insert_claimed_call(
+    async fn insert_claimed(
         &self,
         now: Now,
         call: &NewCall,
@@ -182,7 +187,7 @@ impl PostgresStore {
         Ok(Some(codec::claimed_new(call, request.claim_no, due, expires, claimed)))
     }
 
-    pub(super) async fn insert_calls_in(
+    async fn insert_in(
         &self,
         transaction: TransactionRef<'_>,
         calls: &[NewCall],
@@ -198,7 +203,9 @@ impl PostgresStore {
         let stored = step(DOING_IN, connection, query).await.map(drop);
         if is_open { stored } else { stored.map_err(StoreError::perhaps_done) }
     }
+}
 
+impl PostgresStore {
     async fn store_all(&self, now: Now, calls: &[NewCall], again: bool) -> Result<Stored, StoreError> {
         let query = |template| Columns::of(calls).bind_to(self.query(template).bind(at(now))).bind(again);
         let read = |row: &PgRow| Stored::read(row).map_err(nothing_done(DOING));
@@ -310,6 +317,7 @@ const EARLY: i64 = 100_000;
 
 /// The constraints that keep ids of calls, and of ends of calls, unique.
 pub(super) const CALL_ID: &str = "call_pkey";
+
 pub(super) const FINISHED_ID: &str = "finished_pkey";
 
 /// Returns whether a row was refused because one of that id exists. A unique index or a trigger of the application refuses
@@ -410,12 +418,5 @@ impl Columns {
             .bind(self.formats)
             .bind(self.traceparents)
             .bind(self.expires)
-    }
-}
-
-pub(super) fn due_or_after(due: Due) -> (Option<i64>, Option<i64>) {
-    match due {
-        Due::At(moment) => (Some(moment.as_micros()), None),
-        Due::After(delay) => (None, Some(micros(delay))),
     }
 }

@@ -6,7 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row as _, Transaction};
 
 use super::PostgresStore;
-use super::connect::{commit, empty, nothing_done, step};
+use super::connect::{commit, step};
+use super::fault::{empty, nothing_done};
 use super::sql::Reading;
 use crate::clock::{self, Deadline};
 use crate::error::StoreError;

@@ -1,11 +1,12 @@
 //! Pages of calls, and how many calls a filter lets through.
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::nothing_done;
+use super::fault::nothing_done;
 use super::finish::as_limit;
 use super::inspect::{FINISHED, PENDING, record};
 use super::look::Look;
@@ -13,13 +14,14 @@ use super::sql::{Query, Reading, at, count};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
+use crate::store::cursor::Cursor;
 use crate::store::looking::{
     Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
-use crate::store::page::Place;
-use crate::store::{CallFilter, CallPage, CallRecord, CallState, Now};
+use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now};
 
 const LISTING: &str = "list calls";
+
 const COUNTING: &str = "count calls";
 
 const PLACE: &str = "
@@ -39,6 +41,7 @@ const PAST_LANES: &str = "
 
 /// What an arm gives of each row, besides its place, where each row is looked at.
 const PENDING_LOOK: &str = ", c.name, c.identifier, c.claimed_by AS pod, c.error";
+
 const PAST_LOOK: &str = ", f.name, f.identifier, f.pod, f.error, f.state";
 
 /// The arms are merged in order, none of them further than it must.
@@ -66,12 +69,14 @@ const COUNT_ALL: &str = "
 const ALL_PENDING: &str = "
     SELECT c.due_at AS moment, c.name, c.identifier, c.schedule_id AS schedule, c.claimed_by AS pod, c.error
     FROM futurecall.call AS c";
+
 const ALL_PAST: &str = "
     SELECT f.finished_at AS moment, f.name, f.identifier, f.schedule_id AS schedule, f.pod, f.error, f.state
     FROM futurecall.finished AS f";
 
-impl PostgresStore {
-    pub(super) async fn call_page(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+#[async_trait]
+impl ListingStore for PostgresStore {
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
         let mut look = self.look(LISTING).await?;
         let after = match (filter.beyond, filter.after) {
             (Some(place), _) => Some(place),
@@ -91,12 +96,7 @@ impl PostgresStore {
         Ok(page.done())
     }
 
-    pub(super) async fn count_calls(
-        &self,
-        now: Now,
-        filter: &CallFilter,
-        cap: u64,
-    ) -> Result<u64, StoreError> {
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
         let is_all = cap > LOOKED_AT;
         let mut look = if is_all { self.look_through(COUNTING).await? } else { self.look(COUNTING).await? };
         let mut calls = 0_u64;
@@ -117,10 +117,10 @@ impl PostgresStore {
 }
 
 /// Where in the listing a call stands.
-async fn place(look: &mut Look<'_>, id: CallId) -> Result<Option<Place>, StoreError> {
+async fn place(look: &mut Look<'_>, id: CallId) -> Result<Option<Cursor>, StoreError> {
     let row = look.row(look.query(PLACE).bind(id.as_uuid())).await?;
-    let place = |row: &PgRow| -> Reading<Place> {
-        Ok(Place { id: id.as_uuid(), due: row.try_get("due")?, ended: row.try_get("ended")? })
+    let place = |row: &PgRow| -> Reading<Cursor> {
+        Ok(Cursor { id: id.as_uuid(), due: row.try_get("due")?, ended: row.try_get("ended")? })
     };
     row.as_ref().map(place).transpose().map_err(nothing_done(LISTING))
 }

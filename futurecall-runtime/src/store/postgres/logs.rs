@@ -1,16 +1,19 @@
 //! The logs of runs.
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::connect::nothing_done;
+use super::fault::nothing_done;
+use super::spelling::{Spelled as _, is_refused};
 use super::sql::{Reading, at, moment, small_count};
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{NewLog, Now, RunLog};
+use crate::store::{LogStore, NewLog, Now, RunLog};
 
 const KEEPING: &str = "keep logs";
+
 const READING: &str = "read logs";
 
 /// $2 ids, $3 attempts, $4 texts.
@@ -22,18 +25,17 @@ const KEEP: &str = "
 const LOGS: &str = "
     SELECT l.attempt, l.text, {us l.at} AS at FROM futurecall.log AS l WHERE l.call_id = $1::uuid ORDER BY l.attempt";
 
-impl PostgresStore {
-    pub(super) async fn keep_run_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
-        let query = self
-            .query(KEEP)
-            .bind(at(now))
-            .bind(logs.iter().map(|log| log.id.as_uuid()).collect::<Vec<_>>())
-            .bind(logs.iter().map(|log| i32::try_from(log.attempt).unwrap_or(i32::MAX)).collect::<Vec<_>>())
-            .bind(logs.iter().map(|log| log.text.clone()).collect::<Vec<_>>());
-        self.write(KEEPING, query).await.map(drop)
+#[async_trait]
+impl LogStore for PostgresStore {
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        let done = self.keep_run_logs(now, logs).await;
+        if is_refused(&done) {
+            return self.keep_run_logs(now, &logs.to_vec().in_ascii()).await;
+        }
+        done
     }
 
-    pub(super) async fn run_logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
         let rows = self.read(READING, self.query(LOGS).bind(id.as_uuid())).await?;
         let log = |row: &PgRow| {
             Ok(RunLog {
@@ -43,5 +45,17 @@ impl PostgresStore {
             })
         };
         rows.iter().map(log).collect::<Reading<_>>().map_err(nothing_done(READING))
+    }
+}
+
+impl PostgresStore {
+    pub(super) async fn keep_run_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        let query = self
+            .query(KEEP)
+            .bind(at(now))
+            .bind(logs.iter().map(|log| log.id.as_uuid()).collect::<Vec<_>>())
+            .bind(logs.iter().map(|log| i32::try_from(log.attempt).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+            .bind(logs.iter().map(|log| log.text.clone()).collect::<Vec<_>>());
+        self.write(KEEPING, query).await.map(drop)
     }
 }

@@ -6,7 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::PostgresStore;
-use super::connect::{commit, nothing_done, step};
+use super::connect::{commit, step};
+use super::fault::nothing_done;
 use super::sql::{Reading, in_schema, moment};
 use crate::error::StoreError;
 use crate::store::MigrationRecord;

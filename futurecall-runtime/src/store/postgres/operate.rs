@@ -2,25 +2,34 @@
 
 use std::collections::HashSet;
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, nothing_done, step};
+use super::connect::{commit, step};
+use super::fault::nothing_done;
+use super::spelling::{Spelled as _, ascii, is_refused};
 use super::sql::{Reading, at, count, moment};
 use super::timetable::Wanted;
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::{
-    CallState, Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
+    CallState, FinishStore as _, Inserted, Now, OperateStore, PausedName, REPEATED, Retention,
+    ScheduleChange, ScheduleChanged,
 };
 
 const DELETING: &str = "delete calls";
+
 const CHANGING: &str = "change a schedule";
+
 const TRIGGERING: &str = "trigger a schedule";
+
 const PAUSING: &str = "pause calls";
+
 const RESUMING: &str = "resume calls";
+
 const PAUSED_LISTING: &str = "list paused names";
 
 /// $1 calls.
@@ -59,17 +68,89 @@ const RESUME_NAME: &str = "DELETE FROM futurecall.paused_name AS p WHERE p.name 
 const PAUSED_NAMES: &str = "
     SELECT p.name, {us p.since} AS since, p.actor, p.reason FROM futurecall.paused_name AS p";
 
-impl PostgresStore {
-    pub(super) async fn delete_calls(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+#[async_trait]
+impl OperateStore for PostgresStore {
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
         if ids.is_empty() {
             return Ok(0);
         }
         let ids: Vec<Uuid> = ids.iter().map(CallId::as_uuid).collect();
-        self.note_gap(now, REPEATED).await?;
+        self.note_history_gap(now, REPEATED).await?;
         let row = self.write_one(DELETING, self.query(DELETE).bind(ids)).await?;
         count(&row, "deleted").map_err(nothing_done(DELETING))
     }
 
+    async fn change_schedule(
+        &self,
+        now: Now,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        let done = self.change_schedule_of(now, id, change, retention).await;
+        if is_refused(&done) {
+            return self.change_schedule_of(now, id, &change.in_ascii(), retention).await;
+        }
+        done
+    }
+
+    async fn trigger(
+        &self,
+        now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
+        let mut transaction = self.begin(TRIGGERING).await?;
+        let query = self.query(TRIGGER).bind(at(now)).bind(schedule.as_uuid()).bind(id.as_uuid());
+        let Some(row) = step(TRIGGERING, &mut transaction, query).await?.pop() else { return Ok(None) };
+        let read = || -> Reading<(String, i16, i64, bool)> {
+            Ok((row.try_get("name")?, row.try_get("priority")?, row.try_get("due")?, row.try_get("stored")?))
+        };
+        let (name, priority, due, stored) = read().map_err(nothing_done(TRIGGERING))?;
+        let mut unknown = HashSet::new();
+        if again && stored {
+            unknown = self.take_back(TRIGGERING, &mut transaction, now, vec![id.as_uuid()]).await?;
+        }
+        commit(TRIGGERING, transaction).await?;
+        if !unknown.is_empty() {
+            return Ok(Some(Inserted::Unknown));
+        }
+        self.lanes.due_again(&name, priority, due);
+        self.notify(Some(due));
+        Ok(Some(Inserted::Stored))
+    }
+
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        let done = self.pause_call_name(now, name, actor, reason).await;
+        if is_refused(&done) {
+            return self.pause_call_name(now, name, &ascii(actor), &ascii(reason)).await;
+        }
+        done
+    }
+
+    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        let query = self.query(RESUME_NAME).bind(name.to_owned());
+        let resumed = !self.write(RESUMING, query).await?.is_empty();
+        if resumed {
+            // Claims have passed by its calls.
+            self.lanes.forget();
+            self.notify(None);
+        }
+        Ok(resumed)
+    }
+
+    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        let rows = self.read(PAUSED_LISTING, self.query(PAUSED_NAMES)).await?;
+        let mut paused: Vec<PausedName> =
+            rows.iter().map(paused).collect::<Reading<_>>().map_err(nothing_done(PAUSED_LISTING))?;
+        // Byte by byte: the server may sort by a language.
+        paused.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(paused)
+    }
+}
+
+impl PostgresStore {
     pub(super) async fn change_schedule_of(
         &self,
         now: Now,
@@ -98,33 +179,6 @@ impl PostgresStore {
         Ok(ScheduleChanged::Changed)
     }
 
-    pub(super) async fn trigger_schedule(
-        &self,
-        now: Now,
-        schedule: ScheduleId,
-        id: CallId,
-        again: bool,
-    ) -> Result<Option<Inserted>, StoreError> {
-        let mut transaction = self.begin(TRIGGERING).await?;
-        let query = self.query(TRIGGER).bind(at(now)).bind(schedule.as_uuid()).bind(id.as_uuid());
-        let Some(row) = step(TRIGGERING, &mut transaction, query).await?.pop() else { return Ok(None) };
-        let read = || -> Reading<(String, i16, i64, bool)> {
-            Ok((row.try_get("name")?, row.try_get("priority")?, row.try_get("due")?, row.try_get("stored")?))
-        };
-        let (name, priority, due, stored) = read().map_err(nothing_done(TRIGGERING))?;
-        let mut unknown = HashSet::new();
-        if again && stored {
-            unknown = self.take_back(TRIGGERING, &mut transaction, now, vec![id.as_uuid()]).await?;
-        }
-        commit(TRIGGERING, transaction).await?;
-        if !unknown.is_empty() {
-            return Ok(Some(Inserted::Unknown));
-        }
-        self.lanes.due_again(&name, priority, due);
-        self.notify(Some(due));
-        Ok(Some(Inserted::Stored))
-    }
-
     pub(super) async fn pause_call_name(
         &self,
         now: Now,
@@ -138,26 +192,6 @@ impl PostgresStore {
         if paused {
             self.notify(None);
         }
-        Ok(paused)
-    }
-
-    pub(super) async fn resume_call_name(&self, name: &str) -> Result<bool, StoreError> {
-        let query = self.query(RESUME_NAME).bind(name.to_owned());
-        let resumed = !self.write(RESUMING, query).await?.is_empty();
-        if resumed {
-            // Claims have passed by its calls.
-            self.lanes.forget();
-            self.notify(None);
-        }
-        Ok(resumed)
-    }
-
-    pub(super) async fn paused_call_names(&self) -> Result<Vec<PausedName>, StoreError> {
-        let rows = self.read(PAUSED_LISTING, self.query(PAUSED_NAMES)).await?;
-        let mut paused: Vec<PausedName> =
-            rows.iter().map(paused).collect::<Reading<_>>().map_err(nothing_done(PAUSED_LISTING))?;
-        // Byte by byte: the server may sort by a language.
-        paused.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(paused)
     }
 }

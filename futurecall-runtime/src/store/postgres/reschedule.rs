@@ -1,19 +1,21 @@
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, empty, nothing_done, step};
-use super::insert::due_or_after;
-use super::sql::{Query, Reading, at, count, micros};
+use super::connect::{commit, step};
+use super::fault::{empty, nothing_done};
+use super::sql::{Query, Reading, at, count, due_or_after, micros};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::codec::state_of;
-use crate::store::{CallState, CancelTarget, Due, Now, Rescheduled, RunAgain};
+use crate::store::{CallState, CancelTarget, Due, Now, RescheduleStore, Rescheduled, RunAgain};
 
 const DOING: &str = "reschedule calls";
+
 const AGAIN: &str = "run the call again";
 
 /// $1 identifier or $2 calls. Schedules come first: a claim of their runs locks them, too.
@@ -73,8 +75,9 @@ const STORE: &str = "
         s.name, s.priority, {us s.due_at} AS due
     FROM (SELECT 1) AS one LEFT JOIN stored AS s ON true";
 
-impl PostgresStore {
-    pub(super) async fn reschedule_calls(
+#[async_trait]
+impl RescheduleStore for PostgresStore {
+    async fn reschedule(
         &self,
         now: Now,
         target: &CancelTarget,
@@ -120,13 +123,7 @@ impl PostgresStore {
         Ok(Rescheduled::new(lanes.iter().map(|lane| lane.calls).sum(), running))
     }
 
-    pub(super) async fn run_call_again(
-        &self,
-        now: Now,
-        of: CallId,
-        id: CallId,
-        again: bool,
-    ) -> Result<RunAgain, StoreError> {
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
         let query = self.query(STORE).bind(at(now)).bind(of.as_uuid()).bind(id.as_uuid());
         let (outcome, stored) = if again {
             self.again(now, id, query).await?
@@ -139,7 +136,9 @@ impl PostgresStore {
         }
         Ok(outcome)
     }
+}
 
+impl PostgresStore {
     /// Stores what may have been stored, and may even have finished, before: see `store_again` of the insert.
     async fn again(
         &self,

@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::PostgresStore;
-use super::connect::{empty, nothing_done};
+use super::fault::{empty, nothing_done};
 use super::sql::Query;
 use crate::error::StoreError;
 

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::claim::DOING;
-use super::connect::{commit, empty, nothing_done, step};
+use super::connect::{commit, step};
+use super::fault::{empty, nothing_done};
 use super::finish::as_limit;
 use super::haul::Haul;
 use super::lanes::DueLane;

@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, nothing_done, step};
+use super::connect::{commit, step};
+use super::fault::nothing_done;
 use super::sql::{Timestamp, at, micros, moment};
 use super::timetable::Wanted;
 use crate::error::StoreError;
@@ -14,9 +16,10 @@ use crate::id::ScheduleId;
 use crate::moment::Moment;
 use crate::recurring::RuleError;
 use crate::store::codec::{origin_code, rule_text};
-use crate::store::{Declared, LivePod, NewSchedule, Now};
+use crate::store::{Declared, LivePod, NewSchedule, Now, ScheduleStore};
 
 const DOING: &str = "declare schedules";
+
 const ENDING: &str = "end schedules that are no longer declared";
 
 /// $1 now, $2 to $11: the columns of schedules that may be new.
@@ -66,12 +69,9 @@ const RENAME_CALLS: &str = "
 /// How often a declaration begins again because another one has renamed a schedule meanwhile.
 const TRIES: u8 = 5;
 
-impl PostgresStore {
-    pub(super) async fn declare_schedules(
-        &self,
-        now: Now,
-        schedules: &[NewSchedule],
-    ) -> Result<Vec<Declared>, StoreError> {
+#[async_trait]
+impl ScheduleStore for PostgresStore {
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
         if schedules.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,6 +83,35 @@ impl PostgresStore {
         Err(StoreError::busy(DOING, "other pods rename the same schedules at the moment: declare them again"))
     }
 
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+        let undeclared = || {
+            let query = self.query(UNDECLARED).bind(at(now)).bind(live.schedules.clone());
+            query.bind(micros(live.pod_live)).bind(live.names.clone()).bind(micros(grace))
+        };
+        // Asked alone first: mostly there is none, and a start has to wait for fewer answers.
+        if self.read(ENDING, undeclared()).await?.is_empty() {
+            return Ok(0);
+        }
+        let mut transaction = self.begin(ENDING).await?;
+        let rows = step(ENDING, &mut transaction, undeclared()).await?;
+        let ids: Vec<Uuid> = rows
+            .iter()
+            .map(|row| row.try_get("id"))
+            .collect::<Result<_, _>>()
+            .map_err(nothing_done(ENDING))?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let now = self.moment_of(ENDING, &mut transaction, now).await?;
+        let mut timetable = self.lock_timetable(ENDING, &mut transaction, now, Wanted::Ids(&ids)).await?;
+        let ended = ids.iter().filter(|id| timetable.end_undeclared(ScheduleId::from_uuid(**id))).count();
+        self.write_changes(ENDING, &mut transaction, now, timetable.into_changes(), true).await?;
+        commit(ENDING, transaction).await?;
+        Ok(ended as u64)
+    }
+}
+
+impl PostgresStore {
     /// `None`: a schedule that was there when new ones were stored has been renamed since.
     async fn try_to_declare(
         &self,
@@ -125,38 +154,6 @@ impl PostgresStore {
         Ok(Some(declared))
     }
 
-    pub(super) async fn end_undeclared_schedules(
-        &self,
-        now: Now,
-        live: &LivePod,
-        grace: Duration,
-    ) -> Result<u64, StoreError> {
-        let undeclared = || {
-            let query = self.query(UNDECLARED).bind(at(now)).bind(live.schedules.clone());
-            query.bind(micros(live.pod_live)).bind(live.names.clone()).bind(micros(grace))
-        };
-        // Asked alone first: mostly there is none, and a start has to wait for fewer answers.
-        if self.read(ENDING, undeclared()).await?.is_empty() {
-            return Ok(0);
-        }
-        let mut transaction = self.begin(ENDING).await?;
-        let rows = step(ENDING, &mut transaction, undeclared()).await?;
-        let ids: Vec<Uuid> = rows
-            .iter()
-            .map(|row| row.try_get("id"))
-            .collect::<Result<_, _>>()
-            .map_err(nothing_done(ENDING))?;
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let now = self.moment_of(ENDING, &mut transaction, now).await?;
-        let mut timetable = self.lock_timetable(ENDING, &mut transaction, now, Wanted::Ids(&ids)).await?;
-        let ended = ids.iter().filter(|id| timetable.end_undeclared(ScheduleId::from_uuid(**id))).count();
-        self.write_changes(ENDING, &mut transaction, now, timetable.into_changes(), true).await?;
-        commit(ENDING, transaction).await?;
-        Ok(ended as u64)
-    }
-
     /// The moment that a transaction goes by.
     pub(super) async fn moment_of(
         &self,
@@ -168,7 +165,7 @@ impl PostgresStore {
             return Ok(moment);
         }
         let rows = step(doing, connection, self.query("SELECT {now_us} AS now").bind(at(now))).await?;
-        let row = rows.first().ok_or_else(|| super::connect::empty(doing))?;
+        let row = rows.first().ok_or_else(|| super::fault::empty(doing))?;
         moment(row, "now").map_err(nothing_done(doing))
     }
 

@@ -6,7 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgPool, Row};
 
 use super::PostgresStore;
-use super::connect::{PATIENCE, Warm, nothing_done};
+use super::alive::{PATIENCE, Warm};
+use super::fault::nothing_done;
 use super::sql::Reading;
 use crate::clock::{self, Deadline};
 use crate::error::StoreError;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
-use crate::store::{ClaimRequest, ClaimedCall, Now, OnVanish};
+use crate::store::{ClaimRequest, ClaimedCall, Due, Now, OnVanish};
 
 /// A statement with its parameters.
 pub(super) type Query = sqlx::query::Query<'static, Postgres, PgArguments>;
@@ -370,6 +370,12 @@ fn piece_of(piece: &str) -> &'static str {
     }
 }
 
+pub(super) fn due_or_after(due: Due) -> (Option<i64>, Option<i64>) {
+    match due {
+        Due::At(moment) => (Some(moment.as_micros()), None),
+        Due::After(delay) => (None, Some(micros(delay))),
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;

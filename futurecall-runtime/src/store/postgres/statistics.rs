@@ -1,18 +1,20 @@
 //! What pods have counted.
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::connect::nothing_done;
+use super::fault::nothing_done;
 use super::sql::{Reading, count, moment};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::store::codec::{counts_of, histogram_of, histogram_text, newest};
-use crate::store::{Span, Statistics, sums};
+use crate::store::{Span, Statistics, StatisticsStore, sums};
 
 const WRITING: &str = "store statistics";
+
 const READING: &str = "read statistics";
 
 /// $1 the pod, $2 to $11 the rows, in the order of their keys.
@@ -35,12 +37,9 @@ const READ: &str = "
     FROM futurecall.statistics AS s
     WHERE s.span = $1::smallint AND s.start >= {at $2::bigint} AND ($3::text IS NULL OR s.name = $3::text)";
 
-impl PostgresStore {
-    pub(super) async fn write_statistics(
-        &self,
-        pod: PodId,
-        counted: &[Statistics],
-    ) -> Result<(), StoreError> {
+#[async_trait]
+impl StatisticsStore for PostgresStore {
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
         let rows = newest(counted);
         if rows.is_empty() {
             return Ok(());
@@ -62,7 +61,7 @@ impl PostgresStore {
         self.write(WRITING, query).await.map(drop)
     }
 
-    pub(super) async fn read_statistics(
+    async fn statistics(
         &self,
         span: Span,
         since: Moment,

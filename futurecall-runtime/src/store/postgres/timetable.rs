@@ -7,7 +7,8 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{nothing_done, step};
+use super::connect::step;
+use super::fault::nothing_done;
 use super::sql::{Reading, Timestamp, moment, moment_or_none};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};

@@ -1,22 +1,29 @@
 //! Transactions for handlers: on a pool of their own, so that handlers never keep the store from its work.
 
+use std::any::Any;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
 use super::alive::ping_idle;
-use super::connect::{BEGIN, commit, empty, nothing_done, step};
-use super::finish::{FINISHED_BEFORE, Gone, History};
+use super::connect::{BEGIN, commit, step};
+use super::fault::{empty, nothing_done};
+use super::history::{FINISHED_BEFORE, Gone, History};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
-use crate::store::transaction::OpenTransaction;
-use crate::store::{Completed, Finish, Now, Outcome, Retention};
+use crate::store::transaction::{
+    InTransaction, Open, OpenTransaction, TransactionDatabase, TransactionRef, sealed,
+};
+use crate::store::{Completed, Finish, Now, Outcome, Retention, TransactionStore};
 
 const BEGINNING: &str = "begin a transaction";
+
 const COMPLETING: &str = "complete the call in its transaction";
+
 const ASKING: &str = "ask what became of the transaction";
 
 /// How long a handler waits for one of the connections.
@@ -27,6 +34,7 @@ const IDLE: Duration = Duration::from_mins(1);
 
 /// A pod that is stopped between two statements must not keep the call's row locked for ever.
 const NO_IDLING: &str = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true)";
+
 const NO_WAITING: &str = "SELECT set_config('lock_timeout', '5s', true)";
 
 /// $1 call, $2 pod, $3 claim number. Waits for a completion under way, which has the row locked.
@@ -34,10 +42,79 @@ const HELD: &str = "
     SELECT c.id FROM futurecall.call AS c
     WHERE c.id = $1::uuid AND c.claimed_by = $2::uuid AND c.claim_no = $3::bigint FOR UPDATE";
 
+#[async_trait]
+impl TransactionStore for PostgresStore {
+    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+        self.begin_for_handler().await.map(Some)
+    }
+
+    async fn complete(
+        &self,
+        open: OpenTransaction,
+        now: Now,
+        pod: PodId,
+        finish: &Finish,
+        retention: &Retention,
+    ) -> Result<bool, StoreError> {
+        let Some(PostgresOpen { mut transaction }) = open.downcast() else {
+            return Err(StoreError::wrong_database(COMPLETING));
+        };
+        step(COMPLETING, &mut transaction, self.link.fixed(NO_IDLING)).await?;
+        let query = self.finishing(now, pod, &[finish], retention, History::Any);
+        let row = step(COMPLETING, &mut transaction, query).await?.pop().ok_or_else(|| empty(COMPLETING))?;
+        if Gone::read(&row, &[finish]).map_err(nothing_done(COMPLETING))?.is_none() {
+            transaction.rollback().await.map_err(nothing_done(COMPLETING))?;
+            return Ok(false);
+        }
+        commit(COMPLETING, transaction).await?;
+        Ok(true)
+    }
+
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+        let mut transaction = self.begin(ASKING).await?;
+        step(ASKING, &mut transaction, self.link.fixed(NO_WAITING)).await?;
+        let query = self.query(HELD).bind(id.as_uuid()).bind(pod.as_uuid()).bind(claim_no);
+        let held = step(ASKING, &mut transaction, query).await?;
+        if !held.is_empty() {
+            return Ok(Completed::No);
+        }
+        let finish = Finish {
+            id,
+            claim_no,
+            outcome: Outcome::Succeeded,
+            started_after: None,
+            ran_for: Duration::ZERO,
+        };
+        transaction.commit().await.map_err(nothing_done(ASKING))?;
+        let done = self.finished_before(pod, FINISHED_BEFORE, &[&finish]).await?;
+        Ok(if done.is_empty() { Completed::Lost } else { Completed::Yes })
+    }
+}
+
 /// A handler's transaction. Dropped, it is rolled back.
 #[derive(Debug)]
 pub struct PostgresOpen {
     transaction: Transaction<'static, Postgres>,
+}
+
+impl sealed::Sealed for Postgres {}
+impl TransactionDatabase for Postgres {
+    type Connection = PgConnection;
+    type Open = PostgresOpen;
+    const KIND: &'static str = "postgres";
+}
+
+impl sealed::Sealed for PostgresOpen {}
+impl InTransaction for PostgresOpen {
+    fn lend(&mut self) -> TransactionRef<'_> {
+        TransactionRef::Postgres(&mut self.transaction)
+    }
+}
+
+impl Open for PostgresOpen {
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
 }
 
 impl Deref for PostgresOpen {
@@ -64,54 +141,7 @@ impl PostgresStore {
             sqlx::Error::PoolTimedOut => StoreError::busy(BEGINNING, NO_TURN),
             error => nothing_done(BEGINNING)(error),
         })?;
-        Ok(OpenTransaction::Postgres(PostgresOpen { transaction }))
-    }
-
-    pub(super) async fn complete_call(
-        &self,
-        open: OpenTransaction,
-        now: Now,
-        pod: PodId,
-        finish: &Finish,
-        retention: &Retention,
-    ) -> Result<bool, StoreError> {
-        let OpenTransaction::Postgres(PostgresOpen { mut transaction }) = open else {
-            return Err(StoreError::wrong_database(COMPLETING));
-        };
-        step(COMPLETING, &mut transaction, self.link.fixed(NO_IDLING)).await?;
-        let query = self.finishing(now, pod, &[finish], retention, History::Any);
-        let row = step(COMPLETING, &mut transaction, query).await?.pop().ok_or_else(|| empty(COMPLETING))?;
-        if Gone::read(&row, &[finish]).map_err(nothing_done(COMPLETING))?.is_none() {
-            transaction.rollback().await.map_err(nothing_done(COMPLETING))?;
-            return Ok(false);
-        }
-        commit(COMPLETING, transaction).await?;
-        Ok(true)
-    }
-
-    pub(super) async fn completed_call(
-        &self,
-        pod: PodId,
-        id: CallId,
-        claim_no: i64,
-    ) -> Result<Completed, StoreError> {
-        let mut transaction = self.begin(ASKING).await?;
-        step(ASKING, &mut transaction, self.link.fixed(NO_WAITING)).await?;
-        let query = self.query(HELD).bind(id.as_uuid()).bind(pod.as_uuid()).bind(claim_no);
-        let held = step(ASKING, &mut transaction, query).await?;
-        if !held.is_empty() {
-            return Ok(Completed::No);
-        }
-        let finish = Finish {
-            id,
-            claim_no,
-            outcome: Outcome::Succeeded,
-            started_after: None,
-            ran_for: Duration::ZERO,
-        };
-        transaction.commit().await.map_err(nothing_done(ASKING))?;
-        let done = self.finished_before(pod, FINISHED_BEFORE, &[&finish]).await?;
-        Ok(if done.is_empty() { Completed::Lost } else { Completed::Yes })
+        Ok(OpenTransaction::new(PostgresOpen { transaction }))
     }
 
     fn lending_pool(&self) -> PgPool {

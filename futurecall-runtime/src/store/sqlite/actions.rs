@@ -1,10 +1,12 @@
 //! What operators did.
 
+use async_trait::async_trait;
+
 use super::SqliteStore;
 use super::tx::{StoredRow, moment_in, no_nul, text, uuid};
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, ScheduleId};
-use crate::store::{ActionFilter, ActionRecord, NewAction, Now};
+use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now};
 
 const DOING: &str = "record an action";
 
@@ -13,47 +15,8 @@ const NOTE: &str = "
 INSERT INTO futurecall_action (id, at, actor, verb, target, call_id, schedule_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (id) DO NOTHING";
 
-pub(super) async fn note_action(store: &SqliteStore, now: Now, action: &NewAction) -> Result<(), StoreError> {
-    for (what, text) in
-        [("a name", &action.actor), ("an action's word", &action.verb), ("a target", &action.target)]
-    {
-        no_nul(DOING, what, text)?;
-    }
-    let action = action.clone();
-    store
-        .write(DOING, now, move |mut tx| {
-            Box::pin(async move {
-                let sql = tx
-                    .sql(NOTE)
-                    .bind(action.id.as_uuid())
-                    .bind(tx.now.as_micros())
-                    .bind(action.actor)
-                    .bind(action.verb)
-                    .bind(action.target)
-                    .bind(action.call.map(|id| id.as_uuid()))
-                    .bind(action.schedule.map(|id| id.as_uuid()));
-                tx.run(sql).await.map(drop)
-            })
-        })
-        .await
-}
-
 /// ?1 the action, ?2 what came of it.
 const SETTLE: &str = "UPDATE futurecall_action SET outcome = ?2 WHERE id = ?1";
-
-pub(super) async fn settle_action(
-    store: &SqliteStore,
-    id: ActionId,
-    outcome: &str,
-) -> Result<(), StoreError> {
-    no_nul(DOING, "an outcome", outcome)?;
-    let (id, outcome) = (id.as_uuid(), outcome.to_owned());
-    store
-        .write(DOING, Now::Database, move |mut tx| {
-            Box::pin(async move { tx.run(tx.sql(SETTLE).bind(id).bind(outcome)).await.map(drop) })
-        })
-        .await
-}
 
 /// ?1 before which action, ?2 how many, ?3 the call, ?4 the schedule; of the last two, what the index in use is over
 /// stands first.
@@ -71,16 +34,49 @@ ORDER BY at DESC, id DESC LIMIT ?2 + 0"
 }
 
 pub(super) const ALL: &str = actions!("?3 IS NULL AND ?4 IS NULL");
+
 pub(super) const OF_CALL: &str = actions!("call_id = ?3 AND (?4 IS NULL OR schedule_id = ?4)");
+
 pub(super) const OF_SCHEDULE: &str = actions!("schedule_id = ?4 AND ?3 IS NULL");
 
-pub(super) async fn actions(
-    store: &SqliteStore,
-    filter: &ActionFilter,
-) -> Result<Vec<ActionRecord>, StoreError> {
-    let filter = filter.clone();
-    store
-        .read("list actions", Now::Database, move |mut tx| {
+#[async_trait]
+impl ActionStore for SqliteStore {
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+        for (what, text) in
+            [("a name", &action.actor), ("an action's word", &action.verb), ("a target", &action.target)]
+        {
+            no_nul(DOING, what, text)?;
+        }
+        let action = action.clone();
+        self.write(DOING, now, move |mut tx| {
+            Box::pin(async move {
+                let sql = tx
+                    .sql(NOTE)
+                    .bind(action.id.as_uuid())
+                    .bind(tx.now.as_micros())
+                    .bind(action.actor)
+                    .bind(action.verb)
+                    .bind(action.target)
+                    .bind(action.call.map(|id| id.as_uuid()))
+                    .bind(action.schedule.map(|id| id.as_uuid()));
+                tx.run(sql).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+        no_nul(DOING, "an outcome", outcome)?;
+        let (id, outcome) = (id.as_uuid(), outcome.to_owned());
+        self.write(DOING, Now::Database, move |mut tx| {
+            Box::pin(async move { tx.run(tx.sql(SETTLE).bind(id).bind(outcome)).await.map(drop) })
+        })
+        .await
+    }
+
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+        let filter = filter.clone();
+        self.read("list actions", Now::Database, move |mut tx| {
             Box::pin(async move {
                 let of = match (filter.call, filter.schedule) {
                     (Some(_), _) => OF_CALL,
@@ -98,6 +94,7 @@ pub(super) async fn actions(
             })
         })
         .await
+    }
 }
 
 fn record(row: &StoredRow) -> Option<ActionRecord> {

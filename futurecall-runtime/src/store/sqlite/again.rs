@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
-use super::finish::{Part, Recorded, places};
+use super::history::{Ended, Part, Recorded, places};
 use super::tx::{Tx, batch, hex};
 use crate::error::StoreError;
 use crate::id::CallId;
@@ -74,7 +74,7 @@ pub(super) async fn record(
     let mut due = Vec::new();
     for (place, (of_batch, row)) in again.places.into_iter().zip(again.rows).enumerate() {
         if held.contains(&place) && !cancelled.contains(&place) {
-            due.push(row.again());
+            due.push(Again::of(row));
             done.push((of_batch, Finished::Recorded));
         } else if !done.iter().any(|(place, _)| *place == of_batch) {
             over.places.push(of_batch);
@@ -99,6 +99,14 @@ pub(super) struct Again(
     pub(super) i32,
     pub(super) i32,
 );
+
+impl Again {
+    /// What becomes of a call after that attempt.
+    fn of(ended: Ended) -> Self {
+        let Ended(id, _, state, error, started, ran, after, failures) = ended;
+        Self(id, error, state, started, ran, after.unwrap_or(0), failures, 0)
+    }
+}
 
 /// A call whose pod has vanished.
 pub(super) fn vanished(id: CallId, error: String, started: bool, after: i64) -> Again {

@@ -2,79 +2,177 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use sqlx::SqliteConnection;
+use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::chunks::{CHUNK, gather, ids};
-use super::connect::Tables;
-use super::finish::{End, end, to_history};
-use super::gap;
+use super::history::{End, end, to_history};
 use super::timetable::{Wanted, load, write};
-use super::tx::{Savepoint, StoredRow, Tx, batch, hex, kept, moment_in, no_nul, number, text, uuid};
+use super::tx::{Savepoint, StoredRow, Tx, batch, hex, kept, lent, moment_in, no_nul, number, text, uuid};
+use super::{SqliteStore, gap};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::policy::reasons::CANCELLED;
-use crate::store::{CallState, CancelTarget, Cancelled, Now, REPEATED, Retention};
+use crate::store::transaction::TransactionRef;
+use crate::store::{CallState, CancelStore, CancelTarget, Cancelled, Now, REPEATED, Retention};
 
 const DOING: &str = "cancel calls";
 
-pub(super) async fn cancel(
-    store: &SqliteStore,
-    now: Now,
-    target: &CancelTarget,
-    retention: &Retention,
-) -> Result<Cancelled, StoreError> {
-    check(target)?;
-    let kept = kept(retention);
-    let (mut total, left) = match target {
-        CancelTarget::Identifier(identifier) => {
-            let identifier = identifier.clone();
-            let first = store.write(DOING, now, move |mut tx| {
-                Box::pin(async move { cancel_identifier(&mut tx, &identifier, kept).await })
-            });
-            first.await?
-        }
-        CancelTarget::Call(_) | CancelTarget::Calls(_) => (Cancelled::default(), Left::of(target)),
-    };
-    for chunk in left.chunks() {
-        let cancelling = store.write(DOING, now, move |mut tx| {
-            Box::pin(async move { cancel_chunk(&mut tx, chunk, kept).await })
-        });
-        match cancelling.await {
-            Ok(part) => add(&mut total, part),
-            Err(error) if total == Cancelled::default() => return Err(error),
-            Err(error) => return Err(StoreError::partly(DOING, total.calls, total.schedules, &error)),
-        }
-    }
-    Ok(total)
-}
+/// ?1 the identifier, ?2 now, ?3 why. The first statement writes, so that the application's transaction takes the file's lock
+/// at once, instead of reading what another one is about to change.
+const END_SCHEDULES: &str = "
+UPDATE futurecall_schedule SET state = 2, reason = ?3, updated_at = ?2
+WHERE identifier = ?1 AND state <> 2
+RETURNING id";
 
-pub(super) async fn cancel_in(
-    tables: &Tables,
-    connection: &mut SqliteConnection,
-    target: &CancelTarget,
-    retention: &Retention,
-) -> Result<Cancelled, StoreError> {
-    check(target)?;
-    let kept = kept(retention);
-    let mut savepoint = Savepoint::set(connection, DOING).await?;
-    let mut tx = Tx::lent(savepoint.connection(), tables.clone(), DOING);
-    let misfits = tx.misfits();
-    if retention.cancelled < REPEATED {
-        // Here, because nobody else can write it while the application's transaction holds the file's lock.
-        gap::note(&mut tx, REPEATED).await?;
+/// Counts up to one call more than a chunk has. ?1 the identifier, ?2 now, ?3 the schedules that ended with it, whose calls
+/// count with them.
+pub(super) const COUNT: &str = "
+SELECT count(*) AS found,
+    count(*) FILTER (WHERE claimed_by IS NULL
+        AND (schedule_id IS NULL OR schedule_id NOT IN (SELECT unhex(value) FROM json_each(?3)))) AS calls,
+    count(*) FILTER (WHERE lease_until >= ?2) AS running
+FROM (SELECT claimed_by, schedule_id, lease_until FROM futurecall_call WHERE identifier = ?1 LIMIT 2001)";
+
+/// ?1 the identifier.
+pub(super) const FLAG: &str = "
+UPDATE futurecall_call SET cancel_requested = 1 WHERE identifier = ?1 AND claimed_by IS NOT NULL";
+
+/// ?1 the identifier, ?2 now, ?3 which states the history keeps, ?4 why.
+pub(super) const RECORD: &str = to_history!(
+    "
+    4, c.attempt, NULL, NULL, NULL, NULL, ?2, ?4
+FROM futurecall_call c WHERE c.identifier = ?1 AND c.claimed_by IS NULL AND ?3 >> 4 & 1
+ON CONFLICT (id) DO NOTHING"
+);
+
+/// ?1 the identifier.
+pub(super) const REMOVE: &str = "DELETE FROM futurecall_call WHERE identifier = ?1 AND claimed_by IS NULL";
+
+/// Flags what is claimed, and says whose lease lasts. Found among the claimed calls, because there are fewer of them than
+/// of the identifier. ?1 the identifier.
+pub(super) const FLAG_CLAIMED: &str = "
+UPDATE futurecall_call SET cancel_requested = 1 WHERE rowid IN (
+    SELECT rowid FROM futurecall_call INDEXED BY futurecall_call_claimed
+    WHERE claimed_by IS NOT NULL AND lease_until >= 0 AND identifier = ?1)
+RETURNING id, lease_until";
+
+/// The next runs of the schedules ?1.
+pub(super) const RUNS: &str = "
+SELECT id FROM futurecall_call
+WHERE schedule_id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NULL";
+
+/// ?1 the calls.
+pub(super) const FLAG_CALLS: &str = "
+UPDATE futurecall_call SET cancel_requested = 1
+WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NOT NULL
+RETURNING lease_until";
+
+/// ?1 the calls, ?2 now, ?3 which states the history keeps, ?4 why.
+pub(super) const RECORD_CALLS: &str = to_history!(
+    "
+    4, c.attempt, NULL, NULL, NULL, NULL, ?2, ?4
+FROM json_each(?1) CROSS JOIN futurecall_call c ON c.id = unhex(value)
+WHERE c.claimed_by IS NULL AND ?3 >> 4 & 1
+ON CONFLICT (id) DO NOTHING"
+);
+
+/// ?1 the calls.
+pub(super) const REMOVE_CALLS: &str = "
+DELETE FROM futurecall_call WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NULL";
+
+const DISCARD: &str = "discard broken calls";
+
+/// ?1 the calls with their reasons.
+pub(super) const UNCLAIMED: &str = "
+SELECT c.id, c.schedule_id, value ->> 1 AS reason
+FROM json_each(?1) CROSS JOIN futurecall_call c ON c.id = unhex(value ->> 0)
+WHERE c.claimed_by IS NULL";
+
+#[async_trait]
+impl CancelStore for SqliteStore {
+    async fn cancel(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        check(target)?;
+        let kept = kept(retention);
+        let (mut total, left) = match target {
+            CancelTarget::Identifier(identifier) => {
+                let identifier = identifier.clone();
+                let first = self.write(DOING, now, move |mut tx| {
+                    Box::pin(async move { cancel_identifier(&mut tx, &identifier, kept).await })
+                });
+                first.await?
+            }
+            CancelTarget::Call(_) | CancelTarget::Calls(_) => (Cancelled::default(), Left::of(target)),
+        };
+        for chunk in left.chunks() {
+            let cancelling = self.write(DOING, now, move |mut tx| {
+                Box::pin(async move { cancel_chunk(&mut tx, chunk, kept).await })
+            });
+            match cancelling.await {
+                Ok(part) => add(&mut total, part),
+                Err(error) if total == Cancelled::default() => return Err(error),
+                Err(error) => return Err(StoreError::partly(DOING, total.calls, total.schedules, &error)),
+            }
+        }
+        Ok(total)
     }
-    let (mut total, left) = match target {
-        CancelTarget::Identifier(identifier) => cancel_identifier(&mut tx, identifier, kept).await?,
-        CancelTarget::Call(_) | CancelTarget::Calls(_) => (Cancelled::default(), Left::of(target)),
-    };
-    for chunk in left.chunks() {
-        add(&mut total, cancel_chunk(&mut tx, chunk, kept).await?);
+
+    async fn cancel_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        target: &CancelTarget,
+        retention: &Retention,
+    ) -> Result<Cancelled, StoreError> {
+        self.check(DOING)?;
+        let connection = lent(DOING, transaction)?;
+        check(target)?;
+        let kept = kept(retention);
+        let mut savepoint = Savepoint::set(connection, DOING).await?;
+        let mut tx = Tx::lent(savepoint.connection(), self.tables.clone(), DOING);
+        let misfits = tx.misfits();
+        if retention.cancelled < REPEATED {
+            // Here, because nobody else can write it while the application's transaction holds the file's lock.
+            gap::note(&mut tx, REPEATED).await?;
+        }
+        let (mut total, left) = match target {
+            CancelTarget::Identifier(identifier) => cancel_identifier(&mut tx, identifier, kept).await?,
+            CancelTarget::Call(_) | CancelTarget::Calls(_) => (Cancelled::default(), Left::of(target)),
+        };
+        for chunk in left.chunks() {
+            add(&mut total, cancel_chunk(&mut tx, chunk, kept).await?);
+        }
+        misfits.check(DOING)?;
+        savepoint.keep().await?;
+        Ok(total)
     }
-    misfits.check(DOING)?;
-    savepoint.keep().await?;
-    Ok(total)
+
+    async fn discard(
+        &self,
+        now: Now,
+        calls: &[(CallId, String)],
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        if calls.is_empty() {
+            return Ok(0);
+        }
+        for (_, reason) in calls {
+            no_nul(DISCARD, "a reason", reason)?;
+        }
+        let (calls, kept) = (calls.to_vec(), kept(retention));
+        self.write(DISCARD, now, move |mut tx| {
+            Box::pin(async move {
+                let calls: Vec<_> =
+                    calls.iter().map(|(id, reason)| (hex(id.as_uuid()), reason.as_str())).collect();
+                give_up(&mut tx, DISCARD, &calls, kept).await
+            })
+        })
+        .await
+    }
 }
 
 /// What is still to be cancelled.
@@ -122,37 +220,6 @@ fn check(target: &CancelTarget) -> Result<(), StoreError> {
     }
 }
 
-/// ?1 the identifier, ?2 now, ?3 why. The first statement writes, so that the application's transaction takes the file's lock
-/// at once, instead of reading what another one is about to change.
-const END_SCHEDULES: &str = "
-UPDATE futurecall_schedule SET state = 2, reason = ?3, updated_at = ?2
-WHERE identifier = ?1 AND state <> 2
-RETURNING id";
-
-/// Counts up to one call more than a chunk has. ?1 the identifier, ?2 now, ?3 the schedules that ended with it, whose calls
-/// count with them.
-pub(super) const COUNT: &str = "
-SELECT count(*) AS found,
-    count(*) FILTER (WHERE claimed_by IS NULL
-        AND (schedule_id IS NULL OR schedule_id NOT IN (SELECT unhex(value) FROM json_each(?3)))) AS calls,
-    count(*) FILTER (WHERE lease_until >= ?2) AS running
-FROM (SELECT claimed_by, schedule_id, lease_until FROM futurecall_call WHERE identifier = ?1 LIMIT 2001)";
-
-/// ?1 the identifier.
-pub(super) const FLAG: &str = "
-UPDATE futurecall_call SET cancel_requested = 1 WHERE identifier = ?1 AND claimed_by IS NOT NULL";
-
-/// ?1 the identifier, ?2 now, ?3 which states the history keeps, ?4 why.
-pub(super) const RECORD: &str = to_history!(
-    "
-    4, c.attempt, NULL, NULL, NULL, NULL, ?2, ?4
-FROM futurecall_call c WHERE c.identifier = ?1 AND c.claimed_by IS NULL AND ?3 >> 4 & 1
-ON CONFLICT (id) DO NOTHING"
-);
-
-/// ?1 the identifier.
-pub(super) const REMOVE: &str = "DELETE FROM futurecall_call WHERE identifier = ?1 AND claimed_by IS NULL";
-
 /// Ends the schedules and cancels the calls, or, where these are more than a chunk, flags those that are claimed, cancels
 /// the next runs of the schedules that ended, and says which calls are left.
 async fn cancel_identifier(
@@ -185,19 +252,6 @@ async fn cancel_identifier(
     Ok((cancelled, Left::default()))
 }
 
-/// Flags what is claimed, and says whose lease lasts. Found among the claimed calls, because there are fewer of them than
-/// of the identifier. ?1 the identifier.
-pub(super) const FLAG_CLAIMED: &str = "
-UPDATE futurecall_call SET cancel_requested = 1 WHERE rowid IN (
-    SELECT rowid FROM futurecall_call INDEXED BY futurecall_call_claimed
-    WHERE claimed_by IS NOT NULL AND lease_until >= 0 AND identifier = ?1)
-RETURNING id, lease_until";
-
-/// The next runs of the schedules ?1.
-pub(super) const RUNS: &str = "
-SELECT id FROM futurecall_call
-WHERE schedule_id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NULL";
-
 /// What of many calls may not wait for the next chunk. Returns how many calls run, and what is left.
 async fn cancel_first(
     tx: &mut Tx<'_>,
@@ -216,12 +270,6 @@ async fn cancel_first(
     Ok((running, Left { calls, with_identifier: true }))
 }
 
-/// ?1 the calls.
-pub(super) const FLAG_CALLS: &str = "
-UPDATE futurecall_call SET cancel_requested = 1
-WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NOT NULL
-RETURNING lease_until";
-
 /// Flags those of the calls that are claimed; returns how many of them run.
 async fn flag(tx: &mut Tx<'_>, calls: &[Uuid]) -> Result<u64, StoreError> {
     let claimed = tx.rows(tx.sql(FLAG_CALLS).bind(ids(DOING, calls)?)).await?;
@@ -234,19 +282,6 @@ fn live(tx: &Tx<'_>, claimed: &[StoredRow]) -> u64 {
     claimed.iter().filter(is_live).count() as u64
 }
 
-/// ?1 the calls, ?2 now, ?3 which states the history keeps, ?4 why.
-pub(super) const RECORD_CALLS: &str = to_history!(
-    "
-    4, c.attempt, NULL, NULL, NULL, NULL, ?2, ?4
-FROM json_each(?1) CROSS JOIN futurecall_call c ON c.id = unhex(value)
-WHERE c.claimed_by IS NULL AND ?3 >> 4 & 1
-ON CONFLICT (id) DO NOTHING"
-);
-
-/// ?1 the calls.
-pub(super) const REMOVE_CALLS: &str = "
-DELETE FROM futurecall_call WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND claimed_by IS NULL";
-
 /// Records those of the calls as cancelled that nobody has claimed; no schedule goes on for it. Returns how many.
 async fn remove(tx: &mut Tx<'_>, calls: &[Uuid], kept: i64) -> Result<u64, StoreError> {
     if calls.is_empty() {
@@ -256,38 +291,6 @@ async fn remove(tx: &mut Tx<'_>, calls: &[Uuid], kept: i64) -> Result<u64, Store
     tx.run(tx.sql(RECORD_CALLS).bind(calls.clone()).bind(now).bind(kept).bind(CANCELLED)).await?;
     tx.run(tx.sql(REMOVE_CALLS).bind(calls)).await
 }
-
-const DISCARD: &str = "discard broken calls";
-
-pub(super) async fn discard(
-    store: &SqliteStore,
-    now: Now,
-    calls: &[(CallId, String)],
-    retention: &Retention,
-) -> Result<u64, StoreError> {
-    if calls.is_empty() {
-        return Ok(0);
-    }
-    for (_, reason) in calls {
-        no_nul(DISCARD, "a reason", reason)?;
-    }
-    let (calls, kept) = (calls.to_vec(), kept(retention));
-    store
-        .write(DISCARD, now, move |mut tx| {
-            Box::pin(async move {
-                let calls: Vec<_> =
-                    calls.iter().map(|(id, reason)| (hex(id.as_uuid()), reason.as_str())).collect();
-                give_up(&mut tx, DISCARD, &calls, kept).await
-            })
-        })
-        .await
-}
-
-/// ?1 the calls with their reasons.
-pub(super) const UNCLAIMED: &str = "
-SELECT c.id, c.schedule_id, value ->> 1 AS reason
-FROM json_each(?1) CROSS JOIN futurecall_call c ON c.id = unhex(value ->> 0)
-WHERE c.claimed_by IS NULL";
 
 /// Cancels single calls that nobody has claimed; the schedules that they are runs of go on.
 async fn give_up(

@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use async_trait::async_trait;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::SqliteStore;
+use super::finish::claims;
 use super::gathered::Gathered;
-use super::release::give_back_claim;
+use super::release::{DECLINE, RELEASE, give_back, give_back_claim};
 use super::runs::{ClaimedRun, settle};
 use super::tx::{
     StoredRow, Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small,
@@ -19,7 +21,7 @@ use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::policy::waits_for_running;
 use crate::store::turns::in_turns;
-use crate::store::{Claim, ClaimRequest, ClaimedCall, Now, OnVanish, codec};
+use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, OnVanish, codec};
 
 const CLAIM: &str = "claim calls";
 
@@ -116,41 +118,89 @@ FROM (SELECT DISTINCT schedule_id FROM futurecall_call INDEXED BY futurecall_cal
 CROSS JOIN futurecall_schedule s ON s.id = run.schedule_id
 CROSS JOIN futurecall_call c ON c.schedule_id = s.id AND c.claimed_by IS NULL AND c.due_at <= ?1";
 
-pub(super) async fn claim(
-    store: &SqliteStore,
-    now: Now,
-    request: &ClaimRequest,
-) -> Result<Claim, StoreError> {
-    for (name, _) in &request.names {
-        no_nul(CLAIM, "a name", name)?;
-    }
-    let (pod, claim_no) = (request.pod, request.claim_no);
-    let (request, unreadable) = (request.clone(), store.unreadable.clone());
-    let taken = store
-        .write(CLAIM, now, move |mut tx| Box::pin(async move { take(&mut tx, &request, &unreadable).await }))
-        .await?;
-    // Read here and not by the writer, whose time is everybody's.
-    let calls = match taken.calls {
-        None => Vec::new(),
-        Some(text) => match serde_json::from_str::<Vec<Gathered>>(&text) {
-            Ok(calls) => calls.into_iter().map(|call| call.claimed(claim_no, taken.now)).collect(),
-            // They are too long for one text, or one of them cannot be read: then none is kept.
-            Err(_) => match find_claim(store, pod, claim_no).await {
-                Ok(calls) => calls,
-                Err(error) => {
-                    give_back_claim(store, now, pod, claim_no).await?;
-                    return Err(error);
-                }
+/// A lane: its name and priority, and the shape under which this pod reads its calls.
+type Lane = (String, i64, String);
+
+/// ?1 the pod, ?2 the claim number.
+const FIND: &str = "
+SELECT id, claim_no, name, identifier, args, format, priority, due_at, claimed_at, attempt, schedule_id, traceparent,
+    first_due_at, expires_at, failures
+FROM futurecall_call INDEXED BY futurecall_call_claimed
+WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
+
+#[async_trait]
+impl ClaimStore for SqliteStore {
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        for (name, _) in &request.names {
+            no_nul(CLAIM, "a name", name)?;
+        }
+        let (pod, claim_no) = (request.pod, request.claim_no);
+        let (request, unreadable) = (request.clone(), self.unreadable.clone());
+        let taken = self
+            .write(CLAIM, now, move |mut tx| {
+                Box::pin(async move { take(&mut tx, &request, &unreadable).await })
+            })
+            .await?;
+        // Read here and not by the writer, whose time is everybody's.
+        let calls = match taken.calls {
+            None => Vec::new(),
+            Some(text) => match serde_json::from_str::<Vec<Gathered>>(&text) {
+                Ok(calls) => calls.into_iter().map(|call| call.claimed(claim_no, taken.now)).collect(),
+                // They are too long for one text, or one of them cannot be read: then none is kept.
+                Err(_) => match self.find_claim(pod, claim_no).await {
+                    Ok(calls) => calls,
+                    Err(error) => {
+                        give_back_claim(self, now, pod, claim_no).await?;
+                        return Err(error);
+                    }
+                },
             },
-        },
-    };
-    Ok(Claim {
-        calls: in_turns(calls),
-        next: taken.next.map(|due| due.saturating_since(taken.now)),
-        skipped: taken.skipped,
-        now: Some(taken.now),
-        crowded: false,
-    })
+        };
+        Ok(Claim {
+            calls: in_turns(calls),
+            next: taken.next.map(|due| due.saturating_since(taken.now)),
+            skipped: taken.skipped,
+            now: Some(taken.now),
+            crowded: false,
+        })
+    }
+
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+        // The writer answers, so that a claim that is still on its way there comes first.
+        let mut calls: Vec<_> = self
+            .write("find a claim", Now::Database, move |mut tx| {
+                Box::pin(async move {
+                    let rows = tx.rows(tx.sql(FIND).bind(pod.as_uuid()).bind(claim_no)).await?;
+                    Ok(rows.iter().filter_map(call).collect())
+                })
+            })
+            .await?;
+        calls.sort_by_key(|call| (call.priority, call.due, call.id));
+        Ok(calls)
+    }
+
+    async fn release(
+        &self,
+        now: Now,
+        pod: PodId,
+        held: &[Held],
+        declined: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        if held.is_empty() {
+            return Ok(0);
+        }
+        let rows = claims(RELEASE, held)?;
+        self.write(RELEASE, now, move |mut tx| {
+            Box::pin(async move {
+                if let Some(shape) = declined {
+                    let sql = tx.sql(DECLINE).bind(rows.clone()).bind(pod.as_uuid());
+                    tx.run(sql.bind(codec::declined_by(shape))).await?;
+                }
+                give_back(&mut tx, pod.as_uuid(), rows).await
+            })
+        })
+        .await
+    }
 }
 
 /// What the writer hands back of a claim.
@@ -161,9 +211,6 @@ struct Taken {
     skipped: u64,
     now: Moment,
 }
-
-/// A lane: its name and priority, and the shape under which this pod reads its calls.
-type Lane = (String, i64, String);
 
 /// What there is to be claimed.
 struct View {
@@ -359,29 +406,4 @@ fn call(row: &StoredRow) -> Option<ClaimedCall> {
         schedule: uuid(row, "schedule_id").map(ScheduleId::from_uuid),
         traceparent: text(row, "traceparent"),
     })
-}
-
-/// ?1 the pod, ?2 the claim number.
-const FIND: &str = "
-SELECT id, claim_no, name, identifier, args, format, priority, due_at, claimed_at, attempt, schedule_id, traceparent,
-    first_due_at, expires_at, failures
-FROM futurecall_call INDEXED BY futurecall_call_claimed
-WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
-
-pub(super) async fn find_claim(
-    store: &SqliteStore,
-    pod: PodId,
-    claim_no: i64,
-) -> Result<Vec<ClaimedCall>, StoreError> {
-    // The writer answers, so that a claim that is still on its way there comes first.
-    let mut calls: Vec<_> = store
-        .write("find a claim", Now::Database, move |mut tx| {
-            Box::pin(async move {
-                let rows = tx.rows(tx.sql(FIND).bind(pod.as_uuid()).bind(claim_no)).await?;
-                Ok(rows.iter().filter_map(call).collect())
-            })
-        })
-        .await?;
-    calls.sort_by_key(|call| (call.priority, call.due, call.id));
-    Ok(calls)
 }

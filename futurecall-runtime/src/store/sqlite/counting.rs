@@ -1,12 +1,16 @@
 //! How many calls stand where: counted no further than somebody wants to know.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
+
 use super::SqliteStore;
-use super::tx::{StoredRow, Tx, batch, moment_in, small, text};
+use super::tx::{StoredRow, Tx, batch, before, moment_in, small, text};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::looking::capped;
-use crate::store::{CallState, Counts, Now, TimelineCount, codec};
+use crate::store::{Backlog, CallState, CountingStore, Counts, Now, TimelineCount, codec};
 
 const COUNTING: &str = "count calls";
 const AHEAD: &str = "count the calls before it";
@@ -47,7 +51,6 @@ macro_rules! past {
     };
 }
 pub(super) use past;
-
 /// ?1 now, ?2 the cap.
 pub(super) const COUNTS: &str = concat!(
     "WITH RECURSIVE ",
@@ -111,23 +114,89 @@ SELECT name, stretch, min(sum(calls), ?2) AS calls FROM (
 WHERE calls > 0 GROUP BY name, stretch ORDER BY name, stretch"
 );
 
-/// ?1 where counting a name stops. One step down the due index for each name.
-pub(super) const NAMES: &str = "
+/// ?1 now, ?2 where counting a lane stops, ?3 since when a heartbeat is recent. One step down the due index for each lane.
+const BACKLOG: &str = "
 WITH RECURSIVE known (name) AS (
     SELECT (SELECT c.name FROM futurecall_call c WHERE c.claimed_by IS NULL ORDER BY c.name LIMIT 1)
     UNION ALL
     SELECT (SELECT c.name FROM futurecall_call c WHERE c.claimed_by IS NULL AND c.name > known.name
         ORDER BY c.name LIMIT 1)
     FROM known WHERE name IS NOT NULL
+),
+lane (name, priority) AS (
+    SELECT name, (SELECT c.priority FROM futurecall_call c
+        WHERE c.claimed_by IS NULL AND c.name = known.name ORDER BY c.priority LIMIT 1)
+    FROM known WHERE name IS NOT NULL
+    UNION ALL
+    SELECT name, (SELECT c.priority FROM futurecall_call c
+        WHERE c.claimed_by IS NULL AND c.name = lane.name AND c.priority > lane.priority ORDER BY c.priority LIMIT 1)
+    FROM lane WHERE priority IS NOT NULL
+),
+head (scheduled, due, first) AS (
+    SELECT (SELECT count(*) FROM (SELECT 1 FROM futurecall_call c
+            WHERE c.claimed_by IS NULL AND c.name = lane.name AND c.priority = lane.priority LIMIT ?2 + 0)),
+        (SELECT count(*) FROM (SELECT 1 FROM futurecall_call c
+            WHERE c.claimed_by IS NULL AND c.name = lane.name AND c.priority = lane.priority AND c.due_at <= ?1
+            LIMIT ?2 + 0)),
+        (SELECT c.due_at FROM futurecall_call c
+            WHERE c.claimed_by IS NULL AND c.name = lane.name AND c.priority = lane.priority AND c.due_at <= ?1
+            ORDER BY c.due_at LIMIT 1)
+    FROM lane WHERE priority IS NOT NULL
 )
-SELECT name, (SELECT count(*) FROM (SELECT 1 FROM futurecall_call c
-    WHERE c.claimed_by IS NULL AND c.name = known.name LIMIT ?1 + 0)) AS calls
-FROM known WHERE name IS NOT NULL";
+SELECT coalesce(sum(scheduled), 0) AS scheduled, coalesce(sum(due), 0) AS due, min(first) AS first,
+    (SELECT count(*) FROM futurecall_pod WHERE beat_at >= ?3) AS pods
+FROM head";
 
-pub(super) async fn counts(store: &SqliteStore, now: Now, cap: u64) -> Result<Counts, StoreError> {
-    store
-        .read(COUNTING, now, move |mut tx| Box::pin(async move { count_all(&mut tx, capped(cap)).await }))
+#[async_trait]
+impl CountingStore for SqliteStore {
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+        self.read(COUNTING, now, move |mut tx| Box::pin(async move { count_all(&mut tx, capped(cap)).await }))
+            .await
+    }
+
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+        let row = self
+            .read(AHEAD, now, move |mut tx| {
+                Box::pin(async move {
+                    let sql = tx.sql(BEFORE).bind(tx.now.as_micros()).bind(id.as_uuid()).bind(capped(cap));
+                    tx.row(sql).await
+                })
+            })
+            .await?;
+        Ok(row.and_then(|row| small(&row, "calls")).unwrap_or(0))
+    }
+
+    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+        let ends = edges.iter().skip(1).map(|end| end.as_micros());
+        let edges: Vec<_> = edges.iter().map(|begin| begin.as_micros()).zip(ends).collect();
+        let edges = batch(TIMELINE, &edges)?;
+        self.read(TIMELINE, now, move |mut tx| {
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(STRETCHES).bind(edges).bind(capped(cap))).await?;
+                Ok(rows.iter().filter_map(stretch).collect())
+            })
+        })
         .await
+    }
+
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+        let cap = i64::try_from(cap).unwrap_or(i64::MAX);
+        self.read("see what waits", now, move |mut tx| {
+            Box::pin(async move {
+                let live = before(tx.now, pod_live);
+                let look = tx.sql(BACKLOG).bind(tx.now.as_micros()).bind(cap).bind(live);
+                let Some(row) = tx.row(look).await? else { return Ok(Backlog::default()) };
+                let first = moment_in(&row, "first");
+                Ok(Backlog {
+                    scheduled: small(&row, "scheduled").unwrap_or_default(),
+                    due: small(&row, "due").unwrap_or_default(),
+                    oldest_due_age: first.map(|first| tx.now.saturating_since(first)),
+                    pods: small(&row, "pods").unwrap_or_default(),
+                })
+            })
+        })
+        .await
+    }
 }
 
 async fn count_all(tx: &mut Tx<'_>, cap: i64) -> Result<Counts, StoreError> {
@@ -146,52 +215,6 @@ async fn count_all(tx: &mut Tx<'_>, cap: i64) -> Result<Counts, StoreError> {
     Ok(counts)
 }
 
-pub(super) async fn ahead(store: &SqliteStore, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
-    let row = store
-        .read(AHEAD, now, move |mut tx| {
-            Box::pin(async move {
-                let sql = tx.sql(BEFORE).bind(tx.now.as_micros()).bind(id.as_uuid()).bind(capped(cap));
-                tx.row(sql).await
-            })
-        })
-        .await?;
-    Ok(row.and_then(|row| small(&row, "calls")).unwrap_or(0))
-}
-
-pub(super) async fn timeline(
-    store: &SqliteStore,
-    now: Now,
-    edges: &[Moment],
-    cap: u64,
-) -> Result<Vec<TimelineCount>, StoreError> {
-    let ends = edges.iter().skip(1).map(|end| end.as_micros());
-    let edges: Vec<_> = edges.iter().map(|begin| begin.as_micros()).zip(ends).collect();
-    let edges = batch(TIMELINE, &edges)?;
-    store
-        .read(TIMELINE, now, move |mut tx| {
-            Box::pin(async move {
-                let rows = tx.rows(tx.sql(STRETCHES).bind(edges).bind(capped(cap))).await?;
-                Ok(rows.iter().filter_map(stretch).collect())
-            })
-        })
-        .await
-}
-
 fn stretch(row: &StoredRow) -> Option<TimelineCount> {
     Some(TimelineCount::new(text(row, "name")?, small(row, "stretch")?, small(row, "calls")?))
-}
-
-pub(super) async fn pending_names(
-    store: &SqliteStore,
-    now: Now,
-    cap: u64,
-) -> Result<Vec<(String, u64)>, StoreError> {
-    store
-        .read("list the names of calls", now, move |mut tx| {
-            Box::pin(async move {
-                let rows = tx.rows(tx.sql(NAMES).bind(capped(cap))).await?;
-                Ok(rows.iter().filter_map(|row| Some((text(row, "name")?, small(row, "calls")?))).collect())
-            })
-        })
-        .await
 }

@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::SqliteStore;
 use super::tx::{Tx, after, flag, number};
 use crate::error::StoreError;
-use crate::store::Now;
 
-const NOTING: &str = "note a gap in the history";
+pub(super) const NOTING: &str = "note a gap in the history";
 
 /// ?1 until when it lasts.
 const NOTE: &str = "
@@ -22,10 +20,6 @@ const IS_OPEN: &str = "SELECT EXISTS (SELECT 1 FROM futurecall_history_gap WHERE
 pub(super) const KNOWN: &str = "
 SELECT key FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM futurecall_call c WHERE c.id = unhex(value ->> 0))
     OR EXISTS (SELECT 1 FROM futurecall_finished f WHERE f.id = unhex(value ->> 0))";
-
-pub(super) async fn note_gap(store: &SqliteStore, now: Now, lasts: Duration) -> Result<(), StoreError> {
-    store.write(NOTING, now, move |mut tx| Box::pin(async move { note(&mut tx, lasts).await })).await
-}
 
 /// The same in a transaction.
 pub(super) async fn note(tx: &mut Tx<'_>, lasts: Duration) -> Result<(), StoreError> {

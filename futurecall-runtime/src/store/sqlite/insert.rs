@@ -1,17 +1,18 @@
 //! Storing calls: one statement a batch.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::de::IgnoredAny;
-use sqlx::SqliteConnection;
 
-use super::SqliteStore;
-use super::connect::{self, Tables, fault};
-use super::gap;
-use super::tx::{Tx, after, batch, hex, micros, moment_in, no_nul, number};
+use super::connect::{self, fault};
+use super::tx::{Tx, after, batch, hex, lent, micros, moment_in, no_nul, number};
+use super::{SqliteStore, gap};
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{ClaimRequest, ClaimedCall, Due, Inserted, NewCall, Now, OnVanish, codec};
+use crate::store::transaction::TransactionRef;
+use crate::store::{ClaimRequest, ClaimedCall, Due, InsertStore, Inserted, NewCall, Now, OnVanish, codec};
 
 const DOING: &str = "store calls";
 
@@ -56,51 +57,57 @@ pub(super) const INSERT_CLAIMED: &str = insert!(
 pub(super) const STORED: &str = "
 SELECT key FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM futurecall_call c WHERE c.id = unhex(value ->> 0))";
 
-pub(super) async fn insert(
-    store: &SqliteStore,
-    now: Now,
-    calls: &[NewCall],
-    again: bool,
-) -> Result<Vec<Inserted>, StoreError> {
-    if calls.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = rows(calls)?;
-    let ids: Vec<CallId> = calls.iter().map(|call| call.id).collect();
-    store
-        .write(DOING, now, move |mut tx| {
+#[async_trait]
+impl InsertStore for SqliteStore {
+    /// `soon` needs no work here: a commit is all that other pods watch for.
+    async fn insert(
+        &self,
+        now: Now,
+        calls: &[NewCall],
+        again: bool,
+        _soon: Duration,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = rows(calls)?;
+        let ids: Vec<CallId> = calls.iter().map(|call| call.id).collect();
+        self.write(DOING, now, move |mut tx| {
             Box::pin(async move { store_rows(&mut tx, rows, &ids, again).await })
         })
         .await
-}
+    }
 
-pub(super) async fn insert_claimed(
-    store: &SqliteStore,
-    now: Now,
-    call: &NewCall,
-    request: &ClaimRequest,
-) -> Result<Option<ClaimedCall>, StoreError> {
-    let rows = rows(std::slice::from_ref(call))?;
-    let (call, request) = (call.clone(), request.clone());
-    store
-        .write(DOING, now, move |mut tx| {
+    async fn insert_claimed(
+        &self,
+        now: Now,
+        call: &NewCall,
+        request: &ClaimRequest,
+    ) -> Result<Option<ClaimedCall>, StoreError> {
+        let rows = rows(std::slice::from_ref(call))?;
+        let (call, request) = (call.clone(), request.clone());
+        self.write(DOING, now, move |mut tx| {
             Box::pin(async move { store_claimed(&mut tx, rows, &call, &request).await })
         })
         .await
-}
-
-pub(super) async fn insert_in(
-    tables: &Tables,
-    connection: &mut SqliteConnection,
-    calls: &[NewCall],
-) -> Result<(), StoreError> {
-    if calls.is_empty() {
-        return Ok(());
     }
-    // One statement is atomic by itself: it needs no savepoint to leave the application's transaction sound.
-    let mut tx = Tx::lent(connection, tables.clone(), DOING);
-    let insert = tx.sql(INSERT).bind(rows(calls)?).bind(tx.now.as_micros()).bind(false);
-    tx.run(insert).await.map(drop)
+
+    async fn insert_in(
+        &self,
+        transaction: TransactionRef<'_>,
+        calls: &[NewCall],
+        _soon: Duration,
+    ) -> Result<(), StoreError> {
+        self.check(DOING)?;
+        let connection = lent(DOING, transaction)?;
+        if calls.is_empty() {
+            return Ok(());
+        }
+        // One statement is atomic by itself: it needs no savepoint to leave the application's transaction sound.
+        let mut tx = Tx::lent(connection, self.tables.clone(), DOING);
+        let insert = tx.sql(INSERT).bind(rows(calls)?).bind(tx.now.as_micros()).bind(false);
+        tx.run(insert).await.map(drop)
+    }
 }
 
 async fn store_rows(

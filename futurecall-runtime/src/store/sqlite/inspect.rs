@@ -1,15 +1,15 @@
 //! What people look at: one call, schedules, pods.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::SqliteStore;
-use super::tx::{StoredRow, batch, before, flag, json, moment_in, no_nul, small, text, uuid};
+use super::tx::{StoredRow, flag, moment_in, small, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
-use crate::shape::hash_of_all;
 use crate::store::{
-    AttemptRecord, CallRecord, CallState, Now, PodBeat, PodRecord, ScheduleRecord, ScheduleState, codec,
+    AttemptRecord, CallRecord, CallState, InspectStore, Now, ScheduleRecord, ScheduleState, codec,
 };
 
 const LOOK: &str = "look at a call";
@@ -23,6 +23,52 @@ pub(super) const CALL: &str = "c.id, c.name, c.args, c.format, c.identifier, c.p
 pub(super) const FINISHED: &str =
     "c.id, c.name, c.args, c.format, c.identifier, c.priority, c.due_at, c.state, c.attempt, c.pod,
     c.started_at, c.duration_us, c.finished_at, c.schedule_id, c.rerun_of, c.created_at, c.error, c.attempts";
+
+const SCHEDULES: &str = "
+SELECT s.id, s.name, s.identifier, s.args, s.declared, s.effective, s.origin, s.state, s.reason, s.anchor, s.created_at,
+    (SELECT min(c.due_at) FROM futurecall_call c
+        WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL) AS next
+FROM futurecall_schedule s ORDER BY s.created_at, s.id";
+
+#[async_trait]
+impl InspectStore for SqliteStore {
+    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+        self.read(LOOK, now, move |mut tx| {
+            Box::pin(async move {
+                let id = id.as_uuid();
+                if let Some(row) = tx
+                    .row(
+                        tx.composed(&format!("SELECT {CALL} FROM futurecall_call AS c WHERE c.id = ?1"))
+                            .bind(id),
+                    )
+                    .await?
+                {
+                    return Ok(pending_record(&row).map(|call| with_attempt(call, &row, "claimed_at")));
+                }
+                let row = tx
+                    .row(
+                        tx.composed(&format!(
+                            "SELECT {FINISHED} FROM futurecall_finished AS c WHERE c.id = ?1"
+                        ))
+                        .bind(id),
+                    )
+                    .await?;
+                Ok(row.and_then(|row| Some(with_attempt(past_record(&row)?, &row, "started_at"))))
+            })
+        })
+        .await
+    }
+
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+        self.read("list schedules", Now::Database, |mut tx| {
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(SCHEDULES)).await?;
+                Ok(rows.iter().filter_map(schedule_record).collect())
+            })
+        })
+        .await
+    }
+}
 
 /// What both tables hold.
 fn record(row: &StoredRow, state: CallState) -> Option<CallRecord> {
@@ -81,38 +127,6 @@ pub(super) fn past_record(row: &StoredRow) -> Option<CallRecord> {
     })
 }
 
-pub(super) async fn call(
-    store: &SqliteStore,
-    now: Now,
-    id: CallId,
-) -> Result<Option<CallRecord>, StoreError> {
-    store
-        .read(LOOK, now, move |mut tx| {
-            Box::pin(async move {
-                let id = id.as_uuid();
-                if let Some(row) = tx
-                    .row(
-                        tx.composed(&format!("SELECT {CALL} FROM futurecall_call AS c WHERE c.id = ?1"))
-                            .bind(id),
-                    )
-                    .await?
-                {
-                    return Ok(pending_record(&row).map(|call| with_attempt(call, &row, "claimed_at")));
-                }
-                let row = tx
-                    .row(
-                        tx.composed(&format!(
-                            "SELECT {FINISHED} FROM futurecall_finished AS c WHERE c.id = ?1"
-                        ))
-                        .bind(id),
-                    )
-                    .await?;
-                Ok(row.and_then(|row| Some(with_attempt(past_record(&row)?, &row, "started_at"))))
-            })
-        })
-        .await
-}
-
 /// Adds the attempts that ended before, and the one that the row itself tells of.
 fn with_attempt(mut call: CallRecord, row: &StoredRow, started: &str) -> CallRecord {
     call.attempts = codec::attempts_of(text(row, "attempts").as_deref());
@@ -129,23 +143,6 @@ fn with_attempt(mut call: CallRecord, row: &StoredRow, started: &str) -> CallRec
         });
     }
     call
-}
-
-const SCHEDULES: &str = "
-SELECT s.id, s.name, s.identifier, s.args, s.declared, s.effective, s.origin, s.state, s.reason, s.anchor, s.created_at,
-    (SELECT min(c.due_at) FROM futurecall_call c
-        WHERE c.schedule_id = s.id AND c.claimed_by IS NULL AND c.first_due_at IS NULL) AS next
-FROM futurecall_schedule s ORDER BY s.created_at, s.id";
-
-pub(super) async fn schedules(store: &SqliteStore) -> Result<Vec<ScheduleRecord>, StoreError> {
-    store
-        .read("list schedules", Now::Database, |mut tx| {
-            Box::pin(async move {
-                let rows = tx.rows(tx.sql(SCHEDULES)).await?;
-                Ok(rows.iter().filter_map(schedule_record).collect())
-            })
-        })
-        .await
 }
 
 /// A schedule, or none where a newer release wrote its rule or its state.
@@ -173,177 +170,4 @@ fn schedule_record(row: &StoredRow) -> Option<ScheduleRecord> {
         anchor: moment_in(row, "anchor")?,
         created: moment_in(row, "created_at")?,
     })
-}
-
-const DAY: Duration = Duration::from_hours(24);
-
-/// ?1 since when.
-const PODS: &str = "
-SELECT p.id, p.label, p.role, p.version, p.names, p.redacted, p.slots, p.running, p.started_at, p.beat_at, h.shapes
-FROM futurecall_pod p LEFT JOIN futurecall_shapes h ON h.hash = p.shapes
-WHERE p.beat_at >= ?1 ORDER BY p.beat_at DESC, p.id";
-
-pub(super) async fn pods(
-    store: &SqliteStore,
-    now: Now,
-    within: Duration,
-) -> Result<Vec<PodRecord>, StoreError> {
-    store
-        .read("list pods", now, move |mut tx| {
-            Box::pin(async move {
-                let (since, live) = (before(tx.now, DAY), before(tx.now, within));
-                let rows = tx.rows(tx.sql(PODS).bind(since)).await?;
-                Ok(rows.iter().filter_map(|row| pod_record(row, live)).collect())
-            })
-        })
-        .await
-}
-
-fn pod_record(row: &StoredRow, live: i64) -> Option<PodRecord> {
-    let beat = moment_in(row, "beat_at")?;
-    Some(PodRecord {
-        id: PodId::from_uuid(uuid(row, "id")?),
-        label: text(row, "label")?,
-        role: text(row, "role")?,
-        version: text(row, "version")?,
-        names: json(row, "names")?,
-        // NULL where the pod is of a version that says nothing of them.
-        shapes: text(row, "shapes")
-            .map_or_else(|| Some(BTreeMap::new()), |text| codec::shapes_of(&text).ok())?,
-        redacted: json(row, "redacted")?,
-        slots: small(row, "slots")?,
-        running: small(row, "running")?,
-        started: moment_in(row, "started_at")?,
-        beat,
-        live: beat.as_micros() >= live,
-    })
-}
-
-const BEAT: &str = "write the pod's heartbeat";
-
-/// ?1 the pod, ?2 to ?9 what it says of itself, ?10 now, ?11 the hash of its shapes.
-const SAY: &str = "
-INSERT INTO futurecall_pod (id, label, role, version, names, schedules, redacted, slots, running, started_at, beat_at,
-    shapes)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11)
-ON CONFLICT (id) DO UPDATE SET label = ?2, role = ?3, version = ?4, names = ?5, schedules = ?6, redacted = ?7,
-    slots = ?8, running = ?9, beat_at = ?10, shapes = ?11";
-
-/// ?1 since when.
-const FORGET: &str = "DELETE FROM futurecall_pod WHERE beat_at < ?1";
-
-/// What pods knew that are about to be forgotten is remembered with the schedules. Which: by ?1.
-macro_rules! remember {
-    ($gone:literal) => {
-        concat!(
-            "
-UPDATE futurecall_schedule SET known_at = max(known_at, gone.beat_at)
-FROM (SELECT j.value AS name, max(p.beat_at) AS beat_at FROM futurecall_pod p, json_each(p.names) j
-    WHERE ",
-            $gone,
-            " GROUP BY j.value) AS gone
-WHERE futurecall_schedule.origin = 1 AND futurecall_schedule.name = gone.name"
-        )
-    };
-}
-
-const REMEMBER_FORGOTTEN: &str = remember!("p.beat_at < ?1");
-const REMEMBER_LEAVING: &str = remember!("p.id = ?1");
-
-/// ?1 their hash, ?2 now.
-const SEEN: &str = "UPDATE futurecall_shapes SET seen_at = max(seen_at, ?2) WHERE hash = ?1";
-
-/// ?1 their hash, ?2 the shapes, ?3 the hash of each, ?4 now.
-const SAY_SHAPES: &str =
-    "INSERT INTO futurecall_shapes (hash, shapes, hashes, seen_at) VALUES (?1, ?2, ?3, ?4)";
-
-/// ?1 since when. Those stay to which a pod refers that is not forgotten.
-const FORGET_SHAPES: &str = "DELETE FROM futurecall_shapes WHERE seen_at < ?1
-    AND hash NOT IN (SELECT p.shapes FROM futurecall_pod p WHERE p.shapes IS NOT NULL)";
-
-/// Whether calls wait that were declined.
-pub(super) const HAS_DECLINED: &str = "
-SELECT EXISTS (SELECT 1 FROM futurecall_call INDEXED BY futurecall_call_declined
-    WHERE declined IS NOT NULL AND claimed_by IS NULL) AS has_declined";
-
-pub(super) async fn beat(store: &SqliteStore, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
-    for text in pod.texts() {
-        no_nul(BEAT, "what the pod says of itself", text)?;
-    }
-    let (names, schedules) = (batch(BEAT, &pod.names)?, batch(BEAT, &pod.schedules)?);
-    let redacted = batch(BEAT, &pod.redacted)?;
-    let hash = hash_of_all(&pod.shapes);
-    let pod = pod.clone();
-    store
-        .write(BEAT, now, move |mut tx| {
-            Box::pin(async move {
-                let seen = tx.sql(SEEN).bind(hash).bind(tx.now.as_micros());
-                if tx.run(seen).await? == 0 {
-                    let (shapes, hashes) =
-                        codec::shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEAT, error))?;
-                    let say = tx.sql(SAY_SHAPES).bind(hash).bind(shapes).bind(hashes);
-                    tx.run(say.bind(tx.now.as_micros())).await?;
-                }
-                let say = tx
-                    .sql(SAY)
-                    .bind(pod.id.as_uuid())
-                    .bind(pod.label)
-                    .bind(pod.role)
-                    .bind(pod.version)
-                    .bind(names)
-                    .bind(schedules)
-                    .bind(redacted)
-                    .bind(pod.slots)
-                    .bind(pod.running)
-                    .bind(tx.now.as_micros())
-                    .bind(hash);
-                tx.run(say).await?;
-                tx.run(tx.sql(REMEMBER_FORGOTTEN).bind(before(tx.now, DAY))).await?;
-                tx.run(tx.sql(FORGET).bind(before(tx.now, DAY))).await?;
-                tx.run(tx.sql(FORGET_SHAPES).bind(before(tx.now, DAY))).await?;
-                let found = tx.row(tx.sql(HAS_DECLINED)).await?;
-                Ok(found.is_some_and(|row| flag(&row, "has_declined")))
-            })
-        })
-        .await
-}
-
-/// ?1 since when a shape is live, ?2 how many calls at most.
-pub(super) const REOPEN: &str = "
-WITH live (name, shape) AS MATERIALIZED (
-    SELECT DISTINCT one.key, ',' || one.value || ',' FROM futurecall_shapes h, json_each(h.hashes) AS one
-    WHERE h.seen_at >= ?1
-)
-UPDATE futurecall_call SET declined = NULL WHERE rowid IN (
-    SELECT c.rowid FROM futurecall_call c INDEXED BY futurecall_call_declined
-    WHERE c.declined IS NOT NULL AND c.claimed_by IS NULL
-        AND NOT EXISTS (SELECT 1 FROM live WHERE live.name = c.name AND instr(c.declined, live.shape) = 0)
-    ORDER BY c.id LIMIT ?2 + 0)";
-
-pub(super) async fn reopen(
-    store: &SqliteStore,
-    now: Now,
-    live: Duration,
-    limit: usize,
-) -> Result<u64, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    store
-        .write("offer declined calls again", now, move |mut tx| {
-            Box::pin(async move { tx.run(tx.sql(REOPEN).bind(before(tx.now, live)).bind(limit)).await })
-        })
-        .await
-}
-
-/// ?1 the pod.
-const LEAVE: &str = "DELETE FROM futurecall_pod WHERE id = ?1";
-
-pub(super) async fn leave(store: &SqliteStore, pod: PodId) -> Result<(), StoreError> {
-    store
-        .write("remove the pod's row", Now::Database, move |mut tx| {
-            Box::pin(async move {
-                tx.run(tx.sql(REMEMBER_LEAVING).bind(pod.as_uuid())).await?;
-                tx.run(tx.sql(LEAVE).bind(pod.as_uuid())).await.map(drop)
-            })
-        })
-        .await
 }

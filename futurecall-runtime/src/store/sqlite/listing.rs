@@ -1,5 +1,7 @@
 //! Pages of calls, and how many calls a filter lets through.
 
+use async_trait::async_trait;
+
 use super::SqliteStore;
 use super::counting::{lanes as all_lanes, past as past_lanes};
 use super::inspect::{CALL, FINISHED, past_record, pending_record};
@@ -7,13 +9,14 @@ use super::tx::{Sql, StoredRow, Tx, batch, limit as rows_of, no_nul, number, sma
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
+use crate::store::cursor::Cursor;
 use crate::store::looking::{
     Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
-use crate::store::page::Place;
-use crate::store::{CallFilter, CallPage, CallRecord, CallState, Now};
+use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now};
 
 const LIST: &str = "list calls";
+
 const COUNT: &str = "count calls";
 
 /// ?1 the call.
@@ -61,14 +64,22 @@ SELECT count(*) AS calls FROM (
 const HOW_MANY_OF_TABLE: &str = "
 SELECT count(*) AS calls FROM (SELECT 1 FROM :table AS c NOT INDEXED WHERE :rest AND :state LIMIT ?12 + 0)";
 
-pub(super) async fn calls(
-    store: &SqliteStore,
-    now: Now,
-    filter: &CallFilter,
-) -> Result<CallPage, StoreError> {
-    refuse(LIST, filter)?;
-    let filter = filter.clone();
-    store.read(LIST, now, move |mut tx| Box::pin(async move { page(&mut tx, &filter).await })).await
+type Lane = (String, i16);
+
+#[async_trait]
+impl ListingStore for SqliteStore {
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+        refuse(LIST, filter)?;
+        let filter = filter.clone();
+        self.read(LIST, now, move |mut tx| Box::pin(async move { page(&mut tx, &filter).await })).await
+    }
+
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+        refuse(COUNT, filter)?;
+        let filter = filter.clone();
+        self.read(COUNT, now, move |mut tx| Box::pin(async move { count_parts(&mut tx, &filter, cap).await }))
+            .await
+    }
 }
 
 async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage, StoreError> {
@@ -90,19 +101,6 @@ async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage, StoreErr
     Ok(page.done())
 }
 
-pub(super) async fn count(
-    store: &SqliteStore,
-    now: Now,
-    filter: &CallFilter,
-    cap: u64,
-) -> Result<u64, StoreError> {
-    refuse(COUNT, filter)?;
-    let filter = filter.clone();
-    store
-        .read(COUNT, now, move |mut tx| Box::pin(async move { count_parts(&mut tx, &filter, cap).await }))
-        .await
-}
-
 async fn count_parts(tx: &mut Tx<'_>, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
     let mut calls = 0_u64;
     for part in wanted(filter) {
@@ -121,10 +119,10 @@ fn refuse(doing: &'static str, filter: &CallFilter) -> Result<(), StoreError> {
 }
 
 /// Where in the listing a call stands.
-async fn place(tx: &mut Tx<'_>, id: CallId) -> Result<Option<Place>, StoreError> {
+async fn place(tx: &mut Tx<'_>, id: CallId) -> Result<Option<Cursor>, StoreError> {
     let id = id.as_uuid();
     let row = tx.row(tx.sql(PLACE).bind(id)).await?;
-    Ok(row.and_then(|row| Some(Place { id, due: number(&row, "due_at")?, ended: number(&row, "ended") })))
+    Ok(row.and_then(|row| Some(Cursor { id, due: number(&row, "due_at")?, ended: number(&row, "ended") })))
 }
 
 /// What is looked for in one table.
@@ -133,8 +131,6 @@ pub(super) struct Asked<'a> {
     pub(super) filter: &'a CallFilter,
     pub(super) after: Option<Key>,
 }
-
-type Lane = (String, i16);
 
 impl Asked<'_> {
     fn way(&self) -> Way {

@@ -1,10 +1,12 @@
 //! The logs of runs.
 
+use async_trait::async_trait;
+
 use super::SqliteStore;
 use super::tx::{Tx, batch, before, hex, moment_in, no_nul, small, text};
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{NewLog, Now, Retention, RunLog};
+use crate::store::{LogStore, NewLog, Now, Retention, RunLog};
 
 const KEEPING: &str = "keep logs";
 
@@ -21,25 +23,25 @@ const LOGS: &str = "SELECT attempt, text, at FROM futurecall_log WHERE call_id =
 const OLD: &str = "
 DELETE FROM futurecall_log WHERE rowid IN (SELECT l.rowid FROM futurecall_log l WHERE l.at < ?1 LIMIT ?2 + 0)";
 
-pub(super) async fn keep_logs(store: &SqliteStore, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
-    for log in logs {
-        no_nul(KEEPING, "the log", &log.text)?;
-    }
-    let rows: Vec<_> = logs.iter().map(|log| (hex(log.id.as_uuid()), log.attempt, &log.text)).collect();
-    let rows = batch(KEEPING, &rows)?;
-    store
-        .write(KEEPING, now, move |mut tx| {
+#[async_trait]
+impl LogStore for SqliteStore {
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+        for log in logs {
+            no_nul(KEEPING, "the log", &log.text)?;
+        }
+        let rows: Vec<_> = logs.iter().map(|log| (hex(log.id.as_uuid()), log.attempt, &log.text)).collect();
+        let rows = batch(KEEPING, &rows)?;
+        self.write(KEEPING, now, move |mut tx| {
             Box::pin(async move {
                 let keep = tx.sql(KEEP).bind(rows).bind(tx.now.as_micros());
                 tx.run(keep).await.map(drop)
             })
         })
         .await
-}
+    }
 
-pub(super) async fn logs(store: &SqliteStore, id: CallId) -> Result<Vec<RunLog>, StoreError> {
-    store
-        .read("read logs", Now::Database, move |mut tx| {
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+        self.read("read logs", Now::Database, move |mut tx| {
             Box::pin(async move {
                 let rows = tx.rows(tx.sql(LOGS).bind(id.as_uuid())).await?;
                 let log = |row| {
@@ -50,6 +52,7 @@ pub(super) async fn logs(store: &SqliteStore, id: CallId) -> Result<Vec<RunLog>,
             })
         })
         .await
+    }
 }
 
 /// Those that are older than any call in the history may be.

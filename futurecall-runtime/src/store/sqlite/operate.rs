@@ -1,12 +1,15 @@
 //! What an operator changes by hand.
 
-use super::SqliteStore;
-use super::gap;
+use async_trait::async_trait;
+
 use super::timetable::{Wanted, load, write};
 use super::tx::{batch, hex, kept, moment_in, no_nul, text};
+use super::{SqliteStore, gap};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
-use crate::store::{Inserted, Now, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged};
+use crate::store::{
+    Inserted, Now, OperateStore, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
+};
 
 const DELETING: &str = "delete calls";
 
@@ -19,49 +22,7 @@ pub(super) const DELETE_LOGS: &str = "
 DELETE FROM futurecall_log WHERE call_id IN (
     SELECT f.id FROM futurecall_finished f WHERE f.id IN (SELECT unhex(value) FROM json_each(?1)))";
 
-pub(super) async fn delete(store: &SqliteStore, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let ids: Vec<_> = ids.iter().map(|id| hex(id.as_uuid())).collect();
-    let ids = batch(DELETING, &ids)?;
-    store
-        .write(DELETING, now, move |mut tx| {
-            Box::pin(async move {
-                gap::note(&mut tx, REPEATED).await?;
-                tx.run(tx.sql(DELETE_LOGS).bind(ids.clone())).await?;
-                tx.run(tx.sql(DELETE).bind(ids)).await
-            })
-        })
-        .await
-}
-
 const CHANGING: &str = "change a schedule";
-
-pub(super) async fn change_schedule(
-    store: &SqliteStore,
-    now: Now,
-    id: ScheduleId,
-    change: &ScheduleChange,
-    retention: &Retention,
-) -> Result<ScheduleChanged, StoreError> {
-    if let ScheduleChange::Pause { reason } | ScheduleChange::End { reason } = change {
-        no_nul(CHANGING, "a reason", reason)?;
-    }
-    let (change, kept) = (change.clone(), kept(retention));
-    store
-        .write(CHANGING, now, move |mut tx| {
-            Box::pin(async move {
-                let mut timetable = load(&mut tx, CHANGING, Wanted::Ids(&[id.as_uuid()]), &[]).await?;
-                let changed = timetable.change(id, &change).map_err(|error| tx.refused(error.to_string()))?;
-                if changed == ScheduleChanged::Changed {
-                    write(&mut tx, CHANGING, timetable.into_changes(), kept).await?;
-                }
-                Ok(changed)
-            })
-        })
-        .await
-}
 
 const TRIGGERING: &str = "trigger a schedule";
 
@@ -75,16 +36,70 @@ SELECT ?2, s.name, s.priority, ?3, ?3, s.identifier, s.args, s.format, s.id, ?3 
 WHERE s.id = ?1 AND NOT EXISTS (SELECT 1 FROM futurecall_finished WHERE id = ?2)
 ON CONFLICT (id) DO NOTHING";
 
-pub(super) async fn trigger(
-    store: &SqliteStore,
-    now: Now,
-    schedule: ScheduleId,
-    id: CallId,
-    again: bool,
-) -> Result<Option<Inserted>, StoreError> {
-    let (schedule, id) = (schedule.as_uuid(), id.as_uuid());
-    store
-        .write(TRIGGERING, now, move |mut tx| {
+const PAUSING: &str = "pause calls";
+
+/// ?1 the name, ?2 now, ?3 who, ?4 why.
+const PAUSE: &str = "
+INSERT INTO futurecall_paused_name (name, since, actor, reason) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING";
+
+const RESUMING: &str = "resume calls";
+
+/// ?1 the name.
+const RESUME: &str = "DELETE FROM futurecall_paused_name WHERE name = ?1";
+
+const PAUSED: &str = "SELECT name, since, actor, reason FROM futurecall_paused_name ORDER BY name";
+
+#[async_trait]
+impl OperateStore for SqliteStore {
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<_> = ids.iter().map(|id| hex(id.as_uuid())).collect();
+        let ids = batch(DELETING, &ids)?;
+        self.write(DELETING, now, move |mut tx| {
+            Box::pin(async move {
+                gap::note(&mut tx, REPEATED).await?;
+                tx.run(tx.sql(DELETE_LOGS).bind(ids.clone())).await?;
+                tx.run(tx.sql(DELETE).bind(ids)).await
+            })
+        })
+        .await
+    }
+
+    async fn change_schedule(
+        &self,
+        now: Now,
+        id: ScheduleId,
+        change: &ScheduleChange,
+        retention: &Retention,
+    ) -> Result<ScheduleChanged, StoreError> {
+        if let ScheduleChange::Pause { reason } | ScheduleChange::End { reason } = change {
+            no_nul(CHANGING, "a reason", reason)?;
+        }
+        let (change, kept) = (change.clone(), kept(retention));
+        self.write(CHANGING, now, move |mut tx| {
+            Box::pin(async move {
+                let mut timetable = load(&mut tx, CHANGING, Wanted::Ids(&[id.as_uuid()]), &[]).await?;
+                let changed = timetable.change(id, &change).map_err(|error| tx.refused(error.to_string()))?;
+                if changed == ScheduleChanged::Changed {
+                    write(&mut tx, CHANGING, timetable.into_changes(), kept).await?;
+                }
+                Ok(changed)
+            })
+        })
+        .await
+    }
+
+    async fn trigger(
+        &self,
+        now: Now,
+        schedule: ScheduleId,
+        id: CallId,
+        again: bool,
+    ) -> Result<Option<Inserted>, StoreError> {
+        let (schedule, id) = (schedule.as_uuid(), id.as_uuid());
+        self.write(TRIGGERING, now, move |mut tx| {
             Box::pin(async move {
                 if tx.row(tx.sql(SCHEDULE).bind(schedule)).await?.is_none() {
                     return Ok(None);
@@ -99,55 +114,33 @@ pub(super) async fn trigger(
             })
         })
         .await
-}
-
-const PAUSING: &str = "pause calls";
-
-/// ?1 the name, ?2 now, ?3 who, ?4 why.
-const PAUSE: &str = "
-INSERT INTO futurecall_paused_name (name, since, actor, reason) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING";
-
-pub(super) async fn pause_name(
-    store: &SqliteStore,
-    now: Now,
-    name: &str,
-    actor: &str,
-    reason: &str,
-) -> Result<bool, StoreError> {
-    for (what, text) in [("a name", name), ("a name", actor), ("a reason", reason)] {
-        no_nul(PAUSING, what, text)?;
     }
-    let (name, actor, reason) = (name.to_owned(), actor.to_owned(), reason.to_owned());
-    store
-        .write(PAUSING, now, move |mut tx| {
+
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        for (what, text) in [("a name", name), ("a name", actor), ("a reason", reason)] {
+            no_nul(PAUSING, what, text)?;
+        }
+        let (name, actor, reason) = (name.to_owned(), actor.to_owned(), reason.to_owned());
+        self.write(PAUSING, now, move |mut tx| {
             Box::pin(async move {
                 let now = tx.now.as_micros();
                 Ok(tx.run(tx.sql(PAUSE).bind(name).bind(now).bind(actor).bind(reason)).await? > 0)
             })
         })
         .await
-}
+    }
 
-const RESUMING: &str = "resume calls";
-
-/// ?1 the name.
-const RESUME: &str = "DELETE FROM futurecall_paused_name WHERE name = ?1";
-
-pub(super) async fn resume_name(store: &SqliteStore, name: &str) -> Result<bool, StoreError> {
-    no_nul(RESUMING, "a name", name)?;
-    let name = name.to_owned();
-    store
-        .write(RESUMING, Now::Database, move |mut tx| {
+    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+        no_nul(RESUMING, "a name", name)?;
+        let name = name.to_owned();
+        self.write(RESUMING, Now::Database, move |mut tx| {
             Box::pin(async move { Ok(tx.run(tx.sql(RESUME).bind(name)).await? > 0) })
         })
         .await
-}
+    }
 
-const PAUSED: &str = "SELECT name, since, actor, reason FROM futurecall_paused_name ORDER BY name";
-
-pub(super) async fn paused_names(store: &SqliteStore) -> Result<Vec<PausedName>, StoreError> {
-    store
-        .read("list paused names", Now::Database, move |mut tx| {
+    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+        self.read("list paused names", Now::Database, move |mut tx| {
             Box::pin(async move {
                 let rows = tx.rows(tx.sql(PAUSED)).await?;
                 let paused = rows.iter().filter_map(|row| {
@@ -159,4 +152,5 @@ pub(super) async fn paused_names(store: &SqliteStore) -> Result<Vec<PausedName>,
             })
         })
         .await
+    }
 }

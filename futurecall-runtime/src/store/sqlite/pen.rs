@@ -16,9 +16,9 @@ use tokio::sync::{MutexGuard, mpsc};
 use super::connect::{self, Source, fault, is_locked};
 use super::ear::Ear;
 use super::file::{File, Neighbour};
+use super::message::{Done, Message, Work, gone};
 use super::news::News;
 use super::original::{Identity, Original};
-use super::writer::{Done, Message, Work, gone};
 use crate::clock;
 use crate::error::StoreError;
 

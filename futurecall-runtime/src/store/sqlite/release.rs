@@ -3,14 +3,14 @@
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::finish::{End, claims, end};
+use super::history::{End, end};
 use super::tx::{Tx, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::policy::reasons::CANCELLED as CANCELLED_CALL;
-use crate::store::{CallState, Held, Now, codec};
+use crate::store::{CallState, Now};
 
-const RELEASE: &str = "release calls";
+pub(super) const RELEASE: &str = "release calls";
 
 /// ?1 the pod, ?2 the claim number.
 const CLAIMED: &str = "
@@ -56,30 +56,6 @@ UPDATE futurecall_call SET declined = replace(coalesce(declined, ''), ?3, '') ||
 WHERE rowid IN (
     SELECT c.rowid FROM json_each(?1) CROSS JOIN futurecall_call c
         ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)";
-
-pub(super) async fn release(
-    store: &SqliteStore,
-    now: Now,
-    pod: PodId,
-    held: &[Held],
-    declined: Option<i64>,
-) -> Result<u64, StoreError> {
-    if held.is_empty() {
-        return Ok(0);
-    }
-    let rows = claims(RELEASE, held)?;
-    store
-        .write(RELEASE, now, move |mut tx| {
-            Box::pin(async move {
-                if let Some(shape) = declined {
-                    let sql = tx.sql(DECLINE).bind(rows.clone()).bind(pod.as_uuid());
-                    tx.run(sql.bind(codec::declined_by(shape))).await?;
-                }
-                give_back(&mut tx, pod.as_uuid(), rows).await
-            })
-        })
-        .await
-}
 
 /// Makes claimed calls claimable again, with their attempts; what was cancelled meanwhile is over instead.
 pub(super) async fn give_back(tx: &mut Tx<'_>, pod: Uuid, rows: String) -> Result<u64, StoreError> {

@@ -1,16 +1,17 @@
 //! Moving what has not started, and storing once more what has ended.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::chunks::{CHUNK, gather, ids};
-use super::gap;
 use super::tx::{Tx, after, micros, no_nul, number};
+use super::{SqliteStore, gap};
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CancelTarget, Due, Now, Rescheduled, RunAgain};
+use crate::store::{CancelTarget, Due, Now, RescheduleStore, Rescheduled, RunAgain};
 
 const DOING: &str = "reschedule calls";
 
@@ -44,42 +45,83 @@ WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND lease_until >= ?2";
 /// The same of the calls ?1.
 pub(super) const MOVE_CALLS: &str = reschedule!("id IN (SELECT unhex(value) FROM json_each(?1))");
 
-pub(super) async fn reschedule(
-    store: &SqliteStore,
-    now: Now,
-    target: &CancelTarget,
-    due: Due,
-) -> Result<Rescheduled, StoreError> {
-    let (mut total, left, due) = match target {
-        CancelTarget::Identifier(identifier) => {
-            no_nul(DOING, "an identifier", identifier)?;
-            let identifier = identifier.clone();
-            let first = store.write(DOING, now, move |mut tx| {
-                Box::pin(async move { move_identifier(&mut tx, &identifier, due).await })
-            });
-            first.await?
-        }
-        CancelTarget::Call(id) => (Rescheduled::default(), vec![id.as_uuid()], due),
-        CancelTarget::Calls(all) => {
-            let all: BTreeSet<Uuid> = all.iter().map(CallId::as_uuid).collect();
-            (Rescheduled::default(), all.into_iter().collect(), due)
-        }
-    };
-    for chunk in left.chunks(CHUNK) {
-        let which = ids(DOING, chunk)?;
-        let moving = store.write(DOING, now, move |mut tx| {
-            Box::pin(async move { move_them(&mut tx, [COUNT_CALLS, MOVE_CALLS], which, due).await })
-        });
-        match moving.await {
-            Ok(part) => {
-                total.calls = total.calls.saturating_add(part.calls);
-                total.running = total.running.saturating_add(part.running);
+const AGAIN: &str = "run the call again";
+
+/// ?1 the old call, ?2 the new one.
+pub(super) const FIND: &str = "
+SELECT EXISTS (SELECT 1 FROM futurecall_call WHERE id = ?1) AS pending,
+    (SELECT state FROM futurecall_finished WHERE id = ?1) AS state,
+    EXISTS (SELECT 1 FROM futurecall_call WHERE id = ?2) OR EXISTS (SELECT 1 FROM futurecall_finished WHERE id = ?2)
+        AS stored";
+
+/// ?1 the old call, ?2 the new one, ?3 now.
+pub(super) const STORE: &str = "
+INSERT INTO futurecall_call (id, name, priority, due_at, identifier, args, format, rerun_of, traceparent, created_at)
+SELECT ?2, name, priority, ?3, identifier, args, format, id, traceparent, ?3 FROM futurecall_finished WHERE id = ?1";
+
+#[async_trait]
+impl RescheduleStore for SqliteStore {
+    async fn reschedule(
+        &self,
+        now: Now,
+        target: &CancelTarget,
+        due: Due,
+        _soon: Duration,
+    ) -> Result<Rescheduled, StoreError> {
+        let (mut total, left, due) = match target {
+            CancelTarget::Identifier(identifier) => {
+                no_nul(DOING, "an identifier", identifier)?;
+                let identifier = identifier.clone();
+                let first = self.write(DOING, now, move |mut tx| {
+                    Box::pin(async move { move_identifier(&mut tx, &identifier, due).await })
+                });
+                first.await?
             }
-            Err(error) if total == Rescheduled::default() => return Err(error),
-            Err(error) => return Err(StoreError::partly(DOING, total.calls, 0, &error)),
+            CancelTarget::Call(id) => (Rescheduled::default(), vec![id.as_uuid()], due),
+            CancelTarget::Calls(all) => {
+                let all: BTreeSet<Uuid> = all.iter().map(CallId::as_uuid).collect();
+                (Rescheduled::default(), all.into_iter().collect(), due)
+            }
+        };
+        for chunk in left.chunks(CHUNK) {
+            let which = ids(DOING, chunk)?;
+            let moving = self.write(DOING, now, move |mut tx| {
+                Box::pin(async move { move_them(&mut tx, [COUNT_CALLS, MOVE_CALLS], which, due).await })
+            });
+            match moving.await {
+                Ok(part) => {
+                    total.calls = total.calls.saturating_add(part.calls);
+                    total.running = total.running.saturating_add(part.running);
+                }
+                Err(error) if total == Rescheduled::default() => return Err(error),
+                Err(error) => return Err(StoreError::partly(DOING, total.calls, 0, &error)),
+            }
         }
+        Ok(total)
     }
-    Ok(total)
+
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+        let (of, id) = (of.as_uuid(), id.as_uuid());
+        self.write(AGAIN, now, move |mut tx| {
+            Box::pin(async move {
+                let found = tx.row(tx.sql(FIND).bind(of).bind(id)).await?;
+                let column = |column| found.as_ref().and_then(|row| number(row, column));
+                match (column("stored"), column("pending"), column("state")) {
+                    (Some(1), ..) => Ok(RunAgain::Stored),
+                    (_, Some(1), _) => Ok(RunAgain::Pending),
+                    (_, _, None) => Ok(RunAgain::Unknown),
+                    (_, _, Some(1)) => Ok(RunAgain::Succeeded),
+                    (_, _, Some(_)) if again && gap::is_open(&mut tx).await? => Ok(RunAgain::Unknown),
+                    (_, _, Some(_)) => {
+                        let now = tx.now.as_micros();
+                        tx.run(tx.sql(STORE).bind(of).bind(id).bind(now)).await?;
+                        Ok(RunAgain::Stored)
+                    }
+                }
+            })
+        })
+        .await
+    }
 }
 
 /// Moves the calls, or, where they are more than a chunk, says which they are, and to which moment they go together.
@@ -116,48 +158,4 @@ async fn move_them(
     let running = running.and_then(|row| number(&row, "running")).unwrap_or(0);
     let calls = tx.run(tx.sql(update).bind(which).bind(now).bind(moment).bind(delay)).await?;
     Ok(Rescheduled::new(calls, u64::try_from(running).unwrap_or(0)))
-}
-
-const AGAIN: &str = "run the call again";
-
-/// ?1 the old call, ?2 the new one.
-pub(super) const FIND: &str = "
-SELECT EXISTS (SELECT 1 FROM futurecall_call WHERE id = ?1) AS pending,
-    (SELECT state FROM futurecall_finished WHERE id = ?1) AS state,
-    EXISTS (SELECT 1 FROM futurecall_call WHERE id = ?2) OR EXISTS (SELECT 1 FROM futurecall_finished WHERE id = ?2)
-        AS stored";
-
-/// ?1 the old call, ?2 the new one, ?3 now.
-pub(super) const STORE: &str = "
-INSERT INTO futurecall_call (id, name, priority, due_at, identifier, args, format, rerun_of, traceparent, created_at)
-SELECT ?2, name, priority, ?3, identifier, args, format, id, traceparent, ?3 FROM futurecall_finished WHERE id = ?1";
-
-pub(super) async fn run_again(
-    store: &SqliteStore,
-    now: Now,
-    of: CallId,
-    id: CallId,
-    again: bool,
-) -> Result<RunAgain, StoreError> {
-    let (of, id) = (of.as_uuid(), id.as_uuid());
-    store
-        .write(AGAIN, now, move |mut tx| {
-            Box::pin(async move {
-                let found = tx.row(tx.sql(FIND).bind(of).bind(id)).await?;
-                let column = |column| found.as_ref().and_then(|row| number(row, column));
-                match (column("stored"), column("pending"), column("state")) {
-                    (Some(1), ..) => Ok(RunAgain::Stored),
-                    (_, Some(1), _) => Ok(RunAgain::Pending),
-                    (_, _, None) => Ok(RunAgain::Unknown),
-                    (_, _, Some(1)) => Ok(RunAgain::Succeeded),
-                    (_, _, Some(_)) if again && gap::is_open(&mut tx).await? => Ok(RunAgain::Unknown),
-                    (_, _, Some(_)) => {
-                        let now = tx.now.as_micros();
-                        tx.run(tx.sql(STORE).bind(of).bind(id).bind(now)).await?;
-                        Ok(RunAgain::Stored)
-                    }
-                }
-            })
-        })
-        .await
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
-use super::finish::{End, claims, end};
+use super::finish::claims;
+use super::history::{End, end};
 use super::release::give_back;
 use super::timetable::{Wanted, load, write};
 use super::tx::{Tx, hex};

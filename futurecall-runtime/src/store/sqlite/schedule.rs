@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::SqliteStore;
@@ -11,9 +12,10 @@ use super::timetable::{Wanted, load, write};
 use super::tx::{Tx, batch, before, hex, no_nul, uuid};
 use crate::error::StoreError;
 use crate::id::ScheduleId;
-use crate::store::{Declared, LivePod, NewSchedule, Now, codec};
+use crate::store::{Declared, LivePod, NewSchedule, Now, ScheduleStore, codec};
 
 const DOING: &str = "declare schedules";
+
 const ENDING: &str = "end schedules that are no longer declared";
 
 /// ?1 the schedules: ids, keys, names, identifiers, arguments, formats, priorities, rules, anchors and origins; ?2 now. Those
@@ -56,21 +58,41 @@ RETURNING id";
 pub(super) const RENAME_CALLS: &str = "
 UPDATE futurecall_call SET name = ?1 WHERE schedule_id = ?2 AND claimed_by IS NULL";
 
-pub(super) async fn declare(
-    store: &SqliteStore,
-    now: Now,
-    schedules: &[NewSchedule],
-) -> Result<Vec<Declared>, StoreError> {
-    for schedule in schedules {
-        no_nul(DOING, "a name", &schedule.name)?;
-        no_nul(DOING, "a schedule's key", &schedule.key)?;
-        no_nul(DOING, "an identifier", schedule.identifier.as_deref().unwrap_or_default())?;
-        check_json(DOING, &schedule.args)?;
+#[async_trait]
+impl ScheduleStore for SqliteStore {
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+        for schedule in schedules {
+            no_nul(DOING, "a name", &schedule.name)?;
+            no_nul(DOING, "a schedule's key", &schedule.key)?;
+            no_nul(DOING, "an identifier", schedule.identifier.as_deref().unwrap_or_default())?;
+            check_json(DOING, &schedule.args)?;
+        }
+        let schedules = schedules.to_vec();
+        self.write(DOING, now, move |mut tx| Box::pin(async move { declare_all(&mut tx, &schedules).await }))
+            .await
     }
-    let schedules = schedules.to_vec();
-    store
-        .write(DOING, now, move |mut tx| Box::pin(async move { declare_all(&mut tx, &schedules).await }))
+
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+        let (keys, names) = (batch(ENDING, &live.schedules)?, batch(ENDING, &live.names)?);
+        let pod_live = live.pod_live;
+        self.write(ENDING, now, move |mut tx| {
+            Box::pin(async move {
+                let (since, known) = (before(tx.now, pod_live), before(tx.now, grace));
+                let sql = tx.sql(UNDECLARED).bind(keys).bind(since).bind(names).bind(known);
+                let ids: Vec<Uuid> = tx.rows(sql).await?.iter().filter_map(|row| uuid(row, "id")).collect();
+                if ids.is_empty() {
+                    return Ok(0);
+                }
+                let mut timetable = load(&mut tx, ENDING, Wanted::Ids(&ids), &[]).await?;
+                let ended =
+                    ids.iter().filter(|id| timetable.end_undeclared(ScheduleId::from_uuid(**id))).count();
+                // It knows no retention: the next pruning does.
+                write(&mut tx, ENDING, timetable.into_changes(), i64::MAX).await?;
+                Ok(ended as u64)
+            })
+        })
         .await
+    }
 }
 
 async fn declare_all(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
@@ -88,34 +110,6 @@ async fn declare_all(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<D
     tx.run(tx.sql(SET_ORIGIN).bind(batch(DOING, &origins)?)).await?;
     write(tx, DOING, timetable.into_changes(), i64::MAX).await?;
     Ok(declared)
-}
-
-pub(super) async fn end_undeclared(
-    store: &SqliteStore,
-    now: Now,
-    live: &LivePod,
-    grace: Duration,
-) -> Result<u64, StoreError> {
-    let (keys, names) = (batch(ENDING, &live.schedules)?, batch(ENDING, &live.names)?);
-    let pod_live = live.pod_live;
-    store
-        .write(ENDING, now, move |mut tx| {
-            Box::pin(async move {
-                let (since, known) = (before(tx.now, pod_live), before(tx.now, grace));
-                let sql = tx.sql(UNDECLARED).bind(keys).bind(since).bind(names).bind(known);
-                let ids: Vec<Uuid> = tx.rows(sql).await?.iter().filter_map(|row| uuid(row, "id")).collect();
-                if ids.is_empty() {
-                    return Ok(0);
-                }
-                let mut timetable = load(&mut tx, ENDING, Wanted::Ids(&ids), &[]).await?;
-                let ended =
-                    ids.iter().filter(|id| timetable.end_undeclared(ScheduleId::from_uuid(**id))).count();
-                // It knows no retention: the next pruning does.
-                write(&mut tx, ENDING, timetable.into_changes(), i64::MAX).await?;
-                Ok(ended as u64)
-            })
-        })
-        .await
 }
 
 /// The call has a new name: its schedule goes on under it.

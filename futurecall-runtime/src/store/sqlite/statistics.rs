@@ -1,11 +1,13 @@
 //! What pods have counted.
 
+use async_trait::async_trait;
+
 use super::SqliteStore;
 use super::tx::{StoredRow, batch, moment_in, no_nul, small, text};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::{Now, Span, Statistics, codec, sums};
+use crate::store::{Now, Span, Statistics, StatisticsStore, codec, sums};
 
 const WRITING: &str = "store statistics";
 
@@ -20,48 +22,55 @@ ON CONFLICT (span, start, name, pod) DO UPDATE SET succeeded = excluded.succeede
     retried = excluded.retried, interrupted = excluded.interrupted, expired = excluded.expired,
     durations = excluded.durations, lateness = excluded.lateness";
 
-pub(super) async fn put_statistics(
-    store: &SqliteStore,
-    pod: PodId,
-    counted: &[Statistics],
-) -> Result<(), StoreError> {
-    if counted.is_empty() {
-        return Ok(());
-    }
-    for row in counted {
-        no_nul(WRITING, "a name", &row.name)?;
-    }
-    let rows: Vec<_> = codec::newest(counted)
-        .into_iter()
-        .map(|row| {
-            let [succeeded, failed, retried, interrupted, expired] = codec::counts_of(row);
-            let [durations, lateness] = [&row.durations, &row.lateness].map(codec::histogram_text);
-            let (span, start) = (row.span.minutes(), row.start.as_micros());
-            (span, start, &row.name, succeeded, failed, retried, interrupted, expired, durations, lateness)
-        })
-        .collect();
-    let (rows, pod) = (batch(WRITING, &rows)?, pod.as_uuid());
-    store
-        .write(WRITING, Now::Database, move |mut tx| {
-            Box::pin(async move { tx.run(tx.sql(PUT).bind(rows).bind(pod)).await.map(drop) })
-        })
-        .await
-}
-
 /// ?1 the span, ?2 the first moment, ?3 the name.
 pub(super) const READ: &str = "
 SELECT start, name, succeeded, failed, retried, interrupted, expired, durations, lateness
 FROM futurecall_statistics WHERE span = ?1 AND start >= ?2 AND (?3 IS NULL OR name = ?3)";
 
-pub(super) async fn statistics(
-    store: &SqliteStore,
-    span: Span,
-    since: Moment,
-    name: Option<&str>,
-) -> Result<Vec<Statistics>, StoreError> {
-    let name = name.map(str::to_owned);
-    store
-        .read("read statistics", Now::Database, move |mut tx| {
+#[async_trait]
+impl StatisticsStore for SqliteStore {
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+        if counted.is_empty() {
+            return Ok(());
+        }
+        for row in counted {
+            no_nul(WRITING, "a name", &row.name)?;
+        }
+        let rows: Vec<_> = codec::newest(counted)
+            .into_iter()
+            .map(|row| {
+                let [succeeded, failed, retried, interrupted, expired] = codec::counts_of(row);
+                let [durations, lateness] = [&row.durations, &row.lateness].map(codec::histogram_text);
+                let (span, start) = (row.span.minutes(), row.start.as_micros());
+                (
+                    span,
+                    start,
+                    &row.name,
+                    succeeded,
+                    failed,
+                    retried,
+                    interrupted,
+                    expired,
+                    durations,
+                    lateness,
+                )
+            })
+            .collect();
+        let (rows, pod) = (batch(WRITING, &rows)?, pod.as_uuid());
+        self.write(WRITING, Now::Database, move |mut tx| {
+            Box::pin(async move { tx.run(tx.sql(PUT).bind(rows).bind(pod)).await.map(drop) })
+        })
+        .await
+    }
+
+    async fn statistics(
+        &self,
+        span: Span,
+        since: Moment,
+        name: Option<&str>,
+    ) -> Result<Vec<Statistics>, StoreError> {
+        let name = name.map(str::to_owned);
+        self.read("read statistics", Now::Database, move |mut tx| {
             Box::pin(async move {
                 let rows =
                     tx.rows(tx.sql(READ).bind(span.minutes()).bind(since.as_micros()).bind(name)).await?;
@@ -69,6 +78,7 @@ pub(super) async fn statistics(
             })
         })
         .await
+    }
 }
 
 fn read(row: &StoredRow, span: Span) -> Option<Statistics> {

@@ -1,5 +1,11 @@
 //! What is SQLite's alone; everything else is the conformance suite's.
 
+use crate::error::StoreError;
+use crate::id::{CallId, PodId};
+use crate::store::transaction::TransactionRef;
+use crate::store::{
+    CallFilter, ClaimRequest, ClaimedCall, Finish, Inserted, NewCall, Now, Retention, SqliteStore,
+};
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -9,8 +15,8 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use tempfile::TempDir;
 
 use super::connect::{Source, Tables};
-use super::*;
-use crate::store::{CallState, Due, OnVanish, Outcome};
+use crate::store::prelude::*;
+use crate::store::{Due, OnVanish, Outcome};
 
 mod chunks;
 mod heard;

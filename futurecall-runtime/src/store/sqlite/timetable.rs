@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::finish::{End, end};
+use super::history::{End, end};
 use super::tx::{StoredRow, Tx, batch, flag, hex, moment_in, small, text, uuid};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};

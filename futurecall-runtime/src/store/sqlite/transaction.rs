@@ -4,11 +4,13 @@
 //! its turn like a writer (only one of them is ever in the queue, so that renewals never wait for two), it ends within a
 //! limit, and now and then it leaves the file to other processes.
 
+use std::any::Any;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::OwnedMutexGuard;
@@ -16,17 +18,21 @@ use tokio::sync::OwnedMutexGuard;
 use super::SqliteStore;
 use super::connect::{self, Source, fault, is_locked};
 use super::file::{File, Lending};
-use super::finish::{Ended, end_held, was_recorded};
+use super::history::{Ended, end_held, was_recorded};
 use super::pen::PAUSE;
 use super::tx::{Tx, kept};
 use crate::clock;
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
-use crate::store::transaction::OpenTransaction;
-use crate::store::{Completed, Finish, Now, Outcome, Retention};
+use crate::store::transaction::{
+    InTransaction, Open, OpenTransaction, TransactionDatabase, TransactionRef, sealed,
+};
+use crate::store::{Completed, Finish, Now, Outcome, Retention, TransactionStore};
 
 const BEGIN: &str = "begin a transaction";
+
 const COMPLETE: &str = "complete the call in its transaction";
+
 const ASK: &str = "ask what became of the transaction";
 
 /// How long a handler waits for its turn among handlers.
@@ -41,6 +47,96 @@ const REST: Duration = Duration::from_millis(20);
 /// After about how many steps a statement looks whether its time is over.
 const STEPS: i32 = 10_000;
 
+/// ?1 the call, ?2 the pod, ?3 the claim's number.
+const IS_HELD: &str = "SELECT 1 FROM futurecall_call WHERE id = ?1 AND claimed_by = ?2 AND claim_no = ?3";
+
+const NO_TURN: &str =
+    "the transactions of other calls took their turns for 30 seconds: keep such transactions short";
+
+#[async_trait]
+impl TransactionStore for SqliteStore {
+    async fn begin(&self, limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+        // A database in memory has one connection, which is the pod's.
+        let Some(pool) = &self.lending else { return Ok(None) };
+        let file = &self.writer.file;
+        let lending = tokio::time::timeout(PATIENCE, Arc::clone(&file.lending).lock_owned());
+        let mut lending = lending.await.map_err(|_| StoreError::busy(BEGIN, NO_TURN))?;
+        if lending.held >= IN_A_ROW {
+            let rested =
+                lending.until.map_or(REST, |until| clock::instant().saturating_duration_since(until));
+            tokio::time::sleep(REST.saturating_sub(rested)).await;
+            lending.held = Duration::ZERO;
+        }
+        let (mut transaction, turn) = lock(pool, file, self.source.patience).await?;
+        let (since, over) = (clock::instant(), Arc::new(AtomicBool::new(false)));
+        file.is_lent.store(true, Ordering::Relaxed);
+        let place = Place { file: Arc::clone(file), since, over: Arc::clone(&over), _turn: turn, lending };
+        self.check(BEGIN)?;
+        // A statement that runs on and on must not keep the lock either.
+        let is_in_time = move || {
+            !over.load(Ordering::Relaxed) && clock::instant().saturating_duration_since(since) <= limit
+        };
+        let mut handle = transaction.lock_handle().await.map_err(|error| fault(BEGIN, error))?;
+        handle.set_progress_handler(STEPS, is_in_time);
+        drop(handle);
+        Ok(Some(OpenTransaction::new(SqliteOpen { transaction, limit, place })))
+    }
+
+    async fn complete(
+        &self,
+        open: OpenTransaction,
+        now: Now,
+        pod: PodId,
+        finish: &Finish,
+        retention: &Retention,
+    ) -> Result<bool, StoreError> {
+        let Some(SqliteOpen { mut transaction, place, .. }) = open.downcast() else {
+            return Err(StoreError::wrong_database(COMPLETE));
+        };
+        let rows = [Ended::of(finish)?];
+        let mut tx = Tx::own(&mut transaction, self.tables.clone(), COMPLETE, now);
+        let misfits = tx.misfits();
+        if end_held(&mut tx, &rows, pod.as_uuid(), kept(retention)).await?.places.is_empty() {
+            transaction.rollback().await.map_err(|error| fault(COMPLETE, error))?;
+            return Ok(false);
+        }
+        misfits.check(COMPLETE)?;
+        self.check(COMPLETE)?;
+        transaction.commit().await.map_err(|error| match connect::code(&error) {
+            // Written, but not known to be on the disk; or the driver's thread is gone.
+            Some(code) if code & 0xff == connect::IOERR => StoreError::unknown(COMPLETE, error),
+            None => StoreError::unknown(COMPLETE, error),
+            Some(_) => fault(COMPLETE, error),
+        })?;
+        drop(place);
+        self.writer.file.tell_all();
+        Ok(true)
+    }
+
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+        let finish = Finish {
+            id,
+            claim_no,
+            outcome: Outcome::Succeeded,
+            started_after: None,
+            ran_for: Duration::ZERO,
+        };
+        let rows = [Ended::of(&finish)?];
+        // Through the writer, whose turn comes when the transaction has ended.
+        self.write(ASK, Now::Database, move |mut tx| {
+            Box::pin(async move {
+                let held = tx.sql(IS_HELD).bind(id.as_uuid()).bind(pod.as_uuid()).bind(claim_no);
+                if tx.row(held).await?.is_some() {
+                    return Ok(Completed::No);
+                }
+                let recorded = was_recorded(&mut tx, &rows, pod.as_uuid()).await?;
+                Ok(if recorded.places.is_empty() { Completed::Lost } else { Completed::Yes })
+            })
+        })
+        .await
+    }
+}
+
 /// A handler's transaction. Dropped, it is rolled back.
 #[derive(Debug)]
 pub struct SqliteOpen {
@@ -50,13 +146,31 @@ pub struct SqliteOpen {
     place: Place,
 }
 
-impl SqliteOpen {
-    pub(in crate::store) const fn limit(&self) -> Duration {
-        self.limit
+impl sealed::Sealed for Sqlite {}
+impl TransactionDatabase for Sqlite {
+    type Connection = SqliteConnection;
+    type Open = SqliteOpen;
+    const KIND: &'static str = "sqlite";
+}
+
+impl sealed::Sealed for SqliteOpen {}
+impl InTransaction for SqliteOpen {
+    fn lend(&mut self) -> TransactionRef<'_> {
+        TransactionRef::Sqlite(&mut self.transaction)
+    }
+}
+
+impl Open for SqliteOpen {
+    fn limit(&self) -> Option<Duration> {
+        Some(self.limit)
     }
 
-    pub(in crate::store) fn is_overdue(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         clock::instant().saturating_duration_since(self.place.since) > self.limit
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
     }
 }
 
@@ -107,34 +221,6 @@ pub(super) fn pool(source: &Source) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
-pub(super) async fn begin(
-    store: &SqliteStore,
-    limit: Duration,
-) -> Result<Option<OpenTransaction>, StoreError> {
-    // A database in memory has one connection, which is the pod's.
-    let Some(pool) = &store.lending else { return Ok(None) };
-    let file = &store.writer.file;
-    let lending = tokio::time::timeout(PATIENCE, Arc::clone(&file.lending).lock_owned());
-    let mut lending = lending.await.map_err(|_| StoreError::busy(BEGIN, NO_TURN))?;
-    if lending.held >= IN_A_ROW {
-        let rested = lending.until.map_or(REST, |until| clock::instant().saturating_duration_since(until));
-        tokio::time::sleep(REST.saturating_sub(rested)).await;
-        lending.held = Duration::ZERO;
-    }
-    let (mut transaction, turn) = lock(pool, file, store.source.patience).await?;
-    let (since, over) = (clock::instant(), Arc::new(AtomicBool::new(false)));
-    file.is_lent.store(true, Ordering::Relaxed);
-    let place = Place { file: Arc::clone(file), since, over: Arc::clone(&over), _turn: turn, lending };
-    store.check(BEGIN)?;
-    // A statement that runs on and on must not keep the lock either.
-    let is_in_time =
-        move || !over.load(Ordering::Relaxed) && clock::instant().saturating_duration_since(since) <= limit;
-    let mut handle = transaction.lock_handle().await.map_err(|error| fault(BEGIN, error))?;
-    handle.set_progress_handler(STEPS, is_in_time);
-    drop(handle);
-    Ok(Some(OpenTransaction::Sqlite(SqliteOpen { transaction, limit, place })))
-}
-
 /// Takes the file's lock, in turn with the writers of this process.
 async fn lock(
     pool: &SqlitePool,
@@ -162,64 +248,3 @@ async fn lock(
         pause = (pause * 2).min(PAUSE);
     }
 }
-
-pub(super) async fn complete(
-    store: &SqliteStore,
-    open: OpenTransaction,
-    now: Now,
-    pod: PodId,
-    finish: &Finish,
-    retention: &Retention,
-) -> Result<bool, StoreError> {
-    let OpenTransaction::Sqlite(SqliteOpen { mut transaction, place, .. }) = open else {
-        return Err(StoreError::wrong_database(COMPLETE));
-    };
-    let rows = [Ended::of(finish)?];
-    let mut tx = Tx::own(&mut transaction, store.tables.clone(), COMPLETE, now);
-    let misfits = tx.misfits();
-    if end_held(&mut tx, &rows, pod.as_uuid(), kept(retention)).await?.places.is_empty() {
-        transaction.rollback().await.map_err(|error| fault(COMPLETE, error))?;
-        return Ok(false);
-    }
-    misfits.check(COMPLETE)?;
-    store.check(COMPLETE)?;
-    transaction.commit().await.map_err(|error| match connect::code(&error) {
-        // Written, but not known to be on the disk; or the driver's thread is gone.
-        Some(code) if code & 0xff == connect::IOERR => StoreError::unknown(COMPLETE, error),
-        None => StoreError::unknown(COMPLETE, error),
-        Some(_) => fault(COMPLETE, error),
-    })?;
-    drop(place);
-    store.writer.file.tell_all();
-    Ok(true)
-}
-
-/// ?1 the call, ?2 the pod, ?3 the claim's number.
-const IS_HELD: &str = "SELECT 1 FROM futurecall_call WHERE id = ?1 AND claimed_by = ?2 AND claim_no = ?3";
-
-pub(super) async fn completed(
-    store: &SqliteStore,
-    pod: PodId,
-    id: CallId,
-    claim_no: i64,
-) -> Result<Completed, StoreError> {
-    let finish =
-        Finish { id, claim_no, outcome: Outcome::Succeeded, started_after: None, ran_for: Duration::ZERO };
-    let rows = [Ended::of(&finish)?];
-    // Through the writer, whose turn comes when the transaction has ended.
-    store
-        .write(ASK, Now::Database, move |mut tx| {
-            Box::pin(async move {
-                let held = tx.sql(IS_HELD).bind(id.as_uuid()).bind(pod.as_uuid()).bind(claim_no);
-                if tx.row(held).await?.is_some() {
-                    return Ok(Completed::No);
-                }
-                let recorded = was_recorded(&mut tx, &rows, pod.as_uuid()).await?;
-                Ok(if recorded.places.is_empty() { Completed::Lost } else { Completed::Yes })
-            })
-        })
-        .await
-}
-
-const NO_TURN: &str =
-    "the transactions of other calls took their turns for 30 seconds: keep such transactions short";

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
@@ -16,33 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{OPEN, Source, fault, is_locked};
 use super::file::{File, Neighbour};
+use super::message::{Message, Task, Work, gone};
 use super::news::News;
 use super::original::Original;
 use super::pen::{PAUSE, Pen};
 use crate::clock;
 use crate::error::StoreError;
-
-pub(super) type Done = oneshot::Sender<Result<(), StoreError>>;
-type Task = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), StoreError>> + Send>;
-
-/// What the thread is sent.
-pub(super) enum Message {
-    Work(Work),
-    /// Somebody wants to hear of what others write.
-    Listen,
-    /// A neighbour has written.
-    Written,
-    /// Closes the connection and ends the thread.
-    Close,
-}
-
-/// One operation, and who waits for its end.
-pub(super) struct Work {
-    pub(super) doing: &'static str,
-    pub(super) since: Instant,
-    pub(super) task: Task,
-    pub(super) done: Done,
-}
 
 /// A way to the writer's thread, which ends when the last of these is dropped.
 #[derive(Clone, Debug)]
@@ -190,10 +169,6 @@ fn original(source: &Source, path: Option<&Path>) -> Result<Option<Arc<Original>
 /// The driver's own words.
 fn reason(error: &StoreError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-pub(super) fn gone(doing: &'static str) -> StoreError {
-    StoreError::permanent(doing, "the thread that writes to the SQLite database has ended")
 }
 
 fn lost(doing: &'static str) -> StoreError {

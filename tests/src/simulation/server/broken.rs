@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::store::{ClaimRequest, ClaimedCall, Held, Now, OnVanish, Store};
+use futurecall_runtime::store::prelude::*;
+use futurecall_runtime::store::{ClaimRequest, ClaimedCall, Held, Now, OnVanish};
 use futurecall_runtime::{CallId, PodId};
 
 use super::{Server, done};

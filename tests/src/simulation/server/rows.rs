@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use futurecall_model::line::{Fate, Successor, What};
 use futurecall_model::state::End;
+use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::store::{
     CallFilter, CallRecord, CallState, CancelTarget, ClaimedCall, Finish, Held, NewCall, NewSchedule,
-    Renewed, Rescued, ScheduleState, Store,
+    Renewed, Rescued, ScheduleState,
 };
 use futurecall_runtime::{CallId, PodId, ScheduleId};
 

@@ -1,6 +1,8 @@
 //! What people ask for reads a handful of rows down an index, however many there are.
 
 use super::*;
+use crate::store::{CallFilter, CallState, KeysLook, Now, PostgresStore, Retention};
+use std::time::Duration;
 
 /// 100,000 calls of 20 names that wait, a few of them due and some claimed, and as many that are over.
 async fn filled() -> (Home, PostgresStore) {

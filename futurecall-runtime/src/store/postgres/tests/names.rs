@@ -1,5 +1,6 @@
 //! What it takes to claim from many names.
 
+use crate::store::{Finish, NewCall, Now, Retention};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 

@@ -1,5 +1,7 @@
 //! How the server carries out what a pod asks of it, on a table with much that has nothing to do with it.
 
+use crate::id::PodId;
+use crate::store::{ClaimRequest, Now, PostgresStore};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::claim::{CLAIM, FIND, bind_claim_all, bind_find};

@@ -2,6 +2,9 @@
 
 use super::super::insert::COPIED;
 use super::*;
+use crate::id::CallId;
+use crate::store::{Due, Finish, Finished, Inserted, NewCall, Now, PostgresStore, Retention};
+use std::time::Duration;
 
 #[tokio::test]
 async fn many_calls_are_streamed_and_stored_like_single_ones() {

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{CallId, Duration, PREFIX, SqliteStore, call, folder, migrated, request};
+use super::{PREFIX, SqliteStore, call, folder, migrated, request};
 use crate::error::StoreError;
+use crate::id::CallId;
+use crate::store::prelude::*;
 use crate::store::{
-    CancelTarget, Cancelled, ClaimRequest, Due, Held, Lease, NewCall, Now, Rescheduled, Retention, Store,
+    CancelTarget, Cancelled, ClaimRequest, Due, Held, Lease, NewCall, Now, Rescheduled, Retention,
 };
+use std::time::Duration;
 
 const MANY: u64 = 20_000;
 const DAY: Duration = Duration::from_hours(24);

@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 
 use super::super::ear::Ear;
 use super::super::file::{File, Neighbour};
-use super::super::writer::Message;
+use super::super::message::Message;
 use super::{folder, migrated, store_one};
-use crate::store::{PodId, Store};
+use crate::id::PodId;
+use crate::store::prelude::*;
 
 #[tokio::test]
 async fn writers_of_one_file_tell_each_other() {

@@ -7,8 +7,9 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::{application, call, folder, migrated, scheduled, store_one};
+use crate::store::prelude::*;
 use crate::store::transaction::TransactionRef;
-use crate::store::{CancelTarget, Cancelled, Retention, Store};
+use crate::store::{CancelTarget, Cancelled, Retention};
 
 const READ: &str = "SELECT * FROM futurecall_call";
 

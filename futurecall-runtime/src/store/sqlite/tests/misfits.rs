@@ -1,6 +1,11 @@
 //! A row that cannot be read is an error, and never a missing row.
 
+use crate::error::StoreError;
+use crate::id::{ActionId, CallId, PodId, ScheduleId};
+use crate::moment::Moment;
+use crate::store::{CallState, ClaimRequest, NewLog, Now, Outcome, Retention, SqliteStore};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::*;
 use crate::recurring::Rule;

@@ -4,8 +4,8 @@ use sqlx::AssertSqlSafe;
 use sqlx::Row;
 
 use super::super::{
-    actions, again, cancel, chunks, claim, counting, finish, insert, inspect, keys, listing, operate,
-    release, reschedule, schedule, statistics, timetable,
+    actions, again, cancel, chunks, claim, counting, finish, history, insert, listing, operate, pending,
+    pods, release, reschedule, schedule, statistics, timetable,
 };
 use super::{application, folder, migrated};
 use crate::moment::Moment;
@@ -21,20 +21,20 @@ const STATEMENTS: [(&str, &str); 60] = [
     ("claim::BEHIND", claim::BEHIND),
     ("release::CANCELLED", release::CANCELLED),
     ("release::GIVE_BACK", release::GIVE_BACK),
-    ("inspect::HAS_DECLINED", inspect::HAS_DECLINED),
-    ("inspect::REOPEN", inspect::REOPEN),
-    ("finish::HELD", finish::HELD),
-    ("finish::RECORD", finish::RECORD),
-    ("finish::REMOVE", finish::REMOVE),
-    ("finish::RECORDED", finish::RECORDED),
+    ("pods::HAS_DECLINED", pods::HAS_DECLINED),
+    ("pods::REOPEN", pods::REOPEN),
+    ("history::HELD", history::HELD),
+    ("history::RECORD", history::RECORD),
+    ("history::REMOVE", history::REMOVE),
+    ("history::RECORDED", history::RECORDED),
     ("finish::EXTEND", finish::EXTEND),
     ("finish::ENDED", finish::ENDED),
     ("again::CANCELLED", again::CANCELLED),
     ("again::HELD", again::HELD),
     ("again::AGAIN", again::AGAIN),
     ("again::RECORDED", again::RECORDED),
-    ("finish::BURY", finish::BURY),
-    ("finish::FORGET", finish::FORGET),
+    ("history::BURY", history::BURY),
+    ("history::FORGET", history::FORGET),
     ("finish::OLD", finish::OLD),
     ("finish::UNREAD", finish::UNREAD),
     ("cancel::COUNT", cancel::COUNT),
@@ -84,9 +84,9 @@ const LOOKS: [(&str, &str); 10] = [
     ("counting::PAST", counting::PAST),
     ("counting::BEFORE", counting::BEFORE),
     ("counting::STRETCHES", counting::STRETCHES),
-    ("counting::NAMES", counting::NAMES),
-    ("keys::LANES", keys::LANES),
-    ("keys::KEYS", keys::KEYS),
+    ("pending::NAMES", pending::NAMES),
+    ("pending::LANES", pending::LANES),
+    ("pending::KEYS", pending::KEYS),
 ];
 
 async fn plan(pool: &sqlx::SqlitePool, sql: &str) -> Vec<String> {

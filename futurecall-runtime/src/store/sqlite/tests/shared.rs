@@ -10,8 +10,9 @@ use sqlx::SqlitePool;
 
 use super::{application, call, folder, migrated, request, scheduled, succeeded};
 use crate::error::StoreError;
+use crate::store::prelude::*;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Claim, Due, Inserted, NewCall, Now, Retention, Store};
+use crate::store::{Claim, Due, Inserted, NewCall, Now, Retention};
 
 /// What the writer's connection commits from now on.
 #[derive(Clone, Default)]

@@ -1,23 +1,38 @@
+//! What waits, by name and by the keys of its arguments.
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use serde_json::value::RawValue;
 
+use super::MemoryStore;
 use super::inspect::pending_record;
-use super::rows::{Call, State, refuse_nul};
+use super::rows::{Call, refuse_nul};
 use crate::by_name;
 use crate::error::StoreError;
 use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
+use crate::store::{Now, PendingStore};
 
-impl State {
-    pub(super) fn pending_keys(&self, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+#[async_trait]
+impl PendingStore for MemoryStore {
+    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        let state = self.state();
+        let count = |lanes: &BTreeMap<_, BTreeSet<_>>| {
+            lanes.values().map(|lane| lane.len() as u64).sum::<u64>().min(cap)
+        };
+        Ok(state.waiting.iter().map(|(name, lanes)| (name.clone(), count(lanes))).collect())
+    }
+
+    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        let state = self.state();
         refuse_nul("look at the keys of arguments", look.names.iter().map(String::as_str))?;
         let mut found = Gathered::default();
         let names: BTreeSet<&String> = look.names.iter().collect();
-        for (name, lanes) in names.into_iter().filter_map(|name| self.waiting.get_key_value(name)) {
+        for (name, lanes) in names.into_iter().filter_map(|name| state.waiting.get_key_value(name)) {
             let most = share(look.calls, lanes.len());
             for lane in lanes.values() {
                 let due = lane.iter().filter(|(due, _)| look.from.is_none_or(|from| from <= *due));
-                let calls = due.filter_map(|(_, id)| self.call(*id));
+                let calls = due.filter_map(|(_, id)| state.call(*id));
                 let mut before = 0_u64;
                 for call in calls.take(usize::try_from(most).unwrap_or(usize::MAX)) {
                     if before >= most.saturating_mul(BYTES_A_CALL) {

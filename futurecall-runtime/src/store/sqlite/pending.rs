@@ -1,6 +1,8 @@
-//! The arguments of waiting calls, by their keys.
+//! What waits, by name and by the keys of its arguments.
 
 use std::collections::BTreeSet;
+
+use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::counting::lanes;
@@ -8,9 +10,9 @@ use super::inspect::{CALL, pending_record};
 use super::tx::{StoredRow, Tx, batch, json, no_nul, small, text};
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::Now;
 use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
 use crate::store::looking::capped;
+use crate::store::{Now, PendingStore};
 
 const LOOKING: &str = "look at the keys of arguments";
 
@@ -54,16 +56,38 @@ WITH taken AS MATERIALIZED (
 SELECT r.format AS form, r.keys, iif(r.place = 1, r.calls, 0) AS calls, :call
 FROM ranked AS r CROSS JOIN futurecall_call AS c ON c.rowid = r.row WHERE r.place <= ?6";
 
-pub(super) async fn pending_keys(
-    store: &SqliteStore,
-    now: Now,
-    look: &KeysLook,
-) -> Result<Vec<PendingKeys>, StoreError> {
-    for name in &look.names {
-        no_nul(LOOKING, "a name", name)?;
+/// ?1 where counting a name stops. One step down the due index for each name.
+pub(super) const NAMES: &str = "
+WITH RECURSIVE known (name) AS (
+    SELECT (SELECT c.name FROM futurecall_call c WHERE c.claimed_by IS NULL ORDER BY c.name LIMIT 1)
+    UNION ALL
+    SELECT (SELECT c.name FROM futurecall_call c WHERE c.claimed_by IS NULL AND c.name > known.name
+        ORDER BY c.name LIMIT 1)
+    FROM known WHERE name IS NOT NULL
+)
+SELECT name, (SELECT count(*) FROM (SELECT 1 FROM futurecall_call c
+    WHERE c.claimed_by IS NULL AND c.name = known.name LIMIT ?1 + 0)) AS calls
+FROM known WHERE name IS NOT NULL";
+
+#[async_trait]
+impl PendingStore for SqliteStore {
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        self.read("list the names of calls", now, move |mut tx| {
+            Box::pin(async move {
+                let rows = tx.rows(tx.sql(NAMES).bind(capped(cap))).await?;
+                Ok(rows.iter().filter_map(|row| Some((text(row, "name")?, small(row, "calls")?))).collect())
+            })
+        })
+        .await
     }
-    let look = look.clone();
-    store.read(LOOKING, now, move |mut tx| Box::pin(async move { gather(&mut tx, &look).await })).await
+
+    async fn pending_keys(&self, now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+        for name in &look.names {
+            no_nul(LOOKING, "a name", name)?;
+        }
+        let look = look.clone();
+        self.read(LOOKING, now, move |mut tx| Box::pin(async move { gather(&mut tx, &look).await })).await
+    }
 }
 
 async fn gather(tx: &mut Tx<'_>, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {

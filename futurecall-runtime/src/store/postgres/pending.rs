@@ -1,18 +1,22 @@
-//! The arguments of waiting calls, by their keys.
+//! What waits, by name and by the keys of its arguments.
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::connect::nothing_done;
+use super::fault::nothing_done;
 use super::inspect::{PENDING, record};
-use super::sql::{Reading, count};
+use super::sql::{Reading, at, count};
 use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, SETS};
 use crate::store::looking::capped;
+use crate::store::{Now, PendingStore};
+
+const LISTING: &str = "count calls";
 
 const LOOKING: &str = "look at the keys of arguments";
 
@@ -57,8 +61,32 @@ const KEYS: &str = "
     CROSS JOIN LATERAL unnest(s.ids) WITH ORDINALITY AS i(id, place)
     JOIN futurecall.call AS c ON c.id = i.id";
 
-impl PostgresStore {
-    pub(super) async fn keys_of_pending(&self, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+/// $2 the cap. What is not due for a minute nobody has claimed.
+const NAMES: &str = "
+    WITH RECURSIVE {lanes}
+    SELECT l.name, least(sum(n.calls), $2::bigint)::bigint AS calls FROM lane AS l CROSS JOIN LATERAL (
+        SELECT count(*) AS calls FROM (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority
+                AND c.due_at >= {now} + interval '1 minute'
+            LIMIT $2::bigint) AS c
+        UNION ALL
+        SELECT count(*) FROM (
+            SELECT FROM futurecall.call AS c WHERE c.name = l.name AND c.priority = l.priority
+                AND c.due_at < {now} + interval '1 minute' AND c.claimed_by IS NULL
+            LIMIT $2::bigint) AS c
+    ) AS n
+    GROUP BY l.name HAVING sum(n.calls) > 0 ORDER BY l.name";
+
+#[async_trait]
+impl PendingStore for PostgresStore {
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut look = self.look(LISTING).await?;
+        let rows = look.rows(look.query(NAMES).bind(at(now)).bind(capped(cap))).await?;
+        let name = |row: &PgRow| Ok((row.try_get("name")?, count(row, "calls")?));
+        rows.iter().map(name).collect::<Reading<_>>().map_err(nothing_done(LISTING))
+    }
+
+    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
         let args = if self.sees().await? { "c.args" } else { "NULL::json" };
         let sql = KEYS
             .replace(":columns", PENDING)
