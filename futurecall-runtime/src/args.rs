@@ -9,10 +9,9 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::facade::{CallTarget, EncodedCall};
-use crate::registry::CallFailure;
 use crate::shape::ShapeParameter;
 
+pub(crate) mod by_name;
 mod decode;
 mod encode;
 mod order;
@@ -239,7 +238,7 @@ impl<O, B: ?Sized> Arg<O, B> {
 /// method cannot fail and the order of builder and facade does not matter.
 #[derive(Debug)]
 pub struct ArgsWriter {
-    call: &'static str,
+    pub(crate) call: &'static str,
     sink: Sink,
     error: Option<ArgumentError>,
 }
@@ -261,11 +260,6 @@ impl ArgsWriter {
             self.error = self.fault(arg, value, start, written);
         }
         self
-    }
-
-    /// Hands the encoded call to where the facade stands.
-    pub fn call<R: CallTarget>(self, at: R, priority: i16) -> R::Pending {
-        at.__call(EncodedCall { name: self.call, priority, args: self.finish() })
     }
 
     /// Writes the key, and returns where the value begins.
@@ -299,7 +293,7 @@ impl ArgsWriter {
         Some(refusal.into_error(self.call, arg.spec.key))
     }
 
-    fn finish(mut self) -> Result<String, ArgumentError> {
+    pub(crate) fn finish(mut self) -> Result<String, ArgumentError> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -344,11 +338,7 @@ impl<'a> ArgsReader<'a> {
     }
 
     /// Reads one argument.
-    pub fn take<O, B: ?Sized>(&mut self, arg: &Arg<O, B>) -> Result<O, CallFailure> {
-        self.read(arg).map_err(CallFailure::Arguments)
-    }
-
-    fn read<O, B: ?Sized>(&mut self, arg: &Arg<O, B>) -> Result<O, ArgumentError> {
+    pub fn take<O, B: ?Sized>(&mut self, arg: &Arg<O, B>) -> Result<O, ArgumentError> {
         let entries = match &mut self.entries {
             Some(entries) => entries,
             none => none.insert(Entries::parse(self.call, self.text)?),

@@ -5,6 +5,9 @@ use std::error::Error;
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+/// How many characters of an error are kept.
+pub(crate) const LONGEST_ERROR: usize = 8_000;
+
 /// How many sources of an error are followed: one may lead back to an earlier one.
 pub(crate) const DEEPEST: usize = 64;
 

@@ -1,25 +1,30 @@
 //! Scheduling by name: for code that cannot have the type (another service, a script, a plug-in).
 
-mod data;
-
 use std::any::type_name;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::data::{FORMAT, KEY, for_handler};
 use crate::args::ArgumentError;
-use crate::error::{BoxError, ScheduleError, StartError};
+use crate::args::by_name::{self as data, FORMAT, KEY};
+use crate::error::{BoxError, CallFailure, ScheduleError, StartError};
 use crate::facade::{CallOrIdentifier, CancelRequest, FutureCallRef, PendingCall, check_name};
 use crate::moment::ToMoment;
 use crate::pod::Pod;
-use crate::registry::{Arguments, CallFailure, Fate, Handler};
+use crate::pod::PodBuilder;
+use crate::registry::{Arguments, Fate, Handler};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
 
+impl PodBuilder {
+    /// Registers a call by name.
+    pub fn register_future_call<C: InvokableFutureCall>(self, name: impl Into<String>, call: C) -> Self {
+        self.add_named(handler(name.into(), call))
+    }
+}
 /// A call that is registered and scheduled by name.
 ///
 /// ```standalone_crate
@@ -68,6 +73,22 @@ pub trait InvokableFutureCall: Send + Sync + 'static {
 /// Scheduling by name. A name that this pod does not know is accepted: another service runs it. A typed call takes an
 /// object keyed by its parameters.
 impl Pod {
+    /// Adds a call by name while the pod runs; it is claimed from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::DuplicateName`] if the pod runs that name already.
+    pub fn register_future_call<C: InvokableFutureCall>(
+        &self,
+        name: impl Into<String>,
+        call: C,
+    ) -> Result<(), StartError> {
+        self.registry().add(handler(name.into(), call)?)?;
+        self.engine().wake();
+        self.engine().beat_now();
+        Ok(())
+    }
+
     /// Schedules a call by name, due after `delay`.
     pub fn future_call_with_delay<T: Serialize + ?Sized>(
         &self,
@@ -102,7 +123,7 @@ impl Pod {
     ) -> PendingCall {
         let checked = check_name(name);
         // A typed call has its attribute's priority however it is scheduled, where this pod knows it.
-        let priority = self.engine().registry().get(name).map_or(0, |handler| handler.priority);
+        let priority = self.registry().get(name).map_or(0, |handler| handler.priority);
         at.named(name, FORMAT, data::encode(name, value)).priority(priority).checked(checked)
     }
 }
@@ -118,12 +139,11 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
         name: name.into(),
         aliases: &[],
         type_name: type_name::<C>(),
-        run: Arc::new(move |session, text| {
-            let call = Arc::clone(&call);
-            let value = data::decode::<C::Data>(session.call().name.as_str(), text);
+        run: Arc::new(move |given, text| {
+            let (call, session) = (Arc::clone(&call), Session::of(given));
             async move {
-                let value = value.map_err(CallFailure::Arguments)?;
-                call.invoke(session, value).await.map_err(CallFailure::Error)
+                let value = data::decode::<C::Data>(session.call().name.as_str(), text)?;
+                call.invoke(&session, value).await.map_err(CallFailure::Error)
             }
             .boxed()
         }),
@@ -135,6 +155,7 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
         priority: 0,
         fate,
         by_name: true,
+        registry: Weak::new(),
     })
 }
 

@@ -1,23 +1,49 @@
 //! What `#[future_call]` implements: a type with future calls, and what may be their arguments and results.
 
-use std::any::type_name;
+use std::any::{TypeId, type_name};
 use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::{Arg, ArgSpec, ArgsReader, Slice};
+use crate::call_target::CallTarget;
 use crate::config::OnInterrupt;
+#[cfg(feature = "discovery")]
+use crate::discovery::{Discovered, Submission};
 use crate::error::BoxError;
-use crate::facade::CallTarget;
-use crate::registry::{Arguments, CallFailure, DeclaredRule, Fate, Handler, RunHandler, StateNeed};
+use crate::error::CallFailure;
+use crate::facade::{FutureCallRef, RecurringCallRef};
+use crate::pod::PodBuilder;
+use crate::registry::{Arguments, DeclaredRule, Fate, Handler, RunHandler, StateNeed};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
 
+impl PodBuilder {
+    /// Registers the calls of a type, to run on this instance where they take `&self`. Types without `&self` calls
+    /// register themselves (feature `discovery`).
+    pub fn register<C: FutureCall>(self, instance: C) -> Self {
+        self.add_type(TypeId::of::<C>(), handlers_of(Some(&Arc::new(instance))))
+    }
+}
+
+impl FutureCallRef {
+    /// The facade of a type, without an extension trait in scope.
+    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
+        C::__calls(self)
+    }
+}
+
+impl RecurringCallRef {
+    /// The facade of a type, without an extension trait in scope.
+    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
+        C::__calls(self)
+    }
+}
 /// A type with future calls. Implemented by [`#[future_call]`](crate::future_call), never by hand.
 ///
 /// It is what [`PodBuilder::register`](crate::PodBuilder::register) takes, and what the `of` of a scheduling
@@ -246,15 +272,16 @@ impl<C: FutureCall> Method<C> {
     fn into_handler(self, instance: Option<&Arc<C>>) -> Option<Handler> {
         let name = self.name;
         let run: RunHandler = match self.runner {
-            Runner::Free(run) => {
-                Arc::new(move |session, arguments| run(session, ArgsReader::new(name, arguments)))
-            }
+            Runner::Free(run) => Arc::new(move |given, arguments| {
+                let session = Session::of(given);
+                Box::pin(async move { run(&session, ArgsReader::new(name, arguments)).await })
+            }),
             Runner::OnInstance(run) => {
                 let instance = Arc::clone(instance?);
-                Arc::new(move |session, arguments| {
+                Arc::new(move |given, arguments| {
                     // The run shares the instance, so that it may outlive the registry.
-                    let instance = Arc::clone(&instance);
-                    Box::pin(async move { run(&instance, session, ArgsReader::new(name, arguments)).await })
+                    let (instance, session) = (Arc::clone(&instance), Session::of(given));
+                    Box::pin(async move { run(&instance, &session, ArgsReader::new(name, arguments)).await })
                 })
             }
         };
@@ -271,6 +298,25 @@ impl<C: FutureCall> Method<C> {
             priority: self.priority,
             fate: self.fate,
             by_name: false,
+            registry: Weak::new(),
         })
+    }
+}
+
+#[cfg(feature = "discovery")]
+impl Submission {
+    /// The submission of one type.
+    pub const fn of<C: FutureCall>() -> Self {
+        Self { found: found::<C> }
+    }
+}
+
+#[cfg(feature = "discovery")]
+fn found<C: FutureCall>() -> Discovered {
+    Discovered {
+        type_name: type_name::<C>(),
+        type_id: TypeId::of::<C>(),
+        needs_instance: C::NEEDS_INSTANCE,
+        handlers: || handlers_of::<C>(None),
     }
 }

@@ -1,11 +1,7 @@
 //! Finding the types with future calls that need no instance, without a list of them.
 
 use std::any::TypeId;
-#[cfg(feature = "discovery")]
-use std::any::type_name;
 
-#[cfg(feature = "discovery")]
-use crate::call::{FutureCall, handlers_of};
 use crate::registry::Handler;
 
 /// A type with future calls that was found in the running program.
@@ -37,25 +33,7 @@ pub(crate) fn discovered() -> Vec<Discovered> {
 #[cfg(feature = "discovery")]
 #[derive(Debug)]
 pub struct Submission {
-    found: fn() -> Discovered,
-}
-
-#[cfg(feature = "discovery")]
-impl Submission {
-    /// The submission of one type.
-    pub const fn of<C: FutureCall>() -> Self {
-        Self { found: found::<C> }
-    }
-}
-
-#[cfg(feature = "discovery")]
-fn found<C: FutureCall>() -> Discovered {
-    Discovered {
-        type_name: type_name::<C>(),
-        type_id: TypeId::of::<C>(),
-        needs_instance: C::NEEDS_INSTANCE,
-        handlers: || handlers_of::<C>(None),
-    }
+    pub(crate) found: fn() -> Discovered,
 }
 
 #[cfg(feature = "discovery")]

@@ -46,17 +46,23 @@ mod pace;
 mod process;
 pub(crate) mod readers;
 mod ready;
+mod release;
 mod report;
 mod rerun;
 mod run;
+mod run_due;
+pub(crate) mod runner;
 mod shutdown;
 mod signal;
+#[cfg(feature = "testing")]
+pub(crate) mod simulated;
 mod statistics;
 mod supervise;
+mod timer_thread;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -70,7 +76,7 @@ use self::at_once::Calm;
 pub(crate) use self::claim::first_look;
 pub(crate) use self::complete::{Completion, Opened};
 use self::database_clock::DatabaseClock;
-pub(crate) use self::drive::{NotDriven, RUNTIME_ENDED};
+pub(crate) use self::drive::NotDriven;
 use self::enqueue::Enqueuer;
 use self::finish::Finisher;
 pub use self::health::Health;
@@ -80,14 +86,15 @@ pub(crate) use self::held::Signals;
 use self::logs::LogKeeper;
 pub(crate) use self::process::Process;
 use self::ready::ReadyCalls;
+use self::runner::Runner;
 pub use self::shutdown::ShutdownSummary;
 use self::statistics::Counters;
 use crate::config::Config;
 use crate::error::{ScheduleError, StoreError};
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
-use crate::pod::Role;
-use crate::registry::Registry;
+use crate::role::Role;
+use crate::shape::Shapes;
 use crate::signals::trace::TraceContext;
 use crate::signals::{CallMeter, Meter};
 use crate::state::StateMap;
@@ -111,7 +118,8 @@ pub(crate) struct Engine {
     handle: Handle,
     /// That runtime has ended, and the pod was not shut down before.
     runtime_ended: AtomicBool,
-    registry: RwLock<Registry>,
+    /// What it can run.
+    pub(crate) runner: Arc<dyn Runner>,
     /// Keys of the schedules that attributes declare, for the heartbeat.
     pub(crate) attribute_schedules: Vec<String>,
     enqueuer: Enqueuer,
@@ -175,7 +183,7 @@ impl Engine {
         store: Arc<dyn Store>,
         config: Config,
         state: StateMap,
-        registry: Registry,
+        runner: Arc<dyn Runner>,
         attribute_schedules: Vec<String>,
         process: Process,
     ) -> Arc<Self> {
@@ -194,7 +202,7 @@ impl Engine {
             process,
             handle: Handle::current(),
             runtime_ended: AtomicBool::new(false),
-            registry: RwLock::new(registry),
+            runner,
             attribute_schedules,
             enqueuer,
             finisher,
@@ -243,7 +251,7 @@ impl Engine {
         lease::start(Arc::clone(self))?;
         statistics::start(self);
         if self.claims_calls() {
-            alarm::start(self)?;
+            timer_thread::start(self)?;
             claim::start(self);
             housekeeping::start(self);
         }
@@ -258,14 +266,6 @@ impl Engine {
     /// Whether this pod claims calls by itself, and not only when it is told to run what is due.
     pub(crate) fn claims_calls(&self) -> bool {
         self.runs_calls() && self.role == Role::Monolith
-    }
-
-    pub(crate) fn registry(&self) -> RwLockReadGuard<'_, Registry> {
-        self.registry.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn registry_mut(&self) -> RwLockWriteGuard<'_, Registry> {
-        self.registry.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks for due calls now (a new name, a new call).
@@ -344,17 +344,16 @@ impl Engine {
 
     /// What is measured of the calls of that name.
     fn call_meter(&self, name: &str) -> Arc<CallMeter> {
-        self.registry()
-            .get(name)
-            .map_or_else(|| Arc::clone(&self.meter.other), |handler| Arc::clone(&handler.meter))
+        let handler = self.runner.handler(name);
+        Arc::clone(handler.as_ref().map_or(&self.meter.other, |handler| handler.meter()))
     }
 
     /// Counts calls that were stored.
     pub(crate) fn count_scheduled(&self, calls: &[NewCall]) {
         for calls in calls.chunk_by(|one, next| one.name == next.name) {
             let (Some(first), count) = (calls.first(), calls.len() as u64) else { continue };
-            match self.registry().get(&first.name) {
-                Some(handler) => handler.meter.scheduled(count),
+            match self.runner.handler(&first.name) {
+                Some(handler) => handler.meter().scheduled(count),
                 None => self.meter.scheduled_elsewhere(&first.name, count),
             }
         }
@@ -391,18 +390,20 @@ impl Engine {
     fn beat(&self) -> PodBeat {
         let limit = self.config.concurrency_limit;
         let running = limit.saturating_sub(self.slots.available_permits());
-        PodBeat {
+        let mut beat = PodBeat {
             id: self.pod,
-            label: crate::pod::label(),
+            label: process::label(),
             role: self.role.as_str().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            names: self.registry().names(),
-            shapes: self.registry().shapes().clone(),
             schedules: self.attribute_schedules.clone(),
-            redacted: self.registry().redacted(),
             slots: u32::try_from(limit).unwrap_or(u32::MAX),
             running: u32::try_from(running).unwrap_or(u32::MAX),
-        }
+            names: Vec::new(),
+            shapes: Shapes::new(),
+            redacted: BTreeMap::new(),
+        };
+        self.runner.describe(&mut beat);
+        beat
     }
 
     /// Runs everything that is due now, waits for it, and counts.
@@ -414,7 +415,7 @@ impl Engine {
         let (engine, has_left) = (Arc::clone(self), left.clone());
         // Nobody awaits it any more once this is dropped.
         let _leaving = left.drop_guard();
-        let running = self.drive(async move { claim::run_due(&engine, &has_left).await });
+        let running = self.drive(async move { run_due::run_due(&engine, &has_left).await });
         running.await.unwrap_or_else(|not| Err(not.as_store("run what is due")))
     }
 

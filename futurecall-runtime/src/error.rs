@@ -1,6 +1,7 @@
 //! Every error of the public surface: one enum per step, each text saying what to do next. `Debug` says the same.
 
 mod call;
+mod failure;
 mod operate;
 mod schedule;
 mod start;
@@ -10,7 +11,9 @@ mod transaction;
 
 pub use self::call::CallError;
 pub(crate) use self::call::{Decision, decision_of};
-pub use self::operate::OperateError;
+pub(crate) use self::failure::CallFailure;
+pub use self::operate::{Acted, OperateError};
+pub(crate) use self::schedule::RUNTIME_ENDED;
 pub use self::schedule::ScheduleError;
 pub use self::start::StartError;
 pub use self::state::MissingState;

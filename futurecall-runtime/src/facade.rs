@@ -16,49 +16,26 @@ pub use self::recurring::{PendingSchedule, Recurring, RecurringCallRef};
 pub use self::reschedule::{RescheduleRequest, When};
 pub use self::target::CallOrIdentifier;
 pub(crate) use self::text::{check_identifier, check_name, identifier_text};
-use crate::args::{ArgumentError, Size};
-use crate::call::FutureCall;
+use crate::args::ArgumentError;
+use crate::call_target::{CallTarget, EncodedCall, sealed};
 use crate::error::ScheduleError;
 use crate::id::CallId;
 use crate::moment::ToMoment;
 use crate::pod::Pod;
 use crate::store::{CallState, Due};
 
-pub(crate) mod sealed {
-    /// Keeps [`CallTarget`](super::CallTarget) ours.
-    pub trait Sealed {}
-}
+impl Pod {
+    /// The way to schedule and to cancel.
+    pub fn future_calls(&self) -> FutureCalls {
+        FutureCalls::new(self.clone())
+    }
 
-/// Where a generated facade stands: a one-shot call ([`FutureCallRef`]) or a recurring one ([`RecurringCallRef`]).
-/// Sealed; generated accessors such as `.example()` are methods of every target.
-#[diagnostic::on_unimplemented(
-    message = "a future call needs a moment first: write `.call_now()`, `.call_with_delay(..)`, `.call_at_time(..)`, or \
-               `.call_recurring()` with `.every(..)` or `.cron(..)`",
-    label = "`{Self}` does not say when"
-)]
-pub trait CallTarget: sealed::Sealed + Sized {
-    /// What a facade method returns: [`PendingCall`], or [`PendingSchedule`] behind `call_recurring()`.
-    type Pending;
-
-    #[doc(hidden)]
-    fn __call(self, call: EncodedCall) -> Self::Pending;
-}
-
-/// A facade method's call: its stored name and its encoded arguments. Made by generated code alone.
-#[doc(hidden)]
-pub struct EncodedCall {
-    pub name: &'static str,
-    pub priority: i16,
-    pub args: Result<String, ArgumentError>,
-}
-
-impl fmt::Debug for EncodedCall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let args = self.args.as_deref().map(Size::of);
-        f.debug_struct("EncodedCall").field("name", &self.name).field("args", &args).finish_non_exhaustive()
+    /// [`future_calls`](Self::future_calls) in the spelling of the system that this one is modelled on.
+    #[expect(non_snake_case, reason = "the spelling that users of the model know")]
+    pub fn futureCalls(&self) -> FutureCalls {
+        self.future_calls()
     }
 }
-
 /// The way to schedule and to cancel: [`Pod::future_calls`].
 ///
 /// ```standalone_crate
@@ -279,11 +256,6 @@ impl FutureCallRef {
     pub fn expires_after(mut self, time: Duration) -> Self {
         self.expires_after = Some(time);
         self
-    }
-
-    /// The facade of a type, without an extension trait in scope.
-    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
-        C::__calls(self)
     }
 
     pub(crate) fn named(self, name: &str, format: i16, args: Result<String, ArgumentError>) -> PendingCall {

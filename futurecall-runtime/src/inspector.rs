@@ -16,6 +16,12 @@ use crate::store::{
 };
 use crate::why::Why;
 
+impl Pod {
+    /// The way to look: calls, schedules, pods, counts.
+    pub fn inspect(&self) -> Inspector {
+        Inspector::new(self.clone())
+    }
+}
 /// Looks at the database; changes nothing.
 ///
 /// Methods fail only with what the database said, and, once the pod has been shut down, with an error that
@@ -334,9 +340,9 @@ impl Inspector {
 
     /// Only a pod that runs calls can say that one is broken.
     fn explain(&self, call: &mut CallRecord) {
-        let runs = !self.pod.engine().registry().is_empty();
+        let runs = !self.pod.registry().is_empty();
         if runs && call.state == CallState::Scheduled {
-            call.broken = crate::pod::why_broken(self.pod.engine(), call);
+            call.broken = crate::pod::why_broken(&self.pod, call);
         }
     }
 }

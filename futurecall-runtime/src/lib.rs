@@ -7,6 +7,7 @@ mod args;
 mod bounded;
 mod by_name;
 mod call;
+mod call_target;
 mod chance;
 mod clock;
 mod config;
@@ -23,6 +24,7 @@ mod pod;
 pub mod recurring;
 mod registry;
 mod retry;
+mod role;
 mod session;
 mod shape;
 pub mod signals;
@@ -46,23 +48,26 @@ pub use uuid;
 pub use self::args::{ArgumentError, MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH};
 pub use self::by_name::InvokableFutureCall;
 pub use self::call::{CallArg, CallOutput, FutureCall};
+pub use self::call_target::CallTarget;
 pub use self::config::{CheckBrokenCalls, Config, OnInterrupt};
 pub use self::engine::{Health, RunSummary, ShutdownSummary};
 pub use self::error::{
-    BoxError, CallError, MissingState, OperateError, ScheduleError, StartError, StoreError, TransactionError,
+    Acted, BoxError, CallError, MissingState, OperateError, ScheduleError, StartError, StoreError,
+    TransactionError,
 };
 pub use self::facade::{
-    CallOrIdentifier, CallTarget, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule,
-    Recurring, RecurringCallRef, RescheduleRequest, ScheduleAll, When,
+    CallOrIdentifier, CancelRequest, FutureCallRef, FutureCalls, PendingCall, PendingSchedule, Recurring,
+    RecurringCallRef, RescheduleRequest, ScheduleAll, When,
 };
 pub use self::id::{ActionId, CallId, ParseIdError, PodId, ScheduleId};
 pub use self::inspector::{Diagnosis, Finding, Inspector, Severity};
 pub use self::moment::{Moment, MomentOutOfRange, ToMoment};
-pub use self::operator::{Acted, Operator, Selection};
-pub use self::pod::{ApplicationPool, Pod, PodBuilder, Role};
+pub use self::operator::{Operator, Selection};
+pub use self::pod::{ApplicationPool, Pod, PodBuilder};
 #[doc(inline)]
 pub use self::recurring::{Missed, Overlap};
 pub use self::retry::{Backoff, RetryPolicy};
+pub use self::role::Role;
 pub use self::session::{CallInfo, CallTransaction, Session};
 pub use self::shape::{Shape, ShapeParameter};
 pub use self::store::transaction::{InTransaction, TransactionDatabase};

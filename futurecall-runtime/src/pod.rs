@@ -13,40 +13,14 @@ use tracing::Instrument;
 pub(crate) use self::broken::why as why_broken;
 pub use self::builder::PodBuilder;
 pub use self::database::ApplicationPool;
-use crate::by_name::InvokableFutureCall;
 use crate::engine::again::until_known;
 use crate::engine::{Engine, Health, RunSummary, ShutdownSummary};
-use crate::error::{ScheduleError, StartError, StoreError};
-use crate::facade::FutureCalls;
+use crate::error::{ScheduleError, StoreError};
 use crate::id::CallId;
-use crate::inspector::Inspector;
-use crate::operator::Operator;
+use crate::registry::Registry;
+use crate::role::Role;
 use crate::store::transaction::TransactionRef;
 use crate::store::{CancelTarget, Cancelled, Declared, Due, NewCall, NewSchedule, Now, Rescheduled};
-
-/// What a pod does with calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Role {
-    /// Schedules and runs.
-    #[default]
-    Monolith,
-    /// Schedules only, and starts no background work: for functions that live for one request.
-    Serverless,
-    /// Checks for broken calls, runs everything that is due once ([`Pod::run_due`]), and ends: for a cron job.
-    Maintenance,
-}
-
-impl Role {
-    /// The word for it, as stored and shown.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Monolith => "monolith",
-            Self::Serverless => "serverless",
-            Self::Maintenance => "maintenance",
-        }
-    }
-}
 
 /// A started pod: schedules calls, and runs them unless its role says otherwise. Clones are the same pod.
 ///
@@ -64,6 +38,7 @@ impl Role {
 #[derive(Clone)]
 pub struct Pod {
     engine: Arc<Engine>,
+    registry: Arc<Registry>,
     /// `None` in sessions: a run must not keep a pod claiming that nobody else holds.
     #[expect(dead_code, reason = "held for its drop")]
     handle: Option<Arc<Handle>>,
@@ -74,48 +49,29 @@ struct Handle {
     engine: Arc<Engine>,
 }
 
-/// How many characters of an operator's name are kept.
-const LONGEST_ACTOR: usize = 1_000;
-
 impl Pod {
     /// Begins a pod. It reads no environment by itself: see [`PodBuilder::override_from_env`].
     pub fn builder() -> PodBuilder {
         PodBuilder::new()
     }
 
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, registry: Arc<Registry>) -> Self {
         let handle = Some(Arc::new(Handle { engine: Arc::clone(&engine) }));
-        Self { engine, handle }
+        Self { engine, registry, handle }
     }
 
     /// The pod as a session has it.
-    pub(crate) fn of_session(engine: &Arc<Engine>) -> Self {
-        Self { engine: Arc::clone(engine), handle: None }
+    pub(crate) fn of_session(engine: &Arc<Engine>, registry: Arc<Registry>) -> Self {
+        Self { engine: Arc::clone(engine), registry, handle: None }
+    }
+
+    /// What this pod can run.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
-    }
-
-    /// The way to schedule and to cancel.
-    pub fn future_calls(&self) -> FutureCalls {
-        FutureCalls::new(self.clone())
-    }
-
-    /// [`future_calls`](Self::future_calls) in the spelling of the system that this one is modelled on.
-    #[expect(non_snake_case, reason = "the spelling that users of the model know")]
-    pub fn futureCalls(&self) -> FutureCalls {
-        self.future_calls()
-    }
-
-    /// The way to look: calls, schedules, pods, counts.
-    pub fn inspect(&self) -> Inspector {
-        Inspector::new(self.clone())
-    }
-
-    /// The way to act by hand, in somebody's name: cancel, move, repeat, delete, pause. Each action is recorded.
-    pub fn operate(&self, actor: impl fmt::Display) -> Operator {
-        Operator::new(self.clone(), crate::bounded::shown(&actor, LONGEST_ACTOR))
     }
 
     /// Which pod this is: fresh at every start.
@@ -126,23 +82,6 @@ impl Pod {
     /// What it does with calls.
     pub fn role(&self) -> Role {
         self.engine.role
-    }
-
-    /// Adds a call by name while the pod runs; it is claimed from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`StartError::DuplicateName`] if the pod runs that name already.
-    pub fn register_future_call<C: InvokableFutureCall>(
-        &self,
-        name: impl Into<String>,
-        call: C,
-    ) -> Result<(), StartError> {
-        let handler = crate::by_name::handler(name.into(), call)?;
-        self.engine.registry_mut().add(handler)?;
-        self.engine.wake();
-        self.engine.beat_now();
-        Ok(())
     }
 
     /// Runs everything that is due at this moment, waits for it, and counts. For [`Role::Maintenance`], and for tests;
@@ -332,13 +271,6 @@ async fn signal() {
         () = interrupt => {}
         () = terminate => {}
     }
-}
-
-/// Host and process, for people who look at the pods.
-pub(crate) fn label() -> String {
-    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
-    let host = host.or_else(|| Some(std::fs::read_to_string("/etc/hostname").ok()?.trim().to_owned()));
-    format!("{}:{}", host.as_deref().unwrap_or("host"), std::process::id())
 }
 
 impl Drop for Handle {

@@ -17,7 +17,8 @@ pub use crate::discovery::Submission;
 
 pub use crate::__discover as discover;
 
-use crate::registry::{CallFailure, DeclaredRule};
+use crate::error::CallFailure;
+use crate::registry::DeclaredRule;
 use crate::session::Session;
 
 /// What a state parameter asks the pod for.

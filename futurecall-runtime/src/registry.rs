@@ -5,24 +5,30 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::args::{self, ArgSpec, ArgumentError};
-use crate::by_name;
 use crate::config::{Config, OnInterrupt};
-use crate::error::{BoxError, MissingState, StartError};
+use crate::engine::runner::{CallHandler, Run, Runner};
+use crate::error::{CallFailure, StartError};
 use crate::retry::RetryPolicy;
-use crate::session::Session;
 use crate::shape::{Shape, ShapeParameter, Shapes};
 use crate::signals::CallMeter;
-use crate::store::OnVanish;
+use crate::store::{OnVanish, PodBeat};
 
 /// Runs one call: decodes its arguments, calls the method, says how it ended.
 pub(crate) type RunHandler =
-    Arc<dyn for<'a> Fn(&'a Session, &'a str) -> BoxFuture<'a, Result<(), CallFailure>> + Send + Sync>;
+    Arc<dyn for<'a> Fn(Given<'a>, &'a str) -> BoxFuture<'a, Result<(), CallFailure>> + Send + Sync>;
+
+/// What a handler's session is made of.
+pub(crate) struct Given<'a> {
+    pub(crate) run: Run<'a>,
+    pub(crate) registry: Arc<Registry>,
+}
 
 /// One method that this pod can run, under its stored name.
 #[derive(Clone)]
@@ -51,6 +57,8 @@ pub(crate) struct Handler {
     pub fate: Fate,
     /// Whether it came from the by-name interface: its arguments are `{"data": …}`.
     pub by_name: bool,
+    /// Where it stands; nothing before it does.
+    pub registry: Weak<Registry>,
 }
 
 /// The arguments that a handler reads.
@@ -80,7 +88,7 @@ impl Arguments {
         match self {
             Self::Typed(specs) => Shape::new(specs.iter().map(|spec| spec.shape()).collect()),
             Self::Data { ty, .. } => {
-                let data = ShapeParameter::new(by_name::KEY, ty());
+                let data = ShapeParameter::new(args::by_name::KEY, ty());
                 Shape::new(vec![ShapeParameter { optional: true, ..data }])
             }
         }
@@ -126,30 +134,6 @@ pub enum DeclaredRule {
     },
 }
 
-/// How many characters of an error are kept.
-pub(crate) const LONGEST_ERROR: usize = 8_000;
-
-/// How a run failed.
-#[derive(Debug)]
-pub enum CallFailure {
-    /// The stored arguments do not decode.
-    Arguments(ArgumentError),
-    /// State is missing (an alias of a pod that was started without it).
-    State(MissingState),
-    /// The handler said so.
-    Error(BoxError),
-}
-
-impl fmt::Display for CallFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Arguments(source) => source.fmt(f),
-            Self::State(source) => source.fmt(f),
-            Self::Error(source) => crate::bounded::chain(f, &**source, LONGEST_ERROR),
-        }
-    }
-}
-
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handler")
@@ -159,18 +143,16 @@ impl fmt::Debug for Handler {
     }
 }
 
-impl Handler {
-    /// Whether a run that was interrupted is followed by another.
-    pub(crate) fn reruns(&self, config: &Config) -> bool {
-        let retries = self.fate.retry.is_some_and(|policy| policy.max_attempts() > 1);
-        let implied = if retries { OnInterrupt::Rerun } else { config.on_interrupt };
-        self.fate.on_interrupt.unwrap_or(implied) == OnInterrupt::Rerun
-    }
+/// All handlers of a pod. More may be added while it runs.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    names: RwLock<Names>,
+    /// Itself, for its handlers.
+    this: Weak<Self>,
 }
 
-/// All handlers of a pod.
 #[derive(Debug, Default)]
-pub(crate) struct Registry {
+struct Names {
     by_name: HashMap<String, Entry>,
     /// Under every name answered to: the shape, and its hash, which a claim asks for.
     shapes: Shapes,
@@ -196,15 +178,22 @@ impl Entry {
 }
 
 impl Registry {
+    /// One without handlers.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new_cyclic(|this| Self { names: RwLock::default(), this: Weak::clone(this) })
+    }
+
     /// Adds a handler under its name and its aliases, or says who has one of them already.
-    pub(crate) fn add(&mut self, mut handler: Handler) -> Result<(), StartError> {
+    pub(crate) fn add(&self, mut handler: Handler) -> Result<(), StartError> {
         handler.meter = Arc::new(CallMeter::of(&handler.name));
+        handler.registry = Weak::clone(&self.this);
         let handler = Arc::new(handler);
+        let all = &mut *self.names.write().unwrap_or_else(PoisonError::into_inner);
         let names = || std::iter::once(handler.name.as_ref()).chain(handler.aliases.iter().copied());
-        if let Some((name, other)) = names().find_map(|name| Some((name, self.get(name)?))) {
+        if let Some((name, other)) = names().find_map(|name| Some((name, all.by_name.get(name)?))) {
             return Err(StartError::DuplicateName {
                 name: name.to_owned(),
-                types: vec![other.type_name.to_owned(), handler.type_name.to_owned()],
+                types: vec![other.handler.type_name.to_owned(), handler.type_name.to_owned()],
             });
         }
         // A policy's own function is the user's code, and may panic.
@@ -213,74 +202,106 @@ impl Registry {
         let shape = handler.arguments.shape();
         let hash = shape.hash();
         for name in names() {
-            self.shapes.insert(name.to_owned(), shape.clone());
-            Arc::make_mut(&mut self.hashes).insert(name.to_owned(), hash);
-            self.by_name.insert(name.to_owned(), Entry { handler: Arc::clone(&handler), rerun_after });
+            all.shapes.insert(name.to_owned(), shape.clone());
+            Arc::make_mut(&mut all.hashes).insert(name.to_owned(), hash);
+            all.by_name.insert(name.to_owned(), Entry { handler: Arc::clone(&handler), rerun_after });
         }
         Ok(())
     }
 
     /// The handler that answers to a stored name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Handler>> {
-        self.by_name.get(name).map(|entry| &entry.handler)
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Handler>> {
+        self.read().by_name.get(name).map(|entry| Arc::clone(&entry.handler))
     }
 
     /// Every name answered to, aliases too, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.by_name.keys().cloned().collect();
+        let mut names: Vec<_> = self.read().by_name.keys().cloned().collect();
         names.sort_unstable();
         names
     }
 
-    /// Under every name answered to: the keys of arguments that people are not to be shown.
-    pub(crate) fn redacted(&self) -> BTreeMap<String, Vec<String>> {
+    /// Whether this pod runs nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read().by_name.is_empty()
+    }
+
+    /// Each handler once, by its present name.
+    pub(crate) fn handlers(&self) -> Vec<Arc<Handler>> {
+        let all = self.read();
+        let present = all.by_name.iter().filter(|(name, entry)| name.as_str() == entry.handler.name);
+        present.map(|(_, entry)| Arc::clone(&entry.handler)).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Names> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runner for Registry {
+    fn handler(&self, name: &str) -> Option<Arc<dyn CallHandler>> {
+        self.get(name).map(|handler| handler as Arc<dyn CallHandler>)
+    }
+
+    fn claimable(&self, config: &Config) -> Vec<(String, OnVanish)> {
+        let all = self.read();
+        // By the map that has them in order: with many names, to sort them costs as much as the rest of a claim.
+        let entry = |name: &String| Some((name.clone(), all.by_name.get(name)?.on_vanish(config)));
+        all.hashes.keys().filter_map(entry).collect()
+    }
+
+    fn on_vanish(&self, name: &str, config: &Config) -> Option<OnVanish> {
+        self.read().by_name.get(name).map(|entry| entry.on_vanish(config))
+    }
+
+    fn hashes(&self) -> Arc<BTreeMap<String, i64>> {
+        Arc::clone(&self.read().hashes)
+    }
+
+    fn describe(&self, beat: &mut PodBeat) {
+        beat.names = self.names();
+        let all = self.read();
+        beat.shapes = all.shapes.clone();
         let hidden = |(name, entry): (&String, &Entry)| {
             let keys: Vec<_> = entry.handler.redacted.iter().map(|&key| key.to_owned()).collect();
             (!keys.is_empty()).then(|| (name.clone(), keys))
         };
-        self.by_name.iter().filter_map(hidden).collect()
+        beat.redacted = all.by_name.iter().filter_map(hidden).collect();
+    }
+}
+
+impl CallHandler for Handler {
+    fn meter(&self) -> &Arc<CallMeter> {
+        &self.meter
     }
 
-    /// Under every name answered to: what this release stores and reads.
-    pub(crate) const fn shapes(&self) -> &Shapes {
-        &self.shapes
+    fn retry(&self) -> Option<RetryPolicy> {
+        self.fate.retry
     }
 
-    /// The hashes of [`shapes`](Self::shapes).
-    pub(crate) const fn hashes(&self) -> &Arc<BTreeMap<String, i64>> {
-        &self.hashes
+    fn timeout(&self) -> Option<Duration> {
+        self.fate.timeout
     }
 
-    /// What a claim asks for.
-    pub(crate) fn claimable(&self, config: &Config) -> Vec<(String, OnVanish)> {
-        // By the map that has them in order: with many names, to sort them costs as much as the rest of a claim.
-        let entry = |name: &String| Some((name.clone(), self.by_name.get(name)?.on_vanish(config)));
-        self.hashes.keys().filter_map(entry).collect()
+    fn reruns(&self, config: &Config) -> bool {
+        let retries = self.fate.retry.is_some_and(|policy| policy.max_attempts() > 1);
+        let implied = if retries { OnInterrupt::Rerun } else { config.on_interrupt };
+        self.fate.on_interrupt.unwrap_or(implied) == OnInterrupt::Rerun
     }
 
-    /// What happens to a call of that name if this pod vanishes; `None`: nobody here answers to it.
-    pub(crate) fn on_vanish(&self, name: &str, config: &Config) -> Option<OnVanish> {
-        self.by_name.get(name).map(|entry| entry.on_vanish(config))
-    }
-
-    /// Whether this pod runs nothing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
-    }
-
-    /// Each handler once, by its present name.
-    pub(crate) fn handlers(&self) -> impl Iterator<Item = &Arc<Handler>> {
-        self.by_name
-            .iter()
-            .filter(|(name, entry)| name.as_str() == entry.handler.name)
-            .map(|(_, entry)| &entry.handler)
+    fn run<'a>(&'a self, run: Run<'a>) -> BoxFuture<'a, Result<(), CallFailure>> {
+        let call = run.call;
+        // The engine that runs this keeps it.
+        let registry = self.registry.upgrade().unwrap_or_else(Registry::new);
+        match args::by_name::for_handler(&call.name, &call.args, call.format, self.by_name) {
+            Ok(args) => (self.run)(Given { run, registry }, args),
+            Err(error) => std::future::ready(Err(error.into())).boxed(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
     use crate::retry::Backoff;
 
@@ -298,6 +319,7 @@ mod tests {
             priority: 0,
             fate,
             by_name: false,
+            registry: Weak::new(),
         }
     }
 
@@ -305,7 +327,7 @@ mod tests {
     fn a_claim_says_what_becomes_of_each_name_if_the_pod_vanishes() {
         let wait = Duration::from_secs(7);
         let retry = |attempts, backoff| Some(RetryPolicy::new(attempts).backoff(backoff));
-        let mut registry = Registry::default();
+        let registry = Registry::new();
         let fates = [
             ("a", Fate::default()),
             ("b", Fate { on_interrupt: Some(OnInterrupt::Keep), ..Fate::default() }),

@@ -5,12 +5,14 @@ mod transaction;
 use std::sync::Arc;
 
 pub use self::transaction::CallTransaction;
+use crate::engine::runner::Run;
 use crate::engine::{Completion, Signals};
 use crate::error::{MissingState, TransactionError};
 use crate::facade::FutureCalls;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::pod::Pod;
+use crate::registry::Given;
 use crate::state::StateMap;
 use crate::store::transaction::TransactionDatabase;
 
@@ -76,14 +78,25 @@ pub struct CallInfo {
 }
 
 impl Session {
-    pub(crate) fn new(
-        pod: Pod,
-        state: Arc<StateMap>,
-        call: CallInfo,
-        signals: Arc<Signals>,
-        completion: Arc<Completion>,
-    ) -> Self {
-        Self { pod, state, call, signals, completion }
+    /// The session of a run.
+    pub(crate) fn of(given: Given<'_>) -> Self {
+        let Given { run: Run { engine, call, signals, completion }, registry } = given;
+        let call = CallInfo {
+            id: call.id,
+            name: call.name.clone(),
+            identifier: call.identifier.clone(),
+            due: call.first_due,
+            attempt: call.attempt,
+            schedule: call.schedule,
+            traceparent: call.traceparent.clone(),
+        };
+        Self {
+            pod: Pod::of_session(engine, registry),
+            state: Arc::clone(&engine.state),
+            call,
+            signals: Arc::clone(signals),
+            completion: Arc::clone(completion),
+        }
     }
 
     /// The pod that runs this call.

@@ -46,7 +46,6 @@ pub(crate) use self::meter::{CallMeter, Ending, Meter, Op};
 pub use self::traceparent::{NoTraceparent, Traceparent};
 
 /// A connection that listens for other pods' calls has been lost and made anew.
-#[cfg(feature = "postgres")]
-pub(crate) fn listener_reconnected() {
-    handles::Counter::of(&catalogue::LISTENER_RECONNECTS_TOTAL, &[]).add(1);
+pub(crate) fn listener_reconnected(times: u64) {
+    handles::Counter::of(&catalogue::LISTENER_RECONNECTS_TOTAL, &[]).add(times);
 }

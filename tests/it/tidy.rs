@@ -119,10 +119,12 @@ fn the_attribute_knows_the_methods_of_the_scheduling_builders() {
     let known: BTreeSet<&str> = list.expect("names.rs has the list").split('"').skip(1).step_by(2).collect();
     let facade = root().join("futurecall-runtime/src/facade");
     let (one_shot, recurring) = (read(&facade.with_extension("rs")), read(&facade.join("recurring.rs")));
+    let call = read(&root().join("futurecall-runtime/src/call.rs"));
     let mut methods = BTreeSet::new();
     for (text, head) in [
         (&one_shot, "impl FutureCallRef {"),
-        (&recurring, "impl RecurringCallRef {"),
+        (&call, "impl FutureCallRef {"),
+        (&call, "impl RecurringCallRef {"),
         (&recurring, "macro_rules! options {"),
     ] {
         let found = methods_of(text, head);

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{ArgumentError, absent};
 use crate::bounded;
-use crate::registry::LONGEST_ERROR;
+use crate::bounded::LONGEST_ERROR;
 
 /// The entries of one stored object, in their order, values unparsed.
 pub(crate) struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);

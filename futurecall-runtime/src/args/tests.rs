@@ -19,7 +19,7 @@ fn arg<T: CallArg>(key: &'static str) -> Arg<T> {
 fn round_trip<T: CallArg + PartialEq + Debug>(value: &T) -> Result<T, ArgumentError> {
     let arg = arg::<T>("x");
     let text = ArgsWriter::new(CALL).put(&arg, value).finish()?;
-    ArgsReader::new(CALL, &text).read(&arg)
+    ArgsReader::new(CALL, &text).take(&arg)
 }
 
 fn refusal<T: CallArg>(value: &T) -> ArgumentError {
@@ -27,7 +27,7 @@ fn refusal<T: CallArg>(value: &T) -> ArgumentError {
 }
 
 fn read<T: CallArg>(text: &str) -> Result<T, ArgumentError> {
-    ArgsReader::new(CALL, text).read(&arg::<T>("x"))
+    ArgsReader::new(CALL, text).take(&arg::<T>("x"))
 }
 
 fn told<T: CallArg + Debug>(text: &str) -> String {
@@ -80,9 +80,9 @@ fn arguments_are_one_object_keyed_by_parameter() {
     let stored = ArgsWriter::new(CALL).put(&name, "x").put(&tags, &[1, 2]).put(&times, &3).finish().unwrap();
     assert_eq!(stored, r#"{"name":"x","tags":[1,2],"times":3}"#);
     let mut reader = ArgsReader::new(CALL, &stored);
-    assert_eq!(reader.read(&times).unwrap(), 3);
-    assert_eq!(reader.read(&name).unwrap(), "x");
-    assert_eq!(reader.read(&tags).unwrap(), [1, 2]);
+    assert_eq!(reader.take(&times).unwrap(), 3);
+    assert_eq!(reader.take(&name).unwrap(), "x");
+    assert_eq!(reader.take(&tags).unwrap(), [1, 2]);
     assert_eq!(ArgsWriter::new(CALL).finish().unwrap(), "{}");
 }
 
@@ -259,9 +259,9 @@ fn size_has_a_limit_and_the_error_tells_the_size() {
 fn what_is_not_stored_has_a_default_or_is_an_option_or_an_error() {
     assert_eq!(read::<Option<u8>>("{}").unwrap(), None);
     assert_eq!(read::<Maybe>("{}").unwrap(), Maybe(None));
-    assert_eq!(ArgsReader::new(CALL, "{}").read(&arg::<u8>("x").default(|| 7)).unwrap(), 7);
+    assert_eq!(ArgsReader::new(CALL, "{}").take(&arg::<u8>("x").default(|| 7)).unwrap(), 7);
     assert_eq!(
-        ArgsReader::new(CALL, "{}").read(&arg::<Meters>("x").default(Meters::default)).unwrap(),
+        ArgsReader::new(CALL, "{}").take(&arg::<Meters>("x").default(Meters::default)).unwrap(),
         Meters(0.0)
     );
     assert_eq!(
@@ -272,13 +272,13 @@ fn what_is_not_stored_has_a_default_or_is_an_option_or_an_error() {
     assert!(matches!(read::<Vec<u8>>("{}"), Err(ArgumentError::Missing { .. })));
     assert!(matches!(read::<()>("{}"), Err(ArgumentError::Missing { .. })));
     // What is stored counts, also where there is a default.
-    assert!(ArgsReader::new(CALL, r#"{"x":null}"#).read(&arg::<u8>("x").default(|| 7)).is_err());
+    assert!(ArgsReader::new(CALL, r#"{"x":null}"#).take(&arg::<u8>("x").default(|| 7)).is_err());
 }
 
 #[test]
 fn an_alias_is_read_and_two_of_a_kind_are_refused() {
     let renamed = arg::<u8>("x").aliases(&["w", "v"]);
-    let read = |text| ArgsReader::new(CALL, text).read(&renamed).map_err(|error| error.to_string());
+    let read = |text| ArgsReader::new(CALL, text).take(&renamed).map_err(|error| error.to_string());
     assert_eq!(read(r#"{"v":5,"more":[1,{}]}"#), Ok(5));
     assert_eq!(read(r#"{"x":6}"#), Ok(6));
     for twice in [r#"{"x":6,"x":6}"#, r#"{"w":5,"x":6}"#] {

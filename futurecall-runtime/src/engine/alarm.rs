@@ -1,15 +1,10 @@
-//! Starts what was claimed ahead, each call at its moment.
-//!
-//! On a thread of its own: the timers of the asynchronous runtime go by whole milliseconds, rounded up twice, which was
-//! most of the lateness of a pod with nothing else to do (measured: a median of 1.4 ms, against 0.3).
+//! What wakes the thread that starts calls at their moments.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Engine, run};
-
 /// How long the thread sleeps where nothing waits for its moment: it looks whether the pod is still there.
-const IDLE: Duration = Duration::from_mins(1);
+pub(super) const IDLE: Duration = Duration::from_mins(1);
 
 /// Wakes the thread.
 #[derive(Debug, Default)]
@@ -17,7 +12,7 @@ pub(super) struct Alarm {
     is_set: Mutex<bool>,
     changed: Condvar,
     #[cfg(feature = "testing")]
-    rung: tokio::sync::Notify,
+    pub(super) rung: tokio::sync::Notify,
 }
 
 impl Alarm {
@@ -36,7 +31,7 @@ impl Alarm {
     }
 
     /// Sleeps until then, or until it is set.
-    fn sleep(&self, until: Option<Instant>) {
+    pub(super) fn sleep(&self, until: Option<Instant>) {
         let is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);
         let time = until.map_or(IDLE, |until| until.saturating_duration_since(crate::clock::instant()));
         let slept = self.changed.wait_timeout_while(is_set, time, |is_set| !*is_set);
@@ -44,46 +39,10 @@ impl Alarm {
     }
 }
 
-/// Starts the thread. It ends when the pod stops.
-pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
-    #[cfg(feature = "testing")]
-    if engine.process.has_no_threads() {
-        tokio::spawn(engine.process.task(ring_until_stopped(Arc::clone(engine))));
-        return Ok(());
-    }
-    let weak = Arc::downgrade(engine);
-    let alarm = Arc::clone(&engine.ready.alarm);
-    let runtime = tokio::runtime::Handle::current();
-    let ring = move || {
-        let _in_runtime = runtime.enter();
-        loop {
-            let Some(engine) = weak.upgrade().filter(|engine| !engine.stop.is_cancelled()) else { return };
-            let next = engine.ready.ripen(crate::clock::instant());
-            run::dispatch(&engine);
-            drop(engine);
-            alarm.sleep(next);
-        }
-    };
-    std::thread::Builder::new().name("futurecall-alarm".to_owned()).spawn(ring).map(drop)
-}
-
-/// The same as a task, where there are no threads.
-#[cfg(feature = "testing")]
-async fn ring_until_stopped(engine: Arc<Engine>) {
-    while !engine.stop.is_cancelled() {
-        let now = crate::clock::instant();
-        let next = engine.ready.ripen(now);
-        run::dispatch(&engine);
-        tokio::select! {
-            biased;
-            () = engine.ready.alarm.rung.notified() => {}
-            () = tokio::time::sleep_until(next.unwrap_or(now + IDLE).into()) => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

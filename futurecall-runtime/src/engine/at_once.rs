@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::claim::{self, Claimed, hand_out, lags};
-use super::{Engine, NOW, late};
+use super::claim::{Claimed, hand_out, lags};
+use super::{Engine, NOW, late, release};
 use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
 use crate::signals::Op;
@@ -127,7 +127,7 @@ fn is_due(engine: &Engine, call: &NewCall) -> bool {
 
 /// The claim of that one call; `None` where this pod does not run it, or may have to leave it alone.
 fn request(engine: &Engine, call: &NewCall) -> Option<ClaimRequest> {
-    let on_vanish = engine.registry().on_vanish(&call.name, &engine.config)?;
+    let on_vanish = engine.runner.on_vanish(&call.name, &engine.config)?;
     if engine.calm.is_avoided(&call.name) {
         return None;
     }
@@ -191,7 +191,7 @@ async fn start(engine: &Arc<Engine>, call: &NewCall, claimed: ClaimedCall, sent:
     let is_early = claimed.due > claimed.claimed;
     if engine.stop.is_cancelled() || is_early {
         let held = Held { id: claimed.id, claim_no: claimed.claim_no, started: false };
-        claim::release(engine, &[held]).await;
+        release::release(engine, &[held]).await;
         if is_early {
             engine.wake();
         }

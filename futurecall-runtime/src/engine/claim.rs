@@ -1,22 +1,18 @@
 //! The claimer: sleeps until the next call is due, claims what its slots can take and a little more, hands it out.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio_util::sync::CancellationToken;
-
-use super::again::Retries;
 use super::backoff::{Backoff, jittered};
 use super::pace::Pace;
 use super::ready::InHand;
 use super::supervise::supervised;
-use super::{Engine, NOW, RunSummary, late, run};
+use super::{Engine, NOW, late, release, run};
 use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::signals::Op;
+use crate::signals::{Op, listener_reconnected};
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
 
 /// The most calls of one claim.
@@ -25,8 +21,6 @@ const MOST: usize = 1_000;
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long a claimed call may wait for a slot before it is given back: another pod may have one.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// For how long giving calls back is tried again.
-const GIVING_BACK: Duration = Duration::from_secs(10);
 /// How many outcomes may wait to be stored before no more is claimed.
 const UNSTORED: usize = 4_000;
 
@@ -40,11 +34,16 @@ pub(super) fn start(engine: &Arc<Engine>) {
 }
 
 async fn listen(engine: &Engine) {
+    let mut reconnections = engine.store.reconnections();
     loop {
         tokio::select! {
             biased;
             () = engine.store.changed() => engine.wake(),
             () = engine.stop.cancelled() => return,
+        }
+        let before = std::mem::replace(&mut reconnections, engine.store.reconnections());
+        if before < reconnections {
+            listener_reconnected(reconnections - before);
         }
     }
 }
@@ -114,7 +113,7 @@ async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
         return false;
     }
     pace.was_too_fast();
-    release(engine, &stale.iter().map(|in_hand| unstarted(&in_hand.call)).collect::<Vec<_>>()).await;
+    release::release(engine, &stale.iter().map(|in_hand| unstarted(&in_hand.call)).collect::<Vec<_>>()).await;
     true
 }
 
@@ -123,7 +122,7 @@ async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
 pub(super) async fn give_back_all(engine: &Engine) {
     let waiting: Vec<Held> = engine.ready.take_all().iter().map(|in_hand| unstarted(&in_hand.call)).collect();
     if !waiting.is_empty() {
-        release(engine, &waiting).await;
+        release::release(engine, &waiting).await;
     }
 }
 
@@ -154,7 +153,7 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, S
     }
     if engine.stop.is_cancelled() {
         // Whoever ends the pod may have looked already for what is to be given back.
-        release(engine, &claimed.claim.calls.iter().map(unstarted).collect::<Vec<_>>()).await;
+        release::release(engine, &claimed.claim.calls.iter().map(unstarted).collect::<Vec<_>>()).await;
         return Ok(idle);
     }
     if give_back_late(engine, &claimed).await {
@@ -199,13 +198,13 @@ async fn read_clock(engine: Arc<Engine>) {
 
 /// Gives back a claim that took almost as long as its leases last, as no handler may start under them. Returns whether it
 /// was one.
-async fn give_back_late(engine: &Engine, claimed: &Claimed) -> bool {
+pub(super) async fn give_back_late(engine: &Engine, claimed: &Claimed) -> bool {
     let calls = &claimed.claim.calls;
     if calls.is_empty() || claimed.deadline.left(crate::clock::read()) > run::margin(engine) {
         return false;
     }
     tracing::warn!(calls = calls.len(), "a claim took longer than its leases last; its calls are given back");
-    release(engine, &calls.iter().map(unstarted).collect::<Vec<_>>()).await;
+    release::release(engine, &calls.iter().map(unstarted).collect::<Vec<_>>()).await;
     true
 }
 
@@ -259,14 +258,14 @@ pub(super) struct Claimed {
     pub(super) deadline: Deadline,
 }
 
-async fn claim(
+pub(super) async fn claim(
     engine: &Arc<Engine>,
     limit: usize,
     until: Option<Moment>,
     ahead: Duration,
     sweep: bool,
 ) -> Result<Claimed, StoreError> {
-    let names = engine.registry().claimable(&engine.config);
+    let names = engine.runner.claimable(&engine.config);
     if names.is_empty() {
         let deadline = Deadline::new(crate::clock::read(), Duration::ZERO);
         return Ok(Claimed { claim: Claim::default(), deadline });
@@ -275,7 +274,7 @@ async fn claim(
         pod: engine.pod,
         claim_no: engine.next_claim_no(),
         names,
-        shapes: Arc::clone(engine.registry().hashes()),
+        shapes: engine.runner.hashes(),
         limit: limit.min(MOST),
         lease: engine.config.lease,
         until,
@@ -338,115 +337,4 @@ async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Clai
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Runs everything that is due at this moment and waits for it, within the pod's slots. Once nobody awaits it (`left`), it
-/// claims no more.
-pub(super) async fn run_due(
-    engine: &Arc<Engine>,
-    left: &CancellationToken,
-) -> Result<RunSummary, StoreError> {
-    let mut summary = RunSummary::default();
-    if !engine.runs_calls() {
-        return Ok(summary);
-    }
-    let until = engine.open_store("run what is due")?.now().await?;
-    summary.interrupted = super::housekeeping::rescue(engine).await?;
-    super::housekeeping::reopen_if_told(engine).await?;
-    let mut running = FuturesUnordered::new();
-    loop {
-        let room = engine.config.concurrency_limit.saturating_sub(running.len());
-        let mut none_due = true;
-        let claiming = engine.claimers.token();
-        if room > 0 && summary.released == 0 && !engine.stop.is_cancelled() && !left.is_cancelled() {
-            let claimed = claim(engine, room, Some(until), Duration::ZERO, true).await?;
-            let is_late = give_back_late(engine, &claimed).await;
-            let Claimed { mut claim, deadline } = claimed;
-            summary.skipped = summary.skipped.saturating_add(claim.skipped);
-            none_due = claim.calls.is_empty() && claim.skipped == 0;
-            if is_late {
-                claim.calls.clear();
-            }
-            for call in claim.calls {
-                running.push(spawn(engine, InHand { call, deadline }));
-            }
-        }
-        drop(claiming);
-        match running.next().await {
-            Some(ended) => summary.count(&ended),
-            None if none_due => return Ok(summary),
-            None => {}
-        }
-    }
-}
-
-/// Starts a call in a task of its own, so that dropping `run_due` does not stop what it started; gives what became of it.
-fn spawn(engine: &Arc<Engine>, in_hand: InHand) -> impl Future<Output = run::Ended> + use<> {
-    let engine = Arc::clone(engine);
-    let (tracker, process) = (engine.runs.clone(), engine.process.clone());
-    let task = tracker.spawn(process.task(async move { run::run_in_turn(&engine, in_hand).await }));
-    async move { task.await.unwrap_or_default() }
-}
-
-impl RunSummary {
-    fn count(&mut self, ended: &run::Ended) {
-        self.released = self.released.saturating_add(u64::from(ended.is_released));
-        let Some(how) = ended.how else { return };
-        if how != run::How::Expired {
-            self.started = self.started.saturating_add(1);
-            let total = self.by_name.entry(ended.name.clone()).or_default();
-            *total = total.saturating_add(1);
-        }
-        let counter = match how {
-            run::How::Succeeded => &mut self.succeeded,
-            run::How::Failed => &mut self.failed,
-            run::How::Retried => &mut self.retried,
-            run::How::Expired => &mut self.expired,
-            run::How::Interrupted => &mut self.interrupted,
-        };
-        *counter = counter.saturating_add(1);
-    }
-}
-
-/// Gives claims back unstarted.
-pub(super) async fn release(engine: &Engine, held: &[Held]) {
-    give_back(engine, held, None).await;
-}
-
-/// Gives one claim back unstarted, in one statement with those that gather while another such statement is under way.
-pub(super) async fn release_one(engine: &Engine, held: Held) {
-    let gathered = || engine.unstarted.lock().unwrap_or_else(PoisonError::into_inner);
-    gathered().push(held);
-    let _turn = engine.giving_back.lock().await;
-    let all = std::mem::take(&mut *gathered());
-    if !all.is_empty() {
-        release(engine, &all).await;
-    }
-}
-
-/// Gives a claim back whose arguments this pod could not read under that shape. Says whether the database has heard of
-/// it.
-pub(super) async fn decline(engine: &Engine, held: Held, shape: i64) -> bool {
-    give_back(engine, &[held], Some(shape)).await
-}
-
-/// Gives claims back unstarted. Says whether the database has heard of it.
-async fn give_back(engine: &Engine, held: &[Held], declined: Option<i64>) -> bool {
-    // Before they are to be had: nothing that is stored from now on may pass them by.
-    engine.calm.tell();
-    let mut retries = Retries::within(GIVING_BACK.min(engine.config.lease));
-    // Fenced, so that it may be said twice.
-    let mut is_back = true;
-    while let Err(error) = engine.store.release(NOW, engine.pod, held, declined).await {
-        engine.meter.failed(Op::Release);
-        let after = if engine.over.is_cancelled() { Err(error) } else { retries.after(error).await };
-        if let Err(error) = after {
-            // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.
-            tracing::warn!(%error, calls = held.len(), "could not give unstarted calls back");
-            is_back = false;
-            break;
-        }
-    }
-    engine.held.remove(held.iter().map(|held| (held.id, held.claim_no)));
-    is_back
 }

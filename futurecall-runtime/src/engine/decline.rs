@@ -11,7 +11,7 @@ use crate::store::ClaimedCall;
 /// While the database does not answer, nothing is known of other pods, and the call goes back as well: a heartbeat opens it
 /// again if there is none that could read it. Where it answers with an error that stays, no other pod is relied upon.
 pub(super) async fn declining_shape(engine: &Engine, call: &ClaimedCall) -> Option<i64> {
-    let own = engine.registry().hashes().get(&call.name).copied()?;
+    let own = engine.runner.hashes().get(&call.name).copied()?;
     match is_readable_elsewhere(engine, call, own).await {
         Ok(is_readable) => is_readable.then_some(own),
         Err(error) => {

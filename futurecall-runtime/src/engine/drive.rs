@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::Engine;
+use crate::error::RUNTIME_ENDED;
 use crate::error::{OperateError, ScheduleError, StoreError};
 use crate::id::CallId;
 
@@ -26,10 +27,6 @@ pub(crate) enum NotDriven {
     /// The pod's runtime ended, or the work panicked, after it was begun.
     Lost,
 }
-
-/// What to do about a runtime that has ended.
-pub(crate) const RUNTIME_ENDED: &str = "the Tokio runtime on which the pod was started has ended: start the pod on a \
-                                        runtime that lives as long as the pod is used";
 
 const LOST: &str = "the task that did it has ended early: its runtime was dropped, or it panicked";
 

@@ -6,8 +6,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::backoff::Backoff;
+use super::outcome::How;
 use super::report::{self, Report, Stored};
-use super::run::How;
 use super::supervise::supervised;
 use super::{Engine, NOW};
 use crate::id::CallId;

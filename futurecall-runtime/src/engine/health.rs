@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::drive::RUNTIME_ENDED;
 use super::{Engine, NOW};
+use crate::error::RUNTIME_ENDED;
 use crate::id::CallId;
 
 /// How long the database may take to answer when it is asked how it is.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::jittered;
-use super::{Engine, claim};
+use super::{Engine, release};
 use crate::clock::Deadline;
 use crate::id::CallId;
 use crate::store::Held;
@@ -68,6 +68,6 @@ async fn look(engine: &Engine, claim_no: i64, known: &HashSet<CallId>) {
         calls = late.len(),
         "a claim whose reply was lost came through late; its calls are given back"
     );
-    claim::release(engine, &late).await;
+    release::release(engine, &late).await;
     engine.wake();
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Engine;
-use crate::bounded;
-use crate::error::{Decision, TransactionError, decision_of};
+use super::runner::CallHandler;
+use crate::bounded::{self, LONGEST_ERROR};
+use crate::error::{CallFailure, Decision, TransactionError, decision_of};
 use crate::moment::Moment;
-use crate::registry::{CallFailure, Handler, LONGEST_ERROR};
 use crate::retry::RetryPolicy;
 use crate::store::{ClaimedCall, Outcome};
 
@@ -30,7 +30,7 @@ pub(super) enum End {
 }
 
 /// What is to become of the call. Only the database knows whether it was cancelled meanwhile.
-pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: End) -> Outcome {
+pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &dyn CallHandler, end: End) -> Outcome {
     match end {
         End::Returned(Ok(())) => Outcome::Succeeded,
         End::Returned(Err(failure)) => {
@@ -49,21 +49,21 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &Handler, end: En
             {
                 return Outcome::Rerun { error };
             }
-            failed(call, handler.fate.retry, error, decision)
+            failed(call, handler.retry(), error, decision)
         }
         End::Panicked(panic) => {
             let said = bounded::panicked(panic, LONGEST_ERROR);
             let error = storable(|f| write!(f, "panicked: {said}"));
-            failed(call, handler.fate.retry, error, None)
+            failed(call, handler.retry(), error, None)
         }
         End::TimedOut(timeout) => {
             let error = format!("timed out after {}", humantime::format_duration(timeout));
-            failed(call, handler.fate.retry, error, None)
+            failed(call, handler.retry(), error, None)
         }
         End::Overdue => {
             let limit = engine.transaction_limit();
             let error = format!("the handler was stopped: {}", TransactionError::TooLong { limit });
-            failed(call, handler.fate.retry, error, None)
+            failed(call, handler.retry(), error, None)
         }
         End::Abandoned => {
             let grace = engine.config.shutdown_grace;
@@ -186,4 +186,14 @@ mod tests {
         assert_eq!(storable(|f| f.write_str("a\0b")), "a\u{fffd}b");
         assert_eq!(storable(|f| f.write_str(&"é".repeat(10_000))).chars().count(), 8_000);
     }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Succeeded,
+    Failed,
+    /// It failed, and is tried again.
+    Retried,
+    /// It was not started.
+    Expired,
+    Interrupted,
 }

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Process {
     #[cfg(feature = "testing")]
-    simulated: Option<crate::testing::Process>,
+    simulated: Option<super::simulated::Process>,
 }
 
 #[cfg(not(feature = "testing"))]
@@ -25,7 +25,7 @@ impl Process {
 #[cfg(feature = "testing")]
 impl Process {
     /// One of a simulation.
-    pub(crate) fn simulated(process: crate::testing::Process) -> Self {
+    pub(crate) fn simulated(process: super::simulated::Process) -> Self {
         Self { simulated: Some(process) }
     }
 
@@ -42,4 +42,11 @@ impl Process {
     pub(super) const fn has_no_threads(&self) -> bool {
         self.simulated.is_some()
     }
+}
+
+/// Host and process, for people who look at the pods.
+pub(super) fn label() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+    let host = host.or_else(|| Some(std::fs::read_to_string("/etc/hostname").ok()?.trim().to_owned()));
+    format!("{}:{}", host.as_deref().unwrap_or("host"), std::process::id())
 }

@@ -4,7 +4,7 @@ use tracing::Span;
 
 use super::Engine;
 use super::logs::Log;
-use super::run::How;
+use super::outcome::How;
 use super::statistics::Times;
 use crate::signals::trace;
 use crate::store::{ClaimedCall, Finish, Finished, Outcome};

@@ -13,15 +13,14 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{Instrument, Span};
 
 use super::held::Signals;
-use super::outcome::{self, End};
+use super::outcome::{self, End, How};
 use super::ready::InHand;
 use super::report::{self, Report, RunTrace, Stored};
+use super::runner::{CallHandler, Run};
 use super::statistics::Times;
-use super::{Completion, Engine, claim, decline, finish};
+use super::{Completion, Engine, decline, finish, release};
+use crate::error::CallFailure;
 use crate::id::PodId;
-use crate::pod::Pod;
-use crate::registry::{CallFailure, Handler};
-use crate::session::{CallInfo, Session};
 use crate::signals::{Ending, trace};
 use crate::store::{ClaimedCall, Finish, Held, Outcome};
 
@@ -42,17 +41,6 @@ pub(super) struct Ended {
     pub(super) how: Option<How>,
     /// No slot came free for it, and it was given back.
     pub(super) is_released: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    Succeeded,
-    Failed,
-    /// It failed, and is tried again.
-    Retried,
-    /// It was not started.
-    Expired,
-    Interrupted,
 }
 
 /// Gives every call that is ready a slot, as long as there are slots.
@@ -100,7 +88,7 @@ pub(super) async fn run_in_turn(engine: &Arc<Engine>, in_hand: InHand) -> Ended 
     engine.slot_seekers.fetch_sub(1, Ordering::SeqCst);
     let Some(permit) = permit else {
         let held = Held { id: in_hand.call.id, claim_no: in_hand.call.claim_no, started: false };
-        claim::release(engine, &[held]).await;
+        release::release(engine, &[held]).await;
         dispatch(engine);
         return Ended { name: in_hand.call.name, how: None, is_released: true };
     };
@@ -122,7 +110,7 @@ pub(super) async fn run_in_turn(engine: &Arc<Engine>, in_hand: InHand) -> Ended 
 async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Sender<How>>) -> Ended {
     let InHand { call, deadline } = in_hand;
     let (id, claim_no) = (call.id, call.claim_no);
-    let handler = engine.registry().get(&call.name).cloned();
+    let handler = engine.runner.handler(&call.name);
     let now = crate::clock::read();
     let database = engine.clock.at_least(now.monotonic);
     if let Some(outcome) = outcome::expired(&call, database) {
@@ -138,19 +126,19 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let (Some(handler), Some(signals)) = (handler, signals) else {
         // The pod stops, the call was cancelled while it waited, or the lease is all but over: another pod may have the
         // call by the time the handler would act.
-        claim::release_one(engine, Held { id, claim_no, started: false }).await;
+        release::release_one(engine, Held { id, claim_no, started: false }).await;
         engine.wake();
         return Ended { name: call.name, ..Ended::default() };
     };
     let lateness = database.unwrap_or(call.claimed).saturating_since(call.due);
-    let mut start = Start { engine, handler: &handler, lateness, is_counted: false };
+    let mut start = Start { engine, handler: &*handler, lateness, is_counted: false };
     let started_after = engine.config.lease.saturating_sub(deadline.left(now));
     let completion = Completion::new(id, claim_no, now.monotonic, started_after);
     let run = RunTrace::begin(engine, &call);
     // Dropping a handler and showing its error are the user's code as well, and may panic.
     let attempt = attempt(engine, &call, &mut start, &signals, &completion, run.span());
     let (ending, result) = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|panic| {
-        let outcome = outcome::of(engine, &call, &handler, End::Panicked(panic));
+        let outcome = outcome::of(engine, &call, &*handler, End::Panicked(panic));
         (Ending::Panic, Attempt::Ended(outcome))
     });
     trace::ended(run.span(), ending);
@@ -158,7 +146,7 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
         Attempt::Ended(outcome) => Some(outcome),
         Attempt::Lost => None,
         Attempt::Declined { shape, error } => {
-            handler.meter.finished(ending, None);
+            handler.meter().finished(ending, None);
             return leave_to_others(engine, call, run, shape, &error).await;
         }
     };
@@ -166,11 +154,11 @@ async fn run(engine: &Arc<Engine>, in_hand: InHand, stored: Option<oneshot::Send
     let ran_for = crate::clock::instant().saturating_duration_since(now.monotonic);
     let times = Times::of(&call, Some(started_after), ran_for);
     if completion.settled().await {
-        handler.meter.finished(Ending::Ok, Some(ran_for));
+        handler.meter().finished(Ending::Ok, Some(ran_for));
         engine.count(&call.name, How::Succeeded, times);
         return completed(engine, call, run, outcome.as_ref(), stored.is_some());
     }
-    handler.meter.finished(ending, Some(ran_for));
+    handler.meter().finished(ending, Some(ran_for));
     let Some(outcome) = outcome else { return lost(engine, call, run, times) };
     let has_succeeded = outcome == Outcome::Succeeded;
     if has_succeeded {
@@ -227,7 +215,7 @@ async fn leave_to_others(
     error: &CallFailure,
 ) -> Ended {
     let held = Held { id: call.id, claim_no: call.claim_no, started: false };
-    if claim::decline(engine, held, shape).await {
+    if release::decline(engine, held, shape).await {
         let _in_span = run.span().enter();
         tracing::info!(%error, "the call is of another release: it is left to a pod that can read its arguments");
     }
@@ -270,7 +258,7 @@ pub(super) fn margin(engine: &Engine) -> Duration {
 /// A start that is counted once it is known that the call is not declined.
 struct Start<'a> {
     engine: &'a Engine,
-    handler: &'a Handler,
+    handler: &'a dyn CallHandler,
     lateness: Duration,
     is_counted: bool,
 }
@@ -280,7 +268,7 @@ impl Start<'_> {
         if !self.is_counted {
             self.is_counted = true;
             self.engine.started.fetch_add(1, Ordering::Relaxed);
-            self.handler.meter.started(self.lateness);
+            self.handler.meter().started(self.lateness);
         }
     }
 }
@@ -307,27 +295,7 @@ async fn attempt(
     span: &Span,
 ) -> (Ending, Attempt) {
     let handler = start.handler;
-    let info = CallInfo {
-        id: call.id,
-        name: call.name.clone(),
-        identifier: call.identifier.clone(),
-        due: call.first_due,
-        attempt: call.attempt,
-        schedule: call.schedule,
-        traceparent: call.traceparent.clone(),
-    };
-    let session = Session::new(
-        Pod::of_session(engine),
-        Arc::clone(&engine.state),
-        info,
-        Arc::clone(signals),
-        Arc::clone(completion),
-    );
-    let run = async {
-        let args = crate::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name)
-            .map_err(CallFailure::Arguments)?;
-        (handler.run)(&session, args).await
-    };
+    let run = handler.run(Run { engine, call, signals, completion });
     let run = IN_HANDLER_OF.scope(engine.pod, run);
     let mut run = pin!(AssertUnwindSafe(run).catch_unwind().instrument(span.clone()));
     // The arguments are decoded when the run is polled first.
@@ -339,7 +307,7 @@ async fn attempt(
         polled
     });
     let timeout = async {
-        match handler.fate.timeout {
+        match handler.timeout() {
             Some(timeout) => {
                 tokio::time::sleep(timeout).await;
                 timeout

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::drive::RuntimeWatch;
-use super::{Engine, claim, statistics};
+use super::{Engine, claim, release, statistics};
 use crate::store::Held;
 
 /// What a shutdown found.
@@ -92,7 +92,7 @@ async fn leave(engine: &Arc<Engine>) {
     let unstarted: Vec<Held> = engine.held.all().into_iter().filter(|held| !held.started).collect();
     // A database that is gone must not hold up the end of the process.
     if !unstarted.is_empty() {
-        let _ = tokio::time::timeout(FLUSH, claim::release(engine, &unstarted)).await;
+        let _ = tokio::time::timeout(FLUSH, release::release(engine, &unstarted)).await;
     }
     engine.over.cancel();
     // What was handed in before is stored, or its caller told, before anybody hears that the pod has ended.

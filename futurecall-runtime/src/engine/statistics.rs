@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::run::How;
+use super::outcome::How;
 use super::supervise::supervised;
 use super::{BEAT, Engine};
 use crate::error::StoreError;

@@ -29,25 +29,50 @@ pub(super) async fn supervised<F: Future<Output = ()>>(
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::supervised;
     use crate::config::Config;
+    use crate::engine::runner::{CallHandler, Runner};
     use crate::engine::{Engine, Process};
-    use crate::pod::Role;
-    use crate::registry::Registry;
+    use crate::role::Role;
     use crate::state::StateMap;
-    use crate::store::MemoryStore;
+    use crate::store::{MemoryStore, OnVanish, PodBeat};
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Runner for Nothing {
+        fn handler(&self, _: &str) -> Option<Arc<dyn CallHandler>> {
+            None
+        }
+
+        fn claimable(&self, _: &Config) -> Vec<(String, OnVanish)> {
+            Vec::new()
+        }
+
+        fn on_vanish(&self, _: &str, _: &Config) -> Option<OnVanish> {
+            None
+        }
+
+        fn hashes(&self) -> Arc<BTreeMap<String, i64>> {
+            Arc::default()
+        }
+
+        fn describe(&self, _: &mut PodBeat) {}
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_begins_anew() {
-        let store = std::sync::Arc::new(MemoryStore::new());
+        let store = Arc::new(MemoryStore::new());
         let (config, state) = (Config::default(), StateMap::default());
         let engine = Engine::new(
             Role::Serverless,
             store,
             config,
             state,
-            Registry::default(),
+            Arc::new(Nothing),
             Vec::new(),
             Process::default(),
         );

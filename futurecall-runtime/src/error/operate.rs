@@ -1,8 +1,8 @@
 use std::fmt;
 
 use crate::error::{ScheduleError, StoreError};
+use crate::id::CallId;
 use crate::id::ScheduleId;
-use crate::operator::Acted;
 
 /// Why an operator's action was not done, or not to all.
 #[non_exhaustive]
@@ -87,4 +87,18 @@ impl From<StoreError> for OperateError {
     fn from(error: StoreError) -> Self {
         Self::Schedule(error.into())
     }
+}
+
+/// What an action on calls did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Acted {
+    /// Calls to which it was done.
+    pub done: u64,
+    /// Calls that were running: told of their cancellation, otherwise left alone.
+    pub running: u64,
+    /// Chosen calls to which it could not be done: over already, not over yet, or gone.
+    pub passed_over: u64,
+    /// The calls that were stored, in the order of the old ones; the first 1,000.
+    pub new_calls: Vec<CallId>,
 }

@@ -1,9 +1,12 @@
 use std::fmt;
 
-use crate::engine::RUNTIME_ENDED;
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::recurring::RuleError;
+
+/// What to do about a runtime that has ended.
+pub(crate) const RUNTIME_ENDED: &str = "the Tokio runtime on which the pod was started has ended: start the pod on a \
+                                        runtime that lives as long as the pod is used";
 
 /// Why a call was not scheduled, cancelled or looked up.
 ///

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{CallTarget, EncodedCall, check_identifier, identifier_text, sealed};
+use super::{check_identifier, identifier_text};
 use crate::args::in_key_order;
-use crate::call::FutureCall;
+use crate::call_target::{CallTarget, EncodedCall, sealed};
 use crate::error::ScheduleError;
 use crate::id::ScheduleId;
 use crate::moment::{Moment, ToMoment};
@@ -117,11 +117,6 @@ pub struct RecurringCallRef {
 
 impl RecurringCallRef {
     options!();
-
-    /// The facade of a type, without an extension trait in scope.
-    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
-        C::__calls(self)
-    }
 }
 
 impl sealed::Sealed for RecurringCallRef {}
@@ -179,7 +174,7 @@ pub(crate) fn key(name: &str, identifier: Option<&str>, args: &str) -> String {
 
 /// The keys of the same declaration under the call's older names, as far as this pod knows them.
 fn former_keys(pod: &Pod, schedule: &NewSchedule) -> Vec<String> {
-    let aliases = pod.engine().registry().get(&schedule.name).map_or(&[][..], |handler| handler.aliases);
+    let aliases = pod.registry().get(&schedule.name).map_or(&[][..], |handler| handler.aliases);
     aliases.iter().map(|alias| key(alias, schedule.identifier.as_deref(), &schedule.args)).collect()
 }
 

@@ -80,7 +80,7 @@ async fn pending(inspector: &Inspector, call: &CallRecord) -> Result<Vec<Reason>
 fn unreadable(inspector: &Inspector, call: &CallRecord, readers: &Readers) -> Option<Reason> {
     let able = readers.of_call(&call.name, None, &call.declined).count();
     let able = u64::try_from(able).unwrap_or(u64::MAX);
-    let is_known_here = || inspector.pod.engine().registry().get(&call.name).is_some();
+    let is_known_here = || inspector.pod.registry().get(&call.name).is_some();
     if call.declined.is_empty() || (able == 0 && call.broken.is_some() && is_known_here()) {
         return call.broken.clone().map(|reason| Reason::Broken { reason });
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{OperateError, Operator, Selection};
-use crate::error::ScheduleError;
+use crate::error::{Acted, ScheduleError};
 use crate::id::CallId;
 use crate::store::{CallFilter, CancelTarget, Due, NewAction, Now};
 
@@ -13,20 +13,6 @@ const STEP: usize = 1_000;
 const PAGE: usize = 10_000;
 /// How many new ids are given back.
 const IDS_GIVEN: usize = 1_000;
-
-/// What an action on calls did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Acted {
-    /// Calls to which it was done.
-    pub done: u64,
-    /// Calls that were running: told of their cancellation, otherwise left alone.
-    pub running: u64,
-    /// Chosen calls to which it could not be done: over already, not over yet, or gone.
-    pub passed_over: u64,
-    /// The calls that were stored, in the order of the old ones; the first 1,000.
-    pub new_calls: Vec<CallId>,
-}
 
 impl Acted {
     fn add(&mut self, step: Self) {

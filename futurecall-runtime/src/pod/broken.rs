@@ -4,8 +4,8 @@ mod found;
 mod sample;
 
 use self::found::{Broken, Count, Found};
+use super::Pod;
 use crate::config::{CheckBrokenCalls, Config};
-use crate::engine::Engine;
 use crate::engine::readers::Readers;
 use crate::error::StoreError;
 use crate::id::CallId;
@@ -30,28 +30,30 @@ pub(super) fn only_reports(config: &Config) -> bool {
 
 /// Reports broken calls, a line for each name and reason, and removes them where the settings say so. Returns those that
 /// refuse the start: none, unless the settings say that.
-pub(super) async fn check(engine: &Engine) -> Result<Vec<String>, StoreError> {
+pub(super) async fn check(pod: &Pod) -> Result<Vec<String>, StoreError> {
+    let engine = pod.engine();
     let check = engine.config.check_broken_calls;
     if check == CheckBrokenCalls::Never {
         return Ok(Vec::new());
     }
-    let (waiting, cap) = waiting(engine).await?;
+    let (waiting, cap) = waiting(pod).await?;
     if waiting.is_empty() {
         return Ok(Vec::new());
     }
     let calls = waiting.iter().fold(0, |sum: u64, (_, calls)| sum.saturating_add(*calls));
     let readers = Readers::of(engine).await?;
     let found = if check == CheckBrokenCalls::Always || calls < FEW {
-        each(engine, &readers).await?
+        each(pod, &readers).await?
     } else {
-        sample::look(engine, &readers, waiting, cap).await?
+        sample::look(pod, &readers, waiting, cap).await?
     };
     found.report(engine.pod);
     Ok(if check == CheckBrokenCalls::Refuse { found.broken() } else { Vec::new() })
 }
 
 /// The names of pending calls with how many wait of each, counted up to the figure beside them.
-async fn waiting(engine: &Engine) -> Result<(Vec<(String, u64)>, u64), StoreError> {
+async fn waiting(pod: &Pod) -> Result<(Vec<(String, u64)>, u64), StoreError> {
+    let engine = pod.engine();
     let waiting = engine.store.pending_names(Now::Database, MANY).await?;
     let many = waiting.iter().filter(|(_, calls)| *calls >= MANY).count();
     // Fewer than `FEW` calls in all: then fewer than ten names have as many, and each is counted further than `FEW`.
@@ -63,7 +65,8 @@ async fn waiting(engine: &Engine) -> Result<(Vec<(String, u64)>, u64), StoreErro
 }
 
 /// Looks at every pending call.
-async fn each(engine: &Engine, readers: &Readers) -> Result<Found, StoreError> {
+async fn each(pod: &Pod, readers: &Readers) -> Result<Found, StoreError> {
+    let engine = pod.engine();
     let now = engine.store.now().await?;
     let mut filter = CallFilter::new().state(CallState::Scheduled).limit(1_000);
     let mut found = Found::default();
@@ -75,13 +78,13 @@ async fn each(engine: &Engine, readers: &Readers) -> Result<Found, StoreError> {
         for call in page.calls {
             let before = kept.replace(call.id);
             found.waits(&call.name, Count::exactly(1));
-            let unknown = unknown(engine, &call.name);
+            let unknown = unknown(pod, &call.name);
             let is_unknown = unknown.is_some();
             if !is_unknown {
                 found.decoded(&call.name);
             }
-            let Some(reason) = unknown.or_else(|| undecodable(engine, &call)) else { continue };
-            let runs_elsewhere = may_run_elsewhere(engine, readers, &call.name, &call.declined);
+            let Some(reason) = unknown.or_else(|| undecodable(pod, &call)) else { continue };
+            let runs_elsewhere = may_run_elsewhere(pod, readers, &call.name, &call.declined);
             // Not what came after the look began: discarding a run of a schedule stores the next one, without end.
             let old = call.created <= now && now.saturating_since(call.created) >= engine.config.broken_grace;
             if engine.config.delete_broken_calls && old && !runs_elsewhere {
@@ -90,7 +93,7 @@ async fn each(engine: &Engine, readers: &Readers) -> Result<Found, StoreError> {
             }
             found.broken_as(&call.name, Broken { reason, is_unknown, runs_elsewhere }, Count::exactly(1));
         }
-        remove(engine, &discard).await?;
+        remove(pod, &discard).await?;
         if page.next.is_none() {
             return Ok(found);
         }
@@ -100,19 +103,19 @@ async fn each(engine: &Engine, readers: &Readers) -> Result<Found, StoreError> {
 }
 
 /// Why this pod could not run that call; `None` if it could.
-pub(crate) fn why(engine: &Engine, call: &CallRecord) -> Option<String> {
-    unknown(engine, &call.name).or_else(|| undecodable(engine, call))
+pub(crate) fn why(pod: &Pod, call: &CallRecord) -> Option<String> {
+    unknown(pod, &call.name).or_else(|| undecodable(pod, call))
 }
 
 /// Returns whether another live pod may be able to run a call that this one cannot.
-fn may_run_elsewhere(engine: &Engine, readers: &Readers, name: &str, declined: &[i64]) -> bool {
-    let own = engine.registry().hashes().get(name).copied();
+fn may_run_elsewhere(pod: &Pod, readers: &Readers, name: &str, declined: &[i64]) -> bool {
+    let own = pod.engine().runner.hashes().get(name).copied();
     readers.may_read(name, own, declined)
 }
 
 /// Why this pod could not run any call of that name; `None` if it has one.
-fn unknown(engine: &Engine, name: &str) -> Option<String> {
-    let registry = engine.registry();
+fn unknown(pod: &Pod, name: &str) -> Option<String> {
+    let registry = pod.registry();
     if registry.get(name).is_some() {
         return None;
     }
@@ -125,14 +128,14 @@ fn unknown(engine: &Engine, name: &str) -> Option<String> {
 }
 
 /// Why this pod could not decode the arguments of that call; `None` if it could, or has no call of its name.
-fn undecodable(engine: &Engine, call: &CallRecord) -> Option<String> {
-    let registry = engine.registry();
-    let handler = registry.get(&call.name)?;
-    let args = crate::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name);
+fn undecodable(pod: &Pod, call: &CallRecord) -> Option<String> {
+    let handler = pod.registry().get(&call.name)?;
+    let args = crate::args::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name);
     args.and_then(|args| handler.arguments.check(&call.name, args)).err().map(|error| error.to_string())
 }
 
-async fn remove(engine: &Engine, calls: &[(CallId, String)]) -> Result<(), StoreError> {
+async fn remove(pod: &Pod, calls: &[(CallId, String)]) -> Result<(), StoreError> {
+    let engine = pod.engine();
     if calls.is_empty() {
         return Ok(());
     }

@@ -7,14 +7,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::database::{ApplicationPool, Database, Placement, open};
-use super::{Pod, Role, broken, declared};
-use crate::by_name::InvokableFutureCall;
-use crate::call::{FutureCall, handlers_of};
+use super::{Pod, broken, declared};
 use crate::config::Config;
 use crate::engine::again::until_known_at_start;
+use crate::engine::runner::Runner;
 use crate::engine::{Engine, Process, first_look};
 use crate::error::{StartError, StoreError};
 use crate::registry::{Handler, Registry};
+use crate::role::Role;
 use crate::signals::trace::TraceContext;
 use crate::state::StateMap;
 use crate::store::{LivePod, NewSchedule, Now, Store};
@@ -138,20 +138,6 @@ impl PodBuilder {
         self
     }
 
-    /// Registers the calls of a type, to run on this instance where they take `&self`. Types without `&self` calls
-    /// register themselves (feature `discovery`).
-    pub fn register<C: FutureCall>(mut self, instance: C) -> Self {
-        let handlers = handlers_of(Some(&Arc::new(instance)));
-        self.registered.push(Registered { type_id: TypeId::of::<C>(), handlers });
-        self
-    }
-
-    /// Registers a call by name.
-    pub fn register_future_call<C: InvokableFutureCall>(mut self, name: impl Into<String>, call: C) -> Self {
-        self.by_name.push(crate::by_name::handler(name.into(), call));
-        self
-    }
-
     /// Asks for the W3C `traceparent` of whoever schedules, each time that calls are stored: the call remembers it, and its
     /// run shows it ([`signals`](crate::signals)). What is no `traceparent` is left out. With the feature `opentelemetry`
     /// nothing has to be given.
@@ -176,8 +162,20 @@ impl PodBuilder {
     /// The pod's tasks are those of a simulated process.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
-    pub fn in_process(mut self, process: crate::testing::Process) -> Self {
+    pub fn in_process(mut self, process: crate::engine::simulated::Process) -> Self {
         self.process = Process::simulated(process);
+        self
+    }
+
+    /// Takes the handlers of a type that was registered by hand.
+    pub(crate) fn add_type(mut self, type_id: TypeId, handlers: Vec<Handler>) -> Self {
+        self.registered.push(Registered { type_id, handlers });
+        self
+    }
+
+    /// Takes the handler of a call by name, or why it is none.
+    pub(crate) fn add_named(mut self, handler: Result<Handler, StartError>) -> Self {
+        self.by_name.push(handler);
         self
     }
 
@@ -235,8 +233,7 @@ impl PodBuilder {
         state.check()?;
         let database = database.ok_or(StartError::NoDatabase)?;
         let runs = role != Role::Serverless && config.execution_enabled;
-        let registry =
-            if runs { registry(registered, by_name, discovery, &state)? } else { Registry::default() };
+        let registry = if runs { registry(registered, by_name, discovery, &state)? } else { Registry::new() };
         let schedules = declared::by_attribute(&registry)?;
         let keys = schedules.iter().map(|schedule| schedule.key.clone()).collect();
 
@@ -250,10 +247,11 @@ impl PodBuilder {
             store.close().await;
             return Err(error);
         }
-        let engine = Engine::new(role, store, config, state, registry, keys, process);
+        let runner: Arc<dyn Runner> = Arc::<Registry>::clone(&registry);
+        let engine = Engine::new(role, store, config, state, runner, keys, process);
         let _ = engine.trace_context.set(trace_context);
-        let pod = Pod::new(Arc::clone(&engine));
-        if let Err(error) = begin(&engine, runs, schedules).await {
+        let pod = Pod::new(Arc::clone(&engine), registry);
+        if let Err(error) = begin(&pod, runs, schedules).await {
             // Also removes the heartbeat that said this pod lives.
             engine.shut_down().await;
             return Err(error);
@@ -273,16 +271,17 @@ async fn is_migrated(store: &dyn Store) -> Result<(), StartError> {
     if missing.is_empty() { Ok(()) } else { Err(StartError::NotMigrated { missing }) }
 }
 
-async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) -> Result<(), StartError> {
+async fn begin(pod: &Pod, runs: bool, schedules: Vec<NewSchedule>) -> Result<(), StartError> {
+    let engine = pod.engine();
     if runs {
-        let names = engine.registry().names();
+        let names = pod.registry().names();
         tracing::info!(pod = %engine.pod, store = engine.store.kind(), role = engine.role.as_str(), ?names, "pod starts");
         until_known_at_start(|| engine.beat_to(&*engine.store)).await?;
         if !schedules.is_empty() {
             until_known_at_start(|| engine.store.declare(Now::Database, &schedules)).await?;
         }
         let live = LivePod {
-            names: engine.registry().names(),
+            names: pod.registry().names(),
             schedules: engine.attribute_schedules.clone(),
             pod_live: engine.pod_live(),
         };
@@ -298,20 +297,20 @@ async fn begin(engine: &Arc<Engine>, runs: bool, schedules: Vec<NewSchedule>) ->
     // A check that only reports holds up no call: it takes as long as there are calls to look at.
     let claims_first = engine.claims_calls() && broken::only_reports(&engine.config);
     if runs && !claims_first {
-        look_for_broken_calls(engine).await?;
+        look_for_broken_calls(pod).await?;
     }
     engine.start().map_err(|error| {
         StartError::setting("lease", format!("the thread that renews leases could not be started: {error}"))
     })?;
     if runs && claims_first {
         first_look(engine).await;
-        look_for_broken_calls(engine).await?;
+        look_for_broken_calls(pod).await?;
     }
     Ok(())
 }
 
-async fn look_for_broken_calls(engine: &Engine) -> Result<(), StartError> {
-    let found = until_known_at_start(|| broken::check(engine)).await?;
+async fn look_for_broken_calls(pod: &Pod) -> Result<(), StartError> {
+    let found = until_known_at_start(|| broken::check(pod)).await?;
     if found.is_empty() { Ok(()) } else { Err(StartError::BrokenCalls { found }) }
 }
 
@@ -320,8 +319,8 @@ fn registry(
     by_name: Vec<Result<Handler, StartError>>,
     discovery: bool,
     state: &StateMap,
-) -> Result<Registry, StartError> {
-    let mut registry = Registry::default();
+) -> Result<Arc<Registry>, StartError> {
+    let registry = Registry::new();
     let by_hand: Vec<TypeId> = registered.iter().map(|registered| registered.type_id).collect();
     let mut not_registered = Vec::new();
     for handler in registered.into_iter().flat_map(|registered| registered.handlers) {
@@ -349,8 +348,9 @@ fn registry(
 }
 
 fn missing_state(registry: &Registry, state: &StateMap) -> Result<(), StartError> {
-    let mut needs: Vec<String> = registry
-        .handlers()
+    let handlers = registry.handlers();
+    let mut needs: Vec<String> = handlers
+        .iter()
         .flat_map(|handler| handler.state.iter().map(move |need| (handler, need)))
         .filter(|(_, need)| !state.has((need.type_id)()))
         .map(|(handler, need)| {

@@ -11,7 +11,7 @@ use crate::store::{NewSchedule, ScheduleOrigin};
 
 /// The schedules that this pod's calls declare.
 pub(super) fn by_attribute(registry: &Registry) -> Result<Vec<NewSchedule>, StartError> {
-    registry.handlers().filter_map(|handler| Some(schedule(handler, handler.recurring?))).collect()
+    registry.handlers().iter().filter_map(|handler| Some(schedule(handler, handler.recurring?))).collect()
 }
 
 fn schedule(handler: &Arc<Handler>, rule: DeclaredRule) -> Result<NewSchedule, StartError> {

@@ -184,6 +184,10 @@ impl Store for PostgresStore {
         self.wake.hears()
     }
 
+    fn reconnections(&self) -> u64 {
+        self.wake.reconnections()
+    }
+
     async fn changed(&self) {
         self.wake.changed(self.options(), &self.link).await;
     }

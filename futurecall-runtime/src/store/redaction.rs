@@ -91,7 +91,7 @@ fn hidden(keys: &BTreeSet<String>, args: &str, look_deeper: bool) -> Option<Stri
         shown.push(':');
         if keys.contains(&key) {
             shown.push_str(Redaction::HIDDEN);
-        } else if look_deeper && key == crate::by_name::KEY && value.get().starts_with('{') {
+        } else if look_deeper && key == crate::args::by_name::KEY && value.get().starts_with('{') {
             shown.push_str(&hidden(keys, value.get(), false)?);
         } else {
             shown.push_str(value.get());

@@ -83,6 +83,11 @@ pub trait Store:
         true
     }
 
+    /// Returns how often the connection that hears of what others do was lost and made anew.
+    fn reconnections(&self) -> u64 {
+        0
+    }
+
     /// Waits until another connection may have stored something that is due soon. Cancel-safe; may wake for nothing,
     /// and may miss a change (the engine's fallback poll covers that). A store that cannot hear waits for ever.
     async fn changed(&self);

@@ -33,7 +33,7 @@ fn public_futures(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path: PathBuf = entry.unwrap().path();
         match path.file_name().and_then(|name| name.to_str()) {
-            Some("store" | "testing.rs" | "tests" | "tests.rs") => {}
+            Some("store" | "testing.rs" | "simulated.rs" | "tests" | "tests.rs") => {}
             _ if path.is_dir() => public_futures(&path, found),
             _ if path.extension().is_some_and(|extension| extension == "rs") => {
                 futures_of(&fs::read_to_string(&path).unwrap(), found);

@@ -134,7 +134,7 @@ pub(super) async fn broken(ground: &Ground<'_>) -> Result<Finding, StoreError> {
 }
 
 fn is_broken(ground: &Ground<'_>, call: &CallRecord) -> bool {
-    let own = ground.inspector.pod.engine().registry().hashes().get(&call.name).copied();
+    let own = ground.inspector.pod.engine().runner.hashes().get(&call.name).copied();
     let was_tried = match own {
         Some(_) => call.broken.is_some(),
         None => !call.declined.is_empty(),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::found::{Broken, Count, Found};
 use super::{may_run_elsewhere, undecodable, unknown};
-use crate::engine::Engine;
 use crate::engine::readers::Readers;
 use crate::error::StoreError;
 use crate::id::CallId;
+use crate::pod::Pod;
 use crate::store::{CallRecord, KeySet, KeysLook, Now, PendingKeys};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -33,7 +33,7 @@ const DECODED_OF_SET: usize = 5;
 
 /// Looks at all names, whose calls were counted up to `cap`, and at the arguments of some calls.
 pub(super) async fn look(
-    engine: &Engine,
+    pod: &Pod,
     readers: &Readers,
     waiting: Vec<(String, u64)>,
     cap: u64,
@@ -43,15 +43,15 @@ pub(super) async fn look(
     for (name, calls) in waiting {
         let count = Count::up_to(calls, cap);
         found.waits(&name, count);
-        match unknown(engine, &name) {
+        match unknown(pod, &name) {
             None => drop(known.insert(name, calls)),
             Some(reason) => {
-                let runs_elsewhere = may_run_elsewhere(engine, readers, &name, &[]);
+                let runs_elsewhere = may_run_elsewhere(pod, readers, &name, &[]);
                 found.broken_as(&name, Broken { reason, is_unknown: true, runs_elsewhere }, count);
             }
         }
     }
-    let mut sample = Sample { engine, readers, found, seen: HashSet::new(), sets: BTreeMap::new() };
+    let mut sample = Sample { pod, readers, found, seen: HashSet::new(), sets: BTreeMap::new() };
     let left = sample.earliest(known, cap).await?;
     sample.ahead(left).await?;
     Ok(sample.done())
@@ -59,7 +59,7 @@ pub(super) async fn look(
 
 /// What is known of the calls of some names.
 struct Sample<'a> {
-    engine: &'a Engine,
+    pod: &'a Pod,
     readers: &'a Readers,
     found: Found,
     /// Which were decoded.
@@ -109,7 +109,7 @@ impl Sample<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        let now = self.engine.store.now().await?;
+        let now = self.pod.engine().store.now().await?;
         let calls = share(READ_AHEAD, names.values().copied(), READ_AHEAD_OF_NAME);
         for ahead in AHEAD {
             let Ok(from) = now.checked_add(ahead) else { break };
@@ -138,7 +138,7 @@ impl Sample<'_> {
         if names.is_empty() {
             Ok(Vec::new())
         } else {
-            self.engine.store.pending_keys(Now::Database, &look).await
+            self.pod.engine().store.pending_keys(Now::Database, &look).await
         }
     }
 
@@ -157,8 +157,8 @@ impl Sample<'_> {
             return None;
         }
         self.found.decoded(&call.name);
-        let reason = undecodable(self.engine, call)?;
-        let runs_elsewhere = may_run_elsewhere(self.engine, self.readers, &call.name, &call.declined);
+        let reason = undecodable(self.pod, call)?;
+        let runs_elsewhere = may_run_elsewhere(self.pod, self.readers, &call.name, &call.declined);
         let broken = Broken { reason, is_unknown: false, runs_elsewhere };
         self.found.broken_as(&call.name, broken.clone(), Count::exactly(1));
         Some(broken)

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::MemoryStore;
 use super::inspect::pending_record;
 use super::rows::{Call, refuse_nul};
-use crate::by_name;
+use crate::args::by_name;
 use crate::error::StoreError;
 use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
 use crate::store::{Now, PendingStore};

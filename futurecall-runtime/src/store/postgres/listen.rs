@@ -52,6 +52,8 @@ pub(super) struct Wake {
     /// Whether this store hears its own notifications, and so those of others: a connection that listens through a pooler
     /// looks as if it did.
     hears: Arc<AtomicBool>,
+    /// How often the connection that listens was lost and made anew.
+    reconnections: Arc<AtomicU64>,
     /// Ends the listening task.
     stop: CancellationToken,
     /// What news is news about.
@@ -74,6 +76,7 @@ impl Wake {
             told: AtomicU64::new(0),
             listening: Once::new(),
             hears: Arc::default(),
+            reconnections: Arc::default(),
             stop: CancellationToken::new(),
             lanes,
             first_try: FIRST_TRY,
@@ -105,6 +108,11 @@ impl Wake {
         self.hears.load(Ordering::Acquire)
     }
 
+    /// Returns how often the connection that listens was lost and made anew.
+    pub(super) fn reconnections(&self) -> u64 {
+        self.reconnections.load(Ordering::Relaxed)
+    }
+
     /// Waits for news. Those that came while nobody waited are remembered as one.
     pub(super) async fn changed(&self, options: PgConnectOptions, link: &Arc<Link>) {
         self.listening.call_once(|| {
@@ -113,6 +121,7 @@ impl Wake {
                 tag: Arc::clone(&self.tag),
                 news: Arc::clone(&self.news),
                 hears: Arc::clone(&self.hears),
+                reconnections: Arc::clone(&self.reconnections),
                 lanes: Arc::clone(&self.lanes),
                 link: Arc::clone(link),
             };
@@ -222,6 +231,7 @@ struct Ear {
     tag: Arc<str>,
     news: Arc<watch::Sender<u64>>,
     hears: Arc<AtomicBool>,
+    reconnections: Arc<AtomicU64>,
     lanes: Arc<Lanes>,
     /// By which it tells itself something.
     link: Arc<Link>,
@@ -284,7 +294,7 @@ impl Ear {
         let kept = Kept::listen(&mut listener, &self.channel).await?;
         *heard = true;
         if !is_first {
-            crate::signals::listener_reconnected();
+            self.reconnections.fetch_add(1, Ordering::Relaxed);
         }
         // What was sent before is not heard any more.
         self.lanes.forget();

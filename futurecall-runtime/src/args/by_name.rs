@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::args::{ArgumentError, FORMAT as TYPED, decode_value, encode_value, stored_value};
+use super::{ArgumentError, FORMAT as TYPED, decode_value, encode_value, stored_value};
 
 /// The format number of calls that were scheduled by name.
 pub(crate) const FORMAT: i16 = 2;
@@ -15,7 +15,7 @@ pub(crate) const FORMAT: i16 = 2;
 pub(crate) const KEY: &str = "data";
 
 /// Writes `{"data": …}`, or `{}` without data.
-pub(super) fn encode<T: Serialize + ?Sized>(name: &str, data: Option<&T>) -> Result<String, ArgumentError> {
+pub(crate) fn encode<T: Serialize + ?Sized>(name: &str, data: Option<&T>) -> Result<String, ArgumentError> {
     match data {
         Some(data) => Ok(format!("{{\"{KEY}\":{}}}", encode_value(name, KEY, data)?)),
         None => Ok("{}".to_owned()),
@@ -23,7 +23,7 @@ pub(super) fn encode<T: Serialize + ?Sized>(name: &str, data: Option<&T>) -> Res
 }
 
 /// Reads what stands under `data`; without it, or where it is null, there is none.
-pub(super) fn decode<T: DeserializeOwned>(name: &str, text: &str) -> Result<Option<T>, ArgumentError> {
+pub(crate) fn decode<T: DeserializeOwned>(name: &str, text: &str) -> Result<Option<T>, ArgumentError> {
     match stored_value(name, KEY, text)? {
         Some(stored) => decode_value(name, KEY, stored),
         None => Ok(None),

@@ -1,0 +1,81 @@
+//! Running everything that is due at this moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio_util::sync::CancellationToken;
+
+use super::claim::{Claimed, claim, give_back_late};
+use super::outcome::How;
+use super::ready::InHand;
+use super::{Engine, RunSummary, housekeeping, run};
+use crate::error::StoreError;
+
+/// Runs everything that is due at this moment and waits for it, within the pod's slots. Once nobody awaits it (`left`), it
+/// claims no more.
+pub(super) async fn run_due(
+    engine: &Arc<Engine>,
+    left: &CancellationToken,
+) -> Result<RunSummary, StoreError> {
+    let mut summary = RunSummary::default();
+    if !engine.runs_calls() {
+        return Ok(summary);
+    }
+    let until = engine.open_store("run what is due")?.now().await?;
+    summary.interrupted = housekeeping::rescue(engine).await?;
+    housekeeping::reopen_if_told(engine).await?;
+    let mut running = FuturesUnordered::new();
+    loop {
+        let room = engine.config.concurrency_limit.saturating_sub(running.len());
+        let mut none_due = true;
+        let claiming = engine.claimers.token();
+        if room > 0 && summary.released == 0 && !engine.stop.is_cancelled() && !left.is_cancelled() {
+            let claimed = claim(engine, room, Some(until), Duration::ZERO, true).await?;
+            let is_late = give_back_late(engine, &claimed).await;
+            let Claimed { mut claim, deadline } = claimed;
+            summary.skipped = summary.skipped.saturating_add(claim.skipped);
+            none_due = claim.calls.is_empty() && claim.skipped == 0;
+            if is_late {
+                claim.calls.clear();
+            }
+            for call in claim.calls {
+                running.push(spawn(engine, InHand { call, deadline }));
+            }
+        }
+        drop(claiming);
+        match running.next().await {
+            Some(ended) => summary.count(&ended),
+            None if none_due => return Ok(summary),
+            None => {}
+        }
+    }
+}
+
+/// Starts a call in a task of its own, so that dropping `run_due` does not stop what it started; gives what became of it.
+fn spawn(engine: &Arc<Engine>, in_hand: InHand) -> impl Future<Output = run::Ended> + use<> {
+    let engine = Arc::clone(engine);
+    let (tracker, process) = (engine.runs.clone(), engine.process.clone());
+    let task = tracker.spawn(process.task(async move { run::run_in_turn(&engine, in_hand).await }));
+    async move { task.await.unwrap_or_default() }
+}
+
+impl RunSummary {
+    fn count(&mut self, ended: &run::Ended) {
+        self.released = self.released.saturating_add(u64::from(ended.is_released));
+        let Some(how) = ended.how else { return };
+        if how != How::Expired {
+            self.started = self.started.saturating_add(1);
+            let total = self.by_name.entry(ended.name.clone()).or_default();
+            *total = total.saturating_add(1);
+        }
+        let counter = match how {
+            How::Succeeded => &mut self.succeeded,
+            How::Failed => &mut self.failed,
+            How::Retried => &mut self.retried,
+            How::Expired => &mut self.expired,
+            How::Interrupted => &mut self.interrupted,
+        };
+        *counter = counter.saturating_add(1);
+    }
+}
