@@ -52,7 +52,7 @@ impl Model for Setting {
         vec![self.start.clone()]
     }
 
-    /// Everything that anybody could try; [`Protocol::step`] says what cannot be.
+    /// Everything that anybody could try; `Protocol::step` says what cannot be.
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         actions.push(Action::Tick(1));
         for (id, call) in (0..).zip(&world.calls) {

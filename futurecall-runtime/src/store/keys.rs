@@ -11,7 +11,7 @@ pub(crate) const SETS: usize = 50;
 /// How many bytes of arguments, as the database stores them, are looked at for each call that a look may take.
 pub(crate) const BYTES_A_CALL: u64 = 1_024;
 
-/// Which waiting calls [`Store::pending_keys`](super::Store::pending_keys) looks at.
+/// Which waiting calls [`pending_keys`](super::PendingStore::pending_keys) looks at.
 #[derive(Clone, Debug)]
 pub struct KeysLook {
     /// Calls of these names.

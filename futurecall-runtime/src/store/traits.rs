@@ -165,7 +165,7 @@ pub trait CancelStore: sealed::Sealed {
     ) -> Result<Cancelled, StoreError>;
 
     /// [`cancel`](Self::cancel) inside the application's own transaction: all of it or nothing. What it flags is locked until
-    /// that transaction ends, so that its lease cannot be renewed meanwhile ([`Lease::Kept`]).
+    /// that transaction ends, so that its lease cannot be renewed meanwhile ([`Lease::Kept`](super::Lease::Kept)).
     async fn cancel_in(
         &self,
         transaction: TransactionRef<'_>,
@@ -221,7 +221,7 @@ pub trait ScheduleStore: sealed::Sealed {
     /// - declared otherwise: takes the new rule, arguments and priority, and replaces the pending call.
     async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError>;
 
-    /// Ends (visibly) schedules of [`ScheduleOrigin::Attribute`] that no live pod declares any more, and returns how many:
+    /// Ends (visibly) schedules of [`ScheduleOrigin::Attribute`](super::ScheduleOrigin::Attribute) that no live pod declares any more, and returns how many:
     ///
     /// - those whose call a live pod knows, at once;
     /// - active ones whose call no live pod knows, when none has known it for longer than `grace`.
@@ -272,11 +272,11 @@ pub trait FinishStore: sealed::Sealed {
         lease: Duration,
     ) -> Result<Vec<Renewed>, StoreError>;
 
-    /// Records outcomes and moves the calls to the history, or makes them due again ([`Outcome::Retry`],
-    /// [`Outcome::Rerun`]). Returns what became of each, in the order of `finished`.
+    /// Records outcomes and moves the calls to the history, or makes them due again ([`Outcome::Retry`](super::Outcome::Retry),
+    /// [`Outcome::Rerun`](super::Outcome::Rerun)). Returns what became of each, in the order of `finished`.
     ///
     /// A call that was cancelled while it ran is recorded as cancelled, whatever its outcome, unless that is
-    /// [`Outcome::Succeeded`] or [`Outcome::Expired`]: [`Finished::Cancelled`].
+    /// [`Outcome::Succeeded`](super::Outcome::Succeeded) or [`Outcome::Expired`](super::Outcome::Expired): [`Finished::Cancelled`].
     ///
     /// Repeating it after a lost reply is safe, and returns the same: what the history, or the call's list of attempts,
     /// holds under this pod and claim number counts as recorded. One that was rescued meanwhile is in the history as
