@@ -118,7 +118,7 @@ impl Watch {
 }
 
 impl Place {
-    /// Has the database know what it holds and write it out, as it would by itself some minutes later.
+    /// Analyzes the tables and writes a checkpoint, as autovacuum and the checkpointer would some minutes later.
     pub(crate) async fn tidy(&self) -> Result {
         match Watch::open(self).await? {
             Watch::Postgres(mut connection) => {

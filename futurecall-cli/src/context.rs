@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::output::Printer;
 
-/// What every command is given.
+/// Holds what every command needs: the options, and the output.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) globals: &'a Globals,

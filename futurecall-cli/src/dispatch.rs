@@ -65,6 +65,6 @@ async fn answer(context: &mut Context<'_>, command: Command) -> Result<Answer, F
         Command::Prune(prune) => prune::run(context, prune).await,
         Command::Doctor(doctor) => doctor::run(context, doctor).await,
         // Those that `run` has taken.
-        _ => Err(Failure::usage("this command prints by itself")),
+        _ => Err(Failure::usage("this command writes its own output")),
     }
 }

@@ -102,7 +102,7 @@ impl Globals {
     }
 }
 
-/// Whether the stream is a screen that may have colours.
+/// Returns whether the stream is a terminal that may have colours.
 pub(crate) fn may_colour(stderr: bool) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -11,7 +11,7 @@ use crate::model::{BlockNames, Method, Rule, Stub};
 use crate::options::{self, BlockOptions, MethodOptions};
 use crate::signature::{self, Context};
 
-/// What a method takes from the block that it stands in.
+/// The part of a block that its methods are checked with.
 pub(crate) struct Block<'a> {
     pub(crate) names: &'a BlockNames,
     pub(crate) options: &'a BlockOptions,

@@ -19,12 +19,6 @@ use crate::registry::{Arguments, Fate, Handler};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
 
-impl PodBuilder {
-    /// Registers a call by name.
-    pub fn register_future_call<C: InvokableFutureCall>(self, name: impl Into<String>, call: C) -> Self {
-        self.add_named(handler(name.into(), call))
-    }
-}
 /// A call that is registered and scheduled by name.
 ///
 /// ```standalone_crate
@@ -161,4 +155,11 @@ pub(crate) fn handler<C: InvokableFutureCall>(name: String, call: C) -> Result<H
 
 fn check<D: DeserializeOwned>(text: &str) -> Result<(), ArgumentError> {
     data::decode::<D>("", text).map(crate::bounded::drop_quietly)
+}
+
+impl PodBuilder {
+    /// Registers a call by name.
+    pub fn register_future_call<C: InvokableFutureCall>(self, name: impl Into<String>, call: C) -> Self {
+        self.add_named(handler(name.into(), call))
+    }
 }

@@ -15,35 +15,13 @@ use crate::call_target::CallTarget;
 use crate::config::OnInterrupt;
 #[cfg(feature = "discovery")]
 use crate::discovery::{Discovered, Submission};
-use crate::error::BoxError;
-use crate::error::CallFailure;
+use crate::error::{BoxError, CallFailure};
 use crate::facade::{FutureCallRef, RecurringCallRef};
 use crate::pod::PodBuilder;
 use crate::registry::{Arguments, DeclaredRule, Fate, Handler, RunHandler, StateNeed};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
 
-impl PodBuilder {
-    /// Registers the calls of a type, to run on this instance where they take `&self`. Types without `&self` calls
-    /// register themselves (feature `discovery`).
-    pub fn register<C: FutureCall>(self, instance: C) -> Self {
-        self.add_type(TypeId::of::<C>(), handlers_of(Some(&Arc::new(instance))))
-    }
-}
-
-impl FutureCallRef {
-    /// The facade of a type, without an extension trait in scope.
-    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
-        C::__calls(self)
-    }
-}
-
-impl RecurringCallRef {
-    /// The facade of a type, without an extension trait in scope.
-    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
-        C::__calls(self)
-    }
-}
 /// A type with future calls. Implemented by [`#[future_call]`](crate::future_call), never by hand.
 ///
 /// It is what [`PodBuilder::register`](crate::PodBuilder::register) takes, and what the `of` of a scheduling
@@ -318,5 +296,27 @@ fn found<C: FutureCall>() -> Discovered {
         type_id: TypeId::of::<C>(),
         needs_instance: C::NEEDS_INSTANCE,
         handlers: || handlers_of::<C>(None),
+    }
+}
+
+impl PodBuilder {
+    /// Registers the calls of a type, to run on this instance where they take `&self`. Types without `&self` calls
+    /// register themselves (feature `discovery`).
+    pub fn register<C: FutureCall>(self, instance: C) -> Self {
+        self.add_type(TypeId::of::<C>(), handlers_of(Some(&Arc::new(instance))))
+    }
+}
+
+impl FutureCallRef {
+    /// Returns the facade of a type, without an extension trait in scope.
+    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
+        C::__calls(self)
+    }
+}
+
+impl RecurringCallRef {
+    /// Returns the facade of a type, without an extension trait in scope.
+    pub fn of<C: FutureCall>(self) -> C::Calls<Self> {
+        C::__calls(self)
     }
 }

@@ -24,19 +24,7 @@ use crate::moment::ToMoment;
 use crate::pod::Pod;
 use crate::store::{CallState, Due};
 
-impl Pod {
-    /// The way to schedule and to cancel.
-    pub fn future_calls(&self) -> FutureCalls {
-        FutureCalls::new(self.clone())
-    }
-
-    /// [`future_calls`](Self::future_calls) in the spelling of the system that this one is modelled on.
-    #[expect(non_snake_case, reason = "the spelling that users of the model know")]
-    pub fn futureCalls(&self) -> FutureCalls {
-        self.future_calls()
-    }
-}
-/// The way to schedule and to cancel: [`Pod::future_calls`].
+/// Schedules and cancels calls: [`Pod::future_calls`].
 ///
 /// ```standalone_crate
 /// use std::time::Duration;
@@ -278,4 +266,17 @@ impl CallTarget for FutureCallRef {
 /// That long from now, unless it ends after the year 9999.
 fn after(delay: Duration) -> Result<Due, ScheduleError> {
     crate::clock::wall().checked_add(delay).map(|_| Due::After(delay)).map_err(ScheduleError::from)
+}
+
+impl Pod {
+    /// Returns the handle for scheduling and cancelling.
+    pub fn future_calls(&self) -> FutureCalls {
+        FutureCalls::new(self.clone())
+    }
+
+    /// [`future_calls`](Self::future_calls) in the spelling of the system that this one is modelled on.
+    #[expect(non_snake_case, reason = "the spelling that users of the model know")]
+    pub fn futureCalls(&self) -> FutureCalls {
+        self.future_calls()
+    }
 }

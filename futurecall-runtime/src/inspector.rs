@@ -16,12 +16,6 @@ use crate::store::{
 };
 use crate::why::Why;
 
-impl Pod {
-    /// The way to look: calls, schedules, pods, counts.
-    pub fn inspect(&self) -> Inspector {
-        Inspector::new(self.clone())
-    }
-}
 /// Looks at the database; changes nothing.
 ///
 /// Methods fail only with what the database said, and, once the pod has been shut down, with an error that
@@ -344,5 +338,12 @@ impl Inspector {
         if runs && call.state == CallState::Scheduled {
             call.broken = crate::pod::why_broken(&self.pod, call);
         }
+    }
+}
+
+impl Pod {
+    /// Returns the read-only view of calls, schedules, pods and counts.
+    pub fn inspect(&self) -> Inspector {
+        Inspector::new(self.clone())
     }
 }

@@ -14,12 +14,6 @@ use crate::store::{CallFilter, NewAction, Now, ScheduleChange, ScheduleChanged, 
 /// How many characters of an operator's name are kept.
 const LONGEST_ACTOR: usize = 1_000;
 
-impl Pod {
-    /// The way to act by hand, in somebody's name: cancel, move, repeat, delete, pause. Each action is recorded.
-    pub fn operate(&self, actor: impl fmt::Display) -> Operator {
-        Operator::new(self.clone(), crate::bounded::shown(&actor, LONGEST_ACTOR))
-    }
-}
 /// Acts in an operator's name: cancels, moves, repeats and deletes calls, pauses and changes schedules, pauses call types.
 /// Every action is written down before it is done (who, when, what), and what came of it after:
 /// [`Inspector::actions`](crate::Inspector::actions) lists them for 90 days. Who may do what is for the caller to decide.
@@ -323,5 +317,12 @@ impl Operator {
         let engine = self.pod.engine();
         engine.is_open()?;
         Ok(&*engine.store)
+    }
+}
+
+impl Pod {
+    /// Returns the handle for acting in somebody's name: cancel, move, repeat, delete, pause. Each action is recorded.
+    pub fn operate(&self, actor: impl fmt::Display) -> Operator {
+        Operator::new(self.clone(), crate::bounded::shown(&actor, LONGEST_ACTOR))
     }
 }

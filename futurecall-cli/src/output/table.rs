@@ -15,7 +15,7 @@ use crate::safe::escaped;
 /// Longer texts are cut in lists; `show` and JSON have them whole.
 const WIDEST: usize = 60;
 const GAP: &str = "  ";
-/// What a table leaves out, because something beside it says the same in words.
+/// Columns that tables leave out: another column has the same in words.
 const FOR_PROGRAMS: &[&str] = &["declared", "effective", "figures"];
 
 /// How tables are drawn.

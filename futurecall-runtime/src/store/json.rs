@@ -1,7 +1,7 @@
 //! The JSON of records: the one form that the command line, the dashboard and users' own pages give.
 //!
 //! Keys are in `snake_case`, moments are RFC 3339 texts in UTC, durations are seconds under keys that end in `_seconds`, and
-//! what is not known is `null`. Arguments are left out: whoever may show them adds them, after
+//! what is not known is `null`. Arguments are left out: a caller that may show them adds them, after
 //! [redaction](super::Redaction).
 
 use std::time::Duration;

@@ -19,7 +19,18 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 #[async_trait]
 impl PodStore for MemoryStore {
     async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
-        self.state().beat(now, pod)
+        let state = &mut *self.state();
+        refuse_nul("write the pod's heartbeat", pod.texts())?;
+        let (now, hash) = (state.now(now), hash_of_all(&pod.shapes));
+        state.forget_pods(|_, known| now.saturating_since(known.beat) > REMEMBERED);
+        let started = state.pods.get(&pod.id).map_or(now, |before| before.started);
+        state.pods.insert(pod.id, Pod { said: pod.clone(), started, beat: now });
+        let named: BTreeSet<i64> = state.pods.values().map(|known| hash_of_all(&known.said.shapes)).collect();
+        state
+            .shapes
+            .retain(|hash, (_, seen)| named.contains(hash) || now.saturating_since(*seen) <= REMEMBERED);
+        state.shapes.entry(hash).or_insert_with(|| (pod.shapes.clone(), now)).1 = now;
+        Ok(state.declined().next().is_some())
     }
 
     async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
@@ -72,19 +83,6 @@ fn pod_record(pod: &Pod, now: Moment, within: Duration) -> PodRecord {
 }
 
 impl State {
-    pub(super) fn beat(&mut self, now: Now, said: &PodBeat) -> Result<bool, StoreError> {
-        refuse_nul("write the pod's heartbeat", said.texts())?;
-        let (now, hash) = (self.now(now), hash_of_all(&said.shapes));
-        self.forget_pods(|_, pod| now.saturating_since(pod.beat) > REMEMBERED);
-        let started = self.pods.get(&said.id).map_or(now, |before| before.started);
-        self.pods.insert(said.id, Pod { said: said.clone(), started, beat: now });
-        let named: BTreeSet<i64> = self.pods.values().map(|pod| hash_of_all(&pod.said.shapes)).collect();
-        self.shapes
-            .retain(|hash, (_, seen)| named.contains(hash) || now.saturating_since(*seen) <= REMEMBERED);
-        self.shapes.entry(hash).or_insert_with(|| (said.shapes.clone(), now)).1 = now;
-        Ok(self.declined().next().is_some())
-    }
-
     /// Calls that wait, and were declined.
     fn declined(&self) -> impl Iterator<Item = &Call> {
         self.calls().filter(|call| !call.declined.is_empty() && call.held.is_none())

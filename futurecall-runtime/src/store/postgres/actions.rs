@@ -79,7 +79,7 @@ impl ActionStore for PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn note_action_of(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+    async fn note_action_of(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
         let query = self
             .query(NOTE)
             .bind(at(now))
@@ -92,7 +92,7 @@ impl PostgresStore {
         self.write(DOING, query).await.map(drop)
     }
 
-    pub(super) async fn settle_action_of(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+    async fn settle_action_of(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
         let query = self.query(SETTLE).bind(id.as_uuid()).bind(outcome.to_owned());
         self.write(DOING, query).await.map(drop)
     }

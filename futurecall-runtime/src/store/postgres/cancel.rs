@@ -111,7 +111,7 @@ impl CancelStore for PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn discard_calls(
+    async fn discard_calls(
         &self,
         now: Now,
         calls: &[(CallId, String)],

@@ -246,7 +246,7 @@ impl FinishStore for PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn finish_calls(
+    async fn finish_calls(
         &self,
         now: Now,
         pod: PodId,

@@ -49,7 +49,7 @@ impl LogStore for PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn keep_run_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+    async fn keep_run_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
         let query = self
             .query(KEEP)
             .bind(at(now))

@@ -151,7 +151,7 @@ impl OperateStore for PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn change_schedule_of(
+    async fn change_schedule_of(
         &self,
         now: Now,
         id: ScheduleId,
@@ -179,7 +179,7 @@ impl PostgresStore {
         Ok(ScheduleChanged::Changed)
     }
 
-    pub(super) async fn pause_call_name(
+    async fn pause_call_name(
         &self,
         now: Now,
         name: &str,

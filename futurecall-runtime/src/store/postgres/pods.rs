@@ -174,7 +174,7 @@ fn pod_record(row: &PgRow) -> Reading<Option<PodRecord>> {
 }
 
 impl PostgresStore {
-    pub(super) async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
+    async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
         let hash = hash_of_all(&pod.shapes);
         let rows = self.write(BEATING, self.bind_beat(BEAT, now, pod, hash)?).await?;
         let row = if let Some(row) = rows.into_iter().next() {

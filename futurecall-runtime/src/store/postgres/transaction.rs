@@ -45,7 +45,15 @@ const HELD: &str = "
 #[async_trait]
 impl TransactionStore for PostgresStore {
     async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
-        self.begin_for_handler().await.map(Some)
+        if self.link.pool.is_closed() {
+            return Err(StoreError::closed(BEGINNING));
+        }
+        let begun = self.lending.get_or_init(|| self.lending_pool()).begin_with(BEGIN).await;
+        let transaction = begun.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => StoreError::busy(BEGINNING, NO_TURN),
+            error => nothing_done(BEGINNING)(error),
+        })?;
+        Ok(Some(OpenTransaction::new(PostgresOpen { transaction })))
     }
 
     async fn complete(
@@ -132,18 +140,6 @@ impl DerefMut for PostgresOpen {
 }
 
 impl PostgresStore {
-    pub(super) async fn begin_for_handler(&self) -> Result<OpenTransaction, StoreError> {
-        if self.link.pool.is_closed() {
-            return Err(StoreError::closed(BEGINNING));
-        }
-        let begun = self.lending.get_or_init(|| self.lending_pool()).begin_with(BEGIN).await;
-        let transaction = begun.map_err(|error| match error {
-            sqlx::Error::PoolTimedOut => StoreError::busy(BEGINNING, NO_TURN),
-            error => nothing_done(BEGINNING)(error),
-        })?;
-        Ok(OpenTransaction::new(PostgresOpen { transaction }))
-    }
-
     fn lending_pool(&self) -> PgPool {
         ping_idle(PgPoolOptions::new())
             .max_connections(self.link.connections)
