@@ -158,19 +158,28 @@ impl History {
         std::iter::once(&self.clock).chain(self.apart.iter().map(|(_, clock)| clock))
     }
 
+    /// When processes stood still.
+    fn standstills(&self) -> Vec<(i64, i64)> {
+        let all = self.faults.iter().filter(|fault| fault.kind.stands_still());
+        all.map(|fault| (fault.begin, fault.end)).collect()
+    }
+
     /// When the last of them last said this or less.
     pub(crate) fn last_moment(&self, said: i64) -> i64 {
-        self.clocks().map(|clock| clock.last_moment(said)).max().unwrap_or(said)
+        let standstills = self.standstills();
+        self.clocks().map(|clock| clock.last_moment(said, &standstills)).max().unwrap_or(said)
     }
 
     /// When the first of them first said this or more.
     pub(crate) fn first_moment(&self, said: i64) -> i64 {
-        self.clocks().map(|clock| clock.first_moment(said)).min().unwrap_or(said)
+        let standstills = self.standstills();
+        self.clocks().map(|clock| clock.first_moment(said, &standstills)).min().unwrap_or(said)
     }
 
     /// The monotonic moments at which one of them may have said this.
     pub(crate) fn moments(&self, said: i64) -> Vec<i64> {
-        self.clocks().flat_map(|clock| clock.moments(said)).collect()
+        let standstills = self.standstills();
+        self.clocks().flat_map(|clock| clock.moments(said, &standstills)).collect()
     }
 }
 

@@ -451,3 +451,14 @@ fn who_starts_early_by_the_clocks_of_others_does_not_by_its_own() {
     assert_eq!(apart(0).violates(), []);
     assert_eq!(apart(1).violates(), [Violation::Early]);
 }
+
+#[test]
+fn who_is_stopped_while_it_reads_a_bent_clock_writes_down_what_no_clock_said() {
+    // It ended at 11, when its process was stopped, by a clock that had been set back by 5 when it went on.
+    let stopped_at = |from| {
+        let told = Told::new(Kind::Keep).ran(0, 1, 10, 11).ended(State::Succeeded, 0, 1, 6);
+        told.step(15, -5).fault(fault::Kind::Pause, 0, from, 16)
+    };
+    assert_eq!(stopped_at(11).violates(), []);
+    assert_eq!(stopped_at(13).violates(), [Violation::NeverRan, Violation::StartedAfterEnd]);
+}

@@ -28,7 +28,7 @@ pub(super) fn check(
     let starts = history.events.iter().filter(|event| event.what == What::Start && event.run.attempt == 1);
     for start in starts {
         let Some(row) = history.rows.get(&start.run.call) else { continue };
-        let mut due = history.clock.first_moment(row.due.max(row.created));
+        let mut due = history.first_moment(row.due.max(row.created));
         let is_neighbour = neighbour(start);
         for away in away.iter().filter(|away| away.is_neighbour == is_neighbour) {
             // Nobody was there to run it (what a pod that went away had claimed is given back), and whoever comes back may
