@@ -165,7 +165,8 @@ impl<'h> Checked<'h> {
         verdict.cancelled += usize::from(is_cancelled);
         let answer = self.promise.cancelled.map(|cancelled| cancelled.answer);
         // Claimed by somebody whose lease was over, it was neither waiting nor running: counted nowhere, and told to stop.
-        let was_claimed = self.row.is_some_and(|row| row.attempt > 0);
+        // A claim that was given back before its start is no attempt.
+        let was_claimed = self.row.is_some_and(|row| row.attempt > 0 || row.gone > 0);
         let asked = match answer {
             None | Some(Answer::Refused) => false,
             Some(Answer::Nothing) => was_claimed,

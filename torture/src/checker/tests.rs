@@ -153,6 +153,9 @@ fn what_is_nowhere_is_lost() {
     // Its pod had lost it, and nobody had looked yet: it was neither waiting nor running.
     let between = Told::new(Kind::Keep).ended(State::Cancelled, 0, 1, 12).cancelled(Answer::Nothing, 11);
     assert_eq!(between.violates(), []);
+    // The same, and it had not started: given back, that claim is no attempt.
+    let given_back = Told::new(Kind::Keep).ended(State::Cancelled, 0, 0, 12).cancelled(Answer::Nothing, 11);
+    assert_eq!(given_back.violates(), []);
     let unknown = Told::new(Kind::Keep).but(|promise, _| promise.stored = Stored::Unknown);
     assert_eq!(unknown.violates(), []);
     assert_eq!(unknown.ran(0, 1, 10, 11).violates(), [Violation::Lost]);
@@ -268,14 +271,19 @@ fn what_is_withdrawn_does_not_run() {
 
 #[test]
 fn an_end_that_nobody_asked_for_is_one_too_many() {
+    // It was never claimed: a claim of it would have been deleted with it.
+    let waited = |_: &mut Promise, row: Option<&mut Row>| row.unwrap().gone = 0;
     for answer in [Answer::Nothing, Answer::Refused] {
-        let ended = Told::new(Kind::Keep).ended(State::Cancelled, 0, 0, 12);
+        let ended = Told::new(Kind::Keep).ended(State::Cancelled, 0, 0, 12).but(waited);
         assert_eq!(ended.violates(), [Violation::UnaskedEnd]);
         assert_eq!(ended.cancelled(answer, 11).violates(), [Violation::UnaskedEnd]);
     }
     // Its pod had lost it, and nobody had looked yet: it was neither waiting nor running.
     let between = Told::new(Kind::Keep).ended(State::Cancelled, 0, 1, 12).cancelled(Answer::Nothing, 11);
     assert_eq!(between.violates(), []);
+    // The same, and it had not started: given back, that claim is no attempt.
+    let given_back = Told::new(Kind::Keep).ended(State::Cancelled, 0, 0, 12).cancelled(Answer::Nothing, 11);
+    assert_eq!(given_back.violates(), []);
     let unknown = Told::new(Kind::Keep).ended(State::Cancelled, 0, 0, 12).cancelled(Answer::Unknown, 11);
     assert_eq!(unknown.violates(), []);
     assert_eq!(healthy(Kind::Keep).ended(State::Other, 0, 1, 11).violates(), [Violation::UnaskedEnd]);
