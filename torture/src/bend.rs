@@ -57,10 +57,18 @@ impl Library {
             ("FAKETIME_NO_CACHE", "1".into()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
             ("FAKETIME_DONT_RESET", "1".into()),
-            // A process that is killed would leave its shared memory behind; and files keep their true times.
-            ("FAKETIME_DISABLE_SHM", "1".into()),
+            // Files keep their true times.
             ("NO_FAKE_STAT", "1".into()),
         ]
+    }
+}
+
+/// Removes what the library leaves behind of a process that was killed: another user's process that is given the same
+/// number could not start.
+pub(crate) fn bury(pid: u32) {
+    for name in ["sem.faketime_sem_", "faketime_shm_"] {
+        // Of a process whose clock was not bent there is none.
+        let _ = std::fs::remove_file(format!("/dev/shm/{name}{pid}"));
     }
 }
 

@@ -9,9 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use crate::Result;
 use crate::place::Folder;
 use crate::worker::Orders;
+use crate::{Result, bend};
 
 /// One process. Dropping it kills it.
 #[derive(Debug)]
@@ -45,7 +45,9 @@ impl Worker {
     }
 
     pub(crate) async fn kill(&mut self) -> Result {
+        let pid = self.child.id();
         self.child.kill().await?;
+        pid.into_iter().for_each(bend::bury);
         Ok(())
     }
 

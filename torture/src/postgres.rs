@@ -104,6 +104,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
+        bend::bury(server.unsigned_abs());
         // Where nobody buries orphans, the dead server still has its number, and a new one would take it for alive.
         for lock in [self.inner.data().join("postmaster.pid"), self.inner.folder().join(".s.PGSQL.5432.lock")]
         {
