@@ -1,14 +1,16 @@
 //! Those who schedule and cancel, and write down what they were told.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futurecall_runtime::{CallId, Cancelled as Counts, Pod, ScheduleError};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acks::{Acks, Answer, Asked, Cancelled, Kind, Promise, Stored};
 use crate::clock;
+use crate::database::Database;
 use crate::worker::TortureCallsExt as _;
 use futurecall_testbed::rng::Rng;
 
@@ -21,16 +23,22 @@ pub(crate) struct Load {
     pub(crate) long: usize,
 }
 
-/// Schedules until told to stop; cancellations still under way are waited for with the tracker.
+/// How many calls may wait. More of them would show nothing that these do not: with faults, workers would never be done
+/// with them, and a call that is late because of the others tells nothing.
+const BACKLOG: i64 = 2_000;
+
+/// Schedules until told to stop, while no more calls wait than workers are soon done with; cancellations still under way
+/// are waited for with the tracker.
 pub(crate) async fn produce(
     pod: Pod,
     acks: Arc<Acks>,
     mut dice: Rng,
     load: Load,
+    mut waiting: watch::Receiver<i64>,
     stop: CancellationToken,
     cancellations: TaskTracker,
 ) {
-    while !stop.is_cancelled() {
+    while stop.run_until_cancelled(until_few_wait(&mut waiting)).await == Some(true) {
         if dice.percent(10) {
             many(&pod, &acks, &mut dice, load).await;
         } else {
@@ -38,6 +46,27 @@ pub(crate) async fn produce(
         }
         tokio::time::sleep(dice.between(5, 20)).await;
     }
+}
+
+/// Waits until few calls wait; `false` where nobody counts them any more.
+async fn until_few_wait(waiting: &mut watch::Receiver<i64>) -> bool {
+    waiting.wait_for(|waiting| *waiting < BACKLOG).await.is_ok()
+}
+
+/// Counts the calls that wait, again and again. Where the database does not answer, the last count stands.
+pub(crate) fn count_waiting(database: Weak<Database>, stop: CancellationToken) -> watch::Receiver<i64> {
+    let (sender, receiver) = watch::channel(0);
+    let counting = async move {
+        while let Some(database) = database.upgrade() {
+            if let Ok(count) = database.pending().await {
+                sender.send_replace(count);
+            }
+            drop(database);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::spawn(async move { stop.run_until_cancelled(counting).await });
+    receiver
 }
 
 /// One call.

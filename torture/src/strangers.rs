@@ -29,7 +29,7 @@ use crate::fault::{Fault, Faults, Kind};
 use crate::ground::{PATIENCE, drain, fences, gaps, producer, watch};
 use crate::place::Folder;
 use crate::postgres::{self, Server};
-use crate::producer::{Load, produce};
+use crate::producer::{Load, count_waiting, produce};
 use crate::recurring::Rule;
 use crate::{Result, clock, follow, ledger, worker};
 use futurecall_testbed::pgbouncer::PgBouncer;
@@ -194,10 +194,12 @@ impl World {
     /// Producers that schedule and cancel as in every torture.
     fn load(&self, plan: &Plan, stop: &CancellationToken) -> (JoinSet<()>, TaskTracker) {
         let (mut load, cancellations) = (JoinSet::new(), TaskTracker::new());
+        let waiting = count_waiting(Arc::downgrade(&self.database), stop.clone());
         for (pod, part) in self.pods.iter().zip(10..) {
             let (acks, dice) = (Arc::clone(&self.acks), Rng::part(plan.seed, part));
             let ways = Load { blocks: false, long: 0 };
-            load.spawn(produce(pod.clone(), acks, dice, ways, stop.clone(), cancellations.clone()));
+            let (waiting, stop) = (waiting.clone(), stop.clone());
+            load.spawn(produce(pod.clone(), acks, dice, ways, waiting, stop, cancellations.clone()));
         }
         (load, cancellations)
     }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::fault::{Counted, Kind};
 use crate::ground::{Ground, Report, Wanted};
 use crate::mutant::Mutant;
-use crate::producer::{Load, produce};
+use crate::producer::{Load, count_waiting, produce};
 use crate::recurring::declare_again;
 use crate::storm::{self, Targets};
 use crate::{Result, bend};
@@ -212,6 +212,7 @@ async fn run(plan: &Plan) -> Result<Report> {
         Some(_) => 20,
     };
     let load = Load { blocks: plan.calm, long };
+    let waiting = count_waiting(Arc::downgrade(&ground.targets.database), stop.clone());
     let producing: Vec<_> = ground
         .pods
         .iter()
@@ -220,7 +221,8 @@ async fn run(plan: &Plan) -> Result<Report> {
         .zip(10..)
         .map(|(pod, part)| {
             let (acks, dice) = (Arc::clone(&ground.acks), Rng::part(plan.seed, part));
-            tokio::spawn(produce(pod.clone(), acks, dice, load, stop.clone(), cancellations.clone()))
+            let (waiting, stop) = (waiting.clone(), stop.clone());
+            tokio::spawn(produce(pod.clone(), acks, dice, load, waiting, stop, cancellations.clone()))
         })
         .collect();
     if let Some(pod) = ground.pods.first() {
