@@ -65,6 +65,8 @@ pub(crate) enum Kind {
     Busy,
     /// Found, not made: a pod could not renew its leases in time, and gave them up by its own clocks.
     Fenced,
+    /// Found, not made: a claim took longer than its leases last by a pod's own clocks, and was given back.
+    GivenBack,
 }
 
 /// What a fault can do to leases.
@@ -124,7 +126,7 @@ impl Kind {
             Self::Forward => Effect::Shortens,
             Self::Clock => Effect::Doubt,
             Self::Ahead | Self::Behind => Effect::Taken,
-            Self::Restart | Self::Back | Self::Fenced => Effect::Nothing,
+            Self::Restart | Self::Back | Self::Fenced | Self::GivenBack => Effect::Nothing,
         }
     }
 
@@ -236,7 +238,7 @@ impl Counted {
     pub(crate) fn made(&self) -> usize {
         self.0
             .iter()
-            .filter(|(kind, _)| !matches!(kind, Kind::Slow | Kind::Busy | Kind::Fenced))
+            .filter(|(kind, _)| !matches!(kind, Kind::Slow | Kind::Busy | Kind::Fenced | Kind::GivenBack))
             .map(|(_, count)| count)
             .sum()
     }

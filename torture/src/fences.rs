@@ -1,4 +1,5 @@
 //! Hears from the library that a pod has given up leases by itself, by its own clocks: evidence that no database can make up.
+//! And that it has given back a claim for the same reason, of which no handler had started.
 //!
 //! Where a machine is so busy that renewals come too late, though no process stood still for long and the database answered
 //! others, nothing else explains why a call was given up. What a pod is *told* of its leases explains nothing.
@@ -14,28 +15,32 @@ use tracing_subscriber::layer::Context;
 use crate::ledger::{Ledger, Run, What};
 
 /// What the library says then. (A text of it that is not heard any more leaves the checker stricter, not laxer.)
-const SAID: [&str; 2] = ["leases could not be renewed in time", "a claim took longer than its leases last"];
+const SAID: [(&str, What); 2] = [
+    ("leases could not be renewed in time", What::Fenced),
+    ("a claim took longer than its leases last", What::GivenBack),
+];
 
 /// Writes it into the ledger.
 pub(crate) struct Fences(pub(crate) Arc<Ledger>);
 
 impl<S: Subscriber> Layer<S> for Fences {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut heard = Heard(false);
+        let mut heard = Heard(None);
         event.record(&mut heard);
-        if heard.0 {
-            self.0.write(What::Fenced, Run::default());
+        if let Some(what) = heard.0 {
+            self.0.write(what, Run::default());
         }
     }
 }
 
-struct Heard(bool);
+struct Heard(Option<What>);
 
 impl Visit for Heard {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             let text = format!("{value:?}");
-            self.0 |= SAID.iter().any(|said| text.starts_with(said));
+            let heard = SAID.iter().find(|(said, _)| text.starts_with(said));
+            self.0 = self.0.or(heard.map(|(_, what)| *what));
         }
     }
 }
@@ -54,7 +59,7 @@ mod tests {
             include_str!("../../futurecall-runtime/src/engine/lease.rs"),
             include_str!("../../futurecall-runtime/src/engine/claim.rs"),
         ];
-        for (text, said) in says.into_iter().zip(SAID) {
+        for (text, (said, _)) in says.into_iter().zip(SAID) {
             assert!(text.contains(said), "{said}");
         }
         let folder = tempfile::tempdir().unwrap();
@@ -63,11 +68,12 @@ mod tests {
         tracing::subscriber::with_default(tracing_subscriber::registry().with(fences), || {
             tracing::error!(calls = 2, "leases could not be renewed in time; their handlers are stopped");
             tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");
+            tracing::warn!(calls = 2, "a claim took longer than its leases last; its calls are given back");
         });
         let events = ledger::read(&path).unwrap();
         assert_eq!(
             events.iter().map(|event| (event.what, event.worker)).collect::<Vec<_>>(),
-            [(What::Fenced, 3)]
+            [(What::Fenced, 3), (What::GivenBack, 3)]
         );
     }
 }

@@ -290,12 +290,14 @@ pub(crate) fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
     })
 }
 
-/// When pods gave up leases, by nothing but their own clocks.
+/// When pods gave up leases, or gave back claims, by nothing but their own clocks.
 pub(crate) fn fences(events: &[Event]) -> impl Iterator<Item = Fault> {
-    events.iter().filter(|event| event.what == What::Fenced).map(|event| Fault {
-        kind: Kind::Fenced,
-        worker: Some(event.worker),
-        begin: event.at,
-        end: event.at,
+    events.iter().filter_map(|event| {
+        let kind = match event.what {
+            What::Fenced => Kind::Fenced,
+            What::GivenBack => Kind::GivenBack,
+            _ => return None,
+        };
+        Some(Fault { kind, worker: Some(event.worker), begin: event.at, end: event.at })
     })
 }

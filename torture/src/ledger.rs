@@ -29,6 +29,8 @@ pub(crate) enum What {
     Gap,
     /// Its pod gave up leases by its own clocks, because it could not renew them in time; of no call alone.
     Fenced,
+    /// Its pod gave back a claim that took longer than its leases last, by its own clocks; nothing of it had started.
+    GivenBack,
     /// A handler asks for this call to be stored, due at once (`attempt` says of which kind: see `follow`).
     Asked,
     /// And was told that it is.
@@ -108,7 +110,7 @@ fn parse(line: &str) -> Option<Event> {
 }
 
 impl What {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Start,
         Self::End,
         Self::Stopped,
@@ -116,6 +118,7 @@ impl What {
         Self::GaveUp,
         Self::Gap,
         Self::Fenced,
+        Self::GivenBack,
         Self::Asked,
         Self::Stored,
         Self::Refused,
@@ -140,6 +143,7 @@ impl What {
             Self::GaveUp => 'Q',
             Self::Gap => 'G',
             Self::Fenced => 'L',
+            Self::GivenBack => 'C',
             Self::Asked => 'A',
             Self::Stored => 'T',
             Self::Refused => 'R',

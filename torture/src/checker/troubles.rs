@@ -19,7 +19,7 @@
 //! | the server's clock set forward | it takes its size from every lease, as if a trouble had lasted longer by that: from `2/3 L` on (less a tenth) alone; a handler that goes on for `L` | at once |
 //! | the clock of one process of a SQLite file apart from the others' | an interruption and a second run; a handler that goes on for `L` | while it is apart, and for as long as it takes to see it |
 //! | the server's clock set back, a shutdown | nothing | |
-//! | a pod gave up its leases by its own clocks | nothing: it needs an explanation itself ([`Violation::FencedWithoutFault`]) | |
+//! | a pod gave up its leases by its own clocks, or gave back a claim that took too long by them | nothing: it needs an explanation itself ([`Violation::FencedWithoutFault`]). For a claim, of which nothing has started, a wall clock that was set is one | |
 //!
 //! An interruption is seen within three leases after its cause: until the lease ends, and as long again twice until
 //! somebody has looked.
@@ -51,6 +51,8 @@ struct Pod {
     again: Vec<Span>,
     /// When another pod may have taken its leases for over, because their clocks differed.
     taken: Vec<Span>,
+    /// When its wall clock was not what it had been a while before.
+    doubted: Vec<Span>,
     /// When it gave up its leases, with an explanation other than the length of a span.
     gave_up: Vec<i64>,
 }
@@ -140,7 +142,7 @@ impl<'h> Troubles<'h> {
 
     /// Whether a process cannot have known at that moment that a call of it had been lost before: it stood still, or the
     /// database's clock was set forward, or a pod whose clock differs took the call, of which a pod hears with its next
-    /// renewal, and after a lease at the latest.
+    /// renewal, and after a lease at the latest; if it stands still by then, once it goes on.
     pub(super) fn cannot_know(&self, worker: usize, lost: i64, at: i64) -> bool {
         let lease = self.history.lease;
         let stood_still = |span: &Span| {
@@ -151,13 +153,13 @@ impl<'h> Troubles<'h> {
         }
         let is_apart = |fault: &Fault| {
             let befell = fault.concerns(Some(worker)) && fault.kind.effect() == Effect::Taken;
-            befell && fault.begin <= at && fault.end + lease >= at
+            befell && fault.begin <= at && self.noticed(worker, fault.end + lease) >= at
         };
-        if at <= lost + lease && self.history.faults.iter().any(is_apart) {
+        if at <= self.noticed(worker, lost + lease) && self.history.faults.iter().any(is_apart) {
             return true;
         }
         self.history.clock.steps.iter().any(|step| {
-            let is_near = step.before <= at && step.after + lease >= at;
+            let is_near = step.before <= at && self.noticed(worker, step.after + lease) >= at;
             let ends_leases = self.forward(step.before, step.after) >= left(lease);
             let befell = |fault: &Fault| {
                 fault.concerns(Some(worker))
@@ -169,10 +171,20 @@ impl<'h> Troubles<'h> {
         })
     }
 
+    /// When a process that notices something at some moment has noticed it, if it may stand still then.
+    fn noticed(&self, worker: usize, moment: i64) -> i64 {
+        let least = self.history.lease / 20;
+        let stands_still =
+            |span: &&Span| span.begin <= moment && span.end > moment && span.end - span.begin >= least;
+        let span = self.still.get(&worker).and_then(|spans| spans.iter().find(stands_still));
+        span.map_or(moment, |span| span.end + SETTLE)
+    }
+
     /// Every pod that gave up leases by its own clocks needs a reason that nobody can make up.
     pub(super) fn check_fences(&self, verdict: &mut Verdict) {
         let lease = self.history.lease;
-        for fence in self.history.faults.iter().filter(|fault| fault.kind == Kind::Fenced) {
+        let needs_one = |fault: &&Fault| matches!(fault.kind, Kind::Fenced | Kind::GivenBack);
+        for fence in self.history.faults.iter().filter(needs_one) {
             let Some(worker) = fence.worker else { continue };
             let known = Pod::new(self.history, worker, i64::MAX);
             let is_long = |span: &Span| {
@@ -182,9 +194,15 @@ impl<'h> Troubles<'h> {
                     && span.end.min(fence.end) - span.begin >= least(lease)
             };
             let is_apart = |span: &Span| span.begin <= fence.end && span.end + lease >= fence.begin;
-            let is_explained = known.again.iter().any(is_long) || known.taken.iter().any(is_apart);
-            if !is_explained && !known.gave_up.contains(&fence.begin) {
-                let text = format!("worker {worker} gave up leases at {} without a fault", fence.begin);
+            let is_doubted = || known.doubted.iter().any(|span| span.contains(fence.begin));
+            let is_explained = known.again.iter().any(is_long)
+                || known.taken.iter().any(is_apart)
+                || known.gave_up.contains(&fence.begin)
+                || (fence.kind == Kind::GivenBack && is_doubted());
+            if !is_explained {
+                let kind = fence.kind;
+                let text =
+                    format!("worker {worker} gave up leases at {} without a fault ({kind:?})", fence.begin);
                 verdict.add(Violation::FencedWithoutFault, text);
             }
         }
@@ -203,24 +221,29 @@ impl Pod {
         });
         let all_spans: Vec<Span> = spans.collect();
         let taken = all.clone().filter(|fault| fault.kind.effect() == Effect::Taken).map(Span::of).collect();
-        let befell = |at: i64, effect: Effect, after: i64| {
-            let mut befell = all.clone().filter(|fault| fault.kind.effect() == effect);
-            befell.any(|fault| fault.begin <= at && at <= fault.end + after)
+        let lasting = |effect: Effect, longer: i64| -> Vec<Span> {
+            let befell = all.clone().filter(|fault| fault.kind.effect() == effect);
+            befell.map(|fault| Span { begin: fault.begin, end: fault.end + longer }).collect()
         };
         // A clock that is set right is seen as late as one that is set; the one try takes a tenth of a lease at the most.
-        let is_doubted = |at| befell(at, Effect::Doubt, lease / 3);
-        let fails = |at| befell(at, Effect::Holds, lease / 4);
+        let doubted = lasting(Effect::Doubt, lease / 3);
+        let fails = lasting(Effect::Holds, lease / 4);
         let fences = all.clone().filter(|fault| fault.kind == Kind::Fenced).map(|fault| fault.begin);
-        let gave_up = fences.filter(|at| is_doubted(*at) && fails(*at)).collect();
+        let within = |spans: &[Span], at: i64| spans.iter().any(|span| span.contains(at));
+        let gave_up = fences.filter(|at| within(&doubted, *at) && within(&fails, *at)).collect();
         let spans = joined(all_spans.clone(), |_| gap(lease));
         let again = joined(all_spans, |span| gap(lease).max(span.end - span.begin));
-        Self { spans, again, taken, gave_up }
+        Self { spans, again, taken, doubted, gave_up }
     }
 }
 
 impl Span {
     fn of(fault: &Fault) -> Self {
         Self { begin: fault.begin, end: fault.end }
+    }
+
+    fn contains(&self, at: i64) -> bool {
+        (self.begin..=self.end).contains(&at)
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn check(
 /// Whether a process got no processor, or the database did not answer, in that time.
 fn is_the_machine(history: &History, from: i64, until: i64) -> bool {
     history.faults.iter().any(|fault| {
-        matches!(fault.kind, Kind::Slow | Kind::Busy | Kind::Fenced)
+        matches!(fault.kind, Kind::Slow | Kind::Busy | Kind::Fenced | Kind::GivenBack)
             && fault.begin <= until
             && fault.end >= from
     })

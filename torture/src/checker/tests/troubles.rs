@@ -104,6 +104,37 @@ fn a_standstill_explains_that_a_handler_goes_on_if_it_began_before() {
 }
 
 #[test]
+fn who_stands_still_when_it_could_know_goes_on_until_shortly_after() {
+    // The leases are over at second 12; of that their pod hears within a lease.
+    let overlap = || {
+        let told = Told::new(Kind::Rerun).ran(0, 1, 10, 16).ran(1, 2, 13, 17).step(12, 3);
+        told.ended(State::Succeeded, 1, 2, 20).ended_before(0, 1, false, 16)
+    };
+    let still = |from, until| overlap().fault_within(fault::Kind::Pause, 0, from, until).violates();
+    assert_eq!(still(13_900, 15_500), NONE);
+    for (from, until) in [(13_900, 15_400), (14_100, 15_900), (13_950, 14_040)] {
+        assert_eq!(still(from, until), [Violation::OverlapWithoutFault], "{from} {until}");
+    }
+    let other = overlap().fault_within(fault::Kind::Pause, 1, 13_900, 15_500);
+    assert_eq!(other.violates(), [Violation::OverlapWithoutFault]);
+}
+
+#[test]
+fn a_claim_that_is_given_back_is_explained_by_a_clock_alone_and_explains_nothing() {
+    let given_back = || {
+        let told = Told::new(Kind::Rerun).ran(0, 1, 10, 11).ended(State::Succeeded, 0, 1, 11);
+        told.fault(fault::Kind::GivenBack, 0, 12, 12)
+    };
+    assert_eq!(given_back().violates(), [Violation::FencedWithoutFault]);
+    assert_eq!(given_back().fault(fault::Kind::Clock, 0, 11, 12).violates(), NONE);
+    assert_eq!(given_back().fault(fault::Kind::Slow, 0, 11, 12).violates(), NONE);
+    let other = given_back().fault(fault::Kind::Clock, 1, 11, 12);
+    assert_eq!(other.violates(), [Violation::FencedWithoutFault]);
+    let lost = rerun().fault(fault::Kind::GivenBack, 0, 12, 12).fault(fault::Kind::Clock, 0, 11, 12);
+    assert_eq!(lost.fault(fault::Kind::Cut, 0, 12, 12).violates(), UNEXPLAINED);
+}
+
+#[test]
 fn a_pod_that_gives_up_its_leases_needs_an_explanation_itself() {
     let stopped = || {
         let told = Told::new(Kind::Rerun).ran_and(What::Stopped, 0, 1, 10, 12);
