@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::exit::{Exit, Failure};
 use crate::globals::Globals;
-use crate::safe::escaped;
+use crate::sanitize::escaped;
 
 /// Goes on if `--yes` was given, or if a person says so; `what` says exactly what is done, and to how many.
 pub(crate) fn confirm(globals: &Globals, what: &str) -> Result<(), Failure> {

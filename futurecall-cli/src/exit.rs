@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use futurecall_runtime::{OperateError, ScheduleError, StartError, StoreError};
 
-use crate::safe::scrub;
+use crate::sanitize::scrub;
 
 /// What the process says to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

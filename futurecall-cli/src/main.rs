@@ -9,13 +9,13 @@ mod context;
 mod dispatch;
 mod doctor;
 mod exit;
+mod filters;
 mod globals;
 mod output;
 mod progress;
 mod records;
-mod safe;
-mod select;
-mod when;
+mod sanitize;
+mod time_arguments;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ use clap::{CommandFactory, FromArgMatches};
 use self::cli::Cli;
 use self::exit::Exit;
 use self::output::Printer;
-use self::safe::{escaped, scrub, scrub_words};
+use self::sanitize::{escaped, scrub, scrub_words};
 
 #[tokio::main]
 async fn main() -> ExitCode {

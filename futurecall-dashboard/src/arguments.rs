@@ -4,8 +4,8 @@ use futurecall_runtime::store::Redaction;
 use maud::{Markup, html};
 
 use crate::access::{Arguments, Right};
+use crate::request_context::Visit;
 use crate::text::{cut, number, safe_lines};
-use crate::visit::Visit;
 
 /// What a page lays out at most; the JSON beside it has all.
 const LONGEST_SHOWN: usize = 20_000;

@@ -8,10 +8,10 @@ use axum::routing::any;
 use futurecall_runtime::Pod;
 
 use crate::access::{Arguments, Authorizer};
-use crate::desk::{Desk, Readiness};
-use crate::guard::Seal;
+use crate::csrf::Seal;
 use crate::live::Live;
 use crate::serve::serve;
+use crate::shared_state::{Desk, Readiness};
 
 /// The dashboard of a pod, before it becomes a router.
 ///

@@ -8,9 +8,9 @@ use maud::{DOCTYPE, Markup, html};
 use serde_json::{Value, json};
 
 use crate::assets;
-use crate::failure::Failure;
+use crate::error_page::Failure;
+use crate::request_context::{Base, Theme, Visit};
 use crate::text::{plain, safe};
-use crate::visit::{Base, Theme, Visit};
 
 /// Where a page stands in the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

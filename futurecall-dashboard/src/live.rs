@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::failure::Failure;
+use crate::error_page::Failure;
 
 /// The most pages that listen at once.
 const MOST: usize = 256;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::http::StatusCode;
 use form_urlencoded::Serializer;
 
-use crate::failure::Failure;
+use crate::error_page::Failure;
 
 /// The longest field, in bytes: an identifier has 255 characters.
 const LONGEST_FIELD: usize = 1_024;

@@ -14,12 +14,12 @@ use axum::response::{IntoResponse, Response};
 
 use crate::access::{Access, Right};
 use crate::assets;
-use crate::desk::Desk;
-use crate::failure::Failure;
-use crate::guard;
+use crate::csrf;
+use crate::error_page::Failure;
 use crate::pages;
 use crate::params::Params;
-use crate::visit::{Base, Theme, Visit};
+use crate::request_context::{Base, Theme, Visit};
+use crate::shared_state::Desk;
 
 /// The longest query: every filter filled to its brim stands in it.
 const LONGEST_QUERY: usize = 4_096;
@@ -118,7 +118,7 @@ fn stands_alone(parts: &Parts) -> bool {
 /// Who asks. The dashboard's own conditions come first, so that an authorizer need not know of them.
 fn admit(desk: &Desk, parts: &Parts) -> Result<Access, Failure> {
     if desk.loopback_only {
-        guard::from_this_machine(parts).map_err(|why| Failure::Refused(why.to_owned()))?;
+        csrf::from_this_machine(parts).map_err(|why| Failure::Refused(why.to_owned()))?;
     }
     let access = match &desk.authorizer {
         Some(authorizer) => authorizer.authorize(parts),
@@ -139,7 +139,7 @@ fn admit(desk: &Desk, parts: &Parts) -> Result<Access, Failure> {
 
 /// The form of a request that changes something, once it is sure that a page of ours has sent it.
 async fn form(desk: &Desk, parts: &Parts, body: Body, visit: &Visit) -> Result<Params, Failure> {
-    if !guard::from_the_same_origin(parts) {
+    if !csrf::from_the_same_origin(parts) {
         return Err(Failure::Forbidden(
             "Changes are taken from the dashboard's own pages alone, and this request came from elsewhere."
                 .to_owned(),

@@ -4,29 +4,26 @@
 //! | --- | --- |
 //! | `drive` | does what callers ask for in tasks of the pod |
 //! | `enqueue` | gathers single calls into one insert (group commit) |
-//! | `at_once` | stores a due call as claimed and starts it, where nothing else waits |
-//! | `claim` | sleeps until the next call is due, claims, hands out; `pace` says how much |
-//! | `late` | gives back what a claim takes after its connection was lost |
-//! | `ready` | what is claimed and waits for its moment (by `database_clock`; `alarm` rings) or for a slot |
+//! | `fast_path` | stores a due call as claimed and starts it, where nothing else waits |
+//! | `claim` | sleeps until the next call is due, claims, hands out; `prefetch` says how much |
+//! | `late_commits` | gives back what a claim takes after its connection was lost |
+//! | `ready_queue` | what is claimed and waits for its moment (by `database_clock`; `timer_thread` starts it) or for a slot |
 //! | `run` | one task a slot: the handlers, from lease check to outcome |
 //! | `outcome` | what a run's end means for its call |
 //! | `report` | logs and counts what was recorded of a run, after it was |
 //! | `decline` | gives calls back whose arguments another release may be able to read |
 //! | `complete` | completes a call in a transaction of its handler |
-//! | `again` | sends what may be sent twice until its outcome is known |
+//! | `resend` | sends what may be sent twice until its outcome is known |
 //! | `rerun` | runs a finished call again |
 //! | `statistics` | what was run, counted by minute and hour |
 //! | `finish` | gathers outcomes into one statement |
-//! | `lease` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
+//! | `lease_keeper` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
 //! | `housekeeping` | finds claims of vanished pods, prunes the history, brings gauges up to date |
 //! | `logs` | stores what runs have logged, where that is asked for |
 //! | `health` | whether the loops turn, and the database answers |
 //! | `shutdown` | the end, in order |
 //! | `supervise` | starts a task again that panicked |
 
-pub(crate) mod again;
-mod alarm;
-mod at_once;
 mod backoff;
 mod claim;
 mod complete;
@@ -34,31 +31,34 @@ mod database_clock;
 mod decline;
 mod drive;
 mod enqueue;
+mod fast_path;
 mod finish;
+mod flag;
 mod health;
-mod held;
 mod housekeeping;
-mod late;
-mod lease;
+mod late_commits;
+mod lease_keeper;
+mod leases;
 mod logs;
 mod outcome;
-mod pace;
+mod prefetch;
 mod process;
 pub(crate) mod readers;
-mod ready;
+mod ready_queue;
 mod release;
 mod report;
 mod rerun;
+pub(crate) mod resend;
 mod run;
 mod run_due;
 pub(crate) mod runner;
 mod shutdown;
-mod signal;
 #[cfg(feature = "testing")]
 pub(crate) mod simulated;
 mod statistics;
 mod supervise;
 mod timer_thread;
+mod timer_wakeup;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -72,20 +72,20 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::at_once::Calm;
 pub(crate) use self::claim::first_look;
 pub(crate) use self::complete::{Completion, Opened};
 use self::database_clock::DatabaseClock;
 pub(crate) use self::drive::NotDriven;
 use self::enqueue::Enqueuer;
+use self::fast_path::Calm;
 use self::finish::Finisher;
 pub use self::health::Health;
 use self::health::Pulse;
-use self::held::HeldCalls;
-pub(crate) use self::held::Signals;
+use self::leases::HeldCalls;
+pub(crate) use self::leases::Signals;
 use self::logs::LogKeeper;
 pub(crate) use self::process::Process;
-use self::ready::ReadyCalls;
+use self::ready_queue::ReadyCalls;
 use self::runner::Runner;
 pub use self::shutdown::ShutdownSummary;
 use self::statistics::Counters;
@@ -248,7 +248,7 @@ impl Engine {
         if !self.runs_calls() {
             return Ok(());
         }
-        lease::start(Arc::clone(self))?;
+        lease_keeper::start(Arc::clone(self))?;
         statistics::start(self);
         if self.claims_calls() {
             timer_thread::start(self)?;

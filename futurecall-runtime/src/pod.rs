@@ -1,19 +1,19 @@
 //! One running instance of the service.
 
-mod broken;
 mod builder;
 mod database;
 mod declared;
+mod start_check;
 
 use std::fmt;
 use std::sync::Arc;
 
 use tracing::Instrument;
 
-pub(crate) use self::broken::why as why_broken;
 pub use self::builder::PodBuilder;
 pub use self::database::ApplicationPool;
-use crate::engine::again::until_known;
+pub(crate) use self::start_check::why as why_broken;
+use crate::engine::resend::until_known;
 use crate::engine::{Engine, Health, RunSummary, ShutdownSummary};
 use crate::error::{ScheduleError, StoreError};
 use crate::id::CallId;

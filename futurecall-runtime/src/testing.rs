@@ -19,7 +19,7 @@ pub struct Simulation(());
 impl Simulation {
     /// Begins. Wall clocks say `wall` now. To be called on the thread of a current-thread runtime whose time is paused.
     pub fn begin(seed: u64, wall: Moment) -> Self {
-        crate::chance::seed(Some(seed));
+        crate::random::seed(Some(seed));
         crate::clock::simulate(Some(wall));
         Self(())
     }
@@ -43,7 +43,7 @@ impl Simulation {
 
 impl Drop for Simulation {
     fn drop(&mut self) {
-        crate::chance::seed(None);
+        crate::random::seed(None);
         crate::clock::simulate(None);
     }
 }

@@ -36,7 +36,7 @@ fn the_runtime_reads_the_time_in_one_file() {
     );
 }
 
-/// What is shown ends up in logs: `store/shown.rs` writes `Debug` for rows with arguments.
+/// What is shown ends up in logs: `store/debug_without_arguments.rs` writes `Debug` for rows with arguments.
 #[test]
 fn nothing_that_holds_arguments_derives_debug() {
     let mut broken = Vec::new();

@@ -15,9 +15,9 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::fault::{Counted, Kind};
-use crate::ground::{Ground, Wanted};
 use crate::ledger::What;
-use crate::{Result, clock, producer, storm};
+use crate::setup::{Ground, Wanted};
+use crate::{Result, clock, fault_injector, producer};
 use futurecall_testbed::rng::Rng;
 
 /// Long enough for a restarted worker to find the pods of its own past gone; not the default, which would hold what was
@@ -118,23 +118,25 @@ impl Scenario {
     async fn play(self, ground: &Ground, dice: &mut Rng) -> Result {
         let targets = &ground.targets;
         match self {
-            Self::PostgresRestart => storm::break_database(targets, Kind::Crash, Duration::ZERO).await?,
+            Self::PostgresRestart => {
+                fault_injector::break_database(targets, Kind::Crash, Duration::ZERO).await?
+            }
             Self::BackendKill => {
                 for _ in 0..10 {
-                    storm::break_database(targets, Kind::Terminate, Duration::ZERO).await?;
+                    fault_injector::break_database(targets, Kind::Terminate, Duration::ZERO).await?;
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
             }
             Self::PoolExhaustion => {
-                storm::break_database(targets, Kind::Exhaust, Duration::from_secs(8)).await?;
+                fault_injector::break_database(targets, Kind::Exhaust, Duration::from_secs(8)).await?;
             }
             Self::CrashRecovery => {
-                storm::kill(targets, 0..targets.workers.len(), Duration::from_secs(5)).await?;
+                fault_injector::kill(targets, 0..targets.workers.len(), Duration::from_secs(5)).await?;
             }
             Self::RepeatedKills => {
                 for _ in 0..8 {
                     let number = dice.below(targets.workers.len());
-                    storm::kill(targets, number..number + 1, Duration::from_millis(100)).await?;
+                    fault_injector::kill(targets, number..number + 1, Duration::from_millis(100)).await?;
                     tokio::time::sleep(Duration::from_millis(1_200)).await;
                 }
             }

@@ -5,11 +5,11 @@
 mod attempts;
 mod call;
 mod clock;
+mod fault_effects;
 mod run;
 mod schedule;
 #[cfg(test)]
 mod tests;
-mod troubles;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -238,7 +238,7 @@ pub(crate) fn check(history: &History) -> Verdict {
     for event in history.events.iter().filter(|event| event.what.is_of_a_run()) {
         by_call.entry(event.run.call).or_default().push(event);
     }
-    let troubles = troubles::Troubles::new(history);
+    let troubles = fault_effects::Troubles::new(history);
     troubles.check_fences(&mut verdict);
     let runs = schedule::promises(history);
     let is_known = |call: &Uuid| history.promises.contains_key(call) || runs.contains_key(call);

@@ -16,9 +16,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use uuid::Uuid;
 
 use crate::acks::Kind;
-use crate::bend::{self, Library};
+use crate::clock_shim::{self, Library};
 use crate::ledger::{Event, Ledger, What};
-use crate::place::Folder;
+use crate::run_folder::Folder;
 use crate::worker::{TortureCallsExt as _, TortureFutureCall};
 use crate::{Result, clock, ledger};
 
@@ -161,7 +161,7 @@ impl Place {
         let folder = Folder::new()?;
         let url = format!("sqlite:{}?mode=rwc", folder.database().join("calls.db").display());
         let clock = folder.server_clock();
-        bend::set_by(&clock, 0)?;
+        clock_shim::set_by(&clock, 0)?;
         Ok(Self { folder, url, clock, library: library.clone(), lease })
     }
 
@@ -230,7 +230,7 @@ async fn play(library: &Library, lease: Option<Duration>, takes: Duration) -> Re
     place.wait_for(&running, What::Start, PATIENCE).await?;
 
     let back = -clock::micros(BACK);
-    bend::set_by(&place.clock, back)?;
+    clock_shim::set_by(&place.clock, back)?;
     let mut new = Peer::start(&place, 1).await?;
     let (mut later, mut soon) = (Vec::new(), Vec::new());
     for peer in [&mut old, &mut new] {
@@ -255,7 +255,7 @@ async fn play(library: &Library, lease: Option<Duration>, takes: Duration) -> Re
     }
 
     // What waited for its moment has it when the clock is set right again.
-    bend::set_by(&place.clock, 0)?;
+    clock_shim::set_by(&place.clock, 0)?;
     place.wait_for(&later, What::End, PATIENCE).await?;
     expected.extend(later.iter().map(|call| (*call, "due in ten minutes")));
     old.end().await?;

@@ -6,33 +6,33 @@
 //! the checker compares all of that with what the database holds. `docs/GUARANTEES.md` says what is promised.
 
 mod acks;
-mod bend;
 mod chaos;
 mod checker;
-mod child;
 mod clock;
+mod clock_shim;
 mod clocks;
 mod database;
 mod disk;
 mod fault;
-mod fences;
-mod follow;
-mod ground;
+mod fault_injector;
+mod follow_ups;
+mod lease_log;
 mod ledger;
 mod mutant;
-mod place;
 mod postgres;
 mod producer;
 mod proxy;
 mod recurring;
 mod retry;
+mod run_folder;
 mod settings;
-mod storm;
+mod setup;
 mod strangers;
 mod sweep;
 mod torture;
 mod victim;
 mod worker;
+mod worker_process;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -120,10 +120,10 @@ pub async fn command() -> Result<ExitCode> {
         Some(Command::Worker(orders)) => worker::work(orders).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Mutants { seconds }) => {
             if arguments.sqlite {
-                bend::enter()?;
+                clock_shim::enter()?;
             }
             let caught = torture::mutants(seed, Duration::from_secs(seconds), arguments.sqlite).await;
-            bend::leave();
+            clock_shim::leave();
             caught
         }
         Some(Command::Victim(orders)) => victim::live(orders).await.map(|()| ExitCode::SUCCESS),
@@ -140,7 +140,7 @@ pub async fn command() -> Result<ExitCode> {
             let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));
             let is_whole = !arguments.calm && arguments.mutant.is_none();
             if arguments.sqlite && !arguments.calm {
-                bend::enter()?;
+                clock_shim::enter()?;
             }
             let plan = torture::Plan {
                 disks: is_whole && disk::enter(),
@@ -152,7 +152,7 @@ pub async fn command() -> Result<ExitCode> {
                 keep: arguments.keep,
             };
             let verdict = torture::torture(&plan).await;
-            bend::leave();
+            clock_shim::leave();
             verdict
         }
     }

@@ -10,7 +10,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 
 use crate::Result;
-use crate::bend::{self, Library};
+use crate::clock_shim::{self, Library};
 use crate::disk::Disk;
 
 /// How many connections it has.
@@ -57,7 +57,7 @@ impl Server {
     pub(crate) fn start(folder: &Path, wanted: Wanted) -> Result<Self> {
         let Wanted { synchronous_commit, clock, disks } = wanted;
         if let Some((_, file)) = &clock {
-            bend::set_by(file, 0)?;
+            clock_shim::set_by(file, 0)?;
         }
         let disk = |name| {
             std::fs::create_dir(folder.join(name))?;
@@ -104,7 +104,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        bend::bury(server.unsigned_abs());
+        clock_shim::bury(server.unsigned_abs());
         // Where nobody buries orphans, the dead server still has its number, and a new one would take it for alive.
         for lock in [self.inner.data().join("postmaster.pid"), self.inner.folder().join(".s.PGSQL.5432.lock")]
         {
@@ -130,7 +130,7 @@ impl Server {
 
     /// Sets its clock to so many microseconds from the true time; nothing happens where its clock cannot be set.
     pub(crate) fn set_clock(&self, by: i64) -> Result {
-        self.clock.as_ref().map_or(Ok(()), |file| bend::set_by(file, by))
+        self.clock.as_ref().map_or(Ok(()), |file| clock_shim::set_by(file, by))
     }
 
     pub(crate) const fn has_a_clock(&self) -> bool {

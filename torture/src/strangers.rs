@@ -4,7 +4,7 @@
 mod application;
 mod callers;
 mod guest;
-mod held;
+mod lateness;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use uuid::Uuid;
 use self::application::Application;
 use self::guest::{Guest, House, LEASE, Service};
 pub(crate) use self::guest::{Orders, live};
-use self::held::Away;
+use self::lateness::Away;
 use crate::acks::Acks;
 use crate::checker::{Clock, History, Verdict, Violation, check};
 use crate::database::Database;
 use crate::fault::{Fault, Faults, Kind};
-use crate::ground::{PATIENCE, drain, fences, gaps, producer, watch};
-use crate::place::Folder;
 use crate::postgres::{self, Server};
 use crate::producer::{Load, count_waiting, produce};
 use crate::recurring::Rule;
-use crate::{Result, clock, follow, ledger, worker};
+use crate::run_folder::Folder;
+use crate::setup::{PATIENCE, drain, fences, gaps, producer, watch};
+use crate::{Result, clock, follow_ups, ledger, worker};
 use futurecall_testbed::pgbouncer::PgBouncer;
 use futurecall_testbed::rng::Rng;
 
@@ -283,7 +283,7 @@ impl World {
             Fault { kind: Kind::Restart, worker: None, begin, end }
         }));
         let mut promises = acks.all();
-        promises.extend(follow::promises(&events));
+        promises.extend(follow_ups::promises(&events));
         let names = database.schedules_by_name().await?;
         let of = |wanted| -> Vec<Uuid> {
             names.iter().filter(|(name, _)| name == wanted).map(|(_, id)| *id).collect()
@@ -305,7 +305,7 @@ impl World {
         };
         let mut verdict = check(&history);
         let is_neighbours = |event: &ledger::Event| neighbours.contains(&event.run.schedule);
-        held::check(&history, &seen.lived.away, is_neighbours, &mut verdict);
+        lateness::check(&history, &seen.lived.away, is_neighbours, &mut verdict);
         for (violation, text) in seen.complaints {
             verdict.add(violation, text);
         }

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::ledger::{Ledger, What};
-use crate::place::Folder;
 use crate::postgres::{Server, Wanted};
+use crate::run_folder::Folder;
 use crate::victim::{Boundary, LEASE, OPERATIONS, Orders, Part, open};
 use crate::worker::TortureFutureCall;
 use crate::{Result, ledger, worker};

@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::fault::{Counted, Kind};
-use crate::ground::{Ground, Report, Wanted};
+use crate::fault_injector::{self, Targets};
 use crate::mutant::Mutant;
 use crate::producer::{Load, count_waiting, produce};
 use crate::recurring::declare_again;
-use crate::storm::{self, Targets};
-use crate::{Result, bend};
+use crate::setup::{Ground, Report, Wanted};
+use crate::{Result, clock_shim};
 use futurecall_testbed::rng::Rng;
 
 /// How long a lease lasts: short, so that faults outlast it; and so long that what a busy machine does to a short one does
@@ -83,7 +83,7 @@ pub(crate) async fn mutants(seed: u64, time: Duration, sqlite: bool) -> Result<E
 
 /// Says loudly what cannot be made here.
 fn can_be_made(mutant: Mutant) -> bool {
-    let can_be_made = mutant != Mutant::ClockRatchet || bend::machine().is_some();
+    let can_be_made = mutant != Mutant::ClockRatchet || clock_shim::machine().is_some();
     if !can_be_made {
         eprintln!("NO CLOCK IS BENT: {} is left out (Debian: apt-get install libfaketime)", mutant.name());
     }
@@ -246,17 +246,19 @@ async fn storm(plan: Plan, targets: Arc<Targets>, stop: CancellationToken) -> Re
     }
     let dice = |part| Rng::part(plan.seed, part);
     let (processes, databases, clocks, database_clock, apart) = tokio::join!(
-        storm::of_processes(&targets, dice(1), &stop, plan.of_processes()),
-        storm::of_databases(&targets, dice(2), &stop, plan.of_databases()),
-        async { if plan.sqlite { Ok(()) } else { storm::of_clocks(&targets, dice(3), &stop).await } },
+        fault_injector::of_processes(&targets, dice(1), &stop, plan.of_processes()),
+        fault_injector::of_databases(&targets, dice(2), &stop, plan.of_databases()),
+        async {
+            if plan.sqlite { Ok(()) } else { fault_injector::of_clocks(&targets, dice(3), &stop).await }
+        },
         async {
             if plan.sets_clocks() {
-                storm::of_database_clock(&targets, dice(4), &stop, plan.mutant.is_some()).await
+                fault_injector::of_database_clock(&targets, dice(4), &stop, plan.mutant.is_some()).await
             } else {
                 Ok(())
             }
         },
-        storm::of_clocks_apart(&targets, dice(5), &stop)
+        fault_injector::of_clocks_apart(&targets, dice(5), &stop)
     );
     processes.and(databases).and(clocks).and(database_clock).and(apart)
 }

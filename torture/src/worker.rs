@@ -14,8 +14,8 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 use uuid::Uuid;
 
 use crate::acks::Kind;
-use crate::fences::Fences;
-use crate::follow;
+use crate::follow_ups;
+use crate::lease_log::Fences;
 use crate::ledger::{Ledger, Run, What};
 use crate::retry::{self, Throw};
 use crate::settings::keeping;
@@ -135,7 +135,7 @@ pub(crate) async fn run(
     } else {
         tokio::time::sleep(time).await;
     }
-    if let Some(kind) = next.filter(|_| !blocks && follow::is_followed(attempt.run.call, milliseconds)) {
+    if let Some(kind) = next.filter(|_| !blocks && follow_ups::is_followed(attempt.run.call, milliseconds)) {
         follow_up(session, ledger, kind).await;
     }
     attempt.what = What::End;
@@ -174,7 +174,7 @@ async fn follow_up(session: &Session, ledger: &Ledger, kind: Kind) {
     let calls = session.pod().future_calls().call_now().torture();
     let call = if kind == Kind::Keep { calls.follow_keep() } else { calls.follow_rerun() };
     let pod = session.pod().id().as_uuid();
-    let run = Run { call: call.id().as_uuid(), pod, attempt: follow::number(kind), ..Run::default() };
+    let run = Run { call: call.id().as_uuid(), pod, attempt: follow_ups::number(kind), ..Run::default() };
     ledger.write(What::Asked, run);
     match call.await {
         Ok(_) => ledger.write(What::Stored, run),

@@ -10,10 +10,10 @@ use futurecall_runtime::{Acted, CallId, CallState, OperateError, Operator, Pod, 
 use crate::confirm::confirm;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::filters::Choice;
 use crate::output::{Answer, Record};
 use crate::progress;
-use crate::select::Choice;
-use crate::when::{moment, span_of};
+use crate::time_arguments::{moment, span_of};
 
 /// Cancels calls: what has not started is removed, what runs is told
 #[derive(Debug, Args)]

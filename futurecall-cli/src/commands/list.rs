@@ -4,8 +4,8 @@ use futurecall_runtime::CallId;
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::filters::FilterArgs;
 use crate::output::{Format, Record};
-use crate::select::FilterArgs;
 use crate::{progress, records};
 
 /// Rows of one look with `--all`.

@@ -8,7 +8,7 @@ use crate::confirm::confirm;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record};
-use crate::when::{When, span_of};
+use crate::time_arguments::{When, span_of};
 use crate::{connect, progress};
 
 /// Deletes history that has passed its retention

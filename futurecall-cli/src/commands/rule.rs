@@ -8,7 +8,7 @@ use futurecall_runtime::recurring::{Recurrence, Rule};
 use futurecall_runtime::{Missed, Overlap, ToMoment};
 
 use crate::exit::Failure;
-use crate::when::{moment, span_of};
+use crate::time_arguments::{moment, span_of};
 
 /// A rule: an interval or a cron expression. What is not given stays as it is.
 #[derive(Clone, Debug, Args)]

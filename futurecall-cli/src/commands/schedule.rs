@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record};
-use crate::when::{moment, span_of};
+use crate::time_arguments::{moment, span_of};
 
 /// Schedules a call by its stored name
 #[derive(Debug, Args)]

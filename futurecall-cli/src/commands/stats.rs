@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record, Rows, Value, roughly};
 use crate::records;
-use crate::when::{When, span_of};
+use crate::time_arguments::{When, span_of};
 
 /// How many calls there are, and by name how many ran lately, how long that took, how late it began
 #[derive(Debug, Args)]

@@ -6,10 +6,10 @@ use futurecall_runtime::{CallState, Counts, Inspector};
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::filters::FilterArgs;
 use crate::output::{Answer, Record, Rows};
 use crate::records;
-use crate::select::FilterArgs;
-use crate::when::span_of;
+use crate::time_arguments::span_of;
 
 /// Looks again and again, until Ctrl-C: how many calls, what runs, what comes next
 #[derive(Debug, Args)]

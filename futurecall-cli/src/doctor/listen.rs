@@ -5,7 +5,7 @@ use std::time::Duration;
 use futurecall_runtime::store::{PostgresStore, Store as _};
 use futurecall_runtime::{Finding, Severity, StoreError};
 
-use crate::safe::scrub;
+use crate::sanitize::scrub;
 
 const CODE: &str = "listen";
 const PATIENCE: Duration = Duration::from_secs(5);

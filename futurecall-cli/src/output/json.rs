@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::value::{Record, Value};
-use crate::safe::escaped_json;
+use crate::sanitize::escaped_json;
 
 /// One answer, laid out for reading.
 pub(super) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {

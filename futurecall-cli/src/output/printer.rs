@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::table::Look;
 use super::{Answer, Clock, Record, Rows, Value, json};
 use crate::exit::Failure;
-use crate::safe::escaped;
+use crate::sanitize::escaped;
 
 /// The shape of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -10,7 +10,7 @@ use futurecall_runtime::text::number;
 use super::roughly;
 use super::time::Clock;
 use super::value::{Record, Rows, Tone, Value};
-use crate::safe::escaped;
+use crate::sanitize::escaped;
 
 /// Longer texts are cut in lists; `show` and JSON have them whole.
 const WIDEST: usize = 60;

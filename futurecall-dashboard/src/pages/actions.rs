@@ -5,12 +5,12 @@ use futurecall_runtime::{ActionFilter, ActionId, ActionRecord};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::parts::empty;
-use crate::failure::Failure;
+use super::components::empty;
+use crate::error_page::Failure;
 use crate::layout::Place;
 use crate::params::Query;
+use crate::request_context::Visit;
 use crate::text::{brief, safe, when};
-use crate::visit::Visit;
 
 const PAGE: usize = 100;
 

@@ -7,15 +7,15 @@ use futurecall_runtime::{Acted, CallId, CallState, Moment, OperateError, Schedul
 use maud::{Markup, html};
 use serde_json::json;
 
+use super::components::pill;
 use super::filter::{Wanted, field_value, moment};
 use super::forecast::after;
-use super::parts::pill;
 use crate::access::Right;
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::layout::Place;
 use crate::params::{Params, Query};
+use crate::request_context::Visit;
 use crate::text::{calls, capped, number, safe};
-use crate::visit::Visit;
 
 /// More are not counted, and not changed in one go.
 const CAP: u64 = 1_000_000;

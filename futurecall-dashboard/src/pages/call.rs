@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::actions::action_rows;
 use super::bulk::Verb;
-use super::parts::{call_json, notice, pill, standing, type_page, with};
+use super::components::{call_json, notice, pill, standing, type_page, with};
 use crate::access::{Arguments, Right};
 use crate::arguments::{Seen, seen};
-use crate::failure::{Failure, words_for};
+use crate::error_page::{Failure, words_for};
 use crate::layout::Place;
+use crate::request_context::Visit;
 use crate::text::{clock, cut, number, plain, safe, safe_lines, span, when};
-use crate::visit::Visit;
 
 /// Of an error, this much is laid out.
 const LONGEST_ERROR: usize = 10_000;
@@ -161,7 +161,7 @@ impl Page {
                             @match attempt.started { Some(at) => (when(visit.now, at)), None => span.quiet { "start not proven" } }
                         }
                         td.number data-label="Ran for" { (self.ran_for(attempt, visit.now)) }
-                        td data-label="Pod" { @if let Some(pod) = attempt.pod { (super::parts::short_id(&pod.to_string())) } }
+                        td data-label="Pod" { @if let Some(pod) = attempt.pod { (super::components::short_id(&pod.to_string())) } }
                         td.remark data-label="What it said" { @if let Some(error) = &attempt.error { (error_text(error)) } }
                     } } }
                 }

@@ -8,14 +8,14 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::bulk::Verb;
+use super::components::{call_table, calls_json, empty, notice, time};
 use super::filter::{Wanted, Wish, field_value};
 use super::overview::CAP;
-use super::parts::{call_table, calls_json, empty, notice, time};
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::layout::Place;
 use crate::params::Query;
+use crate::request_context::Visit;
 use crate::text::{capped, safe};
-use crate::visit::Visit;
 
 /// Calls of one page, unless it is told otherwise; and at most.
 const PAGE: usize = 50;

@@ -4,7 +4,7 @@ use futurecall_runtime::chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 use futurecall_runtime::{CallFilter, CallState, Moment, PodId, ScheduleId};
 use maud::{Markup, html};
 
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::params::{Params, Query};
 
 /// Which calls somebody wants to see.

@@ -5,12 +5,12 @@ use futurecall_runtime::{Finding, Severity};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::parts::{empty, time};
-use crate::failure::Failure;
+use super::components::{empty, time};
+use crate::error_page::Failure;
 use crate::layout::Place;
 use crate::params::Query;
+use crate::request_context::Visit;
 use crate::text::{safe, when};
-use crate::visit::Visit;
 
 /// The word for a severity in the style sheet.
 const fn class(severity: Severity) -> &'static str {

@@ -4,11 +4,11 @@ mod actions;
 mod bulk;
 mod call;
 mod calls;
+mod components;
 mod filter;
 mod forecast;
 mod health;
 mod overview;
-mod parts;
 mod pods;
 mod recurring;
 mod schedule;
@@ -17,9 +17,9 @@ mod types;
 
 use axum::response::Response;
 
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::params::Params;
-use crate::visit::Visit;
+use crate::request_context::Visit;
 
 /// Answers `GET`.
 pub(crate) async fn show(visit: &Visit, segments: &[&str]) -> Result<Response, Failure> {

@@ -9,13 +9,13 @@ use futurecall_runtime::{
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::parts::{call_link, calls_json, due_in, empty, pill, remark, short_id, standing, time};
+use super::components::{call_link, calls_json, due_in, empty, pill, remark, short_id, standing, time};
 use super::{forecast, health};
 use crate::chart::{self, Bar};
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::layout::Place;
+use crate::request_context::Visit;
 use crate::text::{brief, capped, clock, span};
-use crate::visit::Visit;
 
 /// Counting stops here on the first page.
 pub(crate) const CAP: u64 = 10_000;

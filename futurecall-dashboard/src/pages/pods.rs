@@ -5,10 +5,10 @@ use futurecall_runtime::PodRecord;
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::parts::{empty, short_id, time, type_page};
+use super::components::{empty, short_id, time, type_page};
 use crate::layout::Place;
+use crate::request_context::Visit;
 use crate::text::{safe, when};
-use crate::visit::Visit;
 
 /// Names that are shown without unfolding.
 const NAMES: usize = 6;

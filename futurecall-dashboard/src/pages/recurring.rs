@@ -5,12 +5,12 @@ use futurecall_runtime::{ScheduleRecord, ScheduleState};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::parts::{empty, pill, time, with};
-use crate::failure::Failure;
+use super::components::{empty, pill, time, with};
+use crate::error_page::Failure;
 use crate::layout::Place;
 use crate::params::Query;
+use crate::request_context::Visit;
 use crate::text::{brief, number, safe, when};
-use crate::visit::Visit;
 
 /// What one page shows; the filter narrows the rest.
 const PAGE: usize = 200;

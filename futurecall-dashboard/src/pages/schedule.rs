@@ -15,15 +15,15 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::actions::action_rows;
-use super::parts::{call_table, calls_json, empty, notice, pill, with};
+use super::components::{call_table, calls_json, empty, notice, pill, with};
 use super::recurring::schedule_json;
 use crate::access::Right;
 use crate::arguments::{Seen, seen};
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::layout::Place;
 use crate::params::Params;
+use crate::request_context::Visit;
 use crate::text::{plain, safe, when};
-use crate::visit::Visit;
 
 /// The longest reason that is kept.
 const LONGEST_REASON: usize = 500;

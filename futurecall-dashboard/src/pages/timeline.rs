@@ -8,14 +8,14 @@ use futurecall_runtime::{CallFilter, CallState, Moment};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use super::components::{empty, time, type_page};
 use super::forecast::{Forecast, after, floor, forecast};
-use super::parts::{empty, time, type_page};
 use crate::chart::{self, Bar};
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::layout::Place;
 use crate::params::Query;
+use crate::request_context::Visit;
 use crate::text::{capped, number, plain, safe};
-use crate::visit::Visit;
 
 /// Counting stops here, in each stretch of each name.
 const CAP: u64 = 10_000;

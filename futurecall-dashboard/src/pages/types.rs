@@ -8,15 +8,15 @@ use futurecall_runtime::{CallFilter, CallId, CallState, Moment, PausedName, Span
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use super::components::{call_table, calls_json, empty, notice, pill, time, type_page, with};
 use super::forecast::before;
 use super::overview::quantile;
-use super::parts::{call_table, calls_json, empty, notice, pill, time, type_page, with};
 use crate::access::Right;
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::layout::Place;
 use crate::params::{Params, Query};
+use crate::request_context::Visit;
 use crate::text::{capped, cut, number, plain, safe, when};
-use crate::visit::Visit;
 
 const CAP: u64 = 10_000;
 /// Failures that are looked through for what they have in common.

@@ -36,14 +36,14 @@ impl Backoff {
 
 /// That long, give or take a tenth, so that pods started together do not ask together.
 pub(super) fn jittered(base: Duration) -> Duration {
-    let share = crate::chance::bits() & 0xFFFF;
+    let share = crate::random::bits() & 0xFFFF;
     let tenth = base / 10;
     base.saturating_sub(tenth).saturating_add(tenth.saturating_mul(2).saturating_mul(share) / 0xFFFF)
 }
 
 /// A random number from 0 to 1.
 pub(super) fn chance() -> f64 {
-    f64::from(crate::chance::bits()) / f64::from(u32::MAX)
+    f64::from(crate::random::bits()) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, jittered};
-use super::pace::Pace;
-use super::ready::InHand;
+use super::prefetch::Pace;
+use super::ready_queue::InHand;
 use super::supervise::supervised;
-use super::{Engine, NOW, late, release, run};
+use super::{Engine, NOW, late_commits, release, run};
 use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
@@ -295,7 +295,7 @@ pub(super) async fn claim(
         Err(error) if error.outcome_unknown() => {
             let found = adopt(engine, request.claim_no, error).await;
             let known = found.iter().flat_map(|claim| claim.calls.iter().map(|call| call.id)).collect();
-            late::watch(engine, request.claim_no, known);
+            late_commits::watch(engine, request.claim_no, known);
             found?
         }
         Err(error) => return Err(error),
@@ -323,7 +323,7 @@ fn skew(sent: Moment, took: Duration, database: Moment) -> f64 {
     }
 }
 
-/// A claim whose reply was lost: find what it took before claiming again. (What it takes later, [`late`] finds.)
+/// A claim whose reply was lost: find what it took before claiming again. (What it takes later, [`late_commits`] finds.)
 async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Claim, StoreError> {
     tracing::warn!(%error, claim_no, "the reply to a claim was lost; looking for what it took");
     let mut backoff = Backoff::default();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::again::Retries;
-use super::signal::Signal;
+use super::flag::Signal;
+use super::resend::Retries;
 use super::{Engine, NOW};
 use crate::error::{StoreError, TransactionError};
 use crate::id::CallId;

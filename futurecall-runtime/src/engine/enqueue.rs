@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
-use super::again::Retries;
-use super::at_once::{self, Tried};
+use super::fast_path::{self, Tried};
+use super::resend::Retries;
 use super::supervise::supervised;
 use super::{Engine, NOW, NotDriven};
 use crate::error::{ScheduleError, StoreError};
@@ -128,7 +128,7 @@ pub(super) async fn one(engine: &Arc<Engine>, call: NewCall) -> Result<(), Sched
 async fn by_itself(busy: Busy, call: NewCall) -> Result<(), ScheduleError> {
     let engine = &busy.0;
     let retries = Retries::for_caller();
-    let retries = match at_once::store(engine, &call).await {
+    let retries = match fast_path::store(engine, &call).await {
         Tried::Stored => return Ok(()),
         Tried::Not => retries,
         Tried::Failed(error) => return Err(error.into()),

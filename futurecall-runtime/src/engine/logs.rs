@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tracing::Span;
 
-use super::again::Retries;
+use super::resend::Retries;
 use super::supervise::supervised;
 use super::{Engine, NOW};
 use crate::id::CallId;

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::again::Retries;
+use super::resend::Retries;
 use super::{Engine, NOW};
 use crate::signals::Op;
 use crate::store::Held;

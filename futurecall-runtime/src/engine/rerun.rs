@@ -1,7 +1,7 @@
 //! Runs finished calls again, and schedules once more.
 
-use super::again::Retries;
 use super::enqueue::unknowable;
+use super::resend::Retries;
 use super::{Engine, NOW};
 use crate::error::{ScheduleError, StoreError};
 use crate::id::{CallId, ScheduleId};

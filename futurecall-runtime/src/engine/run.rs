@@ -12,9 +12,9 @@ use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{Instrument, Span};
 
-use super::held::Signals;
+use super::leases::Signals;
 use super::outcome::{self, End, How};
-use super::ready::InHand;
+use super::ready_queue::InHand;
 use super::report::{self, Report, RunTrace, Stored};
 use super::runner::{CallHandler, Run};
 use super::statistics::Times;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::claim::{Claimed, claim, give_back_late};
 use super::outcome::How;
-use super::ready::InHand;
+use super::ready_queue::InHand;
 use super::{Engine, RunSummary, housekeeping, run};
 use crate::error::StoreError;
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "testing")]
-use super::alarm::IDLE;
+use super::timer_wakeup::IDLE;
 use super::{Engine, run};
 
 /// Starts the thread. It ends when the pod stops.

@@ -7,9 +7,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::database::{ApplicationPool, Database, Placement, open};
-use super::{Pod, broken, declared};
+use super::{Pod, declared, start_check};
 use crate::config::Config;
-use crate::engine::again::until_known_at_start;
+use crate::engine::resend::until_known_at_start;
 use crate::engine::runner::Runner;
 use crate::engine::{Engine, Process, first_look};
 use crate::error::{StartError, StoreError};
@@ -295,7 +295,7 @@ async fn begin(pod: &Pod, runs: bool, schedules: Vec<NewSchedule>) -> Result<(),
         }
     }
     // A check that only reports holds up no call: it takes as long as there are calls to look at.
-    let claims_first = engine.claims_calls() && broken::only_reports(&engine.config);
+    let claims_first = engine.claims_calls() && start_check::only_reports(&engine.config);
     if runs && !claims_first {
         look_for_broken_calls(pod).await?;
     }
@@ -310,7 +310,7 @@ async fn begin(pod: &Pod, runs: bool, schedules: Vec<NewSchedule>) -> Result<(),
 }
 
 async fn look_for_broken_calls(pod: &Pod) -> Result<(), StartError> {
-    let found = until_known_at_start(|| broken::check(pod)).await?;
+    let found = until_known_at_start(|| start_check::check(pod)).await?;
     if found.is_empty() { Ok(()) } else { Err(StartError::BrokenCalls { found }) }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::StartError;
-use crate::store::place::{check_prefix, check_schema};
+use crate::store::table_names::{check_prefix, check_schema};
 use crate::store::{MemoryStore, Store};
 
 /// The application's own sqlx pool, of either database. Sealed.

@@ -9,7 +9,7 @@ mod cancel;
 mod claim;
 mod counting;
 mod finish;
-mod gap;
+mod history_gap;
 mod insert;
 mod inspect;
 mod listing;

@@ -3,19 +3,19 @@
 //! A store is right when it passes the conformance suite (`futurecall-tests`). It knows rows and moments; it knows
 //! no handlers, keeps no timers and never decides what a call means.
 
+pub(crate) mod argument_keys;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod codec;
 mod cursor;
+mod debug_without_arguments;
 mod inspection;
 mod json;
-pub(crate) mod keys;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod looking;
+mod listing_plan;
 pub(crate) mod memory;
 mod operations;
 mod outcomes;
 mod page;
-pub(crate) mod place;
 #[cfg_attr(
     not(all(feature = "sqlite", feature = "postgres")),
     allow(dead_code, unused_imports, reason = "each store asks for what it needs")
@@ -24,23 +24,23 @@ mod policy;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod redaction;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod round_robin;
 mod rows;
-mod shown;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 mod states;
 mod statistics;
+pub(crate) mod table_names;
 mod traits;
 pub(crate) mod transaction;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod turns;
 
+pub use self::argument_keys::{KeySet, KeysLook, PendingKeys};
 pub use self::inspection::{
     AttemptRecord, Backlog, CallFilter, CallRecord, Counts, MigrationRecord, PodRecord, RunLog,
     ScheduleRecord, TimelineCount,
 };
 pub(crate) use self::json::Shown;
-pub use self::keys::{KeySet, KeysLook, PendingKeys};
 pub use self::memory::MemoryStore;
 pub(crate) use self::operations::ACTIONS_KEPT;
 pub use self::operations::{

@@ -5,37 +5,37 @@
 //! the wake-ups.
 
 mod actions;
-mod again;
-mod alive;
 mod cancel;
 mod claim;
+mod claim_cursors;
+mod claim_rows;
+mod claim_scheduled;
+mod commit_outcome;
 mod connect;
+mod connection_check;
 mod copy;
 mod counting;
-mod fault;
+mod driver_error;
+mod encoding;
 mod finish;
-mod gap;
-mod haul;
 mod history;
+mod history_gap;
 mod insert;
 mod inspect;
-mod known;
-mod lanes;
 mod listen;
 mod listing;
 mod logs;
-mod look;
 mod migrate;
 mod operate;
 mod pending;
 mod pods;
+mod requeue;
 mod reschedule;
 mod rights;
-mod runs;
 mod schedule;
 mod session;
 mod settings;
-mod spelling;
+mod snapshot_read;
 mod sql;
 mod statistics;
 #[cfg(test)]
@@ -53,11 +53,11 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 
+use self::claim_cursors::Lanes;
 use self::connect::Link;
-use self::fault::nothing_done;
-use self::lanes::Lanes;
+use self::driver_error::nothing_done;
 use self::listen::Wake;
-use super::place::check_schema;
+use super::table_names::check_schema;
 use super::{MigrationRecord, Store};
 use crate::error::StoreError;
 

@@ -5,35 +5,32 @@
 //! some 10 microseconds and each row it answers with more than one, a row inside it almost nothing.
 
 mod actions;
-mod again;
 mod cancel;
+mod change_signal;
 mod chunks;
 mod claim;
+mod claim_rows;
+mod claim_scheduled;
 mod connect;
 mod counting;
-mod ear;
-mod file;
+mod file_identity;
 mod finish;
-mod gap;
-mod gathered;
 mod history;
+mod history_gap;
 mod insert;
 mod inspect;
 mod listing;
 mod logs;
-mod message;
 mod migrate;
-mod news;
 mod operate;
-mod original;
-mod pen;
 mod pending;
 mod pods;
 mod release;
+mod requeue;
 mod reschedule;
-mod runs;
 mod schedule;
 mod settings;
+mod shared_file;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -41,7 +38,10 @@ mod timetable;
 mod transaction;
 mod tx;
 mod unreadable;
-mod writer;
+mod wal_watch;
+mod writer_handle;
+mod writer_message;
+mod writer_thread;
 
 use async_trait::async_trait;
 use futures_util::future::OptionFuture;
@@ -51,7 +51,7 @@ pub(crate) use self::connect::check_url;
 use self::connect::{OPEN, Source, Tables};
 use self::tx::moment;
 use self::unreadable::UnreadableRuns;
-use self::writer::Writer;
+use self::writer_handle::Writer;
 use super::{MigrationRecord, Now, Store, sealed};
 use crate::error::StoreError;
 

@@ -21,7 +21,7 @@ use self::tree::{Arrow, Sources, Tree};
 /// The modules of the runtime, from the ground up: one imports those of its own floor and of the floors below.
 const FLOORS: &[&[&str]] = &[
     &[
-        "chance",
+        "random",
         "clock",
         "nearest",
         "id",

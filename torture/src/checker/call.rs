@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::clock::CLOCKS;
+use super::fault_effects::Troubles;
 use super::run::Run;
-use super::troubles::Troubles;
 use super::{Ended, History, Row, State, Verdict, Violation};
 use crate::acks::{Answer, Kind, Promise, Stored};
 use crate::ledger::{Event, What};

@@ -1,5 +1,5 @@
+mod fault_effects;
 mod schedule;
-mod troubles;
 
 use std::collections::HashMap;
 

@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use crate::Result;
 use crate::ledger::Ledger;
-use crate::place::Folder;
+use crate::run_folder::Folder;
 use crate::worker::{self, TortureFutureCall};
 
 /// How long a lease lasts: nobody is killed here.

@@ -10,7 +10,7 @@ use super::inspect::pending_record;
 use super::rows::{Call, refuse_nul};
 use crate::args::by_name;
 use crate::error::StoreError;
-use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
+use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
 use crate::store::{Now, PendingStore};
 
 #[async_trait]

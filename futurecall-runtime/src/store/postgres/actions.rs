@@ -6,8 +6,8 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::fault::nothing_done;
-use super::spelling::{Spelled as _, ascii, is_refused};
+use super::driver_error::nothing_done;
+use super::encoding::{Spelled as _, ascii, is_refused};
 use super::sql::{Reading, at, moment};
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, ScheduleId};

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, step};
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
+use super::encoding::{Spelled as _, is_refused};
 use super::insert::lent;
-use super::spelling::{Spelled as _, is_refused};
 use super::sql::{Reading, at, count};
 use super::timetable::Wanted;
 use crate::error::StoreError;

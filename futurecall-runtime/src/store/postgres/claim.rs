@@ -8,15 +8,15 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::fault::nothing_done;
+use super::claim_cursors::{DueLane, END, SLACK};
+use super::claim_rows::{Asked, Found, Haul};
+use super::driver_error::nothing_done;
 use super::finish::as_limit;
-use super::haul::{Asked, Found, Haul};
-use super::lanes::{DueLane, END, SLACK};
 use super::sql::{Query, Reading, Timestamp, at, bind_lease, claimed, count, interval, micros, vanishing};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::turns::in_turns;
+use crate::store::round_robin::in_turns;
 use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now};
 
 pub(super) const DOING: &str = "claim calls";

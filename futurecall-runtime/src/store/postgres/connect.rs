@@ -10,8 +10,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
-use super::alive::{self, PATIENCE, Warm, ping_idle};
-use super::fault::{Sent, empty, meaning, nothing_done};
+use super::connection_check::{self, PATIENCE, Warm, ping_idle};
+use super::driver_error::{Sent, empty, meaning, nothing_done};
 use super::settings::Session;
 use super::sql::{Query, expanded};
 use crate::clock;
@@ -180,13 +180,13 @@ impl Link {
         while let Some(mut warm) = self.pop() {
             let now = clock::instant();
             // The pool renews connections that are old.
-            if now.saturating_duration_since(warm.taken) > KEPT || alive::is_outdated(warm.taken) {
+            if now.saturating_duration_since(warm.taken) > KEPT || connection_check::is_outdated(warm.taken) {
                 continue;
             }
-            if now.saturating_duration_since(warm.used) <= alive::TRUSTED {
+            if now.saturating_duration_since(warm.used) <= connection_check::TRUSTED {
                 return Ok(warm);
             }
-            match alive::answers(&mut warm.connection).await {
+            match connection_check::answers(&mut warm.connection).await {
                 Some(Ok(())) => return Ok(warm),
                 Some(Err(_)) => {}
                 None => self.give_up(warm),

@@ -7,14 +7,14 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
 use super::listing::each_lane;
 use super::sql::{Reading, at, count, micros, moment_or_none};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::codec::{state_code, state_of};
-use crate::store::looking::{LOOKED_AT, capped};
+use crate::store::listing_plan::{LOOKED_AT, capped};
 use crate::store::{Backlog, CallState, CountingStore, Counts, Now, TimelineCount};
 
 const COUNTING: &str = "count calls";

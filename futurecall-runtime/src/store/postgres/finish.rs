@@ -7,12 +7,12 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::connect::{commit, step};
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
+use super::encoding::{Spelled as _, is_refused};
 use super::history::{FINISHED_BEFORE, FINISHING, Gone, History, in_id_order, kept_states, key};
 use super::insert::{FINISHED_ID, is_taken};
-use super::spelling::{Spelled as _, is_refused};
 use super::sql::{Reading, ahead, at, count, interval, micros, moment, pod as pod_column, small_count};
-use super::{PostgresStore, again};
+use super::{PostgresStore, requeue};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::codec::{on_vanish, state_code};
@@ -281,7 +281,7 @@ impl PostgresStore {
         let open: Vec<&Finish> =
             finished.iter().filter(|finish| finish.outcome.is_again() && !is_done(finish, &done)).collect();
         if !open.is_empty() {
-            done.extend(self.finished_before(pod, again::RECORDED_BEFORE, &open).await?);
+            done.extend(self.finished_before(pod, requeue::RECORDED_BEFORE, &open).await?);
         }
         let became = |finish| done.get(&key(finish)).copied().unwrap_or(Finished::Lost);
         Ok(finished.iter().map(became).collect())

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::sql::{Query, Reading, at, count, interval, micros};
 use crate::error::StoreError;
 use crate::id::PodId;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::connect::{commit, step};
 use super::copy::{COPY, Rows};
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
 use super::sql::{
     Query, Reading, Timestamp, at, count, due_or_after, in_schema, interval, micros, span, timestamp,
     timestamp_or_none, vanishing,

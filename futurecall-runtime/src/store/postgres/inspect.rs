@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
 use super::sql::{Reading, moment, moment_or_none, pod as pod_column, small_count};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};

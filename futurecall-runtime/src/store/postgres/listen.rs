@@ -16,8 +16,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::claim_cursors::Lanes;
 use super::connect::Link;
-use super::lanes::Lanes;
 use super::session::{Kept, is_shared};
 use crate::store::{NewCall, Now};
 

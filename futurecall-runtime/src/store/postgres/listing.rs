@@ -6,16 +6,16 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::finish::as_limit;
 use super::inspect::{FINISHED, PENDING, record};
-use super::look::Look;
+use super::snapshot_read::Look;
 use super::sql::{Query, Reading, at, count};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::cursor::Cursor;
-use crate::store::looking::{
+use crate::store::listing_plan::{
     Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
 use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now};

@@ -5,8 +5,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::fault::nothing_done;
-use super::spelling::{Spelled as _, is_refused};
+use super::driver_error::nothing_done;
+use super::encoding::{Spelled as _, is_refused};
 use super::sql::{Reading, at, moment, small_count};
 use crate::error::StoreError;
 use crate::id::CallId;

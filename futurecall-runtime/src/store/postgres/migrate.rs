@@ -7,11 +7,11 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::PostgresStore;
 use super::connect::{commit, step};
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::sql::{Reading, in_schema, moment};
 use crate::error::StoreError;
 use crate::store::MigrationRecord;
-use crate::store::place::renamed;
+use crate::store::table_names::renamed;
 
 const DOING: &str = "migrate the database";
 

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, step};
-use super::fault::nothing_done;
-use super::spelling::{Spelled as _, ascii, is_refused};
+use super::driver_error::nothing_done;
+use super::encoding::{Spelled as _, ascii, is_refused};
 use super::sql::{Reading, at, count, moment};
 use super::timetable::Wanted;
 use crate::error::StoreError;

@@ -7,13 +7,13 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::inspect::{PENDING, record};
 use super::sql::{Reading, at, count};
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, SETS};
-use crate::store::looking::capped;
+use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, SETS};
+use crate::store::listing_plan::capped;
 use crate::store::{Now, PendingStore};
 
 const LISTING: &str = "count calls";

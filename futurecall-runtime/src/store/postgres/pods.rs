@@ -8,8 +8,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::fault::{empty, nothing_done};
-use super::spelling::{Spelled as _, is_refused};
+use super::driver_error::{empty, nothing_done};
+use super::encoding::{Spelled as _, is_refused};
 use super::sql::{Query, Reading, at, micros, moment, small_count};
 use crate::error::StoreError;
 use crate::id::PodId;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, step};
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
 use super::sql::{Query, Reading, at, count, due_or_after, micros};
 use crate::error::StoreError;
 use crate::id::CallId;

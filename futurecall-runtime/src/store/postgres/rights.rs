@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::PostgresStore;
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
 use super::sql::Query;
 use crate::error::StoreError;
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, step};
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::sql::{Timestamp, at, micros, moment};
 use super::timetable::Wanted;
 use crate::error::StoreError;
@@ -165,7 +165,7 @@ impl PostgresStore {
             return Ok(moment);
         }
         let rows = step(doing, connection, self.query("SELECT {now_us} AS now").bind(at(now))).await?;
-        let row = rows.first().ok_or_else(|| super::fault::empty(doing))?;
+        let row = rows.first().ok_or_else(|| super::driver_error::empty(doing))?;
         moment(row, "now").map_err(nothing_done(doing))
     }
 

@@ -6,8 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgPool, Row};
 
 use super::PostgresStore;
-use super::alive::{PATIENCE, Warm};
-use super::fault::nothing_done;
+use super::connection_check::{PATIENCE, Warm};
+use super::driver_error::nothing_done;
 use super::sql::Reading;
 use crate::clock::{self, Deadline};
 use crate::error::StoreError;

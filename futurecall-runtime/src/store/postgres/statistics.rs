@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::sql::{Reading, count, moment};
 use crate::error::StoreError;
 use crate::id::PodId;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::step;
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::sql::{Reading, Timestamp, moment, moment_or_none};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};

@@ -9,9 +9,9 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
-use super::alive::ping_idle;
 use super::connect::{BEGIN, commit, step};
-use super::fault::{empty, nothing_done};
+use super::connection_check::ping_idle;
+use super::driver_error::{empty, nothing_done};
 use super::history::{FINISHED_BEFORE, Gone, History};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};

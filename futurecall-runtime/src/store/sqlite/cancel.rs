@@ -9,7 +9,7 @@ use super::chunks::{CHUNK, gather, ids};
 use super::history::{End, end, to_history};
 use super::timetable::{Wanted, load, write};
 use super::tx::{Savepoint, StoredRow, Tx, batch, hex, kept, lent, moment_in, no_nul, number, text, uuid};
-use super::{SqliteStore, gap};
+use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::policy::reasons::CANCELLED;
@@ -137,7 +137,7 @@ impl CancelStore for SqliteStore {
         let misfits = tx.misfits();
         if retention.cancelled < REPEATED {
             // Here, because nobody else can write it while the application's transaction holds the file's lock.
-            gap::note(&mut tx, REPEATED).await?;
+            history_gap::note(&mut tx, REPEATED).await?;
         }
         let (mut total, left) = match target {
             CancelTarget::Identifier(identifier) => cancel_identifier(&mut tx, identifier, kept).await?,

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::SqliteStore;
+use super::claim_rows::Gathered;
+use super::claim_scheduled::{ClaimedRun, settle};
 use super::finish::claims;
-use super::gathered::Gathered;
 use super::release::{DECLINE, RELEASE, give_back, give_back_claim};
-use super::runs::{ClaimedRun, settle};
 use super::tx::{
     StoredRow, Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small,
     text, uuid,
@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::policy::waits_for_running;
-use crate::store::turns::in_turns;
+use crate::store::round_robin::in_turns;
 use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, OnVanish, codec};
 
 const CLAIM: &str = "claim calls";

@@ -11,9 +11,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, SqlStr, SqliteConnection};
 
-use super::original::Original;
+use super::file_identity::Original;
 use crate::error::StoreError;
-use crate::store::place::check_prefix;
+use crate::store::table_names::check_prefix;
 
 /// The prefix that stands in the SQL of this folder and in the migrations.
 const DEFAULT_PREFIX: &str = "futurecall_";

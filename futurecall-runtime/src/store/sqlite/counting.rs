@@ -9,7 +9,7 @@ use super::tx::{StoredRow, Tx, batch, before, moment_in, small, text};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
-use crate::store::looking::capped;
+use crate::store::listing_plan::capped;
 use crate::store::{Backlog, CallState, CountingStore, Counts, Now, TimelineCount, codec};
 
 const COUNTING: &str = "count calls";

@@ -13,7 +13,7 @@ use super::tx::{
     StoredRow, Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, number, small,
     text, uuid,
 };
-use super::{SqliteStore, again, gap};
+use super::{SqliteStore, history_gap, requeue};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::policy::{Vanished, ending_of};
@@ -136,7 +136,7 @@ impl FinishStore for SqliteStore {
         let recorded = self
             .write(FINISH, now, move |mut tx| {
                 Box::pin(async move {
-                    let mut done = again::record(&mut tx, &mut over, again, pod).await?;
+                    let mut done = requeue::record(&mut tx, &mut over, again, pod).await?;
                     done.append(&mut record(&mut tx, over, pod, kept).await?);
                     Ok(done)
                 })
@@ -169,7 +169,7 @@ impl FinishStore for SqliteStore {
         self.write(PRUNE, now, move |mut tx| {
             Box::pin(async move {
                 if !retention.outlasts_repetitions() {
-                    gap::note(&mut tx, REPEATED).await?;
+                    history_gap::note(&mut tx, REPEATED).await?;
                 }
                 let old: Vec<_> = CallState::ALL
                     .into_iter()
@@ -193,8 +193,10 @@ impl FinishStore for SqliteStore {
     }
 
     async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
-        self.write(gap::NOTING, now, move |mut tx| Box::pin(async move { gap::note(&mut tx, lasts).await }))
-            .await
+        self.write(history_gap::NOTING, now, move |mut tx| {
+            Box::pin(async move { history_gap::note(&mut tx, lasts).await })
+        })
+        .await
     }
 }
 
@@ -229,14 +231,14 @@ async fn rescue_some(tx: &mut Tx<'_>, limit: usize, kept: i64) -> Result<Vec<Res
         });
         let rerun = ending.again_after.is_some();
         match ending.again_after {
-            Some(after) => again.push(again::vanished(id, ending.error, started, micros(after))),
+            Some(after) => again.push(requeue::vanished(id, ending.error, started, micros(after))),
             None => over.push(End::of_claim(id, ending.state, ending.error)),
         }
         rescued.push(Rescued { id, name, pod, rerun });
     }
     end(tx, RESCUE, &over, kept).await?;
     if !again.is_empty() {
-        again::make_due(tx, RESCUE, &again).await?;
+        requeue::make_due(tx, RESCUE, &again).await?;
     }
     Ok(rescued)
 }

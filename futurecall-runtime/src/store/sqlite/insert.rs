@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::connect::{self, fault};
 use super::tx::{Tx, after, batch, hex, lent, micros, moment_in, no_nul, number};
-use super::{SqliteStore, gap};
+use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::transaction::TransactionRef;
@@ -116,7 +116,7 @@ async fn store_rows(
     ids: &[CallId],
     again: bool,
 ) -> Result<Vec<Inserted>, StoreError> {
-    if again && gap::is_open(tx).await? {
+    if again && history_gap::is_open(tx).await? {
         return repeat(tx, rows, ids).await;
     }
     let now = tx.now.as_micros();
@@ -144,7 +144,7 @@ async fn store_rows(
 
 /// A repetition while the history has a gap. What stands nowhere may have been stored and have ended.
 async fn repeat(tx: &mut Tx<'_>, rows: String, ids: &[CallId]) -> Result<Vec<Inserted>, StoreError> {
-    let known = gap::known(tx, rows).await?;
+    let known = history_gap::known(tx, rows).await?;
     let inserted = |place| if known.contains(&place) { Inserted::Stored } else { Inserted::Unknown };
     Ok((0_i64..).take(ids.len()).map(inserted).collect())
 }

@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::cursor::Cursor;
-use crate::store::looking::{
+use crate::store::listing_plan::{
     Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
 use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::SqliteStore;
 use super::tx::{Tx, moment_in, number, small, text};
 use crate::error::StoreError;
-use crate::store::place::renamed;
+use crate::store::table_names::renamed;
 use crate::store::{MigrationRecord, Now};
 
 const DOING: &str = "migrate the SQLite database";

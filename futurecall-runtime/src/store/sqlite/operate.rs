@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::timetable::{Wanted, load, write};
 use super::tx::{batch, hex, kept, moment_in, no_nul, text};
-use super::{SqliteStore, gap};
+use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::{
@@ -59,7 +59,7 @@ impl OperateStore for SqliteStore {
         let ids = batch(DELETING, &ids)?;
         self.write(DELETING, now, move |mut tx| {
             Box::pin(async move {
-                gap::note(&mut tx, REPEATED).await?;
+                history_gap::note(&mut tx, REPEATED).await?;
                 tx.run(tx.sql(DELETE_LOGS).bind(ids.clone())).await?;
                 tx.run(tx.sql(DELETE).bind(ids)).await
             })
@@ -104,8 +104,8 @@ impl OperateStore for SqliteStore {
                 if tx.row(tx.sql(SCHEDULE).bind(schedule)).await?.is_none() {
                     return Ok(None);
                 }
-                if again && gap::is_open(&mut tx).await? {
-                    let known = gap::known(&mut tx, batch(TRIGGERING, &[[hex(id)]])?).await?;
+                if again && history_gap::is_open(&mut tx).await? {
+                    let known = history_gap::known(&mut tx, batch(TRIGGERING, &[[hex(id)]])?).await?;
                     return Ok(Some(if known.is_empty() { Inserted::Unknown } else { Inserted::Stored }));
                 }
                 let now = tx.now.as_micros();

@@ -10,8 +10,8 @@ use super::inspect::{CALL, pending_record};
 use super::tx::{StoredRow, Tx, batch, json, no_nul, small, text};
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
-use crate::store::looking::capped;
+use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
+use crate::store::listing_plan::capped;
 use crate::store::{Now, PendingStore};
 
 const LOOKING: &str = "look at the keys of arguments";

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::chunks::{CHUNK, gather, ids};
 use super::tx::{Tx, after, micros, no_nul, number};
-use super::{SqliteStore, gap};
+use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::{CancelTarget, Due, Now, RescheduleStore, Rescheduled, RunAgain};
@@ -111,7 +111,7 @@ impl RescheduleStore for SqliteStore {
                     (_, Some(1), _) => Ok(RunAgain::Pending),
                     (_, _, None) => Ok(RunAgain::Unknown),
                     (_, _, Some(1)) => Ok(RunAgain::Succeeded),
-                    (_, _, Some(_)) if again && gap::is_open(&mut tx).await? => Ok(RunAgain::Unknown),
+                    (_, _, Some(_)) if again && history_gap::is_open(&mut tx).await? => Ok(RunAgain::Unknown),
                     (_, _, Some(_)) => {
                         let now = tx.now.as_micros();
                         tx.run(tx.sql(STORE).bind(of).bind(id).bind(now)).await?;

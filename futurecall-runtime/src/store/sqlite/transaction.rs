@@ -17,10 +17,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::SqliteStore;
 use super::connect::{self, Source, fault, is_locked};
-use super::file::{File, Lending};
 use super::history::{Ended, end_held, was_recorded};
-use super::pen::PAUSE;
+use super::shared_file::{File, Lending};
 use super::tx::{Tx, kept};
+use super::writer_thread::PAUSE;
 use crate::clock;
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};

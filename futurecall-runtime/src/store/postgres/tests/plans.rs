@@ -5,7 +5,7 @@ use crate::store::{ClaimRequest, Now, PostgresStore};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::claim::{CLAIM, FIND, bind_claim_all, bind_find};
-use super::super::haul::Asked;
+use super::super::claim_rows::Asked;
 use super::super::sql::Query;
 use super::*;
 use crate::store::PodBeat;

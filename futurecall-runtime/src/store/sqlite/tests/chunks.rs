@@ -194,7 +194,7 @@ async fn another_process_gets_the_lock_between_long_transactions() {
             if sqlx::query("BEGIN IMMEDIATE").execute(&mut stranger).await.is_ok() {
                 return;
             }
-            tokio::time::sleep(super::super::pen::PAUSE).await;
+            tokio::time::sleep(super::super::writer_thread::PAUSE).await;
         }
     };
     // Each gap is longer than the time between two tries.

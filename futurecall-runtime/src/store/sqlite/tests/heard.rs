@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::super::ear::Ear;
-use super::super::file::{File, Neighbour};
-use super::super::message::Message;
+use super::super::shared_file::{File, Neighbour};
+use super::super::wal_watch::Ear;
+use super::super::writer_message::Message;
 use super::{folder, migrated, store_one};
 use crate::id::PodId;
 use crate::store::prelude::*;

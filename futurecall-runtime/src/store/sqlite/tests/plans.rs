@@ -4,12 +4,12 @@ use sqlx::AssertSqlSafe;
 use sqlx::Row;
 
 use super::super::{
-    actions, again, cancel, chunks, claim, counting, finish, history, insert, listing, operate, pending,
-    pods, release, reschedule, schedule, statistics, timetable,
+    actions, cancel, chunks, claim, counting, finish, history, insert, listing, operate, pending, pods,
+    release, requeue, reschedule, schedule, statistics, timetable,
 };
 use super::{application, folder, migrated};
 use crate::moment::Moment;
-use crate::store::looking::Part;
+use crate::store::listing_plan::Part;
 use crate::store::{CallFilter, CallState};
 
 const STATEMENTS: [(&str, &str); 60] = [
@@ -29,10 +29,10 @@ const STATEMENTS: [(&str, &str); 60] = [
     ("history::RECORDED", history::RECORDED),
     ("finish::EXTEND", finish::EXTEND),
     ("finish::ENDED", finish::ENDED),
-    ("again::CANCELLED", again::CANCELLED),
-    ("again::HELD", again::HELD),
-    ("again::AGAIN", again::AGAIN),
-    ("again::RECORDED", again::RECORDED),
+    ("requeue::CANCELLED", requeue::CANCELLED),
+    ("requeue::HELD", requeue::HELD),
+    ("requeue::AGAIN", requeue::AGAIN),
+    ("requeue::RECORDED", requeue::RECORDED),
     ("history::BURY", history::BURY),
     ("history::FORGET", history::FORGET),
     ("finish::OLD", finish::OLD),

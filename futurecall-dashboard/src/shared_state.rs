@@ -7,7 +7,7 @@ use futurecall_runtime::Pod;
 use tokio::sync::Mutex;
 
 use crate::access::{Arguments, Authorizer};
-use crate::guard::Seal;
+use crate::csrf::Seal;
 use crate::live::Live;
 
 /// Everything that answers share.

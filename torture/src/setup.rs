@@ -11,22 +11,22 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::acks::Acks;
-use crate::bend::{self, Library};
 use crate::checker::{Clock, History, Standing, Verdict, check};
-use crate::child::Worker;
+use crate::clock_shim::{self, Library};
 use crate::database::Database;
 use crate::disk::Disk;
 use crate::fault::{Fault, Faults, Kind};
+use crate::fault_injector::{self, Target, Targets};
 use crate::ledger::{Event, What};
 use crate::mutant::{Mutant, Rewrite, undone};
-use crate::place::Folder;
 use crate::postgres::{self, OWNER, POD, Server};
 use crate::proxy::Lane;
 use crate::recurring::{self, Rule};
+use crate::run_folder::Folder;
 use crate::settings::{Settings, keeping};
-use crate::storm::{self, Target, Targets};
 use crate::worker::Orders;
-use crate::{Result, clock, follow, ledger, worker};
+use crate::worker_process::Worker;
+use crate::{Result, clock, follow_ups, ledger, worker};
 
 /// How long after the last fault every call must have come to its end.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -139,7 +139,7 @@ impl Ground {
         let mut faults = targets.faults.all();
         faults.extend(gaps(&events).chain(fences(&events)));
         let mut promises = acks.all();
-        promises.extend(follow::promises(&events));
+        promises.extend(follow_ups::promises(&events));
         let (real_offset, steps) = (clock::real() - clock::monotonic(), targets.faults.steps());
         let is_apart = targets.workers.iter().any(|target| target.is_apart);
         let history = History {
@@ -149,7 +149,7 @@ impl Ground {
             faults,
             lease: clock::micros(wanted.lease),
             clock: Clock { real_offset, steps: steps.all },
-            apart: is_apart.then_some((storm::APART, Clock { real_offset, steps: steps.apart })),
+            apart: is_apart.then_some((fault_injector::APART, Clock { real_offset, steps: steps.apart })),
             schedules: schedules.into_iter().collect(),
             standing,
         };
@@ -231,8 +231,8 @@ async fn workers(
             retention: settings.retention(),
         };
         // One of them only: reading a bent clock is slow.
-        let library = library.cloned().filter(|_| number == storm::APART);
-        bend::set_by(&folder.clock(number), 0)?;
+        let library = library.cloned().filter(|_| number == fault_injector::APART);
+        clock_shim::set_by(&folder.clock(number), 0)?;
         let is_apart = wanted.sqlite && library.is_some() && wanted.mutant.is_none();
         let bent =
             library.map(|library| library.of(&folder.clock(number), wanted.sqlite)).unwrap_or_default();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::claim::{Claimed, hand_out, lags};
-use super::{Engine, NOW, late, release};
+use super::{Engine, NOW, late_commits, release};
 use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
 use crate::signals::Op;
@@ -170,7 +170,7 @@ async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequ
     // What is not found now and stands there later is given back, and then claimed as any other.
     let looking = tokio::time::timeout(LOOKING, engine.store.find_claim(engine.pod, request.claim_no)).await;
     let found = looking.map(Result::unwrap_or_default).unwrap_or_default();
-    late::watch(engine, request.claim_no, found.iter().map(|call| call.id).collect());
+    late_commits::watch(engine, request.claim_no, found.iter().map(|call| call.id).collect());
     match (found.into_iter().next(), unknown) {
         (Some(claimed), _) => start(engine, call, claimed, sent).await,
         (None, None) => {

@@ -11,16 +11,16 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::bend;
-use crate::child::Worker;
+use crate::clock_shim;
 use crate::database::{Database, stranger};
 use crate::disk::Disk;
 use crate::fault::{Fault, Faults, Kind};
-use crate::place::Folder;
 use crate::postgres::{CONNECTIONS, Server};
 use crate::proxy::{Lane, Passage};
+use crate::run_folder::Folder;
 use crate::settings::Settings;
 use crate::worker::Orders;
+use crate::worker_process::Worker;
 use crate::{Result, clock};
 use futurecall_testbed::rng::Rng;
 
@@ -109,9 +109,9 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Rng, stop: &Cancellat
         let Some(number) = bent.get(dice.below(bent.len())).copied() else { return Ok(()) };
         let file = targets.folder.clock(number);
         let breaking = targets.faults.during(Kind::Clock, Some(number), async {
-            bend::set(&file, &mut dice)?;
+            clock_shim::set(&file, &mut dice)?;
             tokio::time::sleep(dice.between(1_500, 4_000)).await;
-            bend::right(&file)?;
+            clock_shim::right(&file)?;
             // A process looks once in a second.
             tokio::time::sleep(Duration::from_millis(1_200)).await;
             Result::Ok(())
@@ -133,20 +133,20 @@ pub(crate) async fn of_database_clock(
     stop: &CancellationToken,
     back_only: bool,
 ) -> Result {
-    let machine = bend::machine();
+    let machine = clock_shim::machine();
     let has_a_clock = match &*targets.database {
         Database::Postgres { server, .. } => server.has_a_clock(),
         Database::Sqlite { .. } => machine.is_some(),
     };
     let set_all = |by| match (&*targets.database, &machine) {
         (Database::Postgres { server, .. }, _) => server.set_clock(by),
-        (Database::Sqlite { .. }, Some(file)) => bend::set_by(file, by),
+        (Database::Sqlite { .. }, Some(file)) => clock_shim::set_by(file, by),
         (Database::Sqlite { .. }, None) => Ok(()),
     };
     let set = |by| {
         targets.faults.step(by, |apart| {
             set_all(by)?;
-            if is_apart(targets) { bend::set_by(&targets.folder.clock(APART), apart) } else { Ok(()) }
+            if is_apart(targets) { clock_shim::set_by(&targets.folder.clock(APART), apart) } else { Ok(()) }
         })
     };
     let (mut by, mut hours) = (0, 0);
@@ -180,7 +180,8 @@ pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Rng, stop: &Can
     while is_apart(targets)
         && stop.run_until_cancelled(tokio::time::sleep(dice.between(4_000, 9_000))).await.is_some()
     {
-        let set = |by| targets.faults.step_apart(by, |all| bend::set_by(&targets.folder.clock(APART), all));
+        let set =
+            |by| targets.faults.step_apart(by, |all| clock_shim::set_by(&targets.folder.clock(APART), all));
         // A lease that was taken while the clock was ahead lasts longer by as much: not by more than peace has patience.
         let is_ahead = dice.percent(50);
         let sizes = if is_ahead { SIZES.get(..3).unwrap_or(&SIZES) } else { &SIZES };

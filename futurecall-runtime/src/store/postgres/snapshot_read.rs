@@ -4,7 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, Postgres, Transaction};
 
 use super::PostgresStore;
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::sql::Query;
 use crate::error::StoreError;
 

@@ -10,9 +10,9 @@ use futurecall_runtime::{CallRecord, Inspector, Moment, Operator, PodRecord};
 use maud::{Markup, html};
 
 use crate::access::{Access, Right};
-use crate::desk::Desk;
-use crate::failure::Failure;
+use crate::error_page::Failure;
 use crate::params::{Params, Query};
+use crate::shared_state::Desk;
 
 /// The way from a page to the dashboard's root, as links on it begin: relative, so that they hold under any path and behind
 /// any proxy.

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use crate::params::Query;
+use crate::request_context::Visit;
 use crate::text::{brief, distance, plain, safe, span, when};
-use crate::visit::Visit;
 
 /// Where a call stands, more finely than its state: the word, and the class that gives it colour and sign.
 pub(crate) fn standing(visit: &Visit, call: &CallRecord) -> &'static str {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::alarm::Alarm;
+use super::timer_wakeup::Alarm;
 use crate::clock::Deadline;
 use crate::store::ClaimedCall;
 

@@ -14,12 +14,12 @@ use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::change_signal::News;
 use super::connect::{OPEN, Source, fault, is_locked};
-use super::file::{File, Neighbour};
-use super::message::{Message, Task, Work, gone};
-use super::news::News;
-use super::original::Original;
-use super::pen::{PAUSE, Pen};
+use super::file_identity::Original;
+use super::shared_file::{File, Neighbour};
+use super::writer_message::{Message, Task, Work, gone};
+use super::writer_thread::{PAUSE, Pen};
 use crate::clock;
 use crate::error::StoreError;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use super::found::{Broken, Count, Found};
+use super::findings::{Broken, Count, Found};
 use super::{may_run_elsewhere, undecodable, unknown};
 use crate::engine::readers::Readers;
 use crate::error::StoreError;

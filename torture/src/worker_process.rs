@@ -9,9 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use crate::place::Folder;
+use crate::run_folder::Folder;
 use crate::worker::Orders;
-use crate::{Result, bend};
+use crate::{Result, clock_shim};
 
 /// One process. Dropping it kills it.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Worker {
     pub(crate) async fn kill(&mut self) -> Result {
         let pid = self.child.id();
         self.child.kill().await?;
-        pid.into_iter().for_each(bend::bury);
+        pid.into_iter().for_each(clock_shim::bury);
         Ok(())
     }
 

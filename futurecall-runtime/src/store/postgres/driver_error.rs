@@ -6,7 +6,7 @@ use std::fmt;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use super::alive::{self};
+use super::connection_check::{self};
 use crate::error::StoreError;
 
 const NO_CONNECTION: &str =
@@ -72,7 +72,7 @@ pub(super) fn meaning(doing: &'static str, error: sqlx::Error, sent: Sent) -> St
         // The server ended the connection, or could not say how the statement ended.
         ("57P01" | "57P02" | "40003", _) | (_, "08") => lost(error),
         ("25006", _) => {
-            alive::was_read_only();
+            connection_check::was_read_only();
             StoreError::transient(doing, error)
         }
         // Try again: serialization, deadlock, a lock's, a statement's or a transaction's time limit, starting up, an idle

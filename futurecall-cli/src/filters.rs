@@ -5,7 +5,7 @@ use clap::builder::NonEmptyStringValueParser;
 use futurecall_runtime::{CallFilter, CallId, CallState, Moment, PodId, ScheduleId};
 
 use crate::exit::Failure;
-use crate::when::{When, when};
+use crate::time_arguments::{When, when};
 
 /// Which calls are meant; several options mean all of them at once.
 #[derive(Clone, Debug, Default, Args)]

@@ -13,12 +13,12 @@ use futures_util::FutureExt;
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{MutexGuard, mpsc};
 
+use super::change_signal::News;
 use super::connect::{self, Source, fault, is_locked};
-use super::ear::Ear;
-use super::file::{File, Neighbour};
-use super::message::{Done, Message, Work, gone};
-use super::news::News;
-use super::original::{Identity, Original};
+use super::file_identity::{Identity, Original};
+use super::shared_file::{File, Neighbour};
+use super::wal_watch::Ear;
+use super::writer_message::{Done, Message, Work, gone};
 use crate::clock;
 use crate::error::StoreError;
 

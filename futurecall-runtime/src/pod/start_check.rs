@@ -1,9 +1,9 @@
 //! At start: which pending calls could this binary not run?
 
-mod found;
+mod findings;
 mod sample;
 
-use self::found::{Broken, Count, Found};
+use self::findings::{Broken, Count, Found};
 use super::Pod;
 use crate::config::{CheckBrokenCalls, Config};
 use crate::engine::readers::Readers;

@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn the_library_says_so_and_it_is_written_down() {
         let says = [
-            include_str!("../../futurecall-runtime/src/engine/lease.rs"),
+            include_str!("../../futurecall-runtime/src/engine/lease_keeper.rs"),
             include_str!("../../futurecall-runtime/src/engine/claim.rs"),
         ];
         for (text, (said, _)) in says.into_iter().zip(SAID) {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::step;
-use super::fault::nothing_done;
+use super::driver_error::nothing_done;
 use super::sql::{Reading, at};
 use crate::error::StoreError;
 use crate::store::Now;

@@ -7,7 +7,7 @@ use sqlx::{Postgres, Row as _, Transaction};
 
 use super::PostgresStore;
 use super::connect::{commit, step};
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
 use super::sql::Reading;
 use crate::clock::{self, Deadline};
 use crate::error::StoreError;

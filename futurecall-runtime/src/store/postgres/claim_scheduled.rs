@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::claim::DOING;
+use super::claim_cursors::DueLane;
+use super::claim_rows::Haul;
 use super::connect::{commit, step};
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
 use super::finish::as_limit;
-use super::haul::Haul;
-use super::lanes::DueLane;
 use super::sql::{Reading, Timestamp, at, bind_claim, claimed, count};
 use super::timetable::Wanted;
 use crate::error::StoreError;

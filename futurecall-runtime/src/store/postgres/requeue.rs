@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, step};
-use super::fault::{empty, nothing_done};
+use super::driver_error::{empty, nothing_done};
 use super::history::{FINISHING, Gone, History, Key, in_id_order, key};
 use super::sql::{Reading, ahead, at, micros};
 use crate::error::StoreError;

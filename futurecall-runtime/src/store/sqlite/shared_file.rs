@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 
-use super::message::Message;
-use super::original::Identity;
+use super::file_identity::Identity;
+use super::writer_message::Message;
 
 /// A file that writers of this process have open.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::signal::Signal;
+use super::flag::Signal;
 use crate::clock::{Deadline, Reading};
 use crate::id::CallId;
 use crate::store::Held;

@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::lanes::{DueLane, Key, START, shares};
+use super::claim_cursors::{DueLane, Key, START, shares};
 use super::sql::{Reading, clamped, small_count, timestamp, timestamp_or_none};
 use crate::id::CallId;
 use crate::store::ClaimedCall;
