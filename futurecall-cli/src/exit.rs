@@ -89,9 +89,9 @@ impl From<ScheduleError> for Failure {
             ScheduleError::UnknownCall { .. } => Self::not_found(error),
             ScheduleError::Argument(_)
             | ScheduleError::MomentOutOfRange
-            | ScheduleError::BadIdentifier { .. }
-            | ScheduleError::BadName { .. }
-            | ScheduleError::NoTimeToStart
+            | ScheduleError::InvalidIdentifier { .. }
+            | ScheduleError::InvalidName { .. }
+            | ScheduleError::ZeroExpiry
             | ScheduleError::Rule(_) => Self::usage(error),
             _ => Self::failed(error),
         }
@@ -103,7 +103,7 @@ impl From<OperateError> for Failure {
         match error {
             OperateError::UnknownSchedule(_) => Self::not_found(error),
             OperateError::Schedule(error) => error.into(),
-            OperateError::Partly { ref acted, ref source } if acted.done == 0 => Self::failed(source),
+            OperateError::Partly { ref summary, ref source } if summary.done == 0 => Self::failed(source),
             _ => Self::failed(error),
         }
     }

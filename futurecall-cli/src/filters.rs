@@ -28,7 +28,7 @@ pub(crate) struct FilterArgs {
     pod: Option<PodId>,
     /// Calls whose moment is this one or later: pending ones by when they are due, finished ones by when they ended
     #[arg(long, value_parser = when, value_name = "MOMENT", allow_hyphen_values = true)]
-    from: Option<When>,
+    since: Option<When>,
     /// Calls whose moment is before this one
     #[arg(long, value_parser = when, value_name = "MOMENT", allow_hyphen_values = true)]
     until: Option<When>,
@@ -59,7 +59,7 @@ impl FilterArgs {
         filter.state = self.state;
         filter.schedule = self.schedule;
         filter.pod = self.pod;
-        filter.from = self.from.map(|from| from.moment(now)).transpose()?;
+        filter.since = self.since.map(|since| since.moment(now)).transpose()?;
         filter.until = self.until.map(|until| until.moment(now)).transpose()?;
         filter.error.clone_from(&self.error);
         Ok(filter)
@@ -71,7 +71,7 @@ impl FilterArgs {
             && self.state.is_none()
             && self.schedule.is_none()
             && self.pod.is_none()
-            && self.from.is_none()
+            && self.since.is_none()
             && self.until.is_none()
     }
 }

@@ -1,6 +1,7 @@
 //! Settings: defaults that need no tuning, checked at start, overridable from the environment.
 
 mod env;
+mod get;
 
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ use crate::store::Retention;
 /// | [`keep_logs`](Self::keep_logs) | `FUTURECALL_KEEP_LOGS` | 0 | bytes: 0 (none), or 1024 to 1,048,576 |
 /// | [`retention`](Self::retention) | `FUTURECALL_RETENTION_SUCCEEDED`, `…_FAILED`, `…_INTERRUPTED`, `…_CANCELLED`, `…_SKIPPED` | 1 day; the others 30 days | 0 s (no history) to 10 years |
 ///
-/// Durations are written as `5s`, `250ms`, `1h 30m`, `30days`.
+/// Durations are written as `5s`, `250ms`, `1h 30m`, `30days`. Each setting has a getter, such as
+/// [`get_lease`](Self::get_lease).
 ///
 /// ```
 /// use std::time::Duration;

@@ -12,7 +12,7 @@ mod transaction;
 pub use self::call::CallError;
 pub(crate) use self::call::{Decision, decision_of};
 pub(crate) use self::failure::CallFailure;
-pub use self::operate::{Acted, OperateError};
+pub use self::operate::{ActionSummary, OperateError};
 pub(crate) use self::schedule::RUNTIME_ENDED;
 pub use self::schedule::ScheduleError;
 pub use self::start::StartError;

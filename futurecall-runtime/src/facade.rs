@@ -186,7 +186,7 @@ impl FutureCalls {
     ///
     /// # Errors
     ///
-    /// [`ScheduleError::UnknownCall`], [`ScheduleError::StillPending`], [`ScheduleError::HasSucceeded`]: nothing was
+    /// [`ScheduleError::UnknownCall`], [`ScheduleError::StillPending`], [`ScheduleError::AlreadySucceeded`]: nothing was
     /// stored. Else what the database said.
     pub async fn run_again(&self, id: CallId) -> Result<CallId, ScheduleError> {
         self.pod.run_again(id).await
@@ -240,7 +240,7 @@ impl FutureCallRef {
     ///
     /// It is for calls that nobody wants late, such as a reminder of a meeting. It bounds the start of the first attempt:
     /// a run may last longer, and attempts that follow one go by `retry(…)`. A call that expired still shows as
-    /// scheduled, and late, until a pod looks at it. Zero is [`ScheduleError::NoTimeToStart`] when awaited.
+    /// scheduled, and late, until a pod looks at it. Zero is [`ScheduleError::ZeroExpiry`] when awaited.
     pub fn expires_after(mut self, time: Duration) -> Self {
         self.expires_after = Some(time);
         self

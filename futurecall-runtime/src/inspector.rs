@@ -11,8 +11,9 @@ use crate::id::CallId;
 use crate::moment::Moment;
 use crate::pod::Pod;
 use crate::store::{
-    ActionFilter, ActionRecord, CallFilter, CallPage, CallRecord, CallState, Counts, MigrationRecord, Now,
-    PausedName, PodRecord, RunLog, ScheduleRecord, Span, Statistics, Store, TimelineCount,
+    ActionFilter, ActionRecord, CallFilter, CallPage, CallRecord, CallState, Counts, DatabaseSetting,
+    MigrationRecord, Now, PausedName, PendingName, PodRecord, RunLog, ScheduleRecord, Span, Statistics,
+    Store, TimelineCount,
 };
 use crate::why::Why;
 
@@ -226,7 +227,7 @@ impl Inspector {
     /// # Errors
     ///
     /// The database could not be asked.
-    pub async fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    pub async fn pending_names(&self, cap: u64) -> Result<Vec<PendingName>, StoreError> {
         self.ask(|store| async move { store.pending_names(Now::Database, cap).await }).await
     }
 
@@ -265,12 +266,12 @@ impl Inspector {
         self.ask(|store| async move { store.actions(&filter).await }).await
     }
 
-    /// The database's settings that decide about durability and speed, as (name, value).
+    /// The database's settings that decide about durability and speed.
     ///
     /// # Errors
     ///
     /// The database could not be asked.
-    pub async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+    pub async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
         self.ask(|store| async move { store.settings().await }).await
     }
 

@@ -43,6 +43,9 @@ pub use chrono;
 #[doc = include_str!("docs/future_call.md")]
 pub use futurecall_macros::future_call;
 pub use serde_json;
+/// The database driver, whose pools and transactions the interface takes: depend on this very version, or use it from here.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use sqlx;
 pub use uuid;
 
 pub use self::args::{ArgumentError, MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH};
@@ -52,7 +55,7 @@ pub use self::call_target::CallTarget;
 pub use self::config::{CheckBrokenCalls, Config, OnInterrupt};
 pub use self::engine::{Health, RunSummary, ShutdownSummary};
 pub use self::error::{
-    Acted, BoxError, CallError, MissingState, OperateError, ScheduleError, StartError, StoreError,
+    ActionSummary, BoxError, CallError, MissingState, OperateError, ScheduleError, StartError, StoreError,
     TransactionError,
 };
 pub use self::facade::{
@@ -74,8 +77,9 @@ pub use self::store::transaction::{InTransaction, TransactionDatabase};
 #[doc(inline)]
 pub use self::store::{
     ActionFilter, ActionRecord, AttemptRecord, CallFilter, CallPage, CallRecord, CallState, Cancelled,
-    Counts, Histogram, MigrationRecord, PausedName, PodRecord, Rescheduled, Retention, RunLog,
-    ScheduleChanged, ScheduleOrigin, ScheduleRecord, ScheduleState, Span, Statistics, TimelineCount,
+    Counts, DatabaseSetting, Histogram, MigrationRecord, PausedName, PendingName, PodRecord, Rescheduled,
+    Retention, RunLog, ScheduleChanged, ScheduleOrigin, ScheduleRecord, ScheduleState, Span, Statistics,
+    TimelineCount,
 };
 pub use self::why::{Reason, Why};
 

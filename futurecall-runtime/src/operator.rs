@@ -4,7 +4,7 @@ mod bulk;
 
 use std::fmt;
 
-use crate::error::{Acted, OperateError, ScheduleError};
+use crate::error::{ActionSummary, OperateError, ScheduleError};
 use crate::facade::When;
 use crate::id::{ActionId, CallId, ScheduleId};
 use crate::pod::Pod;
@@ -74,7 +74,7 @@ impl fmt::Display for Selection {
                     ("identifier", filter.identifier.clone()),
                     ("schedule", filter.schedule.map(|id| id.to_string())),
                     ("pod", filter.pod.map(|id| id.to_string())),
-                    ("from", filter.from.map(|moment| moment.to_string())),
+                    ("since", filter.since.map(|moment| moment.to_string())),
                     ("until", filter.until.map(|moment| moment.to_string())),
                     ("error", filter.error.clone()),
                 ];
@@ -95,8 +95,8 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`OperateError`]; what was done before is done, and [`OperateError::acted`] counts it.
-    pub async fn cancel(&self, calls: Selection) -> Result<Acted, OperateError> {
+    /// [`OperateError`]; what was done before is done, and [`OperateError::summary`] counts it.
+    pub async fn cancel(&self, calls: Selection) -> Result<ActionSummary, OperateError> {
         self.drive(|operator| async move { operator.bulk("cancel", calls, bulk::Deed::Cancel).await }).await
     }
 
@@ -105,7 +105,7 @@ impl Operator {
     /// # Errors
     ///
     /// As [`cancel`](Self::cancel); a bad moment before anything is written.
-    pub async fn reschedule(&self, calls: Selection, when: impl When) -> Result<Acted, OperateError> {
+    pub async fn reschedule(&self, calls: Selection, when: impl When) -> Result<ActionSummary, OperateError> {
         let due = when.__due()?;
         let deed = bulk::Deed::Reschedule(due);
         self.drive(|operator| async move { operator.bulk("reschedule", calls, deed).await }).await
@@ -116,18 +116,18 @@ impl Operator {
     /// # Errors
     ///
     /// As [`cancel`](Self::cancel).
-    pub async fn run_now(&self, calls: Selection) -> Result<Acted, OperateError> {
+    pub async fn run_now(&self, calls: Selection) -> Result<ActionSummary, OperateError> {
         let deed = bulk::Deed::Reschedule(crate::store::Due::After(std::time::Duration::ZERO));
         self.drive(|operator| async move { operator.bulk("run_now", calls, deed).await }).await
     }
 
     /// Does again what finished calls were to do, but for those that succeeded: stores a new call for each, due now.
-    /// [`Acted::new_calls`] has their ids.
+    /// [`ActionSummary::new_calls`] has their ids.
     ///
     /// # Errors
     ///
     /// As [`cancel`](Self::cancel).
-    pub async fn run_again(&self, calls: Selection) -> Result<Acted, OperateError> {
+    pub async fn run_again(&self, calls: Selection) -> Result<ActionSummary, OperateError> {
         self.drive(|operator| async move { operator.bulk("run_again", calls, bulk::Deed::RunAgain).await })
             .await
     }
@@ -138,7 +138,7 @@ impl Operator {
     /// # Errors
     ///
     /// As [`cancel`](Self::cancel).
-    pub async fn delete(&self, calls: Selection) -> Result<Acted, OperateError> {
+    pub async fn delete(&self, calls: Selection) -> Result<ActionSummary, OperateError> {
         self.drive(|operator| async move { operator.bulk("delete", calls, bulk::Deed::Delete).await }).await
     }
 

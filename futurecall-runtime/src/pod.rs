@@ -13,6 +13,7 @@ use tracing::Instrument;
 pub use self::builder::PodBuilder;
 pub use self::database::ApplicationPool;
 pub(crate) use self::start_check::why as why_broken;
+use crate::config::Config;
 use crate::engine::resend::until_known;
 use crate::engine::{Engine, Health, RunSummary, ShutdownSummary};
 use crate::error::{ScheduleError, StoreError};
@@ -82,6 +83,11 @@ impl Pod {
     /// What it does with calls.
     pub fn role(&self) -> Role {
         self.engine.role
+    }
+
+    /// Returns the settings that the pod was started with, those from the environment included.
+    pub fn config(&self) -> &Config {
+        &self.engine.config
     }
 
     /// Runs everything that is due at this moment, waits for it, and counts. For [`Role::Maintenance`], and for tests;

@@ -43,7 +43,7 @@ pub(crate) use self::logs::Collecting;
 #[cfg(feature = "logs")]
 pub use self::logs::RunLogs;
 pub(crate) use self::meter::{CallMeter, Ending, Meter, Op};
-pub use self::traceparent::{NoTraceparent, Traceparent};
+pub use self::traceparent::{ParseTraceparentError, Traceparent};
 
 /// A connection that listens for other pods' calls has been lost and made anew.
 pub(crate) fn listener_reconnected(times: u64) {

@@ -8,7 +8,7 @@ use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::store::{ClaimRequest, Now, OnVanish, PostgresStore, Retention};
 use futurecall_runtime::{
-    ActionFilter, CallFilter, CallState, Moment, PodBuilder, PodId, Role, Selection, Span,
+    ActionFilter, CallFilter, CallState, Moment, PendingName, PodBuilder, PodId, Role, Selection, Span,
 };
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
@@ -295,8 +295,8 @@ async fn a_viewer_sees_everything_but_arguments_and_changes_nothing() {
     assert_eq!(inspect.count(&CallFilter::new().error("x").name("role.play"), 100).await.unwrap(), 0);
     let edges = [inspect.now().await.unwrap(), Moment::MAX];
     assert_eq!(inspect.timeline(&edges, 100).await.unwrap()[0].calls, 2);
-    assert_eq!(inspect.pending_names(100).await.unwrap(), [("role.play".to_owned(), 2)]);
-    assert!(inspect.settings().await.unwrap().iter().any(|(name, _)| name == "fsync"));
+    assert_eq!(inspect.pending_names(100).await.unwrap(), [PendingName::new("role.play".to_owned(), 2)]);
+    assert!(inspect.settings().await.unwrap().iter().any(|setting| setting.name == "fsync"));
     assert!(inspect.migrations().await.unwrap().iter().all(|step| step.applied.is_some()));
     assert_eq!(pod.future_calls().status(done).await.unwrap(), Some(CallState::Succeeded));
 

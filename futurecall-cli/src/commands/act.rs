@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use futurecall_runtime::{Acted, CallId, CallState, OperateError, Operator, Pod, Selection};
+use futurecall_runtime::{ActionSummary, CallId, CallState, OperateError, Operator, Pod, Selection};
 
 use crate::confirm::confirm;
 use crate::context::Context;
@@ -121,7 +121,7 @@ async fn act(
     context: &mut Context<'_>,
     choice: &Choice,
     deed: Deed,
-    done: impl AsyncFn(&Operator, Selection) -> Result<Acted, OperateError>,
+    done: impl AsyncFn(&Operator, Selection) -> Result<ActionSummary, OperateError>,
 ) -> Result<Answer, Failure> {
     choice.check()?;
     let pod = context.pod().await?;
@@ -134,13 +134,13 @@ async fn act(
     };
     if deed.destroys || choice.ids.is_empty() {
         if met.is_empty() {
-            return Ok(answer(&Acted::default()).note("No calls match: nothing was done"));
+            return Ok(answer(&ActionSummary::default()).note("No calls match: nothing was done"));
         }
         confirm(context.globals, &format!("{} {}", deed.verb, in_words(&met)))?;
     }
     let operator = pod.operate(context.globals.actor());
     let spinner = progress::spinner(context.globals.quiet, format!("{} {}", deed.verb, in_words(&met)));
-    let mut total = Acted::default();
+    let mut total = ActionSummary::default();
     for selection in selections {
         let acted = done(&operator, selection).await?;
         total.done += acted.done;
@@ -216,7 +216,7 @@ fn in_words(met: &Met) -> String {
     format!("{} {calls}", counts.join(" and "))
 }
 
-fn answer(acted: &Acted) -> Answer {
+fn answer(acted: &ActionSummary) -> Answer {
     let mut record = Record::new()
         .with("done", acted.done)
         .with("running", acted.running)

@@ -60,7 +60,8 @@ fn answer(name: String, what: &'static str, done: bool, otherwise: &str) -> Answ
 
 async fn list(pod: &Pod) -> Result<Answer, Failure> {
     let inspect = pod.inspect();
-    let pending: BTreeMap<String, u64> = inspect.pending_names(CAP).await?.into_iter().collect();
+    let pending: BTreeMap<String, u64> =
+        inspect.pending_names(CAP).await?.into_iter().map(|pending| (pending.name, pending.calls)).collect();
     let paused = inspect.paused_names().await?;
     let mut pods: BTreeMap<String, u64> = BTreeMap::new();
     for pod in inspect.pods().await?.iter().filter(|pod| pod.live && pod.runs()) {

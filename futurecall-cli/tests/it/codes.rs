@@ -13,7 +13,7 @@ fn what_is_not_understood_is_2() {
         &["list", "--limit", "0"],
         &["list", "--state", "dead"],
         &["show", "not-an-id"],
-        &["list", "--from", "yesterday"],
+        &["list", "--since", "yesterday"],
         &["list", "--database-url", "mysql://x"],
     ] {
         let said = run(words).ended(2);

@@ -171,10 +171,10 @@ async fn moments_narrow_a_list() {
             let said = world.run(&[&["list", "-o", "json"], words].concat()).ended(0).json();
             said["calls"].as_array().unwrap().len()
         };
-        assert_eq!(count(&["--state", "scheduled", "--from", "now", "--until", "+90m"]), 1);
-        assert_eq!(count(&["--from", "-1h", "--until", "now", "--state", "failed"]), 1);
+        assert_eq!(count(&["--state", "scheduled", "--since", "now", "--until", "+90m"]), 1);
+        assert_eq!(count(&["--since", "-1h", "--until", "now", "--state", "failed"]), 1);
         assert_eq!(count(&["--error", "MAILBOX"]), 1);
-        assert_eq!(count(&["--state", "scheduled", "--from", "2090-01-01T00:00:00Z"]), 0);
+        assert_eq!(count(&["--state", "scheduled", "--since", "2090-01-01T00:00:00Z"]), 0);
     })
     .await;
 }

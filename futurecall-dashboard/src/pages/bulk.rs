@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{Acted, CallId, CallState, Moment, OperateError, ScheduleError, Selection};
+use futurecall_runtime::{ActionSummary, CallId, CallState, Moment, OperateError, ScheduleError, Selection};
 use maud::{Markup, html};
 use serde_json::json;
 
@@ -308,7 +308,7 @@ async fn operate(
     verb: Verb,
     selection: Selection,
     to: Option<Moment>,
-) -> Result<Acted, Failure> {
+) -> Result<ActionSummary, Failure> {
     let (operator, now) = (visit.operate(), visit.now);
     let deed = tokio::spawn(async move {
         match verb {
@@ -323,13 +323,13 @@ async fn operate(
         Ok(acted) => acted.map_err(Failure::from),
         Err(error) => {
             tracing::error!(%error, "an operator's action ended before it was done");
-            let (acted, source) = (Acted::default(), ScheduleError::Stopped);
-            Err(OperateError::Partly { acted, source }.into())
+            let (summary, source) = (ActionSummary::default(), ScheduleError::Stopped);
+            Err(OperateError::Partly { summary, source }.into())
         }
     }
 }
 
-fn done(visit: &Visit, verb: Verb, chosen: &Chosen, acted: &Acted) -> Response {
+fn done(visit: &Visit, verb: Verb, chosen: &Chosen, acted: &ActionSummary) -> Response {
     if let Chosen::Calls(ids) = chosen
         && let [id] = ids.as_slice()
         && verb != Verb::Delete
@@ -348,7 +348,7 @@ fn done(visit: &Visit, verb: Verb, chosen: &Chosen, acted: &Acted) -> Response {
     visit.done(&page, &sentence(verb, acted))
 }
 
-fn sentence(verb: Verb, acted: &Acted) -> String {
+fn sentence(verb: Verb, acted: &ActionSummary) -> String {
     let told = if verb == Verb::Cancel { "told while running" } else { "running, and left alone" };
     let more = [(acted.running, told), (acted.passed_over, "passed over")];
     let more = more.into_iter().filter(|(count, _)| *count > 0);

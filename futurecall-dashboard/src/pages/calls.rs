@@ -117,7 +117,7 @@ impl List {
                 details #filter-more open[wanted.details()] {
                     summary { "More conditions" }
                     div.fields {
-                        label { "From (UTC)" input type="datetime-local" name="from" step="1" value=[moment(wanted.from)]; }
+                        label { "Since (UTC)" input type="datetime-local" name="since" step="1" value=[moment(wanted.since)]; }
                         label { "Until (UTC)" input type="datetime-local" name="until" step="1" value=[moment(wanted.until)]; }
                         label { "Error holds" input type="text" name="error" maxlength="255" value=[wanted.error.as_deref()]; }
                         label { "Pod" input type="text" name="pod" maxlength="36" value=[wanted.pod] spellcheck="false"; }

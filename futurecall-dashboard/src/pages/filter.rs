@@ -15,7 +15,7 @@ pub(crate) struct Wanted {
     pub(crate) identifier: Option<String>,
     pub(crate) schedule: Option<ScheduleId>,
     pub(crate) pod: Option<PodId>,
-    pub(crate) from: Option<Moment>,
+    pub(crate) since: Option<Moment>,
     pub(crate) until: Option<Moment>,
     pub(crate) error: Option<String>,
 }
@@ -75,7 +75,7 @@ impl Wanted {
             identifier: text("identifier"),
             schedule: params.read("schedule", "schedule's id")?,
             pod: params.read("pod", "pod's id")?,
-            from: moment(params, "from")?,
+            since: moment(params, "since")?,
             until: moment(params, "until")?,
             error: text("error"),
         })
@@ -88,7 +88,7 @@ impl Wanted {
         filter.name.clone_from(&self.name);
         filter.identifier.clone_from(&self.identifier);
         (filter.schedule, filter.pod) = (self.schedule, self.pod);
-        (filter.from, filter.until) = (self.from, self.until);
+        (filter.since, filter.until) = (self.since, self.until);
         filter.error.clone_from(&self.error);
         if self.state == Some(Wish::Due) {
             // What is due this very microsecond has come.
@@ -105,7 +105,7 @@ impl Wanted {
 
     /// Whether anything narrows it that stands in the part of the form that is folded away.
     pub(crate) fn details(&self) -> bool {
-        self.pod.is_some() || self.from.is_some() || self.until.is_some() || self.error.is_some()
+        self.pod.is_some() || self.since.is_some() || self.until.is_some() || self.error.is_some()
     }
 
     /// Whether an index answers it: what has none may take a look at every call.
@@ -120,7 +120,7 @@ impl Wanted {
             ("identifier", self.identifier.clone()),
             ("schedule", self.schedule.map(|id| id.to_string())),
             ("pod", self.pod.map(|id| id.to_string())),
-            ("from", self.from.map(|moment| moment.to_string())),
+            ("since", self.since.map(|moment| moment.to_string())),
             ("until", self.until.map(|moment| moment.to_string())),
             ("error", self.error.clone()),
         ]
@@ -179,12 +179,12 @@ mod tests {
 
     #[test]
     fn a_filter_comes_back_as_it_went() {
-        let text = "state=due&name=a.b&identifier=%3Cb%3E&from=2026-01-01&error=x";
+        let text = "state=due&name=a.b&identifier=%3Cb%3E&since=2026-01-01&error=x";
         let wanted = Wanted::read(&Params::parse(text.as_bytes()).unwrap()).unwrap();
         let again = Wanted::read(&Params::parse(wanted.query().text().as_bytes()).unwrap()).unwrap();
         assert_eq!(format!("{wanted:?}"), format!("{again:?}"));
         assert_eq!(wanted.identifier.as_deref(), Some("<b>"));
-        for bad in ["state=sleeping", "pod=7", "from=yesterday", "schedule=%3Cscript%3E"] {
+        for bad in ["state=sleeping", "pod=7", "since=yesterday", "schedule=%3Cscript%3E"] {
             assert!(Wanted::read(&Params::parse(bad.as_bytes()).unwrap()).is_err(), "{bad}");
         }
     }

@@ -76,8 +76,8 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
             div.columns {
                 section aria-labelledby="settings" {
                     h2 #settings { "The database’s settings" }
-                    dl.facts data-test="settings" { @for (name, value) in &settings {
-                        div { dt { (safe(name)) } dd { span.text { (safe(value)) } } }
+                    dl.facts data-test="settings" { @for setting in &settings {
+                        div { dt { (safe(&setting.name)) } dd { span.text { (safe(&setting.value)) } } }
                     } }
                 }
                 section aria-labelledby="schema" {
@@ -95,7 +95,7 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
         json!({
             "now": time(visit.now),
             "findings": findings,
-            "settings": settings.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
+            "settings": settings,
             "schema": migrations,
         })
     };

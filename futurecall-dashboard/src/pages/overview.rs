@@ -63,7 +63,7 @@ pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
     let inspect = visit.inspect();
     let counted = inspect.statistics(Span::Minute, forecast::before(visit.now, HOUR), None).await?;
     let failed =
-        |within| CallFilter::new().state(CallState::Failed).from(forecast::before(visit.now, within));
+        |within| CallFilter::new().state(CallState::Failed).since(forecast::before(visit.now, within));
     let overview = Overview {
         counts: inspect.counts_up_to(CAP).await?,
         hour: Hour::gather(visit.now, &counted),

@@ -139,10 +139,10 @@ impl Timeline {
     }
 
     fn link(&self, visit: &Visit, n: usize, name: Option<&str>) -> Option<String> {
-        let (from, until) = (self.edges.get(n)?, self.edges.get(n + 1)?);
+        let (since, until) = (self.edges.get(n)?, self.edges.get(n + 1)?);
         let query = Query::new()
             .with("state", "scheduled")
-            .with("from", from)
+            .with("since", since)
             .with("until", until)
             .maybe("name", name);
         Some(visit.to(&query.of("calls")))

@@ -59,7 +59,8 @@ async fn gather(visit: &Visit, only: Option<&str>) -> Result<Vec<Type>, Failure>
     let inspect = visit.inspect();
     let window = Window::read(visit)?;
     let known = visit.known();
-    let pending: BTreeMap<_, _> = inspect.pending_names(CAP).await?.into_iter().collect();
+    let pending: BTreeMap<_, _> =
+        inspect.pending_names(CAP).await?.into_iter().map(|pending| (pending.name, pending.calls)).collect();
     let paused: BTreeMap<_, _> =
         inspect.paused_names().await?.into_iter().map(|paused| (paused.name.clone(), paused)).collect();
     let mut counted: BTreeMap<String, Statistics> = BTreeMap::new();

@@ -184,7 +184,7 @@ async fn the_list_is_filtered_counted_and_paged_by_key() {
         ("state=failed", 1),
         ("state=due", 0),
         ("error=BOOM", 1),
-        ("from=2999-01-01", 0),
+        ("since=2999-01-01", 0),
         ("name=report.build&until=2999-01-01T00:00", 7),
     ] {
         let list = site.json(&format!("/calls.json?{filter}")).await;

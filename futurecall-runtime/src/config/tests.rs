@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{CheckBrokenCalls, Config, OnInterrupt};
+use crate::store::Retention;
 
 fn refused(config: &Config) -> String {
     config.validate().unwrap_err().to_string()
@@ -66,6 +67,48 @@ fn the_environment_sets_every_setting() {
     assert_eq!((config.on_interrupt, config.crash_budget), (OnInterrupt::Rerun, 2));
     assert_eq!(config.retention.succeeded, Duration::ZERO);
     assert_eq!(config.retention.skipped, Duration::from_hours(4));
+}
+
+#[test]
+fn every_setting_has_a_getter() {
+    let retention = Retention { succeeded: Duration::from_secs(9), ..Retention::default() };
+    let config = Config::new()
+        .execution_enabled(false)
+        .concurrency_limit(7)
+        .scan_interval(Duration::from_secs(1))
+        .check_broken_calls(CheckBrokenCalls::Never)
+        .delete_broken_calls(true)
+        .broken_grace(Duration::from_secs(2))
+        .schedule_grace(Duration::from_secs(3))
+        .lease(Duration::from_secs(4))
+        .shutdown_grace(Duration::from_secs(5))
+        .on_interrupt(OnInterrupt::Rerun)
+        .crash_budget(6)
+        .keep_logs(2_048)
+        .retention(retention);
+    assert!(!config.get_execution_enabled() && config.get_delete_broken_calls());
+    assert_eq!(config.get_concurrency_limit(), 7);
+    assert_eq!(config.get_check_broken_calls(), CheckBrokenCalls::Never);
+    assert_eq!(config.get_on_interrupt(), OnInterrupt::Rerun);
+    assert_eq!((config.get_crash_budget(), config.get_keep_logs()), (6, 2_048));
+    assert_eq!(config.get_retention(), &retention);
+    let spans = [
+        config.get_scan_interval(),
+        config.get_broken_grace(),
+        config.get_schedule_grace(),
+        config.get_lease(),
+        config.get_shutdown_grace(),
+    ];
+    assert_eq!(spans.map(|span| span.as_secs()), [1, 2, 3, 4, 5]);
+
+    // A new setting is not forgotten: each has its getter, named after it.
+    let getters = include_str!("get.rs");
+    let settings = format!("{:?}", Config::new());
+    let names = settings.split([' ', '{']).filter_map(|word| word.strip_suffix(':'));
+    let of_retention = ["succeeded", "failed", "interrupted", "cancelled", "skipped"];
+    for name in names.filter(|name| !of_retention.contains(name)) {
+        assert!(getters.contains(&format!("pub const fn get_{name}(&self)")), "{name}");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) async fn run_again(engine: &Engine, of: CallId) -> Result<CallId, Sch
                 return Ok(id);
             }
             Ok(RunAgain::Pending) => return Err(ScheduleError::StillPending { id: of }),
-            Ok(RunAgain::Succeeded) => return Err(ScheduleError::HasSucceeded { id: of }),
+            Ok(RunAgain::Succeeded) => return Err(ScheduleError::AlreadySucceeded { id: of }),
             // After a lost reply, both it and the new one may have been forgotten since.
             Ok(RunAgain::Unknown) => {
                 return Err(match retries.take_unknown() {

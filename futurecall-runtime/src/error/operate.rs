@@ -16,7 +16,7 @@ pub enum OperateError {
     /// A step of several failed: what came before it is done.
     Partly {
         /// What was done before.
-        acted: Acted,
+        summary: ActionSummary,
         /// Why it went no further. If its outcome is unknown, the step that failed may be done as well.
         source: ScheduleError,
     },
@@ -24,9 +24,9 @@ pub enum OperateError {
 
 impl OperateError {
     /// What was done before it failed.
-    pub fn acted(&self) -> Option<&Acted> {
+    pub fn summary(&self) -> Option<&ActionSummary> {
         match self {
-            Self::Partly { acted, .. } => Some(acted),
+            Self::Partly { summary, .. } => Some(summary),
             Self::UnknownSchedule(_) | Self::UnreadableSchedule(_) | Self::Schedule(_) => None,
         }
     }
@@ -59,8 +59,8 @@ impl fmt::Display for OperateError {
                 "schedule {id} is in a state that a newer release has written: change it with that release"
             ),
             Self::Schedule(source) => source.fmt(f),
-            Self::Partly { acted, source } => {
-                write!(f, "done to {} calls, and then failed: {source}", acted.done)
+            Self::Partly { summary, source } => {
+                write!(f, "done to {} calls, and then failed: {source}", summary.done)
             }
         }
     }
@@ -92,7 +92,7 @@ impl From<StoreError> for OperateError {
 /// What an action on calls did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Acted {
+pub struct ActionSummary {
     /// Calls to which it was done.
     pub done: u64,
     /// Calls that were running: told of their cancellation, otherwise left alone.

@@ -18,17 +18,17 @@ pub enum ScheduleError {
     /// The moment lies outside the years 1970 to 9999, which the databases cannot hold.
     MomentOutOfRange,
     /// The identifier is empty, longer than 255 characters, or holds a control character.
-    BadIdentifier {
+    InvalidIdentifier {
         /// What is wrong with it.
         reason: &'static str,
     },
     /// The name is empty, longer than 255 characters, or holds a control character.
-    BadName {
+    InvalidName {
         /// What is wrong with it.
         reason: &'static str,
     },
     /// The call is to expire the moment it is due.
-    NoTimeToStart,
+    ZeroExpiry,
     /// The recurring rule cannot be kept.
     Rule(RuleError),
     /// The transaction belongs to another kind of database than the pod's.
@@ -44,7 +44,7 @@ pub enum ScheduleError {
         id: CallId,
     },
     /// A call that succeeded is not run again.
-    HasSucceeded {
+    AlreadySucceeded {
         /// Which call.
         id: CallId,
     },
@@ -103,9 +103,9 @@ impl fmt::Display for ScheduleError {
             Self::MomentOutOfRange => f.write_str(
                 "the moment lies outside the years 1970 to 9999, which is what the databases can hold in order",
             ),
-            Self::BadIdentifier { reason } => write!(f, "the identifier {reason}"),
-            Self::BadName { reason } => write!(f, "the name {reason}"),
-            Self::NoTimeToStart => f.write_str(
+            Self::InvalidIdentifier { reason } => write!(f, "the identifier {reason}"),
+            Self::InvalidName { reason } => write!(f, "the name {reason}"),
+            Self::ZeroExpiry => f.write_str(
                 "the call would expire the moment it is due: give it time to start, or leave `expires_after` out to \
                  have it run however late",
             ),
@@ -122,7 +122,7 @@ impl fmt::Display for ScheduleError {
                 f,
                 "call {id} is not over: `run_now(id)` moves one that waits, and a running one is run again after its end"
             ),
-            Self::HasSucceeded { id } => {
+            Self::AlreadySucceeded { id } => {
                 write!(f, "call {id} has succeeded: schedule another one if it is to be done once more")
             }
             Self::Stopped => f.write_str("the pod has been shut down: schedule before `shutdown()` returns"),

@@ -110,7 +110,7 @@ impl PendingCall {
     pub fn expires_after(mut self, time: Duration) -> Self {
         self.call = self.call.and_then(|mut call| {
             if time.is_zero() {
-                return Err(ScheduleError::NoTimeToStart);
+                return Err(ScheduleError::ZeroExpiry);
             }
             call.expires_after = Some(time);
             Ok(call)

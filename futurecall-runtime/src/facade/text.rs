@@ -13,12 +13,12 @@ pub(crate) fn identifier_text(identifier: &dyn fmt::Display) -> String {
 
 /// Refuses an identifier that a database could not keep or a person could not type.
 pub(crate) fn check_identifier(identifier: &str) -> Result<(), ScheduleError> {
-    fault(identifier).map_or(Ok(()), |reason| Err(ScheduleError::BadIdentifier { reason }))
+    fault(identifier).map_or(Ok(()), |reason| Err(ScheduleError::InvalidIdentifier { reason }))
 }
 
 /// Refuses such a stored name.
 pub(crate) fn check_name(name: &str) -> Result<(), ScheduleError> {
-    fault(name).map_or(Ok(()), |reason| Err(ScheduleError::BadName { reason }))
+    fault(name).map_or(Ok(()), |reason| Err(ScheduleError::InvalidName { reason }))
 }
 
 fn fault(text: &str) -> Option<&'static str> {

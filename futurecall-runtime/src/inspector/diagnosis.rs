@@ -19,7 +19,7 @@ use super::Inspector;
 use crate::engine::readers::Readers;
 use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::{MigrationRecord, PodRecord};
+use crate::store::{DatabaseSetting, MigrationRecord, PodRecord};
 
 /// How serious a [`Finding`] is, the least serious first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -127,7 +127,7 @@ impl Finding {
 
     /// Judges the settings of a database, for programs that have no pod because the tables are missing.
     #[doc(hidden)]
-    pub fn of_settings(database: &str, settings: Result<&[(String, String)], &StoreError>) -> Vec<Self> {
+    pub fn of_settings(database: &str, settings: Result<&[DatabaseSetting], &StoreError>) -> Vec<Self> {
         database::examine(database, settings)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{OperateError, Operator, Selection};
-use crate::error::{Acted, ScheduleError};
+use crate::error::{ActionSummary, ScheduleError};
 use crate::id::CallId;
 use crate::store::{CallFilter, CancelTarget, Due, NewAction, Now};
 
@@ -14,7 +14,7 @@ const PAGE: usize = 10_000;
 /// How many new ids are given back.
 const IDS_GIVEN: usize = 1_000;
 
-impl Acted {
+impl ActionSummary {
     fn add(&mut self, step: Self) {
         self.done = self.done.saturating_add(step.done);
         self.running = self.running.saturating_add(step.running);
@@ -54,7 +54,12 @@ pub(super) enum Deed {
 
 impl Operator {
     /// Does it to all, in steps of a thousand. The action's record counts what was done also where a step fails.
-    pub(super) async fn bulk(&self, verb: &str, calls: Selection, deed: Deed) -> Result<Acted, OperateError> {
+    pub(super) async fn bulk(
+        &self,
+        verb: &str,
+        calls: Selection,
+        deed: Deed,
+    ) -> Result<ActionSummary, OperateError> {
         let calls = match calls {
             Selection::Calls(ids) => Selection::Calls(each_once(ids)),
             all @ Selection::Matching(_) => all,
@@ -65,25 +70,30 @@ impl Operator {
         };
         let action = NewAction { call, ..self.action(verb, calls.to_string()) };
         self.recorded(action, async {
-            let mut acted = Acted::default();
-            match self.each_step(calls, deed, &mut acted).await {
+            let mut summary = ActionSummary::default();
+            match self.each_step(calls, deed, &mut summary).await {
                 Ok(()) => {
-                    let text = acted.text();
-                    Ok((acted, text))
+                    let text = summary.text();
+                    Ok((summary, text))
                 }
-                Err(error) => Err(OperateError::Partly { acted, source: error }),
+                Err(error) => Err(OperateError::Partly { summary, source: error }),
             }
         })
         .await
     }
 
-    async fn each_step(&self, calls: Selection, deed: Deed, acted: &mut Acted) -> Result<(), ScheduleError> {
+    async fn each_step(
+        &self,
+        calls: Selection,
+        deed: Deed,
+        summary: &mut ActionSummary,
+    ) -> Result<(), ScheduleError> {
         let ids = match calls {
             Selection::Calls(ids) => ids,
             Selection::Matching(filter) => self.matching(filter).await?,
         };
         for step in ids.chunks(STEP) {
-            acted.add(self.step(step, deed).await?);
+            summary.add(self.step(step, deed).await?);
         }
         Ok(())
     }
@@ -105,18 +115,18 @@ impl Operator {
         }
     }
 
-    async fn step(&self, ids: &[CallId], deed: Deed) -> Result<Acted, ScheduleError> {
+    async fn step(&self, ids: &[CallId], deed: Deed) -> Result<ActionSummary, ScheduleError> {
         if ids.is_empty() {
-            return Ok(Acted::default());
+            return Ok(ActionSummary::default());
         }
         let engine = self.pod.engine();
         let target = CancelTarget::Calls(ids.to_vec());
-        let mut acted = Acted::default();
+        let mut summary = ActionSummary::default();
         match deed {
             Deed::Cancel => {
                 self.store()?;
                 let cancelled = engine.cancel(&target).await?;
-                (acted.done, acted.running) = (cancelled.calls, cancelled.running);
+                (summary.done, summary.running) = (cancelled.calls, cancelled.running);
                 if cancelled.running > 0 {
                     engine.renew_now();
                 }
@@ -124,29 +134,29 @@ impl Operator {
             Deed::Reschedule(due) => {
                 self.store()?;
                 let moved = engine.reschedule(&target, due).await?;
-                (acted.done, acted.running) = (moved.calls, moved.running);
+                (summary.done, summary.running) = (moved.calls, moved.running);
                 engine.wake();
             }
-            Deed::Delete => acted.done = self.store()?.delete(Now::Database, ids).await?,
-            Deed::RunAgain => self.run_each_again(ids, &mut acted).await?,
+            Deed::Delete => summary.done = self.store()?.delete(Now::Database, ids).await?,
+            Deed::RunAgain => self.run_each_again(ids, &mut summary).await?,
         }
-        let met = acted.done.saturating_add(acted.running);
-        acted.passed_over = u64::try_from(ids.len()).unwrap_or(u64::MAX).saturating_sub(met);
-        Ok(acted)
+        let met = summary.done.saturating_add(summary.running);
+        summary.passed_over = u64::try_from(ids.len()).unwrap_or(u64::MAX).saturating_sub(met);
+        Ok(summary)
     }
 
-    async fn run_each_again(&self, ids: &[CallId], acted: &mut Acted) -> Result<(), ScheduleError> {
+    async fn run_each_again(&self, ids: &[CallId], summary: &mut ActionSummary) -> Result<(), ScheduleError> {
         for id in ids {
             self.store()?;
             match self.pod.engine().run_again(*id).await {
                 Ok(call) => {
-                    acted.new_calls.push(call);
-                    acted.done = acted.done.saturating_add(1);
+                    summary.new_calls.push(call);
+                    summary.done = summary.done.saturating_add(1);
                 }
                 Err(
                     ScheduleError::UnknownCall { .. }
                     | ScheduleError::StillPending { .. }
-                    | ScheduleError::HasSucceeded { .. },
+                    | ScheduleError::AlreadySucceeded { .. },
                 ) => {}
                 Err(error) => return Err(error),
             }

@@ -9,7 +9,7 @@ use crate::config::{CheckBrokenCalls, Config};
 use crate::engine::readers::Readers;
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CallFilter, CallRecord, CallState, Now};
+use crate::store::{CallFilter, CallRecord, CallState, Now, PendingName};
 
 /// Fewer pending calls than this are looked at one by one, whatever the setting.
 const FEW: u64 = 1_000;
@@ -40,7 +40,7 @@ pub(super) async fn check(pod: &Pod) -> Result<Vec<String>, StoreError> {
     if waiting.is_empty() {
         return Ok(Vec::new());
     }
-    let calls = waiting.iter().fold(0, |sum: u64, (_, calls)| sum.saturating_add(*calls));
+    let calls = waiting.iter().fold(0, |sum: u64, name| sum.saturating_add(name.calls));
     let readers = Readers::of(engine).await?;
     let found = if check == CheckBrokenCalls::Always || calls < FEW {
         each(pod, &readers).await?
@@ -52,10 +52,10 @@ pub(super) async fn check(pod: &Pod) -> Result<Vec<String>, StoreError> {
 }
 
 /// The names of pending calls with how many wait of each, counted up to the figure beside them.
-async fn waiting(pod: &Pod) -> Result<(Vec<(String, u64)>, u64), StoreError> {
+async fn waiting(pod: &Pod) -> Result<(Vec<PendingName>, u64), StoreError> {
     let engine = pod.engine();
     let waiting = engine.store.pending_names(Now::Database, MANY).await?;
-    let many = waiting.iter().filter(|(_, calls)| *calls >= MANY).count();
+    let many = waiting.iter().filter(|name| name.calls >= MANY).count();
     // Fewer than `FEW` calls in all: then fewer than ten names have as many, and each is counted further than `FEW`.
     let cap = COUNTED.checked_div(many as u64).map_or(MANY, |cap| cap.clamp(MANY, COUNTED_OF_NAME));
     if cap == MANY {

@@ -34,7 +34,9 @@ const LONGEST_REST_DAYS: usize = 41 * 366;
 impl Cron {
     pub(super) fn parse(expression: &str, time_zone: &str) -> Result<Self, RuleError> {
         let pattern = expression::parse(expression).map_err(|refusal| match refusal {
-            Refusal::Unreadable(reason) => RuleError::BadCron { expression: expression.to_owned(), reason },
+            Refusal::Unreadable(reason) => {
+                RuleError::InvalidCron { expression: expression.to_owned(), reason }
+            }
             Refusal::NeverRuns => RuleError::NeverRuns { expression: expression.to_owned() },
         })?;
         let zone = time_zone.parse::<Tz>().map_err(|_| RuleError::UnknownTimeZone {

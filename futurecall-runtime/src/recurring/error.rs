@@ -11,7 +11,7 @@ use super::{Rule, zone};
 pub enum RuleError {
     /// The cron expression cannot be read.
     #[non_exhaustive]
-    BadCron {
+    InvalidCron {
         /// The expression as it was given.
         expression: String,
         /// What is wrong with it, and what to write instead.
@@ -53,7 +53,7 @@ pub enum RuleError {
 impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadCron { expression, reason } => {
+            Self::InvalidCron { expression, reason } => {
                 write!(f, "the cron expression `{expression}` cannot be used: {reason}")
             }
             Self::NeverRuns { expression } => write!(

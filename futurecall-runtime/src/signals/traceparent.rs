@@ -38,19 +38,20 @@ impl fmt::Display for Traceparent {
 }
 
 impl FromStr for Traceparent {
-    type Err = NoTraceparent;
+    type Err = ParseTraceparentError;
 
     /// Reads version 00; of a later version what stands where version 00 has it.
-    fn from_str(text: &str) -> Result<Self, NoTraceparent> {
+    fn from_str(text: &str) -> Result<Self, ParseTraceparentError> {
         let mut fields = text.split('-');
-        let mut next = |digits| fields.next().and_then(|field| hex(field, digits)).ok_or(NoTraceparent);
+        let mut next =
+            |digits| fields.next().and_then(|field| hex(field, digits)).ok_or(ParseTraceparentError);
         let (version, trace_id, parent_id, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
         let more = fields.next().is_some();
         if version == 0xff || (version == 0 && more) || trace_id == 0 || parent_id == 0 {
-            return Err(NoTraceparent);
+            return Err(ParseTraceparentError);
         }
         let (parent_id, flags) = (u64::try_from(parent_id), u8::try_from(flags));
-        let (Ok(parent_id), Ok(flags)) = (parent_id, flags) else { return Err(NoTraceparent) };
+        let (Ok(parent_id), Ok(flags)) = (parent_id, flags) else { return Err(ParseTraceparentError) };
         Ok(Self { trace_id, parent_id, flags })
     }
 }
@@ -64,11 +65,11 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 /// A text that is no W3C `traceparent`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct NoTraceparent;
+pub struct ParseTraceparentError;
 
-crate::words::debug_in_words!(NoTraceparent);
+crate::words::debug_in_words!(ParseTraceparentError);
 
-impl fmt::Display for NoTraceparent {
+impl fmt::Display for ParseTraceparentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "not a W3C traceparent: 00-, 32 hexadecimal digits, -, 16, -, 2, in lower case, and no id of zeros alone",
@@ -76,7 +77,7 @@ impl fmt::Display for NoTraceparent {
     }
 }
 
-impl std::error::Error for NoTraceparent {}
+impl std::error::Error for ParseTraceparentError {}
 
 #[cfg(test)]
 mod tests {

@@ -30,8 +30,8 @@ pub struct CallFilter {
     pub schedule: Option<ScheduleId>,
     /// Only calls whose moment is this one or later: pending ones by when they are due (next), finished ones by when they
     /// ended.
-    pub from: Option<Moment>,
-    /// Only calls whose moment (as for `from`) is before this one.
+    pub since: Option<Moment>,
+    /// Only calls whose moment (as for `since`) is before this one.
     pub until: Option<Moment>,
     /// Only calls that this pod holds, or ran last.
     pub pod: Option<PodId>,
@@ -53,7 +53,7 @@ impl Default for CallFilter {
             identifier: None,
             state: None,
             schedule: None,
-            from: None,
+            since: None,
             until: None,
             pod: None,
             error: None,
@@ -98,14 +98,14 @@ impl CallFilter {
         self
     }
 
-    /// Only calls whose moment is `from` or later: pending ones by when they are due, finished ones by when they ended.
+    /// Only calls whose moment is `since` or later: pending ones by when they are due, finished ones by when they ended.
     #[must_use]
-    pub fn from(mut self, from: Moment) -> Self {
-        self.from = Some(from);
+    pub fn since(mut self, since: Moment) -> Self {
+        self.since = Some(since);
         self
     }
 
-    /// Only calls whose moment (as for [`from`](Self::from)) is before `until`.
+    /// Only calls whose moment (as for [`since`](Self::since)) is before `until`.
     #[must_use]
     pub fn until(mut self, until: Moment) -> Self {
         self.until = Some(until);
@@ -327,6 +327,40 @@ pub struct Backlog {
     pub oldest_due_age: Option<Duration>,
     /// Pods whose heartbeat is recent.
     pub pods: u64,
+}
+
+/// The name of calls that wait, and how many of them do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct PendingName {
+    /// The stored name.
+    pub name: String,
+    /// How many calls of it wait, due or not. Where counting stops at a cap, that many or more.
+    pub calls: u64,
+}
+
+impl PendingName {
+    /// Creates the count of a name.
+    pub const fn new(name: String, calls: u64) -> Self {
+        Self { name, calls }
+    }
+}
+
+/// A setting of the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DatabaseSetting {
+    /// What the database calls it, such as `fsync` or `journal_mode`; `version` is the database's own version.
+    pub name: String,
+    /// Its value, as the database writes it.
+    pub value: String,
+}
+
+impl DatabaseSetting {
+    /// Creates a setting.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
 }
 
 /// What one attempt of a call has logged. `Debug` shows its size alone.

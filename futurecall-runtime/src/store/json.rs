@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::{
-    ActionRecord, AttemptRecord, CallRecord, CallState, Counts, MigrationRecord, PausedName, PodRecord,
-    RunLog, ScheduleOrigin, ScheduleRecord, ScheduleState, Span, Statistics, TimelineCount,
+    ActionRecord, AttemptRecord, CallRecord, CallState, Counts, DatabaseSetting, MigrationRecord, PausedName,
+    PendingName, PodRecord, RunLog, ScheduleOrigin, ScheduleRecord, ScheduleState, Span, Statistics,
+    TimelineCount,
 };
 use crate::moment::Moment;
 
@@ -94,6 +95,8 @@ json! {
     PausedName without [] { name, since: shown, actor, reason }
     RunLog without [] { attempt, at: shown, text }
     TimelineCount without [] { name, stretch, calls }
+    PendingName without [] { name, calls }
+    DatabaseSetting without [] { name, value }
     MigrationRecord without [sql] { version, name, applied: shown }
 }
 

@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use self::rows::State;
-use super::{MigrationRecord, Now, Store};
+use super::{DatabaseSetting, MigrationRecord, Now, Store};
 use crate::error::StoreError;
 
 use crate::moment::Moment;
@@ -159,8 +159,8 @@ impl Store for MemoryStore {
         }
     }
 
-    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
-        Ok(vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())])
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
+        Ok(vec![DatabaseSetting::new("version", env!("CARGO_PKG_VERSION"))])
     }
 
     async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {

@@ -37,8 +37,8 @@ pub(crate) mod transaction;
 
 pub use self::argument_keys::{KeySet, KeysLook, PendingKeys};
 pub use self::inspection::{
-    AttemptRecord, Backlog, CallFilter, CallRecord, Counts, MigrationRecord, PodRecord, RunLog,
-    ScheduleRecord, TimelineCount,
+    AttemptRecord, Backlog, CallFilter, CallRecord, Counts, DatabaseSetting, MigrationRecord, PendingName,
+    PodRecord, RunLog, ScheduleRecord, TimelineCount,
 };
 pub(crate) use self::json::Shown;
 pub use self::memory::MemoryStore;

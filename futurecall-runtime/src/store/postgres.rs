@@ -58,7 +58,7 @@ use self::connect::Link;
 use self::driver_error::nothing_done;
 use self::listen::Wake;
 use super::table_names::check_schema;
-use super::{MigrationRecord, Store};
+use super::{DatabaseSetting, MigrationRecord, Store};
 use crate::error::StoreError;
 
 use crate::moment::Moment;
@@ -192,7 +192,7 @@ impl Store for PostgresStore {
         self.wake.changed(self.options(), &self.link).await;
     }
 
-    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
         self.server_settings().await
     }
 

@@ -52,7 +52,7 @@ use self::connect::{OPEN, Source, Tables};
 use self::tx::moment;
 use self::unreadable::UnreadableRuns;
 use self::writer_handle::Writer;
-use super::{MigrationRecord, Now, Store, sealed};
+use super::{DatabaseSetting, MigrationRecord, Now, Store, sealed};
 use crate::error::StoreError;
 
 use crate::moment::Moment;
@@ -192,7 +192,7 @@ impl Store for SqliteStore {
         self.writer.others_wrote().await;
     }
 
-    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
         settings::settings(self).await
     }
 

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use super::transaction::{OpenTransaction, TransactionRef};
 use super::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CancelTarget, Cancelled, Claim,
-    ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held, Inserted, KeysLook,
-    LivePod, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName, PendingKeys, PodBeat,
-    PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged,
-    ScheduleRecord, Span, Statistics, TimelineCount, sealed,
+    ClaimRequest, ClaimedCall, Completed, Counts, DatabaseSetting, Declared, Due, Finish, Finished, Held,
+    Inserted, KeysLook, LivePod, MigrationRecord, NewAction, NewCall, NewLog, NewSchedule, Now, PausedName,
+    PendingKeys, PendingName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog,
+    ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, TimelineCount, sealed,
 };
 use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
@@ -92,9 +92,9 @@ pub trait Store:
     /// and may miss a change (the engine's fallback poll covers that). A store that cannot hear waits for ever.
     async fn changed(&self);
 
-    /// The database's settings that decide about durability and speed, as (name, value), for people and for checks:
+    /// The database's settings that decide about durability and speed, for people and for checks:
     /// `version`, and what the database itself calls its own settings (`fsync`, `journal_mode`, …).
-    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError>;
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError>;
 
     /// All steps of the schema, applied or not, by number. Works before [`migrate`](Self::migrate) as well.
     async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError>;
@@ -394,7 +394,7 @@ pub trait CountingStore: sealed::Sealed {
 #[async_trait]
 pub trait PendingStore: sealed::Sealed {
     /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError>;
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError>;
 
     /// Groups the earliest waiting calls of each name by the keys of their arguments, and returns a few calls of each group;
     /// by name. Names of which none wait are left out.

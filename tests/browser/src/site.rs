@@ -122,7 +122,7 @@ impl Site {
             "/calls?state=failed",
             "/calls?state=interrupted",
             "/calls?name=mail.digest",
-            "/calls?error=window&from=2020-01-01",
+            "/calls?error=window&since=2020-01-01",
             "/timeline",
             "/timeline?reach=hour",
             "/timeline?reach=week",

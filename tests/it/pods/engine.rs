@@ -261,7 +261,7 @@ on_all_stores! {
         let page = pod.inspect().calls(CallFilter::new().identifier("bulk").limit(10)).await.unwrap();
         assert_eq!(page.calls.len(), 10);
         let mixed = [call(1), call(2).identifier("bad\nidentifier")];
-        assert!(matches!(pod.future_calls().schedule_all(mixed).await, Err(ScheduleError::BadIdentifier { .. })));
+        assert!(matches!(pod.future_calls().schedule_all(mixed).await, Err(ScheduleError::InvalidIdentifier { .. })));
         assert_eq!(pod.inspect().counts().await.unwrap().scheduled, 100_000);
         assert_eq!(pod.future_calls().cancel("bulk").await.unwrap(), Cancelled::new(100_000, 0, 0));
         pod.shutdown().await;

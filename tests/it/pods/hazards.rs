@@ -64,10 +64,10 @@ on_all_stores! {
         let pod = pod(backend, &Journal::new()).await;
         let call = || pod.future_call_with_delay("echo", Some(&1), Duration::ZERO);
         for bad in ["", "a\0b", "line\nbreak", "tab\t", &"x".repeat(256)] {
-            assert!(matches!(call().identifier(bad).await, Err(ScheduleError::BadIdentifier { .. })), "{bad:?}");
-            assert!(matches!(pod.future_calls().cancel(bad).await, Err(ScheduleError::BadIdentifier { .. })));
+            assert!(matches!(call().identifier(bad).await, Err(ScheduleError::InvalidIdentifier { .. })), "{bad:?}");
+            assert!(matches!(pod.future_calls().cancel(bad).await, Err(ScheduleError::InvalidIdentifier { .. })));
             let named = pod.future_call_with_delay(bad, Some(&1), Duration::ZERO);
-            assert!(matches!(named.await, Err(ScheduleError::BadName { .. })), "{bad:?}");
+            assert!(matches!(named.await, Err(ScheduleError::InvalidName { .. })), "{bad:?}");
             let error = backend.builder().register_future_call(bad, Echo(Journal::new())).start().await.unwrap_err();
             assert!(matches!(error, StartError::Setting { .. }), "{error}");
         }

@@ -55,7 +55,7 @@ on_all_stores! {
         let due = pod.inspect().call(id).await.unwrap().unwrap().due;
         let calls = pod.future_calls();
         let refused = calls.reschedule("", HOUR).await.unwrap_err();
-        assert!(matches!(refused, ScheduleError::BadIdentifier { .. }), "{refused}");
+        assert!(matches!(refused, ScheduleError::InvalidIdentifier { .. }), "{refused}");
         let refused = calls.reschedule(id, Duration::MAX).await.unwrap_err();
         assert!(matches!(refused, ScheduleError::MomentOutOfRange), "{refused}");
         let too_early = chrono::DateTime::UNIX_EPOCH - chrono::TimeDelta::seconds(1);
@@ -100,7 +100,7 @@ on_all_stores! {
         })
         .await;
         let refused = calls.run_again(done).await.unwrap_err();
-        assert!(matches!(refused, ScheduleError::HasSucceeded { id } if id == done), "{refused}");
+        assert!(matches!(refused, ScheduleError::AlreadySucceeded { id } if id == done), "{refused}");
         pod.shutdown().await;
     }
 }

@@ -289,7 +289,7 @@ on_all_stores! {
         let text = format!("there is no schedule {id}: `inspect().schedules()` lists them");
         let error = ada.pause_schedule(id, "").await.unwrap_err();
         assert!(matches!(error, OperateError::UnknownSchedule(unknown) if unknown == id), "{error}");
-        assert_eq!((error.to_string(), error.is_transient(), error.acted()), (text.clone(), false, None));
+        assert_eq!((error.to_string(), error.is_transient(), error.summary()), (text.clone(), false, None));
         assert!(matches!(ada.trigger(id).await, Err(OperateError::UnknownSchedule(_))));
         // A reason that no database can hold.
         let known = declare(backend).await;

@@ -212,7 +212,7 @@ on_all_stores! {
             assert!(matches!(refused, ScheduleError::Rule(_)), "{refused}");
         }
         let refused = recurring().identifier("").every(HOUR).tick().slow().await.unwrap_err();
-        assert!(matches!(refused, ScheduleError::BadIdentifier { .. }), "{refused}");
+        assert!(matches!(refused, ScheduleError::InvalidIdentifier { .. }), "{refused}");
         assert!(pod.inspect().schedules().await.unwrap().is_empty());
         let zone = chrono_tz::Europe::Berlin;
         recurring().identifier("report").cron("0 2 * * *").time_zone(zone).tick().slow().await.unwrap();

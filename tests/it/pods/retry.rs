@@ -353,7 +353,7 @@ on_all_stores! {
         let in_time = note("in time").expires_after(HOUR).await.unwrap();
         let whenever = note("whenever").await.unwrap();
         let refused = note("refused").expires_after(Duration::ZERO).await;
-        assert!(matches!(refused, Err(ScheduleError::NoTimeToStart)), "{refused:?}");
+        assert!(matches!(refused, Err(ScheduleError::ZeroExpiry)), "{refused:?}");
         let expires = scheduler.inspect().call(expired).await.unwrap().unwrap().expires.unwrap();
         eventually("its time is over", || async { (store.now().await.unwrap() > expires).then_some(()) }).await;
         assert_eq!(scheduler.future_calls().status(expired).await.unwrap(), Some(CallState::Scheduled));

@@ -68,7 +68,10 @@ macro_rules! on_database {
             // A refusal does not poison the transaction.
             let mut tx = $begin(&pool).await;
             let bad = pod.future_call_with_delay("note", Some("x"), HOUR).identifier("a\0b");
-            assert!(matches!(bad.in_transaction(&mut tx).await, Err(ScheduleError::BadIdentifier { .. })));
+            assert!(matches!(
+                bad.in_transaction(&mut tx).await,
+                Err(ScheduleError::InvalidIdentifier { .. })
+            ));
             sqlx::query("INSERT INTO account VALUES (2)").execute(&mut *tx).await.unwrap();
 
             // Committed: the call that is due runs at once, woken by the commit and not by the poll.

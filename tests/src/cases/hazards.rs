@@ -167,7 +167,7 @@ async fn names_come_back_as_they_are(fixture: &Fixture) {
         .await
         .unwrap()
         .into_iter()
-        .map(|(name, _)| name)
+        .map(|pending| pending.name)
         .collect();
     pending.sort();
     let mut sorted = all.clone();

@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futurecall_runtime::store::{
-    CallFilter, CallPage, CallRecord, CallState, Counts, KeySet, KeysLook, NewCall, Now, Outcome, PodBeat,
+    CallFilter, CallPage, CallRecord, CallState, Counts, KeySet, KeysLook, NewCall, Now, Outcome,
+    PendingName, PodBeat,
 };
 use futurecall_runtime::{CallId, Moment, PodId};
 
@@ -220,7 +221,9 @@ async fn pending_names_are_counted_up_to_a_cap(fixture: &Fixture) {
         names.sort();
         names
     };
-    let named = |counts: [(&str, u64); 2]| counts.map(|(name, count)| (name.to_owned(), count)).to_vec();
+    let named = |counts: [(&str, u64); 2]| {
+        counts.map(|(name, count)| PendingName::new(name.to_owned(), count)).to_vec()
+    };
     assert_eq!(counted(1_000).await, named([("a", 2), ("b", 3)]));
     assert_eq!(counted(3).await, named([("a", 2), ("b", 3)]));
     assert_eq!(counted(2).await, named([("a", 2), ("b", 2)]));

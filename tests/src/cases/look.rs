@@ -56,7 +56,7 @@ fn passes(filter: &CallFilter, record: &CallRecord) -> bool {
         && filter.state.is_none_or(|state| state == record.state)
         && filter.schedule.is_none_or(|schedule| Some(schedule) == record.schedule)
         && filter.pod.is_none_or(|pod| Some(pod) == record.pod)
-        && filter.from.is_none_or(|from| from <= moment(record))
+        && filter.since.is_none_or(|since| since <= moment(record))
         && filter.until.is_none_or(|until| moment(record) < until)
         && filter.error.as_ref().is_none_or(|text| {
             record.error.as_ref().is_some_and(|error| error.to_lowercase().contains(&text.to_lowercase()))
@@ -92,11 +92,11 @@ async fn every_filter_lets_through_what_it_says(fixture: &Fixture) {
         &filters,
         &[
             |filter| filter,
-            |filter| filter.from(at(7)),
+            |filter| filter.since(at(7)),
             |filter| filter.until(at(60)),
-            |filter| filter.from(at(0)).until(at(20)),
+            |filter| filter.since(at(0)).until(at(20)),
             |filter| filter.error("REFUSED"),
-            |filter| filter.error("e").from(at(3)),
+            |filter| filter.error("e").since(at(3)),
         ],
     );
     let mut met = 0;
@@ -122,7 +122,7 @@ async fn a_stretch_of_time_goes_by_what_is_next_and_by_what_was(fixture: &Fixtur
     let over = pod.claim_one(at(5), "over").await;
     assert!(pod.finish(at(30), &over, Outcome::Succeeded).await);
     let names = async |from, until| -> Vec<String> {
-        let calls = fixture.list(CallFilter::new().from(at(from)).until(at(until))).await;
+        let calls = fixture.list(CallFilter::new().since(at(from)).until(at(until))).await;
         calls.into_iter().map(|call| call.name).collect()
     };
     assert_eq!(
@@ -359,8 +359,9 @@ async fn a_timeline_counts_by_name_and_stretch(fixture: &Fixture) {
 
 async fn settings_are_told_by_the_names_of_the_database(fixture: &Fixture) {
     let settings = fixture.store.settings().await.unwrap();
-    let value =
-        |name: &str| settings.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+    let value = |name: &str| {
+        settings.iter().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
+    };
     assert!(value("version").is_some_and(|version| version.contains('.')), "{settings:?}");
     let expected: &[(&str, &str)] = match fixture.store.kind() {
         "postgres" => &[("transaction_read_only", "off"), ("synchronous_commit", "on")],

@@ -13,7 +13,8 @@ use std::time::Duration;
 use futurecall_runtime::recurring::{Missed, Overlap};
 use futurecall_runtime::store::{
     CallFilter, CallRecord, CancelTarget, ClaimRequest, ClaimedCall, Due, Finish, LivePod, MemoryStore,
-    NewCall, NewSchedule, Now, OnVanish, Outcome, PodBeat, Retention, ScheduleOrigin, ScheduleRecord, Store,
+    NewCall, NewSchedule, Now, OnVanish, Outcome, PendingName, PodBeat, Retention, ScheduleOrigin,
+    ScheduleRecord, Store,
 };
 use futurecall_runtime::{Moment, PodId};
 
@@ -456,7 +457,7 @@ impl<'a> Walk<'a> {
         };
         let (expected, actual) = (model.schedules().await.unwrap(), store.schedules().await.unwrap());
         self.same("the schedules", &by_id(expected), &by_id(actual));
-        let sorted = |mut names: Vec<(String, u64)>| {
+        let sorted = |mut names: Vec<PendingName>| {
             names.sort();
             names
         };

@@ -2,7 +2,7 @@ mod records;
 
 use futurecall_runtime::store::{
     CallFilter, CallState, CancelTarget, Cancelled, ClaimedCall, Due, Finished, Inserted, NewSchedule, Now,
-    Outcome, Rescheduled, ScheduleChange, ScheduleChanged, ScheduleState,
+    Outcome, PendingName, Rescheduled, ScheduleChange, ScheduleChanged, ScheduleState,
 };
 use futurecall_runtime::{CallId, Moment, ScheduleId};
 use futures_util::future::join_all;
@@ -116,7 +116,7 @@ async fn chosen_calls_are_cancelled_in_a_transaction(fixture: &Fixture) {
         } else {
             transaction.rollback().await;
         }
-        let left = if commits { vec![] } else { vec![("work".to_owned(), 1_000)] };
+        let left = if commits { vec![] } else { vec![PendingName::new("work".to_owned(), 1_000)] };
         assert_eq!(fixture.store.pending_names(Now::At(Moment::MAX), 5_000).await.unwrap(), left);
     }
 }

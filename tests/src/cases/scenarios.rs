@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futurecall_runtime::Moment;
-use futurecall_runtime::store::{CallFilter, CallState, Cancelled, NewCall, Now, Outcome};
+use futurecall_runtime::store::{CallFilter, CallState, Cancelled, NewCall, Now, Outcome, PendingName};
 
 use crate::make::{at, call, call_at, every, failed, identifier, ids, labelled, new_ids, schedule, secs};
 use crate::suite::{Fixture, cases};
@@ -119,7 +119,7 @@ async fn an_unknown_name_is_left_and_reported(fixture: &Fixture) {
     assert!(pod.finish(at(100), &claimed, Outcome::Succeeded).await);
     assert_eq!(
         fixture.store.pending_names(Now::At(Moment::MAX), 1_000).await.unwrap(),
-        [("test.unknown".to_owned(), 1)]
+        [PendingName::new("test.unknown".to_owned(), 1)]
     );
     assert_eq!(fixture.the_pending().await.attempt, 0);
 }

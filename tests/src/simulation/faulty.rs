@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futurecall_runtime::store::{
-    CancelStore, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimStore, ClaimedCall, Completed, Declared,
-    Due, Finish, FinishStore, Finished, Held, InsertStore, Inserted, LivePod, MemoryStore, MigrationRecord,
-    NewCall, NewSchedule, Now, Renewed, RescheduleStore, Rescheduled, Rescued, Retention, RunAgain,
-    ScheduleStore, Store, TransactionStore,
+    CancelStore, CancelTarget, Cancelled, Claim, ClaimRequest, ClaimStore, ClaimedCall, Completed,
+    DatabaseSetting, Declared, Due, Finish, FinishStore, Finished, Held, InsertStore, Inserted, LivePod,
+    MemoryStore, MigrationRecord, NewCall, NewSchedule, Now, Renewed, RescheduleStore, Rescheduled, Rescued,
+    Retention, RunAgain, ScheduleStore, Store, TransactionStore,
 };
 use futurecall_runtime::testing::{OpenTransaction, Sealed, TransactionRef};
 use futurecall_runtime::{CallId, Moment, PodId, StoreError};
@@ -125,7 +125,7 @@ impl Store for Faulty {
         self.server.changed().await;
     }
 
-    async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
         self.ask(Server::settings).await
     }
 

@@ -11,11 +11,11 @@ use futurecall_model::state::{End, Outcome as Ending};
 use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
-    Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, Declared, Due, Finish, Finished, Held,
-    Inserted, KeysLook, Lease, LivePod, MemoryStore, MigrationRecord, NewAction, NewCall, NewLog,
-    NewSchedule, Now, Outcome, PausedName, PendingKeys, PodBeat, PodRecord, Renewed, Rescheduled, Rescued,
-    Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics,
-    TimelineCount,
+    Cancelled, Claim, ClaimRequest, ClaimedCall, Completed, Counts, DatabaseSetting, Declared, Due, Finish,
+    Finished, Held, Inserted, KeysLook, Lease, LivePod, MemoryStore, MigrationRecord, NewAction, NewCall,
+    NewLog, NewSchedule, Now, Outcome, PausedName, PendingKeys, PendingName, PodBeat, PodRecord, Renewed,
+    Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
+    Statistics, TimelineCount,
 };
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
 use futures_util::FutureExt;
@@ -378,7 +378,7 @@ impl Server {
         done(self.inner.timeline(self.now(), edges, cap))
     }
 
-    pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    pub(crate) fn pending_names(&self, cap: u64) -> Result<Vec<PendingName>, StoreError> {
         done(self.inner.pending_names(self.now(), cap))
     }
 
@@ -398,7 +398,7 @@ impl Server {
         done(self.inner.logs(id))
     }
 
-    pub(crate) fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+    pub(crate) fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
         done(self.inner.settings())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::limits::{COUNTED, LATE, LONG, NEXT, RUNNING, STUCK, UNKNOWN};
 use super::{Finding, Ground, Severity, capped, some_of};
 use crate::error::StoreError;
-use crate::store::{CallFilter, CallRecord, CallState};
+use crate::store::{CallFilter, CallRecord, CallState, PendingName};
 use crate::text::duration;
 
 /// Claims whose lease has ended and that nobody has taken up, and handlers that run for very long.
@@ -80,15 +80,15 @@ pub(super) async fn unknown(ground: &Ground<'_>) -> Result<Finding, StoreError> 
     if ground.runners().is_empty() {
         return Ok(Finding::ok(code, format!("{} names wait for a pod", pending.len())));
     }
-    let unknown: Vec<&(String, u64)> = pending.iter().filter(|(name, _)| !ground.knows(name)).collect();
+    let unknown: Vec<&PendingName> = pending.iter().filter(|one| !ground.knows(&one.name)).collect();
     let mut overdue: Option<Duration> = None;
-    for (name, _) in unknown.iter().take(UNKNOWN) {
-        let filter = CallFilter::new().name(name.as_str()).state(CallState::Scheduled).limit(1);
+    for one in unknown.iter().take(UNKNOWN) {
+        let filter = CallFilter::new().name(one.name.as_str()).state(CallState::Scheduled).limit(1);
         let first = ground.inspector.calls(filter).await?.calls.into_iter().next();
         let age = first.map(|call| ground.now.saturating_since(call.next_attempt.unwrap_or(call.due)));
         overdue = overdue.max(age.filter(|age| !age.is_zero()));
     }
-    let names = some_of(unknown.iter().map(|(name, count)| format!("{name} ({})", capped(*count, COUNTED))));
+    let names = some_of(unknown.iter().map(|one| format!("{} ({})", one.name, capped(one.calls, COUNTED))));
     let todo = "Deploy code that knows them (or keeps them as an alias), or cancel them: `futurecall cancel --name NAME`.";
     let finding = match overdue {
         _ if unknown.is_empty() => Finding::ok(code, "live pods know all names"),
@@ -105,7 +105,7 @@ pub(super) async fn unknown(ground: &Ground<'_>) -> Result<Finding, StoreError> 
             todo,
         ),
     };
-    let names: Vec<&str> = unknown.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = unknown.iter().map(|one| one.name.as_str()).collect();
     Ok(finding.figure("names", names).figure("oldest_due_seconds", overdue.map(|age| age.as_secs_f64())))
 }
 

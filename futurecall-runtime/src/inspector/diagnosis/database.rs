@@ -3,10 +3,11 @@
 use super::Finding;
 use super::limits::OLDEST_POSTGRES;
 use crate::error::StoreError;
+use crate::store::DatabaseSetting;
 
 const DURABILITY: &str = "durability";
 
-pub(super) fn examine(database: &str, settings: Result<&[(String, String)], &StoreError>) -> Vec<Finding> {
+pub(super) fn examine(database: &str, settings: Result<&[DatabaseSetting], &StoreError>) -> Vec<Finding> {
     let settings = match settings {
         Ok(settings) => settings,
         Err(error) => {
@@ -18,7 +19,9 @@ pub(super) fn examine(database: &str, settings: Result<&[(String, String)], &Sto
             )];
         }
     };
-    let setting = |name: &str| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let setting = |name: &str| {
+        settings.iter().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
+    };
     let mut findings = Vec::new();
     if let Some(version) = setting("version") {
         findings.push(version_of(database, version));
@@ -102,13 +105,13 @@ fn postgres<'a>(setting: &impl Fn(&str) -> Option<&'a str>) -> Vec<Finding> {
 }
 
 /// Looks at the settings that sessions of other roles and databases begin with.
-fn set_for_others(settings: &[(String, String)]) -> Vec<Finding> {
-    let off = settings.iter().filter(|(name, value)| {
+fn set_for_others(settings: &[DatabaseSetting]) -> Vec<Finding> {
+    let off = settings.iter().filter(|DatabaseSetting { name, value }| {
         // All spellings of false that the server takes.
         let is_off = matches!(value.to_lowercase().as_str(), "off" | "false" | "no" | "0" | "f" | "n");
         name.starts_with("synchronous_commit ") && is_off
     });
-    let finding = |(name, value): &(String, String)| {
+    let finding = |DatabaseSetting { name, value }: &DatabaseSetting| {
         Finding::problem(
             DURABILITY,
             format!("{name} is set to {value}"),
@@ -193,8 +196,11 @@ mod tests {
     #[test]
     fn what_a_role_is_set_to_is_told() {
         let set = |value: &str| {
-            let name = "synchronous_commit of role pods in database calls".to_owned();
-            set_for_others(&[("synchronous_commit".to_owned(), "off".to_owned()), (name, value.to_owned())])
+            let name = "synchronous_commit of role pods in database calls";
+            set_for_others(&[
+                DatabaseSetting::new("synchronous_commit", "off"),
+                DatabaseSetting::new(name, value),
+            ])
         };
         assert!(set("on").is_empty() && set("local").is_empty());
         for off in ["off", "OFF", "false", "0"] {

@@ -9,7 +9,7 @@ use crate::engine::readers::Readers;
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::pod::Pod;
-use crate::store::{CallRecord, KeySet, KeysLook, Now, PendingKeys};
+use crate::store::{CallRecord, KeySet, KeysLook, Now, PendingKeys, PendingName};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -35,12 +35,12 @@ const DECODED_OF_SET: usize = 5;
 pub(super) async fn look(
     pod: &Pod,
     readers: &Readers,
-    waiting: Vec<(String, u64)>,
+    waiting: Vec<PendingName>,
     cap: u64,
 ) -> Result<Found, StoreError> {
     let mut found = Found::of_sample();
     let mut known = BTreeMap::new();
-    for (name, calls) in waiting {
+    for PendingName { name, calls } in waiting {
         let count = Count::up_to(calls, cap);
         found.waits(&name, count);
         match unknown(pod, &name) {

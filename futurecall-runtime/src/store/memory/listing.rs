@@ -128,7 +128,7 @@ impl Row<'_> {
                 .is_none_or(|identifier| Some(identifier) == call.identifier.as_ref())
             && filter.schedule.is_none_or(|schedule| Some(schedule) == call.schedule)
             && filter.state.is_none_or(|state| state == self.state())
-            && filter.from.is_none_or(|from| from <= self.moment())
+            && filter.since.is_none_or(|since| since <= self.moment())
             && filter.until.is_none_or(|until| self.moment() < until)
             && filter.pod.is_none_or(|pod| call.held.is_some_and(|held| held.pod == pod))
             && filter.error.as_ref().is_none_or(holds)

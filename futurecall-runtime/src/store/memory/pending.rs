@@ -11,16 +11,16 @@ use super::rows::{Call, refuse_nul};
 use crate::args::by_name;
 use crate::error::StoreError;
 use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
-use crate::store::{Now, PendingStore};
+use crate::store::{Now, PendingName, PendingStore};
 
 #[async_trait]
 impl PendingStore for MemoryStore {
-    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError> {
         let state = self.state();
         let count = |lanes: &BTreeMap<_, BTreeSet<_>>| {
             lanes.values().map(|lane| lane.len() as u64).sum::<u64>().min(cap)
         };
-        Ok(state.waiting.iter().map(|(name, lanes)| (name.clone(), count(lanes))).collect())
+        Ok(state.waiting.iter().map(|(name, lanes)| PendingName::new(name.clone(), count(lanes))).collect())
     }
 
     async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {

@@ -160,7 +160,7 @@ impl Asked<'_> {
             (filter.name.is_some() && !is_by_lane).then_some("l.name = $13::text"),
             is_labelled.then_some("l.identifier = $6::text"),
             (filter.schedule.is_some() && way.is_none()).then_some("l.schedule = $7::uuid"),
-            (filter.from.is_some() && way.is_none()).then_some("l.moment >= {at $4::bigint}"),
+            (filter.since.is_some() && way.is_none()).then_some("l.moment >= {at $4::bigint}"),
             (filter.until.is_some() && way.is_none()).then_some("l.moment < {at $5::bigint}"),
             state,
             filter.pod.is_some().then_some("l.pod = $8::uuid"),
@@ -191,7 +191,7 @@ impl Asked<'_> {
                 self.after.is_some() && self.part == Part::Past,
                 "(:moment, :row.id) < ({at $2::bigint}, $3::uuid)",
             ),
-            (self.filter.from.is_some(), ":moment >= {at $4::bigint}"),
+            (self.filter.since.is_some(), ":moment >= {at $4::bigint}"),
             (self.filter.until.is_some(), ":moment < {at $5::bigint}"),
             (way == Way::Running, ":moment <= {now} + interval '1 minute'"),
         ] {
@@ -248,7 +248,7 @@ impl Asked<'_> {
             .bind(at(self.now))
             .bind(self.after.map(|key| key.0))
             .bind(self.after.map(|key| key.1))
-            .bind(micros(filter.from))
+            .bind(micros(filter.since))
             .bind(micros(filter.until))
             .bind(filter.identifier.clone())
             .bind(filter.schedule.map(|schedule| schedule.as_uuid()))

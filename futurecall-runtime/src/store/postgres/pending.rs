@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, SETS};
 use crate::store::listing_plan::capped;
-use crate::store::{Now, PendingStore};
+use crate::store::{Now, PendingName, PendingStore};
 
 const LISTING: &str = "count calls";
 
@@ -79,10 +79,10 @@ const NAMES: &str = "
 
 #[async_trait]
 impl PendingStore for PostgresStore {
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError> {
         let mut look = self.look(LISTING).await?;
         let rows = look.rows(look.query(NAMES).bind(at(now)).bind(capped(cap))).await?;
-        let name = |row: &PgRow| Ok((row.try_get("name")?, count(row, "calls")?));
+        let name = |row: &PgRow| Ok(PendingName::new(row.try_get("name")?, count(row, "calls")?));
         rows.iter().map(name).collect::<Reading<_>>().map_err(nothing_done(LISTING))
     }
 

@@ -11,6 +11,7 @@ use super::driver_error::nothing_done;
 use super::sql::Reading;
 use crate::clock::{self, Deadline};
 use crate::error::StoreError;
+use crate::store::DatabaseSetting;
 
 const READING: &str = "read the settings";
 
@@ -39,10 +40,11 @@ const SETTINGS: &str = "
         AND (r.oid IS NULL OR (r.rolcanlogin AND (n.oid IS NULL OR has_schema_privilege(r.oid, n.oid, 'USAGE'))))";
 
 impl PostgresStore {
-    pub(super) async fn server_settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+    pub(super) async fn server_settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
         let version = self.read(READING, self.query("SELECT version() AS value, 'version' AS name")).await?;
         let rest = self.read(READING, self.query(SETTINGS).bind(self.schema.to_string())).await?;
-        let setting = |row: &PgRow| Ok((row.try_get("name")?, row.try_get("value")?));
+        let setting =
+            |row: &PgRow| Ok(DatabaseSetting { name: row.try_get("name")?, value: row.try_get("value")? });
         let settings = version.iter().chain(&rest).map(setting).collect::<Reading<_>>();
         settings.map_err(nothing_done(READING))
     }

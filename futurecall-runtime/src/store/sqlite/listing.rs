@@ -168,7 +168,7 @@ impl Asked<'_> {
         for (is_asked, bound) in [
             (self.after.is_some() && self.part == Part::Pending, "(:moment, c.id) > (?1, ?2)"),
             (self.after.is_some() && self.part == Part::Past, "(:moment, c.id) < (?1, ?2)"),
-            (self.filter.from.is_some(), ":moment >= ?3"),
+            (self.filter.since.is_some(), ":moment >= ?3"),
             (self.filter.until.is_some(), ":moment < ?4"),
         ] {
             if is_asked {
@@ -223,7 +223,7 @@ impl Asked<'_> {
         Ok(sql
             .bind(self.after.map(|key| key.0))
             .bind(self.after.map(|key| key.1))
-            .bind(micros(filter.from))
+            .bind(micros(filter.since))
             .bind(micros(filter.until))
             .bind(filter.identifier.clone())
             .bind(filter.schedule.map(|schedule| schedule.as_uuid()))
@@ -246,7 +246,7 @@ impl Asked<'_> {
     /// Whether it would look at a good part of the table, were it to look at all that the filter's index has.
     fn is_about_most(&self) -> bool {
         let filter = self.filter;
-        let is_narrowed = filter.name.is_some() || filter.from.is_some() || filter.until.is_some();
+        let is_narrowed = filter.name.is_some() || filter.since.is_some() || filter.until.is_some();
         self.way() == Way::Lanes && !self.rest().is_empty() && !is_narrowed
     }
 

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
 use crate::store::listing_plan::capped;
-use crate::store::{Now, PendingStore};
+use crate::store::{Now, PendingName, PendingStore};
 
 const LOOKING: &str = "look at the keys of arguments";
 
@@ -71,11 +71,14 @@ FROM known WHERE name IS NOT NULL";
 
 #[async_trait]
 impl PendingStore for SqliteStore {
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError> {
         self.read("list the names of calls", now, move |mut tx| {
             Box::pin(async move {
                 let rows = tx.rows(tx.sql(NAMES).bind(capped(cap))).await?;
-                Ok(rows.iter().filter_map(|row| Some((text(row, "name")?, small(row, "calls")?))).collect())
+                let counted = rows
+                    .iter()
+                    .filter_map(|row| Some(PendingName::new(text(row, "name")?, small(row, "calls")?)));
+                Ok(counted.collect())
             })
         })
         .await

@@ -2,7 +2,7 @@
 
 use super::SqliteStore;
 use crate::error::StoreError;
-use crate::store::Now;
+use crate::store::{DatabaseSetting, Now};
 
 /// What SQLite calls its own settings, in this order; `synchronous` is that of every connection of ours.
 const PRAGMAS: [&str; 8] = [
@@ -16,18 +16,18 @@ const PRAGMAS: [&str; 8] = [
     "foreign_keys",
 ];
 
-pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<(String, String)>, StoreError> {
+pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<DatabaseSetting>, StoreError> {
     store
         .read("read the settings", Now::Database, |mut tx| {
             Box::pin(async move {
                 let mut settings = Vec::new();
                 let version = tx.row(tx.composed("SELECT sqlite_version()")).await?;
                 let version = version.and_then(|row| row.first());
-                settings.extend(version.map(|version| ("version".to_owned(), version)));
+                settings.extend(version.map(|version| DatabaseSetting::new("version", version)));
                 for name in PRAGMAS {
                     let row = tx.row(tx.composed(&format!("PRAGMA {name}"))).await?;
                     let value = row.and_then(|row| row.first());
-                    settings.extend(value.map(|value| (name.to_owned(), value)));
+                    settings.extend(value.map(|value| DatabaseSetting::new(name, value)));
                 }
                 Ok(settings)
             })

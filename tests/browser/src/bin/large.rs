@@ -101,7 +101,7 @@ const PAGES: [&str; 26] = [
     "/calls?name=work.kind_7",
     "/calls?name=work.kind_7&state=failed",
     "/calls?identifier=account:77",
-    "/calls?from=2020-01-01",
+    "/calls?since=2020-01-01",
     "/calls?error=no+call+says+that",
     "/calls?pod=00000000-0000-7000-8000-000000000000",
     "/calls?limit=200",

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, ActionStore, Backlog, CallFilter, CallPage, CallRecord, CountingStore,
     Counts, Inserted, InspectStore, KeysLook, ListingStore, LogStore, NewAction, NewLog, Now, OperateStore,
-    PausedName, PendingKeys, PendingStore, PodBeat, PodRecord, PodStore, Retention, RunLog, ScheduleChange,
-    ScheduleChanged, ScheduleRecord, Span, Statistics, StatisticsStore, TimelineCount,
+    PausedName, PendingKeys, PendingName, PendingStore, PodBeat, PodRecord, PodStore, Retention, RunLog,
+    ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, StatisticsStore, TimelineCount,
 };
 use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
 
@@ -73,7 +73,7 @@ impl CountingStore for Faulty {
 
 #[async_trait]
 impl PendingStore for Faulty {
-    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError> {
         self.ask(move |server| server.pending_names(cap)).await
     }
 

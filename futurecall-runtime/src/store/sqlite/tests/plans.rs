@@ -180,7 +180,7 @@ async fn a_page_is_merged_from_lanes_that_come_in_order() {
     let (_folder, url) = folder();
     let _store = migrated(&url).await;
     let pool = application(&url).await;
-    let since = CallFilter::new().from(Moment::MIN).until(Moment::MAX);
+    let since = CallFilter::new().since(Moment::MIN).until(Moment::MAX);
     let after = Some((7, uuid::Uuid::nil()));
     let scheduled = CallFilter::new().state(CallState::Scheduled);
     for (part, filter, index) in [
