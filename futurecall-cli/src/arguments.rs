@@ -1,8 +1,8 @@
 //! What is shown of arguments: they may hold what only the service is to know.
 
 use clap::ValueEnum;
-use futurecall_runtime::PodRecord;
-use futurecall_runtime::store::Redaction;
+use futurecall_runtime::inspect::PodRecord;
+use futurecall_runtime::inspect::Redaction;
 
 use crate::output::Value;
 

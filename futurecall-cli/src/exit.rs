@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use futurecall_runtime::{OperateError, ScheduleError, StartError, StoreError};
+use futurecall_runtime::operate::OperateError;
+use futurecall_runtime::{ScheduleError, StartError, StoreError};
 
 use crate::sanitize::scrub;
 

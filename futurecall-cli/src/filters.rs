@@ -2,7 +2,8 @@
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use futurecall_runtime::{CallFilter, CallId, CallState, Moment, PodId, ScheduleId};
+use futurecall_runtime::inspect::CallFilter;
+use futurecall_runtime::{CallId, CallState, Moment, PodId, ScheduleId};
 
 use crate::exit::Failure;
 use crate::time_arguments::{When, when};

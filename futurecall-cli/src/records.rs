@@ -1,9 +1,10 @@
 //! What the library's rows are in the output: the same field has the same name everywhere.
 
-use futurecall_runtime::{
-    ActionRecord, AttemptRecord, CallRecord, CallState, Counts, MigrationRecord, PodRecord, ScheduleRecord,
-    ScheduleState,
+use futurecall_runtime::CallState;
+use futurecall_runtime::inspect::{
+    AttemptRecord, CallRecord, Counts, MigrationRecord, PodRecord, ScheduleRecord, ScheduleState,
 };
+use futurecall_runtime::operate::ActionRecord;
 
 use crate::arguments::Arguments;
 use crate::output::{Record, Rows, Tone, Value};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futurecall_runtime::{Moment, ToMoment};
+use futurecall_runtime::Moment;
+use futurecall_runtime::schedule::ToMoment;
 
 use crate::exit::Failure;
 

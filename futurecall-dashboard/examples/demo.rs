@@ -12,9 +12,10 @@ use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
 use futurecall_dashboard::dashboard;
+use futurecall_runtime::operate::Selection;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::recurring::{Overlap, Rule};
-use futurecall_runtime::{CallError, Config, Role, Selection};
+use futurecall_runtime::{CallError, Config, Role};
 use tokio::time::sleep;
 
 /// Texts of the kind that people put where nobody expects them.

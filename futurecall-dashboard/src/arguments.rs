@@ -1,6 +1,6 @@
 //! Stored arguments, laid out for people: every number to its last digit, whatever may not be seen left out.
 
-use futurecall_runtime::store::Redaction;
+use futurecall_runtime::inspect::Redaction;
 use maud::{Markup, html};
 
 use crate::access::{Arguments, Right};

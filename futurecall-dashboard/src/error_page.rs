@@ -1,7 +1,8 @@
 //! What a request gets that cannot be answered.
 
 use axum::http::StatusCode;
-use futurecall_runtime::{OperateError, StoreError};
+use futurecall_runtime::StoreError;
+use futurecall_runtime::operate::OperateError;
 use uuid::Uuid;
 
 use crate::access::Access;

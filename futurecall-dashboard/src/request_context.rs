@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::http::header::{COOKIE, HeaderMap, LOCATION};
 use axum::response::{IntoResponse, Response};
-use futurecall_runtime::{CallRecord, Inspector, Moment, Operator, PodRecord};
+use futurecall_runtime::Moment;
+use futurecall_runtime::inspect::{CallRecord, Inspector, PodRecord};
+use futurecall_runtime::operate::Operator;
 use maud::{Markup, html};
 
 use crate::access::{Access, Right};

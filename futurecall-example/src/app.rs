@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::{
-    BoxError, CallFilter, CallId, CallRecord, CallState, Cancelled, Pod, ScheduleError, StoreError,
-};
+use futurecall_runtime::inspect::{CallFilter, CallRecord};
+use futurecall_runtime::schedule::Cancelled;
+use futurecall_runtime::{BoxError, CallId, CallState, Pod, ScheduleError, StoreError};
 
 use crate::account::{self, Account};
 use crate::calls::{DigestCallsExt as _, campaign};

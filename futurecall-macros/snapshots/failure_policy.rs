@@ -58,7 +58,7 @@ impl Mail {
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct MailCalls<__R = ::futurecall_runtime::FutureCallRef> {
+pub struct MailCalls<__R = ::futurecall_runtime::schedule::FutureCallRef> {
     at: __R,
 }
 /// Adds [`mail`](Self::mail) to scheduling builders.
@@ -68,12 +68,12 @@ pub struct MailCalls<__R = ::futurecall_runtime::FutureCallRef> {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-pub trait MailCallsExt: ::futurecall_runtime::CallTarget {
+pub trait MailCallsExt: ::futurecall_runtime::schedule::CallTarget {
     /// The future calls of [`Mail`].
     fn mail(self) -> MailCalls<Self>;
 }
 #[automatically_derived]
-impl<__R: ::futurecall_runtime::CallTarget> MailCallsExt for __R {
+impl<__R: ::futurecall_runtime::schedule::CallTarget> MailCallsExt for __R {
     fn mail(self) -> MailCalls<Self> {
         MailCalls { at: self }
     }
@@ -94,7 +94,7 @@ impl<__R: ::futurecall_runtime::CallTarget> MailCallsExt for __R {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<__R: ::futurecall_runtime::CallTarget> MailCalls<__R> {
+impl<__R: ::futurecall_runtime::schedule::CallTarget> MailCalls<__R> {
     /// Schedules [`Mail::as_the_block`], stored as `mail.as_the_block`.
     pub fn as_the_block(self) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("mail.as_the_block")
@@ -132,8 +132,10 @@ const _: () = {
     impl ::futurecall_runtime::FutureCall for Mail {
         const NAME: &'static ::core::primitive::str = "mail";
         const NEEDS_INSTANCE: ::core::primitive::bool = false;
-        type Calls<__R: ::futurecall_runtime::CallTarget> = MailCalls<__R>;
-        fn __calls<__R: ::futurecall_runtime::CallTarget>(at: __R) -> MailCalls<__R> {
+        type Calls<__R: ::futurecall_runtime::schedule::CallTarget> = MailCalls<__R>;
+        fn __calls<__R: ::futurecall_runtime::schedule::CallTarget>(
+            at: __R,
+        ) -> MailCalls<__R> {
             MailCalls { at }
         }
         fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {

@@ -22,7 +22,7 @@ impl ExampleFutureCall {
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct ExampleCalls<__R = ::futurecall_runtime::FutureCallRef> {
+pub struct ExampleCalls<__R = ::futurecall_runtime::schedule::FutureCallRef> {
     at: __R,
 }
 /// Adds [`example`](Self::example) to scheduling builders.
@@ -32,12 +32,12 @@ pub struct ExampleCalls<__R = ::futurecall_runtime::FutureCallRef> {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-pub trait ExampleCallsExt: ::futurecall_runtime::CallTarget {
+pub trait ExampleCallsExt: ::futurecall_runtime::schedule::CallTarget {
     /// The future calls of [`ExampleFutureCall`].
     fn example(self) -> ExampleCalls<Self>;
 }
 #[automatically_derived]
-impl<__R: ::futurecall_runtime::CallTarget> ExampleCallsExt for __R {
+impl<__R: ::futurecall_runtime::schedule::CallTarget> ExampleCallsExt for __R {
     fn example(self) -> ExampleCalls<Self> {
         ExampleCalls { at: self }
     }
@@ -58,7 +58,7 @@ impl<__R: ::futurecall_runtime::CallTarget> ExampleCallsExt for __R {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<__R: ::futurecall_runtime::CallTarget> ExampleCalls<__R> {
+impl<__R: ::futurecall_runtime::schedule::CallTarget> ExampleCalls<__R> {
     /// Schedules [`ExampleFutureCall::good`], stored as `example.good`.
     pub fn good(self) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("example.good")
@@ -89,8 +89,10 @@ const _: () = {
     impl ::futurecall_runtime::FutureCall for ExampleFutureCall {
         const NAME: &'static ::core::primitive::str = "example";
         const NEEDS_INSTANCE: ::core::primitive::bool = false;
-        type Calls<__R: ::futurecall_runtime::CallTarget> = ExampleCalls<__R>;
-        fn __calls<__R: ::futurecall_runtime::CallTarget>(at: __R) -> ExampleCalls<__R> {
+        type Calls<__R: ::futurecall_runtime::schedule::CallTarget> = ExampleCalls<__R>;
+        fn __calls<__R: ::futurecall_runtime::schedule::CallTarget>(
+            at: __R,
+        ) -> ExampleCalls<__R> {
             ExampleCalls { at }
         }
         fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {

@@ -49,7 +49,7 @@ impl Work {
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct WorkCalls<__R = ::renamed::FutureCallRef> {
+pub struct WorkCalls<__R = ::renamed::schedule::FutureCallRef> {
     at: __R,
 }
 #[cfg(feature = "jobs")]
@@ -60,13 +60,13 @@ pub struct WorkCalls<__R = ::renamed::FutureCallRef> {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-pub trait WorkCallsExt: ::renamed::CallTarget {
+pub trait WorkCallsExt: ::renamed::schedule::CallTarget {
     /// The future calls of [`Work`].
     fn jobs(self) -> WorkCalls<Self>;
 }
 #[cfg(feature = "jobs")]
 #[automatically_derived]
-impl<__R: ::renamed::CallTarget> WorkCallsExt for __R {
+impl<__R: ::renamed::schedule::CallTarget> WorkCallsExt for __R {
     fn jobs(self) -> WorkCalls<Self> {
         WorkCalls { at: self }
     }
@@ -89,7 +89,7 @@ impl<__R: ::renamed::CallTarget> WorkCallsExt for __R {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<__R: ::renamed::CallTarget> WorkCalls<__R> {
+impl<__R: ::renamed::schedule::CallTarget> WorkCalls<__R> {
     #[cfg(unix)]
     #[cfg_attr(docsrs, doc = "On unix.")]
     #[deprecated = "use `b`"]
@@ -128,8 +128,8 @@ const _: () = {
             }
             __needs
         };
-        type Calls<__R: ::renamed::CallTarget> = WorkCalls<__R>;
-        fn __calls<__R: ::renamed::CallTarget>(at: __R) -> WorkCalls<__R> {
+        type Calls<__R: ::renamed::schedule::CallTarget> = WorkCalls<__R>;
+        fn __calls<__R: ::renamed::schedule::CallTarget>(at: __R) -> WorkCalls<__R> {
             WorkCalls { at }
         }
         fn __methods(__methods: &mut ::renamed::__private::Methods<Self>) {

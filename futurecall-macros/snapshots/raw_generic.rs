@@ -21,7 +21,7 @@ where
     rustdoc::private_intra_doc_links
 )]
 #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-pub struct TypeCalls<__R = ::futurecall_runtime::FutureCallRef> {
+pub struct TypeCalls<__R = ::futurecall_runtime::schedule::FutureCallRef> {
     at: __R,
 }
 /// Adds [`r#type`](Self::r#type) to scheduling builders.
@@ -31,12 +31,12 @@ pub struct TypeCalls<__R = ::futurecall_runtime::FutureCallRef> {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-pub trait TypeCallsExt: ::futurecall_runtime::CallTarget {
+pub trait TypeCallsExt: ::futurecall_runtime::schedule::CallTarget {
     /// The future calls of [`TypeFutureCall`].
     fn r#type(self) -> TypeCalls<Self>;
 }
 #[automatically_derived]
-impl<__R: ::futurecall_runtime::CallTarget> TypeCallsExt for __R {
+impl<__R: ::futurecall_runtime::schedule::CallTarget> TypeCallsExt for __R {
     fn r#type(self) -> TypeCalls<Self> {
         TypeCalls { at: self }
     }
@@ -57,7 +57,7 @@ impl<__R: ::futurecall_runtime::CallTarget> TypeCallsExt for __R {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-impl<__R: ::futurecall_runtime::CallTarget> TypeCalls<__R> {
+impl<__R: ::futurecall_runtime::schedule::CallTarget> TypeCalls<__R> {
     /// Schedules [`TypeFutureCall::match`], stored as `type.match`.
     pub fn r#match(self, r#type: u8, r: R) -> __R::Pending {
         ::futurecall_runtime::__private::ArgsWriter::new("type.match")
@@ -93,8 +93,10 @@ const _: () = {
     {
         const NAME: &'static ::core::primitive::str = "type";
         const NEEDS_INSTANCE: ::core::primitive::bool = true;
-        type Calls<__R: ::futurecall_runtime::CallTarget> = TypeCalls<__R>;
-        fn __calls<__R: ::futurecall_runtime::CallTarget>(at: __R) -> TypeCalls<__R> {
+        type Calls<__R: ::futurecall_runtime::schedule::CallTarget> = TypeCalls<__R>;
+        fn __calls<__R: ::futurecall_runtime::schedule::CallTarget>(
+            at: __R,
+        ) -> TypeCalls<__R> {
             TypeCalls { at }
         }
         fn __methods(__methods: &mut ::futurecall_runtime::__private::Methods<Self>) {

@@ -97,7 +97,7 @@ fn facade(block: &CallBlock) -> TokenStream {
         #hidden
         #[allow(dead_code, unreachable_pub, rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
         #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
-        pub struct #facade<#target = #runtime::FutureCallRef> {
+        pub struct #facade<#target = #runtime::schedule::FutureCallRef> {
             at: #target,
         }
     }
@@ -116,14 +116,14 @@ fn extension(block: &CallBlock) -> TokenStream {
         #(#cfgs)*
         #[doc = #title]
         #[allow(dead_code, unreachable_pub, rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
-        #vis trait #extension: #runtime::CallTarget {
+        #vis trait #extension: #runtime::schedule::CallTarget {
             #[doc = #doc]
             fn #accessor(self) -> #facade<Self>;
         }
 
         #(#cfgs)*
         #[automatically_derived]
-        impl<#target: #runtime::CallTarget> #extension for #target {
+        impl<#target: #runtime::schedule::CallTarget> #extension for #target {
             fn #accessor(self) -> #facade<Self> {
                 #facade { at: self }
             }
@@ -363,7 +363,7 @@ fn facade_impl(block: &CallBlock, methods: &TokenStream) -> TokenStream {
             rustdoc::broken_intra_doc_links,
             rustdoc::private_intra_doc_links
         )]
-        impl<#target: #runtime::CallTarget> #facade<#target> {
+        impl<#target: #runtime::schedule::CallTarget> #facade<#target> {
             #methods
         }
     }
@@ -400,9 +400,9 @@ fn future_call(block: &CallBlock, registrations: &TokenStream) -> TokenStream {
         impl #impl_generics #runtime::FutureCall for #self_ty #where_clause {
             const NAME: &'static ::core::primitive::str = #stored;
             const NEEDS_INSTANCE: ::core::primitive::bool = #needs_instance;
-            type Calls<#target: #runtime::CallTarget> = #facade<#target>;
+            type Calls<#target: #runtime::schedule::CallTarget> = #facade<#target>;
 
-            fn __calls<#target: #runtime::CallTarget>(at: #target) -> #facade<#target> {
+            fn __calls<#target: #runtime::schedule::CallTarget>(at: #target) -> #facade<#target> {
                 #facade { at }
             }
 

@@ -9,7 +9,7 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// Where a generated facade stands: a one-shot call ([`FutureCallRef`](crate::FutureCallRef)) or a recurring one ([`RecurringCallRef`](crate::RecurringCallRef)).
+/// Where a generated facade stands: a one-shot call ([`FutureCallRef`](crate::schedule::FutureCallRef)) or a recurring one ([`RecurringCallRef`](crate::schedule::RecurringCallRef)).
 /// Sealed; generated accessors such as `.example()` are methods of every target.
 #[diagnostic::on_unimplemented(
     message = "a future call needs a moment first: write `.call_now()`, `.call_with_delay(..)`, `.call_at_time(..)`, or \
@@ -17,7 +17,7 @@ pub(crate) mod sealed {
     label = "`{Self}` does not say when"
 )]
 pub trait CallTarget: sealed::Sealed + Sized {
-    /// What a facade method returns: [`PendingCall`](crate::PendingCall), or [`PendingSchedule`](crate::PendingSchedule) behind `call_recurring()`.
+    /// What a facade method returns: [`PendingCall`](crate::PendingCall), or [`PendingSchedule`](crate::schedule::PendingSchedule) behind `call_recurring()`.
     type Pending;
 
     #[doc(hidden)]

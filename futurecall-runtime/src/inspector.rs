@@ -26,7 +26,8 @@ use crate::why::Why;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
 /// use std::time::Duration;
-/// use futurecall_runtime::{CallFilter, CallState, Pod};
+/// use futurecall_runtime::inspect::CallFilter;
+/// use futurecall_runtime::{CallState, Pod};
 ///
 /// let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
 /// let hour = Duration::from_secs(3600);
@@ -76,7 +77,8 @@ impl Inspector {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
-    /// use futurecall_runtime::{CallFilter, CallState, Pod};
+    /// use futurecall_runtime::inspect::CallFilter;
+    /// use futurecall_runtime::{CallState, Pod};
     /// # let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
     /// let mut filter = CallFilter::new().state(CallState::Failed).error("connection refused");
     /// let mut refused = Vec::new();
@@ -173,7 +175,8 @@ impl Inspector {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
     /// use std::time::Duration;
-    /// use futurecall_runtime::{CallFilter, Pod};
+    /// use futurecall_runtime::inspect::CallFilter;
+    /// use futurecall_runtime::Pod;
     /// # let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
     /// for n in 0..5 {
     ///     pod.future_call_with_delay("mail.send", Some(&n), Duration::from_secs(60 * n)).await?;
@@ -256,7 +259,7 @@ impl Inspector {
         self.ask(|store| async move { store.paused_names().await }).await
     }
 
-    /// What operators did, newest first: see [`Operator`](crate::Operator).
+    /// What operators did, newest first: see [`Operator`](crate::operate::Operator).
     ///
     /// # Errors
     ///
@@ -303,7 +306,8 @@ impl Inspector {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
     /// use std::time::Duration;
-    /// use futurecall_runtime::{Pod, Reason, Role};
+    /// use futurecall_runtime::inspect::Reason;
+    /// use futurecall_runtime::{Pod, Role};
     /// let pod =
     ///     Pod::builder().database_url("memory:").without_discovery().role(Role::Serverless).start().await?;
     /// let id = pod.future_call_with_delay("mail.send", Some(&7), Duration::ZERO).await?;

@@ -33,7 +33,8 @@ pub struct MomentOutOfRange;
 /// of another time crate in one line, through [`Moment::from_unix_nanos`].
 ///
 /// ```
-/// use futurecall_runtime::{Moment, MomentOutOfRange, ToMoment};
+/// use futurecall_runtime::schedule::ToMoment;
+/// use futurecall_runtime::{Moment, MomentOutOfRange};
 /// struct Timestamp { seconds: i64, nanos: u32 }
 /// impl ToMoment for Timestamp {
 ///     fn to_moment(&self) -> Result<Moment, MomentOutOfRange> {

@@ -16,14 +16,15 @@ const LONGEST_ACTOR: usize = 1_000;
 
 /// Acts in an operator's name: cancels, moves, repeats and deletes calls, pauses and changes schedules, pauses call types.
 /// Every action is written down before it is done (who, when, what), and what came of it after:
-/// [`Inspector::actions`](crate::Inspector::actions) lists them for 90 days. Who may do what is for the caller to decide.
+/// [`Inspector::actions`](crate::inspect::Inspector::actions) lists them for 90 days. Who may do what is for the caller to decide.
 ///
 /// An action that was begun goes on to its end, and its outcome is recorded, even if the future that awaits it is dropped.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
 /// use std::time::Duration;
-/// use futurecall_runtime::{ActionFilter, Pod, Selection};
+/// use futurecall_runtime::operate::{ActionFilter, Selection};
+/// use futurecall_runtime::Pod;
 ///
 /// let pod = Pod::builder().database_url("memory:").without_discovery().start().await?;
 /// let id = pod.future_call_with_delay("mail.send", Some(&7), Duration::from_secs(3600)).await?;

@@ -25,7 +25,7 @@
 //!
 //! With the feature `logs`, a layer `RunLogs` in the application's subscriber, and
 //! [`Config::keep_logs`](crate::Config::keep_logs), what is logged inside a run is stored with its call when the attempt
-//! ends, up to so many bytes, and shown by [`Inspector::logs`](crate::Inspector::logs) for as long as the call is.
+//! ends, up to so many bytes, and shown by [`Inspector::logs`](crate::inspect::Inspector::logs) for as long as the call is.
 
 mod catalogue;
 mod handles;

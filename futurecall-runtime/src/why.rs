@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::store::{CallState, Shown};
 use crate::text::duration;
 
-/// Why a call stands where it stands: [`Inspector::why`](crate::Inspector::why). `Display` gives it in words, and so does
+/// Why a call stands where it stands: [`Inspector::why`](crate::inspect::Inspector::why). `Display` gives it in words, and so does
 /// each reason's `says` in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futurecall_runtime::inspect::ScheduleOrigin;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallState, FutureCall, RecurringCallRef, Role, ScheduleOrigin};
+use futurecall_runtime::schedule::RecurringCallRef;
+use futurecall_runtime::{CallState, FutureCall, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
 use serde::{Deserialize, Serialize};
@@ -397,7 +399,7 @@ async fn rules_in_attributes_are_declared_at_start() {
 
 #[tokio::test]
 async fn one_facade_serves_one_shot_and_recurring_calls() {
-    fn often(at: RecurringCallRef) -> futurecall_runtime::PendingSchedule {
+    fn often(at: RecurringCallRef) -> futurecall_runtime::schedule::PendingSchedule {
         at.chosen().two()
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futurecall_runtime::inspect::{CallFilter, PendingName, Span};
+use futurecall_runtime::operate::{ActionFilter, Selection};
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::store::{ClaimRequest, Now, OnVanish, PostgresStore, Retention};
-use futurecall_runtime::{
-    ActionFilter, CallFilter, CallState, Moment, PendingName, PodBuilder, PodId, Role, Selection, Span,
-};
+use futurecall_runtime::{CallState, Moment, PodBuilder, PodId, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
 use futurecall_tests::{Database, Fixture, Harness, Transaction};

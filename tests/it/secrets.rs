@@ -4,14 +4,13 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use futurecall_runtime::inspect::CallFilter;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
     CancelTarget, ClaimRequest, Due, NewCall, NewSchedule, Now, OnVanish, Retention, ScheduleOrigin,
 };
-use futurecall_runtime::{
-    CallFilter, CallId, CallState, CheckBrokenCalls, PodId, Role, ScheduleId, StoreError,
-};
+use futurecall_runtime::{CallId, CallState, CheckBrokenCalls, PodId, Role, ScheduleId, StoreError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::on_all_stores;
 use futurecall_tests::overheard::Overheard;

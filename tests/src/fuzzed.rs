@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::inspect::CallFilter;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::signals::Traceparent;
 use futurecall_runtime::store::{Due, MemoryStore, NewCall, Now, Store};
 use futurecall_runtime::{
-    CallFilter, CallId, CallState, Config, Moment, Pod, PodId, Retention, Role, ScheduleId, serde_json,
+    CallId, CallState, Config, Moment, Pod, PodId, Retention, Role, ScheduleId, serde_json,
 };
 
 mod arguments;

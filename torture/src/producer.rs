@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futurecall_runtime::{CallId, Cancelled as Counts, Pod, ScheduleError};
+use futurecall_runtime::schedule::Cancelled as Counts;
+use futurecall_runtime::{CallId, Pod, ScheduleError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

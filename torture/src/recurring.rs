@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futurecall_runtime::recurring::{Missed, Overlap};
-use futurecall_runtime::{Pod, RecurringCallRef, ScheduleError, ScheduleId};
+use futurecall_runtime::schedule::RecurringCallRef;
+use futurecall_runtime::{Pod, ScheduleError, ScheduleId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
+use futurecall_runtime::inspect::CallFilter;
 use futurecall_runtime::store::{Now, Store};
-use futurecall_runtime::{CallFilter, CallState, Pod};
+use futurecall_runtime::{CallState, Pod};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use futurecall_runtime::inspect::CallFilter;
+use futurecall_runtime::operate::ActionId;
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{
     ActionFilter, CancelTarget, ClaimRequest, Completed, Due, Finish, Held, Inserted, KeysLook, LivePod,
     NewAction, NewCall, NewLog, NewSchedule, Now, OnVanish, Outcome, PodBeat, PostgresStore, Retention,
     RunAgain, ScheduleChange, ScheduleOrigin, Span, SqliteStore, Statistics, Store,
 };
-use futurecall_runtime::{
-    ActionId, CallFilter, CallId, InTransaction as _, Moment, PodId, ScheduleId, StoreError,
-};
+use futurecall_runtime::{CallId, InTransaction as _, Moment, PodId, ScheduleId, StoreError};
 use uuid::Uuid;
 
 pub(crate) use self::operations::OPERATIONS;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use futurecall_runtime::{ActionSummary, CallId, CallState, OperateError, Operator, Pod, Selection};
+use futurecall_runtime::operate::{ActionSummary, OperateError, Operator, Selection};
+use futurecall_runtime::{CallId, CallState, Pod};
 
 use crate::confirm::confirm;
 use crate::context::Context;

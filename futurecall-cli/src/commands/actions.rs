@@ -1,5 +1,6 @@
 use clap::Args;
-use futurecall_runtime::{ActionFilter, ActionId, CallId, ScheduleId};
+use futurecall_runtime::operate::{ActionFilter, ActionId};
+use futurecall_runtime::{CallId, ScheduleId};
 
 use crate::context::Context;
 use crate::exit::Failure;

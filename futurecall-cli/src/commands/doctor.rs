@@ -1,5 +1,5 @@
 use clap::Args;
-use futurecall_runtime::Severity;
+use futurecall_runtime::inspect::Severity;
 
 use crate::context::Context;
 use crate::doctor;

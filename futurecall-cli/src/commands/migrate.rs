@@ -1,5 +1,5 @@
 use clap::{Args, Subcommand};
-use futurecall_runtime::MigrationRecord;
+use futurecall_runtime::inspect::MigrationRecord;
 use futurecall_runtime::store::Store;
 
 use crate::connect;

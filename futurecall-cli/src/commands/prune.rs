@@ -1,8 +1,10 @@
 use std::time::Duration;
 
 use clap::Args;
+use futurecall_runtime::inspect::CallFilter;
+use futurecall_runtime::operate::ActionId;
 use futurecall_runtime::store::{NewAction, Now, Store};
-use futurecall_runtime::{ActionId, CallFilter, CallState, Moment, Pod, Retention};
+use futurecall_runtime::{CallState, Moment, Pod, Retention};
 
 use crate::confirm::confirm;
 use crate::context::Context;

@@ -1,8 +1,10 @@
 use chrono::Offset;
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
+use futurecall_runtime::inspect::{ScheduleRecord, ScheduleState};
+use futurecall_runtime::operate::ScheduleChanged;
 use futurecall_runtime::recurring::Recurrence;
-use futurecall_runtime::{Pod, ScheduleChanged, ScheduleId, ScheduleRecord, ScheduleState};
+use futurecall_runtime::{Pod, ScheduleId};
 
 use super::rule::RuleArgs;
 use crate::arguments::Arguments;

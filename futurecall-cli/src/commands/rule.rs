@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
+use futurecall_runtime::recurring::{Missed, Overlap};
 use futurecall_runtime::recurring::{Recurrence, Rule};
-use futurecall_runtime::{Missed, Overlap, ToMoment};
+use futurecall_runtime::schedule::ToMoment;
 
 use crate::exit::Failure;
 use crate::time_arguments::{moment, span_of};

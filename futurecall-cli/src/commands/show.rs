@@ -1,5 +1,6 @@
 use clap::Args;
-use futurecall_runtime::{ActionFilter, CallId};
+use futurecall_runtime::CallId;
+use futurecall_runtime::operate::ActionFilter;
 
 use crate::arguments::Arguments;
 use crate::context::Context;

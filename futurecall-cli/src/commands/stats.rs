@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use futurecall_runtime::{Moment, Span, Statistics};
+use futurecall_runtime::Moment;
+use futurecall_runtime::inspect::{Span, Statistics};
 
 use crate::context::Context;
 use crate::exit::Failure;

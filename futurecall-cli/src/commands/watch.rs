@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use futurecall_runtime::{CallState, Counts, Inspector};
+use futurecall_runtime::CallState;
+use futurecall_runtime::inspect::{Counts, Inspector};
 
 use crate::arguments::Arguments;
 use crate::context::Context;

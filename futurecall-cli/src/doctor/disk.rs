@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use futurecall_runtime::{Finding, Severity};
+use futurecall_runtime::inspect::{Finding, Severity};
 
 use crate::connect;
 

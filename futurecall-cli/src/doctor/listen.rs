@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::StoreError;
+use futurecall_runtime::inspect::{Finding, Severity};
 use futurecall_runtime::store::{PostgresStore, Store as _};
-use futurecall_runtime::{Finding, Severity, StoreError};
 
 use crate::sanitize::scrub;
 

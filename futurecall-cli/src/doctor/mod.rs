@@ -4,8 +4,8 @@
 mod disk;
 mod listen;
 
+use futurecall_runtime::inspect::{Finding, Severity};
 use futurecall_runtime::store::Store;
-use futurecall_runtime::{Finding, Severity};
 
 use crate::connect;
 use crate::context::Context;

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use futurecall_runtime::Moment;
 use futurecall_runtime::chrono::DateTime;
-use futurecall_runtime::{Moment, ToMoment};
+use futurecall_runtime::schedule::ToMoment;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 

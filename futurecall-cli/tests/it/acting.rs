@@ -1,6 +1,8 @@
 //! What is done to calls, schedules and names, and that it is on record.
 
-use futurecall_runtime::{ActionFilter, CallState, ScheduleState};
+use futurecall_runtime::CallState;
+use futurecall_runtime::inspect::ScheduleState;
+use futurecall_runtime::operate::ActionFilter;
 
 use crate::program::fed;
 use crate::snapshot::expect;

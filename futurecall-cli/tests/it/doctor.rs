@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::CallFilter;
 use futurecall_runtime::chrono::Utc;
+use futurecall_runtime::inspect::CallFilter;
 use serde_json::Value;
 
 use crate::program::Said;

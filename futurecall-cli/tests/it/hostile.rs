@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::Selection;
+use futurecall_runtime::operate::Selection;
 
 use crate::world::on_both;
 

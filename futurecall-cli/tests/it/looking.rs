@@ -140,7 +140,7 @@ async fn all_pages_hold_each_call_once() {
             // Stored together by the engine's batches.
             drop(tokio::spawn(async move { call.await.unwrap() }));
         }
-        let filter = futurecall_runtime::CallFilter::new().name("many.run");
+        let filter = futurecall_runtime::inspect::CallFilter::new().name("many.run");
         while world.pod.inspect().count(&filter, u64::MAX).await.unwrap() < 2_500 {
             tokio::task::yield_now().await;
         }

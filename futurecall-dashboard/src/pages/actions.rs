@@ -1,7 +1,7 @@
 //! What operators did: the record.
 
 use axum::response::Response;
-use futurecall_runtime::{ActionFilter, ActionId, ActionRecord};
+use futurecall_runtime::operate::{ActionFilter, ActionId, ActionRecord};
 use maud::{Markup, html};
 use serde_json::json;
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{ActionSummary, CallId, CallState, Moment, OperateError, ScheduleError, Selection};
+use futurecall_runtime::operate::{ActionSummary, OperateError, Selection};
+use futurecall_runtime::{CallId, CallState, Moment, ScheduleError};
 use maud::{Markup, html};
 use serde_json::json;
 

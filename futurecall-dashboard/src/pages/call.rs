@@ -1,9 +1,9 @@
 //! One call: where it stands and why, its life, its arguments, its attempts, and what can be done to it.
 
 use axum::response::Response;
-use futurecall_runtime::{
-    ActionFilter, ActionRecord, AttemptRecord, CallId, CallRecord, CallState, Moment, Reason, RunLog, Why,
-};
+use futurecall_runtime::inspect::{AttemptRecord, CallRecord, Reason, RunLog, Why};
+use futurecall_runtime::operate::{ActionFilter, ActionRecord};
+use futurecall_runtime::{CallId, CallState, Moment};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use axum::response::Response;
-use futurecall_runtime::{CallId, CallPage, CallState, Counts};
+use futurecall_runtime::inspect::{CallPage, Counts};
+use futurecall_runtime::{CallId, CallState};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 

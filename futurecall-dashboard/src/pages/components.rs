@@ -1,6 +1,7 @@
 //! What several pages show the same way.
 
-use futurecall_runtime::{CallRecord, CallState, Moment};
+use futurecall_runtime::inspect::CallRecord;
+use futurecall_runtime::{CallState, Moment};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 

@@ -1,7 +1,8 @@
 //! The filter of the list of calls: from an address or a form, and back.
 
 use futurecall_runtime::chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
-use futurecall_runtime::{CallFilter, CallState, Moment, PodId, ScheduleId};
+use futurecall_runtime::inspect::CallFilter;
+use futurecall_runtime::{CallState, Moment, PodId, ScheduleId};
 use maud::{Markup, html};
 
 use crate::error_page::Failure;

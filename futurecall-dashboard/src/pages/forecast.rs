@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futurecall_runtime::Moment;
+use futurecall_runtime::inspect::{ScheduleRecord, ScheduleState};
 use futurecall_runtime::recurring::Recurrence;
-use futurecall_runtime::{Moment, ScheduleRecord, ScheduleState};
 
 /// How many runs of calendar rules are worked out for one page: each costs microseconds.
 const BUDGET: usize = 20_000;

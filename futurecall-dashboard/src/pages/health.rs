@@ -1,7 +1,7 @@
 //! The diagnosis of the library, the database's settings and its schema.
 
 use axum::response::Response;
-use futurecall_runtime::{Finding, Severity};
+use futurecall_runtime::inspect::{Finding, Severity};
 use maud::{Markup, html};
 use serde_json::json;
 

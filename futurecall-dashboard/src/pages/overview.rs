@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{
-    CallFilter, CallRecord, CallState, Counts, Finding, Histogram, Moment, Span, Statistics,
-};
+use futurecall_runtime::inspect::{CallFilter, CallRecord, Counts, Finding, Histogram, Span, Statistics};
+use futurecall_runtime::{CallState, Moment};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Who runs calls: pods, and how they are.
 
 use axum::response::Response;
-use futurecall_runtime::PodRecord;
+use futurecall_runtime::inspect::PodRecord;
 use maud::{Markup, html};
 use serde_json::json;
 

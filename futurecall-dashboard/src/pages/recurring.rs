@@ -1,7 +1,7 @@
 //! What recurs: all schedules.
 
 use axum::response::Response;
-use futurecall_runtime::{ScheduleRecord, ScheduleState};
+use futurecall_runtime::inspect::{ScheduleRecord, ScheduleState};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 

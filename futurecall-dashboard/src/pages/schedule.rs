@@ -6,11 +6,10 @@ use std::time::Duration;
 use axum::response::Response;
 use chrono_tz::Tz;
 use futurecall_runtime::chrono::{DateTime, Offset};
+use futurecall_runtime::inspect::{CallFilter, CallRecord, ScheduleOrigin, ScheduleRecord, ScheduleState};
+use futurecall_runtime::operate::{ActionFilter, ActionRecord, ScheduleChanged};
 use futurecall_runtime::recurring::{Missed, Overlap, Recurrence, Rule};
-use futurecall_runtime::{
-    ActionFilter, ActionRecord, CallFilter, CallRecord, Moment, ScheduleChanged, ScheduleId, ScheduleOrigin,
-    ScheduleRecord, ScheduleState,
-};
+use futurecall_runtime::{Moment, ScheduleId};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{CallFilter, CallState, Moment};
+use futurecall_runtime::inspect::CallFilter;
+use futurecall_runtime::{CallState, Moment};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::response::Response;
-use futurecall_runtime::{CallFilter, CallId, CallState, Moment, PausedName, Span, Statistics};
+use futurecall_runtime::inspect::{CallFilter, PausedName, Span, Statistics};
+use futurecall_runtime::{CallId, CallState, Moment};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use futurecall_runtime::CallState;
+use futurecall_runtime::inspect::{CallFilter, ScheduleState};
+use futurecall_runtime::operate::ActionFilter;
 use futurecall_runtime::recurring::Rule;
-use futurecall_runtime::{ActionFilter, CallFilter, CallState, ScheduleState};
 
 use crate::schedules::{declare, schedule};
 use crate::site::{Site, between};

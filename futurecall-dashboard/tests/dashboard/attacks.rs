@@ -41,7 +41,7 @@ async fn script_in_any_text_is_text() {
     site.pod.future_call_with_delay(&name, Some(&data), Duration::ZERO).identifier(EVIL).await.unwrap();
     let failed = site.failed(EVIL).await;
     site.pod.operate(EVIL).pause_name(&plain, EVIL).await.unwrap();
-    site.pod.operate(EVIL).run_now(futurecall_runtime::Selection::call(id)).await.unwrap();
+    site.pod.operate(EVIL).run_now(futurecall_runtime::operate::Selection::call(id)).await.unwrap();
     let mut pages: Vec<String> =
         ["/overview", "/calls", "/timeline", "/recurring", "/types", "/pods", "/health", "/actions"]
             .map(str::to_owned)

@@ -153,7 +153,14 @@ async fn read_only_lets_nobody_change_anything() {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{page}");
     }
     assert_eq!(site.pod.inspect().counts().await.unwrap().scheduled, 1);
-    assert!(site.pod.inspect().actions(&futurecall_runtime::ActionFilter::new()).await.unwrap().is_empty());
+    assert!(
+        site.pod
+            .inspect()
+            .actions(&futurecall_runtime::operate::ActionFilter::new())
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]

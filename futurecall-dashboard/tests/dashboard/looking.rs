@@ -6,11 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use futurecall_dashboard::{Access, Arguments, dashboard};
+use futurecall_runtime::inspect::{Span, Statistics};
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::signals::RunLogs;
 use futurecall_runtime::store::MemoryStore;
 use futurecall_runtime::store::prelude::*;
-use futurecall_runtime::{Moment, PodId, Span, Statistics};
+use futurecall_runtime::{Moment, PodId};
 use futures_util::StreamExt;
 use tower::ServiceExt;
 use tracing_subscriber::prelude::*;
@@ -102,7 +103,7 @@ async fn every_link_leads_somewhere_at_any_depth() {
     let site = lively().await;
     let id = site.later("report.build", "linked").await;
     declare(&site.pod, Rule::cron("0 7 * * *", "Europe/Berlin").unwrap()).await;
-    site.pod.operate("ada").reschedule(futurecall_runtime::Selection::call(id), HOUR).await.unwrap();
+    site.pod.operate("ada").reschedule(futurecall_runtime::operate::Selection::call(id), HOUR).await.unwrap();
     for mount in ["/futurecalls", "/a/deep/place"] {
         let inner = dashboard(&site.pod).authorize(|_: &_| Access::operator("ada")).into_router();
         let app = Router::new().nest(mount, inner);

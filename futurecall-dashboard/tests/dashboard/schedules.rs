@@ -1,8 +1,9 @@
 //! Schedules for tests.
 
+use futurecall_runtime::ScheduleId;
+use futurecall_runtime::inspect::ScheduleRecord;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::recurring::{Recurrence, Rule};
-use futurecall_runtime::{ScheduleId, ScheduleRecord};
 
 /// Recurs.
 #[derive(Debug)]

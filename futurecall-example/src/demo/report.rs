@@ -4,7 +4,7 @@ use std::path::Path;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
-use futurecall_runtime::Counts;
+use futurecall_runtime::inspect::Counts;
 
 use super::Records;
 use crate::calls::{DIGEST, Mail};

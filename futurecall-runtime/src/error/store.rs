@@ -164,7 +164,7 @@ impl StoreError {
     }
 
     /// Whether the work may have been done although this error came back, or was done in part (see
-    /// [`CancelRequest`](crate::CancelRequest) on cancelling many calls on SQLite).
+    /// [`CancelRequest`](crate::schedule::CancelRequest) on cancelling many calls on SQLite).
     pub fn outcome_unknown(&self) -> bool {
         matches!(self.kind, Kind::Unknown | Kind::Partly { .. })
     }

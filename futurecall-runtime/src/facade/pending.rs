@@ -87,7 +87,7 @@ impl PendingCall {
         self.id
     }
 
-    /// Labels the call, as [`FutureCallRef::identifier`](crate::FutureCallRef::identifier) does.
+    /// Labels the call, as [`FutureCallRef::identifier`](crate::schedule::FutureCallRef::identifier) does.
     pub fn identifier(mut self, identifier: impl fmt::Display) -> Self {
         let identifier = identifier_text(&identifier);
         self.call = self.call.and_then(|mut call| {
@@ -106,7 +106,7 @@ impl PendingCall {
         self
     }
 
-    /// Gives the call that long to start: see [`FutureCallRef::expires_after`](crate::FutureCallRef::expires_after).
+    /// Gives the call that long to start: see [`FutureCallRef::expires_after`](crate::schedule::FutureCallRef::expires_after).
     pub fn expires_after(mut self, time: Duration) -> Self {
         self.call = self.call.and_then(|mut call| {
             if time.is_zero() {

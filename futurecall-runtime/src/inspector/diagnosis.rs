@@ -53,7 +53,8 @@ impl Severity {
 /// Its JSON has the fields' names as keys. Texts may hold names that other people chose: escape them where you show them.
 ///
 /// ```
-/// use futurecall_runtime::{Finding, Severity, serde_json};
+/// use futurecall_runtime::inspect::{Finding, Severity};
+/// use futurecall_runtime::serde_json;
 /// // A check of your own, to be shown beside the others.
 /// let finding = Finding::ok("disk", "70 % free").figure("free_share", 0.7);
 /// assert_eq!(finding.to_string(), "disk: 70 % free");
@@ -166,7 +167,8 @@ impl Inspector {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
     /// use std::time::Duration;
-    /// use futurecall_runtime::{Pod, Role, Severity};
+    /// use futurecall_runtime::inspect::Severity;
+    /// use futurecall_runtime::{Pod, Role};
     /// # let pod = Pod::builder().database_url("memory:").without_discovery().role(Role::Serverless).start().await?;
     /// pod.future_call_with_delay("mail.send", Some(&7), Duration::ZERO).await?;
     ///

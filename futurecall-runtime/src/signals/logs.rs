@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::bounded;
 
 /// Collects what is logged inside runs, so that pods with [`Config::keep_logs`](crate::Config::keep_logs) keep it with
-/// their calls: [`Inspector::logs`](crate::Inspector::logs) shows it.
+/// their calls: [`Inspector::logs`](crate::inspect::Inspector::logs) shows it.
 ///
 /// A layer for `tracing_subscriber`, to be added to the application's subscriber. A filter on it decides what is kept; it
 /// must let through spans of level `INFO` of the target `futurecall_runtime`. What a handler spawns is part of its run

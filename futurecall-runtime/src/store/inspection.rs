@@ -13,7 +13,8 @@ use crate::store::cursor::Cursor;
 /// Which calls to list. Empty: all, up to 100.
 ///
 /// ```
-/// use futurecall_runtime::{CallFilter, CallState};
+/// use futurecall_runtime::inspect::CallFilter;
+/// use futurecall_runtime::CallState;
 /// let filter = CallFilter::new().name("example.do_work").state(CallState::Scheduled).limit(10);
 /// assert_eq!(filter.name.as_deref(), Some("example.do_work"));
 /// ```
@@ -39,7 +40,7 @@ pub struct CallFilter {
     pub error: Option<String>,
     /// At most this many; 100 unless told, 10,000 at most.
     pub limit: usize,
-    /// Only what comes after this call in the listing's order, where it stands by then: [`CallPage::next`](crate::CallPage::next) of the page before.
+    /// Only what comes after this call in the listing's order, where it stands by then: [`CallPage::next`](crate::inspect::CallPage::next) of the page before.
     /// Nothing if there is no such call any more.
     pub after: Option<CallId>,
     /// Only what comes after this place, whatever became of the call that stood there; `after` does not count then.
@@ -133,7 +134,7 @@ impl CallFilter {
         self
     }
 
-    /// The page after the one whose [`CallPage::next`](crate::CallPage::next) this is.
+    /// The page after the one whose [`CallPage::next`](crate::inspect::CallPage::next) this is.
     #[must_use]
     pub fn after(mut self, id: CallId) -> Self {
         self.after = Some(id);

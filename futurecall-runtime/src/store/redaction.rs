@@ -17,7 +17,7 @@ use super::PodRecord;
 /// ```standalone_crate
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
 /// use futurecall_runtime::prelude::*;
-/// use futurecall_runtime::store::Redaction;
+/// use futurecall_runtime::inspect::Redaction;
 ///
 /// pub struct LoginFutureCall;
 ///

@@ -33,7 +33,8 @@ impl Span {
     /// The first moment of the span of this kind in which a moment lies, by the clock of UTC.
     ///
     /// ```
-    /// use futurecall_runtime::{Moment, Span};
+    /// use futurecall_runtime::inspect::Span;
+    /// use futurecall_runtime::Moment;
     /// let moment = Moment::from_micros(5_430_000_000).unwrap();
     /// assert_eq!(Span::Minute.start_of(moment).as_micros(), 5_400_000_000);
     /// assert_eq!(Span::Hour.start_of(moment).as_micros(), 3_600_000_000);
@@ -134,7 +135,7 @@ pub(super) fn sums(rows: impl IntoIterator<Item = Statistics>) -> Vec<Statistics
 ///
 /// ```
 /// use std::time::Duration;
-/// use futurecall_runtime::Histogram;
+/// use futurecall_runtime::inspect::Histogram;
 /// let mut lateness = Histogram::default();
 /// for ms in 1..=100 {
 ///     lateness.add(Duration::from_millis(ms));

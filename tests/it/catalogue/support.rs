@@ -5,9 +5,10 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use futurecall_runtime::PodBuilder;
+use futurecall_runtime::inspect::CallRecord;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{ClaimRequest, Due, NewCall, Now, OnVanish, Store};
-use futurecall_runtime::{CallId, CallRecord, CallState, PodId, Retention};
+use futurecall_runtime::{CallId, CallState, PodId, Retention};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database::TestDatabase;
 use futurecall_tests::journal::{Journal, eventually};

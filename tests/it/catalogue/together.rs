@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futurecall_runtime::inspect::CallFilter;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{LivePod, Now, Store};
-use futurecall_runtime::{CallFilter, CallState, Retention, Role};
+use futurecall_runtime::{CallState, Retention, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::schedule::Cancelled;
 use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::store::{Inserted, Now, PostgresStore};
-use futurecall_runtime::{CallState, Cancelled, Retention, Role};
+use futurecall_runtime::{CallState, Retention, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database::{self, TestDatabase};
 use futurecall_tests::journal::{Journal, eventually};

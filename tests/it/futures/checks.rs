@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use futurecall_runtime::{ActionFilter, CallFilter, CallId, CallRecord, CallState, ScheduleState};
+use futurecall_runtime::inspect::{CallFilter, CallRecord, ScheduleState};
+use futurecall_runtime::operate::ActionFilter;
+use futurecall_runtime::{CallId, CallState};
 use futurecall_tests::journal::eventually;
 
 use super::list::Effect;
@@ -61,7 +63,8 @@ async fn again(stage: &Stage<'_>, ids: &[CallId]) -> usize {
 /// Whether there is such a schedule, with the one call that it has to have.
 async fn declared(stage: &Stage<'_>, identifier: &str) -> usize {
     let schedules = stage.pod.inspect().schedules().await.unwrap();
-    let named = |one: &&futurecall_runtime::ScheduleRecord| one.identifier.as_deref() == Some(identifier);
+    let named =
+        |one: &&futurecall_runtime::inspect::ScheduleRecord| one.identifier.as_deref() == Some(identifier);
     let found: Vec<_> = schedules.iter().filter(named).collect();
     assert!(found.len() <= 1, "declared twice: {found:?}");
     for schedule in &found {

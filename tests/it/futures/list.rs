@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::{ActionFilter, BoxError, CallFilter, CallId, Moment, Pod, Role, Selection, Span};
+use futurecall_runtime::inspect::{CallFilter, Span};
+use futurecall_runtime::operate::{ActionFilter, Selection};
+use futurecall_runtime::{BoxError, CallId, Moment, Pod, Role};
 use futurecall_tests::backend::Backend;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

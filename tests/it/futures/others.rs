@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::{CallFilter, CallId, CallState, Selection};
+use futurecall_runtime::inspect::CallFilter;
+use futurecall_runtime::operate::Selection;
+use futurecall_runtime::{CallId, CallState};
 use futurecall_tests::journal::eventually;
 
 use super::handlers::{COMPLETE, NOTE};

@@ -6,8 +6,9 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futurecall_runtime::operate::Selection;
 use futurecall_runtime::store::Now;
-use futurecall_runtime::{CallId, CallState, Pod, Role, ScheduleError, Selection, StartError};
+use futurecall_runtime::{CallId, CallState, Pod, Role, ScheduleError, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

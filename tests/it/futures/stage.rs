@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futurecall_runtime::chrono::{DateTime, TimeZone, Utc};
+use futurecall_runtime::operate::Selection;
 use futurecall_runtime::recurring::Rule;
-use futurecall_runtime::{CallId, Pod, PodBuilder, Role, ScheduleId, Selection};
+use futurecall_runtime::{CallId, Pod, PodBuilder, Role, ScheduleId};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
 use tokio::sync::Semaphore;
@@ -79,7 +80,7 @@ impl<'b> Stage<'b> {
 }
 
 /// A schedule of the call that writes lines, first due in an hour.
-pub(crate) fn declare(pod: &Pod, identifier: &str) -> futurecall_runtime::PendingSchedule {
+pub(crate) fn declare(pod: &Pod, identifier: &str) -> futurecall_runtime::schedule::PendingSchedule {
     let every_hour =
         pod.future_calls().call_recurring().identifier(identifier).every(Duration::from_hours(1));
     every_hour.of::<KeptTickFutureCall>().tick()

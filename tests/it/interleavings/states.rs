@@ -192,7 +192,7 @@ pub(super) async fn rows(store: &Arc<dyn Store>, cast: &Cast) -> Vec<String> {
 
 fn row(record: &CallRecord, cast: &Cast) -> String {
     let about = |moment: Option<_>| moment.map(|moment| cast.about(moment));
-    let attempt = |attempt: &futurecall_runtime::AttemptRecord| {
+    let attempt = |attempt: &futurecall_runtime::inspect::AttemptRecord| {
         (
             attempt.number,
             attempt.pod,

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futurecall_runtime::{ActionFilter, CallFilter, CallState, Cancelled, Role, Selection};
+use futurecall_runtime::inspect::CallFilter;
+use futurecall_runtime::operate::{ActionFilter, Selection};
+use futurecall_runtime::schedule::Cancelled;
+use futurecall_runtime::{CallState, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 

@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futurecall_runtime::inspect::{CallFilter, CallRecord};
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::Now;
 use futurecall_runtime::{
-    ApplicationPool, CallFilter, CallId, CallRecord, CallState, Config, Retention, TransactionDatabase,
-    TransactionError,
+    ApplicationPool, CallId, CallState, Config, Retention, TransactionDatabase, TransactionError,
 };
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use futurecall_runtime::inspect::CallFilter;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::Now;
-use futurecall_runtime::{CallFilter, CallId, CallState, CheckBrokenCalls, Role};
+use futurecall_runtime::{CallId, CallState, CheckBrokenCalls, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

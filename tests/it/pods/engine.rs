@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::inspect::CallFilter;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallFilter, CallState, Cancelled, Config, Role, ScheduleError};
+use futurecall_runtime::schedule::Cancelled;
+use futurecall_runtime::{CallState, Config, Role, ScheduleError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

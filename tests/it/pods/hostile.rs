@@ -5,9 +5,10 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use futurecall_runtime::inspect::CallRecord;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::store::{CancelTarget, Now};
-use futurecall_runtime::{CallError, CallId, CallRecord, CallState, Config, Retention};
+use futurecall_runtime::{CallError, CallId, CallState, Config, Retention};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database;
 use futurecall_tests::journal::{Journal, eventually};

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallState, Cancelled, OnInterrupt};
+use futurecall_runtime::schedule::Cancelled;
+use futurecall_runtime::{CallState, OnInterrupt};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::{CallId, CallState, Inspector, Reason, Role, StartError};
+use futurecall_runtime::inspect::{Inspector, Reason};
+use futurecall_runtime::{CallId, CallState, Role, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::{CallId, CallState, Config, Rescheduled, Role, ScheduleError};
+use futurecall_runtime::schedule::Rescheduled;
+use futurecall_runtime::{CallId, CallState, Config, Role, ScheduleError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

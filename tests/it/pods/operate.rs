@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::inspect::{CallFilter, ScheduleState, Span, Statistics};
+use futurecall_runtime::operate::{ActionFilter, OperateError, ScheduleChanged, Selection};
 use futurecall_runtime::recurring::Rule;
 use futurecall_runtime::store::{Due, NewCall, NewSchedule, Now, ScheduleOrigin};
-use futurecall_runtime::{
-    ActionFilter, CallFilter, CallId, CallState, Moment, OperateError, Pod, Role, ScheduleChanged,
-    ScheduleError, ScheduleId, ScheduleState, Selection, Span, Statistics,
-};
+use futurecall_runtime::{CallId, CallState, Moment, Pod, Role, ScheduleError, ScheduleId};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use futurecall_runtime::inspect::{CallFilter, ScheduleState};
 use futurecall_runtime::prelude::*;
+use futurecall_runtime::recurring::{Missed, Overlap};
+use futurecall_runtime::schedule::Cancelled;
 use futurecall_runtime::store::Now;
-use futurecall_runtime::{
-    CallFilter, CallState, Cancelled, Missed, Overlap, Role, ScheduleError, ScheduleState,
-};
+use futurecall_runtime::{CallState, Role, ScheduleError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

@@ -1,8 +1,9 @@
 //! Arguments that people are not shown.
 
+use futurecall_runtime::Role;
+use futurecall_runtime::inspect::CallFilter;
+use futurecall_runtime::inspect::Redaction;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::Redaction;
-use futurecall_runtime::{CallFilter, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::inspect::Reason;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallId, CallState, Reason, Role};
+use futurecall_runtime::{CallId, CallState, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futurecall_tests::on_all_stores;

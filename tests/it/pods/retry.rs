@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::inspect::CallRecord;
 use futurecall_runtime::prelude::*;
+use futurecall_runtime::schedule::Cancelled;
 use futurecall_runtime::store::{ClaimRequest, Now, OnVanish};
 use futurecall_runtime::{
-    Backoff, CallError, CallId, CallRecord, CallState, Cancelled, Config, OnInterrupt, PodId, Retention,
-    RetryPolicy, Role, ScheduleError,
+    Backoff, CallError, CallId, CallState, Config, OnInterrupt, PodId, Retention, RetryPolicy, Role,
+    ScheduleError,
 };
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};

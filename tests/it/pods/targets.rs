@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futurecall_runtime::{CallId, CallState, Cancelled, Pod, Role};
+use futurecall_runtime::schedule::Cancelled;
+use futurecall_runtime::{CallId, CallState, Pod, Role};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::on_all_stores;
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futurecall_runtime::prelude::*;
+use futurecall_runtime::schedule::Cancelled;
 use futurecall_runtime::store::{Due, Inserted, NewCall, Now};
-use futurecall_runtime::{CallId, CallState, Cancelled, InTransaction, Retention, Role, ScheduleError};
+use futurecall_runtime::{CallId, CallState, InTransaction, Retention, Role, ScheduleError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::database;
 use futurecall_tests::journal::{Journal, eventually};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futurecall_runtime::inspect::Redaction;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::store::Redaction;
 use futurecall_runtime::{ArgumentError, CallState, Role, ScheduleError, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futurecall_runtime::chrono::{TimeZone, Utc};
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallState, Cancelled, StartError};
+use futurecall_runtime::schedule::Cancelled;
+use futurecall_runtime::{CallState, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::Journal;
 use futurecall_tests::on_all_stores;

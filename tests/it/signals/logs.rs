@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futurecall_runtime::inspect::RunLog;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::signals::RunLogs;
-use futurecall_runtime::{CallId, Config, Retention, Role, RunLog, StartError};
+use futurecall_runtime::{CallId, Config, Retention, Role, StartError};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::eventually;
 use tracing_subscriber::layer::SubscriberExt;

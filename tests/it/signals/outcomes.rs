@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futurecall_runtime::inspect::CallRecord;
 use futurecall_runtime::prelude::*;
 use futurecall_runtime::signals::RunLogs;
 use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::store::{CancelTarget, MemoryStore, Now};
-use futurecall_runtime::{CallId, CallRecord, CallState, Config, Retention, Role, RunSummary};
+use futurecall_runtime::{CallId, CallState, Config, Retention, Role, RunSummary};
 use futurecall_tests::backend::Backend;
 use futurecall_tests::journal::{Journal, eventually};
 use futures_util::FutureExt;

@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futurecall_runtime::inspect::{Shape, ShapeParameter};
 use futurecall_runtime::store::{ClaimRequest, ClaimedCall, Now, PodBeat};
-use futurecall_runtime::{CallState, Moment, Shape, ShapeParameter};
+use futurecall_runtime::{CallState, Moment};
 
 use super::inspect::beat;
 use crate::make::{Pod, at, call, held};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futurecall_model::line::{Fate, Found, What};
 use futurecall_model::state::{End, Outcome as Ending};
+use futurecall_runtime::operate::ActionId;
 use futurecall_runtime::store::prelude::*;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, Backlog, CallFilter, CallPage, CallRecord, CallState, CancelTarget,
@@ -17,7 +18,7 @@ use futurecall_runtime::store::{
     Rescheduled, Rescued, Retention, RunAgain, RunLog, ScheduleChange, ScheduleChanged, ScheduleRecord, Span,
     Statistics, TimelineCount,
 };
-use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
+use futurecall_runtime::{CallId, Moment, PodId, ScheduleId, StoreError};
 use futures_util::FutureExt;
 
 use super::mutants::Mutant;

@@ -10,8 +10,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
 use futurecall_browser::bulk;
 use futurecall_dashboard::{Access, dashboard};
+use futurecall_runtime::inspect::CallFilter;
 use futurecall_runtime::prelude::*;
-use futurecall_runtime::{CallFilter, CallState, Role};
+use futurecall_runtime::{CallState, Role};
 use futurecall_tests::database;
 use tower::ServiceExt;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futurecall_browser::browser::Browser;
 use futurecall_browser::site::{DIGESTS, Site};
-use futurecall_runtime::{CallFilter, CallId, CallState, ScheduleState};
+use futurecall_runtime::inspect::{CallFilter, ScheduleState};
+use futurecall_runtime::{CallId, CallState};
 
 use crate::looking::{complains_of_nothing, look};
 

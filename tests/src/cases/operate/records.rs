@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futurecall_runtime::operate::ActionId;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, CallState, NewAction, NewSchedule, Now, ScheduleState, Span, Statistics,
 };
-use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId};
+use futurecall_runtime::{CallId, Moment, PodId, ScheduleId};
 
 use super::{end, pause};
 use crate::make::{KEEP, at, call, every, schedule};

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futurecall_runtime::operate::ActionId;
 use futurecall_runtime::store::{
     ActionFilter, ActionRecord, ActionStore, Backlog, CallFilter, CallPage, CallRecord, CountingStore,
     Counts, Inserted, InspectStore, KeysLook, ListingStore, LogStore, NewAction, NewLog, Now, OperateStore,
     PausedName, PendingKeys, PendingName, PendingStore, PodBeat, PodRecord, PodStore, Retention, RunLog,
     ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, StatisticsStore, TimelineCount,
 };
-use futurecall_runtime::{ActionId, CallId, Moment, PodId, ScheduleId, StoreError};
+use futurecall_runtime::{CallId, Moment, PodId, ScheduleId, StoreError};
 
 use super::{Faulty, Server};
 
