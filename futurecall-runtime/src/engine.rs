@@ -98,7 +98,7 @@ use crate::shape::Shapes;
 use crate::signals::trace::TraceContext;
 use crate::signals::{CallMeter, Meter};
 use crate::state::StateMap;
-use crate::store::{Due, Held, NewCall, Now, PodBeat, REPEATED, Store};
+use crate::store::{Due, Held, NewCall, Now, PodBeat, REPEATED, Result, Store};
 
 /// Everything that a pod's tasks share.
 #[derive(Debug)]
@@ -366,7 +366,7 @@ impl Engine {
     }
 
     /// Writes a heartbeat to this store.
-    pub(crate) async fn beat_to(&self, store: &dyn Store) -> Result<(), StoreError> {
+    pub(crate) async fn beat_to(&self, store: &dyn Store) -> Result<()> {
         if !self.config.retention.outlasts_repetitions() {
             // Until it is found dead, should it vanish, and for as long as what it ended last may be repeated.
             store.note_history_gap(NOW, self.pod_live().saturating_add(REPEATED)).await?;
@@ -378,7 +378,7 @@ impl Engine {
     }
 
     /// The store, until the pod has been shut down.
-    pub(crate) fn open_store(&self, doing: &'static str) -> Result<&dyn Store, StoreError> {
+    pub(crate) fn open_store(&self, doing: &'static str) -> Result<&dyn Store> {
         if self.closed.load(Ordering::Relaxed) { Err(StoreError::closed(doing)) } else { Ok(&*self.store) }
     }
 
@@ -407,7 +407,7 @@ impl Engine {
     }
 
     /// Runs everything that is due now, waits for it, and counts.
-    pub(crate) async fn run_due(self: &Arc<Self>) -> Result<RunSummary, StoreError> {
+    pub(crate) async fn run_due(self: &Arc<Self>) -> Result<RunSummary> {
         if run::is_in_handler_of(self.pod) {
             return Err(StoreError::permanent("run what is due", IN_A_HANDLER));
         }

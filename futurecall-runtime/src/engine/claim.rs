@@ -13,7 +13,7 @@ use crate::clock::Deadline;
 use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::signals::{Op, listener_reconnected};
-use crate::store::{Claim, ClaimRequest, ClaimedCall, Held};
+use crate::store::{Claim, ClaimRequest, ClaimedCall, Held, Result};
 
 /// The most calls of one claim.
 const MOST: usize = 1_000;
@@ -127,7 +127,7 @@ pub(super) async fn give_back_all(engine: &Engine) {
 }
 
 /// One claim for the free slots and a little more. Returns how long to sleep unless woken.
-async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration, StoreError> {
+async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration> {
     let idle = jittered(engine.config.scan_interval);
     let told = engine.calm.told();
     let sent = crate::clock::instant();
@@ -264,7 +264,7 @@ pub(super) async fn claim(
     until: Option<Moment>,
     ahead: Duration,
     sweep: bool,
-) -> Result<Claimed, StoreError> {
+) -> Result<Claimed> {
     let names = engine.runner.claimable(&engine.config);
     if names.is_empty() {
         let deadline = Deadline::new(crate::clock::read(), Duration::ZERO);
@@ -324,7 +324,7 @@ fn skew(sent: Moment, took: Duration, database: Moment) -> f64 {
 }
 
 /// A claim whose reply was lost: find what it took before claiming again. (What it takes later, [`late_commits`] finds.)
-async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Claim, StoreError> {
+async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Claim> {
     tracing::warn!(%error, claim_no, "the reply to a claim was lost; looking for what it took");
     let mut backoff = Backoff::default();
     loop {

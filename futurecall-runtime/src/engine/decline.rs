@@ -2,8 +2,7 @@
 
 use super::readers::Readers;
 use super::{Engine, NOW};
-use crate::error::StoreError;
-use crate::store::ClaimedCall;
+use crate::store::{ClaimedCall, Result};
 
 /// Returns the hash of this pod's shape of the call if the call should go back to the database: some live pod knows its
 /// name under another shape, and no pod of that shape has declined the call.
@@ -21,7 +20,7 @@ pub(super) async fn declining_shape(engine: &Engine, call: &ClaimedCall) -> Opti
     }
 }
 
-async fn is_readable_elsewhere(engine: &Engine, call: &ClaimedCall, own: i64) -> Result<bool, StoreError> {
+async fn is_readable_elsewhere(engine: &Engine, call: &ClaimedCall, own: i64) -> Result<bool> {
     let readers = Readers::of(engine).await?;
     if !readers.may_read(&call.name, Some(own), &[]) {
         return Ok(false);

@@ -12,7 +12,7 @@ use super::{Engine, NOW, NotDriven};
 use crate::error::{ScheduleError, StoreError};
 use crate::id::CallId;
 use crate::signals::Op;
-use crate::store::{Inserted, NewCall};
+use crate::store::{Inserted, NewCall, Result};
 
 /// The most rows of one flush.
 const MOST: usize = 2_000;
@@ -286,11 +286,7 @@ fn fail(slots: &mut [Option<Result<(), ScheduleError>>], part: &[NewCall], faile
 
 /// One insert, tried again until it worked, cannot work, or patience is over. Once an outcome was unknown, every later
 /// try is a repetition, and giving up leaves it unknown.
-async fn insert_part(
-    engine: &Engine,
-    calls: &[NewCall],
-    retries: &mut Retries,
-) -> Result<Vec<Inserted>, StoreError> {
+async fn insert_part(engine: &Engine, calls: &[NewCall], retries: &mut Retries) -> Result<Vec<Inserted>> {
     loop {
         let again = retries.unknown().is_some();
         match engine.store.insert(NOW, calls, again, engine.config.scan_interval).await {

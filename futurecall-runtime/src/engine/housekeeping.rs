@@ -9,8 +9,8 @@ use super::backoff::{Backoff, jittered};
 use super::claim::first_look;
 use super::supervise::supervised;
 use super::{BEAT, Engine, NOW};
-use crate::error::StoreError;
 use crate::signals::Op;
+use crate::store::Result;
 
 /// Rows at once: a long transaction would hold up others.
 const CHUNK: usize = 1_000;
@@ -98,7 +98,7 @@ fn until_next_look(lease: Duration, took: Duration) -> Duration {
 }
 
 /// Takes every claim whose lease has ended; returns how many calls were interrupted.
-pub(super) async fn rescue(engine: &Engine) -> Result<u64, StoreError> {
+pub(super) async fn rescue(engine: &Engine) -> Result<u64> {
     let mut total: u64 = 0;
     loop {
         let rescued = engine.store.rescue(NOW, CHUNK, &engine.config.retention).await?;
@@ -140,7 +140,7 @@ async fn reopen_until_stopped(engine: &Engine) {
 }
 
 /// Lets declined calls be claimed again that no live pod is left to try.
-async fn reopen(engine: &Engine) -> Result<(), StoreError> {
+async fn reopen(engine: &Engine) -> Result<()> {
     loop {
         let reopened = engine.store.reopen(NOW, engine.pod_live(), CHUNK).await?;
         if reopened > 0 {
@@ -153,7 +153,7 @@ async fn reopen(engine: &Engine) -> Result<(), StoreError> {
 }
 
 /// The same if the last heartbeat has told of declined calls: for who does no housekeeping in the background.
-pub(super) async fn reopen_if_told(engine: &Engine) -> Result<(), StoreError> {
+pub(super) async fn reopen_if_told(engine: &Engine) -> Result<()> {
     if engine.has_declined.notified().now_or_never().is_none() {
         return Ok(());
     }

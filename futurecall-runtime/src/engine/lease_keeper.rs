@@ -12,7 +12,7 @@ use super::{BEAT, Engine, NOW};
 use crate::clock::{Deadline, Reading};
 use crate::error::StoreError;
 use crate::signals::Op;
-use crate::store::{Lease, Store};
+use crate::store::{Lease, Result, Store};
 
 /// How long a renewal may take once the wall clock says that leases are over.
 const LAST_TRY: Duration = Duration::from_secs(1);
@@ -97,11 +97,7 @@ async fn keep_leases(engine: &Engine) {
 }
 
 /// One heartbeat if it is due, one renewal of what is in hand.
-async fn keep_once(
-    engine: &Engine,
-    store: &mut Option<Box<dyn Store>>,
-    beat: bool,
-) -> Result<(), StoreError> {
+async fn keep_once(engine: &Engine, store: &mut Option<Box<dyn Store>>, beat: bool) -> Result<()> {
     let store = match store {
         Some(store) => store,
         None => store.insert(engine.store.separate().await?),

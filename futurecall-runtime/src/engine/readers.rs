@@ -1,9 +1,8 @@
 //! Which live pods may be able to read the arguments of a call.
 
 use super::{Engine, NOW};
-use crate::error::StoreError;
 use crate::shape::Shape;
-use crate::store::PodRecord;
+use crate::store::{PodRecord, Result};
 
 /// The live pods that run calls, this one among them.
 #[derive(Debug, Default)]
@@ -17,7 +16,7 @@ impl Readers {
     }
 
     /// Asks the database for them.
-    pub(crate) async fn of(engine: &Engine) -> Result<Self, StoreError> {
+    pub(crate) async fn of(engine: &Engine) -> Result<Self> {
         Ok(Self::new(engine.store.pods(NOW, engine.pod_live()).await?))
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::backoff::Backoff;
 use crate::error::StoreError;
-use crate::store::{CancelTarget, Cancelled, Due, Now, REPEATED, Rescheduled};
+use crate::store::{CancelTarget, Cancelled, Due, Now, REPEATED, Rescheduled, Result};
 
 /// For how long a statement is sent again before its caller gets the error.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,14 +67,14 @@ impl Retries {
 
     /// Waits until the statement is to be sent again. Returns the error to give up with: that of an earlier try, where the
     /// work may have been done by that. Gives up at once where the error cannot pass.
-    pub(super) async fn after(&mut self, error: StoreError) -> Result<(), StoreError> {
+    pub(super) async fn after(&mut self, error: StoreError) -> Result<()> {
         let wait = self.wait_after(error, crate::clock::instant())?;
         tokio::time::sleep(wait).await;
         Ok(())
     }
 
     /// How long to wait after that error, which came at `now`.
-    fn wait_after(&mut self, error: StoreError, now: Instant) -> Result<Duration, StoreError> {
+    fn wait_after(&mut self, error: StoreError, now: Instant) -> Result<Duration> {
         let left = self.until.map(|until| until.saturating_duration_since(now));
         let wait = self.backoff.failed();
         let is_worthwhile = error.may_pass()
@@ -95,24 +95,24 @@ impl Retries {
 
 /// Sends an idempotent statement until its outcome is known: what it does the second time is nothing, or the same. Gives up
 /// when the error cannot pass, or after [`PATIENCE`].
-pub(crate) async fn until_known<T, F>(send: impl Fn() -> F) -> Result<T, StoreError>
+pub(crate) async fn until_known<T, F>(send: impl Fn() -> F) -> Result<T>
 where
-    F: Future<Output = Result<T, StoreError>>,
+    F: Future<Output = Result<T>>,
 {
     repeat(Retries::for_caller(), send).await
 }
 
 /// The same while a pod starts: an error that a person has to mend is reported at once.
-pub(crate) async fn until_known_at_start<T, F>(send: impl Fn() -> F) -> Result<T, StoreError>
+pub(crate) async fn until_known_at_start<T, F>(send: impl Fn() -> F) -> Result<T>
 where
-    F: Future<Output = Result<T, StoreError>>,
+    F: Future<Output = Result<T>>,
 {
     repeat(Retries::for_start(), send).await
 }
 
-async fn repeat<T, F>(mut retries: Retries, send: impl Fn() -> F) -> Result<T, StoreError>
+async fn repeat<T, F>(mut retries: Retries, send: impl Fn() -> F) -> Result<T>
 where
-    F: Future<Output = Result<T, StoreError>>,
+    F: Future<Output = Result<T>>,
 {
     loop {
         match send().await {
@@ -125,7 +125,7 @@ where
 impl Engine {
     /// Cancels. The error says that the outcome is unknown where an earlier try may have cancelled what the last one did not
     /// find any more. Where an earlier try failed after some chunks, the answer counts those too.
-    pub(crate) async fn cancel(&self, target: &CancelTarget) -> Result<Cancelled, StoreError> {
+    pub(crate) async fn cancel(&self, target: &CancelTarget) -> Result<Cancelled> {
         if self.forgets_cancelled() {
             self.note_history_gap().await?;
         }
@@ -158,11 +158,7 @@ impl Engine {
 
     /// Moves calls. Where a try may have moved some, none follows: calls that have been moved may have started since, and the
     /// next would count less.
-    pub(crate) async fn reschedule(
-        &self,
-        target: &CancelTarget,
-        due: Due,
-    ) -> Result<Rescheduled, StoreError> {
+    pub(crate) async fn reschedule(&self, target: &CancelTarget, due: Due) -> Result<Rescheduled> {
         let mut retries = Retries::for_caller();
         let soon = self.config.scan_interval;
         loop {
@@ -179,7 +175,7 @@ impl Engine {
     }
 
     /// Notes that the history has a gap, for as long as what ends now may be repeated.
-    pub(crate) async fn note_history_gap(&self) -> Result<(), StoreError> {
+    pub(crate) async fn note_history_gap(&self) -> Result<()> {
         until_known(|| self.store.note_history_gap(Now::Database, REPEATED)).await
     }
 }

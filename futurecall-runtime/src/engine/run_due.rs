@@ -10,14 +10,11 @@ use super::claim::{Claimed, claim, give_back_late};
 use super::outcome::How;
 use super::ready_queue::InHand;
 use super::{Engine, RunSummary, housekeeping, run};
-use crate::error::StoreError;
+use crate::store::Result;
 
 /// Runs everything that is due at this moment and waits for it, within the pod's slots. Once nobody awaits it (`left`), it
 /// claims no more.
-pub(super) async fn run_due(
-    engine: &Arc<Engine>,
-    left: &CancellationToken,
-) -> Result<RunSummary, StoreError> {
+pub(super) async fn run_due(engine: &Arc<Engine>, left: &CancellationToken) -> Result<RunSummary> {
     let mut summary = RunSummary::default();
     if !engine.runs_calls() {
         return Ok(summary);

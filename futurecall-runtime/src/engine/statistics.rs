@@ -12,9 +12,8 @@ use super::backoff::Backoff;
 use super::outcome::How;
 use super::supervise::supervised;
 use super::{BEAT, Engine};
-use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::{BUCKETS, ClaimedCall, Histogram, Span, Statistics, bucket};
+use crate::store::{BUCKETS, ClaimedCall, Histogram, Result, Span, Statistics, bucket};
 
 /// Rows of one statement.
 const CHUNK: usize = 500;
@@ -217,7 +216,7 @@ async fn write_until_stopped(engine: &Engine) {
 }
 
 /// Writes what has grown.
-pub(super) async fn write(engine: &Engine) -> Result<(), StoreError> {
+pub(super) async fn write(engine: &Engine) -> Result<()> {
     for rows in engine.counters.unwritten().chunks(CHUNK) {
         let counted: Vec<Statistics> = rows.iter().map(|(counted, _)| counted.clone()).collect();
         engine.store.put_statistics(engine.pod, &counted).await?;

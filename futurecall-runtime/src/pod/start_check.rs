@@ -7,9 +7,8 @@ use self::findings::{Broken, Count, Found};
 use super::Pod;
 use crate::config::{CheckBrokenCalls, Config};
 use crate::engine::readers::Readers;
-use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CallFilter, CallRecord, CallState, Now, PendingName};
+use crate::store::{CallFilter, CallRecord, CallState, Now, PendingName, Result};
 
 /// Fewer pending calls than this are looked at one by one, whatever the setting.
 const FEW: u64 = 1_000;
@@ -30,7 +29,7 @@ pub(super) fn only_reports(config: &Config) -> bool {
 
 /// Reports broken calls, a line for each name and reason, and removes them where the settings say so. Returns those that
 /// refuse the start: none, unless the settings say that.
-pub(super) async fn check(pod: &Pod) -> Result<Vec<String>, StoreError> {
+pub(super) async fn check(pod: &Pod) -> Result<Vec<String>> {
     let engine = pod.engine();
     let check = engine.config.check_broken_calls;
     if check == CheckBrokenCalls::Never {
@@ -52,7 +51,7 @@ pub(super) async fn check(pod: &Pod) -> Result<Vec<String>, StoreError> {
 }
 
 /// The names of pending calls with how many wait of each, counted up to the figure beside them.
-async fn waiting(pod: &Pod) -> Result<(Vec<PendingName>, u64), StoreError> {
+async fn waiting(pod: &Pod) -> Result<(Vec<PendingName>, u64)> {
     let engine = pod.engine();
     let waiting = engine.store.pending_names(Now::Database, MANY).await?;
     let many = waiting.iter().filter(|name| name.calls >= MANY).count();
@@ -65,7 +64,7 @@ async fn waiting(pod: &Pod) -> Result<(Vec<PendingName>, u64), StoreError> {
 }
 
 /// Looks at every pending call.
-async fn each(pod: &Pod, readers: &Readers) -> Result<Found, StoreError> {
+async fn each(pod: &Pod, readers: &Readers) -> Result<Found> {
     let engine = pod.engine();
     let now = engine.store.now().await?;
     let mut filter = CallFilter::new().state(CallState::Scheduled).limit(1_000);
@@ -134,7 +133,7 @@ fn undecodable(pod: &Pod, call: &CallRecord) -> Option<String> {
     args.and_then(|args| handler.arguments.check(&call.name, args)).err().map(|error| error.to_string())
 }
 
-async fn remove(pod: &Pod, calls: &[(CallId, String)]) -> Result<(), StoreError> {
+async fn remove(pod: &Pod, calls: &[(CallId, String)]) -> Result<()> {
     let engine = pod.engine();
     if calls.is_empty() {
         return Ok(());

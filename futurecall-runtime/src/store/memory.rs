@@ -35,9 +35,9 @@ use tokio::sync::Notify;
 
 use self::rows::State;
 use super::{DatabaseSetting, MigrationRecord, Now, Store};
-use crate::error::StoreError;
 
 use crate::moment::Moment;
+use crate::store::Result;
 
 /// Calls in this process's memory: for tests, and for programs whose calls may die with them.
 ///
@@ -130,18 +130,18 @@ impl Store for MemoryStore {
         "memory"
     }
 
-    async fn migrate(&self) -> Result<(), StoreError> {
+    async fn migrate(&self) -> Result<()> {
         Ok(())
     }
 
-    async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
+    async fn separate(&self) -> Result<Box<dyn Store>> {
         Ok(Box::new(self.clone()))
     }
 
     /// There is nothing to close: what other handles share stays.
     async fn close(&self) {}
 
-    async fn now(&self) -> Result<Moment, StoreError> {
+    async fn now(&self) -> Result<Moment> {
         Ok(self.state().now(Now::Database))
     }
 
@@ -159,11 +159,11 @@ impl Store for MemoryStore {
         }
     }
 
-    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>> {
         Ok(vec![DatabaseSetting::new("version", env!("CARGO_PKG_VERSION"))])
     }
 
-    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>> {
         Ok(Vec::new())
     }
 }

@@ -69,6 +69,9 @@ pub use self::traits::{
     StatisticsStore, Store, TransactionStore,
 };
 
+/// What an operation of a store gives.
+pub(crate) type Result<T, E = crate::error::StoreError> = std::result::Result<T, E>;
+
 /// Every trait of a store, to call its operations on a store's own type. On `dyn Store` they need no import.
 pub mod prelude {
     pub use super::traits::*;

@@ -60,6 +60,7 @@ use self::listen::Wake;
 use super::table_names::check_schema;
 use super::{DatabaseSetting, MigrationRecord, Store};
 use crate::error::StoreError;
+use crate::store::Result;
 
 use crate::moment::Moment;
 
@@ -113,12 +114,12 @@ impl PostgresStore {
     ///
     /// `schema` is the name of the schema for the tables: `a` to `z`, `0` to `9` and `_`, 48 characters at most, not
     /// beginning with a digit or with `pg_`.
-    pub async fn open(url: &str, schema: &str) -> Result<Self, StoreError> {
+    pub async fn open(url: &str, schema: &str) -> Result<Self> {
         Self::open_with(url, schema, CONNECTIONS).await
     }
 
     /// [`open`](Self::open) with up to `connections` connections; at least one.
-    pub async fn open_with(url: &str, schema: &str, connections: u32) -> Result<Self, StoreError> {
+    pub async fn open_with(url: &str, schema: &str, connections: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url).map_err(nothing_done("read the database URL"))?;
         Self::with_options(options, schema, connections).await
     }
@@ -126,15 +127,11 @@ impl PostgresStore {
     /// Connects to the database that the application's pool is connected to, with up to `connections` connections of
     /// its own; at least one. Of the pool it takes the connect options alone, and never a connection: what
     /// the application does on its connections (`SET ROLE`, hooks of the pool) does not hold on these.
-    pub async fn from_pool(pool: &PgPool, schema: &str, connections: u32) -> Result<Self, StoreError> {
+    pub async fn from_pool(pool: &PgPool, schema: &str, connections: u32) -> Result<Self> {
         Self::with_options(pool.connect_options().as_ref().clone(), schema, connections).await
     }
 
-    async fn with_options(
-        options: PgConnectOptions,
-        schema: &str,
-        connections: u32,
-    ) -> Result<Self, StoreError> {
+    async fn with_options(options: PgConnectOptions, schema: &str, connections: u32) -> Result<Self> {
         check_schema(schema).map_err(|fault| {
             StoreError::permanent("use the database", format!("schema `{}` {fault}", schema.escape_debug()))
         })?;
@@ -159,11 +156,11 @@ impl Store for PostgresStore {
         "postgres"
     }
 
-    async fn migrate(&self) -> Result<(), StoreError> {
+    async fn migrate(&self) -> Result<()> {
         self.bring_up().await
     }
 
-    async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
+    async fn separate(&self) -> Result<Box<dyn Store>> {
         let link = Link::open(self.options(), 1).await?;
         Ok(Box::new(Self::on(link, Arc::clone(&self.schema))))
     }
@@ -176,7 +173,7 @@ impl Store for PostgresStore {
         lending.await;
     }
 
-    async fn now(&self) -> Result<Moment, StoreError> {
+    async fn now(&self) -> Result<Moment> {
         self.clock().await
     }
 
@@ -192,11 +189,11 @@ impl Store for PostgresStore {
         self.wake.changed(self.options(), &self.link).await;
     }
 
-    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>> {
         self.server_settings().await
     }
 
-    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>> {
         self.migration_records().await
     }
 }

@@ -54,6 +54,7 @@ use self::unreadable::UnreadableRuns;
 use self::writer_handle::Writer;
 use super::{DatabaseSetting, MigrationRecord, Now, Store, sealed};
 use crate::error::StoreError;
+use crate::store::Result;
 
 use crate::moment::Moment;
 
@@ -104,12 +105,12 @@ impl SqliteStore {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn open(url: &str, table_prefix: &str) -> Result<Self, StoreError> {
+    pub async fn open(url: &str, table_prefix: &str) -> Result<Self> {
         Self::open_with(url, table_prefix, CONNECTIONS).await
     }
 
     /// [`open`](Self::open) with at most `connections` connections, at least 2.
-    pub async fn open_with(url: &str, table_prefix: &str, connections: u32) -> Result<Self, StoreError> {
+    pub async fn open_with(url: &str, table_prefix: &str, connections: u32) -> Result<Self> {
         let tables = Tables::new(table_prefix)?;
         Self::start(Source::from_url(url, connections)?, tables).await
     }
@@ -122,11 +123,7 @@ impl SqliteStore {
     /// # Errors
     ///
     /// As for [`open`](Self::open).
-    pub async fn from_pool(
-        pool: &SqlitePool,
-        table_prefix: &str,
-        connections: u32,
-    ) -> Result<Self, StoreError> {
+    pub async fn from_pool(pool: &SqlitePool, table_prefix: &str, connections: u32) -> Result<Self> {
         let tables = Tables::new(table_prefix)?;
         let store = Self::start(Source::from_pool(pool, connections), tables).await?;
         if store.writer.in_memory {
@@ -139,7 +136,7 @@ impl SqliteStore {
         Ok(store)
     }
 
-    async fn start(source: Source, tables: Tables) -> Result<Self, StoreError> {
+    async fn start(source: Source, tables: Tables) -> Result<Self> {
         let writer = Writer::start(source.clone()).await?;
         Ok(Self::with(source.opened(writer.original.clone()), tables, writer))
     }
@@ -160,11 +157,11 @@ impl Store for SqliteStore {
         "sqlite"
     }
 
-    async fn migrate(&self) -> Result<(), StoreError> {
+    async fn migrate(&self) -> Result<()> {
         migrate::migrate(self).await
     }
 
-    async fn separate(&self) -> Result<Box<dyn Store>, StoreError> {
+    async fn separate(&self) -> Result<Box<dyn Store>> {
         let (source, tables) = (self.source.clone(), self.tables.clone());
         if self.writer.in_memory {
             let store = Self::with(source, tables, self.writer.clone());
@@ -184,7 +181,7 @@ impl Store for SqliteStore {
         tokio::join!(lending, self.writer.close());
     }
 
-    async fn now(&self) -> Result<Moment, StoreError> {
+    async fn now(&self) -> Result<Moment> {
         Ok(moment(Now::Database))
     }
 
@@ -192,11 +189,11 @@ impl Store for SqliteStore {
         self.writer.others_wrote().await;
     }
 
-    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>> {
         settings::settings(self).await
     }
 
-    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>> {
         migrate::migrations(self).await
     }
 }

@@ -13,9 +13,9 @@ use super::{
     PendingKeys, PendingName, PodBeat, PodRecord, Renewed, Rescheduled, Rescued, Retention, RunAgain, RunLog,
     ScheduleChange, ScheduleChanged, ScheduleRecord, Span, Statistics, TimelineCount, sealed,
 };
-use crate::error::StoreError;
 use crate::id::{ActionId, CallId, PodId, ScheduleId};
 use crate::moment::Moment;
+use crate::store::Result;
 
 /// A database of calls. Sealed until 1.0.
 ///
@@ -60,11 +60,11 @@ pub trait Store:
     fn kind(&self) -> &'static str;
 
     /// Brings the tables up to this version of the library. Safe when several pods start at once.
-    async fn migrate(&self) -> Result<(), StoreError>;
+    async fn migrate(&self) -> Result<()>;
 
     /// A second handle on the same database with a connection of its own, opened on the runtime that polls this
     /// future. Lease renewal uses it, so that neither a busy runtime nor a drained pool can starve a lease.
-    async fn separate(&self) -> Result<Box<dyn Store>, StoreError>;
+    async fn separate(&self) -> Result<Box<dyn Store>>;
 
     /// Closes every connection of this handle, after what was begun on them, and waits for that. Afterwards whatever needs a
     /// connection fails with [`StoreError::is_closed`]. Closing twice is harmless; handles that [`separate`](Self::separate)
@@ -76,7 +76,7 @@ pub trait Store:
     async fn close(&self);
 
     /// The database's clock.
-    async fn now(&self) -> Result<Moment, StoreError>;
+    async fn now(&self) -> Result<Moment>;
 
     /// Whether [`changed`](Self::changed) tells at present of what others do, within a moment.
     fn hears(&self) -> bool {
@@ -94,10 +94,10 @@ pub trait Store:
 
     /// The database's settings that decide about durability and speed, for people and for checks:
     /// `version`, and what the database itself calls its own settings (`fsync`, `journal_mode`, …).
-    async fn settings(&self) -> Result<Vec<DatabaseSetting>, StoreError>;
+    async fn settings(&self) -> Result<Vec<DatabaseSetting>>;
 
     /// All steps of the schema, applied or not, by number. Works before [`migrate`](Self::migrate) as well.
-    async fn migrations(&self) -> Result<Vec<MigrationRecord>, StoreError>;
+    async fn migrations(&self) -> Result<Vec<MigrationRecord>>;
 }
 
 /// Stores calls.
@@ -115,13 +115,8 @@ pub trait InsertStore: sealed::Sealed {
     ///
     /// `soon`: other pods are woken, after the commit, when something is due within this time. (One call that is due
     /// already need not wake them if this store claims it at once.)
-    async fn insert(
-        &self,
-        now: Now,
-        calls: &[NewCall],
-        again: bool,
-        soon: Duration,
-    ) -> Result<Vec<Inserted>, StoreError>;
+    async fn insert(&self, now: Now, calls: &[NewCall], again: bool, soon: Duration)
+    -> Result<Vec<Inserted>>;
 
     /// Stores one call that is due as one that its pod has claimed already: what [`insert`](Self::insert) and a
     /// [`claim`](ClaimStore::claim) right after it would do, in one step. `None`: a call of this id is stored already, and was
@@ -138,7 +133,7 @@ pub trait InsertStore: sealed::Sealed {
         now: Now,
         call: &NewCall,
         request: &ClaimRequest,
-    ) -> Result<Option<ClaimedCall>, StoreError>;
+    ) -> Result<Option<ClaimedCall>>;
 
     /// Stores calls inside the application's own transaction; they exist if it commits. Wakes other pods at the commit.
     async fn insert_in(
@@ -146,7 +141,7 @@ pub trait InsertStore: sealed::Sealed {
         transaction: TransactionRef<'_>,
         calls: &[NewCall],
         soon: Duration,
-    ) -> Result<(), StoreError>;
+    ) -> Result<()>;
 }
 
 /// Cancels calls, and discards those that no pod can run.
@@ -157,12 +152,7 @@ pub trait CancelStore: sealed::Sealed {
     ///
     /// On SQLite, where many calls are cancelled in chunks, the first ends the schedules with their pending runs, and flags
     /// what is claimed; what is claimed between two chunks is flagged, and counted as running, with the next.
-    async fn cancel(
-        &self,
-        now: Now,
-        target: &CancelTarget,
-        retention: &Retention,
-    ) -> Result<Cancelled, StoreError>;
+    async fn cancel(&self, now: Now, target: &CancelTarget, retention: &Retention) -> Result<Cancelled>;
 
     /// [`cancel`](Self::cancel) inside the application's own transaction: all of it or nothing. What it flags is locked until
     /// that transaction ends, so that its lease cannot be renewed meanwhile ([`Lease::Kept`](super::Lease::Kept)).
@@ -171,15 +161,10 @@ pub trait CancelStore: sealed::Sealed {
         transaction: TransactionRef<'_>,
         target: &CancelTarget,
         retention: &Retention,
-    ) -> Result<Cancelled, StoreError>;
+    ) -> Result<Cancelled>;
 
     /// Records these pending, unclaimed calls as `Cancelled` with the reason (broken calls). Returns how many were.
-    async fn discard(
-        &self,
-        now: Now,
-        calls: &[(CallId, String)],
-        retention: &Retention,
-    ) -> Result<u64, StoreError>;
+    async fn discard(&self, now: Now, calls: &[(CallId, String)], retention: &Retention) -> Result<u64>;
 }
 
 /// Moves calls to another moment, and repeats those that have ended.
@@ -195,7 +180,7 @@ pub trait RescheduleStore: sealed::Sealed {
         target: &CancelTarget,
         due: Due,
         soon: Duration,
-    ) -> Result<Rescheduled, StoreError>;
+    ) -> Result<Rescheduled>;
 
     /// Stores a call `id`, due now, that is to do again what the finished call `of` was to do, unless that succeeded: of
     /// the same name, arguments, identifier and priority, of no schedule, and naming `of` in
@@ -203,7 +188,7 @@ pub trait RescheduleStore: sealed::Sealed {
     ///
     /// With `again` it is a repetition after a lost reply: what is stored already, or has already finished, is not stored
     /// twice; while there is a gap in the history, what stands nowhere is not stored, as [`RunAgain::Unknown`] says.
-    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError>;
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain>;
 }
 
 /// Declares schedules.
@@ -219,7 +204,7 @@ pub trait ScheduleStore: sealed::Sealed {
     /// - ended otherwise (cancelled, say): revives it, first run counted from now;
     /// - declared alike: changes nothing, but restores a missing pending call of an active schedule;
     /// - declared otherwise: takes the new rule, arguments and priority, and replaces the pending call.
-    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError>;
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>>;
 
     /// Ends (visibly) schedules of [`ScheduleOrigin::Attribute`](super::ScheduleOrigin::Attribute) that no live pod declares any more, and returns how many:
     ///
@@ -228,7 +213,7 @@ pub trait ScheduleStore: sealed::Sealed {
     ///
     /// The pod that asks counts as live by what `live` says of it; others by their heartbeats. A declaration revives such
     /// a schedule: see [`declare`](Self::declare).
-    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError>;
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64>;
 }
 
 /// Claims calls, and gives claims back.
@@ -240,23 +225,17 @@ pub trait ClaimStore: sealed::Sealed {
     /// where the rule says so. Expired leases are not taken here: see [`rescue`](FinishStore::rescue).
     ///
     /// The same statement answers how long until the next call of these names is due ([`Claim::next`]).
-    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError>;
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim>;
 
     /// The calls still claimed by this pod under this claim number: what a claim did whose reply was lost. Asked of the store
     /// that the claim was sent by: it knows until when that claim can have looked.
-    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError>;
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>>;
 
     /// Gives claimed calls back unstarted, with their attempt. Returns how many were still held.
     ///
     /// `declined`: the hash of the shape under which this pod could not read their arguments. Claims under that shape
     /// leave them alone from then on, until [`reopen`](PodStore::reopen) finds that no other shape is left to try.
-    async fn release(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        declined: Option<i64>,
-    ) -> Result<u64, StoreError>;
+    async fn release(&self, now: Now, pod: PodId, held: &[Held], declined: Option<i64>) -> Result<u64>;
 }
 
 /// Keeps leases, and records outcomes.
@@ -264,13 +243,7 @@ pub trait ClaimStore: sealed::Sealed {
 pub trait FinishStore: sealed::Sealed {
     /// Extends the leases of exactly these claims, and says of each whether it is still held, and whether its call has
     /// been cancelled meanwhile. The results stand in the order of `held`.
-    async fn renew(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        lease: Duration,
-    ) -> Result<Vec<Renewed>, StoreError>;
+    async fn renew(&self, now: Now, pod: PodId, held: &[Held], lease: Duration) -> Result<Vec<Renewed>>;
 
     /// Records outcomes and moves the calls to the history, or makes them due again ([`Outcome::Retry`](super::Outcome::Retry),
     /// [`Outcome::Rerun`](super::Outcome::Rerun)). Returns what became of each, in the order of `finished`.
@@ -289,21 +262,20 @@ pub trait FinishStore: sealed::Sealed {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError>;
+    ) -> Result<Vec<Finished>>;
 
     /// Takes up to `limit` claims whose lease has ended, of whatever name and pod: `OnVanish::Keep` records the call
     /// as `Interrupted`, `OnVanish::Rerun` makes it due again, or records it as `Failed` when its budget is spent; one
     /// flagged as cancelled becomes `Cancelled`. Needs nothing but the call rows.
-    async fn rescue(&self, now: Now, limit: usize, retention: &Retention)
-    -> Result<Vec<Rescued>, StoreError>;
+    async fn rescue(&self, now: Now, limit: usize, retention: &Retention) -> Result<Vec<Rescued>>;
 
     /// Deletes up to `limit` history rows that are older than their outcome's retention, and as many actions and
     /// statistics that are too old. Returns how many of the history.
-    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64>;
 
     /// Notes that the history has a gap until `lasts` from now: calls may end without a row in it, or lose theirs. Until
     /// then a repetition that finds nothing of its call cannot tell whether it had been stored before, and stores nothing.
-    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError>;
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<()>;
 }
 
 /// Completes calls in a transaction of their handlers.
@@ -313,7 +285,7 @@ pub trait TransactionStore: sealed::Sealed {
     /// back when it is dropped. `limit`: for how long it may be open where everybody else waits for its end (SQLite).
     ///
     /// `None`: the store knows no transactions. Busy when its turn does not come.
-    async fn begin(&self, limit: Duration) -> Result<Option<OpenTransaction>, StoreError>;
+    async fn begin(&self, limit: Duration) -> Result<Option<OpenTransaction>>;
 
     /// Records one outcome in that transaction and commits it, if the fence holds; `false` where it does not: then
     /// everything in it is rolled back. After a lost reply [`completed`](Self::completed) tells what became of it.
@@ -324,11 +296,11 @@ pub trait TransactionStore: sealed::Sealed {
         pod: PodId,
         finish: &Finish,
         retention: &Retention,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<bool>;
 
     /// What became of a claim whose [`complete`](Self::complete) got no reply. Waits for a transaction that is still
     /// ending.
-    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError>;
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed>;
 }
 
 /// Keeps the rows of pods, and reopens calls that pods have declined.
@@ -339,18 +311,18 @@ pub trait PodStore: sealed::Sealed {
     /// sent only where the database does not know that hash.
     ///
     /// Returns whether calls wait that a pod has declined: then it is time to [`reopen`](Self::reopen) them.
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError>;
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool>;
 
     /// Lets up to `limit` waiting calls be claimed again that every shape of their name has declined of which a pod was
     /// heard within `live`. The pod that claims one next finds that no other could read it, and records that it failed.
     /// Returns how many calls these were.
-    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError>;
+    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64>;
 
     /// Removes this pod's row.
-    async fn leave(&self, pod: PodId) -> Result<(), StoreError>;
+    async fn leave(&self, pod: PodId) -> Result<()>;
 
     /// All pods heard of within a day, newest heartbeat first; `live` says which beat within `within`.
-    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError>;
+    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>>;
 }
 
 /// Lists calls.
@@ -362,12 +334,12 @@ pub trait ListingStore: sealed::Sealed {
     /// page looks through 10,000 calls of each table at most and says in [`CallPage::next`] where the next one goes on.
     /// Running calls are looked for on PostgreSQL, whose claims write no index, among the first due ones of each lane:
     /// 10,000 shared among the lanes, but 1,000 of each at least.
-    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError>;
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage>;
 
     /// How many calls the filter lets through (its limit and its page do not matter), counted up to `cap`. Where a filter has
     /// no index and `cap` is 10,000 or less, only so many calls of each table are looked at as a page looks through: the
     /// figure is of those, in the listing's order, and there may be more. With a higher `cap` all are looked at.
-    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError>;
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64>;
 }
 
 /// Counts calls.
@@ -375,26 +347,26 @@ pub trait ListingStore: sealed::Sealed {
 pub trait CountingStore: sealed::Sealed {
     /// How many calls are in each state, how many are due, and since when; each counted up to `cap`. Running ones as
     /// [`calls`](ListingStore::calls) finds them, where `cap` is no more than 10,000.
-    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError>;
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts>;
 
     /// How many due calls go before this one, counted up to `cap`: unclaimed ones of its own lane with an earlier (due, id),
     /// and those of any name at a lower priority number. Zero if it is not pending.
-    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError>;
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64>;
 
     /// How many unclaimed calls are due between each two neighbours of `edges` (ascending; the first inside, the second
     /// outside), by name; each figure counted up to `cap`. Stretches without calls are left out; by name, then stretch.
-    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError>;
+    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>>;
 
     /// What waits, for gauges: cheap however much there is, because counting stops at `cap` a lane. A heartbeat within
     /// `pod_live` is recent.
-    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError>;
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog>;
 }
 
 /// Tells what waits, for the check of calls that no pod can run.
 #[async_trait]
 pub trait PendingStore: sealed::Sealed {
     /// The names of pending calls, each with how many wait (counting stops at `cap` a name).
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError>;
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>>;
 
     /// Groups the earliest waiting calls of each name by the keys of their arguments, and returns a few calls of each group;
     /// by name. Names of which none wait are left out.
@@ -402,17 +374,17 @@ pub trait PendingStore: sealed::Sealed {
     /// The cost is bounded by the look: of each priority of a name, calls are looked at in the order of their moments until
     /// its share of [`KeysLook::calls`] is used up, or their arguments fill 1 KiB for each call of that share. Whatever stands
     /// in the arguments, the look does not fail.
-    async fn pending_keys(&self, now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError>;
+    async fn pending_keys(&self, now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>>;
 }
 
 /// Reads single records.
 #[async_trait]
 pub trait InspectStore: sealed::Sealed {
     /// One call with its attempts, pending or finished.
-    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError>;
+    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>>;
 
     /// All schedules, ended ones too.
-    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError>;
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>>;
 }
 
 /// Does what an operator asks for.
@@ -420,7 +392,7 @@ pub trait InspectStore: sealed::Sealed {
 pub trait OperateStore: sealed::Sealed {
     /// Removes finished calls from the history, and what their runs have logged. Returns how many were there. Pending ones
     /// are left alone.
-    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError>;
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64>;
 
     /// Changes a schedule at run time. Repeating it is harmless.
     async fn change_schedule(
@@ -429,7 +401,7 @@ pub trait OperateStore: sealed::Sealed {
         id: ScheduleId,
         change: &ScheduleChange,
         retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError>;
+    ) -> Result<ScheduleChanged>;
 
     /// Stores one more run of a schedule, due now: a call `id` of it in addition to those of its rule, which takes no notice
     /// of it. Also of a paused or ended one. `None`: there is no such schedule. With `again` it is a repetition, as that of an
@@ -440,30 +412,30 @@ pub trait OperateStore: sealed::Sealed {
         schedule: ScheduleId,
         id: CallId,
         again: bool,
-    ) -> Result<Option<Inserted>, StoreError>;
+    ) -> Result<Option<Inserted>>;
 
     /// Lets nobody claim calls of that name until it is resumed: no claim that begins after this has returned takes one.
     /// `false`: it was paused already (that pause stays).
-    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError>;
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool>;
 
     /// Ends the pause of a name, and wakes other pods, whose next claim takes its calls. `false`: it was not paused.
-    async fn resume_name(&self, name: &str) -> Result<bool, StoreError>;
+    async fn resume_name(&self, name: &str) -> Result<bool>;
 
     /// The names that are paused, by name.
-    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError>;
+    async fn paused_names(&self) -> Result<Vec<PausedName>>;
 }
 
 /// Keeps a record of what operators do.
 #[async_trait]
 pub trait ActionStore: sealed::Sealed {
     /// Writes down what an operator is about to do. Repeating it is harmless.
-    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError>;
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<()>;
 
     /// Adds what came of it.
-    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError>;
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<()>;
 
     /// What operators did, newest first. Kept for 90 days: [`prune`](FinishStore::prune) deletes what is older.
-    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError>;
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>>;
 }
 
 /// Keeps what runs have logged.
@@ -471,10 +443,10 @@ pub trait ActionStore: sealed::Sealed {
 pub trait LogStore: sealed::Sealed {
     /// Keeps what runs have logged. Repeating it is harmless: of one attempt the first log stays. They go when their call
     /// leaves the history ([`prune`](FinishStore::prune)), or when they are older than any outcome is kept.
-    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError>;
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<()>;
 
     /// What was kept of one call, by attempt.
-    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError>;
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>>;
 }
 
 /// Keeps what pods have counted.
@@ -482,14 +454,9 @@ pub trait LogStore: sealed::Sealed {
 pub trait StatisticsStore: sealed::Sealed {
     /// Writes what this pod has counted: each row replaces the one of the same pod, name, span and time. Kept until it ended
     /// 48 hours ago: [`prune`](FinishStore::prune) deletes what is older.
-    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError>;
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<()>;
 
     /// What all pods have counted by that span (of one name, if given) in minutes or hours that began at `since` or later, by
     /// time, then name: one row for each of both, whose figures are the sums of all pods'.
-    async fn statistics(
-        &self,
-        span: Span,
-        since: Moment,
-        name: Option<&str>,
-    ) -> Result<Vec<Statistics>, StoreError>;
+    async fn statistics(&self, span: Span, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>>;
 }

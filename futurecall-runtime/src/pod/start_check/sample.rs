@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::findings::{Broken, Count, Found};
 use super::{may_run_elsewhere, undecodable, unknown};
 use crate::engine::readers::Readers;
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::pod::Pod;
-use crate::store::{CallRecord, KeySet, KeysLook, Now, PendingKeys, PendingName};
+use crate::store::{CallRecord, KeySet, KeysLook, Now, PendingKeys, PendingName, Result};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -32,12 +31,7 @@ const DECODED: usize = 1_000;
 const DECODED_OF_SET: usize = 5;
 
 /// Looks at all names, whose calls were counted up to `cap`, and at the arguments of some calls.
-pub(super) async fn look(
-    pod: &Pod,
-    readers: &Readers,
-    waiting: Vec<PendingName>,
-    cap: u64,
-) -> Result<Found, StoreError> {
+pub(super) async fn look(pod: &Pod, readers: &Readers, waiting: Vec<PendingName>, cap: u64) -> Result<Found> {
     let mut found = Found::of_sample();
     let mut known = BTreeMap::new();
     for PendingName { name, calls } in waiting {
@@ -86,7 +80,7 @@ impl Sample<'_> {
         &mut self,
         mut names: BTreeMap<String, u64>,
         cap: u64,
-    ) -> Result<BTreeMap<String, u64>, StoreError> {
+    ) -> Result<BTreeMap<String, u64>> {
         let calls = share(READ, names.values().copied(), READ_OF_NAME);
         for PendingKeys { name, sets } in self.keys(&names, None, calls).await? {
             let read = sets.iter().fold(0, |sum: u64, set| sum.saturating_add(set.calls));
@@ -105,7 +99,7 @@ impl Sample<'_> {
     }
 
     /// Reads the keys of a few calls far ahead.
-    async fn ahead(&mut self, names: BTreeMap<String, u64>) -> Result<(), StoreError> {
+    async fn ahead(&mut self, names: BTreeMap<String, u64>) -> Result<()> {
         if names.is_empty() {
             return Ok(());
         }
@@ -132,7 +126,7 @@ impl Sample<'_> {
         names: &BTreeMap<String, u64>,
         from: Option<crate::Moment>,
         calls: u64,
-    ) -> Result<Vec<PendingKeys>, StoreError> {
+    ) -> Result<Vec<PendingKeys>> {
         let first = (DECODED / names.len().max(1)).max(DECODED_OF_SET);
         let look = KeysLook { names: names.keys().cloned().collect(), from, calls, first };
         if names.is_empty() {

@@ -1,15 +1,14 @@
 use async_trait::async_trait;
 
 use super::rows::refuse_nul;
-use crate::error::StoreError;
 use crate::id::ActionId;
-use crate::store::{ActionFilter, ActionRecord, ActionStore, MemoryStore, NewAction, Now};
+use crate::store::{ActionFilter, ActionRecord, ActionStore, MemoryStore, NewAction, Now, Result};
 
 const DOING: &str = "record an action";
 
 #[async_trait]
 impl ActionStore for MemoryStore {
-    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<()> {
         let state = &mut *self.state();
         refuse_nul(DOING, [&action.actor, &action.verb, &action.target].map(String::as_str))?;
         let at = state.now(now);
@@ -26,7 +25,7 @@ impl ActionStore for MemoryStore {
         Ok(())
     }
 
-    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<()> {
         let state = &mut *self.state();
         refuse_nul(DOING, [outcome])?;
         if let Some(action) = state.actions.get_mut(&id) {
@@ -35,7 +34,7 @@ impl ActionStore for MemoryStore {
         Ok(())
     }
 
-    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>> {
         let state = self.state();
         let key = |action: &ActionRecord| (action.at, action.id);
         let before = match filter.before {

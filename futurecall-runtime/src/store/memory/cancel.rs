@@ -9,17 +9,12 @@ use crate::moment::Moment;
 use crate::store::policy::reasons::CANCELLED;
 use crate::store::transaction::TransactionRef;
 use crate::store::{
-    CallState, CancelStore, CancelTarget, Cancelled, MemoryStore, Now, Retention, ScheduleState,
+    CallState, CancelStore, CancelTarget, Cancelled, MemoryStore, Now, Result, Retention, ScheduleState,
 };
 
 #[async_trait]
 impl CancelStore for MemoryStore {
-    async fn cancel(
-        &self,
-        now: Now,
-        target: &CancelTarget,
-        retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
+    async fn cancel(&self, now: Now, target: &CancelTarget, retention: &Retention) -> Result<Cancelled> {
         let state = &mut *self.state();
         let now = state.now(now);
         match target {
@@ -43,16 +38,11 @@ impl CancelStore for MemoryStore {
         _transaction: TransactionRef<'_>,
         _target: &CancelTarget,
         _retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
+    ) -> Result<Cancelled> {
         Err(StoreError::wrong_database("cancel in the transaction"))
     }
 
-    async fn discard(
-        &self,
-        now: Now,
-        calls: &[(CallId, String)],
-        retention: &Retention,
-    ) -> Result<u64, StoreError> {
+    async fn discard(&self, now: Now, calls: &[(CallId, String)], retention: &Retention) -> Result<u64> {
         self.state().discard(now, calls, retention)
     }
 }
@@ -63,7 +53,7 @@ impl State {
         now: Now,
         calls: &[(CallId, String)],
         retention: &Retention,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64> {
         refuse_nul("discard calls", calls.iter().map(|(_, reason)| reason.as_str()))?;
         let now = self.now(now);
         let mut discarded = 0;

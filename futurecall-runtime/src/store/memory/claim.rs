@@ -3,18 +3,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 
 use super::rows::{Call, End, HeldBy, State, refuse_nul};
-use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::policy::Turn;
 use crate::store::policy::reasons::CANCELLED;
 use crate::store::{
-    CallState, Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, MemoryStore, Now, OnVanish,
+    CallState, Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, MemoryStore, Now, OnVanish, Result,
 };
 
 #[async_trait]
 impl ClaimStore for MemoryStore {
-    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim> {
         let state = &mut *self.state();
         refuse_nul("claim calls", request.names.iter().map(|(name, _)| name.as_str()))?;
         let now = state.now(now);
@@ -47,20 +46,14 @@ impl ClaimStore for MemoryStore {
         Ok(claim)
     }
 
-    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>> {
         let state = self.state();
         let mut found: Vec<_> = state.calls().filter(|call| call.is_held_by(pod, claim_no)).collect();
         found.sort_by_key(|call| (call.priority, call.due, call.id));
         Ok(found.into_iter().filter_map(claimed).collect())
     }
 
-    async fn release(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        declined: Option<i64>,
-    ) -> Result<u64, StoreError> {
+    async fn release(&self, now: Now, pod: PodId, held: &[Held], declined: Option<i64>) -> Result<u64> {
         let released = self.state().release(now, pod, held, declined);
         if released > 0 {
             self.wake_others();

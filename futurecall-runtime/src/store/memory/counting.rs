@@ -6,14 +6,13 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use super::rows::Call;
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
-use crate::store::{Backlog, CountingStore, Counts, Now, TimelineCount};
+use crate::store::{Backlog, CountingStore, Counts, Now, Result, TimelineCount};
 
 #[async_trait]
 impl CountingStore for MemoryStore {
-    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts> {
         let state = self.state();
         let now = state.now(now);
         let mut counts = Counts::default();
@@ -36,7 +35,7 @@ impl CountingStore for MemoryStore {
         Ok(counts)
     }
 
-    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64> {
         let state = self.state();
         let now = state.now(now);
         let Some(call) = state.call(id).filter(|call| call.held.is_none()) else { return Ok(0) };
@@ -51,12 +50,7 @@ impl CountingStore for MemoryStore {
         Ok((state.calls().filter(goes_first).count() as u64).min(cap))
     }
 
-    async fn timeline(
-        &self,
-        _now: Now,
-        edges: &[Moment],
-        cap: u64,
-    ) -> Result<Vec<TimelineCount>, StoreError> {
+    async fn timeline(&self, _now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>> {
         let state = self.state();
         let mut counts = Vec::new();
         for (name, lanes) in &state.waiting {
@@ -72,7 +66,7 @@ impl CountingStore for MemoryStore {
         Ok(counts)
     }
 
-    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog> {
         let state = self.state();
         let now = state.now(now);
         let mut backlog = Backlog::default();

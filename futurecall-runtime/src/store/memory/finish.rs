@@ -3,24 +3,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::rows::{Call, End, HeldBy, PastAttempt, State, refuse_nul};
-use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::moment::Moment;
 use crate::store::policy::{Ending, Vanished, ending_of};
 use crate::store::{
     ACTIONS_KEPT, CallState, Completed, Finish, FinishStore, Finished, Held, Lease, MemoryStore, Now,
-    Outcome, REPEATED, Renewed, Rescued, Retention,
+    Outcome, REPEATED, Renewed, Rescued, Result, Retention,
 };
 
 #[async_trait]
 impl FinishStore for MemoryStore {
-    async fn renew(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        lease: Duration,
-    ) -> Result<Vec<Renewed>, StoreError> {
+    async fn renew(&self, now: Now, pod: PodId, held: &[Held], lease: Duration) -> Result<Vec<Renewed>> {
         let state = &mut *self.state();
         let now = state.now(now);
         let until = now.checked_add(lease).unwrap_or(Moment::MAX);
@@ -33,7 +26,7 @@ impl FinishStore for MemoryStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError> {
+    ) -> Result<Vec<Finished>> {
         let results = self.state().finish(now, pod, finished, retention)?;
         if finished.iter().any(|finish| finish.outcome.is_again()) {
             self.wake_others();
@@ -41,12 +34,7 @@ impl FinishStore for MemoryStore {
         Ok(results)
     }
 
-    async fn rescue(
-        &self,
-        now: Now,
-        limit: usize,
-        retention: &Retention,
-    ) -> Result<Vec<Rescued>, StoreError> {
+    async fn rescue(&self, now: Now, limit: usize, retention: &Retention) -> Result<Vec<Rescued>> {
         let rescued = self.state().rescue(now, limit, retention);
         if rescued.iter().any(|rescued| rescued.rerun) {
             self.wake_others();
@@ -54,7 +42,7 @@ impl FinishStore for MemoryStore {
         Ok(rescued)
     }
 
-    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64> {
         let state = &mut *self.state();
         if !retention.outlasts_repetitions() {
             state.note_gap(now, REPEATED);
@@ -78,7 +66,7 @@ impl FinishStore for MemoryStore {
         Ok(gone.len() as u64)
     }
 
-    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<()> {
         self.state().note_gap(now, lasts);
         Ok(())
     }
@@ -91,7 +79,7 @@ impl State {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError> {
+    ) -> Result<Vec<Finished>> {
         refuse_nul("record outcomes", finished.iter().filter_map(|finish| finish.outcome.error()))?;
         let now = self.now(now);
         Ok(finished.iter().map(|finish| self.finish_one(now, pod, finish, retention)).collect())

@@ -6,7 +6,9 @@ use super::rows::{Call, State, refuse_nul};
 use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::transaction::TransactionRef;
-use crate::store::{ClaimRequest, ClaimedCall, Due, InsertStore, Inserted, MemoryStore, NewCall, Now};
+use crate::store::{
+    ClaimRequest, ClaimedCall, Due, InsertStore, Inserted, MemoryStore, NewCall, Now, Result,
+};
 
 const DOING: &str = "store calls";
 
@@ -18,7 +20,7 @@ impl InsertStore for MemoryStore {
         calls: &[NewCall],
         again: bool,
         soon: Duration,
-    ) -> Result<Vec<Inserted>, StoreError> {
+    ) -> Result<Vec<Inserted>> {
         let (inserted, wake) = self.state().insert(now, calls, again, soon)?;
         if wake {
             self.wake_others();
@@ -31,7 +33,7 @@ impl InsertStore for MemoryStore {
         now: Now,
         call: &NewCall,
         request: &ClaimRequest,
-    ) -> Result<Option<ClaimedCall>, StoreError> {
+    ) -> Result<Option<ClaimedCall>> {
         let state = &mut *self.state();
         let now = state.now(now);
         let row = row(now, call)?;
@@ -50,7 +52,7 @@ impl InsertStore for MemoryStore {
         _transaction: TransactionRef<'_>,
         _calls: &[NewCall],
         _soon: Duration,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         Err(StoreError::wrong_database("store calls in the transaction"))
     }
 }
@@ -63,7 +65,7 @@ impl State {
         calls: &[NewCall],
         again: bool,
         soon: Duration,
-    ) -> Result<(Vec<Inserted>, bool), StoreError> {
+    ) -> Result<(Vec<Inserted>, bool)> {
         let now = self.now(now);
         let rows = calls.iter().map(|call| row(now, call)).collect::<Result<Vec<_>, _>>()?;
         let horizon = now.checked_add(soon).unwrap_or(Moment::MAX);
@@ -88,7 +90,7 @@ impl State {
     }
 }
 
-fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
+fn row(now: Moment, call: &NewCall) -> Result<Call> {
     let texts = [Some(&call.name), call.identifier.as_ref(), Some(&call.args), call.traceparent.as_ref()];
     refuse_nul(DOING, texts.into_iter().flatten().map(String::as_str))?;
     let due = due_at(DOING, now, call.due)?;
@@ -118,7 +120,7 @@ fn row(now: Moment, call: &NewCall) -> Result<Call, StoreError> {
 }
 
 /// The moment that it means when it is stored now.
-pub(super) fn due_at(doing: &'static str, now: Moment, due: Due) -> Result<Moment, StoreError> {
+pub(super) fn due_at(doing: &'static str, now: Moment, due: Due) -> Result<Moment> {
     match due {
         Due::At(moment) => Ok(moment),
         Due::After(delay) => now.checked_add(delay).map_err(|error| StoreError::refused(doing, error)),

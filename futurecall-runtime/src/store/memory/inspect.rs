@@ -2,17 +2,16 @@ use async_trait::async_trait;
 
 use super::listing::Row;
 use super::rows::{Call, Schedule, State};
-use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CallRecord, InspectStore, MemoryStore, Now, ScheduleRecord, ScheduleState};
+use crate::store::{CallRecord, InspectStore, MemoryStore, Now, Result, ScheduleRecord, ScheduleState};
 
 #[async_trait]
 impl InspectStore for MemoryStore {
-    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>> {
         Ok(self.state().record(id))
     }
 
-    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>> {
         let state = self.state();
         let mut records: Vec<_> =
             state.schedules.values().map(|schedule| state.schedule_record(schedule)).collect();

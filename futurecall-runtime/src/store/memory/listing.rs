@@ -4,15 +4,14 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use super::rows::{Call, Finished, State, refuse_nul};
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::cursor::Cursor;
-use crate::store::{AttemptRecord, CallFilter, CallPage, CallRecord, CallState, ListingStore, Now};
+use crate::store::{AttemptRecord, CallFilter, CallPage, CallRecord, CallState, ListingStore, Now, Result};
 
 #[async_trait]
 impl ListingStore for MemoryStore {
-    async fn calls(&self, _now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+    async fn calls(&self, _now: Now, filter: &CallFilter) -> Result<CallPage> {
         let state = self.state();
         refuse("list calls", filter)?;
         let rows = state.listing(filter);
@@ -21,7 +20,7 @@ impl ListingStore for MemoryStore {
         Ok(CallPage::ending_at(rows.iter().take(limit).map(Row::record).collect(), end))
     }
 
-    async fn count(&self, _now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+    async fn count(&self, _now: Now, filter: &CallFilter, cap: u64) -> Result<u64> {
         let state = self.state();
         refuse("count calls", filter)?;
         let filter = CallFilter { after: None, ..filter.clone() };
@@ -70,7 +69,7 @@ impl State {
 }
 
 /// PostgreSQL holds no NUL in a text, and so cannot be asked for one.
-fn refuse(doing: &'static str, filter: &CallFilter) -> Result<(), StoreError> {
+fn refuse(doing: &'static str, filter: &CallFilter) -> Result<()> {
     let texts = [&filter.name, &filter.identifier, &filter.error];
     refuse_nul(doing, texts.into_iter().flatten().map(String::as_str))
 }

@@ -1,13 +1,12 @@
 use async_trait::async_trait;
 
 use super::rows::{State, refuse_nul};
-use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{LogStore, MemoryStore, NewLog, Now, Retention, RunLog};
+use crate::store::{LogStore, MemoryStore, NewLog, Now, Result, Retention, RunLog};
 
 #[async_trait]
 impl LogStore for MemoryStore {
-    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<()> {
         let state = &mut *self.state();
         refuse_nul("keep logs", logs.iter().map(|log| log.text.as_str()))?;
         let at = state.now(now);
@@ -21,7 +20,7 @@ impl LogStore for MemoryStore {
         Ok(())
     }
 
-    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>> {
         let state = self.state();
         Ok(state.logs.range((id, 0)..=(id, u32::MAX)).map(|(_, log)| log.clone()).collect())
     }

@@ -6,7 +6,7 @@ use super::rows::{Call, State, refuse_nul};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::{
-    Inserted, MemoryStore, Now, OperateStore, PausedName, REPEATED, Retention, ScheduleChange,
+    Inserted, MemoryStore, Now, OperateStore, PausedName, REPEATED, Result, Retention, ScheduleChange,
     ScheduleChanged,
 };
 
@@ -14,7 +14,7 @@ const CHANGING: &str = "change a schedule";
 
 #[async_trait]
 impl OperateStore for MemoryStore {
-    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64> {
         let state = &mut *self.state();
         if !ids.is_empty() {
             state.note_gap(now, REPEATED);
@@ -30,7 +30,7 @@ impl OperateStore for MemoryStore {
         id: ScheduleId,
         change: &ScheduleChange,
         retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
+    ) -> Result<ScheduleChanged> {
         let changed = self.state().change_schedule(now, id, change, retention)?;
         if changed == ScheduleChanged::Changed {
             self.wake_others();
@@ -44,7 +44,7 @@ impl OperateStore for MemoryStore {
         schedule: ScheduleId,
         id: CallId,
         again: bool,
-    ) -> Result<Option<Inserted>, StoreError> {
+    ) -> Result<Option<Inserted>> {
         let triggered = self.state().trigger(now, schedule, id, again);
         if triggered == Some(Inserted::Stored) {
             self.wake_others();
@@ -52,7 +52,7 @@ impl OperateStore for MemoryStore {
         Ok(triggered)
     }
 
-    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool> {
         let paused = self.state().pause_name(now, name, actor, reason)?;
         if paused {
             self.wake_others();
@@ -60,7 +60,7 @@ impl OperateStore for MemoryStore {
         Ok(paused)
     }
 
-    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+    async fn resume_name(&self, name: &str) -> Result<bool> {
         let resumed = self.state().paused.remove(name).is_some();
         if resumed {
             self.wake_others();
@@ -68,7 +68,7 @@ impl OperateStore for MemoryStore {
         Ok(resumed)
     }
 
-    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+    async fn paused_names(&self) -> Result<Vec<PausedName>> {
         Ok(self.state().paused.values().cloned().collect())
     }
 }
@@ -80,7 +80,7 @@ impl State {
         id: ScheduleId,
         change: &ScheduleChange,
         retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
+    ) -> Result<ScheduleChanged> {
         let now = self.now(now);
         if let ScheduleChange::Pause { reason } | ScheduleChange::End { reason } = change {
             refuse_nul(CHANGING, [reason.as_str()])?;
@@ -112,13 +112,7 @@ impl State {
         Some(Inserted::Stored)
     }
 
-    pub(super) fn pause_name(
-        &mut self,
-        now: Now,
-        name: &str,
-        actor: &str,
-        reason: &str,
-    ) -> Result<bool, StoreError> {
+    pub(super) fn pause_name(&mut self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool> {
         refuse_nul("pause calls", [name, actor, reason])?;
         let since = self.now(now);
         if self.paused.contains_key(name) {

@@ -9,13 +9,12 @@ use super::MemoryStore;
 use super::inspect::pending_record;
 use super::rows::{Call, refuse_nul};
 use crate::args::by_name;
-use crate::error::StoreError;
 use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
-use crate::store::{Now, PendingName, PendingStore};
+use crate::store::{Now, PendingName, PendingStore, Result};
 
 #[async_trait]
 impl PendingStore for MemoryStore {
-    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError> {
+    async fn pending_names(&self, _now: Now, cap: u64) -> Result<Vec<PendingName>> {
         let state = self.state();
         let count = |lanes: &BTreeMap<_, BTreeSet<_>>| {
             lanes.values().map(|lane| lane.len() as u64).sum::<u64>().min(cap)
@@ -23,7 +22,7 @@ impl PendingStore for MemoryStore {
         Ok(state.waiting.iter().map(|(name, lanes)| PendingName::new(name.clone(), count(lanes))).collect())
     }
 
-    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>> {
         let state = self.state();
         refuse_nul("look at the keys of arguments", look.names.iter().map(String::as_str))?;
         let mut found = Gathered::default();

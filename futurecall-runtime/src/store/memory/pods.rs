@@ -7,18 +7,17 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use super::rows::{Call, Pod, State, refuse_nul};
-use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::shape::hash_of_all;
-use crate::store::{Now, PodBeat, PodRecord, PodStore};
+use crate::store::{Now, PodBeat, PodRecord, PodStore, Result};
 
 /// How long a pod that is not heard of any more is remembered.
 const REMEMBERED: Duration = Duration::from_hours(24);
 
 #[async_trait]
 impl PodStore for MemoryStore {
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool> {
         let state = &mut *self.state();
         refuse_nul("write the pod's heartbeat", pod.texts())?;
         let (now, hash) = (state.now(now), hash_of_all(&pod.shapes));
@@ -33,7 +32,7 @@ impl PodStore for MemoryStore {
         Ok(state.declined().next().is_some())
     }
 
-    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
+    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64> {
         let state = &mut *self.state();
         let now = state.now(now);
         let may_read = |call: &Call| {
@@ -50,12 +49,12 @@ impl PodStore for MemoryStore {
         Ok(calls)
     }
 
-    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+    async fn leave(&self, pod: PodId) -> Result<()> {
         self.state().forget_pods(|id, _| *id == pod);
         Ok(())
     }
 
-    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
+    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>> {
         let state = self.state();
         let now = state.now(now);
         let heard = state.pods.values().filter(|pod| now.saturating_since(pod.beat) <= REMEMBERED);

@@ -5,10 +5,11 @@ use async_trait::async_trait;
 
 use super::insert::due_at;
 use super::rows::{Call, State, refuse_nul};
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
-use crate::store::{CallState, CancelTarget, Due, MemoryStore, Now, RescheduleStore, Rescheduled, RunAgain};
+use crate::store::{
+    CallState, CancelTarget, Due, MemoryStore, Now, RescheduleStore, Rescheduled, Result, RunAgain,
+};
 
 const DOING: &str = "reschedule calls";
 
@@ -20,7 +21,7 @@ impl RescheduleStore for MemoryStore {
         target: &CancelTarget,
         due: Due,
         soon: Duration,
-    ) -> Result<Rescheduled, StoreError> {
+    ) -> Result<Rescheduled> {
         let (moved, wake) = self.state().reschedule(now, target, due, soon)?;
         if wake {
             self.wake_others();
@@ -28,7 +29,7 @@ impl RescheduleStore for MemoryStore {
         Ok(moved)
     }
 
-    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain> {
         let outcome = self.state().run_again(now, of, id, again);
         if outcome == RunAgain::Stored {
             self.wake_others();
@@ -45,7 +46,7 @@ impl State {
         target: &CancelTarget,
         due: Due,
         soon: Duration,
-    ) -> Result<(Rescheduled, bool), StoreError> {
+    ) -> Result<(Rescheduled, bool)> {
         let now = self.now(now);
         let due = due_at(DOING, now, due)?.max(now);
         let targets: Vec<Call> = match target {

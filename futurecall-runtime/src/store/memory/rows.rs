@@ -10,8 +10,8 @@ use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::shape::Shapes;
 use crate::store::{
-    ATTEMPTS_KEPT, ActionRecord, AttemptRecord, CallState, Now, OnVanish, PausedName, PodBeat, Retention,
-    RunLog, ScheduleOrigin, ScheduleState, Span, Statistics,
+    ATTEMPTS_KEPT, ActionRecord, AttemptRecord, CallState, Now, OnVanish, PausedName, PodBeat, Result,
+    Retention, RunLog, ScheduleOrigin, ScheduleState, Span, Statistics,
 };
 
 /// Everything the store holds.
@@ -259,10 +259,7 @@ impl State {
 }
 
 /// PostgreSQL holds no NUL in a text; so no store does.
-pub(super) fn refuse_nul<'a>(
-    doing: &'static str,
-    texts: impl IntoIterator<Item = &'a str>,
-) -> Result<(), StoreError> {
+pub(super) fn refuse_nul<'a>(doing: &'static str, texts: impl IntoIterator<Item = &'a str>) -> Result<()> {
     if texts.into_iter().any(|text| text.contains('\0')) {
         return Err(StoreError::refused(doing, "a text holds a NUL character, which databases cannot store"));
     }

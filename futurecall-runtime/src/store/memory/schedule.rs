@@ -9,30 +9,27 @@ use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::policy::Turn;
 use crate::store::{
-    Declared, LivePod, MemoryStore, NewSchedule, Now, Retention, ScheduleOrigin, ScheduleState, ScheduleStore,
+    Declared, LivePod, MemoryStore, NewSchedule, Now, Result, Retention, ScheduleOrigin, ScheduleState,
+    ScheduleStore,
 };
 
 const DOING: &str = "declare schedules";
 
 #[async_trait]
 impl ScheduleStore for MemoryStore {
-    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>> {
         let declared = self.state().declare(now, schedules)?;
         self.wake_others();
         Ok(declared)
     }
 
-    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64> {
         Ok(self.state().end_undeclared(now, live, grace))
     }
 }
 
 impl State {
-    pub(super) fn declare(
-        &mut self,
-        now: Now,
-        schedules: &[NewSchedule],
-    ) -> Result<Vec<Declared>, StoreError> {
+    pub(super) fn declare(&mut self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>> {
         let now = self.now(now);
         for new in schedules {
             let texts = [Some(&new.key), Some(&new.name), new.identifier.as_ref(), Some(&new.args)];

@@ -1,14 +1,13 @@
 use async_trait::async_trait;
 
 use super::rows::refuse_nul;
-use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::{MemoryStore, Span, Statistics, StatisticsStore, sums};
+use crate::store::{MemoryStore, Result, Span, Statistics, StatisticsStore, sums};
 
 #[async_trait]
 impl StatisticsStore for MemoryStore {
-    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<()> {
         let state = &mut *self.state();
         refuse_nul("store statistics", counted.iter().map(|row| row.name.as_str()))?;
         for row in counted {
@@ -17,12 +16,7 @@ impl StatisticsStore for MemoryStore {
         Ok(())
     }
 
-    async fn statistics(
-        &self,
-        span: Span,
-        since: Moment,
-        name: Option<&str>,
-    ) -> Result<Vec<Statistics>, StoreError> {
+    async fn statistics(&self, span: Span, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>> {
         let state = self.state();
         let is_wanted = |row: &&Statistics| {
             row.span == span && row.start >= since && name.is_none_or(|name| name == row.name)

@@ -8,11 +8,11 @@ use super::MemoryStore;
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::transaction::OpenTransaction;
-use crate::store::{Completed, Finish, Now, Retention, TransactionStore};
+use crate::store::{Completed, Finish, Now, Result, Retention, TransactionStore};
 
 #[async_trait]
 impl TransactionStore for MemoryStore {
-    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>> {
         Ok(None)
     }
 
@@ -23,11 +23,11 @@ impl TransactionStore for MemoryStore {
         _pod: PodId,
         _finish: &Finish,
         _retention: &Retention,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         Err(StoreError::wrong_database("complete the call in its transaction"))
     }
 
-    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed> {
         Ok(self.state().completed(pod, id, claim_no))
     }
 }

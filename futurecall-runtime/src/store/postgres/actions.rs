@@ -9,9 +9,8 @@ use super::PostgresStore;
 use super::driver_error::nothing_done;
 use super::encoding::{Spelled as _, ascii, is_refused};
 use super::sql::{Reading, at, moment};
-use crate::error::StoreError;
 use crate::id::{ActionId, CallId, ScheduleId};
-use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now};
+use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now, Result};
 
 const DOING: &str = "record an action";
 
@@ -50,17 +49,17 @@ const OF_SCHEDULE: &str = actions!("a.schedule_id = $4::uuid AND $3::uuid IS NUL
 
 #[async_trait]
 impl ActionStore for PostgresStore {
-    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<()> {
         let done = self.note_action_of(now, action).await;
         if is_refused(&done) { self.note_action_of(now, &action.in_ascii()).await } else { done }
     }
 
-    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<()> {
         let done = self.settle_action_of(id, outcome).await;
         if is_refused(&done) { self.settle_action_of(id, &ascii(outcome)).await } else { done }
     }
 
-    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>> {
         let of = match (filter.call, filter.schedule) {
             (Some(_), _) => OF_CALL,
             (None, Some(_)) => OF_SCHEDULE,
@@ -79,7 +78,7 @@ impl ActionStore for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn note_action_of(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+    async fn note_action_of(&self, now: Now, action: &NewAction) -> Result<()> {
         let query = self
             .query(NOTE)
             .bind(at(now))
@@ -92,7 +91,7 @@ impl PostgresStore {
         self.write(DOING, query).await.map(drop)
     }
 
-    async fn settle_action_of(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+    async fn settle_action_of(&self, id: ActionId, outcome: &str) -> Result<()> {
         let query = self.query(SETTLE).bind(id.as_uuid()).bind(outcome.to_owned());
         self.write(DOING, query).await.map(drop)
     }

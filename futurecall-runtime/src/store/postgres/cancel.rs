@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::policy::reasons::CANCELLED;
 use crate::store::transaction::TransactionRef;
-use crate::store::{CallState, CancelStore, CancelTarget, Cancelled, Now, Retention};
+use crate::store::{CallState, CancelStore, CancelTarget, Cancelled, Now, Result, Retention};
 
 const DOING: &str = "cancel";
 
@@ -66,12 +66,7 @@ const LOCK: &str = "
 
 #[async_trait]
 impl CancelStore for PostgresStore {
-    async fn cancel(
-        &self,
-        now: Now,
-        target: &CancelTarget,
-        retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
+    async fn cancel(&self, now: Now, target: &CancelTarget, retention: &Retention) -> Result<Cancelled> {
         let mut transaction = self.begin(DOING).await?;
         let cancelled = self.cancel_on(DOING, &mut transaction, now, target, retention).await?;
         if cancelled == Cancelled::default() {
@@ -88,7 +83,7 @@ impl CancelStore for PostgresStore {
         transaction: TransactionRef<'_>,
         target: &CancelTarget,
         retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
+    ) -> Result<Cancelled> {
         let connection = lent(DOING_IN, transaction)?;
         // On a connection without a transaction each statement commits by itself.
         let is_open = connection.is_in_transaction();
@@ -96,12 +91,7 @@ impl CancelStore for PostgresStore {
         if is_open { cancelled } else { cancelled.map_err(StoreError::perhaps_done) }
     }
 
-    async fn discard(
-        &self,
-        now: Now,
-        calls: &[(CallId, String)],
-        retention: &Retention,
-    ) -> Result<u64, StoreError> {
+    async fn discard(&self, now: Now, calls: &[(CallId, String)], retention: &Retention) -> Result<u64> {
         let done = self.discard_calls(now, calls, retention).await;
         if is_refused(&done) {
             return self.discard_calls(now, &calls.to_vec().in_ascii(), retention).await;
@@ -116,7 +106,7 @@ impl PostgresStore {
         now: Now,
         calls: &[(CallId, String)],
         retention: &Retention,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64> {
         let reasons: BTreeMap<Uuid, String> =
             calls.iter().map(|(id, reason)| (id.as_uuid(), reason.clone())).collect();
         let mut transaction = self.begin(DISCARDING).await?;
@@ -133,7 +123,7 @@ impl PostgresStore {
         now: Now,
         target: &CancelTarget,
         retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
+    ) -> Result<Cancelled> {
         match target {
             CancelTarget::Identifier(identifier) => {
                 self.cancel_identifier(doing, connection, now, identifier, retention).await
@@ -156,7 +146,7 @@ impl PostgresStore {
         now: Now,
         identifier: &str,
         retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
+    ) -> Result<Cancelled> {
         let query = self.query(SCHEDULES).bind(identifier.to_owned());
         let rows = step(doing, connection, query).await?;
         let locked = ids(doing, &rows)?;
@@ -199,7 +189,7 @@ impl PostgresStore {
         mut reasons: BTreeMap<Uuid, String>,
         retention: &Retention,
         running: Running,
-    ) -> Result<Cancelled, StoreError> {
+    ) -> Result<Cancelled> {
         let all: Vec<Uuid> = reasons.keys().copied().collect();
         let rows = step(doing, connection, self.query(SCHEDULES_OF).bind(all.clone())).await?;
         let schedules: Vec<Uuid> = column(doing, &rows, "schedule_id")?;
@@ -239,7 +229,7 @@ impl PostgresStore {
         now: Now,
         withdrawal: Withdrawal,
         retention: &Retention,
-    ) -> Result<(Cancelled, u64), StoreError> {
+    ) -> Result<(Cancelled, u64)> {
         if withdrawal.calls.is_empty() && withdrawal.schedules.is_empty() {
             return Ok((Cancelled::default(), 0));
         }
@@ -279,10 +269,10 @@ enum Running {
     LeftAlone,
 }
 
-fn ids(doing: &'static str, rows: &[sqlx::postgres::PgRow]) -> Result<Vec<Uuid>, StoreError> {
+fn ids(doing: &'static str, rows: &[sqlx::postgres::PgRow]) -> Result<Vec<Uuid>> {
     column(doing, rows, "id")
 }
 
-fn column(doing: &'static str, rows: &[sqlx::postgres::PgRow], name: &str) -> Result<Vec<Uuid>, StoreError> {
+fn column(doing: &'static str, rows: &[sqlx::postgres::PgRow], name: &str) -> Result<Vec<Uuid>> {
     rows.iter().map(|row| row.try_get(name)).collect::<Result<_, _>>().map_err(nothing_done(doing))
 }

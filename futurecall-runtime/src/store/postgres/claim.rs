@@ -13,11 +13,10 @@ use super::claim_rows::{Asked, Found, Haul};
 use super::driver_error::nothing_done;
 use super::finish::as_limit;
 use super::sql::{Query, Reading, Timestamp, at, bind_lease, claimed, count, interval, micros, vanishing};
-use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::store::round_robin::in_turns;
-use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now};
+use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, Result};
 
 pub(super) const DOING: &str = "claim calls";
 
@@ -172,7 +171,7 @@ const ROUNDS: u8 = 32;
 
 #[async_trait]
 impl ClaimStore for PostgresStore {
-    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim> {
         let names: BTreeSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
         if names.is_empty() {
             return Ok(Claim::default());
@@ -202,19 +201,13 @@ impl ClaimStore for PostgresStore {
         self.answer(now, request, &names, haul).await
     }
 
-    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>> {
         let query = bind_find(self.query(FIND), pod, claim_no, self.lanes.latest());
         let rows = self.read(FINDING, query).await?;
         rows.iter().map(claimed).collect::<Reading<_>>().map_err(nothing_done(FINDING))
     }
 
-    async fn release(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        declined: Option<i64>,
-    ) -> Result<u64, StoreError> {
+    async fn release(&self, now: Now, pod: PodId, held: &[Held], declined: Option<i64>) -> Result<u64> {
         if held.is_empty() {
             return Ok(0);
         }
@@ -242,7 +235,7 @@ impl PostgresStore {
         now: Now,
         request: &ClaimRequest,
         names: &BTreeSet<&str>,
-    ) -> Result<i64, StoreError> {
+    ) -> Result<i64> {
         self.lanes.begin_survey(names);
         let texts: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let shapes: Vec<i64> = names.iter().map(|name| request.shape(name)).collect();
@@ -272,7 +265,7 @@ impl PostgresStore {
         request: &ClaimRequest,
         names: &BTreeSet<&str>,
         haul: &mut Haul,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         let until = request.until.map_or(i64::MAX, Moment::as_micros);
         // The server's clock is guessed, by as much too early as its last answer took to come: what is not due by it after
         // all is not claimed.
@@ -332,7 +325,7 @@ impl PostgresStore {
         request: &ClaimRequest,
         names: &BTreeSet<&str>,
         mut haul: Haul,
-    ) -> Result<Claim, StoreError> {
+    ) -> Result<Claim> {
         if request.sweep && request.limit > 0 && haul.calls.len() >= request.limit {
             // Where no more was wanted, nobody has looked whether there is more.
             match self.survey(now, request, names).await {

@@ -14,11 +14,10 @@ use super::driver_error::{empty, nothing_done};
 use super::finish::as_limit;
 use super::sql::{Reading, Timestamp, at, bind_claim, claimed, count};
 use super::timetable::Wanted;
-use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::policy::{Timetable, Turn};
-use crate::store::{CallState, ClaimRequest, Now, Retention};
+use crate::store::{CallState, ClaimRequest, Now, Result, Retention};
 
 /// $2 until, $3 calls to pass by, $4 to $7 and $9 the lanes: names, priorities, where each begins, shapes; $8 how many of
 /// each at most.
@@ -76,7 +75,7 @@ impl PostgresStore {
         request: &ClaimRequest,
         lanes: &[DueLane],
         haul: &mut Haul,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let picks = self.due_runs(now, request, lanes, haul).await?;
         if picks.is_empty() {
             return Ok(());
@@ -125,7 +124,7 @@ impl PostgresStore {
         request: &ClaimRequest,
         lanes: &[DueLane],
         haul: &Haul,
-    ) -> Result<Vec<Pick>, StoreError> {
+    ) -> Result<Vec<Pick>> {
         let room = request.limit.saturating_sub(haul.calls.len());
         let query = self
             .query(DUE)
@@ -153,7 +152,7 @@ impl PostgresStore {
         timetable: &mut Timetable,
         request: &ClaimRequest,
         picks: &[Pick],
-    ) -> Result<Decided, StoreError> {
+    ) -> Result<Decided> {
         let ids: Vec<Uuid> = picks.iter().map(|pick| pick.id).collect();
         let query = self.query(LOCK).bind(Timestamp::from(timetable.now())).bind(ids);
         let rows = step(DOING, connection, query.bind(request.until.map(Moment::as_micros))).await?;
@@ -185,7 +184,7 @@ impl PostgresStore {
         now: Moment,
         skipped: Vec<(Uuid, &'static str)>,
         retention: &Retention,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64> {
         if skipped.is_empty() {
             return Ok(0);
         }

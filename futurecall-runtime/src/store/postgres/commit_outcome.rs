@@ -10,7 +10,7 @@ use super::connect::{commit, step};
 use super::driver_error::{empty, nothing_done};
 use super::sql::Reading;
 use crate::clock::{self, Deadline};
-use crate::error::StoreError;
+use crate::store::Result;
 
 /// How long the server is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ impl PostgresStore {
         &self,
         doing: &'static str,
         mut transaction: Transaction<'static, Postgres>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let row = step(doing, &mut transaction, self.link.fixed(NUMBER)).await?.pop();
         let row = row.ok_or_else(|| empty(doing))?;
         let number: String = row.try_get("number").map_err(nothing_done(doing))?;

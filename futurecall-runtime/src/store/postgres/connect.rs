@@ -15,7 +15,7 @@ use super::driver_error::{Sent, empty, meaning, nothing_done};
 use super::settings::Session;
 use super::sql::{Query, expanded};
 use crate::clock;
-use crate::error::StoreError;
+use crate::store::Result;
 
 /// How long a connection is kept from its pool.
 const KEPT: Duration = Duration::from_mins(10);
@@ -56,7 +56,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Opens a pool of at most that many connections, the first of them now.
-    pub(super) async fn open(options: PgConnectOptions, connections: u32) -> Result<Self, StoreError> {
+    pub(super) async fn open(options: PgConnectOptions, connections: u32) -> Result<Self> {
         const DOING: &str = "connect to the database";
         let options = match options.get_application_name() {
             Some(_) => options,
@@ -104,7 +104,7 @@ impl Link {
     }
 
     /// Runs one statement that changes something, and is all there is to the change.
-    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>, StoreError> {
+    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>> {
         self.run(doing, query, Sent::PerhapsDone).await
     }
 
@@ -113,7 +113,7 @@ impl Link {
         sqlx::query(text).persistent(self.named)
     }
 
-    async fn begin(&self, doing: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+    async fn begin(&self, doing: &'static str) -> Result<Transaction<'static, Postgres>> {
         self.begin_with(doing, BEGIN).await
     }
 
@@ -121,12 +121,12 @@ impl Link {
         &self,
         doing: &'static str,
         begin: &'static str,
-    ) -> Result<Transaction<'static, Postgres>, StoreError> {
+    ) -> Result<Transaction<'static, Postgres>> {
         self.make_room();
         self.pool.begin_with(begin).await.map_err(nothing_done(doing))
     }
 
-    async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<PgRow>, StoreError> {
+    async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<PgRow>> {
         #[cfg(test)]
         self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if self.guarded {
@@ -145,7 +145,7 @@ impl Link {
 
     /// Runs a statement without parameters that changes nothing, as one message: it waits for one answer, where one that is
     /// prepared waits for two, and even a pooler sends it to one server.
-    pub(super) async fn glance(&self, doing: &'static str, text: String) -> Result<Vec<PgRow>, StoreError> {
+    pub(super) async fn glance(&self, doing: &'static str, text: String) -> Result<Vec<PgRow>> {
         let mut warm = self.take().await.map_err(nothing_done(doing))?;
         let rows = warm.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
         let rows = rows.map_err(nothing_done(doing))?;
@@ -154,12 +154,7 @@ impl Link {
     }
 
     /// Streams rows into a table, and is all there is to the change.
-    pub(super) async fn copy(
-        &self,
-        doing: &'static str,
-        text: String,
-        rows: Vec<u8>,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn copy(&self, doing: &'static str, text: String, rows: Vec<u8>) -> Result<()> {
         if self.guarded {
             let mut transaction = self.begin(doing).await?;
             copy_into(&mut transaction, &text, rows)
@@ -273,34 +268,28 @@ impl PostgresStore {
     }
 
     /// Runs one statement that changes nothing.
-    pub(super) async fn read(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>, StoreError> {
+    pub(super) async fn read(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>> {
         self.link.run(doing, query, Sent::InVain).await
     }
 
     /// Runs one statement that changes something, and is all there is to the change.
-    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>, StoreError> {
+    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>> {
         self.link.write(doing, query).await
     }
 
     /// The same for a statement that answers with exactly one row.
-    pub(super) async fn write_one(&self, doing: &'static str, query: Query) -> Result<PgRow, StoreError> {
+    pub(super) async fn write_one(&self, doing: &'static str, query: Query) -> Result<PgRow> {
         self.write(doing, query).await?.pop().ok_or_else(|| empty(doing))
     }
 
     /// Begins a transaction in which each statement sees what was committed before it.
-    pub(super) async fn begin(
-        &self,
-        doing: &'static str,
-    ) -> Result<Transaction<'static, Postgres>, StoreError> {
+    pub(super) async fn begin(&self, doing: &'static str) -> Result<Transaction<'static, Postgres>> {
         self.link.begin(doing).await
     }
 }
 
 /// Commits; a reply that is lost here leaves the outcome unknown.
-pub(super) async fn commit(
-    doing: &'static str,
-    transaction: Transaction<'static, Postgres>,
-) -> Result<(), StoreError> {
+pub(super) async fn commit(doing: &'static str, transaction: Transaction<'static, Postgres>) -> Result<()> {
     transaction.commit().await.map_err(|error| meaning(doing, error, Sent::PerhapsDone))
 }
 
@@ -309,7 +298,7 @@ pub(super) async fn step(
     doing: &'static str,
     connection: &mut sqlx::PgConnection,
     query: Query,
-) -> Result<Vec<PgRow>, StoreError> {
+) -> Result<Vec<PgRow>> {
     connection.fetch_all(query).await.map_err(nothing_done(doing))
 }
 

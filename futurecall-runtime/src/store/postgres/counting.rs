@@ -10,12 +10,11 @@ use super::PostgresStore;
 use super::driver_error::{empty, nothing_done};
 use super::listing::each_lane;
 use super::sql::{Reading, at, count, micros, moment_or_none};
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::codec::{state_code, state_of};
 use crate::store::listing_plan::{LOOKED_AT, capped};
-use crate::store::{Backlog, CallState, CountingStore, Counts, Now, TimelineCount};
+use crate::store::{Backlog, CallState, CountingStore, Counts, Now, Result, TimelineCount};
 
 const COUNTING: &str = "count calls";
 
@@ -114,7 +113,7 @@ const BACKLOG: &str = "
 
 #[async_trait]
 impl CountingStore for PostgresStore {
-    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts> {
         let mut look = self.look(COUNTING).await?;
         let lanes = look.row(look.query(LANES)).await?;
         let lanes =
@@ -127,7 +126,7 @@ impl CountingStore for PostgresStore {
         counted(&pending, &past, cap).map_err(nothing_done(COUNTING))
     }
 
-    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64> {
         let mut look = self.look(AHEAD).await?;
         let query = look.query(BEFORE).bind(at(now)).bind(id.as_uuid()).bind(capped(cap));
         let row = look.row(query).await?;
@@ -135,7 +134,7 @@ impl CountingStore for PostgresStore {
         Ok(calls.map_err(nothing_done(AHEAD))?.unwrap_or(0))
     }
 
-    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>> {
         let edges: Vec<i64> = edges.iter().map(|edge| edge.as_micros()).collect();
         let Some((_, ends)) = edges.split_first() else { return Ok(Vec::new()) };
         let mut look = self.look(TIMELINE).await?;
@@ -145,7 +144,7 @@ impl CountingStore for PostgresStore {
         rows.iter().map(stretch).collect::<Reading<_>>().map_err(nothing_done(TIMELINE))
     }
 
-    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog> {
         let cap = i64::try_from(cap).unwrap_or(i64::MAX);
         let query = self.query(BACKLOG).bind(at(now)).bind(micros(pod_live)).bind(cap);
         let row = self.read(BACKLOG_READING, query).await?.pop().ok_or_else(|| empty(BACKLOG_READING))?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{Finish, NewAction, NewLog, Outcome, PodBeat, ScheduleChange};
+use crate::store::{Finish, NewAction, NewLog, Outcome, PodBeat, Result, ScheduleChange};
 
 /// What of it is nothing but words, which may be spelled otherwise.
 pub(super) trait Spelled: Sized {
@@ -14,7 +14,7 @@ pub(super) trait Spelled: Sized {
 }
 
 /// Whether to try again in ASCII. It costs nothing where the database can hold what it is given.
-pub(super) fn is_refused<T>(result: &Result<T, StoreError>) -> bool {
+pub(super) fn is_refused<T>(result: &Result<T>) -> bool {
     result.as_ref().is_err_and(StoreError::is_encoding)
 }
 

@@ -13,13 +13,12 @@ use super::history::{FINISHED_BEFORE, FINISHING, Gone, History, in_id_order, kep
 use super::insert::{FINISHED_ID, is_taken};
 use super::sql::{Reading, ahead, at, count, interval, micros, moment, pod as pod_column, small_count};
 use super::{PostgresStore, requeue};
-use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::codec::{on_vanish, state_code};
 use crate::store::policy::{Ending, Vanished, ending_of};
 use crate::store::{
     ACTIONS_KEPT, CallState, Finish, FinishStore, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued,
-    Retention, Span,
+    Result, Retention, Span,
 };
 
 const RENEWING: &str = "renew leases";
@@ -137,13 +136,7 @@ const NOTE: &str = "
 
 #[async_trait]
 impl FinishStore for PostgresStore {
-    async fn renew(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        lease: Duration,
-    ) -> Result<Vec<Renewed>, StoreError> {
+    async fn renew(&self, now: Now, pod: PodId, held: &[Held], lease: Duration) -> Result<Vec<Renewed>> {
         if held.is_empty() {
             return Ok(Vec::new());
         }
@@ -165,7 +158,7 @@ impl FinishStore for PostgresStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError> {
+    ) -> Result<Vec<Finished>> {
         let done = self.finish_calls(now, pod, finished, retention).await;
         if is_refused(&done) {
             return self.finish_calls(now, pod, &finished.to_vec().in_ascii(), retention).await;
@@ -173,12 +166,7 @@ impl FinishStore for PostgresStore {
         done
     }
 
-    async fn rescue(
-        &self,
-        now: Now,
-        limit: usize,
-        retention: &Retention,
-    ) -> Result<Vec<Rescued>, StoreError> {
+    async fn rescue(&self, now: Now, limit: usize, retention: &Retention) -> Result<Vec<Rescued>> {
         let query = self.query(EXPIRED).bind(at(now)).bind(as_limit(limit));
         let rows = self.read(RESCUING, query).await?;
         if rows.is_empty() {
@@ -222,7 +210,7 @@ impl FinishStore for PostgresStore {
         Ok(rescued)
     }
 
-    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64> {
         if !retention.outlasts_repetitions() {
             self.note_history_gap(now, REPEATED).await?;
         }
@@ -240,7 +228,7 @@ impl FinishStore for PostgresStore {
         count(&row, "pruned").map_err(nothing_done(PRUNING))
     }
 
-    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<()> {
         self.write(NOTING, self.query(NOTE).bind(at(now)).bind(interval(lasts))).await.map(drop)
     }
 }
@@ -252,7 +240,7 @@ impl PostgresStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError> {
+    ) -> Result<Vec<Finished>> {
         if finished.is_empty() {
             return Ok(Vec::new());
         }

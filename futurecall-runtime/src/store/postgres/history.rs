@@ -9,10 +9,9 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::driver_error::nothing_done;
 use super::sql::{Query, Reading, at, count, interval, micros};
-use crate::error::StoreError;
 use crate::id::PodId;
 use crate::store::codec::{outcome_state, state_code};
-use crate::store::{CallState, Finish, Finished, Now, Retention};
+use crate::store::{CallState, Finish, Finished, Now, Result, Retention};
 
 pub(super) const FINISHING: &str = "record outcomes";
 
@@ -178,7 +177,7 @@ impl PostgresStore {
         pod: PodId,
         template: &'static str,
         open: &[&Finish],
-    ) -> Result<Vec<(Key, Finished)>, StoreError> {
+    ) -> Result<Vec<(Key, Finished)>> {
         // One that was to run again stands in the history as cancelled, if it is there by this pod.
         let is_again = |finish: &Finish| finish.outcome.is_again() && template == FINISHED_BEFORE;
         let state = |finish: &&Finish| {

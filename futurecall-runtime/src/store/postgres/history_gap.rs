@@ -9,8 +9,7 @@ use super::PostgresStore;
 use super::connect::step;
 use super::driver_error::nothing_done;
 use super::sql::{Reading, at};
-use crate::error::StoreError;
-use crate::store::Now;
+use crate::store::{Now, Result};
 
 /// $2 what a repetition has just stored. Deletes what had finished before, and while there is a gap all of it, as nobody can
 /// know: the latter it lists.
@@ -32,7 +31,7 @@ impl PostgresStore {
         connection: &mut PgConnection,
         now: Now,
         stored: Vec<Uuid>,
-    ) -> Result<HashSet<Uuid>, StoreError> {
+    ) -> Result<HashSet<Uuid>> {
         let rows = step(doing, connection, self.query(TAKE_BACK).bind(at(now)).bind(stored)).await?;
         rows.iter().map(|row| row.try_get("id")).collect::<Reading<_>>().map_err(nothing_done(doing))
     }

@@ -17,7 +17,7 @@ use super::sql::{
 };
 use crate::error::StoreError;
 use crate::store::transaction::TransactionRef;
-use crate::store::{ClaimRequest, ClaimedCall, InsertStore, Inserted, NewCall, Now, codec};
+use crate::store::{ClaimRequest, ClaimedCall, InsertStore, Inserted, NewCall, Now, Result, codec};
 
 const DOING: &str = "store calls";
 
@@ -129,7 +129,7 @@ impl InsertStore for PostgresStore {
         calls: &[NewCall],
         again: bool,
         soon: Duration,
-    ) -> Result<Vec<Inserted>, StoreError> {
+    ) -> Result<Vec<Inserted>> {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
@@ -161,7 +161,7 @@ impl InsertStore for PostgresStore {
         now: Now,
         call: &NewCall,
         request: &ClaimRequest,
-    ) -> Result<Option<ClaimedCall>, StoreError> {
+    ) -> Result<Option<ClaimedCall>> {
         let is_to_expire = call.expires_after.is_some();
         let template = if is_to_expire { STORE_CLAIMED_THAT_EXPIRES } else { STORE_CLAIMED };
         // So that it is found under its claim number, whatever the server's clock says by then.
@@ -192,7 +192,7 @@ impl InsertStore for PostgresStore {
         transaction: TransactionRef<'_>,
         calls: &[NewCall],
         soon: Duration,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let connection = lent(DOING_IN, transaction)?;
         if calls.is_empty() {
             return Ok(());
@@ -206,7 +206,7 @@ impl InsertStore for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn store_all(&self, now: Now, calls: &[NewCall], again: bool) -> Result<Stored, StoreError> {
+    async fn store_all(&self, now: Now, calls: &[NewCall], again: bool) -> Result<Stored> {
         let query = |template| Columns::of(calls).bind_to(self.query(template).bind(at(now))).bind(again);
         let read = |row: &PgRow| Stored::read(row).map_err(nothing_done(DOING));
         if again {
@@ -226,7 +226,7 @@ impl PostgresStore {
     }
 
     /// Stores calls of which none is stored already, as a stream of rows.
-    async fn copy_calls(&self, now: Now, calls: &[NewCall]) -> Result<Stored, StoreError> {
+    async fn copy_calls(&self, now: Now, calls: &[NewCall]) -> Result<Stored> {
         let now = match now {
             Now::At(moment) => moment.as_micros(),
             // Rows that are streamed cannot ask for the time. By the time they are there, it is a little later.
@@ -238,7 +238,7 @@ impl PostgresStore {
         Ok(Stored { earliest, now, ids: None, unknown: HashSet::new() })
     }
 
-    async fn insert_one(&self, now: Now, call: &NewCall, soon: Duration) -> Result<Inserted, StoreError> {
+    async fn insert_one(&self, now: Now, call: &NewCall, soon: Duration) -> Result<Inserted> {
         let (due, after) = due_or_after(call.due);
         let template = if call.expires_after.is_some() { STORE_ONE_THAT_EXPIRES } else { STORE_ONE };
         let query = bind_one(self.query(template), now, call);
@@ -265,7 +265,7 @@ impl PostgresStore {
 
     /// Stores what may have been stored before, and says of which calls nobody knows. The conflict waits for a first try
     /// that is still under way.
-    async fn store_again(&self, now: Now, query: Query) -> Result<(PgRow, HashSet<Uuid>), StoreError> {
+    async fn store_again(&self, now: Now, query: Query) -> Result<(PgRow, HashSet<Uuid>)> {
         let mut transaction = self.begin(DOING).await?;
         let row = step(DOING, &mut transaction, query).await?.pop().ok_or_else(|| empty(DOING))?;
         let ids: Option<Vec<Uuid>> = row.try_get("ids").map_err(nothing_done(DOING))?;
@@ -328,10 +328,7 @@ pub(super) fn is_taken(error: &StoreError, constraint: &str) -> bool {
 }
 
 /// The connection of the application's transaction, if it is one of PostgreSQL.
-pub(super) fn lent<'c>(
-    doing: &'static str,
-    transaction: TransactionRef<'c>,
-) -> Result<&'c mut PgConnection, StoreError> {
+pub(super) fn lent<'c>(doing: &'static str, transaction: TransactionRef<'c>) -> Result<&'c mut PgConnection> {
     match transaction {
         TransactionRef::Postgres(connection) => Ok(connection),
         _ => Err(StoreError::wrong_database(doing)),

@@ -8,11 +8,10 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::driver_error::{empty, nothing_done};
 use super::sql::{Reading, moment, moment_or_none, pod as pod_column, small_count};
-use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::codec::{attempts_of, origin_of, rule_of, schedule_of, state_of};
-use crate::store::{AttemptRecord, CallRecord, CallState, InspectStore, Now, ScheduleRecord};
+use crate::store::{AttemptRecord, CallRecord, CallState, InspectStore, Now, Result, ScheduleRecord};
 
 const LOOKING: &str = "look a call up";
 
@@ -48,7 +47,7 @@ const SCHEDULES: &str = "
 
 #[async_trait]
 impl InspectStore for PostgresStore {
-    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+    async fn call(&self, _now: Now, id: CallId) -> Result<Option<CallRecord>> {
         let sql = RECORD.replace(":pending", PENDING).replace(":finished", FINISHED);
         let rows = self.read(LOOKING, self.shown(&sql).await?.bind(id.as_uuid())).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -60,7 +59,7 @@ impl InspectStore for PostgresStore {
         Ok(Some(found))
     }
 
-    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>> {
         let rows = self.read(SCHEDULE_LISTING, self.shown(SCHEDULES).await?).await?;
         let records = rows.iter().map(schedule_record).collect::<Reading<Vec<_>>>();
         Ok(records.map_err(nothing_done(SCHEDULE_LISTING))?.into_iter().flatten().collect())
@@ -68,7 +67,7 @@ impl InspectStore for PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn clock(&self) -> Result<Moment, StoreError> {
+    pub(super) async fn clock(&self) -> Result<Moment> {
         const DOING: &str = "read the database's clock";
         let rows = self.read(DOING, self.query("SELECT {us clock_timestamp()} AS now")).await?;
         let row = rows.first().ok_or_else(|| empty(DOING))?;

@@ -11,14 +11,13 @@ use super::finish::as_limit;
 use super::inspect::{FINISHED, PENDING, record};
 use super::snapshot_read::Look;
 use super::sql::{Query, Reading, at, count};
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::cursor::Cursor;
 use crate::store::listing_plan::{
     Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
-use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now};
+use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now, Result};
 
 const LISTING: &str = "list calls";
 
@@ -76,7 +75,7 @@ const ALL_PAST: &str = "
 
 #[async_trait]
 impl ListingStore for PostgresStore {
-    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage> {
         let mut look = self.look(LISTING).await?;
         let after = match (filter.beyond, filter.after) {
             (Some(place), _) => Some(place),
@@ -96,7 +95,7 @@ impl ListingStore for PostgresStore {
         Ok(page.done())
     }
 
-    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64> {
         let is_all = cap > LOOKED_AT;
         let mut look = if is_all { self.look_through(COUNTING).await? } else { self.look(COUNTING).await? };
         let mut calls = 0_u64;
@@ -117,7 +116,7 @@ impl ListingStore for PostgresStore {
 }
 
 /// Where in the listing a call stands.
-async fn place(look: &mut Look<'_>, id: CallId) -> Result<Option<Cursor>, StoreError> {
+async fn place(look: &mut Look<'_>, id: CallId) -> Result<Option<Cursor>> {
     let row = look.row(look.query(PLACE).bind(id.as_uuid())).await?;
     let place = |row: &PgRow| -> Reading<Cursor> {
         Ok(Cursor { id: id.as_uuid(), due: row.try_get("due")?, ended: row.try_get("ended")? })
@@ -274,7 +273,7 @@ pub(super) fn each_lane(most: u64, lanes: usize) -> u64 {
 }
 
 /// The lanes that are merged; one that stands for all where they are come by otherwise.
-async fn lanes(look: &mut Look<'_>, asked: &Asked<'_>) -> Result<Vec<Lane>, StoreError> {
+async fn lanes(look: &mut Look<'_>, asked: &Asked<'_>) -> Result<Vec<Lane>> {
     if !matches!(asked.way(), Way::Lanes | Way::Running) {
         return Ok(vec![Lane::default()]);
     }
@@ -290,7 +289,7 @@ async fn lanes(look: &mut Look<'_>, asked: &Asked<'_>) -> Result<Vec<Lane>, Stor
 }
 
 /// The first so many of one table that the filter lets through.
-async fn find(look: &mut Look<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found, StoreError> {
+async fn find(look: &mut Look<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found> {
     let looked = if asked.rest().is_empty() { wanted as u64 } else { LOOKED_AT };
     let mut found = Found::default();
     for lanes in lanes(look, asked).await?.chunks(LANES_AT_ONCE) {
@@ -309,7 +308,7 @@ async fn find(look: &mut Look<'_>, asked: &Asked<'_>, wanted: usize) -> Result<F
 }
 
 /// How many of one table the filter lets through, of as many as are looked at.
-async fn how_many(look: &mut Look<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64, StoreError> {
+async fn how_many(look: &mut Look<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64> {
     let looked = LOOKED_AT;
     let is_sorted = asked.is_stopped_early();
     let sorted = if is_sorted { " ORDER BY a.moment :order, a.id :order LIMIT :looked" } else { "" };
@@ -329,7 +328,7 @@ async fn how_many(look: &mut Look<'_>, asked: &Asked<'_>, cap: u64) -> Result<u6
 }
 
 /// How many of one table the filter lets through, whatever has to be looked at.
-async fn how_many_of_all(look: &mut Look<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64, StoreError> {
+async fn how_many_of_all(look: &mut Look<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64> {
     let all = match asked.part {
         Part::Pending => ALL_PENDING,
         Part::Past => ALL_PAST,

@@ -8,9 +8,8 @@ use super::PostgresStore;
 use super::driver_error::nothing_done;
 use super::encoding::{Spelled as _, is_refused};
 use super::sql::{Reading, at, moment, small_count};
-use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{LogStore, NewLog, Now, RunLog};
+use crate::store::{LogStore, NewLog, Now, Result, RunLog};
 
 const KEEPING: &str = "keep logs";
 
@@ -27,7 +26,7 @@ const LOGS: &str = "
 
 #[async_trait]
 impl LogStore for PostgresStore {
-    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<()> {
         let done = self.keep_run_logs(now, logs).await;
         if is_refused(&done) {
             return self.keep_run_logs(now, &logs.to_vec().in_ascii()).await;
@@ -35,7 +34,7 @@ impl LogStore for PostgresStore {
         done
     }
 
-    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>> {
         let rows = self.read(READING, self.query(LOGS).bind(id.as_uuid())).await?;
         let log = |row: &PgRow| {
             Ok(RunLog {
@@ -49,7 +48,7 @@ impl LogStore for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn keep_run_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+    async fn keep_run_logs(&self, now: Now, logs: &[NewLog]) -> Result<()> {
         let query = self
             .query(KEEP)
             .bind(at(now))

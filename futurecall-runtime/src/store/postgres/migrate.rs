@@ -10,8 +10,8 @@ use super::connect::{commit, step};
 use super::driver_error::nothing_done;
 use super::sql::{Reading, in_schema, moment};
 use crate::error::StoreError;
-use crate::store::MigrationRecord;
 use crate::store::table_names::renamed;
+use crate::store::{MigrationRecord, Result};
 
 const DOING: &str = "migrate the database";
 
@@ -33,7 +33,7 @@ const VERSIONS: &str = "SELECT version FROM futurecall.migration";
 const APPLIED: &str = "SELECT m.version, m.name, {us m.applied_at} AS applied FROM futurecall.migration AS m";
 
 impl PostgresStore {
-    pub(super) async fn bring_up(&self) -> Result<(), StoreError> {
+    pub(super) async fn bring_up(&self) -> Result<()> {
         if self.link.version.is_some_and(|version| version < 140_000) {
             return Err(StoreError::permanent(DOING, "PostgreSQL 14 or newer is needed"));
         }
@@ -62,7 +62,7 @@ impl PostgresStore {
 
     /// Whether nothing is left to do; an error where the database is ahead of this library. Asked at every start, so it
     /// waits for two answers only: what it sees may be older than what the second one sees, but no step is ever undone.
-    async fn is_current(&self) -> Result<bool, StoreError> {
+    async fn is_current(&self) -> Result<bool> {
         let there = IS_TABLE_THERE.replace("$1::text", &format!("'{}'", self.schema));
         let mut applied = Vec::new();
         if !self.link.glance(DOING, there).await?.is_empty() {
@@ -84,7 +84,7 @@ impl PostgresStore {
     }
 
     /// All steps: those of this library, and what a newer one has applied.
-    pub(super) async fn migration_records(&self) -> Result<Vec<MigrationRecord>, StoreError> {
+    pub(super) async fn migration_records(&self) -> Result<Vec<MigrationRecord>> {
         let mut transaction = self.begin(LISTING).await?;
         let is_schema_there = self.is_schema_there(&mut transaction).await?;
         let mut applied = BTreeMap::new();
@@ -107,20 +107,20 @@ impl PostgresStore {
         Ok(applied.into_values().collect())
     }
 
-    async fn applied(&self, connection: &mut sqlx::PgConnection) -> Result<Vec<i32>, StoreError> {
+    async fn applied(&self, connection: &mut sqlx::PgConnection) -> Result<Vec<i32>> {
         if !self.is_table_there(connection).await? {
             return Ok(Vec::new());
         }
         versions(&step(DOING, connection, self.query(VERSIONS)).await?)
     }
 
-    async fn is_table_there(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
+    async fn is_table_there(&self, connection: &mut sqlx::PgConnection) -> Result<bool> {
         let query = self.query(IS_TABLE_THERE).bind(self.schema.to_string());
         let rows = step(DOING, connection, query).await?;
         Ok(!rows.is_empty())
     }
 
-    async fn is_schema_there(&self, connection: &mut sqlx::PgConnection) -> Result<bool, StoreError> {
+    async fn is_schema_there(&self, connection: &mut sqlx::PgConnection) -> Result<bool> {
         let there = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1::text";
         let rows = step(DOING, connection, self.query(there).bind(self.schema.to_string())).await?;
         Ok(!rows.is_empty())
@@ -136,7 +136,7 @@ impl PostgresStore {
     }
 }
 
-fn versions(rows: &[PgRow]) -> Result<Vec<i32>, StoreError> {
+fn versions(rows: &[PgRow]) -> Result<Vec<i32>> {
     rows.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
 }
 

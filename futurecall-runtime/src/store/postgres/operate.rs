@@ -16,7 +16,7 @@ use super::timetable::Wanted;
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::{
-    CallState, FinishStore as _, Inserted, Now, OperateStore, PausedName, REPEATED, Retention,
+    CallState, FinishStore as _, Inserted, Now, OperateStore, PausedName, REPEATED, Result, Retention,
     ScheduleChange, ScheduleChanged,
 };
 
@@ -70,7 +70,7 @@ const PAUSED_NAMES: &str = "
 
 #[async_trait]
 impl OperateStore for PostgresStore {
-    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64> {
         if ids.is_empty() {
             return Ok(0);
         }
@@ -86,7 +86,7 @@ impl OperateStore for PostgresStore {
         id: ScheduleId,
         change: &ScheduleChange,
         retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
+    ) -> Result<ScheduleChanged> {
         let done = self.change_schedule_of(now, id, change, retention).await;
         if is_refused(&done) {
             return self.change_schedule_of(now, id, &change.in_ascii(), retention).await;
@@ -100,7 +100,7 @@ impl OperateStore for PostgresStore {
         schedule: ScheduleId,
         id: CallId,
         again: bool,
-    ) -> Result<Option<Inserted>, StoreError> {
+    ) -> Result<Option<Inserted>> {
         let mut transaction = self.begin(TRIGGERING).await?;
         let query = self.query(TRIGGER).bind(at(now)).bind(schedule.as_uuid()).bind(id.as_uuid());
         let Some(row) = step(TRIGGERING, &mut transaction, query).await?.pop() else { return Ok(None) };
@@ -121,7 +121,7 @@ impl OperateStore for PostgresStore {
         Ok(Some(Inserted::Stored))
     }
 
-    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool> {
         let done = self.pause_call_name(now, name, actor, reason).await;
         if is_refused(&done) {
             return self.pause_call_name(now, name, &ascii(actor), &ascii(reason)).await;
@@ -129,7 +129,7 @@ impl OperateStore for PostgresStore {
         done
     }
 
-    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+    async fn resume_name(&self, name: &str) -> Result<bool> {
         let query = self.query(RESUME_NAME).bind(name.to_owned());
         let resumed = !self.write(RESUMING, query).await?.is_empty();
         if resumed {
@@ -140,7 +140,7 @@ impl OperateStore for PostgresStore {
         Ok(resumed)
     }
 
-    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+    async fn paused_names(&self) -> Result<Vec<PausedName>> {
         let rows = self.read(PAUSED_LISTING, self.query(PAUSED_NAMES)).await?;
         let mut paused: Vec<PausedName> =
             rows.iter().map(paused).collect::<Reading<_>>().map_err(nothing_done(PAUSED_LISTING))?;
@@ -157,7 +157,7 @@ impl PostgresStore {
         id: ScheduleId,
         change: &ScheduleChange,
         retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
+    ) -> Result<ScheduleChanged> {
         let id = id.as_uuid();
         let mut transaction = self.begin(CHANGING).await?;
         let now = self.moment_of(CHANGING, &mut transaction, now).await?;
@@ -179,13 +179,7 @@ impl PostgresStore {
         Ok(ScheduleChanged::Changed)
     }
 
-    async fn pause_call_name(
-        &self,
-        now: Now,
-        name: &str,
-        actor: &str,
-        reason: &str,
-    ) -> Result<bool, StoreError> {
+    async fn pause_call_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool> {
         let query = self.query(PAUSE_NAME).bind(at(now)).bind(name.to_owned());
         let query = query.bind(actor.to_owned()).bind(reason.to_owned());
         let paused = !self.write(PAUSING, query).await?.is_empty();

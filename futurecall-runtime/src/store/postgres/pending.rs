@@ -10,11 +10,10 @@ use super::PostgresStore;
 use super::driver_error::nothing_done;
 use super::inspect::{PENDING, record};
 use super::sql::{Reading, at, count};
-use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, SETS};
 use crate::store::listing_plan::capped;
-use crate::store::{Now, PendingName, PendingStore};
+use crate::store::{Now, PendingName, PendingStore, Result};
 
 const LISTING: &str = "count calls";
 
@@ -79,14 +78,14 @@ const NAMES: &str = "
 
 #[async_trait]
 impl PendingStore for PostgresStore {
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError> {
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>> {
         let mut look = self.look(LISTING).await?;
         let rows = look.rows(look.query(NAMES).bind(at(now)).bind(capped(cap))).await?;
         let name = |row: &PgRow| Ok(PendingName::new(row.try_get("name")?, count(row, "calls")?));
         rows.iter().map(name).collect::<Reading<_>>().map_err(nothing_done(LISTING))
     }
 
-    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+    async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>> {
         let args = if self.sees().await? { "c.args" } else { "NULL::json" };
         let sql = KEYS
             .replace(":columns", PENDING)

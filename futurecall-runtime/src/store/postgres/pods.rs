@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::id::PodId;
 use crate::shape::hash_of_all;
 use crate::store::codec::{shapes_of, shapes_text};
-use crate::store::{Now, PodBeat, PodRecord, PodStore};
+use crate::store::{Now, PodBeat, PodRecord, PodStore, Result};
 
 const BEATING: &str = "write the pod's heartbeat";
 
@@ -121,12 +121,12 @@ const LEAVE: &str = concat!(
 
 #[async_trait]
 impl PodStore for PostgresStore {
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool> {
         let done = self.write_beat(now, pod).await;
         if is_refused(&done) { self.write_beat(now, &pod.in_ascii()).await } else { done }
     }
 
-    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
+    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = self.query(REOPEN).persistent(false).bind(at(now)).bind(micros(live)).bind(limit);
         let rows = self.write(REOPENING, query).await?;
@@ -135,13 +135,13 @@ impl PodStore for PostgresStore {
         Ok(u64::try_from(calls).unwrap_or_default())
     }
 
-    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+    async fn leave(&self, pod: PodId) -> Result<()> {
         self.wake.said().await;
         let query = self.query(LEAVE).bind(pod.as_uuid());
         self.write(LEAVING, query).await.map(drop)
     }
 
-    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
+    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>> {
         let query = self.query(PODS).bind(at(now)).bind(micros(within)).bind(micros(REMEMBERED));
         let rows = self.read(POD_LISTING, query).await?;
         let records = rows.iter().map(pod_record).collect::<Reading<Vec<_>>>();
@@ -174,7 +174,7 @@ fn pod_record(row: &PgRow) -> Reading<Option<PodRecord>> {
 }
 
 impl PostgresStore {
-    async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
+    async fn write_beat(&self, now: Now, pod: &PodBeat) -> Result<bool> {
         let hash = hash_of_all(&pod.shapes);
         let rows = self.write(BEATING, self.bind_beat(BEAT, now, pod, hash)?).await?;
         let row = if let Some(row) = rows.into_iter().next() {
@@ -188,13 +188,7 @@ impl PostgresStore {
         row.try_get("has_declined").map_err(nothing_done(BEATING))
     }
 
-    fn bind_beat(
-        &self,
-        template: &'static str,
-        now: Now,
-        pod: &PodBeat,
-        shapes: i64,
-    ) -> Result<Query, StoreError> {
+    fn bind_beat(&self, template: &'static str, now: Now, pod: &PodBeat, shapes: i64) -> Result<Query> {
         let redacted =
             serde_json::to_string(&pod.redacted).map_err(|error| StoreError::refused(BEATING, error))?;
         Ok(self

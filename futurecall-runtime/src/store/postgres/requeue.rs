@@ -12,10 +12,9 @@ use super::connect::{commit, step};
 use super::driver_error::{empty, nothing_done};
 use super::history::{FINISHING, Gone, History, Key, in_id_order, key};
 use super::sql::{Reading, ahead, at, micros};
-use crate::error::StoreError;
 use crate::id::PodId;
 use crate::store::codec::{again_after, failures, outcome_state, state_code};
-use crate::store::{Finish, Finished, Now, Retention};
+use crate::store::{Finish, Finished, Now, Result, Retention};
 
 /// $1 ids. All at once, in the order in which a cancellation locks them: two statements follow.
 const LOCK: &str =
@@ -56,7 +55,7 @@ impl PostgresStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<HashMap<Key, Finished>, StoreError> {
+    ) -> Result<HashMap<Key, Finished>> {
         let mut transaction = self.begin(FINISHING).await?;
         let ids: Vec<Uuid> = finished.iter().map(|finish| finish.id.as_uuid()).collect();
         step(FINISHING, &mut transaction, self.query(LOCK).bind(ids)).await?;
@@ -91,7 +90,7 @@ impl PostgresStore {
         now: Now,
         pod: PodId,
         again: &[&Finish],
-    ) -> Result<Vec<DueAgain>, StoreError> {
+    ) -> Result<Vec<DueAgain>> {
         let outcomes: Vec<_> = again.iter().map(|finish| outcome_state(&finish.outcome)).collect();
         let after = |finish: &&Finish| ahead(again_after(&finish.outcome).unwrap_or_default());
         let query = self

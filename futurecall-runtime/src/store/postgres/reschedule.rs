@@ -9,10 +9,9 @@ use super::PostgresStore;
 use super::connect::{commit, step};
 use super::driver_error::{empty, nothing_done};
 use super::sql::{Query, Reading, at, count, due_or_after, micros};
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::codec::state_of;
-use crate::store::{CallState, CancelTarget, Due, Now, RescheduleStore, Rescheduled, RunAgain};
+use crate::store::{CallState, CancelTarget, Due, Now, RescheduleStore, Rescheduled, Result, RunAgain};
 
 const DOING: &str = "reschedule calls";
 
@@ -83,7 +82,7 @@ impl RescheduleStore for PostgresStore {
         target: &CancelTarget,
         due: Due,
         soon: Duration,
-    ) -> Result<Rescheduled, StoreError> {
+    ) -> Result<Rescheduled> {
         let mut transaction = self.begin(DOING).await?;
         let these = |ids: &[CallId]| {
             let ids: Vec<Uuid> = ids.iter().map(CallId::as_uuid).collect();
@@ -123,7 +122,7 @@ impl RescheduleStore for PostgresStore {
         Ok(Rescheduled::new(lanes.iter().map(|lane| lane.calls).sum(), running))
     }
 
-    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain> {
         let query = self.query(STORE).bind(at(now)).bind(of.as_uuid()).bind(id.as_uuid());
         let (outcome, stored) = if again {
             self.again(now, id, query).await?
@@ -140,12 +139,7 @@ impl RescheduleStore for PostgresStore {
 
 impl PostgresStore {
     /// Stores what may have been stored, and may even have finished, before: see `store_again` of the insert.
-    async fn again(
-        &self,
-        now: Now,
-        id: CallId,
-        query: Query,
-    ) -> Result<(RunAgain, Option<Stored>), StoreError> {
+    async fn again(&self, now: Now, id: CallId, query: Query) -> Result<(RunAgain, Option<Stored>)> {
         let mut transaction = self.begin(AGAIN).await?;
         let row = step(AGAIN, &mut transaction, query).await?.pop().ok_or_else(|| empty(AGAIN))?;
         let (mut outcome, mut stored) = outcome(&row).map_err(nothing_done(AGAIN))?;

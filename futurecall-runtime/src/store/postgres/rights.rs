@@ -5,7 +5,7 @@ use sqlx::Row;
 use super::PostgresStore;
 use super::driver_error::{empty, nothing_done};
 use super::sql::Query;
-use crate::error::StoreError;
+use crate::store::Result;
 
 const DOING: &str = "ask what the database role may see";
 
@@ -16,7 +16,7 @@ const SEES_ARGUMENTS: &str = "
 
 impl PostgresStore {
     /// The statement of a template that shows rows to people: without arguments where the role may not read them.
-    pub(super) async fn shown(&self, template: &str) -> Result<Query, StoreError> {
+    pub(super) async fn shown(&self, template: &str) -> Result<Query> {
         if self.sees().await? {
             return Ok(self.composed(template));
         }
@@ -26,11 +26,11 @@ impl PostgresStore {
     }
 
     /// Whether the role may read arguments; asked once.
-    pub(super) async fn sees(&self) -> Result<bool, StoreError> {
+    pub(super) async fn sees(&self) -> Result<bool> {
         self.sees_arguments.get_or_try_init(|| self.ask_what_it_sees()).await.copied()
     }
 
-    async fn ask_what_it_sees(&self) -> Result<bool, StoreError> {
+    async fn ask_what_it_sees(&self) -> Result<bool> {
         let rows = self.read(DOING, self.query(SEES_ARGUMENTS)).await?;
         let row = rows.first().ok_or_else(|| empty(DOING))?;
         row.try_get("sees").map_err(nothing_done(DOING))

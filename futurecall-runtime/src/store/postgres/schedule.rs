@@ -16,7 +16,7 @@ use crate::id::ScheduleId;
 use crate::moment::Moment;
 use crate::recurring::RuleError;
 use crate::store::codec::{origin_code, rule_text};
-use crate::store::{Declared, LivePod, NewSchedule, Now, ScheduleStore};
+use crate::store::{Declared, LivePod, NewSchedule, Now, Result, ScheduleStore};
 
 const DOING: &str = "declare schedules";
 
@@ -71,7 +71,7 @@ const TRIES: u8 = 5;
 
 #[async_trait]
 impl ScheduleStore for PostgresStore {
-    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>> {
         if schedules.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,7 +83,7 @@ impl ScheduleStore for PostgresStore {
         Err(StoreError::busy(DOING, "other pods rename the same schedules at the moment: declare them again"))
     }
 
-    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64> {
         let undeclared = || {
             let query = self.query(UNDECLARED).bind(at(now)).bind(live.schedules.clone());
             query.bind(micros(live.pod_live)).bind(live.names.clone()).bind(micros(grace))
@@ -113,11 +113,7 @@ impl ScheduleStore for PostgresStore {
 
 impl PostgresStore {
     /// `None`: a schedule that was there when new ones were stored has been renamed since.
-    async fn try_to_declare(
-        &self,
-        now: Now,
-        schedules: &[NewSchedule],
-    ) -> Result<Option<Vec<Declared>>, StoreError> {
+    async fn try_to_declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Option<Vec<Declared>>> {
         let mut transaction = self.begin(DOING).await?;
         let now = self.moment_of(DOING, &mut transaction, now).await?;
         let firsts: Vec<_> = schedules.iter().map(|new| new.rule.first(now)).collect();
@@ -160,7 +156,7 @@ impl PostgresStore {
         doing: &'static str,
         connection: &mut PgConnection,
         now: Now,
-    ) -> Result<Moment, StoreError> {
+    ) -> Result<Moment> {
         if let Now::At(moment) = now {
             return Ok(moment);
         }
@@ -177,7 +173,7 @@ impl PostgresStore {
         now: Moment,
         schedules: &[NewSchedule],
         firsts: &[Result<Moment, RuleError>],
-    ) -> Result<Vec<ScheduleId>, StoreError> {
+    ) -> Result<Vec<ScheduleId>> {
         // A rule without a first moment may still be that of a schedule that is known; `declare` decides.
         let mut new: BTreeMap<&str, (&NewSchedule, i64)> = BTreeMap::new();
         for (schedule, first) in schedules.iter().zip(firsts) {

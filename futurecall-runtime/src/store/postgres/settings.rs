@@ -10,8 +10,7 @@ use super::connection_check::{PATIENCE, Warm};
 use super::driver_error::nothing_done;
 use super::sql::Reading;
 use crate::clock::{self, Deadline};
-use crate::error::StoreError;
-use crate::store::DatabaseSetting;
+use crate::store::{DatabaseSetting, Result};
 
 const READING: &str = "read the settings";
 
@@ -40,7 +39,7 @@ const SETTINGS: &str = "
         AND (r.oid IS NULL OR (r.rolcanlogin AND (n.oid IS NULL OR has_schema_privilege(r.oid, n.oid, 'USAGE'))))";
 
 impl PostgresStore {
-    pub(super) async fn server_settings(&self) -> Result<Vec<DatabaseSetting>, StoreError> {
+    pub(super) async fn server_settings(&self) -> Result<Vec<DatabaseSetting>> {
         let version = self.read(READING, self.query("SELECT version() AS value, 'version' AS name")).await?;
         let rest = self.read(READING, self.query(SETTINGS).bind(self.schema.to_string())).await?;
         let setting =
@@ -61,7 +60,7 @@ pub(super) struct Session {
 impl Session {
     /// Asks a new connection, and again where it breaks: a pooler that restarts is a delay, too. Returns the connection as
     /// well.
-    pub(super) async fn ask(doing: &'static str, pool: &PgPool) -> Result<(Self, Warm), StoreError> {
+    pub(super) async fn ask(doing: &'static str, pool: &PgPool) -> Result<(Self, Warm)> {
         const PAUSE: Duration = Duration::from_millis(100);
         let give_up = Deadline::new(clock::read(), PATIENCE);
         loop {

@@ -6,7 +6,7 @@ use sqlx::{Executor, Postgres, Transaction};
 use super::PostgresStore;
 use super::driver_error::nothing_done;
 use super::sql::Query;
-use crate::error::StoreError;
+use crate::store::Result;
 
 /// A transaction that reads.
 pub(super) struct Look<'a> {
@@ -28,18 +28,18 @@ const BY_INDEX: &str = "SELECT set_config('enable_seqscan', 'off', true), \
 const NOT_COMPILED: &str = "SELECT set_config('jit', 'off', true)";
 
 impl PostgresStore {
-    pub(super) async fn look(&self, doing: &'static str) -> Result<Look<'_>, StoreError> {
+    pub(super) async fn look(&self, doing: &'static str) -> Result<Look<'_>> {
         // Before it has a connection: asking would need another one, and there may be one alone.
         self.sees().await?;
         self.begin_look(doing, BY_INDEX).await
     }
 
     /// A look that may read whole tables.
-    pub(super) async fn look_through(&self, doing: &'static str) -> Result<Look<'_>, StoreError> {
+    pub(super) async fn look_through(&self, doing: &'static str) -> Result<Look<'_>> {
         self.begin_look(doing, NOT_COMPILED).await
     }
 
-    async fn begin_look(&self, doing: &'static str, settings: &'static str) -> Result<Look<'_>, StoreError> {
+    async fn begin_look(&self, doing: &'static str, settings: &'static str) -> Result<Look<'_>> {
         let mut transaction = self.link.begin_with(doing, BEGIN).await?;
         transaction.execute(self.link.fixed(settings)).await.map_err(nothing_done(doing))?;
         Ok(Look { store: self, doing, transaction })
@@ -53,15 +53,15 @@ impl Look<'_> {
     }
 
     /// The statement of a template that shows rows: without arguments where the role may not read them.
-    pub(super) async fn shown(&self, template: &str) -> Result<Query, StoreError> {
+    pub(super) async fn shown(&self, template: &str) -> Result<Query> {
         Ok(self.store.shown(template).await?.persistent(false))
     }
 
-    pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<PgRow>, StoreError> {
+    pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<PgRow>> {
         self.transaction.fetch_all(query).await.map_err(nothing_done(self.doing))
     }
 
-    pub(super) async fn row(&mut self, query: Query) -> Result<Option<PgRow>, StoreError> {
+    pub(super) async fn row(&mut self, query: Query) -> Result<Option<PgRow>> {
         Ok(self.rows(query).await?.into_iter().next())
     }
 }

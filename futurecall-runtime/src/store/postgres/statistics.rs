@@ -7,11 +7,10 @@ use sqlx::postgres::PgRow;
 use super::PostgresStore;
 use super::driver_error::nothing_done;
 use super::sql::{Reading, count, moment};
-use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
 use crate::store::codec::{counts_of, histogram_of, histogram_text, newest};
-use crate::store::{Span, Statistics, StatisticsStore, sums};
+use crate::store::{Result, Span, Statistics, StatisticsStore, sums};
 
 const WRITING: &str = "store statistics";
 
@@ -39,7 +38,7 @@ const READ: &str = "
 
 #[async_trait]
 impl StatisticsStore for PostgresStore {
-    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<()> {
         let rows = newest(counted);
         if rows.is_empty() {
             return Ok(());
@@ -61,12 +60,7 @@ impl StatisticsStore for PostgresStore {
         self.write(WRITING, query).await.map(drop)
     }
 
-    async fn statistics(
-        &self,
-        span: Span,
-        since: Moment,
-        name: Option<&str>,
-    ) -> Result<Vec<Statistics>, StoreError> {
+    async fn statistics(&self, span: Span, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>> {
         let query =
             self.query(READ).bind(span.minutes()).bind(since.as_micros()).bind(name.map(str::to_owned));
         let rows = self.read(READING, query).await?;

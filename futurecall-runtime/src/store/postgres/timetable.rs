@@ -14,6 +14,7 @@ use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
+use crate::store::Result;
 use crate::store::codec::{rule_of, rule_text, schedule_code, schedule_of};
 use crate::store::policy::{Changes, Declaration, Phase, Run, Schedule, ScheduleRow, Timetable};
 
@@ -87,7 +88,7 @@ impl PostgresStore {
         connection: &mut PgConnection,
         now: Moment,
         wanted: Wanted<'_>,
-    ) -> Result<Timetable, StoreError> {
+    ) -> Result<Timetable> {
         let (found_by, wait) = match &wanted {
             Wanted::Ids(_) => ("s.id = ANY ($1::uuid[])", ""),
             Wanted::Free(_) => ("s.id = ANY ($1::uuid[])", " SKIP LOCKED"),
@@ -123,7 +124,7 @@ impl PostgresStore {
         now: Moment,
         changes: Changes,
         are_kept: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let Changes { removed, cancelled, stored, schedules } = changes;
         let now = Timestamp::from(now);
         if !removed.is_empty() {
@@ -158,7 +159,7 @@ impl PostgresStore {
         connection: &mut PgConnection,
         now: Timestamp,
         rows: &[ScheduleRow],
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let text = |rule: &Rule| rule_text(rule).map_err(|error| StoreError::refused(doing, error));
         let declared = |row: &ScheduleRow| row.declaration.as_ref().map(|of| text(&of.rule)).transpose();
         let effective = |row: &ScheduleRow| row.effective.as_ref().map(text).transpose();

@@ -18,7 +18,7 @@ use crate::id::{CallId, PodId};
 use crate::store::transaction::{
     InTransaction, Open, OpenTransaction, TransactionDatabase, TransactionRef, sealed,
 };
-use crate::store::{Completed, Finish, Now, Outcome, Retention, TransactionStore};
+use crate::store::{Completed, Finish, Now, Outcome, Result, Retention, TransactionStore};
 
 const BEGINNING: &str = "begin a transaction";
 
@@ -44,7 +44,7 @@ const HELD: &str = "
 
 #[async_trait]
 impl TransactionStore for PostgresStore {
-    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+    async fn begin(&self, _limit: Duration) -> Result<Option<OpenTransaction>> {
         if self.link.pool.is_closed() {
             return Err(StoreError::closed(BEGINNING));
         }
@@ -63,7 +63,7 @@ impl TransactionStore for PostgresStore {
         pod: PodId,
         finish: &Finish,
         retention: &Retention,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         let Some(PostgresOpen { mut transaction }) = open.downcast() else {
             return Err(StoreError::wrong_database(COMPLETING));
         };
@@ -78,7 +78,7 @@ impl TransactionStore for PostgresStore {
         Ok(true)
     }
 
-    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed> {
         let mut transaction = self.begin(ASKING).await?;
         step(ASKING, &mut transaction, self.link.fixed(NO_WAITING)).await?;
         let query = self.query(HELD).bind(id.as_uuid()).bind(pod.as_uuid()).bind(claim_no);

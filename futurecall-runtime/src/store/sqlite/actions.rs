@@ -4,9 +4,8 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::tx::{StoredRow, moment_in, no_nul, text, uuid};
-use crate::error::StoreError;
 use crate::id::{ActionId, CallId, ScheduleId};
-use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now};
+use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now, Result};
 
 const DOING: &str = "record an action";
 
@@ -41,7 +40,7 @@ pub(super) const OF_SCHEDULE: &str = actions!("schedule_id = ?4 AND ?3 IS NULL")
 
 #[async_trait]
 impl ActionStore for SqliteStore {
-    async fn note_action(&self, now: Now, action: &NewAction) -> Result<(), StoreError> {
+    async fn note_action(&self, now: Now, action: &NewAction) -> Result<()> {
         for (what, text) in
             [("a name", &action.actor), ("an action's word", &action.verb), ("a target", &action.target)]
         {
@@ -65,7 +64,7 @@ impl ActionStore for SqliteStore {
         .await
     }
 
-    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<(), StoreError> {
+    async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<()> {
         no_nul(DOING, "an outcome", outcome)?;
         let (id, outcome) = (id.as_uuid(), outcome.to_owned());
         self.write(DOING, Now::Database, move |mut tx| {
@@ -74,7 +73,7 @@ impl ActionStore for SqliteStore {
         .await
     }
 
-    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>, StoreError> {
+    async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>> {
         let filter = filter.clone();
         self.read("list actions", Now::Database, move |mut tx| {
             Box::pin(async move {

@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::policy::reasons::CANCELLED;
 use crate::store::transaction::TransactionRef;
-use crate::store::{CallState, CancelStore, CancelTarget, Cancelled, Now, REPEATED, Retention};
+use crate::store::{CallState, CancelStore, CancelTarget, Cancelled, Now, REPEATED, Result, Retention};
 
 const DOING: &str = "cancel calls";
 
@@ -91,12 +91,7 @@ WHERE c.claimed_by IS NULL";
 
 #[async_trait]
 impl CancelStore for SqliteStore {
-    async fn cancel(
-        &self,
-        now: Now,
-        target: &CancelTarget,
-        retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
+    async fn cancel(&self, now: Now, target: &CancelTarget, retention: &Retention) -> Result<Cancelled> {
         check(target)?;
         let kept = kept(retention);
         let (mut total, left) = match target {
@@ -127,7 +122,7 @@ impl CancelStore for SqliteStore {
         transaction: TransactionRef<'_>,
         target: &CancelTarget,
         retention: &Retention,
-    ) -> Result<Cancelled, StoreError> {
+    ) -> Result<Cancelled> {
         self.check(DOING)?;
         let connection = lent(DOING, transaction)?;
         check(target)?;
@@ -151,12 +146,7 @@ impl CancelStore for SqliteStore {
         Ok(total)
     }
 
-    async fn discard(
-        &self,
-        now: Now,
-        calls: &[(CallId, String)],
-        retention: &Retention,
-    ) -> Result<u64, StoreError> {
+    async fn discard(&self, now: Now, calls: &[(CallId, String)], retention: &Retention) -> Result<u64> {
         if calls.is_empty() {
             return Ok(0);
         }
@@ -204,7 +194,7 @@ fn add(total: &mut Cancelled, part: Cancelled) {
     total.running = total.running.saturating_add(part.running);
 }
 
-async fn cancel_chunk(tx: &mut Tx<'_>, chunk: Left, kept: i64) -> Result<Cancelled, StoreError> {
+async fn cancel_chunk(tx: &mut Tx<'_>, chunk: Left, kept: i64) -> Result<Cancelled> {
     let running = flag(tx, &chunk.calls).await?;
     if chunk.with_identifier {
         return Ok(Cancelled::new(remove(tx, &chunk.calls, kept).await?, 0, running));
@@ -213,7 +203,7 @@ async fn cancel_chunk(tx: &mut Tx<'_>, chunk: Left, kept: i64) -> Result<Cancell
     Ok(Cancelled::new(give_up(tx, DOING, &calls, kept).await?, 0, running))
 }
 
-fn check(target: &CancelTarget) -> Result<(), StoreError> {
+fn check(target: &CancelTarget) -> Result<()> {
     match target {
         CancelTarget::Identifier(identifier) => no_nul(DOING, "an identifier", identifier),
         CancelTarget::Call(_) | CancelTarget::Calls(_) => Ok(()),
@@ -222,11 +212,7 @@ fn check(target: &CancelTarget) -> Result<(), StoreError> {
 
 /// Ends the schedules and cancels the calls, or, where these are more than a chunk, flags those that are claimed, cancels
 /// the next runs of the schedules that ended, and says which calls are left.
-async fn cancel_identifier(
-    tx: &mut Tx<'_>,
-    identifier: &str,
-    kept: i64,
-) -> Result<(Cancelled, Left), StoreError> {
+async fn cancel_identifier(tx: &mut Tx<'_>, identifier: &str, kept: i64) -> Result<(Cancelled, Left)> {
     let now = tx.now.as_micros();
     let schedules =
         tx.rows(tx.sql(END_SCHEDULES).bind(identifier.to_owned()).bind(now).bind(CANCELLED)).await?;
@@ -253,12 +239,7 @@ async fn cancel_identifier(
 }
 
 /// What of many calls may not wait for the next chunk. Returns how many calls run, and what is left.
-async fn cancel_first(
-    tx: &mut Tx<'_>,
-    identifier: &str,
-    ended: String,
-    kept: i64,
-) -> Result<(u64, Left), StoreError> {
+async fn cancel_first(tx: &mut Tx<'_>, identifier: &str, ended: String, kept: i64) -> Result<(u64, Left)> {
     let claimed = tx.rows(tx.sql(FLAG_CLAIMED).bind(identifier.to_owned())).await?;
     let running = live(tx, &claimed);
     let runs = tx.rows(tx.sql(RUNS).bind(ended)).await?;
@@ -271,7 +252,7 @@ async fn cancel_first(
 }
 
 /// Flags those of the calls that are claimed; returns how many of them run.
-async fn flag(tx: &mut Tx<'_>, calls: &[Uuid]) -> Result<u64, StoreError> {
+async fn flag(tx: &mut Tx<'_>, calls: &[Uuid]) -> Result<u64> {
     let claimed = tx.rows(tx.sql(FLAG_CALLS).bind(ids(DOING, calls)?)).await?;
     Ok(live(tx, &claimed))
 }
@@ -283,7 +264,7 @@ fn live(tx: &Tx<'_>, claimed: &[StoredRow]) -> u64 {
 }
 
 /// Records those of the calls as cancelled that nobody has claimed; no schedule goes on for it. Returns how many.
-async fn remove(tx: &mut Tx<'_>, calls: &[Uuid], kept: i64) -> Result<u64, StoreError> {
+async fn remove(tx: &mut Tx<'_>, calls: &[Uuid], kept: i64) -> Result<u64> {
     if calls.is_empty() {
         return Ok(0);
     }
@@ -298,7 +279,7 @@ async fn give_up(
     doing: &'static str,
     calls: &[(uuid::fmt::Simple, &str)],
     kept: i64,
-) -> Result<u64, StoreError> {
+) -> Result<u64> {
     let rows = tx.rows(tx.sql(UNCLAIMED).bind(batch(doing, calls)?)).await?;
     let (mut ends, mut runs) = (Vec::new(), Vec::new());
     for row in &rows {

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::tx::{Tx, batch, hex, json};
-use crate::error::StoreError;
+use crate::store::Result;
 
 /// The most calls that a bulk operation changes in one transaction.
 pub(super) const CHUNK: usize = 2_000;
@@ -16,12 +16,12 @@ SELECT json_group_array(hex(id)) AS ids FROM (
 
 /// The ids of all calls with that identifier. Only these are changed by later chunks, so that the operation ends however
 /// many calls are stored meanwhile.
-pub(super) async fn gather(tx: &mut Tx<'_>, identifier: &str) -> Result<Vec<Uuid>, StoreError> {
+pub(super) async fn gather(tx: &mut Tx<'_>, identifier: &str) -> Result<Vec<Uuid>> {
     let row = tx.row(tx.sql(GATHER).bind(identifier.to_owned())).await?;
     Ok(row.as_ref().and_then(|row| json(row, "ids")).unwrap_or_default())
 }
 
 /// Ids as the statements take them.
-pub(super) fn ids(doing: &'static str, ids: &[Uuid]) -> Result<String, StoreError> {
+pub(super) fn ids(doing: &'static str, ids: &[Uuid]) -> Result<String> {
     batch(doing, &ids.iter().copied().map(hex).collect::<Vec<_>>())
 }

@@ -16,12 +16,11 @@ use super::tx::{
     text, uuid,
 };
 use super::unreadable::UnreadableRuns;
-use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::policy::waits_for_running;
 use crate::store::round_robin::in_turns;
-use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, OnVanish, codec};
+use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, OnVanish, Result, codec};
 
 const CLAIM: &str = "claim calls";
 
@@ -130,7 +129,7 @@ WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
 
 #[async_trait]
 impl ClaimStore for SqliteStore {
-    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    async fn claim(&self, now: Now, request: &ClaimRequest) -> Result<Claim> {
         for (name, _) in &request.names {
             no_nul(CLAIM, "a name", name)?;
         }
@@ -165,7 +164,7 @@ impl ClaimStore for SqliteStore {
         })
     }
 
-    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>, StoreError> {
+    async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>> {
         // The writer answers, so that a claim that is still on its way there comes first.
         let mut calls: Vec<_> = self
             .write("find a claim", Now::Database, move |mut tx| {
@@ -179,13 +178,7 @@ impl ClaimStore for SqliteStore {
         Ok(calls)
     }
 
-    async fn release(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        declined: Option<i64>,
-    ) -> Result<u64, StoreError> {
+    async fn release(&self, now: Now, pod: PodId, held: &[Held], declined: Option<i64>) -> Result<u64> {
         if held.is_empty() {
             return Ok(0);
         }
@@ -221,11 +214,7 @@ struct View {
     running: bool,
 }
 
-async fn take(
-    tx: &mut Tx<'_>,
-    request: &ClaimRequest,
-    unreadable: &UnreadableRuns,
-) -> Result<Taken, StoreError> {
+async fn take(tx: &mut Tx<'_>, request: &ClaimRequest, unreadable: &UnreadableRuns) -> Result<Taken> {
     let names: HashSet<&str> = request.names.iter().map(|(name, _)| name.as_str()).collect();
     let names: Vec<_> =
         names.into_iter().map(|name| (name, codec::declined_by(request.shape(name)))).collect();
@@ -275,12 +264,7 @@ async fn take(
     Ok(Taken { calls, next: view.next, skipped, now: tx.now })
 }
 
-async fn look(
-    tx: &mut Tx<'_>,
-    request: &ClaimRequest,
-    names: &str,
-    passed_over: &[Simple],
-) -> Result<View, StoreError> {
+async fn look(tx: &mut Tx<'_>, request: &ClaimRequest, names: &str, passed_over: &[Simple]) -> Result<View> {
     let sql = tx
         .sql(LANES)
         .bind(names.to_owned())
@@ -319,7 +303,7 @@ async fn take_share(
     lanes: &[Lane],
     room: usize,
     passed_over: &[Simple],
-) -> Result<usize, StoreError> {
+) -> Result<usize> {
     let priority = lanes.first().map(|(_, priority, _)| *priority);
     let lanes: Vec<_> = lanes.iter().take_while(|(_, of, _)| Some(*of) == priority).take(room).collect();
     let share = room / lanes.len().max(1);
@@ -352,7 +336,7 @@ async fn runs(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
     settled: &mut HashSet<Uuid>,
-) -> Result<Vec<ClaimedRun>, StoreError> {
+) -> Result<Vec<ClaimedRun>> {
     let rows = tx.rows(tx.sql(RUNS).bind(request.pod.as_uuid()).bind(request.claim_no)).await?;
     let run = |row: &StoredRow| {
         let schedule = ScheduleId::from_uuid(uuid(row, "schedule_id")?);
@@ -362,7 +346,7 @@ async fn runs(
 }
 
 /// What this claim holds, which are `held` calls.
-async fn gather(tx: &mut Tx<'_>, request: &ClaimRequest, held: usize) -> Result<String, StoreError> {
+async fn gather(tx: &mut Tx<'_>, request: &ClaimRequest, held: usize) -> Result<String> {
     let until = after(tx.now, request.lease).as_micros();
     let sql = tx.sql(GATHER).bind(request.pod.as_uuid()).bind(request.claim_no).bind(until);
     let row = match tx.row(sql).await {
@@ -378,7 +362,7 @@ async fn gather(tx: &mut Tx<'_>, request: &ClaimRequest, held: usize) -> Result<
 }
 
 /// The due calls that must wait for another run of their schedule. (One that lies ahead may have its turn by then.)
-async fn must_wait(tx: &mut Tx<'_>) -> Result<Vec<Simple>, StoreError> {
+async fn must_wait(tx: &mut Tx<'_>) -> Result<Vec<Simple>> {
     let rows = tx.rows(tx.sql(BEHIND).bind(tx.now.as_micros())).await?;
     let waiting = |row: &StoredRow| {
         let rule = codec::rule_of(&text(row, "effective")?).ok()?;

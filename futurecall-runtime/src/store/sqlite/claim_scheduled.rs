@@ -10,11 +10,10 @@ use super::history::{End, end};
 use super::release::give_back;
 use super::timetable::{Wanted, load, write};
 use super::tx::{Tx, hex};
-use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::store::policy::Turn;
-use crate::store::{CallState, ClaimRequest, Held};
+use crate::store::{CallState, ClaimRequest, Held, Result};
 
 /// A call that its schedule produced.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +42,7 @@ pub(super) async fn settle(
     mut runs: Vec<ClaimedRun>,
     request: &ClaimRequest,
     kept: i64,
-) -> Result<Settled, StoreError> {
+) -> Result<Settled> {
     runs.sort_by_key(|run| (run.due, run.id));
     let schedules: BTreeSet<Uuid> = runs.iter().map(|run| run.schedule.as_uuid()).collect();
     let schedules: Vec<Uuid> = schedules.into_iter().collect();

@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, SqlStr, SqliteConnect
 
 use super::file_identity::Original;
 use crate::error::StoreError;
+use crate::store::Result;
 use crate::store::table_names::check_prefix;
 
 /// The prefix that stands in the SQL of this folder and in the migrations.
@@ -32,7 +33,7 @@ pub(super) struct Source {
 
 impl Source {
     /// The source that a URL names. The file is created if it is missing, unless `mode=rw` says otherwise.
-    pub(super) fn from_url(url: &str, connections: u32) -> Result<Self, StoreError> {
+    pub(super) fn from_url(url: &str, connections: u32) -> Result<Self> {
         check_url(url).map_err(|fault| StoreError::permanent(OPEN, fault))?;
         let options = url.parse::<SqliteConnectOptions>().map_err(|error| fault(OPEN, error))?;
         let creates = parameter(url, "mode") != Some("rw");
@@ -163,7 +164,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Takes a prefix that cannot be anything but the beginning of a name.
-    pub(super) fn new(prefix: &str) -> Result<Self, StoreError> {
+    pub(super) fn new(prefix: &str) -> Result<Self> {
         check_prefix(prefix).map_err(|fault| {
             StoreError::permanent(OPEN, format!("table_prefix `{}` {fault}", prefix.escape_debug()))
         })?;

@@ -6,11 +6,10 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::tx::{StoredRow, Tx, batch, before, moment_in, small, text};
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::listing_plan::capped;
-use crate::store::{Backlog, CallState, CountingStore, Counts, Now, TimelineCount, codec};
+use crate::store::{Backlog, CallState, CountingStore, Counts, Now, Result, TimelineCount, codec};
 
 const COUNTING: &str = "count calls";
 const AHEAD: &str = "count the calls before it";
@@ -149,12 +148,12 @@ FROM head";
 
 #[async_trait]
 impl CountingStore for SqliteStore {
-    async fn counts(&self, now: Now, cap: u64) -> Result<Counts, StoreError> {
+    async fn counts(&self, now: Now, cap: u64) -> Result<Counts> {
         self.read(COUNTING, now, move |mut tx| Box::pin(async move { count_all(&mut tx, capped(cap)).await }))
             .await
     }
 
-    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64, StoreError> {
+    async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64> {
         let row = self
             .read(AHEAD, now, move |mut tx| {
                 Box::pin(async move {
@@ -166,7 +165,7 @@ impl CountingStore for SqliteStore {
         Ok(row.and_then(|row| small(&row, "calls")).unwrap_or(0))
     }
 
-    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>, StoreError> {
+    async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>> {
         let ends = edges.iter().skip(1).map(|end| end.as_micros());
         let edges: Vec<_> = edges.iter().map(|begin| begin.as_micros()).zip(ends).collect();
         let edges = batch(TIMELINE, &edges)?;
@@ -179,7 +178,7 @@ impl CountingStore for SqliteStore {
         .await
     }
 
-    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog, StoreError> {
+    async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog> {
         let cap = i64::try_from(cap).unwrap_or(i64::MAX);
         self.read("see what waits", now, move |mut tx| {
             Box::pin(async move {
@@ -199,7 +198,7 @@ impl CountingStore for SqliteStore {
     }
 }
 
-async fn count_all(tx: &mut Tx<'_>, cap: i64) -> Result<Counts, StoreError> {
+async fn count_all(tx: &mut Tx<'_>, cap: i64) -> Result<Counts> {
     let mut counts = Counts::default();
     if let Some(row) = tx.row(tx.sql(COUNTS).bind(tx.now.as_micros()).bind(cap)).await? {
         let number = |column| small(&row, column).unwrap_or(0);

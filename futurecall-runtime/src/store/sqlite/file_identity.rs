@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SqliteStore;
 use crate::error::StoreError;
+use crate::store::Result;
 
 /// What tells two files apart, whatever their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl Original {
     }
 
     /// An error unless the path still leads to that file.
-    pub(super) fn check(&self, doing: &'static str) -> Result<(), StoreError> {
+    pub(super) fn check(&self, doing: &'static str) -> Result<()> {
         let what = match std::fs::metadata(&self.path) {
             Ok(file) if Identity::of(&file) != self.identity => "replaced by another",
             Ok(file) if file.len() > 0 => {
@@ -80,7 +81,7 @@ impl Original {
     }
 
     /// An error unless the log at `path` is still the one of that identity.
-    pub(super) fn check_log(doing: &'static str, path: &Path, log: Identity) -> Result<(), StoreError> {
+    pub(super) fn check_log(doing: &'static str, path: &Path, log: Identity) -> Result<()> {
         if Identity::at(path) == Some(log) {
             return Ok(());
         }
@@ -96,7 +97,7 @@ impl Original {
 
 impl SqliteStore {
     /// An error where the file is not the one any more that was opened.
-    pub(super) fn check(&self, doing: &'static str) -> Result<(), StoreError> {
+    pub(super) fn check(&self, doing: &'static str) -> Result<()> {
         // A store that was closed says that instead.
         let original = self.source.original.as_ref().filter(|_| !self.writer.is_closed());
         original.map_or(Ok(()), |original| original.check(doing))

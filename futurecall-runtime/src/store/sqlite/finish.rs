@@ -14,12 +14,11 @@ use super::tx::{
     text, uuid,
 };
 use super::{SqliteStore, history_gap, requeue};
-use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::policy::{Vanished, ending_of};
 use crate::store::{
     ACTIONS_KEPT, CallState, Finish, FinishStore, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued,
-    Retention, Span, codec,
+    Result, Retention, Span, codec,
 };
 
 const RENEW: &str = "renew leases";
@@ -86,13 +85,7 @@ DELETE FROM futurecall_statistics WHERE span = ?3 AND (start, name, pod) IN (
 
 #[async_trait]
 impl FinishStore for SqliteStore {
-    async fn renew(
-        &self,
-        now: Now,
-        pod: PodId,
-        held: &[Held],
-        lease: Duration,
-    ) -> Result<Vec<Renewed>, StoreError> {
+    async fn renew(&self, now: Now, pod: PodId, held: &[Held], lease: Duration) -> Result<Vec<Renewed>> {
         if held.is_empty() {
             return Ok(Vec::new());
         }
@@ -122,7 +115,7 @@ impl FinishStore for SqliteStore {
         pod: PodId,
         finished: &[Finish],
         retention: &Retention,
-    ) -> Result<Vec<Finished>, StoreError> {
+    ) -> Result<Vec<Finished>> {
         if finished.is_empty() {
             return Ok(Vec::new());
         }
@@ -151,12 +144,7 @@ impl FinishStore for SqliteStore {
         Ok(became)
     }
 
-    async fn rescue(
-        &self,
-        now: Now,
-        limit: usize,
-        retention: &Retention,
-    ) -> Result<Vec<Rescued>, StoreError> {
+    async fn rescue(&self, now: Now, limit: usize, retention: &Retention) -> Result<Vec<Rescued>> {
         let kept = kept(retention);
         self.write(RESCUE, now, move |mut tx| {
             Box::pin(async move { rescue_some(&mut tx, limit, kept).await })
@@ -164,7 +152,7 @@ impl FinishStore for SqliteStore {
         .await
     }
 
-    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+    async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64> {
         let retention = *retention;
         self.write(PRUNE, now, move |mut tx| {
             Box::pin(async move {
@@ -192,7 +180,7 @@ impl FinishStore for SqliteStore {
         .await
     }
 
-    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<(), StoreError> {
+    async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<()> {
         self.write(history_gap::NOTING, now, move |mut tx| {
             Box::pin(async move { history_gap::note(&mut tx, lasts).await })
         })
@@ -205,13 +193,13 @@ fn claim_of(row: &StoredRow) -> Option<(Uuid, i64)> {
 }
 
 /// Claims as the statements take them.
-pub(super) fn claims(doing: &'static str, held: &[Held]) -> Result<String, StoreError> {
+pub(super) fn claims(doing: &'static str, held: &[Held]) -> Result<String> {
     let rows: Vec<_> =
         held.iter().map(|one| (hex(one.id.as_uuid()), one.claim_no, i32::from(one.started))).collect();
     batch(doing, &rows)
 }
 
-async fn rescue_some(tx: &mut Tx<'_>, limit: usize, kept: i64) -> Result<Vec<Rescued>, StoreError> {
+async fn rescue_some(tx: &mut Tx<'_>, limit: usize, kept: i64) -> Result<Vec<Rescued>> {
     let ended = tx.rows(tx.sql(ENDED).bind(tx.now.as_micros()).bind(rows_of(limit))).await?;
     let (mut over, mut again, mut rescued) = (Vec::new(), Vec::new(), Vec::new());
     for row in &ended {

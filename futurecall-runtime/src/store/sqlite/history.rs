@@ -7,9 +7,8 @@ use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::tx::{StoredRow, Tx, batch, hex, micros, no_nul, text};
-use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CallState, Finish, Finished, codec};
+use crate::store::{CallState, Finish, Finished, Result, codec};
 
 /// The insert that every way into the history shares: `c` is the call; the rest gives the other columns and the source.
 macro_rules! to_history {
@@ -89,7 +88,7 @@ pub(super) struct Ended(
 );
 
 impl Ended {
-    pub(super) fn of(finish: &Finish) -> Result<Self, StoreError> {
+    pub(super) fn of(finish: &Finish) -> Result<Self> {
         let (state, error) = codec::outcome_state(&finish.outcome);
         no_nul(FINISH, "an error's text", error.unwrap_or_default())?;
         let started = finish.started_after.map(micros);
@@ -145,7 +144,7 @@ pub(super) async fn record(
     part: Part,
     pod: Uuid,
     kept: i64,
-) -> Result<Vec<(usize, Finished)>, StoreError> {
+) -> Result<Vec<(usize, Finished)>> {
     if part.rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -159,12 +158,7 @@ pub(super) async fn record(
 }
 
 /// Records the outcomes of the claims that are still held; returns which they are.
-pub(super) async fn end_held(
-    tx: &mut Tx<'_>,
-    ended: &[Ended],
-    pod: Uuid,
-    kept: i64,
-) -> Result<Recorded, StoreError> {
+pub(super) async fn end_held(tx: &mut Tx<'_>, ended: &[Ended], pod: Uuid, kept: i64) -> Result<Recorded> {
     let (now, rows) = (tx.now.as_micros(), batch(FINISH, ended)?);
     let held = tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?;
     let recorded = Recorded::read(held.as_ref());
@@ -179,11 +173,7 @@ pub(super) async fn end_held(
 }
 
 /// Which of these the history has with this outcome.
-pub(super) async fn was_recorded(
-    tx: &mut Tx<'_>,
-    ended: &[Ended],
-    pod: Uuid,
-) -> Result<Recorded, StoreError> {
+pub(super) async fn was_recorded(tx: &mut Tx<'_>, ended: &[Ended], pod: Uuid) -> Result<Recorded> {
     let rows = batch(FINISH, ended)?;
     Ok(Recorded::read(tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?.as_ref()))
 }
@@ -211,12 +201,7 @@ impl End {
 }
 
 /// Moves calls to the history.
-pub(super) async fn end(
-    tx: &mut Tx<'_>,
-    doing: &'static str,
-    ends: &[End],
-    kept: i64,
-) -> Result<u64, StoreError> {
+pub(super) async fn end(tx: &mut Tx<'_>, doing: &'static str, ends: &[End], kept: i64) -> Result<u64> {
     if ends.is_empty() {
         return Ok(0);
     }

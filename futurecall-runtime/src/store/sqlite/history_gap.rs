@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::tx::{Tx, after, flag, number};
-use crate::error::StoreError;
+use crate::store::Result;
 
 pub(super) const NOTING: &str = "note a gap in the history";
 
@@ -22,19 +22,19 @@ SELECT key FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM futurecall_call c WHER
     OR EXISTS (SELECT 1 FROM futurecall_finished f WHERE f.id = unhex(value ->> 0))";
 
 /// The same in a transaction.
-pub(super) async fn note(tx: &mut Tx<'_>, lasts: Duration) -> Result<(), StoreError> {
+pub(super) async fn note(tx: &mut Tx<'_>, lasts: Duration) -> Result<()> {
     let until = after(tx.now, lasts).as_micros();
     tx.run(tx.sql(NOTE).bind(until)).await.map(drop)
 }
 
 /// Whether a repetition that finds nothing of a call cannot tell whether it had been stored before.
-pub(super) async fn is_open(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+pub(super) async fn is_open(tx: &mut Tx<'_>) -> Result<bool> {
     let row = tx.row(tx.sql(IS_OPEN).bind(tx.now.as_micros())).await?;
     Ok(row.is_some_and(|row| flag(&row, "is_open")))
 }
 
 /// Which calls of a batch are known, by their places.
-pub(super) async fn known(tx: &mut Tx<'_>, rows: String) -> Result<HashSet<i64>, StoreError> {
+pub(super) async fn known(tx: &mut Tx<'_>, rows: String) -> Result<HashSet<i64>> {
     let known = tx.rows(tx.sql(KNOWN).bind(rows)).await?;
     Ok(known.iter().filter_map(|row| number(row, "key")).collect())
 }

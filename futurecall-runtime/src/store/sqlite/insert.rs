@@ -12,7 +12,9 @@ use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::CallId;
 use crate::store::transaction::TransactionRef;
-use crate::store::{ClaimRequest, ClaimedCall, Due, InsertStore, Inserted, NewCall, Now, OnVanish, codec};
+use crate::store::{
+    ClaimRequest, ClaimedCall, Due, InsertStore, Inserted, NewCall, Now, OnVanish, Result, codec,
+};
 
 const DOING: &str = "store calls";
 
@@ -66,7 +68,7 @@ impl InsertStore for SqliteStore {
         calls: &[NewCall],
         again: bool,
         _soon: Duration,
-    ) -> Result<Vec<Inserted>, StoreError> {
+    ) -> Result<Vec<Inserted>> {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,7 +85,7 @@ impl InsertStore for SqliteStore {
         now: Now,
         call: &NewCall,
         request: &ClaimRequest,
-    ) -> Result<Option<ClaimedCall>, StoreError> {
+    ) -> Result<Option<ClaimedCall>> {
         let rows = rows(std::slice::from_ref(call))?;
         let (call, request) = (call.clone(), request.clone());
         self.write(DOING, now, move |mut tx| {
@@ -97,7 +99,7 @@ impl InsertStore for SqliteStore {
         transaction: TransactionRef<'_>,
         calls: &[NewCall],
         _soon: Duration,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         self.check(DOING)?;
         let connection = lent(DOING, transaction)?;
         if calls.is_empty() {
@@ -110,12 +112,7 @@ impl InsertStore for SqliteStore {
     }
 }
 
-async fn store_rows(
-    tx: &mut Tx<'_>,
-    rows: String,
-    ids: &[CallId],
-    again: bool,
-) -> Result<Vec<Inserted>, StoreError> {
+async fn store_rows(tx: &mut Tx<'_>, rows: String, ids: &[CallId], again: bool) -> Result<Vec<Inserted>> {
     if again && history_gap::is_open(tx).await? {
         return repeat(tx, rows, ids).await;
     }
@@ -143,7 +140,7 @@ async fn store_rows(
 }
 
 /// A repetition while the history has a gap. What stands nowhere may have been stored and have ended.
-async fn repeat(tx: &mut Tx<'_>, rows: String, ids: &[CallId]) -> Result<Vec<Inserted>, StoreError> {
+async fn repeat(tx: &mut Tx<'_>, rows: String, ids: &[CallId]) -> Result<Vec<Inserted>> {
     let known = history_gap::known(tx, rows).await?;
     let inserted = |place| if known.contains(&place) { Inserted::Stored } else { Inserted::Unknown };
     Ok((0_i64..).take(ids.len()).map(inserted).collect())
@@ -154,7 +151,7 @@ async fn store_claimed(
     rows: String,
     call: &NewCall,
     request: &ClaimRequest,
-) -> Result<Option<ClaimedCall>, StoreError> {
+) -> Result<Option<ClaimedCall>> {
     let (budget, again) = match request.on_vanish(&call.name) {
         OnVanish::Rerun { budget, after } => (budget, Some(micros(after))),
         OnVanish::Keep => (0, None),
@@ -179,7 +176,7 @@ async fn store_claimed(
 }
 
 /// The batch as the statements take it.
-fn rows(calls: &[NewCall]) -> Result<String, StoreError> {
+fn rows(calls: &[NewCall]) -> Result<String> {
     let mut rows = Vec::with_capacity(calls.len());
     for call in calls {
         check(call)?;
@@ -207,7 +204,7 @@ fn rows(calls: &[NewCall]) -> Result<String, StoreError> {
 }
 
 /// What PostgreSQL refuses by itself.
-fn check(call: &NewCall) -> Result<(), StoreError> {
+fn check(call: &NewCall) -> Result<()> {
     no_nul(DOING, "a name", &call.name)?;
     no_nul(DOING, "an identifier", call.identifier.as_deref().unwrap_or_default())?;
     no_nul(DOING, "a trace", call.traceparent.as_deref().unwrap_or_default())?;
@@ -215,7 +212,7 @@ fn check(call: &NewCall) -> Result<(), StoreError> {
 }
 
 /// Refuses arguments that are not JSON.
-pub(super) fn check_json(doing: &'static str, args: &str) -> Result<(), StoreError> {
+pub(super) fn check_json(doing: &'static str, args: &str) -> Result<()> {
     serde_json::from_str::<IgnoredAny>(args)
         .map(drop)
         .map_err(|error| StoreError::refused(doing, format!("the arguments are not JSON: {error}")))

@@ -6,10 +6,9 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::tx::{StoredRow, flag, moment_in, small, text, uuid};
-use crate::error::StoreError;
 use crate::id::{CallId, PodId, ScheduleId};
 use crate::store::{
-    AttemptRecord, CallRecord, CallState, InspectStore, Now, ScheduleRecord, ScheduleState, codec,
+    AttemptRecord, CallRecord, CallState, InspectStore, Now, Result, ScheduleRecord, ScheduleState, codec,
 };
 
 const LOOK: &str = "look at a call";
@@ -32,7 +31,7 @@ FROM futurecall_schedule s ORDER BY s.created_at, s.id";
 
 #[async_trait]
 impl InspectStore for SqliteStore {
-    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+    async fn call(&self, now: Now, id: CallId) -> Result<Option<CallRecord>> {
         self.read(LOOK, now, move |mut tx| {
             Box::pin(async move {
                 let id = id.as_uuid();
@@ -59,7 +58,7 @@ impl InspectStore for SqliteStore {
         .await
     }
 
-    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>> {
         self.read("list schedules", Now::Database, |mut tx| {
             Box::pin(async move {
                 let rows = tx.rows(tx.sql(SCHEDULES)).await?;

@@ -6,14 +6,13 @@ use super::SqliteStore;
 use super::counting::{lanes as all_lanes, past as past_lanes};
 use super::inspect::{CALL, FINISHED, past_record, pending_record};
 use super::tx::{Sql, StoredRow, Tx, batch, limit as rows_of, no_nul, number, small, text, uuid};
-use crate::error::StoreError;
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::cursor::Cursor;
 use crate::store::listing_plan::{
     Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
-use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now};
+use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now, Result};
 
 const LIST: &str = "list calls";
 
@@ -68,13 +67,13 @@ type Lane = (String, i16);
 
 #[async_trait]
 impl ListingStore for SqliteStore {
-    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage, StoreError> {
+    async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage> {
         refuse(LIST, filter)?;
         let filter = filter.clone();
         self.read(LIST, now, move |mut tx| Box::pin(async move { page(&mut tx, &filter).await })).await
     }
 
-    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+    async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64> {
         refuse(COUNT, filter)?;
         let filter = filter.clone();
         self.read(COUNT, now, move |mut tx| Box::pin(async move { count_parts(&mut tx, &filter, cap).await }))
@@ -82,7 +81,7 @@ impl ListingStore for SqliteStore {
     }
 }
 
-async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage, StoreError> {
+async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage> {
     let after = match (filter.beyond, filter.after) {
         (Some(place), _) => Some(place),
         (None, None) => None,
@@ -101,7 +100,7 @@ async fn page(tx: &mut Tx<'_>, filter: &CallFilter) -> Result<CallPage, StoreErr
     Ok(page.done())
 }
 
-async fn count_parts(tx: &mut Tx<'_>, filter: &CallFilter, cap: u64) -> Result<u64, StoreError> {
+async fn count_parts(tx: &mut Tx<'_>, filter: &CallFilter, cap: u64) -> Result<u64> {
     let mut calls = 0_u64;
     for part in wanted(filter) {
         if calls < cap {
@@ -112,14 +111,14 @@ async fn count_parts(tx: &mut Tx<'_>, filter: &CallFilter, cap: u64) -> Result<u
     Ok(calls.min(cap))
 }
 
-fn refuse(doing: &'static str, filter: &CallFilter) -> Result<(), StoreError> {
+fn refuse(doing: &'static str, filter: &CallFilter) -> Result<()> {
     no_nul(doing, "a name", filter.name.as_deref().unwrap_or_default())?;
     no_nul(doing, "an identifier", filter.identifier.as_deref().unwrap_or_default())?;
     no_nul(doing, "a text", filter.error.as_deref().unwrap_or_default())
 }
 
 /// Where in the listing a call stands.
-async fn place(tx: &mut Tx<'_>, id: CallId) -> Result<Option<Cursor>, StoreError> {
+async fn place(tx: &mut Tx<'_>, id: CallId) -> Result<Option<Cursor>> {
     let id = id.as_uuid();
     let row = tx.row(tx.sql(PLACE).bind(id)).await?;
     Ok(row.and_then(|row| Some(Cursor { id, due: number(&row, "due_at")?, ended: number(&row, "ended") })))
@@ -217,7 +216,7 @@ impl Asked<'_> {
             .replace(":pod", pod)
     }
 
-    fn bound(&self, sql: Sql, share: &Share, wanted: i64) -> Result<Sql, StoreError> {
+    fn bound(&self, sql: Sql, share: &Share, wanted: i64) -> Result<Sql> {
         let filter = self.filter;
         let micros = |moment: Option<Moment>| moment.map(Moment::as_micros);
         Ok(sql
@@ -280,7 +279,7 @@ impl Share {
 }
 
 /// All that is to be merged, in shares.
-async fn shares(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<Share>, StoreError> {
+async fn shares(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<Share>> {
     let (way, state) = (asked.way(), asked.filter.state);
     // Claimed calls stand in another index than those that wait.
     let claimed =
@@ -307,12 +306,12 @@ async fn shares(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<Share>, StoreE
     Ok(shares)
 }
 
-fn states(filter: &CallFilter) -> Result<String, StoreError> {
+fn states(filter: &CallFilter) -> Result<String> {
     batch(LIST, &past_states(filter).collect::<Vec<_>>())
 }
 
 /// The first so many of one table that the filter lets through.
-async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found, StoreError> {
+async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found> {
     let looked = if asked.rest().is_empty() { wanted as u64 } else { LOOKED_AT };
     let mut found = Found::default();
     for share in shares(tx, asked).await? {
@@ -330,7 +329,7 @@ async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found
 }
 
 /// How many of one table the filter lets through, of as many as are looked at.
-async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64, StoreError> {
+async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64> {
     if cap > LOOKED_AT && asked.is_about_most() {
         let sql = tx.composed(&asked.statement(HOW_MANY_OF_TABLE, &Share::default(), LOOKED_AT));
         let row = tx.row(asked.bound(sql, &Share::default(), capped(cap))?).await?;

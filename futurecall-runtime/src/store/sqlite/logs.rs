@@ -4,9 +4,8 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::tx::{Tx, batch, before, hex, moment_in, no_nul, small, text};
-use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{LogStore, NewLog, Now, Retention, RunLog};
+use crate::store::{LogStore, NewLog, Now, Result, Retention, RunLog};
 
 const KEEPING: &str = "keep logs";
 
@@ -25,7 +24,7 @@ DELETE FROM futurecall_log WHERE rowid IN (SELECT l.rowid FROM futurecall_log l 
 
 #[async_trait]
 impl LogStore for SqliteStore {
-    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<(), StoreError> {
+    async fn keep_logs(&self, now: Now, logs: &[NewLog]) -> Result<()> {
         for log in logs {
             no_nul(KEEPING, "the log", &log.text)?;
         }
@@ -40,7 +39,7 @@ impl LogStore for SqliteStore {
         .await
     }
 
-    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>, StoreError> {
+    async fn logs(&self, id: CallId) -> Result<Vec<RunLog>> {
         self.read("read logs", Now::Database, move |mut tx| {
             Box::pin(async move {
                 let rows = tx.rows(tx.sql(LOGS).bind(id.as_uuid())).await?;
@@ -56,7 +55,7 @@ impl LogStore for SqliteStore {
 }
 
 /// Those that are older than any call in the history may be.
-pub(super) async fn prune_logs(tx: &mut Tx<'_>, retention: &Retention, limit: i64) -> Result<(), StoreError> {
+pub(super) async fn prune_logs(tx: &mut Tx<'_>, retention: &Retention, limit: i64) -> Result<()> {
     let old = tx.sql(OLD).bind(before(tx.now, retention.longest())).bind(limit);
     tx.run(old).await.map(drop)
 }

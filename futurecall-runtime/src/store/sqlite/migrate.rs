@@ -6,7 +6,7 @@ use super::SqliteStore;
 use super::tx::{Tx, moment_in, number, small, text};
 use crate::error::StoreError;
 use crate::store::table_names::renamed;
-use crate::store::{MigrationRecord, Now};
+use crate::store::{MigrationRecord, Now, Result};
 
 const DOING: &str = "migrate the SQLite database";
 
@@ -26,7 +26,7 @@ const APPLIED: &str = "SELECT version, name, applied_at FROM futurecall_migratio
 
 const LATEST: &str = "SELECT max(version) AS version FROM futurecall_migration";
 
-pub(super) async fn migrate(store: &SqliteStore) -> Result<(), StoreError> {
+pub(super) async fn migrate(store: &SqliteStore) -> Result<()> {
     let lacking =
         store.read(DOING, Now::Database, |mut tx| Box::pin(async move { missing(&mut tx).await })).await?;
     if lacking.is_empty() {
@@ -46,7 +46,7 @@ pub(super) async fn migrate(store: &SqliteStore) -> Result<(), StoreError> {
 }
 
 /// The versions that the database lacks.
-async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str], StoreError> {
+async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str]> {
     let version = if is_table_there(tx).await? {
         tx.row(tx.sql(LATEST)).await?.and_then(|row| number(&row, "version"))
     } else {
@@ -63,12 +63,12 @@ async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str], StoreError>
     })
 }
 
-async fn is_table_there(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+async fn is_table_there(tx: &mut Tx<'_>) -> Result<bool> {
     Ok(tx.row(tx.sql(TABLE)).await?.is_some_and(|row| number(&row, "found") == Some(1)))
 }
 
 /// All steps: those of this library, and what a newer one has applied.
-pub(super) async fn migrations(store: &SqliteStore) -> Result<Vec<MigrationRecord>, StoreError> {
+pub(super) async fn migrations(store: &SqliteStore) -> Result<Vec<MigrationRecord>> {
     let tables = store.tables.clone();
     store
         .read(LISTING, Now::Database, |mut tx| {

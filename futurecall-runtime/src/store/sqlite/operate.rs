@@ -5,10 +5,9 @@ use async_trait::async_trait;
 use super::timetable::{Wanted, load, write};
 use super::tx::{batch, hex, kept, moment_in, no_nul, text};
 use super::{SqliteStore, history_gap};
-use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::store::{
-    Inserted, Now, OperateStore, PausedName, REPEATED, Retention, ScheduleChange, ScheduleChanged,
+    Inserted, Now, OperateStore, PausedName, REPEATED, Result, Retention, ScheduleChange, ScheduleChanged,
 };
 
 const DELETING: &str = "delete calls";
@@ -51,7 +50,7 @@ const PAUSED: &str = "SELECT name, since, actor, reason FROM futurecall_paused_n
 
 #[async_trait]
 impl OperateStore for SqliteStore {
-    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64, StoreError> {
+    async fn delete(&self, now: Now, ids: &[CallId]) -> Result<u64> {
         if ids.is_empty() {
             return Ok(0);
         }
@@ -73,7 +72,7 @@ impl OperateStore for SqliteStore {
         id: ScheduleId,
         change: &ScheduleChange,
         retention: &Retention,
-    ) -> Result<ScheduleChanged, StoreError> {
+    ) -> Result<ScheduleChanged> {
         if let ScheduleChange::Pause { reason } | ScheduleChange::End { reason } = change {
             no_nul(CHANGING, "a reason", reason)?;
         }
@@ -97,7 +96,7 @@ impl OperateStore for SqliteStore {
         schedule: ScheduleId,
         id: CallId,
         again: bool,
-    ) -> Result<Option<Inserted>, StoreError> {
+    ) -> Result<Option<Inserted>> {
         let (schedule, id) = (schedule.as_uuid(), id.as_uuid());
         self.write(TRIGGERING, now, move |mut tx| {
             Box::pin(async move {
@@ -116,7 +115,7 @@ impl OperateStore for SqliteStore {
         .await
     }
 
-    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool, StoreError> {
+    async fn pause_name(&self, now: Now, name: &str, actor: &str, reason: &str) -> Result<bool> {
         for (what, text) in [("a name", name), ("a name", actor), ("a reason", reason)] {
             no_nul(PAUSING, what, text)?;
         }
@@ -130,7 +129,7 @@ impl OperateStore for SqliteStore {
         .await
     }
 
-    async fn resume_name(&self, name: &str) -> Result<bool, StoreError> {
+    async fn resume_name(&self, name: &str) -> Result<bool> {
         no_nul(RESUMING, "a name", name)?;
         let name = name.to_owned();
         self.write(RESUMING, Now::Database, move |mut tx| {
@@ -139,7 +138,7 @@ impl OperateStore for SqliteStore {
         .await
     }
 
-    async fn paused_names(&self) -> Result<Vec<PausedName>, StoreError> {
+    async fn paused_names(&self) -> Result<Vec<PausedName>> {
         self.read("list paused names", Now::Database, move |mut tx| {
             Box::pin(async move {
                 let rows = tx.rows(tx.sql(PAUSED)).await?;

@@ -8,11 +8,10 @@ use super::SqliteStore;
 use super::counting::lanes;
 use super::inspect::{CALL, pending_record};
 use super::tx::{StoredRow, Tx, batch, json, no_nul, small, text};
-use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
 use crate::store::listing_plan::capped;
-use crate::store::{Now, PendingName, PendingStore};
+use crate::store::{Now, PendingName, PendingStore, Result};
 
 const LOOKING: &str = "look at the keys of arguments";
 
@@ -71,7 +70,7 @@ FROM known WHERE name IS NOT NULL";
 
 #[async_trait]
 impl PendingStore for SqliteStore {
-    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>, StoreError> {
+    async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>> {
         self.read("list the names of calls", now, move |mut tx| {
             Box::pin(async move {
                 let rows = tx.rows(tx.sql(NAMES).bind(capped(cap))).await?;
@@ -84,7 +83,7 @@ impl PendingStore for SqliteStore {
         .await
     }
 
-    async fn pending_keys(&self, now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+    async fn pending_keys(&self, now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>> {
         for name in &look.names {
             no_nul(LOOKING, "a name", name)?;
         }
@@ -93,7 +92,7 @@ impl PendingStore for SqliteStore {
     }
 }
 
-async fn gather(tx: &mut Tx<'_>, look: &KeysLook) -> Result<Vec<PendingKeys>, StoreError> {
+async fn gather(tx: &mut Tx<'_>, look: &KeysLook) -> Result<Vec<PendingKeys>> {
     let mut found = Gathered::default();
     let keys = KEYS.replace(":call", CALL);
     let from = look.from.unwrap_or(Moment::MIN).as_micros();

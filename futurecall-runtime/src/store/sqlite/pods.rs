@@ -10,7 +10,7 @@ use super::tx::{StoredRow, batch, before, flag, json, moment_in, no_nul, small, 
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::shape::hash_of_all;
-use crate::store::{Now, PodBeat, PodRecord, PodStore, codec};
+use crate::store::{Now, PodBeat, PodRecord, PodStore, Result, codec};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -85,7 +85,7 @@ const LEAVE: &str = "DELETE FROM futurecall_pod WHERE id = ?1";
 
 #[async_trait]
 impl PodStore for SqliteStore {
-    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool, StoreError> {
+    async fn beat(&self, now: Now, pod: &PodBeat) -> Result<bool> {
         for text in pod.texts() {
             no_nul(BEAT, "what the pod says of itself", text)?;
         }
@@ -126,7 +126,7 @@ impl PodStore for SqliteStore {
         .await
     }
 
-    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64, StoreError> {
+    async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.write("offer declined calls again", now, move |mut tx| {
             Box::pin(async move { tx.run(tx.sql(REOPEN).bind(before(tx.now, live)).bind(limit)).await })
@@ -134,7 +134,7 @@ impl PodStore for SqliteStore {
         .await
     }
 
-    async fn leave(&self, pod: PodId) -> Result<(), StoreError> {
+    async fn leave(&self, pod: PodId) -> Result<()> {
         self.write("remove the pod's row", Now::Database, move |mut tx| {
             Box::pin(async move {
                 tx.run(tx.sql(REMEMBER_LEAVING).bind(pod.as_uuid())).await?;
@@ -144,7 +144,7 @@ impl PodStore for SqliteStore {
         .await
     }
 
-    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>, StoreError> {
+    async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>> {
         self.read("list pods", now, move |mut tx| {
             Box::pin(async move {
                 let (since, live) = (before(tx.now, DAY), before(tx.now, within));

@@ -5,10 +5,9 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::history::{End, end};
 use super::tx::{Tx, text, uuid};
-use crate::error::StoreError;
 use crate::id::{CallId, PodId};
 use crate::store::policy::reasons::CANCELLED as CANCELLED_CALL;
-use crate::store::{CallState, Now};
+use crate::store::{CallState, Now, Result};
 
 pub(super) const RELEASE: &str = "release calls";
 
@@ -19,12 +18,7 @@ SELECT json_group_array(json_array(hex(id), claim_no, 0)) AS claims FROM futurec
 WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
 
 /// Gives back all that was claimed under that number, without reading more of it than its ids.
-pub(super) async fn give_back_claim(
-    store: &SqliteStore,
-    now: Now,
-    pod: PodId,
-    claim_no: i64,
-) -> Result<(), StoreError> {
+pub(super) async fn give_back_claim(store: &SqliteStore, now: Now, pod: PodId, claim_no: i64) -> Result<()> {
     store
         .write(RELEASE, now, move |mut tx| {
             Box::pin(async move {
@@ -58,7 +52,7 @@ WHERE rowid IN (
         ON c.id = unhex(value ->> 0) AND c.claimed_by = ?2 AND c.claim_no = value ->> 1)";
 
 /// Makes claimed calls claimable again, with their attempts; what was cancelled meanwhile is over instead.
-pub(super) async fn give_back(tx: &mut Tx<'_>, pod: Uuid, rows: String) -> Result<u64, StoreError> {
+pub(super) async fn give_back(tx: &mut Tx<'_>, pod: Uuid, rows: String) -> Result<u64> {
     let cancelled = tx.rows(tx.sql(CANCELLED).bind(rows.clone()).bind(pod)).await?;
     let cancelled: Vec<End> = cancelled
         .iter()

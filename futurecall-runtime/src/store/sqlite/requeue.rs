@@ -6,9 +6,8 @@ use uuid::fmt::Simple;
 
 use super::history::{Ended, Part, Recorded, places};
 use super::tx::{Tx, batch, hex};
-use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CallState, Finished, codec};
+use crate::store::{CallState, Finished, Result, codec};
 
 const FINISH: &str = "record outcomes";
 
@@ -58,7 +57,7 @@ pub(super) async fn record(
     over: &mut Part,
     again: Part,
     pod: Uuid,
-) -> Result<Vec<(usize, Finished)>, StoreError> {
+) -> Result<Vec<(usize, Finished)>> {
     if again.rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -125,11 +124,7 @@ pub(super) fn vanished(id: CallId, error: String, started: bool, after: i64) -> 
 }
 
 /// Makes claimed calls due again.
-pub(super) async fn make_due(
-    tx: &mut Tx<'_>,
-    doing: &'static str,
-    calls: &[Again],
-) -> Result<(), StoreError> {
+pub(super) async fn make_due(tx: &mut Tx<'_>, doing: &'static str, calls: &[Again]) -> Result<()> {
     let (now, kept) = (tx.now.as_micros(), i64::try_from(crate::store::ATTEMPTS_KEPT).unwrap_or(i64::MAX));
     tx.run(tx.sql(AGAIN).bind(batch(doing, calls)?).bind(now).bind(kept)).await.map(drop)
 }

@@ -11,7 +11,7 @@ use super::tx::{Tx, after, micros, no_nul, number};
 use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::CallId;
-use crate::store::{CancelTarget, Due, Now, RescheduleStore, Rescheduled, RunAgain};
+use crate::store::{CancelTarget, Due, Now, RescheduleStore, Rescheduled, Result, RunAgain};
 
 const DOING: &str = "reschedule calls";
 
@@ -67,7 +67,7 @@ impl RescheduleStore for SqliteStore {
         target: &CancelTarget,
         due: Due,
         _soon: Duration,
-    ) -> Result<Rescheduled, StoreError> {
+    ) -> Result<Rescheduled> {
         let (mut total, left, due) = match target {
             CancelTarget::Identifier(identifier) => {
                 no_nul(DOING, "an identifier", identifier)?;
@@ -100,7 +100,7 @@ impl RescheduleStore for SqliteStore {
         Ok(total)
     }
 
-    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain, StoreError> {
+    async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain> {
         let (of, id) = (of.as_uuid(), id.as_uuid());
         self.write(AGAIN, now, move |mut tx| {
             Box::pin(async move {
@@ -129,7 +129,7 @@ async fn move_identifier(
     tx: &mut Tx<'_>,
     identifier: &str,
     due: Due,
-) -> Result<(Rescheduled, Vec<Uuid>, Due), StoreError> {
+) -> Result<(Rescheduled, Vec<Uuid>, Due)> {
     let counted = tx.row(tx.sql(COUNT).bind(identifier.to_owned()).bind(tx.now.as_micros())).await?;
     let found = counted.and_then(|row| number(&row, "found")).and_then(|found| usize::try_from(found).ok());
     if found.is_some_and(|found| found > CHUNK) {
@@ -148,7 +148,7 @@ async fn move_them(
     [count, update]: [&'static str; 2],
     which: String,
     due: Due,
-) -> Result<Rescheduled, StoreError> {
+) -> Result<Rescheduled> {
     let (moment, delay) = match due {
         Due::At(moment) => (Some(moment.as_micros()), None),
         Due::After(delay) => (None, Some(micros(delay))),

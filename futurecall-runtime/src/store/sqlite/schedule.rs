@@ -10,9 +10,8 @@ use super::SqliteStore;
 use super::insert::check_json;
 use super::timetable::{Wanted, load, write};
 use super::tx::{Tx, batch, before, hex, no_nul, uuid};
-use crate::error::StoreError;
 use crate::id::ScheduleId;
-use crate::store::{Declared, LivePod, NewSchedule, Now, ScheduleStore, codec};
+use crate::store::{Declared, LivePod, NewSchedule, Now, Result, ScheduleStore, codec};
 
 const DOING: &str = "declare schedules";
 
@@ -60,7 +59,7 @@ UPDATE futurecall_call SET name = ?1 WHERE schedule_id = ?2 AND claimed_by IS NU
 
 #[async_trait]
 impl ScheduleStore for SqliteStore {
-    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+    async fn declare(&self, now: Now, schedules: &[NewSchedule]) -> Result<Vec<Declared>> {
         for schedule in schedules {
             no_nul(DOING, "a name", &schedule.name)?;
             no_nul(DOING, "a schedule's key", &schedule.key)?;
@@ -72,7 +71,7 @@ impl ScheduleStore for SqliteStore {
             .await
     }
 
-    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64, StoreError> {
+    async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64> {
         let (keys, names) = (batch(ENDING, &live.schedules)?, batch(ENDING, &live.names)?);
         let pod_live = live.pod_live;
         self.write(ENDING, now, move |mut tx| {
@@ -95,7 +94,7 @@ impl ScheduleStore for SqliteStore {
     }
 }
 
-async fn declare_all(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<Declared>, StoreError> {
+async fn declare_all(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<Declared>> {
     for new in schedules.iter().filter(|new| !new.former_keys.is_empty()) {
         rename(tx, new).await?;
     }
@@ -113,7 +112,7 @@ async fn declare_all(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<D
 }
 
 /// The call has a new name: its schedule goes on under it.
-async fn rename(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<(), StoreError> {
+async fn rename(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<()> {
     let former = batch(DOING, &new.former_keys)?;
     let renamed = tx.row(tx.sql(RENAME).bind(new.key.clone()).bind(new.name.clone()).bind(former)).await?;
     if let Some(id) = renamed.as_ref().and_then(|row| uuid(row, "id")) {
@@ -123,7 +122,7 @@ async fn rename(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<(), StoreError> {
 }
 
 /// Stores the schedules whose keys are new. Returns the ids of those that were stored.
-async fn store_new(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<ScheduleId>, StoreError> {
+async fn store_new(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<ScheduleId>> {
     let mut rows = BTreeMap::new();
     for new in schedules {
         // A rule without a first moment may still be that of a schedule that is known: the policy decides.

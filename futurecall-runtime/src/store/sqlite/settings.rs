@@ -1,8 +1,7 @@
 //! What the database is set to.
 
 use super::SqliteStore;
-use crate::error::StoreError;
-use crate::store::{DatabaseSetting, Now};
+use crate::store::{DatabaseSetting, Now, Result};
 
 /// What SQLite calls its own settings, in this order; `synchronous` is that of every connection of ours.
 const PRAGMAS: [&str; 8] = [
@@ -16,7 +15,7 @@ const PRAGMAS: [&str; 8] = [
     "foreign_keys",
 ];
 
-pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<DatabaseSetting>, StoreError> {
+pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<DatabaseSetting>> {
     store
         .read("read the settings", Now::Database, |mut tx| {
             Box::pin(async move {

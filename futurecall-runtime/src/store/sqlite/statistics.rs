@@ -4,10 +4,9 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::tx::{StoredRow, batch, moment_in, no_nul, small, text};
-use crate::error::StoreError;
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::{Now, Span, Statistics, StatisticsStore, codec, sums};
+use crate::store::{Now, Result, Span, Statistics, StatisticsStore, codec, sums};
 
 const WRITING: &str = "store statistics";
 
@@ -29,7 +28,7 @@ FROM futurecall_statistics WHERE span = ?1 AND start >= ?2 AND (?3 IS NULL OR na
 
 #[async_trait]
 impl StatisticsStore for SqliteStore {
-    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<(), StoreError> {
+    async fn put_statistics(&self, pod: PodId, counted: &[Statistics]) -> Result<()> {
         if counted.is_empty() {
             return Ok(());
         }
@@ -63,12 +62,7 @@ impl StatisticsStore for SqliteStore {
         .await
     }
 
-    async fn statistics(
-        &self,
-        span: Span,
-        since: Moment,
-        name: Option<&str>,
-    ) -> Result<Vec<Statistics>, StoreError> {
+    async fn statistics(&self, span: Span, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>> {
         let name = name.map(str::to_owned);
         self.read("read statistics", Now::Database, move |mut tx| {
             Box::pin(async move {

@@ -6,12 +6,11 @@ use uuid::Uuid;
 
 use super::history::{End, end};
 use super::tx::{StoredRow, Tx, batch, flag, hex, moment_in, small, text, uuid};
-use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
 use crate::recurring::Rule;
 use crate::store::policy::{Changes, Phase, Run, Schedule, ScheduleRow, Timetable};
-use crate::store::{CallState, codec};
+use crate::store::{CallState, Result, codec};
 
 /// Which schedules to load.
 pub(super) enum Wanted<'a> {
@@ -74,7 +73,7 @@ pub(super) async fn load(
     doing: &'static str,
     wanted: Wanted<'_>,
     claimed: &[CallId],
-) -> Result<Timetable, StoreError> {
+) -> Result<Timetable> {
     let rows = match &wanted {
         Wanted::Ids(ids) => tx.rows(tx.sql(BY_ID).bind(batch(doing, &hexes(ids.iter().copied()))?)).await?,
         Wanted::Keys(keys) => tx.rows(tx.sql(BY_KEY).bind(batch(doing, keys)?)).await?,
@@ -97,12 +96,7 @@ pub(super) async fn load(
 }
 
 /// Writes what was decided. `kept`: which states the history keeps.
-pub(super) async fn write(
-    tx: &mut Tx<'_>,
-    doing: &'static str,
-    changes: Changes,
-    kept: i64,
-) -> Result<(), StoreError> {
+pub(super) async fn write(tx: &mut Tx<'_>, doing: &'static str, changes: Changes, kept: i64) -> Result<()> {
     let Changes { removed, cancelled, stored, schedules } = changes;
     let now = tx.now.as_micros();
     if !removed.is_empty() {
@@ -150,7 +144,7 @@ type Updated = (
     Option<i64>,
 );
 
-fn updated(tx: &Tx<'_>, row: &ScheduleRow) -> Result<Updated, StoreError> {
+fn updated(tx: &Tx<'_>, row: &ScheduleRow) -> Result<Updated> {
     let rule_text = |rule| codec::rule_text(rule).map_err(|error| tx.refused(error.to_string()));
     let new = row.declaration.as_ref();
     Ok((

@@ -27,7 +27,7 @@ use crate::id::{CallId, PodId};
 use crate::store::transaction::{
     InTransaction, Open, OpenTransaction, TransactionDatabase, TransactionRef, sealed,
 };
-use crate::store::{Completed, Finish, Now, Outcome, Retention, TransactionStore};
+use crate::store::{Completed, Finish, Now, Outcome, Result, Retention, TransactionStore};
 
 const BEGIN: &str = "begin a transaction";
 
@@ -55,7 +55,7 @@ const NO_TURN: &str =
 
 #[async_trait]
 impl TransactionStore for SqliteStore {
-    async fn begin(&self, limit: Duration) -> Result<Option<OpenTransaction>, StoreError> {
+    async fn begin(&self, limit: Duration) -> Result<Option<OpenTransaction>> {
         // A database in memory has one connection, which is the pod's.
         let Some(pool) = &self.lending else { return Ok(None) };
         let file = &self.writer.file;
@@ -89,7 +89,7 @@ impl TransactionStore for SqliteStore {
         pod: PodId,
         finish: &Finish,
         retention: &Retention,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         let Some(SqliteOpen { mut transaction, place, .. }) = open.downcast() else {
             return Err(StoreError::wrong_database(COMPLETE));
         };
@@ -113,7 +113,7 @@ impl TransactionStore for SqliteStore {
         Ok(true)
     }
 
-    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed, StoreError> {
+    async fn completed(&self, pod: PodId, id: CallId, claim_no: i64) -> Result<Completed> {
         let finish = Finish {
             id,
             claim_no,
@@ -226,7 +226,7 @@ async fn lock(
     pool: &SqlitePool,
     file: &Arc<File>,
     patience: Duration,
-) -> Result<(Transaction<'static, Sqlite>, OwnedMutexGuard<Option<Instant>>), StoreError> {
+) -> Result<(Transaction<'static, Sqlite>, OwnedMutexGuard<Option<Instant>>)> {
     let asked = clock::instant();
     let mut pause = Duration::from_millis(1);
     loop {

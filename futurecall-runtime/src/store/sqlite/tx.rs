@@ -18,7 +18,7 @@ use crate::clock;
 use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::store::transaction::TransactionRef;
-use crate::store::{CallState, Now, Retention, codec};
+use crate::store::{CallState, Now, Result, Retention, codec};
 use futures_util::future::BoxFuture;
 
 pub(super) type Sql = Query<'static, Sqlite, SqliteArguments>;
@@ -56,7 +56,7 @@ impl Misfits {
     }
 
     /// An error where something did not fit.
-    pub(super) fn check(&self, doing: &'static str) -> Result<(), StoreError> {
+    pub(super) fn check(&self, doing: &'static str) -> Result<()> {
         match self.0.get() {
             None => Ok(()),
             Some(misfit) => Err(StoreError::permanent(
@@ -69,10 +69,10 @@ impl Misfits {
 
 impl SqliteStore {
     /// Runs `work` in a transaction on the writer's connection, which other operations may share.
-    pub(super) async fn write<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
+    pub(super) async fn write<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
         let tables = self.tables.clone();
         self.writer
@@ -84,10 +84,10 @@ impl SqliteStore {
     }
 
     /// Runs `work` on one state of the database, beside the writer.
-    pub(super) async fn read<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(&self, doing: &'static str, now: Now, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
         let Some(readers) = &self.readers else { return self.write(doing, now, work).await };
         self.check(doing)?;
@@ -136,7 +136,7 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a statement and says how many rows it changed.
-    pub(super) async fn run(&mut self, sql: Sql) -> Result<u64, StoreError> {
+    pub(super) async fn run(&mut self, sql: Sql) -> Result<u64> {
         let start = clock::instant();
         match self.try_run(sql).await {
             Ok(rows) => Ok(rows),
@@ -150,7 +150,7 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a statement and gathers its rows.
-    pub(super) async fn rows(&mut self, sql: Sql) -> Result<Vec<StoredRow>, StoreError> {
+    pub(super) async fn rows(&mut self, sql: Sql) -> Result<Vec<StoredRow>> {
         let start = clock::instant();
         match sql.fetch_all(&mut *self.connection).await {
             Ok(rows) => {
@@ -161,12 +161,12 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a query whose answer is at most one row.
-    pub(super) async fn row(&mut self, sql: Sql) -> Result<Option<StoredRow>, StoreError> {
+    pub(super) async fn row(&mut self, sql: Sql) -> Result<Option<StoredRow>> {
         Ok(self.rows(sql).await?.into_iter().next())
     }
 
     /// Runs several statements without parameters.
-    pub(super) async fn script(&mut self, text: &'static str) -> Result<(), StoreError> {
+    pub(super) async fn script(&mut self, text: &'static str) -> Result<()> {
         let script = sqlx::raw_sql(self.tables.sql(text)).execute(&mut *self.connection).await;
         script.map(drop).map_err(|error| fault(self.doing, error))
     }
@@ -190,8 +190,8 @@ impl<'c> Tx<'c> {
 pub(super) fn sound<'c, T: Send + 'c>(
     doing: &'static str,
     misfits: Misfits,
-    work: BoxFuture<'c, Result<T, StoreError>>,
-) -> BoxFuture<'c, Result<T, StoreError>> {
+    work: BoxFuture<'c, Result<T>>,
+) -> BoxFuture<'c, Result<T>> {
     Box::pin(async move {
         let done = work.await?;
         misfits.check(doing)?;
@@ -203,7 +203,7 @@ pub(super) fn sound<'c, T: Send + 'c>(
 pub(super) fn lent<'c>(
     doing: &'static str,
     transaction: TransactionRef<'c>,
-) -> Result<&'c mut SqliteConnection, StoreError> {
+) -> Result<&'c mut SqliteConnection> {
     match transaction {
         TransactionRef::Sqlite(connection) => Ok(connection),
         _ => Err(StoreError::wrong_database(doing)),
@@ -221,10 +221,7 @@ pub(super) struct Savepoint<'c> {
 }
 
 impl<'c> Savepoint<'c> {
-    pub(super) async fn set(
-        connection: &'c mut SqliteConnection,
-        doing: &'static str,
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn set(connection: &'c mut SqliteConnection, doing: &'static str) -> Result<Self> {
         let savepoint = Self { connection, kept: false, doing };
         let set = sqlx::query("SAVEPOINT futurecall").execute(&mut *savepoint.connection).await;
         set.map(|_| savepoint).map_err(|error| fault(doing, error))
@@ -234,7 +231,7 @@ impl<'c> Savepoint<'c> {
         self.connection
     }
 
-    pub(super) async fn keep(mut self) -> Result<(), StoreError> {
+    pub(super) async fn keep(mut self) -> Result<()> {
         let released = sqlx::query("RELEASE futurecall").execute(&mut *self.connection).await;
         self.kept = released.is_ok();
         released.map(drop).map_err(|error| fault(self.doing, error))
@@ -284,7 +281,7 @@ pub(super) fn limit(count: usize) -> i64 {
 }
 
 /// The rows of a statement as the one JSON text that it takes.
-pub(super) fn batch<T: Serialize + ?Sized>(doing: &'static str, rows: &T) -> Result<String, StoreError> {
+pub(super) fn batch<T: Serialize + ?Sized>(doing: &'static str, rows: &T) -> Result<String> {
     serde_json::to_string(rows).map_err(|error| StoreError::refused(doing, error))
 }
 
@@ -294,7 +291,7 @@ pub(super) fn hex(id: Uuid) -> Simple {
 }
 
 /// Refuses text that PostgreSQL could not store and SQLite would cut short.
-pub(super) fn no_nul(doing: &'static str, what: &str, text: &str) -> Result<(), StoreError> {
+pub(super) fn no_nul(doing: &'static str, what: &str, text: &str) -> Result<()> {
     if text.contains('\0') {
         return Err(StoreError::refused(
             doing,

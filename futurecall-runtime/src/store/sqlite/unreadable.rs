@@ -8,8 +8,7 @@ use uuid::fmt::Simple;
 
 use super::timetable::rule_in;
 use super::tx::{StoredRow, Tx, batch, hex, moment_in, small, uuid};
-use crate::error::StoreError;
-use crate::store::{codec, policy};
+use crate::store::{Result, codec, policy};
 
 const CLAIM: &str = "claim calls";
 
@@ -24,7 +23,7 @@ pub(super) struct UnreadableRuns(Arc<Mutex<BTreeSet<Simple>>>);
 
 impl UnreadableRuns {
     /// Those that still are, and still wait.
-    pub(super) async fn still(&self, tx: &mut Tx<'_>) -> Result<Vec<Simple>, StoreError> {
+    pub(super) async fn still(&self, tx: &mut Tx<'_>) -> Result<Vec<Simple>> {
         let known: Vec<Simple> = self.known().iter().copied().collect();
         if known.is_empty() {
             return Ok(known);

@@ -22,6 +22,7 @@ use super::writer_message::{Message, Task, Work, gone};
 use super::writer_thread::{PAUSE, Pen};
 use crate::clock;
 use crate::error::StoreError;
+use crate::store::Result;
 
 /// A way to the writer's thread, which ends when the last of these is dropped.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the connection on a thread of its own.
-    pub(super) async fn start(source: Source) -> Result<Self, StoreError> {
+    pub(super) async fn start(source: Source) -> Result<Self> {
         let (inbox, messages) = mpsc::unbounded_channel();
         let (ready, opened) = oneshot::channel();
         let (news, ended) = (Arc::new(News::default()), CancellationToken::new());
@@ -79,10 +80,10 @@ impl Writer {
     }
 
     /// Runs `work` in a transaction, which it may share with others, and answers after the commit.
-    pub(super) async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    pub(super) async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
         let (value, result) = oneshot::channel();
         let (done, answer) = oneshot::channel();
@@ -128,7 +129,7 @@ impl Writer {
 }
 
 /// Opens the connection; several processes that start at once wait for each other.
-async fn open(source: &Source) -> Result<(SqliteConnection, Option<PathBuf>), StoreError> {
+async fn open(source: &Source) -> Result<(SqliteConnection, Option<PathBuf>)> {
     let start = clock::instant();
     let mut pause = Duration::from_millis(1);
     loop {
@@ -158,7 +159,7 @@ async fn open(source: &Source) -> Result<(SqliteConnection, Option<PathBuf>), St
 }
 
 /// The file that was opened, which is to be the one that this source has opened before.
-fn original(source: &Source, path: Option<&Path>) -> Result<Option<Arc<Original>>, StoreError> {
+fn original(source: &Source, path: Option<&Path>) -> Result<Option<Arc<Original>>> {
     if let Some(original) = &source.original {
         original.check(OPEN)?;
         return Ok(Some(Arc::clone(original)));

@@ -7,11 +7,11 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
+use crate::store::Result;
 
-pub(super) type Done = oneshot::Sender<Result<(), StoreError>>;
+pub(super) type Done = oneshot::Sender<Result<()>>;
 
-pub(super) type Task =
-    Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), StoreError>> + Send>;
+pub(super) type Task = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<()>> + Send>;
 
 /// What the thread is sent.
 pub(super) enum Message {

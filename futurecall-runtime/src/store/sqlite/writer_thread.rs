@@ -21,6 +21,7 @@ use super::wal_watch::Ear;
 use super::writer_message::{Done, Message, Work, gone};
 use crate::clock;
 use crate::error::StoreError;
+use crate::store::Result;
 
 /// The longest pause between two tries for a lock.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
@@ -281,7 +282,7 @@ impl Pen {
         file: &'f File,
         doing: &'static str,
         since: Instant,
-    ) -> Result<MutexGuard<'f, Option<Instant>>, StoreError> {
+    ) -> Result<MutexGuard<'f, Option<Instant>>> {
         let mut pause = Duration::from_millis(1);
         loop {
             let mut turn = self.turn(file, doing).await?;
@@ -318,7 +319,7 @@ impl Pen {
     }
 
     /// An error where the file, or its log, is not the one any more that was opened.
-    fn check(&mut self, doing: &'static str) -> Result<(), StoreError> {
+    fn check(&mut self, doing: &'static str) -> Result<()> {
         let Some(original) = &self.source.original else { return Ok(()) };
         original.check(doing)?;
         let (Some(path), Some(_)) = (self.file.log(), &self.connection) else { return Ok(()) };
@@ -332,11 +333,7 @@ impl Pen {
 
     /// Waits for the turn among the writers of this process. That of a handler's transaction ends within its limit, unless
     /// the handler blocks the application's runtime.
-    async fn turn<'f>(
-        &self,
-        file: &'f File,
-        doing: &'static str,
-    ) -> Result<MutexGuard<'f, Option<Instant>>, StoreError> {
+    async fn turn<'f>(&self, file: &'f File, doing: &'static str) -> Result<MutexGuard<'f, Option<Instant>>> {
         loop {
             match tokio::time::timeout(self.source.patience, file.turn.lock()).await {
                 Ok(turn) => return Ok(turn),
@@ -348,7 +345,7 @@ impl Pen {
         }
     }
 
-    async fn commit(&mut self) -> Result<(), StoreError> {
+    async fn commit(&mut self) -> Result<()> {
         let start = clock::instant();
         let mut pause = Duration::from_millis(1);
         loop {
