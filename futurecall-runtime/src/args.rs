@@ -37,10 +37,11 @@ pub const MAX_ARGUMENT_DEPTH: usize = 100;
 ///
 /// No variant holds the value of an argument; a `reason` is what the argument's own serde implementation said, rid
 /// of the values that serde quotes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgumentError {
     /// Scheduling: a float in the argument is NaN or infinite, which JSON cannot hold.
+    #[error("argument `{parameter}` of `{call}` holds NaN or an infinity, which cannot be stored as JSON")]
     #[non_exhaustive]
     NotFinite {
         /// The stored name of the call.
@@ -49,6 +50,7 @@ pub enum ArgumentError {
         parameter: String,
     },
     /// Scheduling: the argument is nested more than [`MAX_ARGUMENT_DEPTH`] levels deep.
+    #[error("argument `{parameter}` of `{call}` is nested deeper than {limit} levels")]
     #[non_exhaustive]
     TooDeep {
         /// The stored name of the call.
@@ -59,6 +61,10 @@ pub enum ArgumentError {
         limit: usize,
     },
     /// Scheduling: all arguments together are larger than [`MAX_ARGUMENT_BYTES`].
+    #[error(
+        "the arguments of `{call}` take {bytes} bytes, the limit is {limit}: keep the data elsewhere, and pass the key under \
+         which the call finds it"
+    )]
     #[non_exhaustive]
     TooLarge {
         /// The stored name of the call.
@@ -69,6 +75,7 @@ pub enum ArgumentError {
         limit: usize,
     },
     /// Scheduling: the argument cannot be written as JSON, or would not come back as itself.
+    #[error("argument `{parameter}` of `{call}` cannot be stored: {reason}")]
     #[non_exhaustive]
     Encode {
         /// The stored name of the call.
@@ -79,6 +86,10 @@ pub enum ArgumentError {
         reason: String,
     },
     /// Running: the stored call has no such argument, and the parameter is neither an `Option` nor has a default.
+    #[error(
+        "missing argument `{parameter}` of `{call}`: calls stored before the parameter existed need it to be an `Option`, \
+         or to have `#[future_call(default)]` or `#[future_call(alias = \"its old name\")]`"
+    )]
     #[non_exhaustive]
     Missing {
         /// The stored name of the call.
@@ -87,6 +98,7 @@ pub enum ArgumentError {
         parameter: String,
     },
     /// Running: the stored argument is not of the parameter's type.
+    #[error("argument `{parameter}` of `{call}`: {reason}")]
     #[non_exhaustive]
     Decode {
         /// The stored name of the call.
@@ -97,6 +109,10 @@ pub enum ArgumentError {
         reason: String,
     },
     /// Running: the arguments are stored in a form that this version does not know, or of another kind of call.
+    #[error(
+        "the arguments of `{call}` are stored in form {format}, which its handler does not read: form 1 is keyed by \
+         parameter, form 2 was scheduled by name"
+    )]
     #[non_exhaustive]
     OtherForm {
         /// The stored name of the call.
@@ -105,6 +121,7 @@ pub enum ArgumentError {
         format: i16,
     },
     /// What is stored, or was given by name, is not a JSON object.
+    #[error("the arguments of `{call}` are not a JSON object keyed by parameter: {reason}")]
     #[non_exhaustive]
     NotAnObject {
         /// The stored name of the call.
@@ -114,49 +131,7 @@ pub enum ArgumentError {
     },
 }
 
-impl fmt::Display for ArgumentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFinite { call, parameter } => {
-                write!(
-                    f,
-                    "argument `{parameter}` of `{call}` holds NaN or an infinity, which cannot be stored as JSON"
-                )
-            }
-            Self::TooDeep { call, parameter, limit } => {
-                write!(f, "argument `{parameter}` of `{call}` is nested deeper than {limit} levels")
-            }
-            Self::TooLarge { call, bytes, limit } => write!(
-                f,
-                "the arguments of `{call}` take {bytes} bytes, the limit is {limit}: \
-                 keep the data elsewhere, and pass the key under which the call finds it"
-            ),
-            Self::Encode { call, parameter, reason } => {
-                write!(f, "argument `{parameter}` of `{call}` cannot be stored: {reason}")
-            }
-            Self::Missing { call, parameter } => write!(
-                f,
-                "missing argument `{parameter}` of `{call}`: calls stored before the parameter existed need it to be \
-                 an `Option`, or to have `#[future_call(default)]` or `#[future_call(alias = \"its old name\")]`"
-            ),
-            Self::Decode { call, parameter, reason } => {
-                write!(f, "argument `{parameter}` of `{call}`: {reason}")
-            }
-            Self::OtherForm { call, format } => write!(
-                f,
-                "the arguments of `{call}` are stored in form {format}, which its handler does not read: form 1 is \
-                 keyed by parameter, form 2 was scheduled by name"
-            ),
-            Self::NotAnObject { call, reason } => {
-                write!(f, "the arguments of `{call}` are not a JSON object keyed by parameter: {reason}")
-            }
-        }
-    }
-}
-
 crate::words::debug_in_words!(ArgumentError);
-
-impl std::error::Error for ArgumentError {}
 
 /// One parameter of a future call: its key, and how its type is written and read. `O` is what is decoded, `B` what
 /// the facade takes by reference: `String` and `str`, `Vec<T>` and `[T]`, else the same type twice.

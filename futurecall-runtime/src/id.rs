@@ -76,25 +76,13 @@ id! {
 }
 
 /// Says that a text is not the id of a call, schedule, action or pod.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an id: an id is a UUID, such as `0190a6c0-7f1e-7c3a-9d52-3f6b1c2d4e5f` ({source})")]
 pub struct ParseIdError {
     source: uuid::Error,
 }
 
-impl fmt::Display for ParseIdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source } = self;
-        write!(f, "not an id: an id is a UUID, such as `0190a6c0-7f1e-7c3a-9d52-3f6b1c2d4e5f` ({source})")
-    }
-}
-
 crate::words::debug_in_words!(ParseIdError);
-
-impl std::error::Error for ParseIdError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
 
 impl CallId {
     /// Makes a new id, unique across machines, sorting after all that this process made before.

@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 pub struct Moment(i64);
 
 /// A moment outside the years 1970 to 9999, which the databases cannot hold in order.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the moment lies outside the years 1970 to 9999")]
 #[non_exhaustive]
 pub struct MomentOutOfRange;
 
@@ -129,12 +130,4 @@ impl fmt::Debug for Moment {
     }
 }
 
-impl fmt::Display for MomentOutOfRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the moment lies outside the years 1970 to 9999")
-    }
-}
-
 crate::words::debug_in_words!(MomentOutOfRange);
-
-impl std::error::Error for MomentOutOfRange {}

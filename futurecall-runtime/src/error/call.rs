@@ -27,7 +27,9 @@ use super::BoxError;
 /// assert_eq!(run(410).unwrap_err().to_string(), "given up");
 /// assert_eq!(run(429).unwrap_err().to_string(), "to be tried again in 30s");
 /// ```
+#[derive(thiserror::Error)]
 pub struct CallError {
+    #[source]
     decided: Decided,
 }
 
@@ -88,12 +90,6 @@ impl fmt::Display for CallError {
 }
 
 crate::words::debug_in_words!(CallError);
-
-impl Error for CallError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.decided)
-    }
-}
 
 impl fmt::Display for Decided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,6 @@
-use std::fmt;
-
 /// State that a handler asked for and `PodBuilder::state` was not given.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the pod has no state of type `{type_name}`: give it with `Pod::builder().state(value)`")]
 #[non_exhaustive]
 pub struct MissingState {
     /// The type that was asked for.
@@ -14,16 +13,4 @@ impl MissingState {
     }
 }
 
-impl fmt::Display for MissingState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the pod has no state of type `{}`: give it with `Pod::builder().state(value)`",
-            self.type_name
-        )
-    }
-}
-
 crate::words::debug_in_words!(MissingState);
-
-impl std::error::Error for MissingState {}

@@ -6,6 +6,7 @@ use crate::error::BoxError;
 ///
 /// Opaque on purpose: decide by its predicates, show it with `Display`, follow `source()` for the driver's own words.
 /// `Debug` has no more to say than `Display`: what a server adds to its message may quote a row, and with it arguments.
+#[derive(thiserror::Error)]
 pub struct StoreError {
     kind: Kind,
     /// What was being done, as a fragment that fits "could not …".
@@ -15,6 +16,8 @@ pub struct StoreError {
 
 /// What went wrong below, reduced to what it says of itself: a server's refusal would show the refused row in its `Debug`
 /// (as the detail of a violated constraint), and so would the errors that it names as its own sources.
+#[derive(thiserror::Error)]
+#[error("{0}")]
 struct Cause(BoxError);
 
 impl fmt::Debug for Cause {
@@ -22,14 +25,6 @@ impl fmt::Debug for Cause {
         write!(f, "{:?}", self.0.to_string())
     }
 }
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Cause {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -271,9 +266,3 @@ impl fmt::Display for StoreError {
 }
 
 crate::words::debug_in_words!(StoreError);
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as &(dyn std::error::Error + 'static))
-    }
-}

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::time::Duration;
 
 use crate::error::StoreError;
@@ -8,9 +7,16 @@ use crate::id::CallId;
 ///
 /// Unless [`outcome_unknown`](Self::outcome_unknown) says otherwise, the transaction is rolled back: neither the
 /// handler's writes nor the call's completion stand, and the handler's own outcome counts.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum TransactionError {
     /// The pod's calls are in another kind of database.
+    #[error(
+        "the pod's calls are in {}, not in {}: ask for `session.transaction::<{}>()`",
+        name(database),
+        name(asked),
+        marker(database)
+    )]
     WrongDatabase {
         /// The database that was asked for: `postgres` or `sqlite`.
         asked: &'static str,
@@ -19,25 +25,40 @@ pub enum TransactionError {
     },
     /// The pod's store knows no transactions: it is the memory store, or a SQLite database in memory, which belongs to
     /// one connection.
+    #[error(
+        "the pod's calls are in memory, where there are no transactions: give the pod a SQLite file or a PostgreSQL database"
+    )]
     NoTransactions,
     /// This run has a transaction open already: complete or drop it first.
+    #[error("this run has a transaction open already: complete or drop it before the next")]
     AlreadyOpen,
     /// This run has completed its call already.
+    #[error("this run has completed its call already")]
     AlreadyComplete,
     /// The call's lease was lost: another pod may have the call, so that neither it nor what was written in the
     /// transaction may be completed here. The handler is about to be stopped.
+    #[error("the call's lease was lost, and another pod may have the call: the transaction is rolled back")]
     LeaseLost,
     /// The transaction was open for too long: on SQLite it holds the file's only lock, which everybody else waits for.
+    #[error(
+        "the transaction was open for longer than {limit:?} and is rolled back: on SQLite everybody else waits for it. Do \
+         what takes long before it begins, and inside it schedule with `.in_transaction(&mut tx)`"
+    )]
     TooLong {
         /// How long it may be open: a quarter of the lease, at most 4 seconds.
         limit: Duration,
     },
     /// Its turn did not come in time, or somebody else's transaction holds the SQLite file.
-    Busy(StoreError),
+    #[error("{0}")]
+    Busy(#[source] StoreError),
     /// The database could not be reached, or refused.
-    Store(StoreError),
+    #[error("{0}")]
+    Store(#[source] StoreError),
     /// The connection broke before the reply to the COMMIT came, and the database could not be asked what became of it.
     /// The handler's writes and the call's completion both stand, or neither does.
+    #[error(
+        "{source}; whether the transaction that completes call {id} was committed is not known: ask `status({id})` later"
+    )]
     OutcomeUnknown {
         /// Which call.
         id: CallId,
@@ -62,42 +83,6 @@ impl TransactionError {
     }
 }
 
-impl fmt::Display for TransactionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WrongDatabase { asked, database } => write!(
-                f,
-                "the pod's calls are in {}, not in {}: ask for `session.transaction::<{}>()`",
-                name(database),
-                name(asked),
-                marker(database)
-            ),
-            Self::NoTransactions => f.write_str(
-                "the pod's calls are in memory, where there are no transactions: give the pod a SQLite file or a \
-                 PostgreSQL database",
-            ),
-            Self::AlreadyOpen => {
-                f.write_str("this run has a transaction open already: complete or drop it before the next")
-            }
-            Self::AlreadyComplete => f.write_str("this run has completed its call already"),
-            Self::LeaseLost => f.write_str(
-                "the call's lease was lost, and another pod may have the call: the transaction is rolled back",
-            ),
-            Self::TooLong { limit } => write!(
-                f,
-                "the transaction was open for longer than {limit:?} and is rolled back: on SQLite everybody else waits \
-                 for it. Do what takes long before it begins, and inside it schedule with `.in_transaction(&mut tx)`"
-            ),
-            Self::Busy(source) | Self::Store(source) => source.fmt(f),
-            Self::OutcomeUnknown { id, source } => write!(
-                f,
-                "{source}; whether the transaction that completes call {id} was committed is not known: ask \
-                 `status({id})` later"
-            ),
-        }
-    }
-}
-
 /// The database of that kind of store, as people call it.
 fn name(kind: &str) -> &str {
     match kind {
@@ -115,15 +100,6 @@ fn marker(kind: &str) -> &str {
 }
 
 crate::words::debug_in_words!(TransactionError);
-
-impl std::error::Error for TransactionError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Busy(source) | Self::Store(source) | Self::OutcomeUnknown { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
 
 impl From<StoreError> for TransactionError {
     fn from(source: StoreError) -> Self {

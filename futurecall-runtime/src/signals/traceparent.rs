@@ -63,21 +63,14 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 }
 
 /// A text that is no W3C `traceparent`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a W3C traceparent: 00-, 32 hexadecimal digits, -, 16, -, 2, in lower case, and no id of zeros alone"
+)]
 #[non_exhaustive]
 pub struct ParseTraceparentError;
 
 crate::words::debug_in_words!(ParseTraceparentError);
-
-impl fmt::Display for ParseTraceparentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not a W3C traceparent: 00-, 32 hexadecimal digits, -, 16, -, 2, in lower case, and no id of zeros alone",
-        )
-    }
-}
-
-impl std::error::Error for ParseTraceparentError {}
 
 #[cfg(test)]
 mod tests {

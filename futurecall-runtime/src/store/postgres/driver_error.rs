@@ -1,7 +1,6 @@
 //! What an error of the driver or the server means.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -113,8 +112,10 @@ fn ends_the_session(said: &dyn DatabaseError) -> bool {
 }
 
 /// What the server said, and what to do about it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{error} ({advice})")]
 struct Advice {
+    #[source]
     error: sqlx::Error,
     advice: Cow<'static, str>,
 }
@@ -122,17 +123,5 @@ struct Advice {
 impl Advice {
     fn new(error: sqlx::Error, advice: impl Into<Cow<'static, str>>) -> Self {
         Self { error, advice: advice.into() }
-    }
-}
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.error, self.advice)
-    }
-}
-
-impl std::error::Error for Advice {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
     }
 }
