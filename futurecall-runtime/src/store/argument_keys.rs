@@ -54,21 +54,12 @@ pub(crate) struct Gathered(BTreeMap<String, Sets>);
 type Sets = BTreeMap<(i16, Option<BTreeSet<String>>), (u64, Vec<CallRecord>)>;
 
 impl Gathered {
-    /// Adds so many calls with these keys, and one or no call of them.
-    pub(crate) fn add(
-        &mut self,
-        name: &str,
-        (format, keys): (i16, Option<BTreeSet<String>>),
-        calls: u64,
-        call: Option<CallRecord>,
-    ) {
-        if !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), Sets::default());
-        }
-        let Some(sets) = self.0.get_mut(name) else { return };
-        let (count, first) = sets.entry((format, keys)).or_default();
+    /// Adds so many calls with these keys, and one of them.
+    pub(crate) fn add(&mut self, keys: Option<BTreeSet<String>>, calls: u64, call: CallRecord) {
+        let sets = self.0.entry(call.name.clone()).or_default();
+        let (count, first) = sets.entry((call.format, keys)).or_default();
         *count = count.saturating_add(calls);
-        first.extend(call);
+        first.push(call);
     }
 
     /// The answer, with `first` calls of each set.

@@ -28,17 +28,6 @@ pub(super) fn declined_by(shape: i64) -> String {
     format!(",{shape},")
 }
 
-/// Reads such a list.
-#[cfg(feature = "sqlite")]
-pub(super) fn declined_of(text: &str) -> Vec<i64> {
-    text.split(',').filter_map(|shape| shape.parse().ok()).collect()
-}
-
-/// Reads the shapes of a pod.
-pub(super) fn shapes_of(text: &str) -> Result<Shapes, serde_json::Error> {
-    serde_json::from_str(text)
-}
-
 /// A call that was stored as claimed, as its pod takes it.
 pub(super) fn claimed_new(
     call: &NewCall,

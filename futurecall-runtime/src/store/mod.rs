@@ -6,6 +6,8 @@
 pub(crate) mod argument_keys;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod codec;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod columns;
 mod cursor;
 mod debug_without_arguments;
 mod inspection;
@@ -23,6 +25,8 @@ mod page;
 mod policy;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod records;
 mod redaction;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod round_robin;

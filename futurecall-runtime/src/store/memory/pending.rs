@@ -27,7 +27,7 @@ impl PendingStore for MemoryStore {
         refuse_nul("look at the keys of arguments", look.names.iter().map(String::as_str))?;
         let mut found = Gathered::default();
         let names: BTreeSet<&String> = look.names.iter().collect();
-        for (name, lanes) in names.into_iter().filter_map(|name| state.waiting.get_key_value(name)) {
+        for lanes in names.into_iter().filter_map(|name| state.waiting.get(name)) {
             let most = share(look.calls, lanes.len());
             for lane in lanes.values() {
                 let due = lane.iter().filter(|(due, _)| look.from.is_none_or(|from| from <= *due));
@@ -38,7 +38,7 @@ impl PendingStore for MemoryStore {
                         break;
                     }
                     before = before.saturating_add(call.args.len() as u64);
-                    found.add(name, (call.format, keys(call)), 1, Some(pending_record(call)));
+                    found.add(keys(call), 1, pending_record(call));
                 }
             }
         }

@@ -1,16 +1,12 @@
 //! What operators did.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
 use super::PostgresStore;
-use super::driver_error::nothing_done;
 use super::encoding::{Spelled as _, ascii, is_refused};
-use super::sql::{Reading, at, moment};
-use crate::id::{ActionId, CallId, ScheduleId};
-use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now, Result};
+use super::sql::at;
+use crate::id::ActionId;
+use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now, Result, records};
 
 const DOING: &str = "record an action";
 
@@ -72,8 +68,7 @@ impl ActionStore for PostgresStore {
             .bind(limit)
             .bind(filter.call.map(|id| id.as_uuid()))
             .bind(filter.schedule.map(|id| id.as_uuid()));
-        let rows = self.read(LISTING, query).await?;
-        rows.iter().map(record).collect::<Reading<_>>().map_err(nothing_done(LISTING))
+        self.read(LISTING, query).await?.iter().map(records::action).collect()
     }
 }
 
@@ -95,17 +90,4 @@ impl PostgresStore {
         let query = self.query(SETTLE).bind(id.as_uuid()).bind(outcome.to_owned());
         self.write(DOING, query).await.map(drop)
     }
-}
-
-fn record(row: &PgRow) -> Reading<ActionRecord> {
-    Ok(ActionRecord {
-        id: ActionId::from_uuid(row.try_get("id")?),
-        at: moment(row, "at")?,
-        actor: row.try_get("actor")?,
-        verb: row.try_get("verb")?,
-        target: row.try_get("target")?,
-        call: row.try_get::<Option<Uuid>, _>("call_id")?.map(CallId::from_uuid),
-        schedule: row.try_get::<Option<Uuid>, _>("schedule_id")?.map(ScheduleId::from_uuid),
-        outcome: row.try_get("outcome")?,
-    })
 }

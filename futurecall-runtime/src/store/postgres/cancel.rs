@@ -1,18 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use sqlx::{Connection as _, PgConnection, Row};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, step};
-use super::driver_error::{empty, nothing_done};
+use super::connect::{commit, step, step_one};
 use super::encoding::{Spelled as _, is_refused};
 use super::insert::lent;
-use super::sql::{Reading, at, count};
+use super::sql::{Row, at};
 use super::timetable::Wanted;
 use crate::error::StoreError;
-use crate::id::{CallId, ScheduleId};
+use crate::id::CallId;
+use crate::store::columns::Columns as _;
 use crate::store::policy::reasons::CANCELLED;
 use crate::store::transaction::TransactionRef;
 use crate::store::{CallState, CancelStore, CancelTarget, Cancelled, Now, Result, Retention};
@@ -149,12 +149,8 @@ impl PostgresStore {
     ) -> Result<Cancelled> {
         let query = self.query(SCHEDULES).bind(identifier.to_owned());
         let rows = step(doing, connection, query).await?;
-        let locked = ids(doing, &rows)?;
-        let live: Vec<bool> = rows
-            .iter()
-            .map(|row| row.try_get("live"))
-            .collect::<Reading<_>>()
-            .map_err(nothing_done(doing))?;
+        let locked = column(&rows, "id")?;
+        let live = rows.iter().map(|row| row.get("live")).collect::<Result<Vec<bool>>>()?;
         let schedules: Vec<Uuid> =
             locked.iter().zip(live).filter_map(|(id, is_live)| is_live.then_some(*id)).collect();
         let mut cancelled = Cancelled::default();
@@ -162,7 +158,7 @@ impl PostgresStore {
         // until the next statement, and a call may be claimed in between.
         for _ in 0..3 {
             let query = self.query(CALLS).bind(identifier.to_owned()).bind(locked.clone());
-            let calls = ids(doing, &step(doing, connection, query).await?)?;
+            let calls = column(&step(doing, connection, query).await?, "id")?;
             let found = calls.len() as u64;
             let reasons = vec![CANCELLED.to_owned(); calls.len()];
             let withdrawn =
@@ -192,7 +188,7 @@ impl PostgresStore {
     ) -> Result<Cancelled> {
         let all: Vec<Uuid> = reasons.keys().copied().collect();
         let rows = step(doing, connection, self.query(SCHEDULES_OF).bind(all.clone())).await?;
-        let schedules: Vec<Uuid> = column(doing, &rows, "schedule_id")?;
+        let schedules: Vec<Uuid> = column(&rows, "schedule_id")?;
         let timetable = if schedules.is_empty() {
             None
         } else {
@@ -200,16 +196,13 @@ impl PostgresStore {
             Some(self.lock_timetable(doing, connection, now, Wanted::Ids(&schedules)).await?)
         };
         let rows = step(doing, connection, self.query(LOCK).bind(all)).await?;
-        let found: BTreeSet<Uuid> = column(doing, &rows, "id")?.into_iter().collect();
+        let found: BTreeSet<Uuid> = column(&rows, "id")?.into_iter().collect();
         reasons.retain(|id, _| found.contains(id));
         if let Some(mut timetable) = timetable {
             for row in &rows {
-                let is_waiting = row.try_get("waiting").map_err(nothing_done(doing))?;
-                let schedule: Option<Uuid> = row.try_get("schedule_id").map_err(nothing_done(doing))?;
-                if let (true, Some(schedule)) = (is_waiting, schedule) {
-                    let id = CallId::from_uuid(row.try_get("id").map_err(nothing_done(doing))?);
+                if let (true, Some(schedule)) = (row.get("waiting")?, row.find("schedule_id")?) {
                     // Where the rule cannot be told, a pod of the release that wrote it stores the next run.
-                    let _ = timetable.succeed(ScheduleId::from_uuid(schedule), id);
+                    let _ = timetable.succeed(schedule, row.get("id")?);
                 }
             }
             let now = timetable.now();
@@ -242,13 +235,9 @@ impl PostgresStore {
             .bind(!retention.of(CallState::Cancelled).is_zero())
             .bind(withdrawal.running == Running::Flagged)
             .bind(CANCELLED);
-        let row = step(doing, connection, query).await?.pop().ok_or_else(|| empty(doing))?;
-        let read = || -> Reading<_> {
-            let cancelled =
-                Cancelled::new(count(&row, "calls")?, count(&row, "schedules")?, count(&row, "running")?);
-            Ok((cancelled, count(&row, "settled")?))
-        };
-        read().map_err(nothing_done(doing))
+        let row = step_one(doing, connection, query).await?;
+        let cancelled = Cancelled::new(row.get("calls")?, row.get("schedules")?, row.get("running")?);
+        Ok((cancelled, row.get("settled")?))
     }
 }
 
@@ -269,10 +258,6 @@ enum Running {
     LeftAlone,
 }
 
-fn ids(doing: &'static str, rows: &[sqlx::postgres::PgRow]) -> Result<Vec<Uuid>> {
-    column(doing, rows, "id")
-}
-
-fn column(doing: &'static str, rows: &[sqlx::postgres::PgRow], name: &str) -> Result<Vec<Uuid>> {
-    rows.iter().map(|row| row.try_get(name)).collect::<Result<_, _>>().map_err(nothing_done(doing))
+fn column(rows: &[Row], name: &str) -> Result<Vec<Uuid>> {
+    rows.iter().map(|row| row.get(name)).collect()
 }

@@ -4,19 +4,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::claim_cursors::{DueLane, END, SLACK};
 use super::claim_rows::{Asked, Found, Haul};
-use super::driver_error::nothing_done;
+use super::driver_error::{empty, nothing_done};
 use super::finish::as_limit;
-use super::sql::{Query, Reading, Timestamp, at, bind_lease, claimed, count, interval, micros, vanishing};
+use super::sql::{Query, Timestamp, at, bind_lease, interval, micros, vanishing};
 use crate::id::PodId;
 use crate::moment::Moment;
+use crate::store::columns::Columns as _;
 use crate::store::round_robin::in_turns;
-use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, Result};
+use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, Result, records};
 
 pub(super) const DOING: &str = "claim calls";
 
@@ -204,7 +204,7 @@ impl ClaimStore for PostgresStore {
     async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>> {
         let query = bind_find(self.query(FIND), pod, claim_no, self.lanes.latest());
         let rows = self.read(FINDING, query).await?;
-        rows.iter().map(claimed).collect::<Reading<_>>().map_err(nothing_done(FINDING))
+        rows.iter().map(records::claimed_call).collect()
     }
 
     async fn release(&self, now: Now, pod: PodId, held: &[Held], declined: Option<i64>) -> Result<u64> {
@@ -219,12 +219,11 @@ impl ClaimStore for PostgresStore {
             .bind(held.iter().map(|held| held.claim_no).collect::<Vec<_>>())
             .bind(declined);
         let row = self.write_one(RELEASING, query).await?;
-        let earliest: Option<i64> = row.try_get("earliest").map_err(nothing_done(RELEASING))?;
-        if let Some(earliest) = earliest {
+        if let Some(earliest) = row.find("earliest")? {
             self.lanes.lower(earliest);
             self.notify(Some(earliest));
         }
-        count(&row, "released").map_err(nothing_done(RELEASING))
+        row.get("released")
     }
 }
 
@@ -240,17 +239,13 @@ impl PostgresStore {
         let texts: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let shapes: Vec<i64> = names.iter().map(|name| request.shape(name)).collect();
         let rows = self.read(DOING, self.query(SURVEY).bind(at(now)).bind(texts).bind(shapes)).await?;
-        let read = || -> Reading<_> {
-            let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-            let mut heads = Vec::with_capacity(rows.len());
-            for row in &rows {
-                if let Some(name) = row.try_get("name")? {
-                    heads.push((name, row.try_get("priority")?, (row.try_get("due")?, row.try_get("id")?)));
-                }
+        let clock = rows.first().ok_or_else(|| empty(DOING))?.get("now")?;
+        let mut heads = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if let Some(name) = row.find("name")? {
+                heads.push((name, row.get("priority")?, (row.get("due")?, row.get("id")?)));
             }
-            Ok((first.try_get("now")?, heads))
-        };
-        let (clock, heads) = read().map_err(nothing_done(DOING))?;
+        }
         self.lanes.surveyed(names, heads);
         if now == Now::Database {
             self.lanes.saw_clock(clock);

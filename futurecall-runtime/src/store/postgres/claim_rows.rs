@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::claim_cursors::{DueLane, Key, START, shares};
-use super::sql::{Reading, clamped, small_count, timestamp, timestamp_or_none};
+use super::sql::{Reading, Row, clamped, timestamp, timestamp_or_none};
 use crate::id::CallId;
 use crate::store::ClaimedCall;
 
@@ -55,17 +55,18 @@ pub(super) struct Asked {
 }
 
 impl Found {
-    pub(super) fn read(rows: &[PgRow], lanes: &[DueLane], claim_no: i64) -> Reading<Self> {
+    pub(super) fn read(rows: &[Row], lanes: &[DueLane], claim_no: i64) -> Reading<Self> {
         let (fact, rows) = rows.split_first().ok_or(sqlx::Error::RowNotFound)?;
+        let fact = &fact.row;
         let now = fact.try_get("now")?;
         let (mut claimed, mut taken) = (Vec::with_capacity(rows.len()), vec![(0_i32, START); lanes.len()]);
         for row in rows {
-            let lane: i64 = row.try_get(LANE)?;
+            let lane: i64 = row.row.try_get(LANE)?;
             let lane = usize::try_from(lane.saturating_sub(1)).unwrap_or(usize::MAX);
             let (Some(of), Some((count, last))) = (lanes.get(lane), taken.get_mut(lane)) else {
                 return Err(sqlx::Error::ColumnNotFound("lane".to_owned()));
             };
-            let call = claimed_of(of, claim_no, now, row)?;
+            let call = claimed_of(of, claim_no, now, &row.row)?;
             *count = count.saturating_add(1);
             *last = (*last).max((call.due.as_micros(), call.id.as_uuid()));
             claimed.push(call);
@@ -110,7 +111,7 @@ fn claimed_of(lane: &DueLane, claim_no: i64, now: i64, row: &PgRow) -> Reading<C
         expires: timestamp_or_none(row, LANE + 9)?,
         failures: u32::try_from(row.try_get::<i16, _>(LANE + 10)?).unwrap_or(0),
         claimed: clamped(now),
-        attempt: small_count(row, LANE + 4)?,
+        attempt: u32::try_from(row.try_get::<i32, _>(LANE + 4)?).unwrap_or(0),
         schedule: None,
         traceparent: row.try_get(LANE + 7)?,
     })

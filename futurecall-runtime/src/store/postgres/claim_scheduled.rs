@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::claim::DOING;
 use super::claim_cursors::DueLane;
 use super::claim_rows::Haul;
-use super::connect::{commit, step};
-use super::driver_error::{empty, nothing_done};
+use super::connect::{commit, step, step_one};
 use super::finish::as_limit;
-use super::sql::{Reading, Timestamp, at, bind_claim, claimed, count};
+use super::sql::{Timestamp, at, bind_claim};
 use super::timetable::Wanted;
 use crate::id::{CallId, ScheduleId};
 use crate::moment::Moment;
+use crate::store::columns::Columns as _;
 use crate::store::policy::{Timetable, Turn};
-use crate::store::{CallState, ClaimRequest, Now, Result, Retention};
+use crate::store::{CallState, ClaimRequest, Now, Result, Retention, records};
 
 /// $2 until, $3 calls to pass by, $4 to $7 and $9 the lanes: names, priorities, where each begins, shapes; $8 how many of
 /// each at most.
@@ -93,7 +93,7 @@ impl PostgresStore {
             let query = self.query(CLAIM_THESE);
             let query = bind_claim(query, Now::At(now), request).bind(decided.run);
             for row in step(DOING, &mut transaction, query).await? {
-                calls.push(claimed(&row).map_err(nothing_done(DOING))?);
+                calls.push(records::claimed_call(&row)?);
             }
         }
         // One that is due already has its place before what this claim has taken by now: it comes with the next one.
@@ -138,11 +138,7 @@ impl PostgresStore {
             .bind(as_limit(room))
             .bind(lanes.iter().map(|lane| request.shape(&lane.name)).collect::<Vec<_>>());
         let rows = self.read(DOING, query).await?;
-        let pick = |row| -> Reading<Pick> {
-            let row: &sqlx::postgres::PgRow = row;
-            Ok(Pick { id: row.try_get("id")?, schedule: row.try_get("schedule_id")? })
-        };
-        rows.iter().map(pick).collect::<Reading<_>>().map_err(nothing_done(DOING))
+        rows.iter().map(|row| Ok(Pick { id: row.get("id")?, schedule: row.get("schedule_id")? })).collect()
     }
 
     /// What happens to each of these calls, in their order.
@@ -156,11 +152,7 @@ impl PostgresStore {
         let ids: Vec<Uuid> = picks.iter().map(|pick| pick.id).collect();
         let query = self.query(LOCK).bind(Timestamp::from(timetable.now())).bind(ids);
         let rows = step(DOING, connection, query.bind(request.until.map(Moment::as_micros))).await?;
-        let free: BTreeSet<Uuid> = rows
-            .iter()
-            .map(|row| row.try_get("id"))
-            .collect::<Result<_, _>>()
-            .map_err(nothing_done(DOING))?;
+        let free = rows.iter().map(|row| row.get("id")).collect::<Result<BTreeSet<Uuid>>>()?;
         let mut decided = Decided::default();
         for pick in picks {
             if !free.contains(&pick.id) {
@@ -192,8 +184,7 @@ impl PostgresStore {
             skipped.into_iter().map(|(id, reason)| (id, reason.to_owned())).unzip();
         let is_kept = !retention.of(CallState::Skipped).is_zero();
         let query = self.query(SKIP).bind(Timestamp::from(now)).bind(ids).bind(reasons).bind(is_kept);
-        let row = step(DOING, connection, query).await?.pop().ok_or_else(|| empty(DOING))?;
-        count(&row, "skipped").map_err(nothing_done(DOING))
+        step_one(DOING, connection, query).await?.get("skipped")
     }
 }
 

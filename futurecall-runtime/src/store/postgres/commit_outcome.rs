@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
-use sqlx::{Postgres, Row as _, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use super::PostgresStore;
-use super::connect::{commit, step};
-use super::driver_error::{empty, nothing_done};
-use super::sql::Reading;
+use super::connect::{commit, step_one};
+use super::sql::Row;
 use crate::clock::{self, Deadline};
 use crate::store::Result;
+use crate::store::columns::Columns as _;
 
 /// How long the server is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,11 +41,9 @@ impl PostgresStore {
         doing: &'static str,
         mut transaction: Transaction<'static, Postgres>,
     ) -> Result<()> {
-        let row = step(doing, &mut transaction, self.link.fixed(NUMBER)).await?.pop();
-        let row = row.ok_or_else(|| empty(doing))?;
-        let number: String = row.try_get("number").map_err(nothing_done(doing))?;
-        let began: i64 = row.try_get("began").map_err(nothing_done(doing))?;
-        let server: i64 = row.try_get("server").map_err(nothing_done(doing))?;
+        let row = step_one(doing, &mut transaction, self.link.fixed(NUMBER)).await?;
+        let (number, began, server): (String, i64, i64) =
+            (row.get("number")?, row.get("began")?, row.get("server")?);
         let unknown = match commit(doing, transaction).await {
             Err(error) if error.outcome_unknown() => error,
             known => return known,
@@ -79,7 +76,7 @@ struct Status {
 }
 
 impl Status {
-    fn read(row: &PgRow) -> Reading<Self> {
-        Ok(Self { status: row.try_get("status")?, is_another: row.try_get("is_another")? })
+    fn read(row: &Row) -> Result<Self> {
+        Ok(Self { status: row.get("status")?, is_another: row.get("is_another")? })
     }
 }

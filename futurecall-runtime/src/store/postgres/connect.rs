@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
 use super::connection_check::{self, PATIENCE, Warm, ping_idle};
 use super::driver_error::{Sent, empty, meaning, nothing_done};
 use super::settings::Session;
-use super::sql::{Query, expanded};
+use super::sql::{Query, Row, expanded};
 use crate::clock;
 use crate::store::Result;
 
@@ -104,7 +104,7 @@ impl Link {
     }
 
     /// Runs one statement that changes something, and is all there is to the change.
-    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>> {
+    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<Row>> {
         self.run(doing, query, Sent::PerhapsDone).await
     }
 
@@ -126,12 +126,12 @@ impl Link {
         self.pool.begin_with(begin).await.map_err(nothing_done(doing))
     }
 
-    async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<PgRow>> {
+    async fn run(&self, doing: &'static str, query: Query, sent: Sent) -> Result<Vec<Row>> {
         #[cfg(test)]
         self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if self.guarded {
             let mut transaction = self.begin(doing).await?;
-            let rows = transaction.fetch_all(query).await.map_err(nothing_done(doing))?;
+            let rows = step(doing, &mut transaction, query).await?;
             commit(doing, transaction).await?;
             return Ok(rows);
         }
@@ -140,17 +140,17 @@ impl Link {
         if rows.is_ok() {
             self.put_back(warm);
         }
-        rows.map_err(|error| meaning(doing, error, sent))
+        rows.map(|rows| Row::all(doing, rows)).map_err(|error| meaning(doing, error, sent))
     }
 
     /// Runs a statement without parameters that changes nothing, as one message: it waits for one answer, where one that is
     /// prepared waits for two, and even a pooler sends it to one server.
-    pub(super) async fn glance(&self, doing: &'static str, text: String) -> Result<Vec<PgRow>> {
+    pub(super) async fn glance(&self, doing: &'static str, text: String) -> Result<Vec<Row>> {
         let mut warm = self.take().await.map_err(nothing_done(doing))?;
         let rows = warm.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
         let rows = rows.map_err(nothing_done(doing))?;
         self.put_back(warm);
-        Ok(rows)
+        Ok(Row::all(doing, rows))
     }
 
     /// Streams rows into a table, and is all there is to the change.
@@ -268,18 +268,23 @@ impl PostgresStore {
     }
 
     /// Runs one statement that changes nothing.
-    pub(super) async fn read(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>> {
+    pub(super) async fn read(&self, doing: &'static str, query: Query) -> Result<Vec<Row>> {
         self.link.run(doing, query, Sent::InVain).await
     }
 
     /// Runs one statement that changes something, and is all there is to the change.
-    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<PgRow>> {
+    pub(super) async fn write(&self, doing: &'static str, query: Query) -> Result<Vec<Row>> {
         self.link.write(doing, query).await
     }
 
     /// The same for a statement that answers with exactly one row.
-    pub(super) async fn write_one(&self, doing: &'static str, query: Query) -> Result<PgRow> {
+    pub(super) async fn write_one(&self, doing: &'static str, query: Query) -> Result<Row> {
         self.write(doing, query).await?.pop().ok_or_else(|| empty(doing))
+    }
+
+    /// The same of one that changes nothing.
+    pub(super) async fn read_one(&self, doing: &'static str, query: Query) -> Result<Row> {
+        self.read(doing, query).await?.pop().ok_or_else(|| empty(doing))
     }
 
     /// Begins a transaction in which each statement sees what was committed before it.
@@ -298,8 +303,18 @@ pub(super) async fn step(
     doing: &'static str,
     connection: &mut sqlx::PgConnection,
     query: Query,
-) -> Result<Vec<PgRow>> {
-    connection.fetch_all(query).await.map_err(nothing_done(doing))
+) -> Result<Vec<Row>> {
+    let rows = connection.fetch_all(query).await.map_err(nothing_done(doing))?;
+    Ok(Row::all(doing, rows))
+}
+
+/// The same for a statement that answers with exactly one row.
+pub(super) async fn step_one(
+    doing: &'static str,
+    connection: &mut sqlx::PgConnection,
+    query: Query,
+) -> Result<Row> {
+    step(doing, connection, query).await?.pop().ok_or_else(|| empty(doing))
 }
 
 /// Streams rows; an error with what may have been done all the same.

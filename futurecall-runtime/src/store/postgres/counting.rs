@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::driver_error::{empty, nothing_done};
+
 use super::listing::each_lane;
-use super::sql::{Reading, at, count, micros, moment_or_none};
+use super::sql::{at, micros};
 use crate::id::CallId;
 use crate::moment::Moment;
 use crate::store::codec::{state_code, state_of};
+use crate::store::columns::Columns as _;
 use crate::store::listing_plan::{LOOKED_AT, capped};
-use crate::store::{Backlog, CallState, CountingStore, Counts, Now, Result, TimelineCount};
+use crate::store::{Backlog, CallState, CountingStore, Counts, Now, Result, TimelineCount, records};
 
 const COUNTING: &str = "count calls";
 
@@ -79,7 +78,7 @@ const BEFORE: &str = "
 /// index has all that is to be known of it.
 const STRETCHES: &str = "
     WITH RECURSIVE {lanes}
-    SELECT l.name, u.stretch, least(sum(n.calls), $4::bigint)::bigint AS calls
+    SELECT l.name, u.stretch - 1 AS stretch, least(sum(n.calls), $4::bigint)::bigint AS calls
     FROM lane AS l CROSS JOIN unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS u(first, last, stretch)
     CROSS JOIN LATERAL (
         SELECT count(*) AS calls FROM (
@@ -115,23 +114,28 @@ const BACKLOG: &str = "
 impl CountingStore for PostgresStore {
     async fn counts(&self, now: Now, cap: u64) -> Result<Counts> {
         let mut look = self.look(COUNTING).await?;
-        let lanes = look.row(look.query(LANES)).await?;
-        let lanes =
-            lanes.as_ref().map(|row| count(row, "lanes")).transpose().map_err(nothing_done(COUNTING))?;
-        let lanes = usize::try_from(lanes.unwrap_or(0)).unwrap_or(usize::MAX);
+        let lanes = look.one(look.query(LANES)).await?.get("lanes")?;
         let counts = COUNTS.replace(":each", &each_lane(LOOKED_AT.max(cap), lanes).to_string());
-        let pending = look.rows(look.query(&counts).bind(at(now)).bind(capped(cap))).await?;
+        let pending = look.one(look.query(&counts).bind(at(now)).bind(capped(cap))).await?;
         let states: Vec<i16> = CallState::ALL.into_iter().filter_map(state_code).collect();
         let past = look.rows(look.query(PAST).bind(states).bind(capped(cap))).await?;
-        counted(&pending, &past, cap).map_err(nothing_done(COUNTING))
+        let mut counts = Counts {
+            scheduled: pending.get::<u64>("soon")?.saturating_add(pending.get("later")?).min(cap),
+            due: pending.get("due")?,
+            running: pending.get("running")?,
+            oldest_due: pending.find("oldest_due")?,
+            ..Counts::default()
+        };
+        for row in past {
+            counts.add(state_of(row.get("state")?), row.get("calls")?);
+        }
+        Ok(counts)
     }
 
     async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64> {
         let mut look = self.look(AHEAD).await?;
         let query = look.query(BEFORE).bind(at(now)).bind(id.as_uuid()).bind(capped(cap));
-        let row = look.row(query).await?;
-        let calls = row.as_ref().map(|row| count(row, "calls")).transpose();
-        Ok(calls.map_err(nothing_done(AHEAD))?.unwrap_or(0))
+        look.one(query).await?.get("calls")
     }
 
     async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>> {
@@ -141,40 +145,12 @@ impl CountingStore for PostgresStore {
         let begins = edges.get(..ends.len()).unwrap_or_default().to_vec();
         let query = look.query(STRETCHES).bind(at(now)).bind(begins).bind(ends.to_vec()).bind(capped(cap));
         let rows = look.rows(query).await?;
-        rows.iter().map(stretch).collect::<Reading<_>>().map_err(nothing_done(TIMELINE))
+        rows.iter().map(records::timeline_count).collect()
     }
 
     async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog> {
         let cap = i64::try_from(cap).unwrap_or(i64::MAX);
         let query = self.query(BACKLOG).bind(at(now)).bind(micros(pod_live)).bind(cap);
-        let row = self.read(BACKLOG_READING, query).await?.pop().ok_or_else(|| empty(BACKLOG_READING))?;
-        let age: Option<i64> = row.try_get("age").map_err(nothing_done(BACKLOG_READING))?;
-        let count = |column| count(&row, column).map_err(nothing_done(BACKLOG_READING));
-        Ok(Backlog {
-            scheduled: count("scheduled")?,
-            due: count("due")?,
-            oldest_due_age: age.map(|age| Duration::from_micros(u64::try_from(age).unwrap_or(0))),
-            pods: count("pods")?,
-        })
+        records::backlog(&self.read_one(BACKLOG_READING, query).await?)
     }
-}
-
-fn counted(pending: &[PgRow], past: &[PgRow], cap: u64) -> Reading<Counts> {
-    let mut counts = Counts::default();
-    for row in pending {
-        counts.scheduled = count(row, "soon")?.saturating_add(count(row, "later")?).min(cap);
-        counts.due = count(row, "due")?;
-        counts.running = count(row, "running")?;
-        counts.oldest_due = moment_or_none(row, "oldest_due")?;
-    }
-    for row in past {
-        counts.add(state_of(row.try_get("state")?), count(row, "calls")?);
-    }
-    Ok(counts)
-}
-
-fn stretch(row: &PgRow) -> Reading<TimelineCount> {
-    let place = count(row, "stretch")?.saturating_sub(1);
-    let place = usize::try_from(place).unwrap_or(usize::MAX);
-    Ok(TimelineCount::new(row.try_get("name")?, place, count(row, "calls")?))
 }

@@ -2,23 +2,21 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::connect::{commit, step};
-use super::driver_error::{empty, nothing_done};
 use super::encoding::{Spelled as _, is_refused};
 use super::history::{FINISHED_BEFORE, FINISHING, Gone, History, in_id_order, kept_states, key};
 use super::insert::{FINISHED_ID, is_taken};
-use super::sql::{Reading, ahead, at, count, interval, micros, moment, pod as pod_column, small_count};
+use super::sql::{Row, ahead, at, interval, micros};
 use super::{PostgresStore, requeue};
-use crate::id::{CallId, PodId};
-use crate::store::codec::{on_vanish, state_code};
-use crate::store::policy::{Ending, Vanished, ending_of};
+use crate::id::PodId;
+use crate::store::codec::state_code;
+use crate::store::columns::Columns as _;
+use crate::store::policy::{Ending, ending_of};
 use crate::store::{
     ACTIONS_KEPT, CallState, Finish, FinishStore, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued,
-    Result, Retention, Span,
+    Result, Retention, Span, records,
 };
 
 const RENEWING: &str = "renew leases";
@@ -149,7 +147,7 @@ impl FinishStore for PostgresStore {
             .bind(held.iter().map(|held| held.claim_no).collect::<Vec<_>>())
             .bind(held.iter().map(|held| held.started).collect::<Vec<_>>());
         let rows = self.write(RENEWING, query).await?;
-        rows.iter().map(renewed).collect::<Reading<_>>().map_err(nothing_done(RENEWING))
+        rows.iter().map(renewed).collect()
     }
 
     async fn finish(
@@ -172,16 +170,11 @@ impl FinishStore for PostgresStore {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let expired: Vec<Uuid> = rows
-            .iter()
-            .map(|row| row.try_get("id"))
-            .collect::<Reading<_>>()
-            .map_err(nothing_done(RESCUING))?;
+        let expired = rows.iter().map(|row| row.get("id")).collect::<Result<Vec<Uuid>>>()?;
         let mut transaction = self.begin(RESCUING).await?;
         let query = self.query(LOCK_EXPIRED).bind(at(now)).bind(expired);
         let rows = step(RESCUING, &mut transaction, query).await?;
-        let rows: Vec<_> =
-            rows.iter().map(vanished_call).collect::<Reading<_>>().map_err(nothing_done(RESCUING))?;
+        let rows = rows.iter().map(records::vanished).collect::<Result<Vec<_>>>()?;
         let endings: Vec<Ending> = rows.iter().map(|(_, _, vanished)| ending_of(vanished)).collect();
         let query = self
             .query(RESCUE)
@@ -224,8 +217,7 @@ impl FinishStore for PostgresStore {
             .bind(micros(ACTIONS_KEPT))
             .bind(Span::ALL.map(Span::minutes).to_vec())
             .bind(Span::ALL.map(|span| micros(span.kept())).to_vec());
-        let row = self.write(PRUNING, query).await?.pop().ok_or_else(|| empty(PRUNING))?;
-        count(&row, "pruned").map_err(nothing_done(PRUNING))
+        self.write_one(PRUNING, query).await?.get("pruned")
     }
 
     async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<()> {
@@ -255,7 +247,7 @@ impl PostgresStore {
                 }
                 row => row?,
             };
-            let gone = Gone::read(&row, &rows).map_err(nothing_done(FINISHING))?;
+            let gone = Gone::read(&row, &rows)?;
             if gone.is_simply_all() {
                 return Ok(vec![Finished::Recorded; finished.len()]);
             }
@@ -281,25 +273,11 @@ pub(super) fn as_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn renewed(row: &PgRow) -> Reading<Renewed> {
-    let lease = match (row.try_get("extended")?, row.try_get("held")?) {
+fn renewed(row: &Row) -> Result<Renewed> {
+    let lease = match (row.get("extended")?, row.get("held")?) {
         (true, _) => Lease::Held,
         (false, true) => Lease::Kept,
         (false, false) => Lease::Lost,
     };
-    Ok(Renewed { lease, cancelled: row.try_get("cancelled")? })
-}
-
-/// A call whose pod vanished: its id, its name, and what decides about it.
-fn vanished_call(row: &PgRow) -> Reading<(CallId, String, Vanished)> {
-    let after: i64 = row.try_get("vanish_after")?;
-    let vanished = Vanished {
-        pod: pod_column(row, "pod")?.unwrap_or(PodId::from_uuid(Uuid::nil())),
-        lease_until: moment(row, "lease_until")?,
-        started: row.try_get("started")?,
-        cancel_requested: row.try_get("cancel_requested")?,
-        on_vanish: on_vanish(row.try_get::<i16, _>("on_vanish")?.into(), Some(after)),
-        pods: small_count(row, "vanished")?.saturating_add(1),
-    };
-    Ok((CallId::from_uuid(row.try_get("id")?), row.try_get("name")?, vanished))
+    Ok(Renewed { lease, cancelled: row.get("cancelled")? })
 }

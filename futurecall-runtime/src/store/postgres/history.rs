@@ -2,15 +2,13 @@
 
 use std::collections::HashSet;
 
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::driver_error::nothing_done;
-use super::sql::{Query, Reading, at, count, interval, micros};
+use super::sql::{Query, Row, at, interval, micros};
 use crate::id::PodId;
 use crate::store::codec::{outcome_state, state_code};
+use crate::store::columns::Columns as _;
 use crate::store::{CallState, Finish, Finished, Now, Result, Retention};
 
 pub(super) const FINISHING: &str = "record outcomes";
@@ -102,9 +100,9 @@ pub(super) fn key(finish: &Finish) -> Key {
     (finish.id.as_uuid(), finish.claim_no)
 }
 
-pub(super) fn before(row: &PgRow) -> Reading<(Key, Finished)> {
-    let became = if row.try_get("cancelled")? { Finished::Cancelled } else { Finished::Recorded };
-    Ok(((row.try_get("id")?, row.try_get("claim_no")?), became))
+pub(super) fn before(row: &Row) -> Result<(Key, Finished)> {
+    let became = if row.get("cancelled")? { Finished::Cancelled } else { Finished::Recorded };
+    Ok(((row.get("id")?, row.get("claim_no")?), became))
 }
 
 /// Which of the claims that it was given a statement has ended, by their places.
@@ -116,11 +114,10 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    pub(super) fn read(row: &PgRow, rows: &[&Finish]) -> Reading<Self> {
-        let is_all = usize::try_from(count(row, "done")?).is_ok_and(|done| done == rows.len());
-        let places =
-            if is_all { None } else { Some(row.try_get::<Option<_>, _>("places")?.unwrap_or_default()) };
-        Ok(Self { places, cancelled: row.try_get::<Option<_>, _>("cancelled")?.unwrap_or_default() })
+    pub(super) fn read(row: &Row, rows: &[&Finish]) -> Result<Self> {
+        let is_all = row.get::<usize>("done")? == rows.len();
+        let list = |column| Ok(row.column::<Option<Vec<i64>>>(column)?.unwrap_or_default());
+        Ok(Self { places: (!is_all).then(|| list("places")).transpose()?, cancelled: list("cancelled")? })
     }
 
     /// Whether every claim has ended, with the outcome that was given.
@@ -190,6 +187,6 @@ impl PostgresStore {
             .bind(open.iter().map(|finish| finish.claim_no).collect::<Vec<_>>())
             .bind(open.iter().map(state).collect::<Vec<_>>());
         let rows = self.read(FINISHING, query).await?;
-        rows.iter().map(before).collect::<Reading<_>>().map_err(nothing_done(FINISHING))
+        rows.iter().map(before).collect()
     }
 }

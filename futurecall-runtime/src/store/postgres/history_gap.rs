@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::step;
-use super::driver_error::nothing_done;
-use super::sql::{Reading, at};
+use super::sql::at;
+use crate::store::columns::Columns as _;
 use crate::store::{Now, Result};
 
 /// $2 what a repetition has just stored. Deletes what had finished before, and while there is a gap all of it, as nobody can
@@ -33,6 +33,6 @@ impl PostgresStore {
         stored: Vec<Uuid>,
     ) -> Result<HashSet<Uuid>> {
         let rows = step(doing, connection, self.query(TAKE_BACK).bind(at(now)).bind(stored)).await?;
-        rows.iter().map(|row| row.try_get("id")).collect::<Reading<_>>().map_err(nothing_done(doing))
+        rows.iter().map(|row| row.get("id")).collect()
     }
 }

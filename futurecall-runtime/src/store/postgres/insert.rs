@@ -4,18 +4,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{Connection as _, PgConnection, Row};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, step};
+use super::connect::{commit, step, step_one};
 use super::copy::{COPY, Rows};
-use super::driver_error::{empty, nothing_done};
+use super::driver_error::nothing_done;
 use super::sql::{
-    Query, Reading, Timestamp, at, count, due_or_after, in_schema, interval, micros, span, timestamp,
+    Query, Reading, Row, Timestamp, at, due_or_after, in_schema, interval, micros, span, timestamp,
     timestamp_or_none, vanishing,
 };
 use crate::error::StoreError;
+use crate::store::columns::Columns as _;
 use crate::store::transaction::TransactionRef;
 use crate::store::{ClaimRequest, ClaimedCall, InsertStore, Inserted, NewCall, Now, Result, codec};
 
@@ -178,9 +179,10 @@ impl InsertStore for PostgresStore {
             // The name is paused: the call waits for whoever claims it after that.
             return self.insert_one(now, call, Duration::ZERO).await.map(|_| None);
         };
-        let read =
-            || -> Reading<_> { Ok((timestamp(&row, 0)?, timestamp(&row, 1)?, timestamp_or_none(&row, 2)?)) };
-        let (due, claimed, expires) = read().map_err(nothing_done(DOING))?;
+        let read = |row: &PgRow| -> Reading<_> {
+            Ok((timestamp(row, 0)?, timestamp(row, 1)?, timestamp_or_none(row, 2)?))
+        };
+        let (due, claimed, expires) = read(&row.row).map_err(nothing_done(DOING))?;
         if now == Now::Database {
             self.lanes.saw_clock(claimed.as_micros());
         }
@@ -208,19 +210,20 @@ impl InsertStore for PostgresStore {
 impl PostgresStore {
     async fn store_all(&self, now: Now, calls: &[NewCall], again: bool) -> Result<Stored> {
         let query = |template| Columns::of(calls).bind_to(self.query(template).bind(at(now))).bind(again);
-        let read = |row: &PgRow| Stored::read(row).map_err(nothing_done(DOING));
         if again {
             let (row, unknown) = self.store_again(now, query(STORE)).await?;
-            return Ok(Stored { unknown, ..read(&row)? });
+            return Ok(Stored { unknown, ..Stored::read(&row)? });
         }
         let new = if calls.len() >= COPIED {
             self.copy_calls(now, calls).await
         } else {
-            self.write_one(DOING, query(STORE_NEW)).await.and_then(|row| read(&row))
+            self.write_one(DOING, query(STORE_NEW)).await.and_then(|row| Stored::read(&row))
         };
         match new {
             // Which ones, only the other statement tells.
-            Err(error) if is_taken(&error, CALL_ID) => read(&self.write_one(DOING, query(STORE)).await?),
+            Err(error) if is_taken(&error, CALL_ID) => {
+                Stored::read(&self.write_one(DOING, query(STORE)).await?)
+            }
             new => new,
         }
     }
@@ -265,10 +268,10 @@ impl PostgresStore {
 
     /// Stores what may have been stored before, and says of which calls nobody knows. The conflict waits for a first try
     /// that is still under way.
-    async fn store_again(&self, now: Now, query: Query) -> Result<(PgRow, HashSet<Uuid>)> {
+    async fn store_again(&self, now: Now, query: Query) -> Result<(Row, HashSet<Uuid>)> {
         let mut transaction = self.begin(DOING).await?;
-        let row = step(DOING, &mut transaction, query).await?.pop().ok_or_else(|| empty(DOING))?;
-        let ids: Option<Vec<Uuid>> = row.try_get("ids").map_err(nothing_done(DOING))?;
+        let row = step_one(DOING, &mut transaction, query).await?;
+        let ids: Option<Vec<Uuid>> = row.column("ids")?;
         let unknown = match ids {
             Some(ids) => self.take_back(DOING, &mut transaction, now, ids).await?,
             None => HashSet::new(),
@@ -346,17 +349,12 @@ struct Stored {
 }
 
 impl Stored {
-    fn read(row: &PgRow) -> Reading<Self> {
-        let ids: Option<Vec<Uuid>> = row.try_get("ids")?;
+    fn read(row: &Row) -> Result<Self> {
+        let ids: Option<Vec<Uuid>> = row.column("ids")?;
         // Where none at all was stored, there is nothing to list.
-        let ids = if count(row, "stored")? == 0 { Some(ids.unwrap_or_default()) } else { ids };
+        let ids = if row.get::<i64>("stored")? == 0 { Some(ids.unwrap_or_default()) } else { ids };
         let ids = ids.map(|ids| ids.into_iter().collect());
-        Ok(Self {
-            earliest: row.try_get("earliest")?,
-            now: row.try_get("now")?,
-            ids,
-            unknown: HashSet::new(),
-        })
+        Ok(Self { earliest: row.find("earliest")?, now: row.get("now")?, ids, unknown: HashSet::new() })
     }
 
     fn of_repetition(&self, call: &NewCall) -> Inserted {

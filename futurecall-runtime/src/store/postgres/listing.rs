@@ -1,23 +1,21 @@
 //! Pages of calls, and how many calls a filter lets through.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
 use super::PostgresStore;
-use super::driver_error::nothing_done;
+
 use super::finish::as_limit;
-use super::inspect::{FINISHED, PENDING, record};
+use super::inspect::{FINISHED, PENDING};
 use super::snapshot_read::Look;
-use super::sql::{Query, Reading, at, count};
+use super::sql::{Query, Row, at};
 use crate::id::CallId;
 use crate::moment::Moment;
+use crate::store::columns::Columns as _;
 use crate::store::cursor::Cursor;
 use crate::store::listing_plan::{
     Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
-use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now, Result};
+use crate::store::{CallFilter, CallPage, CallState, ListingStore, Now, Result, records};
 
 const LISTING: &str = "list calls";
 
@@ -117,11 +115,8 @@ impl ListingStore for PostgresStore {
 
 /// Where in the listing a call stands.
 async fn place(look: &mut Look<'_>, id: CallId) -> Result<Option<Cursor>> {
-    let row = look.row(look.query(PLACE).bind(id.as_uuid())).await?;
-    let place = |row: &PgRow| -> Reading<Cursor> {
-        Ok(Cursor { id: id.as_uuid(), due: row.try_get("due")?, ended: row.try_get("ended")? })
-    };
-    row.as_ref().map(place).transpose().map_err(nothing_done(LISTING))
+    let (id, row) = (id.as_uuid(), look.row(look.query(PLACE).bind(id.as_uuid())).await?);
+    row.map(|row| Ok(Cursor { id, due: row.get("due")?, ended: row.find("ended")? })).transpose()
 }
 
 /// What is looked for in one table.
@@ -284,8 +279,7 @@ async fn lanes(look: &mut Look<'_>, asked: &Asked<'_>) -> Result<Vec<Lane>> {
             look.query(PAST_LANES).bind(filter.name.clone()).bind(past_states(filter).collect::<Vec<_>>())
         }
     };
-    let lane = |row: &PgRow| Ok((row.try_get("name")?, row.try_get("code")?));
-    look.rows(query).await?.iter().map(lane).collect::<Reading<_>>().map_err(nothing_done(LISTING))
+    look.rows(query).await?.iter().map(records::lane).collect()
 }
 
 /// The first so many of one table that the filter lets through.
@@ -295,12 +289,13 @@ async fn find(look: &mut Look<'_>, asked: &Asked<'_>, wanted: usize) -> Result<F
     for lanes in lanes(look, asked).await?.chunks(LANES_AT_ONCE) {
         let query = look.shown(&asked.template(PAGE, lanes, looked)).await?;
         let rows = look.rows(asked.bound(query, lanes, as_limit(wanted))).await?;
-        let calls = rows.iter().map(keyed).collect::<Reading<Vec<_>>>().map_err(nothing_done(LISTING))?;
+        let calls =
+            rows.iter().map(|row| Ok((key(row)?, records::call(row)?))).collect::<Result<Vec<_>>>()?;
         let mut stopped = None;
         if asked.is_stopped_early() && calls.len() < wanted {
             let query = look.query(&asked.template(STOPPED, lanes, looked));
             let row = look.row(asked.bound(query, lanes, 0)).await?;
-            stopped = row.as_ref().map(key).transpose().map_err(nothing_done(LISTING))?;
+            stopped = row.as_ref().map(key).transpose()?;
         }
         found = found.and(Found { calls, stopped }, asked.part, wanted);
     }
@@ -316,10 +311,8 @@ async fn how_many(look: &mut Look<'_>, asked: &Asked<'_>, cap: u64) -> Result<u6
     let mut calls = 0_u64;
     for lanes in lanes(look, asked).await?.chunks(LANES_AT_ONCE) {
         let query = look.query(&asked.template(&template, lanes, looked));
-        let row = look.row(asked.bound(query, lanes, capped(cap))).await?;
-        let found =
-            row.as_ref().map(|row| count(row, "calls")).transpose().map_err(nothing_done(COUNTING))?;
-        calls = calls.saturating_add(found.unwrap_or(0));
+        let row = look.one(asked.bound(query, lanes, capped(cap))).await?;
+        calls = calls.saturating_add(row.get("calls")?);
         if calls >= cap {
             break;
         }
@@ -335,15 +328,9 @@ async fn how_many_of_all(look: &mut Look<'_>, asked: &Asked<'_>, cap: u64) -> Re
     };
     let every: String = asked.conditions(None).flat_map(|condition| [" AND ", condition]).collect();
     let query = look.query(&COUNT_ALL.replace(":all", all).replace(":every", &every));
-    let row = look.row(asked.bound(query, &[], capped(cap))).await?;
-    let found = row.as_ref().map(|row| count(row, "calls")).transpose();
-    Ok(found.map_err(nothing_done(COUNTING))?.unwrap_or(0))
+    look.one(asked.bound(query, &[], capped(cap))).await?.get("calls")
 }
 
-fn keyed(row: &PgRow) -> Reading<(Key, CallRecord)> {
-    Ok((key(row)?, record(row)?))
-}
-
-fn key(row: &PgRow) -> Reading<Key> {
-    Ok((row.try_get("moment")?, row.try_get::<Uuid, _>("id")?))
+fn key(row: &Row) -> Result<Key> {
+    Ok((row.get("moment")?, row.get("id")?))
 }

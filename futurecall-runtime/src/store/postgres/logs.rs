@@ -1,15 +1,12 @@
 //! The logs of runs.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::driver_error::nothing_done;
 use super::encoding::{Spelled as _, is_refused};
-use super::sql::{Reading, at, moment, small_count};
+use super::sql::at;
 use crate::id::CallId;
-use crate::store::{LogStore, NewLog, Now, Result, RunLog};
+use crate::store::{LogStore, NewLog, Now, Result, RunLog, records};
 
 const KEEPING: &str = "keep logs";
 
@@ -36,14 +33,7 @@ impl LogStore for PostgresStore {
 
     async fn logs(&self, id: CallId) -> Result<Vec<RunLog>> {
         let rows = self.read(READING, self.query(LOGS).bind(id.as_uuid())).await?;
-        let log = |row: &PgRow| {
-            Ok(RunLog {
-                attempt: small_count(row, "attempt")?,
-                text: row.try_get("text")?,
-                at: moment(row, "at")?,
-            })
-        };
-        rows.iter().map(log).collect::<Reading<_>>().map_err(nothing_done(READING))
+        rows.iter().map(records::log).collect()
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::PostgresStore;
 use super::connect::{commit, step};
 use super::driver_error::nothing_done;
-use super::sql::{Reading, in_schema, moment};
+use super::sql::{Row, in_schema};
 use crate::error::StoreError;
+use crate::store::columns::Columns as _;
 use crate::store::table_names::renamed;
-use crate::store::{MigrationRecord, Result};
+use crate::store::{MigrationRecord, Result, records};
 
 const DOING: &str = "migrate the database";
 
@@ -91,8 +91,7 @@ impl PostgresStore {
         if self.is_table_there(&mut transaction).await? {
             let rows = step(LISTING, &mut transaction, self.query(APPLIED)).await?;
             for row in &rows {
-                let (version, record) = applied_record(row).map_err(nothing_done(LISTING))?;
-                applied.insert(version, record);
+                applied.insert(row.get("version")?, records::migration(row)?);
             }
         }
         for (version, name, file) in MIGRATIONS {
@@ -136,13 +135,6 @@ impl PostgresStore {
     }
 }
 
-fn versions(rows: &[PgRow]) -> Result<Vec<i32>> {
-    rows.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(nothing_done(DOING))
-}
-
-/// A step that is done, with its number; what it did is added where this library knows.
-fn applied_record(row: &PgRow) -> Reading<(i32, MigrationRecord)> {
-    let version: i32 = row.try_get("version")?;
-    let (number, applied) = (u32::try_from(version).unwrap_or(0), moment(row, "applied")?);
-    Ok((version, MigrationRecord::new(number, row.try_get("name")?, Some(applied), String::new())))
+fn versions(rows: &[Row]) -> Result<Vec<i32>> {
+    rows.iter().map(|row| row.get("version")).collect()
 }

@@ -3,21 +3,19 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::{commit, step};
-use super::driver_error::nothing_done;
 use super::encoding::{Spelled as _, ascii, is_refused};
-use super::sql::{Reading, at, count, moment};
+use super::sql::at;
 use super::timetable::Wanted;
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
+use crate::store::columns::Columns as _;
 use crate::store::{
     CallState, FinishStore as _, Inserted, Now, OperateStore, PausedName, REPEATED, Result, Retention,
-    ScheduleChange, ScheduleChanged,
+    ScheduleChange, ScheduleChanged, records,
 };
 
 const DELETING: &str = "delete calls";
@@ -76,8 +74,7 @@ impl OperateStore for PostgresStore {
         }
         let ids: Vec<Uuid> = ids.iter().map(CallId::as_uuid).collect();
         self.note_history_gap(now, REPEATED).await?;
-        let row = self.write_one(DELETING, self.query(DELETE).bind(ids)).await?;
-        count(&row, "deleted").map_err(nothing_done(DELETING))
+        self.write_one(DELETING, self.query(DELETE).bind(ids)).await?.get("deleted")
     }
 
     async fn change_schedule(
@@ -104,12 +101,10 @@ impl OperateStore for PostgresStore {
         let mut transaction = self.begin(TRIGGERING).await?;
         let query = self.query(TRIGGER).bind(at(now)).bind(schedule.as_uuid()).bind(id.as_uuid());
         let Some(row) = step(TRIGGERING, &mut transaction, query).await?.pop() else { return Ok(None) };
-        let read = || -> Reading<(String, i16, i64, bool)> {
-            Ok((row.try_get("name")?, row.try_get("priority")?, row.try_get("due")?, row.try_get("stored")?))
-        };
-        let (name, priority, due, stored) = read().map_err(nothing_done(TRIGGERING))?;
+        let (name, priority, due): (String, i16, i64) =
+            (row.get("name")?, row.get("priority")?, row.get("due")?);
         let mut unknown = HashSet::new();
-        if again && stored {
+        if again && row.get("stored")? {
             unknown = self.take_back(TRIGGERING, &mut transaction, now, vec![id.as_uuid()]).await?;
         }
         commit(TRIGGERING, transaction).await?;
@@ -142,8 +137,7 @@ impl OperateStore for PostgresStore {
 
     async fn paused_names(&self) -> Result<Vec<PausedName>> {
         let rows = self.read(PAUSED_LISTING, self.query(PAUSED_NAMES)).await?;
-        let mut paused: Vec<PausedName> =
-            rows.iter().map(paused).collect::<Reading<_>>().map_err(nothing_done(PAUSED_LISTING))?;
+        let mut paused = rows.iter().map(records::paused_name).collect::<Result<Vec<_>>>()?;
         // Byte by byte: the server may sort by a language.
         paused.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(paused)
@@ -188,13 +182,4 @@ impl PostgresStore {
         }
         Ok(paused)
     }
-}
-
-fn paused(row: &PgRow) -> Reading<PausedName> {
-    Ok(PausedName::new(
-        row.try_get("name")?,
-        moment(row, "since")?,
-        row.try_get("actor")?,
-        row.try_get("reason")?,
-    ))
 }

@@ -1,19 +1,15 @@
 //! What waits, by name and by the keys of its arguments.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::driver_error::nothing_done;
-use super::inspect::{PENDING, record};
-use super::sql::{Reading, at, count};
+use super::inspect::PENDING;
+use super::sql::at;
 use crate::moment::Moment;
 use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, SETS};
+use crate::store::columns::Columns as _;
 use crate::store::listing_plan::capped;
-use crate::store::{Now, PendingName, PendingStore, Result};
+use crate::store::{Now, PendingName, PendingStore, Result, records};
 
 const LISTING: &str = "count calls";
 
@@ -28,7 +24,7 @@ const KEYS: &str = "
         SELECT l.name, l.priority, greatest($3::bigint / count(*) OVER (PARTITION BY l.name), 1) AS most
         FROM lane AS l WHERE l.name = ANY ($1::text[])
     )
-    SELECT l.name, s.format AS form, s.keys, CASE WHEN i.place = 1 THEN s.calls ELSE 0 END AS calls, :columns
+    SELECT array_to_json(s.keys)::text AS keys, CASE WHEN i.place = 1 THEN s.calls ELSE 0 END AS calls, :columns
     FROM asked AS l CROSS JOIN LATERAL (
         SELECT k.format, k.keys, count(*) AS calls, (array_agg(k.id ORDER BY k.due_at, k.id))[:$4::integer] AS ids
         FROM (
@@ -81,8 +77,7 @@ impl PendingStore for PostgresStore {
     async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>> {
         let mut look = self.look(LISTING).await?;
         let rows = look.rows(look.query(NAMES).bind(at(now)).bind(capped(cap))).await?;
-        let name = |row: &PgRow| Ok(PendingName::new(row.try_get("name")?, count(row, "calls")?));
-        rows.iter().map(name).collect::<Reading<_>>().map_err(nothing_done(LISTING))
+        rows.iter().map(records::calls_of_name).collect()
     }
 
     async fn pending_keys(&self, _now: Now, look: &KeysLook) -> Result<Vec<PendingKeys>> {
@@ -102,16 +97,9 @@ impl PendingStore for PostgresStore {
             .bind(i32::try_from(look.first.max(1)).unwrap_or(i32::MAX));
         let rows = transaction.rows(query).await?;
         let mut found = Gathered::default();
-        rows.iter().try_for_each(|row| add(&mut found, row)).map_err(nothing_done(LOOKING))?;
+        for row in &rows {
+            found.add(row.json("keys")?, row.get("calls")?, records::call(row)?);
+        }
         Ok(found.done(look.first))
     }
-}
-
-fn add(found: &mut Gathered, row: &PgRow) -> Reading<()> {
-    let call = record(row)?;
-    let keys: Option<Vec<String>> = row.try_get("keys")?;
-    let keys = keys.map(BTreeSet::from_iter);
-    let name = call.name.clone();
-    found.add(&name, (row.try_get("form")?, keys), count(row, "calls")?, Some(call));
-    Ok(())
 }

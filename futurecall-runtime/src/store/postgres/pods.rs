@@ -1,21 +1,18 @@
 //! The rows of pods: heartbeats, and what pods know.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::driver_error::{empty, nothing_done};
 use super::encoding::{Spelled as _, is_refused};
-use super::sql::{Query, Reading, at, micros, moment, small_count};
+use super::sql::{Query, at, micros};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::shape::hash_of_all;
-use crate::store::codec::{shapes_of, shapes_text};
-use crate::store::{Now, PodBeat, PodRecord, PodStore, Result};
+use crate::store::codec::shapes_text;
+use crate::store::columns::Columns as _;
+use crate::store::{Now, PodBeat, PodRecord, PodStore, Result, records};
 
 const BEATING: &str = "write the pod's heartbeat";
 
@@ -43,7 +40,7 @@ macro_rules! remembered {
 const REMEMBERED: Duration = Duration::from_hours(24);
 
 const PODS: &str = "
-    SELECT p.id, p.label, p.role, p.version, p.names, p.redacted::text AS redacted, p.slots, p.running, {us p.started_at} AS started,
+    SELECT p.id, p.label, p.role, p.version, array_to_json(p.names)::text AS names, p.redacted::text AS redacted, p.slots, p.running, {us p.started_at} AS started,
         {us p.beat_at} AS beat, p.beat_at >= {ago $2::bigint} AS live, h.shapes::text AS shapes
     FROM futurecall.pod AS p LEFT JOIN futurecall.shapes AS h ON h.hash = p.shapes WHERE p.beat_at >= {ago $3::bigint}
     ORDER BY p.beat_at DESC, p.id";
@@ -129,10 +126,7 @@ impl PodStore for PostgresStore {
     async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = self.query(REOPEN).persistent(false).bind(at(now)).bind(micros(live)).bind(limit);
-        let rows = self.write(REOPENING, query).await?;
-        let row = rows.first().ok_or_else(|| empty(REOPENING))?;
-        let calls: i64 = row.try_get("calls").map_err(nothing_done(REOPENING))?;
-        Ok(u64::try_from(calls).unwrap_or_default())
+        self.write_one(REOPENING, query).await?.get("calls")
     }
 
     async fn leave(&self, pod: PodId) -> Result<()> {
@@ -143,34 +137,8 @@ impl PodStore for PostgresStore {
 
     async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>> {
         let query = self.query(PODS).bind(at(now)).bind(micros(within)).bind(micros(REMEMBERED));
-        let rows = self.read(POD_LISTING, query).await?;
-        let records = rows.iter().map(pod_record).collect::<Reading<Vec<_>>>();
-        Ok(records.map_err(nothing_done(POD_LISTING))?.into_iter().flatten().collect())
+        self.read(POD_LISTING, query).await?.iter().map(records::pod).collect()
     }
-}
-
-/// `None` for a row that a hand has spoiled.
-fn pod_record(row: &PgRow) -> Reading<Option<PodRecord>> {
-    let Ok(redacted) = serde_json::from_str(row.try_get("redacted")?) else { return Ok(None) };
-    // None where the pod is of a version that says nothing of them.
-    let shapes: Option<String> = row.try_get("shapes")?;
-    let Ok(shapes) = shapes.map_or_else(|| Ok(BTreeMap::new()), |text| shapes_of(&text)) else {
-        return Ok(None);
-    };
-    Ok(Some(PodRecord {
-        id: PodId::from_uuid(row.try_get("id")?),
-        label: row.try_get("label")?,
-        role: row.try_get("role")?,
-        version: row.try_get("version")?,
-        names: row.try_get("names")?,
-        shapes,
-        redacted,
-        slots: small_count(row, "slots")?,
-        running: small_count(row, "running")?,
-        started: moment(row, "started")?,
-        beat: moment(row, "beat")?,
-        live: row.try_get("live")?,
-    }))
 }
 
 impl PostgresStore {
@@ -185,7 +153,7 @@ impl PostgresStore {
             let query = self.bind_beat(BEAT_WITH_SHAPES, now, pod, hash)?.bind(shapes).bind(hashes);
             self.write_one(BEATING, query).await?
         };
-        row.try_get("has_declined").map_err(nothing_done(BEATING))
+        row.get("has_declined")
     }
 
     fn bind_beat(&self, template: &'static str, now: Now, pod: &PodBeat, shapes: i64) -> Result<Query> {

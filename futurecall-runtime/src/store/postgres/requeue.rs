@@ -3,17 +3,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, step};
-use super::driver_error::{empty, nothing_done};
+use super::connect::{commit, step, step_one};
 use super::history::{FINISHING, Gone, History, Key, in_id_order, key};
-use super::sql::{Reading, ahead, at, micros};
+use super::sql::{Row, ahead, at, micros};
 use crate::id::PodId;
 use crate::store::codec::{again_after, failures, outcome_state, state_code};
+use crate::store::columns::Columns as _;
 use crate::store::{Finish, Finished, Now, Result, Retention};
 
 /// $1 ids. All at once, in the order in which a cancellation locks them: two statements follow.
@@ -67,9 +66,8 @@ impl PostgresStore {
         if !over.is_empty() {
             let over = in_id_order(over.into_iter());
             let query = self.finishing(now, pod, &over, retention, History::Any);
-            let row =
-                step(FINISHING, &mut transaction, query).await?.pop().ok_or_else(|| empty(FINISHING))?;
-            done.extend(Gone::read(&row, &over).map_err(nothing_done(FINISHING))?.of(&over));
+            let row = step_one(FINISHING, &mut transaction, query).await?;
+            done.extend(Gone::read(&row, &over)?.of(&over));
         }
         commit(FINISHING, transaction).await?;
         for due in &due {
@@ -106,7 +104,7 @@ impl PostgresStore {
             .bind(again.iter().map(after).collect::<Vec<_>>())
             .bind(again.iter().map(|finish| failures(&finish.outcome)).collect::<Vec<_>>());
         let rows = step(FINISHING, connection, query).await?;
-        rows.iter().map(DueAgain::read).collect::<Reading<_>>().map_err(nothing_done(FINISHING))
+        rows.iter().map(DueAgain::read).collect()
     }
 }
 
@@ -124,14 +122,14 @@ struct DueAgain {
 }
 
 impl DueAgain {
-    fn read(row: &PgRow) -> Reading<Self> {
+    fn read(row: &Row) -> Result<Self> {
         Ok(Self {
-            id: row.try_get("id")?,
-            claim_no: row.try_get("claim_no")?,
-            name: row.try_get("name")?,
-            priority: row.try_get("priority")?,
-            due: row.try_get("due")?,
-            now: row.try_get("now")?,
+            id: row.get("id")?,
+            claim_no: row.get("claim_no")?,
+            name: row.get("name")?,
+            priority: row.get("priority")?,
+            due: row.get("due")?,
+            now: row.get("now")?,
         })
     }
 }

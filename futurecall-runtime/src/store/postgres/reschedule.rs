@@ -1,16 +1,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, step};
-use super::driver_error::{empty, nothing_done};
-use super::sql::{Query, Reading, at, count, due_or_after, micros};
+use super::connect::{commit, step, step_one};
+use super::sql::{Query, Row, at, due_or_after, micros};
 use crate::id::CallId;
 use crate::store::codec::state_of;
+use crate::store::columns::Columns as _;
 use crate::store::{CallState, CancelTarget, Due, Now, RescheduleStore, Rescheduled, Result, RunAgain};
 
 const DOING: &str = "reschedule calls";
@@ -98,18 +96,16 @@ impl RescheduleStore for PostgresStore {
         };
         step(DOING, &mut transaction, schedules).await?;
         let rows = step(DOING, &mut transaction, calls).await?;
-        let calls: Vec<Uuid> =
-            rows.iter().map(|row| row.try_get("id")).collect::<Reading<_>>().map_err(nothing_done(DOING))?;
+        let calls = rows.iter().map(|row| row.get("id")).collect::<Result<Vec<Uuid>>>()?;
         if calls.is_empty() {
             return Ok(Rescheduled::default());
         }
         let running = self.query(RUNNING).bind(at(now)).bind(calls.clone());
-        let running = step(DOING, &mut transaction, running).await?.pop().ok_or_else(|| empty(DOING))?;
+        let running = step_one(DOING, &mut transaction, running).await?.get("running")?;
         let (moment, delay) = due_or_after(due);
         let moving = self.query(MOVE).bind(at(now)).bind(calls).bind(moment).bind(delay);
         let lanes = step(DOING, &mut transaction, moving).await?;
-        let lanes: Vec<Lane> =
-            lanes.iter().map(Lane::read).collect::<Reading<_>>().map_err(nothing_done(DOING))?;
+        let lanes = lanes.iter().map(Lane::read).collect::<Result<Vec<_>>>()?;
         self.commit_known(DOING, transaction).await?;
         for lane in &lanes {
             self.lanes.due_again(&lane.name, lane.priority, lane.due);
@@ -118,7 +114,6 @@ impl RescheduleStore for PostgresStore {
         if let Some(earliest) = earliest.map(|lane| lane.due).min() {
             self.notify(Some(earliest));
         }
-        let running = count(&running, "running").map_err(nothing_done(DOING))?;
         Ok(Rescheduled::new(lanes.iter().map(|lane| lane.calls).sum(), running))
     }
 
@@ -127,7 +122,7 @@ impl RescheduleStore for PostgresStore {
         let (outcome, stored) = if again {
             self.again(now, id, query).await?
         } else {
-            outcome(&self.write_one(AGAIN, query).await?).map_err(nothing_done(AGAIN))?
+            outcome(&self.write_one(AGAIN, query).await?)?
         };
         if let Some(stored) = stored {
             self.lanes.due_again(&stored.name, stored.priority, stored.due);
@@ -141,8 +136,7 @@ impl PostgresStore {
     /// Stores what may have been stored, and may even have finished, before: see `store_again` of the insert.
     async fn again(&self, now: Now, id: CallId, query: Query) -> Result<(RunAgain, Option<Stored>)> {
         let mut transaction = self.begin(AGAIN).await?;
-        let row = step(AGAIN, &mut transaction, query).await?.pop().ok_or_else(|| empty(AGAIN))?;
-        let (mut outcome, mut stored) = outcome(&row).map_err(nothing_done(AGAIN))?;
+        let (mut outcome, mut stored) = outcome(&step_one(AGAIN, &mut transaction, query).await?)?;
         if stored.is_some() {
             let ids = vec![id.as_uuid()];
             if !self.take_back(AGAIN, &mut transaction, now, ids).await?.is_empty() {
@@ -164,13 +158,13 @@ struct Lane {
 }
 
 impl Lane {
-    fn read(row: &PgRow) -> Reading<Self> {
+    fn read(row: &Row) -> Result<Self> {
         Ok(Self {
-            name: row.try_get("name")?,
-            priority: row.try_get("priority")?,
-            calls: count(row, "calls")?,
-            due: row.try_get("due")?,
-            now: row.try_get("now")?,
+            name: row.get("name")?,
+            priority: row.get("priority")?,
+            calls: row.get("calls")?,
+            due: row.get("due")?,
+            now: row.get("now")?,
         })
     }
 }
@@ -183,16 +177,16 @@ struct Stored {
 }
 
 /// What became of it, and the lane and the moment of the new call, if it was stored just now.
-fn outcome(row: &PgRow) -> Reading<(RunAgain, Option<Stored>)> {
-    let state = row.try_get::<Option<i16>, _>("state")?.map(state_of);
+fn outcome(row: &Row) -> Result<(RunAgain, Option<Stored>)> {
+    let state = row.find("state")?.map(state_of);
     let outcome = match state {
-        _ if row.try_get("before")? => RunAgain::Stored,
+        _ if row.get("before")? => RunAgain::Stored,
         Some(CallState::Succeeded) => RunAgain::Succeeded,
         Some(_) => RunAgain::Stored,
-        None if row.try_get("pending")? => RunAgain::Pending,
+        None if row.get("pending")? => RunAgain::Pending,
         None => RunAgain::Unknown,
     };
-    let stored = match (row.try_get("name")?, row.try_get("priority")?, row.try_get("due")?) {
+    let stored = match (row.find("name")?, row.find("priority")?, row.find("due")?) {
         (Some(name), Some(priority), Some(due)) => Some(Stored { name, priority, due }),
         _ => None,
     };

@@ -1,11 +1,10 @@
 //! What the database role may see. (`migrations/roles.sql` has the roles; what a role may not do, the server refuses.)
 
-use sqlx::Row;
-
 use super::PostgresStore;
-use super::driver_error::{empty, nothing_done};
+
 use super::sql::Query;
 use crate::store::Result;
+use crate::store::columns::Columns as _;
 
 const DOING: &str = "ask what the database role may see";
 
@@ -31,8 +30,6 @@ impl PostgresStore {
     }
 
     async fn ask_what_it_sees(&self) -> Result<bool> {
-        let rows = self.read(DOING, self.query(SEES_ARGUMENTS)).await?;
-        let row = rows.first().ok_or_else(|| empty(DOING))?;
-        row.try_get("sees").map_err(nothing_done(DOING))
+        self.read_one(DOING, self.query(SEES_ARGUMENTS)).await?.get("sees")
     }
 }

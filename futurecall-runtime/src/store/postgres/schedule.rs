@@ -2,20 +2,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::connect::{commit, step};
-use super::driver_error::nothing_done;
-use super::sql::{Timestamp, at, micros, moment};
+use super::connect::{commit, step, step_one};
+use super::sql::{Timestamp, at, micros};
 use super::timetable::Wanted;
 use crate::error::StoreError;
 use crate::id::ScheduleId;
 use crate::moment::Moment;
 use crate::recurring::RuleError;
 use crate::store::codec::{origin_code, rule_text};
+use crate::store::columns::Columns as _;
 use crate::store::{Declared, LivePod, NewSchedule, Now, Result, ScheduleStore};
 
 const DOING: &str = "declare schedules";
@@ -94,11 +93,7 @@ impl ScheduleStore for PostgresStore {
         }
         let mut transaction = self.begin(ENDING).await?;
         let rows = step(ENDING, &mut transaction, undeclared()).await?;
-        let ids: Vec<Uuid> = rows
-            .iter()
-            .map(|row| row.try_get("id"))
-            .collect::<Result<_, _>>()
-            .map_err(nothing_done(ENDING))?;
+        let ids = rows.iter().map(|row| row.get("id")).collect::<Result<Vec<Uuid>>>()?;
         if ids.is_empty() {
             return Ok(0);
         }
@@ -120,7 +115,7 @@ impl PostgresStore {
         for new in schedules.iter().filter(|new| !new.former_keys.is_empty()) {
             let query = self.query(RENAME).bind(&new.key).bind(&new.name).bind(&new.former_keys);
             if let Some(renamed) = step(DOING, &mut transaction, query).await?.pop() {
-                let id: Uuid = renamed.try_get("id").map_err(nothing_done(DOING))?;
+                let id: Uuid = renamed.get("id")?;
                 let query = self.query(RENAME_CALLS).bind(id).bind(&new.name);
                 step(DOING, &mut transaction, query).await?;
             }
@@ -160,9 +155,8 @@ impl PostgresStore {
         if let Now::At(moment) = now {
             return Ok(moment);
         }
-        let rows = step(doing, connection, self.query("SELECT {now_us} AS now").bind(at(now))).await?;
-        let row = rows.first().ok_or_else(|| super::driver_error::empty(doing))?;
-        moment(row, "now").map_err(nothing_done(doing))
+        let query = self.query("SELECT {now_us} AS now").bind(at(now));
+        step_one(doing, connection, query).await?.get("now")
     }
 
     /// Stores the schedules whose keys are new, in the order of their keys, so that two pods that start at once wait
@@ -198,7 +192,6 @@ impl PostgresStore {
             .bind(new.iter().map(|(_, first)| *first).collect::<Vec<_>>())
             .bind(new.iter().map(|(new, _)| origin_code(new.origin)).collect::<Vec<_>>());
         let rows = step(DOING, connection, query).await?;
-        let id = |row: &PgRow| row.try_get("id").map(ScheduleId::from_uuid);
-        rows.iter().map(id).collect::<Result<_, _>>().map_err(nothing_done(DOING))
+        rows.iter().map(|row| row.get("id")).collect()
     }
 }

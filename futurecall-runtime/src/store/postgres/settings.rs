@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
-use sqlx::{Executor, PgPool, Row};
+use sqlx::{Executor, PgPool, Row as _};
 
 use super::PostgresStore;
 use super::connection_check::{PATIENCE, Warm};
 use super::driver_error::nothing_done;
-use super::sql::Reading;
 use crate::clock::{self, Deadline};
+use crate::store::columns::Columns as _;
 use crate::store::{DatabaseSetting, Result};
 
 const READING: &str = "read the settings";
@@ -42,10 +41,8 @@ impl PostgresStore {
     pub(super) async fn server_settings(&self) -> Result<Vec<DatabaseSetting>> {
         let version = self.read(READING, self.query("SELECT version() AS value, 'version' AS name")).await?;
         let rest = self.read(READING, self.query(SETTINGS).bind(self.schema.to_string())).await?;
-        let setting =
-            |row: &PgRow| Ok(DatabaseSetting { name: row.try_get("name")?, value: row.try_get("value")? });
-        let settings = version.iter().chain(&rest).map(setting).collect::<Reading<_>>();
-        settings.map_err(nothing_done(READING))
+        let setting = |row: &_| Ok(DatabaseSetting { name: row.get("name")?, value: row.get("value")? });
+        version.iter().chain(&rest).map(setting).collect()
     }
 }
 

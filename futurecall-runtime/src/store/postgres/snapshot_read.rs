@@ -1,11 +1,11 @@
 //! Looks at one state of the database, for people: several statements, planned anew each time.
 
-use sqlx::postgres::PgRow;
 use sqlx::{Executor, Postgres, Transaction};
 
 use super::PostgresStore;
+use super::connect::{step, step_one};
 use super::driver_error::nothing_done;
-use super::sql::Query;
+use super::sql::{Query, Row};
 use crate::store::Result;
 
 /// A transaction that reads.
@@ -57,11 +57,16 @@ impl Look<'_> {
         Ok(self.store.shown(template).await?.persistent(false))
     }
 
-    pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<PgRow>> {
-        self.transaction.fetch_all(query).await.map_err(nothing_done(self.doing))
+    pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<Row>> {
+        step(self.doing, &mut self.transaction, query).await
     }
 
-    pub(super) async fn row(&mut self, query: Query) -> Result<Option<PgRow>> {
+    pub(super) async fn row(&mut self, query: Query) -> Result<Option<Row>> {
         Ok(self.rows(query).await?.into_iter().next())
+    }
+
+    /// The row of a statement that always answers with one.
+    pub(super) async fn one(&mut self, query: Query) -> Result<Row> {
+        step_one(self.doing, &mut self.transaction, query).await
     }
 }

@@ -9,19 +9,71 @@ use std::time::Duration;
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::{Oid, PgInterval};
-use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgHasArrayType, PgRow, PgTypeInfo};
-use sqlx::{ColumnIndex, Postgres, Row, Type, ValueRef};
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgHasArrayType, PgRow, PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Postgres, Row as _, Type, ValueRef as _};
 use uuid::Uuid;
 
-use crate::id::{CallId, PodId, ScheduleId};
+use crate::error::StoreError;
 use crate::moment::Moment;
-use crate::store::{ClaimRequest, ClaimedCall, Due, Now, OnVanish};
+use crate::store::columns::{Columns, StoredRow};
+use crate::store::{ClaimRequest, Due, Now, OnVanish, Result};
 
 /// A statement with its parameters.
 pub(super) type Query = sqlx::query::Query<'static, Postgres, PgArguments>;
 
-/// A row that could not be read as what it should be.
+/// A row that the hot statements read by the places of its columns could not be read as what it should be.
 pub(super) type Reading<T> = Result<T, sqlx::Error>;
+
+/// A row of an answer.
+pub(super) type Row = StoredRow<PgRow>;
+
+impl Columns for Row {
+    fn uuid(&self, column: &str) -> Result<Option<Uuid>> {
+        self.column(column)
+    }
+
+    fn text(&self, column: &str) -> Result<Option<String>> {
+        self.column(column)
+    }
+
+    fn number(&self, column: &str) -> Result<Option<i64>> {
+        Ok(self.column::<Option<Integer>>(column)?.map(|number| number.0))
+    }
+
+    fn flag(&self, column: &str) -> Result<Option<bool>> {
+        self.column(column)
+    }
+
+    /// What was written past the year 9999 (a lease) reads as its last moment.
+    fn moment(&self, column: &str) -> Result<Option<Moment>> {
+        Ok(self.column::<Option<Timestamp>>(column)?.map(|since_1970| clamped(since_1970.0)))
+    }
+
+    fn unfit(&self, column: &str, why: impl fmt::Display) -> StoreError {
+        self.misfit(column, why)
+    }
+}
+
+/// An integer of any width.
+struct Integer(i64);
+
+impl Type<Postgres> for Integer {
+    fn type_info() -> PgTypeInfo {
+        <i64 as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(kind: &PgTypeInfo) -> bool {
+        [<i16 as Type<Postgres>>::type_info(), <i32 as Type<Postgres>>::type_info(), Self::type_info()]
+            .contains(kind)
+    }
+}
+
+impl Decode<'_, Postgres> for Integer {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        // The driver reads as many bytes as there are.
+        <i64 as Decode<Postgres>>::decode(value).map(Self)
+    }
+}
 
 /// The SQL of a template, in that schema. The schema's name is the only text that gets into it; it was checked when the
 /// store was made.
@@ -66,6 +118,20 @@ impl Type<Postgres> for Timestamp {
     fn type_info() -> PgTypeInfo {
         // timestamptz
         PgTypeInfo::with_oid(Oid(1184))
+    }
+
+    fn compatible(kind: &PgTypeInfo) -> bool {
+        *kind == Self::type_info() || *kind == <i64 as Type<Postgres>>::type_info()
+    }
+}
+
+impl Decode<'_, Postgres> for Timestamp {
+    /// Also reads microseconds since 1970. (To have the server make these of a `timestamptz` costs it more than reading the
+    /// row does.)
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let is_timestamp = *value.type_info() == Self::type_info();
+        let micros = <i64 as Decode<Postgres>>::decode(value)?;
+        Ok(Self(if is_timestamp { micros.saturating_add(YEAR_2000) } else { micros }))
     }
 }
 
@@ -127,78 +193,24 @@ pub(super) fn span(microseconds: i64) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds }
 }
 
-/// A moment column. What was written past the year 9999 (a lease) reads as its last moment.
-pub(super) fn moment(row: &PgRow, column: &str) -> Reading<Moment> {
-    row.try_get::<i64, _>(column).map(clamped)
+/// A `timestamptz` column that is never empty, by its place: to find it by its name, in each row, takes longer than to read
+/// it.
+pub(super) fn timestamp(row: &PgRow, column: usize) -> Reading<Moment> {
+    timestamp_or_none(row, column)?.ok_or_else(|| sqlx::Error::ColumnNotFound(column.to_string()))
 }
 
-/// A moment column that may be empty.
-pub(super) fn moment_or_none(row: &PgRow, column: &str) -> Reading<Option<Moment>> {
-    row.try_get::<Option<i64>, _>(column).map(|micros| micros.map(clamped))
-}
-
-/// A `timestamptz` column that is never empty.
-pub(super) fn timestamp<I: Column>(row: &PgRow, column: I) -> Reading<Moment> {
-    timestamp_or_none(row, column)?.ok_or_else(|| sqlx::Error::ColumnNotFound(format!("{column:?}")))
-}
-
-/// A column by its name or by its place.
-pub(super) trait Column: ColumnIndex<PgRow> + fmt::Debug + Copy {}
-
-impl<I: ColumnIndex<PgRow> + fmt::Debug + Copy> Column for I {}
-
-/// A `timestamptz` column as the server sends it, in microseconds since 2000. To have it turned into microseconds since
-/// 1970 costs the server more than reading the row does.
-pub(super) fn timestamp_or_none<I: Column>(row: &PgRow, column: I) -> Reading<Option<Moment>> {
+/// A `timestamptz` column by its place.
+pub(super) fn timestamp_or_none(row: &PgRow, column: usize) -> Reading<Option<Moment>> {
     let value = row.try_get_raw(column)?;
     if value.is_null() {
         return Ok(None);
     }
-    let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
-    let since_2000 = <[u8; 8]>::try_from(bytes)
-        .map(i64::from_be_bytes)
-        .map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let since_2000 = <i64 as Decode<Postgres>>::decode(value).map_err(sqlx::Error::Decode)?;
     Ok(Some(clamped(since_2000.saturating_add(YEAR_2000))))
 }
 
 /// Microseconds from 1970 to 2000.
 const YEAR_2000: i64 = 946_684_800_000_000;
-
-/// A column that counts something, so that it is never negative.
-pub(super) fn count(row: &PgRow, column: &str) -> Reading<u64> {
-    row.try_get::<i64, _>(column).map(|count| u64::try_from(count).unwrap_or(0))
-}
-
-/// An integer column that counts something.
-pub(super) fn small_count<I: Column>(row: &PgRow, column: I) -> Reading<u32> {
-    row.try_get::<i32, _>(column).map(|count| u32::try_from(count).unwrap_or(0))
-}
-
-/// A row of `{claimed}`.
-pub(super) fn claimed(row: &PgRow) -> Reading<ClaimedCall> {
-    Ok(ClaimedCall {
-        id: CallId::from_uuid(row.try_get("id")?),
-        claim_no: row.try_get("claim_no")?,
-        name: row.try_get("name")?,
-        identifier: row.try_get("identifier")?,
-        args: row.try_get("args")?,
-        format: row.try_get("format")?,
-        priority: row.try_get("priority")?,
-        due: timestamp(row, "due")?,
-        first_due: timestamp_or_none(row, "first_due_at")?.map_or_else(|| timestamp(row, "due"), Ok)?,
-        expires: timestamp_or_none(row, "expires_at")?,
-        failures: small_count(row, "failures")?,
-        claimed: timestamp(row, "claimed")?,
-        attempt: small_count(row, "attempt")?,
-        schedule: row.try_get::<Option<Uuid>, _>("schedule_id")?.map(ScheduleId::from_uuid),
-        traceparent: row.try_get("traceparent")?,
-    })
-}
-
-/// A pod column that may be empty.
-pub(super) fn pod(row: &PgRow, column: &str) -> Reading<Option<PodId>> {
-    row.try_get::<Option<Uuid>, _>(column).map(|pod| pod.map(PodId::from_uuid))
-}
 
 /// A moment that a database knows, as one that we know.
 pub(super) fn clamped(micros: i64) -> Moment {

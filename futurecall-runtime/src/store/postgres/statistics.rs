@@ -1,16 +1,13 @@
 //! What pods have counted.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::driver_error::nothing_done;
-use super::sql::{Reading, count, moment};
+
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::codec::{counts_of, histogram_of, histogram_text, newest};
-use crate::store::{Result, Span, Statistics, StatisticsStore, sums};
+use crate::store::codec::{counts_of, histogram_text, newest};
+use crate::store::{Result, Span, Statistics, StatisticsStore, records, sums};
 
 const WRITING: &str = "store statistics";
 
@@ -64,24 +61,7 @@ impl StatisticsStore for PostgresStore {
         let query =
             self.query(READ).bind(span.minutes()).bind(since.as_micros()).bind(name.map(str::to_owned));
         let rows = self.read(READING, query).await?;
-        let rows: Vec<Statistics> =
-            rows.iter().map(|row| read(row, span)).collect::<Reading<_>>().map_err(nothing_done(READING))?;
+        let rows = rows.iter().map(|row| records::statistics(row, span)).collect::<Result<Vec<_>>>()?;
         Ok(sums(rows))
     }
-}
-
-fn read(row: &PgRow, span: Span) -> Reading<Statistics> {
-    let histogram = |column: &str| row.try_get::<String, _>(column).map(|text| histogram_of(&text));
-    Ok(Statistics {
-        name: row.try_get("name")?,
-        span,
-        start: moment(row, "start")?,
-        succeeded: count(row, "succeeded")?,
-        failed: count(row, "failed")?,
-        retried: count(row, "retried")?,
-        interrupted: count(row, "interrupted")?,
-        expired: count(row, "expired")?,
-        durations: histogram("durations")?,
-        lateness: histogram("lateness")?,
-    })
 }

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connect::step;
-use super::driver_error::nothing_done;
-use super::sql::{Reading, Timestamp, moment, moment_or_none};
+use super::sql::Timestamp;
 use crate::error::StoreError;
-use crate::id::{CallId, ScheduleId};
+use crate::id::CallId;
 use crate::moment::Moment;
 use crate::recurring::Rule;
-use crate::store::Result;
-use crate::store::codec::{rule_of, rule_text, schedule_code, schedule_of};
-use crate::store::policy::{Changes, Declaration, Phase, Run, Schedule, ScheduleRow, Timetable};
+use crate::store::codec::{rule_text, schedule_code};
+use crate::store::columns::Columns as _;
+use crate::store::policy::{Changes, Declaration, ScheduleRow, Timetable};
+use crate::store::{Result, records};
 
 /// Which schedules to lock, and whether to wait for who has them.
 pub(super) enum Wanted<'a> {
@@ -100,18 +99,21 @@ impl PostgresStore {
             Wanted::Keys(keys) => lock.bind(keys.to_vec()),
         };
         let rows = step(doing, connection, lock).await?;
-        let schedules: Vec<Schedule> =
-            rows.iter().map(schedule).collect::<Reading<_>>().map_err(nothing_done(doing))?;
+        let schedules = rows.iter().map(records::schedule).collect::<Result<Vec<_>>>()?;
         let of: Vec<Uuid> = match wanted {
             Wanted::Ids(ids) | Wanted::Free(ids) => ids.to_vec(),
             Wanted::Keys(_) => schedules.iter().map(|schedule| schedule.id.as_uuid()).collect(),
         };
         let rows = step(doing, connection, self.query(RUNS).bind(Timestamp::from(now)).bind(of)).await?;
-        let runs: Vec<_> = rows.iter().map(run).collect::<Reading<_>>().map_err(nothing_done(doing))?;
-        let missing =
-            runs.iter().filter(|run| run.is_missing).map(|run| run.schedule).collect::<BTreeSet<_>>();
-        let mut timetable =
-            Timetable::new(now, schedules, runs.into_iter().map(|run| (run.schedule, run.run)));
+        let (mut runs, mut missing) = (Vec::new(), BTreeSet::new());
+        for row in &rows {
+            let (schedule, run) = records::run(row)?;
+            if row.get("is_missing")? {
+                missing.insert(schedule);
+            }
+            runs.push((schedule, run));
+        }
+        let mut timetable = Timetable::new(now, schedules, runs);
         timetable.missing(missing);
         Ok(timetable)
     }
@@ -182,48 +184,4 @@ impl PostgresStore {
             .bind(rows.iter().map(|row| row.missed_from.map(Moment::as_micros)).collect::<Vec<_>>());
         step(doing, connection, query).await.map(drop)
     }
-}
-
-fn schedule(row: &PgRow) -> Reading<Schedule> {
-    let rule = |column: &str| row.try_get::<String, _>(column).map(|text| rule_of(&text).ok());
-    Ok(Schedule {
-        id: ScheduleId::from_uuid(row.try_get("id")?),
-        key: row.try_get("key")?,
-        args: row.try_get("args")?,
-        format: row.try_get("format")?,
-        priority: row.try_get("priority")?,
-        declared: rule("declared")?,
-        effective: rule("effective")?,
-        anchor: moment(row, "anchor")?,
-        state: schedule_of(row.try_get("state")?),
-        reason: row.try_get("reason")?,
-        missed_from: moment_or_none(row, "missed_from")?,
-    })
-}
-
-/// A run as it is stored.
-struct StoredRun {
-    schedule: ScheduleId,
-    run: Run,
-    /// Whether its schedule is not in the table any more.
-    is_missing: bool,
-}
-
-fn run(row: &PgRow) -> Reading<StoredRun> {
-    let phase = match (row.try_get("waiting")?, row.try_get("running")?) {
-        (true, _) => Phase::Waiting,
-        (false, true) => Phase::Running,
-        (false, false) => Phase::Abandoned,
-    };
-    let run = Run {
-        id: CallId::from_uuid(row.try_get("id")?),
-        due: moment(row, "due")?,
-        phase,
-        has_successor: row.try_get("has_successor")?,
-    };
-    Ok(StoredRun {
-        schedule: ScheduleId::from_uuid(row.try_get("schedule_id")?),
-        run,
-        is_missing: row.try_get("is_missing")?,
-    })
 }

@@ -9,9 +9,9 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::PostgresStore;
-use super::connect::{BEGIN, commit, step};
+use super::connect::{BEGIN, commit, step, step_one};
 use super::connection_check::ping_idle;
-use super::driver_error::{empty, nothing_done};
+use super::driver_error::nothing_done;
 use super::history::{FINISHED_BEFORE, Gone, History};
 use crate::error::StoreError;
 use crate::id::{CallId, PodId};
@@ -69,8 +69,8 @@ impl TransactionStore for PostgresStore {
         };
         step(COMPLETING, &mut transaction, self.link.fixed(NO_IDLING)).await?;
         let query = self.finishing(now, pod, &[finish], retention, History::Any);
-        let row = step(COMPLETING, &mut transaction, query).await?.pop().ok_or_else(|| empty(COMPLETING))?;
-        if Gone::read(&row, &[finish]).map_err(nothing_done(COMPLETING))?.is_none() {
+        let row = step_one(COMPLETING, &mut transaction, query).await?;
+        if Gone::read(&row, &[finish])?.is_none() {
             transaction.rollback().await.map_err(nothing_done(COMPLETING))?;
             return Ok(false);
         }

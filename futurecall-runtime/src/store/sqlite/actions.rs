@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::SqliteStore;
-use super::tx::{StoredRow, moment_in, no_nul, text, uuid};
-use crate::id::{ActionId, CallId, ScheduleId};
-use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now, Result};
+use super::tx::{no_nul, run};
+use crate::id::ActionId;
+use crate::store::{ActionFilter, ActionRecord, ActionStore, NewAction, Now, Result, records};
 
 const DOING: &str = "record an action";
 
@@ -47,19 +47,17 @@ impl ActionStore for SqliteStore {
             no_nul(DOING, what, text)?;
         }
         let action = action.clone();
-        self.write(DOING, now, move |mut tx| {
-            Box::pin(async move {
-                let sql = tx
-                    .sql(NOTE)
-                    .bind(action.id.as_uuid())
-                    .bind(tx.now.as_micros())
-                    .bind(action.actor)
-                    .bind(action.verb)
-                    .bind(action.target)
-                    .bind(action.call.map(|id| id.as_uuid()))
-                    .bind(action.schedule.map(|id| id.as_uuid()));
-                tx.run(sql).await.map(drop)
-            })
+        run!(self.write, DOING, now, |tx| {
+            let sql = tx
+                .sql(NOTE)
+                .bind(action.id.as_uuid())
+                .bind(tx.now.as_micros())
+                .bind(action.actor)
+                .bind(action.verb)
+                .bind(action.target)
+                .bind(action.call.map(|id| id.as_uuid()))
+                .bind(action.schedule.map(|id| id.as_uuid()));
+            tx.run(sql).await.map(drop)
         })
         .await
     }
@@ -67,45 +65,30 @@ impl ActionStore for SqliteStore {
     async fn settle_action(&self, id: ActionId, outcome: &str) -> Result<()> {
         no_nul(DOING, "an outcome", outcome)?;
         let (id, outcome) = (id.as_uuid(), outcome.to_owned());
-        self.write(DOING, Now::Database, move |mut tx| {
-            Box::pin(async move { tx.run(tx.sql(SETTLE).bind(id).bind(outcome)).await.map(drop) })
-        })
+        run!(self.write, DOING, Now::Database, |tx| tx
+            .run(tx.sql(SETTLE).bind(id).bind(outcome))
+            .await
+            .map(drop))
         .await
     }
 
     async fn actions(&self, filter: &ActionFilter) -> Result<Vec<ActionRecord>> {
         let filter = filter.clone();
-        self.read("list actions", Now::Database, move |mut tx| {
-            Box::pin(async move {
-                let of = match (filter.call, filter.schedule) {
-                    (Some(_), _) => OF_CALL,
-                    (None, Some(_)) => OF_SCHEDULE,
-                    (None, None) => ALL,
-                };
-                let limit = i64::try_from(filter.limit.clamp(1, 1_000)).unwrap_or(1_000);
-                let sql = tx
-                    .sql(of)
-                    .bind(filter.before.map(|id| id.as_uuid()))
-                    .bind(limit)
-                    .bind(filter.call.map(|id| id.as_uuid()))
-                    .bind(filter.schedule.map(|id| id.as_uuid()));
-                Ok(tx.rows(sql).await?.iter().filter_map(record).collect())
-            })
+        run!(self.read, "list actions", Now::Database, |tx| {
+            let of = match (filter.call, filter.schedule) {
+                (Some(_), _) => OF_CALL,
+                (None, Some(_)) => OF_SCHEDULE,
+                (None, None) => ALL,
+            };
+            let limit = i64::try_from(filter.limit.clamp(1, 1_000)).unwrap_or(1_000);
+            let sql = tx
+                .sql(of)
+                .bind(filter.before.map(|id| id.as_uuid()))
+                .bind(limit)
+                .bind(filter.call.map(|id| id.as_uuid()))
+                .bind(filter.schedule.map(|id| id.as_uuid()));
+            tx.rows(sql).await?.iter().map(records::action).collect()
         })
         .await
     }
-}
-
-fn record(row: &StoredRow) -> Option<ActionRecord> {
-    let said = |column| text(row, column).unwrap_or_default();
-    Some(ActionRecord {
-        id: ActionId::from_uuid(uuid(row, "id")?),
-        at: moment_in(row, "at")?,
-        actor: said("actor"),
-        verb: said("verb"),
-        target: said("target"),
-        call: uuid(row, "call_id").map(CallId::from_uuid),
-        schedule: uuid(row, "schedule_id").map(ScheduleId::from_uuid),
-        outcome: text(row, "outcome"),
-    })
 }

@@ -8,10 +8,12 @@ use uuid::Uuid;
 use super::chunks::{CHUNK, gather, ids};
 use super::history::{End, end, to_history};
 use super::timetable::{Wanted, load, write};
-use super::tx::{Savepoint, StoredRow, Tx, batch, hex, kept, lent, moment_in, no_nul, number, text, uuid};
+use super::tx::{Row, Savepoint, Tx, batch, hex, kept, lent, no_nul, run};
 use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::{CallId, ScheduleId};
+use crate::moment::Moment;
+use crate::store::columns::Columns as _;
 use crate::store::policy::reasons::CANCELLED;
 use crate::store::transaction::TransactionRef;
 use crate::store::{CallState, CancelStore, CancelTarget, Cancelled, Now, REPEATED, Result, Retention};
@@ -97,17 +99,14 @@ impl CancelStore for SqliteStore {
         let (mut total, left) = match target {
             CancelTarget::Identifier(identifier) => {
                 let identifier = identifier.clone();
-                let first = self.write(DOING, now, move |mut tx| {
-                    Box::pin(async move { cancel_identifier(&mut tx, &identifier, kept).await })
-                });
+                let first =
+                    run!(self.write, DOING, now, |tx| cancel_identifier(&mut tx, &identifier, kept).await);
                 first.await?
             }
             CancelTarget::Call(_) | CancelTarget::Calls(_) => (Cancelled::default(), Left::of(target)),
         };
         for chunk in left.chunks() {
-            let cancelling = self.write(DOING, now, move |mut tx| {
-                Box::pin(async move { cancel_chunk(&mut tx, chunk, kept).await })
-            });
+            let cancelling = run!(self.write, DOING, now, |tx| cancel_chunk(&mut tx, chunk, kept).await);
             match cancelling.await {
                 Ok(part) => add(&mut total, part),
                 Err(error) if total == Cancelled::default() => return Err(error),
@@ -129,7 +128,6 @@ impl CancelStore for SqliteStore {
         let kept = kept(retention);
         let mut savepoint = Savepoint::set(connection, DOING).await?;
         let mut tx = Tx::lent(savepoint.connection(), self.tables.clone(), DOING);
-        let misfits = tx.misfits();
         if retention.cancelled < REPEATED {
             // Here, because nobody else can write it while the application's transaction holds the file's lock.
             history_gap::note(&mut tx, REPEATED).await?;
@@ -141,7 +139,6 @@ impl CancelStore for SqliteStore {
         for chunk in left.chunks() {
             add(&mut total, cancel_chunk(&mut tx, chunk, kept).await?);
         }
-        misfits.check(DOING)?;
         savepoint.keep().await?;
         Ok(total)
     }
@@ -154,12 +151,10 @@ impl CancelStore for SqliteStore {
             no_nul(DISCARD, "a reason", reason)?;
         }
         let (calls, kept) = (calls.to_vec(), kept(retention));
-        self.write(DISCARD, now, move |mut tx| {
-            Box::pin(async move {
-                let calls: Vec<_> =
-                    calls.iter().map(|(id, reason)| (hex(id.as_uuid()), reason.as_str())).collect();
-                give_up(&mut tx, DISCARD, &calls, kept).await
-            })
+        run!(self.write, DISCARD, now, |tx| {
+            let calls: Vec<_> =
+                calls.iter().map(|(id, reason)| (hex(id.as_uuid()), reason.as_str())).collect();
+            give_up(&mut tx, DISCARD, &calls, kept).await
         })
         .await
     }
@@ -216,21 +211,13 @@ async fn cancel_identifier(tx: &mut Tx<'_>, identifier: &str, kept: i64) -> Resu
     let now = tx.now.as_micros();
     let schedules =
         tx.rows(tx.sql(END_SCHEDULES).bind(identifier.to_owned()).bind(now).bind(CANCELLED)).await?;
-    let ended: Vec<_> = schedules.iter().filter_map(|row| uuid(row, "id")).map(hex).collect();
-    let ended = batch(DOING, &ended)?;
-    let counted = tx.row(tx.sql(COUNT).bind(identifier.to_owned()).bind(now).bind(ended.clone())).await?;
-    let count = |column| {
-        counted
-            .as_ref()
-            .and_then(|row| number(row, column))
-            .and_then(|count| u64::try_from(count).ok())
-            .unwrap_or(0)
-    };
-    if count("found") > CHUNK as u64 {
+    let ended = batch(DOING, &uuids(&schedules)?.into_iter().map(hex).collect::<Vec<_>>())?;
+    let counted = tx.one(tx.sql(COUNT).bind(identifier.to_owned()).bind(now).bind(ended.clone())).await?;
+    if counted.get::<usize>("found")? > CHUNK {
         let (running, left) = cancel_first(tx, identifier, ended, kept).await?;
         return Ok((Cancelled::new(0, schedules.len() as u64, running), left));
     }
-    let cancelled = Cancelled::new(count("calls"), schedules.len() as u64, count("running"));
+    let cancelled = Cancelled::new(counted.get("calls")?, schedules.len() as u64, counted.get("running")?);
     tx.run(tx.sql(FLAG).bind(identifier.to_owned())).await?;
     let recording = tx.sql(RECORD).bind(identifier.to_owned()).bind(now).bind(kept).bind(CANCELLED);
     tx.run(recording).await?;
@@ -241,11 +228,10 @@ async fn cancel_identifier(tx: &mut Tx<'_>, identifier: &str, kept: i64) -> Resu
 /// What of many calls may not wait for the next chunk. Returns how many calls run, and what is left.
 async fn cancel_first(tx: &mut Tx<'_>, identifier: &str, ended: String, kept: i64) -> Result<(u64, Left)> {
     let claimed = tx.rows(tx.sql(FLAG_CLAIMED).bind(identifier.to_owned())).await?;
-    let running = live(tx, &claimed);
-    let runs = tx.rows(tx.sql(RUNS).bind(ended)).await?;
-    let runs: Vec<Uuid> = runs.iter().filter_map(|row| uuid(row, "id")).collect();
+    let running = live(tx, &claimed)?;
+    let runs = uuids(&tx.rows(tx.sql(RUNS).bind(ended)).await?)?;
     remove(tx, &runs, kept).await?;
-    let done: HashSet<Uuid> = claimed.iter().filter_map(|row| uuid(row, "id")).chain(runs).collect();
+    let done: HashSet<Uuid> = uuids(&claimed)?.into_iter().chain(runs).collect();
     let mut calls = gather(tx, identifier).await?;
     calls.retain(|id| !done.contains(id));
     Ok((running, Left { calls, with_identifier: true }))
@@ -254,13 +240,17 @@ async fn cancel_first(tx: &mut Tx<'_>, identifier: &str, ended: String, kept: i6
 /// Flags those of the calls that are claimed; returns how many of them run.
 async fn flag(tx: &mut Tx<'_>, calls: &[Uuid]) -> Result<u64> {
     let claimed = tx.rows(tx.sql(FLAG_CALLS).bind(ids(DOING, calls)?)).await?;
-    Ok(live(tx, &claimed))
+    live(tx, &claimed)
 }
 
 /// How many of the claimed calls are still believed to run.
-fn live(tx: &Tx<'_>, claimed: &[StoredRow]) -> u64 {
-    let is_live = |row: &&_| moment_in(row, "lease_until").is_some_and(|until| until >= tx.now);
-    claimed.iter().filter(is_live).count() as u64
+fn live(tx: &Tx<'_>, claimed: &[Row]) -> Result<u64> {
+    let until = claimed.iter().map(|row| row.get("lease_until")).collect::<Result<Vec<Moment>>>()?;
+    Ok(until.into_iter().filter(|until| *until >= tx.now).count() as u64)
+}
+
+fn uuids(rows: &[Row]) -> Result<Vec<Uuid>> {
+    rows.iter().map(|row| row.get("id")).collect()
 }
 
 /// Records those of the calls as cancelled that nobody has claimed; no schedule goes on for it. Returns how many.
@@ -283,9 +273,9 @@ async fn give_up(
     let rows = tx.rows(tx.sql(UNCLAIMED).bind(batch(doing, calls)?)).await?;
     let (mut ends, mut runs) = (Vec::new(), Vec::new());
     for row in &rows {
-        let Some(id) = uuid(row, "id").map(CallId::from_uuid) else { continue };
-        ends.push(End::unstarted(id, CallState::Cancelled, text(row, "reason").unwrap_or_default()));
-        if let Some(schedule) = uuid(row, "schedule_id") {
+        let id = row.get("id")?;
+        ends.push(End::unstarted(id, CallState::Cancelled, row.get("reason")?));
+        if let Some(schedule) = row.find("schedule_id")? {
             runs.push((schedule, id));
         }
     }

@@ -3,8 +3,9 @@
 
 use uuid::Uuid;
 
-use super::tx::{Tx, batch, hex, json};
+use super::tx::{Tx, batch, hex};
 use crate::store::Result;
+use crate::store::columns::Columns as _;
 
 /// The most calls that a bulk operation changes in one transaction.
 pub(super) const CHUNK: usize = 2_000;
@@ -17,8 +18,8 @@ SELECT json_group_array(hex(id)) AS ids FROM (
 /// The ids of all calls with that identifier. Only these are changed by later chunks, so that the operation ends however
 /// many calls are stored meanwhile.
 pub(super) async fn gather(tx: &mut Tx<'_>, identifier: &str) -> Result<Vec<Uuid>> {
-    let row = tx.row(tx.sql(GATHER).bind(identifier.to_owned())).await?;
-    Ok(row.as_ref().and_then(|row| json(row, "ids")).unwrap_or_default())
+    let row = tx.one(tx.sql(GATHER).bind(identifier.to_owned())).await?;
+    Ok(row.json("ids")?.unwrap_or_default())
 }
 
 /// Ids as the statements take them.

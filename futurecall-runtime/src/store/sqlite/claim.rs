@@ -9,18 +9,19 @@ use uuid::fmt::Simple;
 use super::SqliteStore;
 use super::claim_rows::Gathered;
 use super::claim_scheduled::{ClaimedRun, settle};
+use super::claim_scheduled::{ClaimedRun, settle};
 use super::finish::claims;
 use super::release::{DECLINE, RELEASE, give_back, give_back_claim};
-use super::tx::{
-    StoredRow, Tx, after, batch, flag, hex, kept, limit as rows_of, micros, moment_in, no_nul, number, small,
-    text, uuid,
-};
+use super::tx::{Row, Tx, after, batch, hex, kept, limit as rows_of, micros, no_nul, run};
 use super::unreadable::UnreadableRuns;
-use crate::id::{CallId, PodId, ScheduleId};
+use crate::id::PodId;
 use crate::moment::Moment;
+use crate::store::columns::Columns as _;
 use crate::store::policy::waits_for_running;
 use crate::store::round_robin::in_turns;
-use crate::store::{Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, OnVanish, Result, codec};
+use crate::store::{
+    Claim, ClaimRequest, ClaimStore, ClaimedCall, Held, Now, OnVanish, Result, codec, records,
+};
 
 const CLAIM: &str = "claim calls";
 
@@ -122,8 +123,8 @@ type Lane = (String, i64, String);
 
 /// ?1 the pod, ?2 the claim number.
 const FIND: &str = "
-SELECT id, claim_no, name, identifier, args, format, priority, due_at, claimed_at, attempt, schedule_id, traceparent,
-    first_due_at, expires_at, failures
+SELECT id, claim_no, name, identifier, args, format, priority, due_at AS due, claimed_at AS claimed, attempt, schedule_id,
+    traceparent, first_due_at, expires_at, failures
 FROM futurecall_call INDEXED BY futurecall_call_claimed
 WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
 
@@ -135,11 +136,7 @@ impl ClaimStore for SqliteStore {
         }
         let (pod, claim_no) = (request.pod, request.claim_no);
         let (request, unreadable) = (request.clone(), self.unreadable.clone());
-        let taken = self
-            .write(CLAIM, now, move |mut tx| {
-                Box::pin(async move { take(&mut tx, &request, &unreadable).await })
-            })
-            .await?;
+        let taken = run!(self.write, CLAIM, now, |tx| take(&mut tx, &request, &unreadable).await).await?;
         // Read here and not by the writer, whose time is everybody's.
         let calls = match taken.calls {
             None => Vec::new(),
@@ -166,14 +163,11 @@ impl ClaimStore for SqliteStore {
 
     async fn find_claim(&self, pod: PodId, claim_no: i64) -> Result<Vec<ClaimedCall>> {
         // The writer answers, so that a claim that is still on its way there comes first.
-        let mut calls: Vec<_> = self
-            .write("find a claim", Now::Database, move |mut tx| {
-                Box::pin(async move {
-                    let rows = tx.rows(tx.sql(FIND).bind(pod.as_uuid()).bind(claim_no)).await?;
-                    Ok(rows.iter().filter_map(call).collect())
-                })
-            })
-            .await?;
+        let mut calls: Vec<ClaimedCall> = run!(self.write, "find a claim", Now::Database, |tx| {
+            let rows = tx.rows(tx.sql(FIND).bind(pod.as_uuid()).bind(claim_no)).await?;
+            rows.iter().map(records::claimed_call).collect()
+        })
+        .await?;
         calls.sort_by_key(|call| (call.priority, call.due, call.id));
         Ok(calls)
     }
@@ -183,14 +177,12 @@ impl ClaimStore for SqliteStore {
             return Ok(0);
         }
         let rows = claims(RELEASE, held)?;
-        self.write(RELEASE, now, move |mut tx| {
-            Box::pin(async move {
-                if let Some(shape) = declined {
-                    let sql = tx.sql(DECLINE).bind(rows.clone()).bind(pod.as_uuid());
-                    tx.run(sql.bind(codec::declined_by(shape))).await?;
-                }
-                give_back(&mut tx, pod.as_uuid(), rows).await
-            })
+        run!(self.write, RELEASE, now, |tx| {
+            if let Some(shape) = declined {
+                let sql = tx.sql(DECLINE).bind(rows.clone()).bind(pod.as_uuid());
+                tx.run(sql.bind(codec::declined_by(shape))).await?;
+            }
+            give_back(&mut tx, pod.as_uuid(), rows).await
         })
         .await
     }
@@ -272,12 +264,11 @@ async fn look(tx: &mut Tx<'_>, request: &ClaimRequest, names: &str, passed_over:
         .bind(tx.now.as_micros())
         .bind(horizon(tx, request).as_micros())
         .bind(rows_of(request.limit));
-    let row = tx.row(sql).await?;
-    let due = row.as_ref().and_then(|row| text(row, "due")).unwrap_or_default();
+    let row = tx.one(sql).await?;
     Ok(View {
-        next: row.as_ref().and_then(|row| moment_in(row, "next")),
-        due: serde_json::from_str(&due).unwrap_or_default(),
-        running: row.as_ref().is_some_and(|row| flag(row, "running")),
+        next: row.find("next")?,
+        due: row.json("due")?.unwrap_or_default(),
+        running: row.get("running")?,
     })
 }
 
@@ -338,56 +329,38 @@ async fn runs(
     settled: &mut HashSet<Uuid>,
 ) -> Result<Vec<ClaimedRun>> {
     let rows = tx.rows(tx.sql(RUNS).bind(request.pod.as_uuid()).bind(request.claim_no)).await?;
-    let run = |row: &StoredRow| {
-        let schedule = ScheduleId::from_uuid(uuid(row, "schedule_id")?);
-        Some(ClaimedRun { id: CallId::from_uuid(uuid(row, "id")?), schedule, due: moment_in(row, "due_at")? })
+    let run = |row: &Row| {
+        Ok(ClaimedRun { id: row.get("id")?, schedule: row.get("schedule_id")?, due: row.get("due_at")? })
     };
-    Ok(rows.iter().filter_map(run).filter(|run| settled.insert(run.id.as_uuid())).collect())
+    let runs = rows.iter().map(run).collect::<Result<Vec<_>>>()?;
+    Ok(runs.into_iter().filter(|run| settled.insert(run.id.as_uuid())).collect())
 }
 
 /// What this claim holds, which are `held` calls.
 async fn gather(tx: &mut Tx<'_>, request: &ClaimRequest, held: usize) -> Result<String> {
     let until = after(tx.now, request.lease).as_micros();
     let sql = tx.sql(GATHER).bind(request.pod.as_uuid()).bind(request.claim_no).bind(until);
-    let row = match tx.row(sql).await {
+    let row = match tx.one(sql).await {
         // More text than SQLite puts together: it is read call by call.
         Err(error) if error.is_refused() => return Ok(String::new()),
         row => row?,
     };
-    let found = row.as_ref().and_then(|row| number(row, "held")).and_then(|held| usize::try_from(held).ok());
-    let calls = row.as_ref().filter(|_| found == Some(held)).and_then(|row| text(row, "calls"));
-    tx.misfits().check(CLAIM)?;
-    // Handing out what an earlier claim has taken would have it run twice.
-    calls.ok_or_else(|| tx.refused(format!("claim number {} has been used before", request.claim_no)))
+    if row.get::<usize>("held")? != held {
+        // Handing out what an earlier claim has taken would have it run twice.
+        return Err(tx.refused(format!("claim number {} has been used before", request.claim_no)));
+    }
+    row.get("calls")
 }
 
 /// The due calls that must wait for another run of their schedule. (One that lies ahead may have its turn by then.)
 async fn must_wait(tx: &mut Tx<'_>) -> Result<Vec<Simple>> {
     let rows = tx.rows(tx.sql(BEHIND).bind(tx.now.as_micros())).await?;
-    let waiting = |row: &StoredRow| {
-        let rule = codec::rule_of(&text(row, "effective")?).ok()?;
-        if waits_for_running(&rule, flag(row, "latest")) { uuid(row, "id").map(hex) } else { None }
-    };
-    Ok(rows.iter().filter_map(waiting).collect())
-}
-
-/// A row as the engine takes it.
-fn call(row: &StoredRow) -> Option<ClaimedCall> {
-    Some(ClaimedCall {
-        id: CallId::from_uuid(uuid(row, "id")?),
-        claim_no: number(row, "claim_no")?,
-        name: text(row, "name")?,
-        identifier: text(row, "identifier"),
-        args: text(row, "args")?,
-        format: small(row, "format")?,
-        priority: small(row, "priority")?,
-        due: moment_in(row, "due_at")?,
-        first_due: moment_in(row, "first_due_at").or_else(|| moment_in(row, "due_at"))?,
-        expires: moment_in(row, "expires_at"),
-        failures: small(row, "failures")?,
-        claimed: moment_in(row, "claimed_at")?,
-        attempt: small(row, "attempt")?,
-        schedule: uuid(row, "schedule_id").map(ScheduleId::from_uuid),
-        traceparent: text(row, "traceparent"),
-    })
+    let mut waiting = Vec::new();
+    for row in &rows {
+        let is_latest = row.get("latest")?;
+        if records::rule(row, "effective")?.is_some_and(|rule| waits_for_running(&rule, is_latest)) {
+            waiting.push(hex(row.get("id")?));
+        }
+    }
+    Ok(waiting)
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::SqliteStore;
-use super::tx::{StoredRow, Tx, batch, before, moment_in, small, text};
+use super::tx::{Tx, batch, before, run};
 use crate::id::CallId;
 use crate::moment::Moment;
+use crate::store::columns::Columns as _;
 use crate::store::listing_plan::capped;
-use crate::store::{Backlog, CallState, CountingStore, Counts, Now, Result, TimelineCount, codec};
+use crate::store::{Backlog, CallState, CountingStore, Counts, Now, Result, TimelineCount, codec, records};
 
 const COUNTING: &str = "count calls";
 const AHEAD: &str = "count the calls before it";
@@ -142,78 +143,58 @@ head (scheduled, due, first) AS (
             ORDER BY c.due_at LIMIT 1)
     FROM lane WHERE priority IS NOT NULL
 )
-SELECT coalesce(sum(scheduled), 0) AS scheduled, coalesce(sum(due), 0) AS due, min(first) AS first,
+SELECT coalesce(sum(scheduled), 0) AS scheduled, coalesce(sum(due), 0) AS due, ?1 - min(first) AS age,
     (SELECT count(*) FROM futurecall_pod WHERE beat_at >= ?3) AS pods
 FROM head";
 
 #[async_trait]
 impl CountingStore for SqliteStore {
     async fn counts(&self, now: Now, cap: u64) -> Result<Counts> {
-        self.read(COUNTING, now, move |mut tx| Box::pin(async move { count_all(&mut tx, capped(cap)).await }))
-            .await
+        run!(self.read, COUNTING, now, |tx| count_all(&mut tx, capped(cap)).await).await
     }
 
     async fn ahead(&self, now: Now, id: CallId, cap: u64) -> Result<u64> {
-        let row = self
-            .read(AHEAD, now, move |mut tx| {
-                Box::pin(async move {
-                    let sql = tx.sql(BEFORE).bind(tx.now.as_micros()).bind(id.as_uuid()).bind(capped(cap));
-                    tx.row(sql).await
-                })
-            })
-            .await?;
-        Ok(row.and_then(|row| small(&row, "calls")).unwrap_or(0))
+        run!(self.read, AHEAD, now, |tx| {
+            let sql = tx.sql(BEFORE).bind(tx.now.as_micros()).bind(id.as_uuid()).bind(capped(cap));
+            tx.one(sql).await?.get("calls")
+        })
+        .await
     }
 
     async fn timeline(&self, now: Now, edges: &[Moment], cap: u64) -> Result<Vec<TimelineCount>> {
         let ends = edges.iter().skip(1).map(|end| end.as_micros());
         let edges: Vec<_> = edges.iter().map(|begin| begin.as_micros()).zip(ends).collect();
         let edges = batch(TIMELINE, &edges)?;
-        self.read(TIMELINE, now, move |mut tx| {
-            Box::pin(async move {
-                let rows = tx.rows(tx.sql(STRETCHES).bind(edges).bind(capped(cap))).await?;
-                Ok(rows.iter().filter_map(stretch).collect())
-            })
+        run!(self.read, TIMELINE, now, |tx| {
+            let rows = tx.rows(tx.sql(STRETCHES).bind(edges).bind(capped(cap))).await?;
+            rows.iter().map(records::timeline_count).collect()
         })
         .await
     }
 
     async fn backlog(&self, now: Now, cap: u64, pod_live: Duration) -> Result<Backlog> {
         let cap = i64::try_from(cap).unwrap_or(i64::MAX);
-        self.read("see what waits", now, move |mut tx| {
-            Box::pin(async move {
-                let live = before(tx.now, pod_live);
-                let look = tx.sql(BACKLOG).bind(tx.now.as_micros()).bind(cap).bind(live);
-                let Some(row) = tx.row(look).await? else { return Ok(Backlog::default()) };
-                let first = moment_in(&row, "first");
-                Ok(Backlog {
-                    scheduled: small(&row, "scheduled").unwrap_or_default(),
-                    due: small(&row, "due").unwrap_or_default(),
-                    oldest_due_age: first.map(|first| tx.now.saturating_since(first)),
-                    pods: small(&row, "pods").unwrap_or_default(),
-                })
-            })
+        run!(self.read, "see what waits", now, |tx| {
+            let live = before(tx.now, pod_live);
+            let look = tx.sql(BACKLOG).bind(tx.now.as_micros()).bind(cap).bind(live);
+            records::backlog(&tx.one(look).await?)
         })
         .await
     }
 }
 
 async fn count_all(tx: &mut Tx<'_>, cap: i64) -> Result<Counts> {
-    let mut counts = Counts::default();
-    if let Some(row) = tx.row(tx.sql(COUNTS).bind(tx.now.as_micros()).bind(cap)).await? {
-        let number = |column| small(&row, column).unwrap_or(0);
-        (counts.scheduled, counts.due) = (number("scheduled"), number("due"));
-        (counts.running, counts.oldest_due) = (number("running"), moment_in(&row, "oldest_due"));
-    }
+    let row = tx.one(tx.sql(COUNTS).bind(tx.now.as_micros()).bind(cap)).await?;
+    let mut counts = Counts {
+        scheduled: row.get("scheduled")?,
+        due: row.get("due")?,
+        running: row.get("running")?,
+        oldest_due: row.find("oldest_due")?,
+        ..Counts::default()
+    };
     let states: Vec<i16> = CallState::ALL.into_iter().filter_map(codec::state_code).collect();
     for row in tx.rows(tx.sql(PAST).bind(batch(COUNTING, &states)?).bind(cap)).await? {
-        if let (Some(state), Some(calls)) = (small(&row, "state"), small(&row, "calls")) {
-            counts.add(codec::state_of(state), calls);
-        }
+        counts.add(codec::state_of(row.get("state")?), row.get("calls")?);
     }
     Ok(counts)
-}
-
-fn stretch(row: &StoredRow) -> Option<TimelineCount> {
-    Some(TimelineCount::new(text(row, "name")?, small(row, "stretch")?, small(row, "calls")?))
 }

@@ -9,16 +9,14 @@ use uuid::Uuid;
 use super::counting::past;
 use super::history::{End, Ended, FINISH, Part, end, record};
 use super::logs::prune_logs;
-use super::tx::{
-    StoredRow, Tx, after, batch, before, flag, hex, kept, limit as rows_of, micros, moment_in, number, small,
-    text, uuid,
-};
+use super::tx::{Row, Tx, after, batch, before, hex, kept, limit as rows_of, micros, run};
 use super::{SqliteStore, history_gap, requeue};
-use crate::id::{CallId, PodId};
-use crate::store::policy::{Vanished, ending_of};
+use crate::id::PodId;
+use crate::store::columns::Columns as _;
+use crate::store::policy::ending_of;
 use crate::store::{
     ACTIONS_KEPT, CallState, Finish, FinishStore, Finished, Held, Lease, Now, REPEATED, Renewed, Rescued,
-    Result, Retention, Span, codec,
+    Result, Retention, Span, codec, records,
 };
 
 const RENEW: &str = "renew leases";
@@ -37,7 +35,7 @@ const RESCUE: &str = "rescue the calls of vanished pods";
 
 /// ?1 now, ?2 how many.
 pub(super) const ENDED: &str = "
-SELECT id, name, claimed_by, claim_no, lease_until, started, on_vanish, vanish_after, vanished, cancel_requested
+SELECT id, name, claimed_by AS pod, lease_until, started, on_vanish, vanish_after, vanished, cancel_requested
 FROM futurecall_call WHERE claimed_by IS NOT NULL AND lease_until < ?1 ORDER BY lease_until, id LIMIT ?2 + 0";
 
 const PRUNE: &str = "prune the history";
@@ -90,18 +88,14 @@ impl FinishStore for SqliteStore {
             return Ok(Vec::new());
         }
         let rows = claims(RENEW, held)?;
-        let extended: HashMap<_, _> = self
-            .write(RENEW, now, move |mut tx| {
-                Box::pin(async move {
-                    let until = after(tx.now, lease).as_micros();
-                    let rows = tx.rows(tx.sql(EXTEND).bind(rows).bind(pod.as_uuid()).bind(until)).await?;
-                    let extended = rows.iter();
-                    Ok(extended
-                        .filter_map(|row| Some((claim_of(row)?, flag(row, "cancel_requested"))))
-                        .collect())
-                })
-            })
-            .await?;
+        let extended: HashMap<(Uuid, i64), bool> = run!(self.write, RENEW, now, |tx| {
+            let until = after(tx.now, lease).as_micros();
+            let rows = tx.rows(tx.sql(EXTEND).bind(rows).bind(pod.as_uuid()).bind(until)).await?;
+            let extended =
+                |row: &Row| Ok(((row.get("id")?, row.get("claim_no")?), row.get("cancel_requested")?));
+            rows.iter().map(extended).collect()
+        })
+        .await?;
         let renewed = |one: &Held| match extended.get(&(one.id.as_uuid(), one.claim_no)) {
             Some(&cancelled) => Renewed { lease: Lease::Held, cancelled },
             None => Renewed { lease: Lease::Lost, cancelled: false },
@@ -126,15 +120,12 @@ impl FinishStore for SqliteStore {
             part.rows.push(Ended::of(one)?);
         }
         let (kept, count, pod) = (kept(retention), finished.len(), pod.as_uuid());
-        let recorded = self
-            .write(FINISH, now, move |mut tx| {
-                Box::pin(async move {
-                    let mut done = requeue::record(&mut tx, &mut over, again, pod).await?;
-                    done.append(&mut record(&mut tx, over, pod, kept).await?);
-                    Ok(done)
-                })
-            })
-            .await?;
+        let recorded = run!(self.write, FINISH, now, |tx| {
+            let mut done = requeue::record(&mut tx, &mut over, again, pod).await?;
+            done.append(&mut record(&mut tx, over, pod, kept).await?);
+            Ok(done)
+        })
+        .await?;
         let mut became = vec![Finished::Lost; count];
         for (place, recorded) in recorded {
             if let Some(became) = became.get_mut(place) {
@@ -146,50 +137,36 @@ impl FinishStore for SqliteStore {
 
     async fn rescue(&self, now: Now, limit: usize, retention: &Retention) -> Result<Vec<Rescued>> {
         let kept = kept(retention);
-        self.write(RESCUE, now, move |mut tx| {
-            Box::pin(async move { rescue_some(&mut tx, limit, kept).await })
-        })
-        .await
+        run!(self.write, RESCUE, now, |tx| rescue_some(&mut tx, limit, kept).await).await
     }
 
     async fn prune(&self, now: Now, retention: &Retention, limit: usize) -> Result<u64> {
         let retention = *retention;
-        self.write(PRUNE, now, move |mut tx| {
-            Box::pin(async move {
-                if !retention.outlasts_repetitions() {
-                    history_gap::note(&mut tx, REPEATED).await?;
-                }
-                let old: Vec<_> = CallState::ALL
-                    .into_iter()
-                    .filter_map(|state| {
-                        Some((codec::state_code(state)?, before(tx.now, retention.of(state))))
-                    })
-                    .collect();
-                let (old, limit) = (batch(PRUNE, &old)?, rows_of(limit));
-                tx.run(tx.sql(OLD_ACTIONS).bind(before(tx.now, ACTIONS_KEPT)).bind(limit)).await?;
-                for span in Span::ALL {
-                    let since = before(tx.now, span.kept());
-                    tx.run(tx.sql(OLD_STATISTICS).bind(since).bind(limit).bind(span.minutes())).await?;
-                }
-                tx.run(tx.sql(UNREAD).bind(old.clone()).bind(limit)).await?;
-                let pruned = tx.run(tx.sql(OLD).bind(old).bind(limit)).await?;
-                prune_logs(&mut tx, &retention, limit).await?;
-                Ok(pruned)
-            })
+        run!(self.write, PRUNE, now, |tx| {
+            if !retention.outlasts_repetitions() {
+                history_gap::note(&mut tx, REPEATED).await?;
+            }
+            let old: Vec<_> = CallState::ALL
+                .into_iter()
+                .filter_map(|state| Some((codec::state_code(state)?, before(tx.now, retention.of(state)))))
+                .collect();
+            let (old, limit) = (batch(PRUNE, &old)?, rows_of(limit));
+            tx.run(tx.sql(OLD_ACTIONS).bind(before(tx.now, ACTIONS_KEPT)).bind(limit)).await?;
+            for span in Span::ALL {
+                let since = before(tx.now, span.kept());
+                tx.run(tx.sql(OLD_STATISTICS).bind(since).bind(limit).bind(span.minutes())).await?;
+            }
+            tx.run(tx.sql(UNREAD).bind(old.clone()).bind(limit)).await?;
+            let pruned = tx.run(tx.sql(OLD).bind(old).bind(limit)).await?;
+            prune_logs(&mut tx, &retention, limit).await?;
+            Ok(pruned)
         })
         .await
     }
 
     async fn note_history_gap(&self, now: Now, lasts: Duration) -> Result<()> {
-        self.write(history_gap::NOTING, now, move |mut tx| {
-            Box::pin(async move { history_gap::note(&mut tx, lasts).await })
-        })
-        .await
+        run!(self.write, history_gap::NOTING, now, |tx| history_gap::note(&mut tx, lasts).await).await
     }
-}
-
-fn claim_of(row: &StoredRow) -> Option<(Uuid, i64)> {
-    Some((uuid(row, "id")?, number(row, "claim_no")?))
 }
 
 /// Claims as the statements take them.
@@ -203,26 +180,14 @@ async fn rescue_some(tx: &mut Tx<'_>, limit: usize, kept: i64) -> Result<Vec<Res
     let ended = tx.rows(tx.sql(ENDED).bind(tx.now.as_micros()).bind(rows_of(limit))).await?;
     let (mut over, mut again, mut rescued) = (Vec::new(), Vec::new(), Vec::new());
     for row in &ended {
-        let (Some(id), Some(name), Some(pod)) = (uuid(row, "id"), text(row, "name"), uuid(row, "claimed_by"))
-        else {
-            continue;
-        };
-        let (pod, id) = (PodId::from_uuid(pod), CallId::from_uuid(id));
-        let started = flag(row, "started");
-        let ending = ending_of(&Vanished {
-            pod,
-            lease_until: moment_in(row, "lease_until").unwrap_or(tx.now),
-            started,
-            cancel_requested: flag(row, "cancel_requested"),
-            on_vanish: codec::on_vanish(number(row, "on_vanish").unwrap_or(0), number(row, "vanish_after")),
-            pods: small::<u32>(row, "vanished").unwrap_or(0).saturating_add(1),
-        });
+        let (id, name, vanished) = records::vanished(row)?;
+        let ending = ending_of(&vanished);
         let rerun = ending.again_after.is_some();
         match ending.again_after {
-            Some(after) => again.push(requeue::vanished(id, ending.error, started, micros(after))),
+            Some(after) => again.push(requeue::vanished(id, ending.error, vanished.started, micros(after))),
             None => over.push(End::of_claim(id, ending.state, ending.error)),
         }
-        rescued.push(Rescued { id, name, pod, rerun });
+        rescued.push(Rescued { id, name, pod: vanished.pod, rerun });
     }
     end(tx, RESCUE, &over, kept).await?;
     if !again.is_empty() {

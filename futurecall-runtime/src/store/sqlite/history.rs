@@ -6,8 +6,9 @@ use serde::Serialize;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
-use super::tx::{StoredRow, Tx, batch, hex, micros, no_nul, text};
+use super::tx::{Row, Tx, batch, hex, micros, no_nul};
 use crate::id::CallId;
+use crate::store::columns::Columns as _;
 use crate::store::{CallState, Finish, Finished, Result, codec};
 
 /// The insert that every way into the history shares: `c` is the call; the rest gives the other columns and the source.
@@ -129,8 +130,11 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    pub(super) fn read(row: Option<&StoredRow>) -> Self {
-        Self { places: places(row, "places"), cancelled: places(row, "cancelled").into_iter().collect() }
+    pub(super) fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            places: places(row, "places")?,
+            cancelled: places(row, "cancelled")?.into_iter().collect(),
+        })
     }
 
     fn as_what(&self, place: usize) -> Finished {
@@ -160,14 +164,13 @@ pub(super) async fn record(
 /// Records the outcomes of the claims that are still held; returns which they are.
 pub(super) async fn end_held(tx: &mut Tx<'_>, ended: &[Ended], pod: Uuid, kept: i64) -> Result<Recorded> {
     let (now, rows) = (tx.now.as_micros(), batch(FINISH, ended)?);
-    let held = tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?;
-    let recorded = Recorded::read(held.as_ref());
+    let held = tx.one(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?;
+    let recorded = Recorded::read(&held)?;
     if !recorded.places.is_empty() {
         if kept != 0 {
             tx.run(tx.sql(RECORD).bind(rows).bind(pod).bind(now).bind(kept)).await?;
         }
-        let row_ids = held.as_ref().and_then(|row| text(row, "row_ids")).unwrap_or_default();
-        tx.run(tx.sql(REMOVE).bind(row_ids)).await?;
+        tx.run(tx.sql(REMOVE).bind(held.text("row_ids")?)).await?;
     }
     Ok(recorded)
 }
@@ -175,13 +178,12 @@ pub(super) async fn end_held(tx: &mut Tx<'_>, ended: &[Ended], pod: Uuid, kept: 
 /// Which of these the history has with this outcome.
 pub(super) async fn was_recorded(tx: &mut Tx<'_>, ended: &[Ended], pod: Uuid) -> Result<Recorded> {
     let rows = batch(FINISH, ended)?;
-    Ok(Recorded::read(tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?.as_ref()))
+    Recorded::read(&tx.one(tx.sql(RECORDED).bind(rows).bind(pod)).await?)
 }
 
 /// What a statement says of places, in that column.
-pub(super) fn places(row: Option<&StoredRow>, column: &str) -> Vec<usize> {
-    let places = row.and_then(|row| text(row, column)).unwrap_or_default();
-    serde_json::from_str(&places).unwrap_or_default()
+pub(super) fn places(row: &Row, column: &str) -> Result<Vec<usize>> {
+    Ok(row.json(column)?.unwrap_or_default())
 }
 
 /// A call that moves to the history otherwise than by its own pod's report.

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::tx::{Tx, after, flag, number};
+use super::tx::{Tx, after};
 use crate::store::Result;
+use crate::store::columns::Columns as _;
 
 pub(super) const NOTING: &str = "note a gap in the history";
 
@@ -29,12 +30,11 @@ pub(super) async fn note(tx: &mut Tx<'_>, lasts: Duration) -> Result<()> {
 
 /// Whether a repetition that finds nothing of a call cannot tell whether it had been stored before.
 pub(super) async fn is_open(tx: &mut Tx<'_>) -> Result<bool> {
-    let row = tx.row(tx.sql(IS_OPEN).bind(tx.now.as_micros())).await?;
-    Ok(row.is_some_and(|row| flag(&row, "is_open")))
+    tx.one(tx.sql(IS_OPEN).bind(tx.now.as_micros())).await?.get("is_open")
 }
 
 /// Which calls of a batch are known, by their places.
 pub(super) async fn known(tx: &mut Tx<'_>, rows: String) -> Result<HashSet<i64>> {
     let known = tx.rows(tx.sql(KNOWN).bind(rows)).await?;
-    Ok(known.iter().filter_map(|row| number(row, "key")).collect())
+    known.iter().map(|row| row.get("key")).collect()
 }

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use serde::de::IgnoredAny;
 
 use super::connect::{self, fault};
-use super::tx::{Tx, after, batch, hex, lent, micros, moment_in, no_nul, number};
+use super::tx::{Tx, after, batch, hex, lent, micros, no_nul, run};
 use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::CallId;
+use crate::store::columns::Columns as _;
 use crate::store::transaction::TransactionRef;
 use crate::store::{
     ClaimRequest, ClaimedCall, Due, InsertStore, Inserted, NewCall, Now, OnVanish, Result, codec,
@@ -74,10 +75,7 @@ impl InsertStore for SqliteStore {
         }
         let rows = rows(calls)?;
         let ids: Vec<CallId> = calls.iter().map(|call| call.id).collect();
-        self.write(DOING, now, move |mut tx| {
-            Box::pin(async move { store_rows(&mut tx, rows, &ids, again).await })
-        })
-        .await
+        run!(self.write, DOING, now, |tx| store_rows(&mut tx, rows, &ids, again).await).await
     }
 
     async fn insert_claimed(
@@ -88,10 +86,7 @@ impl InsertStore for SqliteStore {
     ) -> Result<Option<ClaimedCall>> {
         let rows = rows(std::slice::from_ref(call))?;
         let (call, request) = (call.clone(), request.clone());
-        self.write(DOING, now, move |mut tx| {
-            Box::pin(async move { store_claimed(&mut tx, rows, &call, &request).await })
-        })
-        .await
+        run!(self.write, DOING, now, |tx| store_claimed(&mut tx, rows, &call, &request).await).await
     }
 
     async fn insert_in(
@@ -130,7 +125,7 @@ async fn store_rows(tx: &mut Tx<'_>, rows: String, ids: &[CallId], again: bool) 
     if again {
         return Ok(vec![Inserted::Stored; ids.len()]);
     }
-    let stored: HashSet<i64> = stored.iter().filter_map(|row| number(row, "key")).collect();
+    let stored = stored.iter().map(|row| row.get("key")).collect::<Result<HashSet<i64>>>()?;
     // A batch that names an id twice stores it once.
     let mut seen = HashSet::new();
     let result = |(id, place): (&CallId, i64)| {
@@ -166,13 +161,12 @@ async fn store_claimed(
         .bind(after(tx.now, request.lease).as_micros())
         .bind(budget)
         .bind(again);
-    let row = tx.row(sql).await?;
-    if row.is_none() {
+    let Some(row) = tx.row(sql).await? else {
         // It is stored already, or its name is paused: then it waits.
-        store_rows(tx, rows, &[call.id], false).await?;
-    }
-    let stored = row.as_ref().and_then(|row| Some((moment_in(row, "due_at")?, moment_in(row, "expires_at"))));
-    Ok(stored.map(|(due, expires)| codec::claimed_new(call, request.claim_no, due, expires, tx.now)))
+        return store_rows(tx, rows, &[call.id], false).await.map(|_| None);
+    };
+    let (due, expires) = (row.get("due_at")?, row.find("expires_at")?);
+    Ok(Some(codec::claimed_new(call, request.claim_no, due, expires, tx.now)))
 }
 
 /// The batch as the statements take it.

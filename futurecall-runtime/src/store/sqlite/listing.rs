@@ -4,15 +4,16 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::counting::{lanes as all_lanes, past as past_lanes};
-use super::inspect::{CALL, FINISHED, past_record, pending_record};
-use super::tx::{Sql, StoredRow, Tx, batch, limit as rows_of, no_nul, number, small, text, uuid};
+use super::inspect::{CALL, FINISHED};
+use super::tx::{Row, Sql, Tx, batch, limit as rows_of, no_nul, run};
 use crate::id::CallId;
 use crate::moment::Moment;
+use crate::store::columns::Columns as _;
 use crate::store::cursor::Cursor;
 use crate::store::listing_plan::{
     Found, Key, LANES_AT_ONCE, LOOKED_AT, Page, Part, Way, capped, left, past_states, wanted,
 };
-use crate::store::{CallFilter, CallPage, CallRecord, CallState, ListingStore, Now, Result};
+use crate::store::{CallFilter, CallPage, CallState, ListingStore, Now, Result, records};
 
 const LIST: &str = "list calls";
 
@@ -70,14 +71,13 @@ impl ListingStore for SqliteStore {
     async fn calls(&self, now: Now, filter: &CallFilter) -> Result<CallPage> {
         refuse(LIST, filter)?;
         let filter = filter.clone();
-        self.read(LIST, now, move |mut tx| Box::pin(async move { page(&mut tx, &filter).await })).await
+        run!(self.read, LIST, now, |tx| page(&mut tx, &filter).await).await
     }
 
     async fn count(&self, now: Now, filter: &CallFilter, cap: u64) -> Result<u64> {
         refuse(COUNT, filter)?;
         let filter = filter.clone();
-        self.read(COUNT, now, move |mut tx| Box::pin(async move { count_parts(&mut tx, &filter, cap).await }))
-            .await
+        run!(self.read, COUNT, now, |tx| count_parts(&mut tx, &filter, cap).await).await
     }
 }
 
@@ -121,7 +121,7 @@ fn refuse(doing: &'static str, filter: &CallFilter) -> Result<()> {
 async fn place(tx: &mut Tx<'_>, id: CallId) -> Result<Option<Cursor>> {
     let id = id.as_uuid();
     let row = tx.row(tx.sql(PLACE).bind(id)).await?;
-    Ok(row.and_then(|row| Some(Cursor { id, due: number(&row, "due_at")?, ended: number(&row, "ended") })))
+    row.map(|row| Ok(Cursor { id, due: row.get("due_at")?, ended: row.find("ended")? })).transpose()
 }
 
 /// What is looked for in one table.
@@ -235,13 +235,6 @@ impl Asked<'_> {
             .persistent(false))
     }
 
-    fn record(&self, row: &StoredRow) -> Option<CallRecord> {
-        match self.part {
-            Part::Pending => pending_record(row),
-            Part::Past => past_record(row),
-        }
-    }
-
     /// Whether it would look at a good part of the table, were it to look at all that the filter's index has.
     fn is_about_most(&self) -> bool {
         let filter = self.filter;
@@ -294,8 +287,7 @@ async fn shares(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<Share>> {
         Part::Past => tx.sql(PAST_LANES).bind(name).bind(states(asked.filter)?),
     };
     let rows = tx.rows(sql).await?;
-    let lanes: Vec<Lane> =
-        rows.iter().filter_map(|row| Some((text(row, "name")?, small(row, "code")?))).collect();
+    let lanes = rows.iter().map(records::lane).collect::<Result<Vec<Lane>>>()?;
     for (n, lanes) in lanes.chunks(LANES_AT_ONCE).enumerate() {
         shares.resize_with(n + 1, Share::default);
         if let Some(share) = shares.last_mut() {
@@ -320,9 +312,9 @@ async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found
         let mut stopped = None;
         if asked.is_stopped_early() && rows.len() < wanted {
             let sql = tx.composed(&asked.statement(STOPPED, &share, looked));
-            stopped = tx.row(asked.bound(sql, &share, 0)?).await?.as_ref().and_then(key);
+            stopped = tx.row(asked.bound(sql, &share, 0)?).await?.as_ref().map(key).transpose()?;
         }
-        let calls = rows.iter().filter_map(|row| Some((key(row)?, asked.record(row)?))).collect();
+        let calls = rows.iter().map(|row| Ok((key(row)?, records::call(row)?))).collect::<Result<_>>()?;
         found = found.and(Found { calls, stopped }, asked.part, wanted);
     }
     Ok(found)
@@ -332,8 +324,7 @@ async fn find(tx: &mut Tx<'_>, asked: &Asked<'_>, wanted: usize) -> Result<Found
 async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64> {
     if cap > LOOKED_AT && asked.is_about_most() {
         let sql = tx.composed(&asked.statement(HOW_MANY_OF_TABLE, &Share::default(), LOOKED_AT));
-        let row = tx.row(asked.bound(sql, &Share::default(), capped(cap))?).await?;
-        return Ok(row.and_then(|row| small(&row, "calls")).unwrap_or(0));
+        return tx.one(asked.bound(sql, &Share::default(), capped(cap))?).await?.get("calls");
     }
     let template = match asked.rest().is_empty() {
         true => HOW_MANY,
@@ -343,8 +334,8 @@ async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64> {
     let mut calls = 0_u64;
     for share in shares(tx, asked).await? {
         let sql = tx.composed(&asked.statement(template, &share, LOOKED_AT));
-        let row = tx.row(asked.bound(sql, &share, capped(cap))?).await?;
-        calls = calls.saturating_add(row.and_then(|row| small(&row, "calls")).unwrap_or(0));
+        let row = tx.one(asked.bound(sql, &share, capped(cap))?).await?;
+        calls = calls.saturating_add(row.get("calls")?);
         if calls >= cap {
             break;
         }
@@ -352,6 +343,6 @@ async fn how_many(tx: &mut Tx<'_>, asked: &Asked<'_>, cap: u64) -> Result<u64> {
     Ok(calls)
 }
 
-fn key(row: &StoredRow) -> Option<Key> {
-    Some((number(row, "moment")?, uuid(row, "id")?))
+fn key(row: &Row) -> Result<Key> {
+    Ok((row.get("moment")?, row.get("id")?))
 }

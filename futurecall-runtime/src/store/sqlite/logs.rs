@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::SqliteStore;
-use super::tx::{Tx, batch, before, hex, moment_in, no_nul, small, text};
+use super::tx::{Tx, batch, before, hex, no_nul, run};
 use crate::id::CallId;
-use crate::store::{LogStore, NewLog, Now, Result, Retention, RunLog};
+use crate::store::{LogStore, NewLog, Now, Result, Retention, RunLog, records};
 
 const KEEPING: &str = "keep logs";
 
@@ -30,25 +30,17 @@ impl LogStore for SqliteStore {
         }
         let rows: Vec<_> = logs.iter().map(|log| (hex(log.id.as_uuid()), log.attempt, &log.text)).collect();
         let rows = batch(KEEPING, &rows)?;
-        self.write(KEEPING, now, move |mut tx| {
-            Box::pin(async move {
-                let keep = tx.sql(KEEP).bind(rows).bind(tx.now.as_micros());
-                tx.run(keep).await.map(drop)
-            })
+        run!(self.write, KEEPING, now, |tx| {
+            let keep = tx.sql(KEEP).bind(rows).bind(tx.now.as_micros());
+            tx.run(keep).await.map(drop)
         })
         .await
     }
 
     async fn logs(&self, id: CallId) -> Result<Vec<RunLog>> {
-        self.read("read logs", Now::Database, move |mut tx| {
-            Box::pin(async move {
-                let rows = tx.rows(tx.sql(LOGS).bind(id.as_uuid())).await?;
-                let log = |row| {
-                    let (attempt, text) = (small(row, "attempt")?, text(row, "text")?);
-                    Some(RunLog { attempt, text, at: moment_in(row, "at")? })
-                };
-                Ok(rows.iter().filter_map(log).collect())
-            })
+        run!(self.read, "read logs", Now::Database, |tx| {
+            let rows = tx.rows(tx.sql(LOGS).bind(id.as_uuid())).await?;
+            rows.iter().map(records::log).collect()
         })
         .await
     }

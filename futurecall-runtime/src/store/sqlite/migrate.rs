@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::SqliteStore;
-use super::tx::{Tx, moment_in, number, small, text};
+use super::tx::{Tx, run};
 use crate::error::StoreError;
+use crate::store::columns::Columns as _;
 use crate::store::table_names::renamed;
-use crate::store::{MigrationRecord, Now, Result};
+use crate::store::{MigrationRecord, Now, Result, records};
 
 const DOING: &str = "migrate the SQLite database";
 
@@ -22,37 +23,30 @@ const LISTING: &str = "list the migrations";
 const TABLE: &str =
     "SELECT count(*) AS found FROM sqlite_schema WHERE type = 'table' AND name = 'futurecall_migration'";
 
-const APPLIED: &str = "SELECT version, name, applied_at FROM futurecall_migration";
+const APPLIED: &str = "SELECT version, name, applied_at AS applied FROM futurecall_migration";
 
 const LATEST: &str = "SELECT max(version) AS version FROM futurecall_migration";
 
 pub(super) async fn migrate(store: &SqliteStore) -> Result<()> {
-    let lacking =
-        store.read(DOING, Now::Database, |mut tx| Box::pin(async move { missing(&mut tx).await })).await?;
+    let lacking = run!(store.read, DOING, Now::Database, |tx| missing(&mut tx).await).await?;
     if lacking.is_empty() {
         return Ok(());
     }
     // The writer's transaction is the lock: of several pods that start at once, the others find the work done.
-    store
-        .write(DOING, Now::Database, |mut tx| {
-            Box::pin(async move {
-                for script in missing(&mut tx).await? {
-                    tx.script(script).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
+    run!(store.write, DOING, Now::Database, |tx| {
+        for script in missing(&mut tx).await? {
+            tx.script(script).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The versions that the database lacks.
 async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str]> {
-    let version = if is_table_there(tx).await? {
-        tx.row(tx.sql(LATEST)).await?.and_then(|row| number(&row, "version"))
-    } else {
-        None
-    };
-    let version = usize::try_from(version.unwrap_or(0)).unwrap_or(0);
+    let version =
+        if is_table_there(tx).await? { tx.one(tx.sql(LATEST)).await?.find("version")? } else { None };
+    let version: usize = version.unwrap_or(0);
     VERSIONS.get(version..).ok_or_else(|| {
         let message = format!(
             "its tables are of version {version}, and this version of Futurecall knows versions up to {}: \
@@ -64,33 +58,27 @@ async fn missing(tx: &mut Tx<'_>) -> Result<&'static [&'static str]> {
 }
 
 async fn is_table_there(tx: &mut Tx<'_>) -> Result<bool> {
-    Ok(tx.row(tx.sql(TABLE)).await?.is_some_and(|row| number(&row, "found") == Some(1)))
+    tx.one(tx.sql(TABLE)).await?.get("found")
 }
 
 /// All steps: those of this library, and what a newer one has applied.
 pub(super) async fn migrations(store: &SqliteStore) -> Result<Vec<MigrationRecord>> {
     let tables = store.tables.clone();
-    store
-        .read(LISTING, Now::Database, |mut tx| {
-            Box::pin(async move {
-                let mut steps = BTreeMap::new();
-                if is_table_there(&mut tx).await? {
-                    for row in tx.rows(tx.sql(APPLIED)).await? {
-                        if let (Some(version), Some(name)) = (small(&row, "version"), text(&row, "name")) {
-                            let applied = moment_in(&row, "applied_at");
-                            steps
-                                .insert(version, MigrationRecord::new(version, name, applied, String::new()));
-                        }
-                    }
-                }
-                for ((version, name), script) in (1..).zip(NAMES).zip(VERSIONS) {
-                    let step = steps.entry(version).or_insert_with(|| {
-                        MigrationRecord::new(version, name.to_owned(), None, String::new())
-                    });
-                    step.sql = renamed(script, |line| tables.composed(line).as_str().to_owned());
-                }
-                Ok(steps.into_values().collect())
-            })
-        })
-        .await
+    run!(store.read, LISTING, Now::Database, |tx| {
+        let mut steps = BTreeMap::new();
+        if is_table_there(&mut tx).await? {
+            for row in tx.rows(tx.sql(APPLIED)).await? {
+                let step = records::migration(&row)?;
+                steps.insert(step.version, step);
+            }
+        }
+        for ((version, name), script) in (1..).zip(NAMES).zip(VERSIONS) {
+            let step = steps
+                .entry(version)
+                .or_insert_with(|| MigrationRecord::new(version, name.to_owned(), None, String::new()));
+            step.sql = renamed(script, |line| tables.composed(line).as_str().to_owned());
+        }
+        Ok(steps.into_values().collect())
+    })
+    .await
 }

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 
 use super::timetable::{Wanted, load, write};
-use super::tx::{batch, hex, kept, moment_in, no_nul, text};
+use super::tx::{batch, hex, kept, no_nul, run};
 use super::{SqliteStore, history_gap};
 use crate::id::{CallId, ScheduleId};
 use crate::store::{
     Inserted, Now, OperateStore, PausedName, REPEATED, Result, Retention, ScheduleChange, ScheduleChanged,
+    records,
 };
 
 const DELETING: &str = "delete calls";
@@ -56,12 +57,10 @@ impl OperateStore for SqliteStore {
         }
         let ids: Vec<_> = ids.iter().map(|id| hex(id.as_uuid())).collect();
         let ids = batch(DELETING, &ids)?;
-        self.write(DELETING, now, move |mut tx| {
-            Box::pin(async move {
-                history_gap::note(&mut tx, REPEATED).await?;
-                tx.run(tx.sql(DELETE_LOGS).bind(ids.clone())).await?;
-                tx.run(tx.sql(DELETE).bind(ids)).await
-            })
+        run!(self.write, DELETING, now, |tx| {
+            history_gap::note(&mut tx, REPEATED).await?;
+            tx.run(tx.sql(DELETE_LOGS).bind(ids.clone())).await?;
+            tx.run(tx.sql(DELETE).bind(ids)).await
         })
         .await
     }
@@ -77,15 +76,13 @@ impl OperateStore for SqliteStore {
             no_nul(CHANGING, "a reason", reason)?;
         }
         let (change, kept) = (change.clone(), kept(retention));
-        self.write(CHANGING, now, move |mut tx| {
-            Box::pin(async move {
-                let mut timetable = load(&mut tx, CHANGING, Wanted::Ids(&[id.as_uuid()]), &[]).await?;
-                let changed = timetable.change(id, &change).map_err(|error| tx.refused(error.to_string()))?;
-                if changed == ScheduleChanged::Changed {
-                    write(&mut tx, CHANGING, timetable.into_changes(), kept).await?;
-                }
-                Ok(changed)
-            })
+        run!(self.write, CHANGING, now, |tx| {
+            let mut timetable = load(&mut tx, CHANGING, Wanted::Ids(&[id.as_uuid()]), &[]).await?;
+            let changed = timetable.change(id, &change).map_err(|error| tx.refused(error.to_string()))?;
+            if changed == ScheduleChanged::Changed {
+                write(&mut tx, CHANGING, timetable.into_changes(), kept).await?;
+            }
+            Ok(changed)
         })
         .await
     }
@@ -98,19 +95,17 @@ impl OperateStore for SqliteStore {
         again: bool,
     ) -> Result<Option<Inserted>> {
         let (schedule, id) = (schedule.as_uuid(), id.as_uuid());
-        self.write(TRIGGERING, now, move |mut tx| {
-            Box::pin(async move {
-                if tx.row(tx.sql(SCHEDULE).bind(schedule)).await?.is_none() {
-                    return Ok(None);
-                }
-                if again && history_gap::is_open(&mut tx).await? {
-                    let known = history_gap::known(&mut tx, batch(TRIGGERING, &[[hex(id)]])?).await?;
-                    return Ok(Some(if known.is_empty() { Inserted::Unknown } else { Inserted::Stored }));
-                }
-                let now = tx.now.as_micros();
-                tx.run(tx.sql(TRIGGER).bind(schedule).bind(id).bind(now)).await?;
-                Ok(Some(Inserted::Stored))
-            })
+        run!(self.write, TRIGGERING, now, |tx| {
+            if tx.row(tx.sql(SCHEDULE).bind(schedule)).await?.is_none() {
+                return Ok(None);
+            }
+            if again && history_gap::is_open(&mut tx).await? {
+                let known = history_gap::known(&mut tx, batch(TRIGGERING, &[[hex(id)]])?).await?;
+                return Ok(Some(if known.is_empty() { Inserted::Unknown } else { Inserted::Stored }));
+            }
+            let now = tx.now.as_micros();
+            tx.run(tx.sql(TRIGGER).bind(schedule).bind(id).bind(now)).await?;
+            Ok(Some(Inserted::Stored))
         })
         .await
     }
@@ -120,11 +115,9 @@ impl OperateStore for SqliteStore {
             no_nul(PAUSING, what, text)?;
         }
         let (name, actor, reason) = (name.to_owned(), actor.to_owned(), reason.to_owned());
-        self.write(PAUSING, now, move |mut tx| {
-            Box::pin(async move {
-                let now = tx.now.as_micros();
-                Ok(tx.run(tx.sql(PAUSE).bind(name).bind(now).bind(actor).bind(reason)).await? > 0)
-            })
+        run!(self.write, PAUSING, now, |tx| {
+            let now = tx.now.as_micros();
+            Ok(tx.run(tx.sql(PAUSE).bind(name).bind(now).bind(actor).bind(reason)).await? > 0)
         })
         .await
     }
@@ -132,23 +125,13 @@ impl OperateStore for SqliteStore {
     async fn resume_name(&self, name: &str) -> Result<bool> {
         no_nul(RESUMING, "a name", name)?;
         let name = name.to_owned();
-        self.write(RESUMING, Now::Database, move |mut tx| {
-            Box::pin(async move { Ok(tx.run(tx.sql(RESUME).bind(name)).await? > 0) })
-        })
-        .await
+        run!(self.write, RESUMING, Now::Database, |tx| Ok(tx.run(tx.sql(RESUME).bind(name)).await? > 0)).await
     }
 
     async fn paused_names(&self) -> Result<Vec<PausedName>> {
-        self.read("list paused names", Now::Database, move |mut tx| {
-            Box::pin(async move {
-                let rows = tx.rows(tx.sql(PAUSED)).await?;
-                let paused = rows.iter().filter_map(|row| {
-                    let said = |column| text(row, column).unwrap_or_default();
-                    let name = text(row, "name")?;
-                    Some(PausedName::new(name, moment_in(row, "since")?, said("actor"), said("reason")))
-                });
-                Ok(paused.collect())
-            })
+        run!(self.read, "list paused names", Now::Database, |tx| {
+            let rows = tx.rows(tx.sql(PAUSED)).await?;
+            rows.iter().map(records::paused_name).collect()
         })
         .await
     }

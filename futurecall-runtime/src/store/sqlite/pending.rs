@@ -1,17 +1,16 @@
 //! What waits, by name and by the keys of its arguments.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::counting::lanes;
-use super::inspect::{CALL, pending_record};
-use super::tx::{StoredRow, Tx, batch, json, no_nul, small, text};
+use super::inspect::CALL;
+use super::tx::{Tx, batch, no_nul, run};
 use crate::moment::Moment;
 use crate::store::argument_keys::{BYTES_A_CALL, Gathered, KeysLook, PendingKeys, share};
+use crate::store::columns::Columns as _;
 use crate::store::listing_plan::capped;
-use crate::store::{Now, PendingName, PendingStore, Result};
+use crate::store::{Now, PendingName, PendingStore, Result, records};
 
 const LOOKING: &str = "look at the keys of arguments";
 
@@ -52,7 +51,7 @@ WITH taken AS MATERIALIZED (
         row_number() OVER (PARTITION BY format, keys ORDER BY due_at, id) AS place
     FROM keyed
 )
-SELECT r.format AS form, r.keys, iif(r.place = 1, r.calls, 0) AS calls, :call
+SELECT r.keys, iif(r.place = 1, r.calls, 0) AS calls, :call
 FROM ranked AS r CROSS JOIN futurecall_call AS c ON c.rowid = r.row WHERE r.place <= ?6";
 
 /// ?1 where counting a name stops. One step down the due index for each name.
@@ -71,14 +70,9 @@ FROM known WHERE name IS NOT NULL";
 #[async_trait]
 impl PendingStore for SqliteStore {
     async fn pending_names(&self, now: Now, cap: u64) -> Result<Vec<PendingName>> {
-        self.read("list the names of calls", now, move |mut tx| {
-            Box::pin(async move {
-                let rows = tx.rows(tx.sql(NAMES).bind(capped(cap))).await?;
-                let counted = rows
-                    .iter()
-                    .filter_map(|row| Some(PendingName::new(text(row, "name")?, small(row, "calls")?)));
-                Ok(counted.collect())
-            })
+        run!(self.read, "list the names of calls", now, |tx| {
+            let rows = tx.rows(tx.sql(NAMES).bind(capped(cap))).await?;
+            rows.iter().map(records::calls_of_name).collect()
         })
         .await
     }
@@ -88,7 +82,7 @@ impl PendingStore for SqliteStore {
             no_nul(LOOKING, "a name", name)?;
         }
         let look = look.clone();
-        self.read(LOOKING, now, move |mut tx| Box::pin(async move { gather(&mut tx, &look).await })).await
+        run!(self.read, LOOKING, now, |tx| gather(&mut tx, &look).await).await
     }
 }
 
@@ -97,22 +91,13 @@ async fn gather(tx: &mut Tx<'_>, look: &KeysLook) -> Result<Vec<PendingKeys>> {
     let keys = KEYS.replace(":call", CALL);
     let from = look.from.unwrap_or(Moment::MIN).as_micros();
     for lane in tx.rows(tx.sql(LANES).bind(batch(LOOKING, &look.names)?)).await? {
-        let (Some(name), Some(priority)) = (text(&lane, "name"), small::<i16>(&lane, "priority")) else {
-            continue;
-        };
-        let most = share(look.calls, small(&lane, "priorities").unwrap_or(1));
+        let (name, priority): (String, i16) = (lane.get("name")?, lane.get("priority")?);
+        let most = share(look.calls, lane.get("priorities")?);
         let sql = tx.composed(&keys).bind(name.clone()).bind(priority).bind(from).bind(capped(most));
         let sql = sql.bind(capped(most.saturating_mul(BYTES_A_CALL))).bind(capped(look.first.max(1) as u64));
         for row in tx.rows(sql).await? {
-            if let Some(format) = small(&row, "form") {
-                let calls = small(&row, "calls").unwrap_or(0);
-                found.add(&name, (format, keys_of(&row)), calls, pending_record(&row));
-            }
+            found.add(row.json("keys")?, row.get("calls")?, records::call(&row)?);
         }
     }
     Ok(found.done(look.first))
-}
-
-fn keys_of(row: &StoredRow) -> Option<BTreeSet<String>> {
-    json(row, "keys")
 }

@@ -1,22 +1,23 @@
 //! The rows of pods: heartbeats, and what pods know.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::SqliteStore;
-use super::tx::{StoredRow, batch, before, flag, json, moment_in, no_nul, small, text, uuid};
+use super::tx::{batch, before, no_nul, run};
 use crate::error::StoreError;
 use crate::id::PodId;
 use crate::shape::hash_of_all;
-use crate::store::{Now, PodBeat, PodRecord, PodStore, Result, codec};
+use crate::store::columns::Columns as _;
+use crate::store::{Now, PodBeat, PodRecord, PodStore, Result, codec, records};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// ?1 since when.
+/// ?1 since when, ?2 since when a heartbeat is recent.
 const PODS: &str = "
-SELECT p.id, p.label, p.role, p.version, p.names, p.redacted, p.slots, p.running, p.started_at, p.beat_at, h.shapes
+SELECT p.id, p.label, p.role, p.version, p.names, p.redacted, p.slots, p.running, p.started_at AS started,
+    p.beat_at AS beat, p.beat_at >= ?2 AS live, h.shapes
 FROM futurecall_pod p LEFT JOIN futurecall_shapes h ON h.hash = p.shapes
 WHERE p.beat_at >= ?1 ORDER BY p.beat_at DESC, p.id";
 
@@ -93,85 +94,58 @@ impl PodStore for SqliteStore {
         let redacted = batch(BEAT, &pod.redacted)?;
         let hash = hash_of_all(&pod.shapes);
         let pod = pod.clone();
-        self.write(BEAT, now, move |mut tx| {
-            Box::pin(async move {
-                let seen = tx.sql(SEEN).bind(hash).bind(tx.now.as_micros());
-                if tx.run(seen).await? == 0 {
-                    let (shapes, hashes) =
-                        codec::shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEAT, error))?;
-                    let say = tx.sql(SAY_SHAPES).bind(hash).bind(shapes).bind(hashes);
-                    tx.run(say.bind(tx.now.as_micros())).await?;
-                }
-                let say = tx
-                    .sql(SAY)
-                    .bind(pod.id.as_uuid())
-                    .bind(pod.label)
-                    .bind(pod.role)
-                    .bind(pod.version)
-                    .bind(names)
-                    .bind(schedules)
-                    .bind(redacted)
-                    .bind(pod.slots)
-                    .bind(pod.running)
-                    .bind(tx.now.as_micros())
-                    .bind(hash);
-                tx.run(say).await?;
-                tx.run(tx.sql(REMEMBER_FORGOTTEN).bind(before(tx.now, DAY))).await?;
-                tx.run(tx.sql(FORGET).bind(before(tx.now, DAY))).await?;
-                tx.run(tx.sql(FORGET_SHAPES).bind(before(tx.now, DAY))).await?;
-                let found = tx.row(tx.sql(HAS_DECLINED)).await?;
-                Ok(found.is_some_and(|row| flag(&row, "has_declined")))
-            })
+        run!(self.write, BEAT, now, |tx| {
+            let seen = tx.sql(SEEN).bind(hash).bind(tx.now.as_micros());
+            if tx.run(seen).await? == 0 {
+                let (shapes, hashes) =
+                    codec::shapes_text(&pod.shapes).map_err(|error| StoreError::refused(BEAT, error))?;
+                let say = tx.sql(SAY_SHAPES).bind(hash).bind(shapes).bind(hashes);
+                tx.run(say.bind(tx.now.as_micros())).await?;
+            }
+            let say = tx
+                .sql(SAY)
+                .bind(pod.id.as_uuid())
+                .bind(pod.label)
+                .bind(pod.role)
+                .bind(pod.version)
+                .bind(names)
+                .bind(schedules)
+                .bind(redacted)
+                .bind(pod.slots)
+                .bind(pod.running)
+                .bind(tx.now.as_micros())
+                .bind(hash);
+            tx.run(say).await?;
+            tx.run(tx.sql(REMEMBER_FORGOTTEN).bind(before(tx.now, DAY))).await?;
+            tx.run(tx.sql(FORGET).bind(before(tx.now, DAY))).await?;
+            tx.run(tx.sql(FORGET_SHAPES).bind(before(tx.now, DAY))).await?;
+            tx.one(tx.sql(HAS_DECLINED)).await?.get("has_declined")
         })
         .await
     }
 
     async fn reopen(&self, now: Now, live: Duration, limit: usize) -> Result<u64> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.write("offer declined calls again", now, move |mut tx| {
-            Box::pin(async move { tx.run(tx.sql(REOPEN).bind(before(tx.now, live)).bind(limit)).await })
-        })
+        run!(self.write, "offer declined calls again", now, |tx| tx
+            .run(tx.sql(REOPEN).bind(before(tx.now, live)).bind(limit))
+            .await)
         .await
     }
 
     async fn leave(&self, pod: PodId) -> Result<()> {
-        self.write("remove the pod's row", Now::Database, move |mut tx| {
-            Box::pin(async move {
-                tx.run(tx.sql(REMEMBER_LEAVING).bind(pod.as_uuid())).await?;
-                tx.run(tx.sql(LEAVE).bind(pod.as_uuid())).await.map(drop)
-            })
+        run!(self.write, "remove the pod's row", Now::Database, |tx| {
+            tx.run(tx.sql(REMEMBER_LEAVING).bind(pod.as_uuid())).await?;
+            tx.run(tx.sql(LEAVE).bind(pod.as_uuid())).await.map(drop)
         })
         .await
     }
 
     async fn pods(&self, now: Now, within: Duration) -> Result<Vec<PodRecord>> {
-        self.read("list pods", now, move |mut tx| {
-            Box::pin(async move {
-                let (since, live) = (before(tx.now, DAY), before(tx.now, within));
-                let rows = tx.rows(tx.sql(PODS).bind(since)).await?;
-                Ok(rows.iter().filter_map(|row| pod_record(row, live)).collect())
-            })
+        run!(self.read, "list pods", now, |tx| {
+            let (since, live) = (before(tx.now, DAY), before(tx.now, within));
+            let rows = tx.rows(tx.sql(PODS).bind(since).bind(live)).await?;
+            rows.iter().map(records::pod).collect()
         })
         .await
     }
-}
-
-fn pod_record(row: &StoredRow, live: i64) -> Option<PodRecord> {
-    let beat = moment_in(row, "beat_at")?;
-    Some(PodRecord {
-        id: PodId::from_uuid(uuid(row, "id")?),
-        label: text(row, "label")?,
-        role: text(row, "role")?,
-        version: text(row, "version")?,
-        names: json(row, "names")?,
-        // NULL where the pod is of a version that says nothing of them.
-        shapes: text(row, "shapes")
-            .map_or_else(|| Some(BTreeMap::new()), |text| codec::shapes_of(&text).ok())?,
-        redacted: json(row, "redacted")?,
-        slots: small(row, "slots")?,
-        running: small(row, "running")?,
-        started: moment_in(row, "started_at")?,
-        beat,
-        live: beat.as_micros() >= live,
-    })
 }

@@ -4,8 +4,9 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use super::history::{End, end};
-use super::tx::{Tx, text, uuid};
-use crate::id::{CallId, PodId};
+use super::tx::{Row, Tx, run};
+use crate::id::PodId;
+use crate::store::columns::Columns as _;
 use crate::store::policy::reasons::CANCELLED as CANCELLED_CALL;
 use crate::store::{CallState, Now, Result};
 
@@ -19,15 +20,11 @@ WHERE claimed_by IS NOT NULL AND claimed_by = ?1 AND claim_no = ?2";
 
 /// Gives back all that was claimed under that number, without reading more of it than its ids.
 pub(super) async fn give_back_claim(store: &SqliteStore, now: Now, pod: PodId, claim_no: i64) -> Result<()> {
-    store
-        .write(RELEASE, now, move |mut tx| {
-            Box::pin(async move {
-                let row = tx.row(tx.sql(CLAIMED).bind(pod.as_uuid()).bind(claim_no)).await?;
-                let rows = row.and_then(|row| text(&row, "claims")).unwrap_or_else(|| "[]".to_owned());
-                give_back(&mut tx, pod.as_uuid(), rows).await.map(drop)
-            })
-        })
-        .await
+    run!(store.write, RELEASE, now, |tx| {
+        let row = tx.one(tx.sql(CLAIMED).bind(pod.as_uuid()).bind(claim_no)).await?;
+        give_back(&mut tx, pod.as_uuid(), row.get("claims")?).await.map(drop)
+    })
+    .await
 }
 
 /// ?1 the claims, ?2 the pod.
@@ -54,11 +51,8 @@ WHERE rowid IN (
 /// Makes claimed calls claimable again, with their attempts; what was cancelled meanwhile is over instead.
 pub(super) async fn give_back(tx: &mut Tx<'_>, pod: Uuid, rows: String) -> Result<u64> {
     let cancelled = tx.rows(tx.sql(CANCELLED).bind(rows.clone()).bind(pod)).await?;
-    let cancelled: Vec<End> = cancelled
-        .iter()
-        .filter_map(|row| uuid(row, "id"))
-        .map(|id| End::unstarted(CallId::from_uuid(id), CallState::Cancelled, CANCELLED_CALL.into()))
-        .collect();
+    let end_of = |row: &Row| Ok(End::unstarted(row.get("id")?, CallState::Cancelled, CANCELLED_CALL.into()));
+    let cancelled = cancelled.iter().map(end_of).collect::<Result<Vec<_>>>()?;
     // A release knows no retention: the next pruning does.
     let over = end(tx, RELEASE, &cancelled, i64::MAX).await?;
     Ok(over + tx.run(tx.sql(GIVE_BACK).bind(rows).bind(pod)).await?)

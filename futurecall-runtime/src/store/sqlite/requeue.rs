@@ -62,13 +62,13 @@ pub(super) async fn record(
         return Ok(Vec::new());
     }
     let rows = batch(FINISH, &again.rows)?;
-    let cancelled = places(tx.row(tx.sql(CANCELLED).bind(rows.clone()).bind(pod)).await?.as_ref(), "places");
-    let held = places(tx.row(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?.as_ref(), "places");
+    let cancelled = places(&tx.one(tx.sql(CANCELLED).bind(rows.clone()).bind(pod)).await?, "places")?;
+    let held = places(&tx.one(tx.sql(HELD).bind(rows.clone()).bind(pod)).await?, "places")?;
     let mut done = Vec::new();
     if held.len() < again.rows.len() {
         // Done before, by the flush whose reply was lost.
-        let recorded = tx.row(tx.sql(RECORDED).bind(rows).bind(pod)).await?;
-        done = again.in_batch(&Recorded::read(recorded.as_ref()));
+        let recorded = tx.one(tx.sql(RECORDED).bind(rows).bind(pod)).await?;
+        done = again.in_batch(&Recorded::read(&recorded)?);
     }
     let mut due = Vec::new();
     for (place, (of_batch, row)) in again.places.into_iter().zip(again.rows).enumerate() {

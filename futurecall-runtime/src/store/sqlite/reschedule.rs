@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::chunks::{CHUNK, gather, ids};
-use super::tx::{Tx, after, micros, no_nul, number};
+use super::tx::{Tx, after, micros, no_nul, run};
 use super::{SqliteStore, history_gap};
 use crate::error::StoreError;
 use crate::id::CallId;
+use crate::store::columns::Columns as _;
 use crate::store::{CancelTarget, Due, Now, RescheduleStore, Rescheduled, Result, RunAgain};
 
 const DOING: &str = "reschedule calls";
@@ -72,9 +73,8 @@ impl RescheduleStore for SqliteStore {
             CancelTarget::Identifier(identifier) => {
                 no_nul(DOING, "an identifier", identifier)?;
                 let identifier = identifier.clone();
-                let first = self.write(DOING, now, move |mut tx| {
-                    Box::pin(async move { move_identifier(&mut tx, &identifier, due).await })
-                });
+                let first =
+                    run!(self.write, DOING, now, |tx| move_identifier(&mut tx, &identifier, due).await);
                 first.await?
             }
             CancelTarget::Call(id) => (Rescheduled::default(), vec![id.as_uuid()], due),
@@ -85,9 +85,9 @@ impl RescheduleStore for SqliteStore {
         };
         for chunk in left.chunks(CHUNK) {
             let which = ids(DOING, chunk)?;
-            let moving = self.write(DOING, now, move |mut tx| {
-                Box::pin(async move { move_them(&mut tx, [COUNT_CALLS, MOVE_CALLS], which, due).await })
-            });
+            let moving =
+                run!(self.write, DOING, now, |tx| move_them(&mut tx, [COUNT_CALLS, MOVE_CALLS], which, due)
+                    .await);
             match moving.await {
                 Ok(part) => {
                     total.calls = total.calls.saturating_add(part.calls);
@@ -102,23 +102,20 @@ impl RescheduleStore for SqliteStore {
 
     async fn run_again(&self, now: Now, of: CallId, id: CallId, again: bool) -> Result<RunAgain> {
         let (of, id) = (of.as_uuid(), id.as_uuid());
-        self.write(AGAIN, now, move |mut tx| {
-            Box::pin(async move {
-                let found = tx.row(tx.sql(FIND).bind(of).bind(id)).await?;
-                let column = |column| found.as_ref().and_then(|row| number(row, column));
-                match (column("stored"), column("pending"), column("state")) {
-                    (Some(1), ..) => Ok(RunAgain::Stored),
-                    (_, Some(1), _) => Ok(RunAgain::Pending),
-                    (_, _, None) => Ok(RunAgain::Unknown),
-                    (_, _, Some(1)) => Ok(RunAgain::Succeeded),
-                    (_, _, Some(_)) if again && history_gap::is_open(&mut tx).await? => Ok(RunAgain::Unknown),
-                    (_, _, Some(_)) => {
-                        let now = tx.now.as_micros();
-                        tx.run(tx.sql(STORE).bind(of).bind(id).bind(now)).await?;
-                        Ok(RunAgain::Stored)
-                    }
+        run!(self.write, AGAIN, now, |tx| {
+            let found = tx.one(tx.sql(FIND).bind(of).bind(id)).await?;
+            match (found.get("stored")?, found.get("pending")?, found.number("state")?) {
+                (true, ..) => Ok(RunAgain::Stored),
+                (_, true, _) => Ok(RunAgain::Pending),
+                (_, _, None) => Ok(RunAgain::Unknown),
+                (_, _, Some(1)) => Ok(RunAgain::Succeeded),
+                (_, _, Some(_)) if again && history_gap::is_open(&mut tx).await? => Ok(RunAgain::Unknown),
+                (_, _, Some(_)) => {
+                    let now = tx.now.as_micros();
+                    tx.run(tx.sql(STORE).bind(of).bind(id).bind(now)).await?;
+                    Ok(RunAgain::Stored)
                 }
-            })
+            }
         })
         .await
     }
@@ -130,9 +127,8 @@ async fn move_identifier(
     identifier: &str,
     due: Due,
 ) -> Result<(Rescheduled, Vec<Uuid>, Due)> {
-    let counted = tx.row(tx.sql(COUNT).bind(identifier.to_owned()).bind(tx.now.as_micros())).await?;
-    let found = counted.and_then(|row| number(&row, "found")).and_then(|found| usize::try_from(found).ok());
-    if found.is_some_and(|found| found > CHUNK) {
+    let counted = tx.one(tx.sql(COUNT).bind(identifier.to_owned()).bind(tx.now.as_micros())).await?;
+    if counted.get::<usize>("found")? > CHUNK {
         let due = match due {
             Due::At(moment) => moment,
             Due::After(delay) => after(tx.now, delay),
@@ -154,8 +150,7 @@ async fn move_them(
         Due::After(delay) => (None, Some(micros(delay))),
     };
     let now = tx.now.as_micros();
-    let running = tx.row(tx.sql(count).bind(which.clone()).bind(now)).await?;
-    let running = running.and_then(|row| number(&row, "running")).unwrap_or(0);
+    let running = tx.one(tx.sql(count).bind(which.clone()).bind(now)).await?.get("running")?;
     let calls = tx.run(tx.sql(update).bind(which).bind(now).bind(moment).bind(delay)).await?;
-    Ok(Rescheduled::new(calls, u64::try_from(running).unwrap_or(0)))
+    Ok(Rescheduled::new(calls, running))
 }

@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::insert::check_json;
 use super::timetable::{Wanted, load, write};
-use super::tx::{Tx, batch, before, hex, no_nul, uuid};
+use super::tx::{Tx, batch, before, hex, no_nul, run};
 use crate::id::ScheduleId;
+use crate::store::columns::Columns as _;
 use crate::store::{Declared, LivePod, NewSchedule, Now, Result, ScheduleStore, codec};
 
 const DOING: &str = "declare schedules";
@@ -67,28 +68,25 @@ impl ScheduleStore for SqliteStore {
             check_json(DOING, &schedule.args)?;
         }
         let schedules = schedules.to_vec();
-        self.write(DOING, now, move |mut tx| Box::pin(async move { declare_all(&mut tx, &schedules).await }))
-            .await
+        run!(self.write, DOING, now, |tx| declare_all(&mut tx, &schedules).await).await
     }
 
     async fn end_undeclared(&self, now: Now, live: &LivePod, grace: Duration) -> Result<u64> {
         let (keys, names) = (batch(ENDING, &live.schedules)?, batch(ENDING, &live.names)?);
         let pod_live = live.pod_live;
-        self.write(ENDING, now, move |mut tx| {
-            Box::pin(async move {
-                let (since, known) = (before(tx.now, pod_live), before(tx.now, grace));
-                let sql = tx.sql(UNDECLARED).bind(keys).bind(since).bind(names).bind(known);
-                let ids: Vec<Uuid> = tx.rows(sql).await?.iter().filter_map(|row| uuid(row, "id")).collect();
-                if ids.is_empty() {
-                    return Ok(0);
-                }
-                let mut timetable = load(&mut tx, ENDING, Wanted::Ids(&ids), &[]).await?;
-                let ended =
-                    ids.iter().filter(|id| timetable.end_undeclared(ScheduleId::from_uuid(**id))).count();
-                // It knows no retention: the next pruning does.
-                write(&mut tx, ENDING, timetable.into_changes(), i64::MAX).await?;
-                Ok(ended as u64)
-            })
+        run!(self.write, ENDING, now, |tx| {
+            let (since, known) = (before(tx.now, pod_live), before(tx.now, grace));
+            let sql = tx.sql(UNDECLARED).bind(keys).bind(since).bind(names).bind(known);
+            let rows = tx.rows(sql).await?;
+            let ids = rows.iter().map(|row| row.get("id")).collect::<Result<Vec<Uuid>>>()?;
+            if ids.is_empty() {
+                return Ok(0);
+            }
+            let mut timetable = load(&mut tx, ENDING, Wanted::Ids(&ids), &[]).await?;
+            let ended = ids.iter().filter(|id| timetable.end_undeclared(ScheduleId::from_uuid(**id))).count();
+            // It knows no retention: the next pruning does.
+            write(&mut tx, ENDING, timetable.into_changes(), i64::MAX).await?;
+            Ok(ended as u64)
         })
         .await
     }
@@ -115,8 +113,8 @@ async fn declare_all(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<D
 async fn rename(tx: &mut Tx<'_>, new: &NewSchedule) -> Result<()> {
     let former = batch(DOING, &new.former_keys)?;
     let renamed = tx.row(tx.sql(RENAME).bind(new.key.clone()).bind(new.name.clone()).bind(former)).await?;
-    if let Some(id) = renamed.as_ref().and_then(|row| uuid(row, "id")) {
-        tx.run(tx.sql(RENAME_CALLS).bind(new.name.clone()).bind(id)).await?;
+    if let Some(row) = renamed {
+        tx.run(tx.sql(RENAME_CALLS).bind(new.name.clone()).bind(row.get::<Uuid>("id")?)).await?;
     }
     Ok(())
 }
@@ -143,5 +141,5 @@ async fn store_new(tx: &mut Tx<'_>, schedules: &[NewSchedule]) -> Result<Vec<Sch
     }
     let rows: Vec<_> = rows.into_values().collect();
     let stored = tx.rows(tx.sql(STORE).bind(batch(DOING, &rows)?).bind(tx.now.as_micros())).await?;
-    Ok(stored.iter().filter_map(|row| uuid(row, "id")).map(ScheduleId::from_uuid).collect())
+    stored.iter().map(|row| row.get("id")).collect()
 }

@@ -1,6 +1,9 @@
 //! What the database is set to.
 
+use sqlx::Row as _;
+
 use super::SqliteStore;
+use super::tx::{Row, run};
 use crate::store::{DatabaseSetting, Now, Result};
 
 /// What SQLite calls its own settings, in this order; `synchronous` is that of every connection of ours.
@@ -16,20 +19,21 @@ const PRAGMAS: [&str; 8] = [
 ];
 
 pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<DatabaseSetting>> {
-    store
-        .read("read the settings", Now::Database, |mut tx| {
-            Box::pin(async move {
-                let mut settings = Vec::new();
-                let version = tx.row(tx.composed("SELECT sqlite_version()")).await?;
-                let version = version.and_then(|row| row.first());
-                settings.extend(version.map(|version| DatabaseSetting::new("version", version)));
-                for name in PRAGMAS {
-                    let row = tx.row(tx.composed(&format!("PRAGMA {name}"))).await?;
-                    let value = row.and_then(|row| row.first());
-                    settings.extend(value.map(|value| DatabaseSetting::new(name, value)));
-                }
-                Ok(settings)
-            })
-        })
-        .await
+    run!(store.read, "read the settings", Now::Database, |tx| {
+        let version = tx.one(tx.composed("SELECT sqlite_version()")).await?;
+        let mut settings = vec![("version".to_owned(), first(&version)?)];
+        for name in PRAGMAS {
+            if let Some(row) = tx.row(tx.composed(&format!("PRAGMA {name}"))).await? {
+                settings.push((name.to_owned(), first(&row)?));
+            }
+        }
+        Ok(settings)
+    })
+    .await
+}
+
+/// The first column, as a number or a text.
+pub(super) fn first(row: &Row) -> Result<String> {
+    let number = row.row.try_get::<i64, _>(0).map(|number| number.to_string());
+    number.or_else(|_| row.row.try_get(0)).map_err(|error| row.misfit("", error))
 }

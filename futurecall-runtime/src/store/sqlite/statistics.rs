@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 
 use super::SqliteStore;
-use super::tx::{StoredRow, batch, moment_in, no_nul, small, text};
+use super::tx::{batch, no_nul, run};
 use crate::id::PodId;
 use crate::moment::Moment;
-use crate::store::{Now, Result, Span, Statistics, StatisticsStore, codec, sums};
+use crate::store::{Now, Result, Span, Statistics, StatisticsStore, codec, records, sums};
 
 const WRITING: &str = "store statistics";
 
@@ -56,38 +56,20 @@ impl StatisticsStore for SqliteStore {
             })
             .collect();
         let (rows, pod) = (batch(WRITING, &rows)?, pod.as_uuid());
-        self.write(WRITING, Now::Database, move |mut tx| {
-            Box::pin(async move { tx.run(tx.sql(PUT).bind(rows).bind(pod)).await.map(drop) })
-        })
+        run!(self.write, WRITING, Now::Database, |tx| tx
+            .run(tx.sql(PUT).bind(rows).bind(pod))
+            .await
+            .map(drop))
         .await
     }
 
     async fn statistics(&self, span: Span, since: Moment, name: Option<&str>) -> Result<Vec<Statistics>> {
         let name = name.map(str::to_owned);
-        self.read("read statistics", Now::Database, move |mut tx| {
-            Box::pin(async move {
-                let rows =
-                    tx.rows(tx.sql(READ).bind(span.minutes()).bind(since.as_micros()).bind(name)).await?;
-                Ok(sums(rows.iter().filter_map(|row| read(row, span))))
-            })
+        run!(self.read, "read statistics", Now::Database, |tx| {
+            let rows = tx.rows(tx.sql(READ).bind(span.minutes()).bind(since.as_micros()).bind(name)).await?;
+            let rows = rows.iter().map(|row| records::statistics(row, span)).collect::<Result<Vec<_>>>()?;
+            Ok(sums(rows))
         })
         .await
     }
-}
-
-fn read(row: &StoredRow, span: Span) -> Option<Statistics> {
-    let count = |column| small(row, column).unwrap_or(0);
-    let histogram = |column| codec::histogram_of(&text(row, column).unwrap_or_default());
-    Some(Statistics {
-        name: text(row, "name")?,
-        span,
-        start: moment_in(row, "start")?,
-        succeeded: count("succeeded"),
-        failed: count("failed"),
-        retried: count("retried"),
-        interrupted: count("interrupted"),
-        expired: count("expired"),
-        durations: histogram("durations"),
-        lateness: histogram("lateness"),
-    })
 }

@@ -347,14 +347,11 @@ async fn a_file_is_left_durable_and_in_wal_mode() {
     let store = migrated(&url).await;
     let pragma = |name: &'static str| {
         store.write("look", Now::Database, move |mut tx| {
-            Box::pin(async move {
-                let row = tx.row(tx.composed(name)).await?;
-                Ok(row.and_then(|row| row.first()))
-            })
+            Box::pin(async move { super::settings::first(&tx.one(tx.composed(name)).await?) })
         })
     };
-    assert_eq!(pragma("PRAGMA journal_mode").await.expect("read").as_deref(), Some("wal"));
-    assert_eq!(pragma("PRAGMA synchronous").await.expect("read").as_deref(), Some("2"));
+    assert_eq!(pragma("PRAGMA journal_mode").await.expect("read"), "wal");
+    assert_eq!(pragma("PRAGMA synchronous").await.expect("read"), "2");
 }
 
 #[tokio::test]
@@ -392,7 +389,7 @@ async fn rows_that_nobody_could_read_cannot_be_written() {
         "a run whose rule cannot be read is left alone"
     );
     let error = store.calls(Now::Database, &CallFilter::new()).await.expect_err("a moment before 1970");
-    assert!(error.to_string().contains("`created_at`"), "{error}");
+    assert!(error.to_string().contains("`futurecall_call.created_at`"), "{error}");
 }
 
 #[tokio::test]

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::history::{End, end};
-use super::tx::{StoredRow, Tx, batch, flag, hex, moment_in, small, text, uuid};
-use crate::id::{CallId, ScheduleId};
+use super::tx::{Tx, batch, hex};
+use crate::id::CallId;
 use crate::moment::Moment;
-use crate::recurring::Rule;
-use crate::store::policy::{Changes, Phase, Run, Schedule, ScheduleRow, Timetable};
-use crate::store::{CallState, Result, codec};
+use crate::store::policy::{Changes, ScheduleRow, Timetable};
+use crate::store::{CallState, Result, codec, records};
 
 /// Which schedules to load.
 pub(super) enum Wanted<'a> {
@@ -39,7 +38,7 @@ pub(super) const BY_KEY: &str = schedules!("s.key = value");
 
 /// ?1 the schedules, ?2 now, ?3 the runs that count as waiting though the claim that decides about them has taken them.
 pub(super) const RUNS: &str = "
-SELECT c.id, c.schedule_id, c.due_at, c.first_due_at IS NOT NULL AS has_successor,
+SELECT c.id, c.schedule_id, c.due_at AS due, c.first_due_at IS NOT NULL AS has_successor,
     c.claimed_by IS NULL OR c.id IN (SELECT unhex(value) FROM json_each(?3)) AS waiting,
     coalesce(c.lease_until >= ?2, 0) AS running
 FROM json_each(?1) CROSS JOIN futurecall_call c ON c.schedule_id = unhex(value)";
@@ -78,7 +77,7 @@ pub(super) async fn load(
         Wanted::Ids(ids) => tx.rows(tx.sql(BY_ID).bind(batch(doing, &hexes(ids.iter().copied()))?)).await?,
         Wanted::Keys(keys) => tx.rows(tx.sql(BY_KEY).bind(batch(doing, keys)?)).await?,
     };
-    let schedules: Vec<Schedule> = rows.iter().filter_map(schedule).collect();
+    let schedules = rows.iter().map(records::schedule).collect::<Result<Vec<_>>>()?;
     let known: BTreeSet<Uuid> = schedules.iter().map(|schedule| schedule.id.as_uuid()).collect();
     let of = match wanted {
         Wanted::Ids(ids) => batch(doing, &hexes(ids.iter().copied()))?,
@@ -87,7 +86,7 @@ pub(super) async fn load(
     let claimed = batch(doing, &hexes(claimed.iter().map(CallId::as_uuid)))?;
     let now = tx.now;
     let rows = tx.rows(tx.sql(RUNS).bind(of).bind(now.as_micros()).bind(claimed)).await?;
-    let runs: Vec<_> = rows.iter().filter_map(run).collect();
+    let runs = rows.iter().map(records::run).collect::<Result<Vec<_>>>()?;
     let missing: BTreeSet<_> =
         runs.iter().map(|(schedule, _)| *schedule).filter(|id| !known.contains(&id.as_uuid())).collect();
     let mut timetable = Timetable::new(now, schedules, runs);
@@ -125,11 +124,6 @@ pub(super) async fn write(tx: &mut Tx<'_>, doing: &'static str, changes: Changes
     Ok(())
 }
 
-/// A rule as it is stored; `None` for one of a newer release.
-pub(super) fn rule_in(row: &StoredRow, column: &str) -> Option<Rule> {
-    codec::rule_of(&text(row, column).unwrap_or_default()).ok()
-}
-
 /// A row as [`UPDATE`] takes it.
 type Updated = (
     uuid::fmt::Simple,
@@ -159,37 +153,6 @@ fn updated(tx: &Tx<'_>, row: &ScheduleRow) -> Result<Updated> {
         row.reason.clone(),
         row.missed_from.map(Moment::as_micros),
     ))
-}
-
-fn schedule(row: &StoredRow) -> Option<Schedule> {
-    Some(Schedule {
-        id: ScheduleId::from_uuid(uuid(row, "id")?),
-        key: text(row, "key")?,
-        args: text(row, "args")?,
-        format: small(row, "format")?,
-        priority: small(row, "priority")?,
-        declared: rule_in(row, "declared"),
-        effective: rule_in(row, "effective"),
-        anchor: moment_in(row, "anchor")?,
-        state: small(row, "state").and_then(codec::schedule_of),
-        reason: text(row, "reason"),
-        missed_from: moment_in(row, "missed_from"),
-    })
-}
-
-fn run(row: &StoredRow) -> Option<(ScheduleId, Run)> {
-    let phase = match (flag(row, "waiting"), flag(row, "running")) {
-        (true, _) => Phase::Waiting,
-        (false, true) => Phase::Running,
-        (false, false) => Phase::Abandoned,
-    };
-    let run = Run {
-        id: CallId::from_uuid(uuid(row, "id")?),
-        due: moment_in(row, "due_at")?,
-        phase,
-        has_successor: flag(row, "has_successor"),
-    };
-    Some((ScheduleId::from_uuid(uuid(row, "schedule_id")?), run))
 }
 
 fn hexes(ids: impl Iterator<Item = Uuid>) -> Vec<uuid::fmt::Simple> {

@@ -19,7 +19,7 @@ use super::SqliteStore;
 use super::connect::{self, Source, fault, is_locked};
 use super::history::{Ended, end_held, was_recorded};
 use super::shared_file::{File, Lending};
-use super::tx::{Tx, kept};
+use super::tx::{Tx, kept, run};
 use super::writer_thread::PAUSE;
 use crate::clock;
 use crate::error::StoreError;
@@ -95,12 +95,10 @@ impl TransactionStore for SqliteStore {
         };
         let rows = [Ended::of(finish)?];
         let mut tx = Tx::own(&mut transaction, self.tables.clone(), COMPLETE, now);
-        let misfits = tx.misfits();
         if end_held(&mut tx, &rows, pod.as_uuid(), kept(retention)).await?.places.is_empty() {
             transaction.rollback().await.map_err(|error| fault(COMPLETE, error))?;
             return Ok(false);
         }
-        misfits.check(COMPLETE)?;
         self.check(COMPLETE)?;
         transaction.commit().await.map_err(|error| match connect::code(&error) {
             // Written, but not known to be on the disk; or the driver's thread is gone.
@@ -123,15 +121,13 @@ impl TransactionStore for SqliteStore {
         };
         let rows = [Ended::of(&finish)?];
         // Through the writer, whose turn comes when the transaction has ended.
-        self.write(ASK, Now::Database, move |mut tx| {
-            Box::pin(async move {
-                let held = tx.sql(IS_HELD).bind(id.as_uuid()).bind(pod.as_uuid()).bind(claim_no);
-                if tx.row(held).await?.is_some() {
-                    return Ok(Completed::No);
-                }
-                let recorded = was_recorded(&mut tx, &rows, pod.as_uuid()).await?;
-                Ok(if recorded.places.is_empty() { Completed::Lost } else { Completed::Yes })
-            })
+        run!(self.write, ASK, Now::Database, |tx| {
+            let held = tx.sql(IS_HELD).bind(id.as_uuid()).bind(pod.as_uuid()).bind(claim_no);
+            if tx.row(held).await?.is_some() {
+                return Ok(Completed::No);
+            }
+            let recorded = was_recorded(&mut tx, &rows, pod.as_uuid()).await?;
+            Ok(if recorded.places.is_empty() { Completed::Lost } else { Completed::Yes })
         })
         .await
     }

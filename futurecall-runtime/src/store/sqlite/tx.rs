@@ -1,14 +1,13 @@
-//! One transaction's hands, and how rows travel: as one JSON array in, as columns out.
+//! The statements of a transaction, and how rows travel: as one JSON array in, as columns out.
 
-use std::sync::{Arc, OnceLock};
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite, SqliteConnection};
+use sqlx::{Sqlite, SqliteConnection};
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
@@ -17,6 +16,7 @@ use super::connect::{Tables, fault, lent_fault};
 use crate::clock;
 use crate::error::StoreError;
 use crate::moment::Moment;
+use crate::store::columns::{Columns, StoredRow};
 use crate::store::transaction::TransactionRef;
 use crate::store::{CallState, Now, Result, Retention, codec};
 use futures_util::future::BoxFuture;
@@ -34,38 +34,46 @@ pub(super) struct Tx<'c> {
     pub(super) now: Moment,
     /// Whether the connection is the application's own.
     lent: bool,
-    misfits: Misfits,
 }
 
-/// A row, whose columns are read by the functions below.
-#[derive(Debug)]
-pub(super) struct StoredRow {
-    row: SqliteRow,
-    misfits: Misfits,
-}
+/// A row of an answer.
+pub(super) type Row = StoredRow<SqliteRow>;
 
-/// What was found in the columns of a transaction's rows that cannot be there: the first of it fails the operation. A row
-/// that cannot be read is never left out: whoever counts on the answer would take it for all there is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Misfits(Arc<OnceLock<String>>);
-
-impl Misfits {
-    fn note(&self, column: &str, why: impl std::fmt::Display) {
-        // Which value it is stays untold: it may be an argument.
-        self.0.get_or_init(|| format!("a row's column `{column}` holds what cannot stand there: {why}"));
+impl Columns for Row {
+    fn uuid(&self, column: &str) -> Result<Option<Uuid>> {
+        self.column(column)
     }
 
-    /// An error where something did not fit.
-    pub(super) fn check(&self, doing: &'static str) -> Result<()> {
-        match self.0.get() {
-            None => Ok(()),
-            Some(misfit) => Err(StoreError::permanent(
-                doing,
-                format!("{misfit}. Was the database edited by hand, or written by another version?"),
-            )),
-        }
+    fn text(&self, column: &str) -> Result<Option<String>> {
+        self.column(column)
+    }
+
+    fn number(&self, column: &str) -> Result<Option<i64>> {
+        self.column(column)
+    }
+
+    fn flag(&self, column: &str) -> Result<Option<bool>> {
+        self.column(column)
+    }
+
+    fn moment(&self, column: &str) -> Result<Option<Moment>> {
+        let moment = self.number(column)?.map(Moment::from_micros).transpose();
+        moment.map_err(|error| self.misfit(column, error))
+    }
+
+    fn unfit(&self, column: &str, why: impl fmt::Display) -> StoreError {
+        self.misfit(column, why)
     }
 }
+
+/// Runs a block in a transaction: `run!(store.write, DOING, now, |tx| …)`, for [`write`](SqliteStore::write) and
+/// [`read`](SqliteStore::read), which want its future boxed, because no bound can say yet that it is `Send`.
+macro_rules! run {
+    ($store:ident.$way:ident, $doing:expr, $now:expr, |$tx:ident| $work:expr) => {
+        $store.$way($doing, $now, move |mut $tx| Box::pin(async move { $work }))
+    };
+}
+pub(super) use run;
 
 impl SqliteStore {
     /// Runs `work` in a transaction on the writer's connection, which other operations may share.
@@ -75,12 +83,7 @@ impl SqliteStore {
         F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
         let tables = self.tables.clone();
-        self.writer
-            .run(doing, move |connection| {
-                let tx = Tx::own(connection, tables, doing, now);
-                sound(doing, tx.misfits(), work(tx))
-            })
-            .await
+        self.writer.run(doing, move |connection| work(Tx::own(connection, tables, doing, now))).await
     }
 
     /// Runs `work` on one state of the database, beside the writer.
@@ -92,8 +95,7 @@ impl SqliteStore {
         let Some(readers) = &self.readers else { return self.write(doing, now, work).await };
         self.check(doing)?;
         let mut transaction = readers.begin().await.map_err(|error| fault(doing, error))?;
-        let tx = Tx::own(&mut transaction, self.tables.clone(), doing, now);
-        sound(doing, tx.misfits(), work(tx)).await
+        work(Tx::own(&mut transaction, self.tables.clone(), doing, now)).await
     }
 }
 
@@ -105,24 +107,12 @@ impl<'c> Tx<'c> {
         doing: &'static str,
         now: Now,
     ) -> Self {
-        Self { connection, tables, doing, now: moment(now), lent: false, misfits: Misfits::default() }
+        Self { connection, tables, doing, now: moment(now), lent: false }
     }
 
     /// The application's transaction.
     pub(super) fn lent(connection: &'c mut SqliteConnection, tables: Tables, doing: &'static str) -> Self {
-        Self {
-            connection,
-            tables,
-            doing,
-            now: moment(Now::Database),
-            lent: true,
-            misfits: Misfits::default(),
-        }
-    }
-
-    /// What did not fit in the rows that are read in this transaction.
-    pub(super) fn misfits(&self) -> Misfits {
-        self.misfits.clone()
+        Self { connection, tables, doing, now: moment(Now::Database), lent: true }
     }
 
     /// A statement of ours, written with the default prefix.
@@ -150,19 +140,23 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a statement and gathers its rows.
-    pub(super) async fn rows(&mut self, sql: Sql) -> Result<Vec<StoredRow>> {
+    pub(super) async fn rows(&mut self, sql: Sql) -> Result<Vec<Row>> {
         let start = clock::instant();
         match sql.fetch_all(&mut *self.connection).await {
-            Ok(rows) => {
-                Ok(rows.into_iter().map(|row| StoredRow { row, misfits: self.misfits.clone() }).collect())
-            }
+            Ok(rows) => Ok(Row::all(self.doing, rows)),
             Err(error) => Err(self.fault(error, start).await),
         }
     }
 
     /// Runs a query whose answer is at most one row.
-    pub(super) async fn row(&mut self, sql: Sql) -> Result<Option<StoredRow>> {
+    pub(super) async fn row(&mut self, sql: Sql) -> Result<Option<Row>> {
         Ok(self.rows(sql).await?.into_iter().next())
+    }
+
+    /// Runs a query that always answers with a row.
+    pub(super) async fn one(&mut self, sql: Sql) -> Result<Row> {
+        let row = self.row(sql).await?;
+        row.ok_or_else(|| StoreError::permanent(self.doing, sqlx::Error::RowNotFound))
     }
 
     /// Runs several statements without parameters.
@@ -184,19 +178,6 @@ impl<'c> Tx<'c> {
             fault(self.doing, error)
         }
     }
-}
-
-/// What came of an operation, unless it has met something in a row that cannot be there.
-pub(super) fn sound<'c, T: Send + 'c>(
-    doing: &'static str,
-    misfits: Misfits,
-    work: BoxFuture<'c, Result<T>>,
-) -> BoxFuture<'c, Result<T>> {
-    Box::pin(async move {
-        let done = work.await?;
-        misfits.check(doing)?;
-        Ok(done)
-    })
 }
 
 /// The application's connection, if it is one of SQLite.
@@ -308,74 +289,4 @@ pub(super) fn kept(retention: &Retention) -> i64 {
         .filter(|&state| !retention.of(state).is_zero())
         .filter_map(codec::state_code)
         .fold(0, |mask, code| mask | 1 << code)
-}
-
-impl StoredRow {
-    fn get<'r, T>(&'r self, column: &str) -> Option<T>
-    where
-        T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
-    {
-        match self.row.try_get(column) {
-            Ok(value) => value,
-            // The statement does not ask for it.
-            Err(sqlx::Error::ColumnNotFound(_)) => None,
-            Err(sqlx::Error::ColumnDecode { .. }) => {
-                self.misfits.note(column, "it is of another kind");
-                None
-            }
-            Err(error) => {
-                self.misfits.note(column, error);
-                None
-            }
-        }
-    }
-
-    /// What was made of a column, which cannot be what stands there if it is `None`.
-    pub(super) fn fit<T>(&self, column: &str, made: Option<T>) -> Option<T> {
-        if made.is_none() {
-            self.misfits.note(column, "this version does not know it");
-        }
-        made
-    }
-
-    /// The first column, as a number or a text.
-    pub(super) fn first(&self) -> Option<String> {
-        let number = self.row.try_get::<i64, _>(0).map(|number| number.to_string());
-        number.or_else(|_| self.row.try_get::<String, _>(0)).ok()
-    }
-}
-
-/// A column that holds an id. Like all of these, `None` for NULL; what cannot be one fails the operation.
-pub(super) fn uuid(row: &StoredRow, column: &str) -> Option<Uuid> {
-    row.get(column)
-}
-
-/// A column that holds text.
-pub(super) fn text(row: &StoredRow, column: &str) -> Option<String> {
-    row.get(column)
-}
-
-/// A column that holds a number.
-pub(super) fn number(row: &StoredRow, column: &str) -> Option<i64> {
-    row.get(column)
-}
-
-/// A column that holds a small number.
-pub(super) fn small<T: TryFrom<i64>>(row: &StoredRow, column: &str) -> Option<T> {
-    number(row, column).and_then(|number| row.fit(column, T::try_from(number).ok()))
-}
-
-/// A column that holds a moment.
-pub(super) fn moment_in(row: &StoredRow, column: &str) -> Option<Moment> {
-    number(row, column).and_then(|micros| row.fit(column, Moment::from_micros(micros).ok()))
-}
-
-/// A column that holds JSON.
-pub(super) fn json<T: DeserializeOwned>(row: &StoredRow, column: &str) -> Option<T> {
-    text(row, column).and_then(|text| row.fit(column, serde_json::from_str(&text).ok()))
-}
-
-/// A column that holds 0 or 1.
-pub(super) fn flag(row: &StoredRow, column: &str) -> bool {
-    number(row, column).is_some_and(|flag| flag != 0)
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::fmt::Simple;
 
-use super::timetable::rule_in;
-use super::tx::{StoredRow, Tx, batch, hex, moment_in, small, uuid};
-use crate::store::{Result, codec, policy};
+use super::tx::{Row, Tx, batch, hex};
+use crate::store::columns::Columns as _;
+use crate::store::{Result, codec, policy, records};
 
 const CLAIM: &str = "claim calls";
 
@@ -29,8 +29,12 @@ impl UnreadableRuns {
             return Ok(known);
         }
         let rows = tx.rows(tx.sql(STILL).bind(batch(CLAIM, &known)?)).await?;
-        let still: Vec<Simple> =
-            rows.iter().filter(|row| is_unreadable(row)).filter_map(|row| uuid(row, "id")).map(hex).collect();
+        let mut still = Vec::new();
+        for row in &rows {
+            if is_unreadable(row)? {
+                still.push(hex(row.get("id")?));
+            }
+        }
         *self.known() = still.iter().copied().collect();
         Ok(still)
     }
@@ -45,8 +49,7 @@ impl UnreadableRuns {
     }
 }
 
-fn is_unreadable(row: &StoredRow) -> bool {
-    let (Some(anchor), Some(due)) = (moment_in(row, "anchor"), moment_in(row, "due_at")) else { return true };
-    let state = small(row, "state").and_then(codec::schedule_of);
-    !policy::can_be_read(state, rule_in(row, "effective").as_ref(), anchor, due)
+fn is_unreadable(row: &Row) -> Result<bool> {
+    let (state, rule) = (codec::schedule_of(row.get("state")?), records::rule(row, "effective")?);
+    Ok(!policy::can_be_read(state, rule.as_ref(), row.get("anchor")?, row.get("due_at")?))
 }

@@ -48,7 +48,7 @@ fn explained(store: &PostgresStore, template: &str) -> Query {
 
 async fn plan(store: &PostgresStore, query: Query) -> String {
     let rows = store.read("explain", query).await.expect("a plan");
-    rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect()
+    rows.iter().map(|row| row.row.get::<String, _>(0) + "\n").collect()
 }
 
 /// How many pages were looked at, at most.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::super::tx::run;
 use super::{PREFIX, SqliteStore, call, folder, migrated, request};
 use crate::error::StoreError;
 use crate::id::CallId;
+use crate::store::columns::Columns as _;
 use crate::store::prelude::*;
 use crate::store::{
     CancelTarget, Cancelled, ClaimRequest, Due, Held, Lease, NewCall, Now, Rescheduled, Retention,
@@ -30,15 +32,9 @@ async fn fill(store: &SqliteStore) {
 }
 
 async fn ids(store: &SqliteStore) -> Vec<CallId> {
-    let read = store.read("look", Now::Database, |mut tx| {
-        Box::pin(async move {
-            let rows = tx.rows(tx.composed("SELECT id FROM futurecall_call")).await?;
-            Ok(rows
-                .iter()
-                .filter_map(|row| super::super::tx::uuid(row, "id"))
-                .map(CallId::from_uuid)
-                .collect())
-        })
+    let read = run!(store.read, "look", Now::Database, |tx| {
+        let rows = tx.rows(tx.composed("SELECT id FROM futurecall_call")).await?;
+        rows.iter().map(|row| row.get("id")).collect()
     });
     read.await.expect("read")
 }
@@ -85,13 +81,8 @@ where
 }
 
 async fn count(store: &SqliteStore, sql: &'static str) -> u64 {
-    let read = store.read("count", Now::Database, move |mut tx| {
-        Box::pin(async move {
-            let row = tx.row(tx.composed(sql)).await?;
-            Ok(row.and_then(|row| super::super::tx::number(&row, "left")).unwrap_or(0))
-        })
-    });
-    read.await.expect("read").unsigned_abs()
+    let read = run!(store.read, "count", Now::Database, |tx| tx.one(tx.composed(sql)).await?.get("left"));
+    read.await.expect("read")
 }
 
 /// Calls that were there before, by when they were created.
