@@ -96,26 +96,10 @@ fn row(now: Moment, call: &NewCall) -> Result<Call> {
     let due = due_at(DOING, now, call.due)?;
     let expires = call.expires_after.map(|time| due.max(now).checked_add(time).unwrap_or(Moment::MAX));
     Ok(Call {
-        id: call.id,
-        name: call.name.clone(),
-        priority: call.priority,
-        due,
-        first_due: None,
         expires,
         identifier: call.identifier.clone(),
-        args: call.args.clone(),
-        format: call.format,
-        schedule: None,
-        rerun_of: None,
         traceparent: call.traceparent.clone(),
-        created: now,
-        attempt: 0,
-        past: Vec::new(),
-        failures: 0,
-        vanished: 0,
-        error: None,
-        declined: std::collections::BTreeSet::new(),
-        held: None,
+        ..Call::new(call.id, &call.name, call.priority, due, (&call.args, call.format), now)
     })
 }
 

@@ -89,22 +89,12 @@ impl State {
             Some(old) if old.state == CallState::Succeeded => RunAgain::Succeeded,
             Some(_) if again && self.has_gap(now) => RunAgain::Unknown,
             Some(old) => {
+                let old = &old.call;
                 let call = Call {
-                    id,
-                    due: now,
-                    schedule: None,
+                    identifier: old.identifier.clone(),
                     rerun_of: Some(of),
-                    created: now,
-                    first_due: None,
-                    expires: None,
-                    past: Vec::new(),
-                    failures: 0,
-                    vanished: 0,
-                    attempt: 0,
-                    error: None,
-                    declined: BTreeSet::new(),
-                    held: None,
-                    ..old.call.clone()
+                    traceparent: old.traceparent.clone(),
+                    ..Call::new(id, &old.name, old.priority, now, (&old.args, old.format), now)
                 };
                 self.put(call);
                 RunAgain::Stored

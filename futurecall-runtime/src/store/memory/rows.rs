@@ -144,6 +144,39 @@ impl End {
 }
 
 impl Call {
+    /// A call that has just been stored, and has nothing that not every call has.
+    pub(super) fn new(
+        id: CallId,
+        name: &str,
+        priority: i16,
+        due: Moment,
+        (args, format): (&str, i16),
+        created: Moment,
+    ) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            priority,
+            due,
+            first_due: None,
+            expires: None,
+            identifier: None,
+            args: args.to_owned(),
+            format,
+            schedule: None,
+            rerun_of: None,
+            traceparent: None,
+            created,
+            attempt: 0,
+            past: Vec::new(),
+            failures: 0,
+            vanished: 0,
+            error: None,
+            declined: BTreeSet::new(),
+            held: None,
+        }
+    }
+
     /// Whether exactly this claim holds the call.
     pub(super) fn is_held_by(&self, pod: PodId, claim_no: i64) -> bool {
         self.held.is_some_and(|held| held.pod == pod && held.claim_no == claim_no)

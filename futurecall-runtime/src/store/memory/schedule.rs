@@ -187,26 +187,9 @@ impl Schedule {
     /// A new call of this schedule.
     pub(super) fn call(&self, now: Moment, id: CallId, due: Moment) -> Call {
         Call {
-            id,
-            name: self.name.clone(),
-            priority: self.priority,
-            due,
-            first_due: None,
-            expires: None,
             identifier: self.identifier.clone(),
-            args: self.args.clone(),
-            format: self.format,
             schedule: Some(self.id),
-            rerun_of: None,
-            traceparent: None,
-            created: now,
-            attempt: 0,
-            past: Vec::new(),
-            failures: 0,
-            vanished: 0,
-            error: None,
-            declined: BTreeSet::new(),
-            held: None,
+            ..Call::new(id, &self.name, self.priority, due, (&self.args, self.format), now)
         }
     }
 }
