@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
-use sqlx::postgres::types::PgInterval;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -200,7 +199,7 @@ impl InsertStore for PostgresStore {
             return Ok(());
         }
         let is_open = connection.is_in_transaction();
-        let query = Columns::of(calls).bind_to(self.query(STORE_IN).bind(at(Now::Database)));
+        let query = bind_calls(self.query(STORE_IN).bind(at(Now::Database)), calls);
         let query = query.bind(interval(soon)).bind(self.wake.channel().to_owned());
         let stored = step(DOING_IN, connection, query).await.map(drop);
         if is_open { stored } else { stored.map_err(StoreError::perhaps_done) }
@@ -209,7 +208,7 @@ impl InsertStore for PostgresStore {
 
 impl PostgresStore {
     async fn store_all(&self, now: Now, calls: &[NewCall], again: bool) -> Result<Stored> {
-        let query = |template| Columns::of(calls).bind_to(self.query(template).bind(at(now))).bind(again);
+        let query = |template| bind_calls(self.query(template).bind(at(now)), calls).bind(again);
         if again {
             let (row, unknown) = self.store_again(now, query(STORE)).await?;
             return Ok(Stored { unknown, ..Stored::read(&row)? });
@@ -366,52 +365,18 @@ impl Stored {
     }
 }
 
-/// The calls, column by column.
-struct Columns {
-    ids: Vec<Uuid>,
-    names: Vec<String>,
-    priorities: Vec<i16>,
-    due: Vec<Option<Timestamp>>,
-    after: Vec<Option<PgInterval>>,
-    identifiers: Vec<Option<String>>,
-    args: Vec<String>,
-    formats: Vec<i16>,
-    traceparents: Vec<Option<String>>,
-    expires: Vec<Option<PgInterval>>,
-}
-
-impl Columns {
-    fn of(calls: &[NewCall]) -> Self {
-        let time = |call: &NewCall| {
-            let (due, after) = due_or_after(call.due);
-            (due.map(Timestamp), after.map(span))
-        };
-        let (due, after) = calls.iter().map(time).unzip();
-        Self {
-            ids: calls.iter().map(|call| call.id.as_uuid()).collect(),
-            names: calls.iter().map(|call| call.name.clone()).collect(),
-            priorities: calls.iter().map(|call| call.priority).collect(),
-            due,
-            after,
-            identifiers: calls.iter().map(|call| call.identifier.clone()).collect(),
-            args: calls.iter().map(|call| call.args.clone()).collect(),
-            formats: calls.iter().map(|call| call.format).collect(),
-            traceparents: calls.iter().map(|call| call.traceparent.clone()).collect(),
-            expires: calls.iter().map(|call| call.expires_after.map(interval)).collect(),
-        }
-    }
-
-    fn bind_to(self, query: Query) -> Query {
-        query
-            .bind(self.ids)
-            .bind(self.names)
-            .bind(self.priorities)
-            .bind(self.due)
-            .bind(self.after)
-            .bind(self.identifiers)
-            .bind(self.args)
-            .bind(self.formats)
-            .bind(self.traceparents)
-            .bind(self.expires)
-    }
+/// Binds calls, column by column, as `STORE` wants them.
+fn bind_calls(query: Query, calls: &[NewCall]) -> Query {
+    let (due, after): (Vec<_>, Vec<_>) = calls.iter().map(|call| due_or_after(call.due)).unzip();
+    query
+        .bind(calls.iter().map(|call| call.id.as_uuid()).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.name.clone()).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.priority).collect::<Vec<_>>())
+        .bind(due.into_iter().map(|due| due.map(Timestamp)).collect::<Vec<_>>())
+        .bind(after.into_iter().map(|after| after.map(span)).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.identifier.clone()).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.args.clone()).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.format).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.traceparent.clone()).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.expires_after.map(interval)).collect::<Vec<_>>())
 }
