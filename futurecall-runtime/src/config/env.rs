@@ -1,3 +1,4 @@
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::{CheckBrokenCalls, Config, OnInterrupt};
@@ -60,9 +61,7 @@ where
         match setting {
             "EXECUTION_ENABLED" => config.execution_enabled = flag(name, value)?,
             "CONCURRENCY_LIMIT" => {
-                config.concurrency_limit = value.parse().map_err(|_| {
-                    StartError::setting(name, format!("`{value}` is not a whole number from 1 to 100000"))
-                })?;
+                config.concurrency_limit = number(name, value, "a whole number from 1 to 100000")?;
             }
             "SCAN_INTERVAL" => config.scan_interval = duration(name, value)?,
             "CHECK_BROKEN_CALLS" => config.check_broken_calls = check(name, value)?,
@@ -72,16 +71,8 @@ where
             "LEASE" => config.lease = duration(name, value)?,
             "SHUTDOWN_GRACE" => config.shutdown_grace = duration(name, value)?,
             "ON_INTERRUPT" => config.on_interrupt = on_interrupt(name, value)?,
-            "CRASH_BUDGET" => {
-                config.crash_budget = value.parse().map_err(|_| {
-                    StartError::setting(name, format!("`{value}` is not a whole number from 1 to 1000"))
-                })?;
-            }
-            "KEEP_LOGS" => {
-                config.keep_logs = value
-                    .parse()
-                    .map_err(|_| StartError::setting(name, format!("`{value}` is not a number of bytes")))?;
-            }
+            "CRASH_BUDGET" => config.crash_budget = number(name, value, "a whole number from 1 to 1000")?,
+            "KEEP_LOGS" => config.keep_logs = number(name, value, "a number of bytes")?,
             "RETENTION_SUCCEEDED" => config.retention.succeeded = duration(name, value)?,
             "RETENTION_FAILED" => config.retention.failed = duration(name, value)?,
             "RETENTION_INTERRUPTED" => config.retention.interrupted = duration(name, value)?,
@@ -100,6 +91,10 @@ fn unknown(name: &str) -> StartError {
         None => format!("there is no such setting; there are {}", NAMES.join(", ")),
     };
     StartError::setting(name, reason)
+}
+
+fn number<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, StartError> {
+    value.parse().map_err(|_| StartError::setting(name, format!("`{value}` is not {what}")))
 }
 
 fn flag(name: &str, value: &str) -> Result<bool, StartError> {
