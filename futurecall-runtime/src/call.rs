@@ -146,6 +146,7 @@ pub struct Methods<C> {
 
 /// One future call, as its expansion describes it.
 #[derive(Debug)]
+#[must_use]
 pub struct Method<C> {
     name: &'static str,
     aliases: &'static [&'static str],
@@ -182,63 +183,54 @@ impl<C> Method<C> {
     }
 
     /// Names under which calls of this method were stored before.
-    #[must_use]
     pub fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
     }
 
     /// Its stored arguments, in their order.
-    #[must_use]
     pub fn arguments(mut self, arguments: &'static [&'static ArgSpec]) -> Self {
         self.arguments = arguments;
         self
     }
 
     /// The keys of arguments that people are not to be shown, older keys too.
-    #[must_use]
     pub fn redacted(mut self, keys: &'static [&'static str]) -> Self {
         self.redacted = keys;
         self
     }
 
     /// One more value that the pod's state must hold.
-    #[must_use]
     pub fn state(mut self, need: StateNeed) -> Self {
         self.state.push(need);
         self
     }
 
     /// The rule of `every = ".."` or `cron = ".."`.
-    #[must_use]
     pub fn recurring(mut self, rule: DeclaredRule) -> Self {
         self.recurring = Some(rule);
         self
     }
 
     /// The priority of calls that name none.
-    #[must_use]
     pub fn priority(mut self, priority: i16) -> Self {
         self.priority = priority;
         self
     }
 
     /// The policy of `retry(..)`.
-    #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.fate.retry = Some(policy);
         self
     }
 
     /// The time of `timeout = ".."`, in microseconds.
-    #[must_use]
     pub fn timeout(mut self, timeout_us: u64) -> Self {
         self.fate.timeout = Some(Duration::from_micros(timeout_us));
         self
     }
 
     /// What `on_interrupt = ".."` says.
-    #[must_use]
     pub fn on_interrupt(mut self, on_interrupt: OnInterrupt) -> Self {
         self.fate.on_interrupt = Some(on_interrupt);
         self

@@ -20,6 +20,7 @@ use crate::store::cursor::Cursor;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use]
 pub struct CallFilter {
     /// Only calls of this stored name.
     pub name: Option<String>,
@@ -72,70 +73,60 @@ impl CallFilter {
     }
 
     /// Only calls of this stored name.
-    #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
     /// Only calls with this identifier.
-    #[must_use]
     pub fn identifier(mut self, identifier: impl std::fmt::Display) -> Self {
         self.identifier = Some(format!("{identifier}"));
         self
     }
 
     /// Only calls in this state.
-    #[must_use]
     pub fn state(mut self, state: CallState) -> Self {
         self.state = Some(state);
         self
     }
 
     /// Only calls of this schedule.
-    #[must_use]
     pub fn schedule(mut self, schedule: ScheduleId) -> Self {
         self.schedule = Some(schedule);
         self
     }
 
     /// Only calls whose moment is `since` or later: pending ones by when they are due, finished ones by when they ended.
-    #[must_use]
     pub fn since(mut self, since: Moment) -> Self {
         self.since = Some(since);
         self
     }
 
     /// Only calls whose moment (as for [`since`](Self::since)) is before `until`.
-    #[must_use]
     pub fn until(mut self, until: Moment) -> Self {
         self.until = Some(until);
         self
     }
 
     /// Only calls that this pod holds, or ran last.
-    #[must_use]
     pub fn pod(mut self, pod: PodId) -> Self {
         self.pod = Some(pod);
         self
     }
 
     /// Only calls whose error holds this text, whatever the case of its letters a to z.
-    #[must_use]
     pub fn error(mut self, text: impl Into<String>) -> Self {
         self.error = Some(text.into());
         self
     }
 
     /// At most this many; clamped to 1 to 10,000.
-    #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, 10_000);
         self
     }
 
     /// The page after the one whose [`CallPage::next`](crate::inspect::CallPage::next) this is.
-    #[must_use]
     pub fn after(mut self, id: CallId) -> Self {
         self.after = Some(id);
         self

@@ -107,6 +107,7 @@ pub struct ActionRecord {
 /// Which actions to list. Newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use]
 pub struct ActionFilter {
     /// Only those about this call.
     pub call: Option<CallId>,
@@ -131,28 +132,24 @@ impl ActionFilter {
     }
 
     /// Only those about this call.
-    #[must_use]
     pub fn call(mut self, call: CallId) -> Self {
         self.call = Some(call);
         self
     }
 
     /// Only those about this schedule.
-    #[must_use]
     pub fn schedule(mut self, schedule: ScheduleId) -> Self {
         self.schedule = Some(schedule);
         self
     }
 
     /// Only what came before this one.
-    #[must_use]
     pub fn before(mut self, action: ActionId) -> Self {
         self.before = Some(action);
         self
     }
 
     /// At most this many; clamped to 1 to 1,000.
-    #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, 1_000);
         self

@@ -8,8 +8,7 @@ use super::PostgresStore;
 use super::connection_check::{PATIENCE, Warm};
 use super::driver_error::nothing_done;
 use crate::clock::{self, Deadline};
-use crate::store::columns::Columns as _;
-use crate::store::{DatabaseSetting, Result};
+use crate::store::{DatabaseSetting, Result, records};
 
 const READING: &str = "read the settings";
 
@@ -41,8 +40,7 @@ impl PostgresStore {
     pub(super) async fn server_settings(&self) -> Result<Vec<DatabaseSetting>> {
         let version = self.read(READING, self.query("SELECT version() AS value, 'version' AS name")).await?;
         let rest = self.read(READING, self.query(SETTINGS).bind(self.schema.to_string())).await?;
-        let setting = |row: &_| Ok(DatabaseSetting { name: row.get("name")?, value: row.get("value")? });
-        version.iter().chain(&rest).map(setting).collect()
+        version.iter().chain(&rest).map(records::database_setting).collect()
     }
 }
 

@@ -9,7 +9,6 @@ use uuid::fmt::Simple;
 use super::SqliteStore;
 use super::claim_rows::Gathered;
 use super::claim_scheduled::{ClaimedRun, settle};
-use super::claim_scheduled::{ClaimedRun, settle};
 use super::finish::claims;
 use super::release::{DECLINE, RELEASE, give_back, give_back_claim};
 use super::tx::{Row, Tx, after, batch, hex, kept, limit as rows_of, micros, no_nul, run};

@@ -21,10 +21,10 @@ const PRAGMAS: [&str; 8] = [
 pub(super) async fn settings(store: &SqliteStore) -> Result<Vec<DatabaseSetting>> {
     run!(store.read, "read the settings", Now::Database, |tx| {
         let version = tx.one(tx.composed("SELECT sqlite_version()")).await?;
-        let mut settings = vec![("version".to_owned(), first(&version)?)];
+        let mut settings = vec![DatabaseSetting::new("version", first(&version)?)];
         for name in PRAGMAS {
             if let Some(row) = tx.row(tx.composed(&format!("PRAGMA {name}"))).await? {
-                settings.push((name.to_owned(), first(&row)?));
+                settings.push(DatabaseSetting::new(name, first(&row)?));
             }
         }
         Ok(settings)
