@@ -24,14 +24,14 @@ use crate::store::Result;
 /// - **Atomic**: a method happens whole or not at all, also when its future is dropped or its connection breaks. On SQLite
 ///   [`cancel`](CancelStore::cancel) and [`reschedule`](RescheduleStore::reschedule) of more than 2,000 calls happen in chunks of 2,000, each
 ///   whole or not at all; between two chunks others write. Which calls are meant is decided by the first. An error after
-///   it has [`StoreError::outcome_unknown`] and says how many calls were done. The chunks that are done stay done, also
+///   it has [`StoreError::outcome_unknown`](crate::error::StoreError::outcome_unknown) and says how many calls were done. The chunks that are done stay done, also
 ///   when the future is dropped; repeating the method does the rest.
 /// - **Time is an argument.** `Now::Database` means the database's own clock, read in the statement; tests pass
 ///   `Now::At`. Delays count from the database's clock *after* the statement began, never from a transaction's start.
 /// - **Fenced**: `renew`, `finish` and `release` change a row only while it is still claimed by exactly that pod with
 ///   exactly that claim number. Anything else is left alone and said so in the result.
-/// - **Errors** say whether trying again may help ([`StoreError::is_transient`]) and whether the work may have been
-///   done all the same ([`StoreError::outcome_unknown`]).
+/// - **Errors** say whether trying again may help ([`StoreError::is_transient`](crate::error::StoreError::is_transient)) and whether the work may have been
+///   done all the same ([`StoreError::outcome_unknown`](crate::error::StoreError::outcome_unknown)).
 /// - **Lock order** is schedule, then call, everywhere; several rows of a kind are locked in id order.
 #[async_trait]
 pub trait Store:
@@ -67,7 +67,7 @@ pub trait Store:
     async fn separate(&self) -> Result<Box<dyn Store>>;
 
     /// Closes every connection of this handle, after what was begun on them, and waits for that. Afterwards whatever needs a
-    /// connection fails with [`StoreError::is_closed`]. Closing twice is harmless; handles that [`separate`](Self::separate)
+    /// connection fails with [`StoreError::is_closed`](crate::error::StoreError::is_closed). Closing twice is harmless; handles that [`separate`](Self::separate)
     /// gave are closed on their own. On SQLite everything stands in the file itself then, and the last handle of the last
     /// process leaves nothing beside it.
     ///
@@ -110,7 +110,7 @@ pub trait InsertStore: sealed::Sealed {
     /// ([`note_history_gap`](FinishStore::note_history_gap)), what stands nowhere may have been stored and have ended: it is not
     /// stored, and the result is [`Inserted::Unknown`].
     ///
-    /// When the database refuses a row, the whole batch fails with [`StoreError::is_refused`]: the caller halves it
+    /// When the database refuses a row, the whole batch fails with [`StoreError::is_refused`](crate::error::StoreError::is_refused): the caller halves it
     /// until only the offender is left.
     ///
     /// `soon`: other pods are woken, after the commit, when something is due within this time. (One call that is due
