@@ -1,4 +1,7 @@
 //! Schedules with their runs that are not over: what each run may do, and what follows it.
+//!
+//! A schedule that no code declares any more remembers the run that was pending when it ended (`missed_from`), and goes on
+//! from there when it is declared again. One that an operator ended does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,7 @@
 //! What becomes of a call whose pod vanished.
+//!
+//! Failures count against the retry policy, vanished pods against the budget that the claim wrote to the row: a rescue needs
+//! nothing but that row.
 
 use std::time::Duration;
 

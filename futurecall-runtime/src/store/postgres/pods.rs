@@ -1,4 +1,7 @@
 //! The rows of pods: heartbeats, and what pods know.
+//!
+//! A heartbeat names a pod's shapes by their hash. The shapes are sent only if the database does not have that hash, and
+//! are kept for as long as a pod's row refers to it.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! Calls that are to run again after an attempt: due anew, with the attempt on record.
+//!
+//! Such a call keeps its row: `due_at` moves to the next attempt, because the due index is over it, and `first_due_at`
+//! keeps the time that people see, and tells that a schedule's run has its successor. Past attempts are one JSON array on
+//! the row (the newest 100) and move to the history with it, so that ending a call remains one statement.
 
 use std::collections::HashMap;
 use std::time::Duration;

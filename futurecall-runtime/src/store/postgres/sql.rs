@@ -2,6 +2,9 @@
 //!
 //! Templates are written against the schema `futurecall`, as the migrations are, and name the recurring pieces in
 //! braces. Every template's first parameter is the moment that `{now}` stands for.
+//!
+//! Statements that run all the time are planned once. Parameters whose value would change the plan are wrapped in a
+//! `SELECT`, and joins with `call` are written so that a plan made on an empty table still suits a full one.
 
 use std::fmt;
 use std::time::Duration;

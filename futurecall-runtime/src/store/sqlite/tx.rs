@@ -1,4 +1,7 @@
 //! The statements of a transaction, and how rows travel: as one JSON array in, as columns out.
+//!
+//! The database's clock is the machine's wall clock, read once for each operation. No reading is kept beyond the
+//! transaction: otherwise processes would disagree after the clock is set back.
 
 use std::fmt;
 use std::time::Duration;
