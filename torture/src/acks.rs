@@ -1,4 +1,4 @@
-//! What producers were told: the promises that the checker holds the library to.
+//! The results that producers got: the promises that the checker holds the library to.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,44 +10,44 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// What may befall a call.
+/// What the call's policy allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Interrupted, it stays so: at most one start.
+    /// If interrupted, it stays interrupted: at most one start.
     Keep,
-    /// Interrupted, it runs again: at least one full run.
+    /// If interrupted, it runs again: at least one full run.
     Rerun,
-    /// Its attempts fail, and it is tried again: see [`crate::retry`].
+    /// Its attempts fail, and it is retried: see [`crate::retry`].
     Tries,
 }
 
-/// What is known of whether a call was stored.
+/// Whether a call was stored, as far as the producer knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// The library said so.
+    /// The library returned `Ok`.
     Yes,
-    /// The library said that nothing was written.
+    /// The library's error means that nothing was written.
     No,
-    /// The library said that it cannot know.
+    /// The library's error means that the outcome is unknown.
     Unknown,
 }
 
-/// What a cancellation of a call was answered.
+/// The result of a cancellation of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// It had not started, and never will.
     Withdrawn,
-    /// It was under way.
+    /// It was running.
     Running,
     /// There was nothing to cancel.
     Nothing,
-    /// The library cannot know.
+    /// The outcome is unknown.
     Unknown,
-    /// An error that says nothing was done.
+    /// An error that means that nothing was done.
     Refused,
 }
 
-/// A cancellation, with the moments (monotonic) at which it was sent and answered.
+/// A cancellation, with the (monotonic) times at which it was sent and answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cancelled {
     pub(crate) answer: Answer,
@@ -55,13 +55,13 @@ pub(crate) struct Cancelled {
     pub(crate) answered: i64,
 }
 
-/// When a call was asked for, by the monotonic clock, and how long after it was stored it is due, all in microseconds.
+/// When a call was requested, by the monotonic clock, and its delay, both in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) sent: i64,
     pub(crate) answered: i64,
     pub(crate) delay: i64,
-    /// By whose clock; none is the producers'.
+    /// Whose clock counts; `None` is the producers'.
     pub(crate) worker: Option<usize>,
 }
 
@@ -70,12 +70,12 @@ pub(crate) struct Asked {
 pub(crate) struct Promise {
     pub(crate) kind: Kind,
     pub(crate) stored: Stored,
-    /// None of a run of a schedule, which no producer has asked for.
+    /// `None` for a run of a schedule, which no producer has requested.
     pub(crate) asked: Option<Asked>,
     pub(crate) cancelled: Option<Cancelled>,
 }
 
-/// All promises, and the file in which they stand as well, for whoever looks into a failure.
+/// All promises, and the file that holds them as well, for debugging a failure.
 #[derive(Debug)]
 pub(crate) struct Acks {
     promises: Mutex<HashMap<Uuid, Promise>>,

@@ -1,8 +1,8 @@
-//! How soon after a fault the work goes on: the five scenarios by which systems of this kind are publicly compared.
+//! Measures how soon work continues after a fault, in five scenarios that are commonly used to compare such systems.
 //!
-//! Load comes at a steady rate, whatever happens. What counts is how many calls are completed in the ten seconds after the
-//! fault has ended, by what was completed in the ten seconds before it began. What piled up meanwhile counts as well, so a
-//! figure may be above 100 %; the last five of the ten seconds are shown apart.
+//! Load comes at a steady rate throughout. The measure is the number of calls completed in the ten seconds after the
+//! fault has ended, divided by the number completed in the ten seconds before it began. The backlog counts as well, so
+//! a figure may be above 100 %; the last five of the ten seconds are shown separately.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -20,17 +20,17 @@ use crate::setup::{Ground, Wanted};
 use crate::{Result, clock, fault_injector, producer};
 use futurecall_testbed::rng::Rng;
 
-/// Long enough for a restarted worker to find the pods of its own past gone; not the default, which would hold what was
-/// interrupted back for longer than the ten seconds that are counted.
+/// Long enough for a restarted worker to find its own predecessors gone; not the default, which would hold interrupted
+/// calls back for longer than the ten seconds that are counted.
 const LEASE: Duration = Duration::from_secs(5);
-/// Calls in a second.
+/// Calls per second.
 const RATE: u32 = 200;
 /// How long is counted before and after.
 const WINDOW: Duration = Duration::from_secs(10);
-/// What must be reached, in percent.
+/// The required result, in percent.
 const WANTED: f64 = 98.0;
 
-/// What happens.
+/// The kind of fault.
 #[derive(Clone, Copy, Debug)]
 enum Scenario {
     PostgresRestart,
@@ -55,7 +55,7 @@ struct Played {
     end: i64,
 }
 
-/// Plays all five on one database, prints a table, and checks every call.
+/// Runs all five on one database, prints a table, and checks every call.
 pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
     let wanted = Wanted {
         sqlite: false,
@@ -146,7 +146,7 @@ impl Scenario {
 }
 
 impl Played {
-    /// Prints a line of the table; says whether the scenario was passed.
+    /// Prints a line of the table; returns whether the scenario passed.
     fn print(&self, completed: &[i64]) -> bool {
         let window = i64::try_from(WINDOW.as_micros()).unwrap_or(i64::MAX);
         let before = rate(completed, self.begin - window, self.begin);
@@ -166,7 +166,7 @@ impl Played {
     }
 }
 
-/// Completions in a second.
+/// Completions per second.
 fn rate(completed: &[i64], from: i64, until: i64) -> f64 {
     let count = |until| completed.partition_point(|at| *at < until);
     #[expect(clippy::cast_precision_loss, reason = "a few thousand calls, a few seconds")]
@@ -174,7 +174,7 @@ fn rate(completed: &[i64], from: i64, until: i64) -> f64 {
     rate
 }
 
-/// Schedules at a steady rate, whether or not the calls before have been stored.
+/// Schedules at a steady rate, whether or not the previous calls have been stored.
 async fn load(
     pods: Vec<futurecall_runtime::Pod>,
     acks: Arc<crate::acks::Acks>,

@@ -1,6 +1,6 @@
-//! Compares what handlers wrote down, what producers were told and what the database holds, call by call.
+//! Compares what handlers recorded, what producers were promised and what the database contains, call by call.
 //!
-//! It is a pure function, so that hand-made histories can show that it sees each violation.
+//! It is a pure function, so that hand-written histories can test that it finds each violation.
 
 mod attempts;
 mod call;
@@ -22,58 +22,58 @@ use crate::fault::Fault;
 use crate::ledger::Event;
 use crate::recurring::Rule;
 
-/// What a run broke.
+/// The promise that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Violation {
-    /// It was acknowledged, or it ran, and the database knows nothing of it.
+    /// The call was acknowledged, or it ran, and is not in the database.
     Lost,
-    /// The library said that nothing was stored, and it is there.
+    /// The library's error meant that nothing was stored, and the call is there.
     StoredThoughRefused,
-    /// Long after the last fault it has not come to an end.
+    /// The call has not ended long after the last fault.
     Stuck,
-    /// It counts as succeeded, and no handler wrote down that it came to its end in that attempt.
+    /// The call counts as succeeded, and no handler recorded its completion in that attempt.
     NeverRan,
-    /// It is to run again when it is interrupted, and it ended without a full run; or it ended as failed with attempts
-    /// to spare.
+    /// The call is to be rerun when it is interrupted, and ended without a full run; or it ended as failed with
+    /// attempts left.
     GivenUp,
-    /// It had more attempts than its policy and its vanished pods allow.
+    /// The call had more attempts than its policy and its vanished pods allow.
     TooManyAttempts,
-    /// The attempts on record are not those that were: one is missing or of somebody else, or it is to have failed and
-    /// did not.
+    /// The attempts on record are not the real ones: one is missing or another pod's, or is recorded as failed and was
+    /// not.
     WrongRecord,
-    /// It was cancelled before it started, says the library, and it started, ran on, or succeeded.
+    /// The call was cancelled before it started according to the library, and it started, ran on, or succeeded.
     CancelledRan,
-    /// It ended as cancelled, and nobody had cancelled it; or as failed, which no handler does.
+    /// The call ended as cancelled without a cancellation; or as failed, which no handler does.
     UnaskedEnd,
-    /// It started before its moment.
+    /// The call started before its due time.
     Early,
-    /// It was taken out of the table of calls twice.
+    /// The call was removed from the table of calls twice.
     FinishedTwice,
     /// One attempt started twice, or a call that runs at most once started again.
     StartedTwice,
-    /// It started when its end had already been recorded.
+    /// The call started when its end had already been recorded.
     StartedAfterEnd,
-    /// It ran again, or ended as interrupted, and no fault can have caused that.
+    /// The call ran again, or ended as interrupted, without a fault that can have caused it.
     DuplicateWithoutFault,
-    /// A pod gave up leases by its own clocks, and no fault kept it from renewing them for long enough.
+    /// A pod gave up leases by its own clocks, without a fault that kept it from renewing for long enough.
     FencedWithoutFault,
-    /// A handler went on although somebody else had the call, and no standstill of its process explains it.
+    /// A handler continued although another pod had the call, and its process was not paused.
     OverlapWithoutFault,
-    /// A schedule does not go on: it ended, has no next run or several, or is there twice.
+    /// A schedule does not continue: it ended, has no next run or several, or exists twice.
     ScheduleLost,
-    /// One moment of a schedule had two runs.
+    /// One time of a schedule had two runs.
     BoundaryTwice,
-    /// A moment of a schedule had no run, and its policy does not say so.
+    /// A time of a schedule had no run, against its policy.
     BoundaryMissing,
-    /// A run of a schedule was skipped, and its policy does not say so.
+    /// A run of a schedule was skipped, against its policy.
     SkippedWithoutPolicy,
-    /// It was due, and started later than a scan explains; or a call of the library did not come back.
+    /// The call was due, and started later than a scan explains; or a call of the library did not return.
     HeldUp,
-    /// A statement of somebody beside us failed, or found what we had left behind.
+    /// A statement of the neighbouring application failed, or found something that the pods had left behind.
     BrokenForStranger,
 }
 
-/// How the database says that a call stands.
+/// The state of a call in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Pending,
@@ -86,38 +86,38 @@ pub(crate) enum State {
     Other,
 }
 
-/// An attempt on record that another followed.
+/// An attempt on record that was followed by another.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     pub(crate) attempt: u32,
     pub(crate) pod: Option<Uuid>,
-    /// Failed; otherwise its pod vanished.
+    /// It failed; otherwise its pod vanished.
     pub(crate) failed: bool,
     /// By the database's clock.
     pub(crate) at: i64,
 }
 
-/// What the database holds of a schedule while nothing is broken.
+/// A schedule in the database once nothing is broken any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
     pub(crate) active: bool,
-    /// How many runs wait for their moment that have not been tried yet.
+    /// How many untried runs wait for their due time.
     pub(crate) next: usize,
-    /// The last of their moments; none if there is none.
+    /// The last of their due times; `None` if there is none.
     pub(crate) due: Option<i64>,
 }
 
-/// What the database holds of a call.
+/// A call in the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) state: State,
     pub(crate) pod: Option<Uuid>,
     pub(crate) attempt: u32,
-    /// Microseconds since 1970 by the database's clock; none while it is pending.
+    /// Microseconds since 1970 by the database's clock; `None` while it is pending.
     pub(crate) finished: Option<i64>,
     /// How often it was deleted from the table of calls while it was claimed.
     pub(crate) gone: u32,
-    /// When it was due first, and when it was stored, by the database's clock.
+    /// Its first due time, and when it was stored, by the database's clock.
     pub(crate) due: i64,
     pub(crate) created: i64,
     pub(crate) schedule: Option<Uuid>,
@@ -128,7 +128,7 @@ pub(crate) struct Row {
 /// All that is known after a run.
 #[derive(Debug)]
 pub(crate) struct History {
-    /// In the order of the monotonic clock.
+    /// Ordered by the monotonic clock.
     pub(crate) events: Vec<Event>,
     pub(crate) promises: HashMap<Uuid, Promise>,
     pub(crate) rows: HashMap<Uuid, Row>,
@@ -145,7 +145,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// The clock by which a worker goes; none is anybody else.
+    /// The clock of a worker; `None` is any other process.
     pub(crate) fn clock_of(&self, worker: Option<usize>) -> &Clock {
         match &self.apart {
             Some((apart, clock)) if worker == Some(*apart) => clock,
@@ -153,37 +153,37 @@ impl History {
         }
     }
 
-    /// Every clock by which a moment may have been written down.
+    /// Every clock by which a time may have been recorded.
     fn clocks(&self) -> impl Iterator<Item = &Clock> {
         std::iter::once(&self.clock).chain(self.apart.iter().map(|(_, clock)| clock))
     }
 
-    /// When processes stood still.
+    /// When processes were paused.
     fn standstills(&self) -> Vec<(i64, i64)> {
         let all = self.faults.iter().filter(|fault| fault.kind.stands_still());
         all.map(|fault| (fault.begin, fault.end)).collect()
     }
 
-    /// When the last of them last said this or less.
+    /// When the last of the clocks last showed this or less.
     pub(crate) fn last_moment(&self, said: i64) -> i64 {
         let standstills = self.standstills();
         self.clocks().map(|clock| clock.last_moment(said, &standstills)).max().unwrap_or(said)
     }
 
-    /// When the first of them first said this or more.
+    /// When the first of the clocks first showed this or more.
     pub(crate) fn first_moment(&self, said: i64) -> i64 {
         let standstills = self.standstills();
         self.clocks().map(|clock| clock.first_moment(said, &standstills)).min().unwrap_or(said)
     }
 
-    /// The monotonic moments at which one of them may have said this.
+    /// The monotonic times at which one of the clocks may have shown this.
     pub(crate) fn moments(&self, said: i64) -> Vec<i64> {
         let standstills = self.standstills();
         self.clocks().flat_map(|clock| clock.moments(said, &standstills)).collect()
     }
 }
 
-/// What became of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) violations: BTreeMap<Violation, Vec<String>>,
@@ -199,9 +199,9 @@ pub(crate) struct Verdict {
     pub(crate) cancelled: usize,
     /// Attempts that failed and were followed by another.
     pub(crate) retries: usize,
-    /// Calls that spent all their attempts, or gave up.
+    /// Calls that used up all their attempts, or gave up.
     pub(crate) failed: usize,
-    /// Runs of schedules, those that were skipped, and moments that had none.
+    /// Runs of schedules, skipped ones, and times without a run.
     pub(crate) recurred: usize,
     pub(crate) skipped: usize,
     pub(crate) missed: usize,

@@ -1,26 +1,27 @@
-//! The machine's two clocks, asked of the kernel: what bends the C library's clocks does not bend the ledger.
+//! The machine's two clocks, read from the kernel: a library that shifts the C library's clocks does not affect the
+//! ledger.
 
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Microseconds of the clock that nobody can set. One clock for all processes of the machine.
+/// Returns microseconds of the monotonic clock, which cannot be set. It is the same for all processes of the machine.
 pub(crate) fn monotonic() -> i64 {
     read(ClockId::Monotonic)
 }
 
-/// Microseconds since 1970.
+/// Returns microseconds since 1970.
 pub(crate) fn real() -> i64 {
     read(ClockId::Realtime)
 }
 
-/// What this process takes for its wall clock, bent or not, in microseconds since 1970.
+/// Returns this process's own wall clock, shifted or not, in microseconds since 1970.
 pub(crate) fn wall() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, micros)
 }
 
-/// A span in whole microseconds.
+/// Returns a duration in whole microseconds.
 pub(crate) fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Bent clocks: a library that is put before the C library tells a process another time of day.
+//! Shifted clocks: a library that is preloaded before the C library gives a process a different wall clock.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -13,7 +13,7 @@ use futurecall_testbed::rng::Rng;
 pub(crate) struct Library(PathBuf);
 
 impl Library {
-    /// Looks where Debian and Fedora install it, and where `FUTURECALL_FAKETIME` says.
+    /// Looks where Debian and Fedora install it, and where `FUTURECALL_FAKETIME` points.
     pub(crate) fn find() -> Option<Self> {
         if let Some(path) = std::env::var_os("FUTURECALL_FAKETIME") {
             return Some(PathBuf::from(path)).filter(|path| path.is_file()).map(Self);
@@ -25,7 +25,7 @@ impl Library {
         architectures.into_iter().chain(folders).map(PathBuf::from).find(|path| path.is_file()).map(Self)
     }
 
-    /// The same, and says so loudly where there is none.
+    /// Does the same, and prints a warning if there is none.
     pub(crate) fn find_loudly() -> Option<Self> {
         let found = Self::find();
         if found.is_none() {
@@ -34,14 +34,14 @@ impl Library {
         found
     }
 
-    /// The environment of a process whose wall clock the file bends. Where that is the database's clock to it (on SQLite),
-    /// a step is seen at once.
+    /// Returns the environment of a process whose wall clock is shifted by the file. If that is the process's database
+    /// clock (on SQLite), a step is seen at once.
     pub(crate) fn of(&self, file: &Path, is_of_database: bool) -> Vec<(&'static str, OsString)> {
         if is_of_database { self.of_all(file) } else { self.of_one(file) }
     }
 
-    /// The environment in which a process reads its wall clock as the file says, looking once in a second. Its monotonic
-    /// clock stays true: a bent one would bend its timers too, and prove nothing.
+    /// Returns the environment in which a process takes its wall clock from the file, reading it once a second. Its
+    /// monotonic clock stays true: a shifted one would shift its timers too, and prove nothing.
     fn of_one(&self, file: &Path) -> Vec<(&'static str, OsString)> {
         let mut all = self.of_all(file);
         all.retain(|(name, _)| *name != "FAKETIME_NO_CACHE");
@@ -49,7 +49,8 @@ impl Library {
         all
     }
 
-    /// The same for all processes of a server, or of a machine, whose clock is one: each looks whenever it reads the time.
+    /// Returns the same for all processes of a server, or of a machine, that share one clock: each reads the file
+    /// whenever it reads the time.
     pub(crate) fn of_all(&self, file: &Path) -> Vec<(&'static str, OsString)> {
         vec![
             ("LD_PRELOAD", self.0.clone().into()),
@@ -63,24 +64,24 @@ impl Library {
     }
 }
 
-/// Removes what the library leaves behind of a process that was killed: another user's process that is given the same
-/// number could not start.
+/// Removes what the library leaves behind of a process that was killed: another user's process with the same number
+/// could not start.
 pub(crate) fn bury(pid: u32) {
     for name in ["sem.faketime_sem_", "faketime_shm_"] {
-        // Of a process whose clock was not bent there is none.
+        // A process without a shifted clock leaves nothing.
         let _ = std::fs::remove_file(format!("/dev/shm/{name}{pid}"));
     }
 }
 
-/// Names the file that bends the clock of this process, and of all that it starts.
+/// Names the file that shifts the clock of this process, and of all that it starts.
 const MACHINE: &str = "FUTURECALL_TORTURE_CLOCK";
 
-/// The file that bends the clock of this process and of its children: for a SQLite file, the machine's.
+/// Returns the file that shifts the clock of this process and of its children: for a SQLite file, the machine's.
 pub(crate) fn machine() -> Option<PathBuf> {
     std::env::var_os(MACHINE).map(PathBuf::from)
 }
 
-/// Starts this program anew with a clock that can be set, unless it has one already, or there is no library for it.
+/// Restarts this program with a clock that can be set, unless it has one already, or there is no library for it.
 pub(crate) fn enter() -> Result {
     if machine().is_some() {
         return Ok(());
@@ -91,19 +92,19 @@ pub(crate) fn enter() -> Result {
     set_by(&file, 0)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(std::env::args_os().skip(1)).envs(library.of_all(&file)).env(MACHINE, &file);
-    // It returns only where it fails.
+    // It returns only if it fails.
     Err(command.exec().into())
 }
 
 /// Removes the file.
 pub(crate) fn leave() {
     if let Some(file) = machine() {
-        // Nobody reads the time any more who minds.
+        // Nothing reads the time from it any more.
         let _ = std::fs::remove_file(file);
     }
 }
 
-/// Sets a clock to so many microseconds from the true time. Who reads meanwhile reads the old setting or the new one.
+/// Sets a clock to that many microseconds from the true time. Concurrent readers get the old setting or the new one.
 pub(crate) fn set_by(file: &Path, by: i64) -> Result {
     let new = file.with_extension("new");
     let sign = if by < 0 { '-' } else { '+' };
@@ -111,7 +112,7 @@ pub(crate) fn set_by(file: &Path, by: i64) -> Result {
     Ok(std::fs::rename(new, file)?)
 }
 
-/// Sets the clock by some time, from a quarter of an hour to some days, forward or back; it is seen within a second.
+/// Sets the clock by a quarter of an hour to some days, forward or back; the change is visible within a second.
 pub(crate) fn set(file: &Path, dice: &mut Rng) -> Result {
     let seconds = [900, 3_600, 86_400, 400_000].get(dice.below(4)).copied().unwrap_or(900);
     let sign = if dice.percent(50) { '+' } else { '-' };

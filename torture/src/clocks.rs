@@ -1,7 +1,8 @@
-//! Sets the machine's clock back between two processes of one SQLite file: one runs already, the other starts after it.
+//! Sets the machine's clock back between two processes of one SQLite file: one is already running, the other starts
+//! afterwards.
 //!
-//! Nothing else is broken, so nothing is excused. Each process schedules calls for itself and for the other; the ledger,
-//! which no clock can fool, says when they ran.
+//! There are no other faults, so nothing is excused. Each process schedules calls for itself and for the other; the
+//! ledger, which no shifted clock affects, shows when they ran.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,16 +23,16 @@ use crate::run_folder::Folder;
 use crate::worker::{TortureCallsExt as _, TortureFutureCall};
 use crate::{Result, clock, ledger};
 
-/// By how much the clock is set back.
+/// How far the clock is set back.
 const BACK: Duration = Duration::from_hours(1);
-/// When a call is due that nobody may start meanwhile.
+/// When a call is due that no process may start meanwhile.
 const LATER: Duration = Duration::from_mins(10);
 /// When a call is due that must start, by the clock that was set back.
 const SOON: Duration = Duration::from_secs(2);
-/// How much later than its moment a call may start or end on a loaded machine. A clock that is ignored takes an hour.
+/// How much later than its due time a call may start or end on a loaded machine. Ignoring the clock would cost an hour.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a peer is told.
+/// The arguments of a peer.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Orders {
     #[arg(long)]
@@ -40,7 +41,7 @@ pub(crate) struct Orders {
     number: usize,
     #[arg(long)]
     ledger: PathBuf,
-    /// Milliseconds; the default is that of the library.
+    /// Milliseconds; the library's default if absent.
     #[arg(long)]
     lease: Option<u64>,
 }
@@ -53,8 +54,8 @@ struct Asked {
     takes: Duration,
 }
 
-/// Runs calls until standard input ends, and schedules what it says there, a call a line: kind, delay and length in
-/// milliseconds. It answers with the call's id, and to `clock` with its wall clock.
+/// Runs calls until standard input ends, and schedules the calls that it reads there, one per line: kind, delay and
+/// length in milliseconds. It replies with the call's id, and to `clock` with its wall clock.
 pub(crate) async fn live(orders: Orders) -> Result {
     let ledger = Arc::new(Ledger::open(&orders.ledger, orders.number)?);
     let config = Config::new().shutdown_grace(PATIENCE);
@@ -83,7 +84,7 @@ pub(crate) async fn live(orders: Orders) -> Result {
     Ok(())
 }
 
-/// A process with a pod, seen from outside. Dropping it kills it.
+/// A process with a pod, as seen by its parent. Dropping it kills it.
 struct Peer {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -128,7 +129,7 @@ impl Peer {
         Ok(self.ask(&format!("{kind} {} {}", delay.as_millis(), takes.as_millis())).await?.parse()?)
     }
 
-    /// An error unless its wall clock is off by that much: where no clock is bent, nothing is proven.
+    /// Returns an error unless its wall clock is off by that much: without a shifted clock, nothing is proven.
     async fn expect_clock(&mut self, by: i64) -> Result {
         let said: i64 = self.ask("clock").await?.parse()?;
         let off = said - clock::real();
@@ -145,14 +146,14 @@ impl Peer {
     }
 }
 
-/// Where two peers live, and how.
+/// The database and settings of two peers.
 struct Place {
     folder: Folder,
     url: String,
     /// One for all processes, as a machine has one.
     clock: PathBuf,
     library: Library,
-    /// None is the default.
+    /// `None` is the default.
     lease: Option<Duration>,
 }
 
@@ -165,7 +166,7 @@ impl Place {
         Ok(Self { folder, url, clock, library: library.clone(), lease })
     }
 
-    /// Waits until that has happened to all of these calls, or for so long.
+    /// Waits until that has happened to all of these calls, or until the timeout.
     async fn wait_for(&self, calls: &[Uuid], what: What, patience: Duration) -> Result {
         let began = Instant::now();
         while began.elapsed() < patience {
@@ -180,7 +181,7 @@ impl Place {
     }
 }
 
-/// No ledger is an empty one: its first line is still to come.
+/// Reads the ledger; a missing one is empty, as its first line is still to come.
 fn events(path: &Path) -> Result<Vec<Event>> {
     if path.exists() { ledger::read(path) } else { Ok(Vec::new()) }
 }
@@ -189,7 +190,7 @@ fn times(events: &[Event], call: Uuid, what: What) -> usize {
     events.iter().filter(|event| event.run.call == call && event.what == what).count()
 }
 
-/// With a short lease and with the default one.
+/// Runs with a short lease and with the default one.
 pub(crate) async fn clocks() -> Result<ExitCode> {
     let library = Library::find().ok_or(
         "no clock can be set back: libfaketime was not found (Debian: apt-get install libfaketime; elsewhere \
@@ -209,7 +210,7 @@ pub(crate) async fn clocks() -> Result<ExitCode> {
     Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What came of one place.
+/// The result for one place.
 struct Played {
     calls: usize,
     violations: Vec<String>,
@@ -254,7 +255,7 @@ async fn play(library: &Library, lease: Option<Duration>, takes: Duration) -> Re
         violations.push(format!("{call} is due in ten minutes, and ran at once"));
     }
 
-    // What waited for its moment has it when the clock is set right again.
+    // Calls that waited become due when the clock is set right again.
     clock_shim::set_by(&place.clock, 0)?;
     place.wait_for(&later, What::End, PATIENCE).await?;
     expected.extend(later.iter().map(|call| (*call, "due in ten minutes")));

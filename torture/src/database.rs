@@ -1,4 +1,4 @@
-//! The database under torture: how pods reach it, and what it holds in the end.
+//! The database under torture: how pods connect to it, and what it contains in the end.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,19 @@ use crate::disk::Disk;
 use crate::mutant::Mutant;
 use crate::postgres::Server;
 
-/// Either of the two.
+/// Either of the two databases.
 #[derive(Debug)]
 pub(crate) enum Database {
     Postgres { server: Server, pool: PgPool },
     Sqlite { file: PathBuf, pool: SqlitePool, disk: Option<Disk> },
 }
 
-/// Beside the library's tables: each deletion of a claimed call, and each end that was recorded. What pods keep in the history,
-/// and for how long, is up to them.
+/// Additional tables: each deletion of a claimed call, and each recorded end. What pods keep in the history, and for
+/// how long, varies.
 ///
-/// The table of what is over has one row a call at most, so it alone could not show that a call ended twice. (A repeated
-/// insert whose call is over already is undone in its own transaction: that deletes a row as well, which nobody claimed.)
+/// The table of finished calls has at most one row for a call, so it alone could not show that a call ended twice. (A
+/// repeated insert of a call that is already finished is undone in its own transaction: that deletes a row as well, but
+/// an unclaimed one.)
 const POSTGRES: &str = "
     CREATE TABLE public.gone AS SELECT id, claimed_by AS pod, attempt, clock_timestamp() AS at,
         coalesce(first_due_at, due_at) AS due_at, created_at, schedule_id, attempts FROM futurecall.call WITH NO DATA;
@@ -59,7 +60,7 @@ const SQLITE: &str = "
         BEGIN INSERT INTO ended VALUES (NEW.id, NEW.state, NEW.pod, NEW.attempt, NEW.finished_at, NEW.due_at,
             NEW.created_at, NEW.schedule_id, NEW.attempts); END;";
 
-/// What no pod has put into the history succeeded: all else, each of them keeps.
+/// A call that no pod has put into the history succeeded: each pod keeps all other outcomes.
 const ROWS: &str = "
     SELECT c.id, 0 AS state, c.claimed_by AS pod, c.attempt, NULL AS finished, {us coalesce(c.first_due_at, c.due_at)} AS due,
         {us c.created_at} AS created, c.schedule_id AS schedule, {text c.attempts} AS attempts FROM {call} AS c
@@ -70,8 +71,8 @@ const ROWS: &str = "
         WHERE NOT EXISTS (SELECT 1 FROM {ended} AS e WHERE e.id = g.id)
             AND NOT EXISTS (SELECT 1 FROM {call} AS e WHERE e.id = g.id)";
 
-/// Of each schedule: whether it is active, how many of its runs wait that have not been tried, when the last of them is
-/// due; and how many of its runs wait to be tried again, or are claimed by who vanished.
+/// Of each schedule: whether it is active, how many of its untried runs wait, when the last of them is due; and how
+/// many of its runs wait to be retried, or are claimed by a vanished pod.
 const SCHEDULES: &str = "
     SELECT s.id, s.state AS state, count(c.id) FILTER (WHERE c.claimed_by IS NULL AND c.first_due_at IS NULL) AS next,
         max({us c.due_at}) FILTER (WHERE c.claimed_by IS NULL AND c.first_due_at IS NULL) AS due,
@@ -91,7 +92,7 @@ impl Database {
         Self::Sqlite { file, pool, disk }
     }
 
-    /// Adds what the checker wants to know, and the mistake of a mutant, once the library's tables are there.
+    /// Adds the checker's tables, and the mistake of a mutant, once the library's tables are there.
     pub(crate) async fn prepare(&self, mutant: Option<Mutant>) -> Result {
         match self {
             Self::Postgres { pool, .. } => pool.execute(POSTGRES).await.map(drop)?,
@@ -103,7 +104,8 @@ impl Database {
         Ok(())
     }
 
-    /// Lets pods log in to PostgreSQL by a name of their own, with the rights of a worker and no more, once the tables are there.
+    /// Lets pods log in to PostgreSQL as a role of their own, with the rights of a worker only, once the tables are
+    /// there.
     pub(crate) async fn admit_pods(&self) -> Result {
         if let Self::Postgres { pool, .. } = self {
             pool.execute(include_str!("../../migrations/roles.sql")).await?;
@@ -124,8 +126,8 @@ impl Database {
         Ok(())
     }
 
-    /// Fails if anything stands beside the file once everybody has ended cleanly, or if the file alone holds fewer calls
-    /// than were seen.
+    /// Fails if there is any other file beside the database once all processes have ended cleanly, or if the file alone
+    /// has fewer calls than were seen.
     pub(crate) async fn is_whole(&self, calls: usize) -> Result {
         let Self::Sqlite { file, pool, .. } = self else { return Ok(()) };
         // The last connection of all.
@@ -151,7 +153,7 @@ impl Database {
         Ok(())
     }
 
-    /// Waits for the answer to a small question; on PostgreSQL, on a new connection, as a pod needs it that was cut off.
+    /// Waits for the reply to a small query; on PostgreSQL on a new connection, like a pod that was disconnected.
     pub(crate) async fn ping(&self) -> Result {
         match self {
             Self::Postgres { server, .. } => server.connect().await?.execute("SELECT 1").await.map(drop)?,
@@ -160,7 +162,7 @@ impl Database {
         Ok(())
     }
 
-    /// How many calls are scheduled or running, without those of schedules.
+    /// Returns how many calls are scheduled or running, without those of schedules.
     pub(crate) async fn pending(&self) -> Result<i64> {
         let count = self.sql("SELECT count(*) FROM {call} AS c WHERE c.schedule_id IS NULL");
         Ok(match self {
@@ -169,7 +171,7 @@ impl Database {
         })
     }
 
-    /// Which schedules it has, by the names of their calls.
+    /// Returns its schedules, by the names of their calls.
     pub(crate) async fn schedules_by_name(&self) -> Result<Vec<(String, Uuid)>> {
         let sql = self.sql("SELECT s.name, s.id FROM {schedule} AS s");
         Ok(match self {
@@ -178,7 +180,7 @@ impl Database {
         })
     }
 
-    /// What its clock says, in microseconds since 1970.
+    /// Returns the time of its clock, in microseconds since 1970.
     pub(crate) async fn now(&self) -> Result<i64> {
         Ok(match self {
             Self::Postgres { pool, .. } => {
@@ -188,7 +190,8 @@ impl Database {
         })
     }
 
-    /// How each schedule stands, and whether some run of it is in between: to be tried again, or its pod vanished.
+    /// Returns the state of each schedule, and whether some run of it is in transition: to be retried, or its pod
+    /// vanished.
     pub(crate) async fn schedules(&self) -> Result<HashMap<Uuid, (Standing, bool)>> {
         let standing = |id, state: i64, next: i64, due, open: i64| {
             let next = usize::try_from(next).unwrap_or(0);
@@ -213,7 +216,7 @@ impl Database {
         })
     }
 
-    /// A statement with the names and the moments of this database.
+    /// Returns a statement with the names and the time expressions of this database.
     fn sql(&self, template: &str) -> sqlx::AssertSqlSafe<String> {
         let (prefix, now) = match self {
             Self::Postgres { .. } => ("futurecall.", "clock_timestamp()".to_owned()),
@@ -224,7 +227,7 @@ impl Database {
             sql = sql.replace(&format!("{{{table}}}"), &format!("{prefix}{table}"));
         }
         sql = sql.replace("{ended}", "ended").replace("{gone}", "gone");
-        // What is in braces still: a moment as microseconds, a JSON as text.
+        // What is still in braces: a time as microseconds, or JSON as text.
         while let Some((before, (piece, after))) =
             sql.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
         {
@@ -239,7 +242,7 @@ impl Database {
         sqlx::AssertSqlSafe(sql)
     }
 
-    /// Everything it holds.
+    /// Returns everything it contains.
     pub(crate) async fn rows(&self) -> Result<HashMap<Uuid, Row>> {
         let (rows, gone) = match self {
             Self::Postgres { pool, .. } => {
@@ -265,7 +268,7 @@ impl Database {
     }
 }
 
-/// A connection of somebody else to the same file.
+/// Opens another process's connection to the same file.
 pub(crate) async fn stranger(file: &Path) -> Result<SqliteConnection> {
     let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_secs(10));
     Ok(options.connect().await?)
@@ -303,7 +306,7 @@ where
     Ok((row.try_get("id")?, known))
 }
 
-/// The attempts of a row, as both databases write them.
+/// Parses the attempts of a row, which both databases write alike.
 fn ended(json: &str) -> Result<Vec<Ended>> {
     let all: Vec<serde_json::Value> = serde_json::from_str(json)?;
     let read = |one: &serde_json::Value| {

@@ -1,6 +1,6 @@
-//! Disks that can be full: file systems in memory, whose size is cut to what they hold, and given back.
+//! Disks that can be full: in-memory file systems whose size is cut to their contents, and restored.
 //!
-//! They are mounted in a name space of this program's own, which ends with it, however it ends.
+//! They are mounted in this program's own mount namespace, which ends with it, however it ends.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -9,13 +9,13 @@ use std::process::{Command, Stdio};
 
 use crate::Result;
 
-/// Set where this program runs in a name space of its own.
+/// Set if this program runs in its own namespace.
 const INSIDE: &str = "FUTURECALL_TORTURE_MOUNTS";
-/// More than any run needs. Nothing of it is taken before it is written.
+/// More than any run needs. Memory is allocated only when it is written.
 const SIZE: u64 = 8 << 30;
-/// What is left on a full one, so that it can be cut while others write.
+/// The space left on a full disk, so that it can be cut while others write.
 const ROOM: u64 = 64 << 10;
-/// How often cutting is tried: it fails where more was written meanwhile.
+/// How often cutting is tried: it fails if more was written meanwhile.
 const TRIES: usize = 50;
 
 /// One file system. Dropping it unmounts it.
@@ -24,7 +24,7 @@ pub(crate) struct Disk {
     place: PathBuf,
 }
 
-/// Starts this program anew in a name space of its own, unless it is there already. Says whether it is; loudly, if not.
+/// Restarts this program in its own namespace, unless it is there already. Returns whether it is, and warns if not.
 pub(crate) fn enter() -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
@@ -38,7 +38,7 @@ pub(crate) fn enter() -> bool {
     probe.args(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/tmp"]);
     let is_allowed = run(&mut probe).is_ok();
     if let Some(program) = std::env::current_exe().ok().filter(|_| is_allowed) {
-        // It returns only where it fails.
+        // It returns only if it fails.
         let error = unshare().arg(program).args(std::env::args_os().skip(1)).exec();
         eprintln!("NO DISK IS FULL: {error}");
         return false;
@@ -69,7 +69,7 @@ impl Disk {
         result
     }
 
-    /// Gives the room back.
+    /// Restores the room.
     pub(crate) fn free(&self) -> Result {
         self.set_size(SIZE)
     }

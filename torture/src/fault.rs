@@ -1,4 +1,4 @@
-//! What was broken, when, and for whom: every tolerated anomaly must overlap a fault that explains it.
+//! The faults of a run, with their time and target: every tolerated anomaly must overlap a fault that explains it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,78 +9,78 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{Result, clock};
 
-/// From some moment on (by the monotonic clock, all in microseconds) the database's clock was set by so much.
+/// From some time on (by the monotonic clock, all in microseconds) the database's clock was set by this much.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
-    /// Before and after it was set: in between nobody knows.
+    /// Before and after it was set: in between its time is unknown.
     pub(crate) before: i64,
     pub(crate) after: i64,
     pub(crate) by: i64,
 }
 
-/// Ways to break things.
+/// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// A worker is killed (SIGKILL) and started anew.
+    /// A worker is killed (SIGKILL) and started again.
     Kill,
-    /// A worker is asked to end, and started anew. A shutdown loses and repeats nothing.
+    /// A worker is shut down, and started again. A shutdown loses and repeats nothing.
     Restart,
-    /// A worker stands still (SIGSTOP) for longer than its lease.
+    /// A worker is paused (SIGSTOP) for longer than its lease.
     Pause,
     /// The wall clock of a worker's process is set forward or back.
     Clock,
     /// All its connections are cut.
     Cut,
-    /// Nothing passes its connections, in either direction.
+    /// Its connections are stalled in both directions.
     Stall,
-    /// The server acts, and its replies are thrown away; then the connections are cut.
+    /// The server executes statements, and its replies are dropped; then the connections are cut.
     Mute,
-    /// The database server is killed (SIGKILL) with all its processes, and started anew.
+    /// The database server is killed (SIGKILL) with all its processes, and started again.
     Crash,
     /// The server ends all sessions.
     Terminate,
-    /// Somebody else takes all connections that the server has.
+    /// Another client takes all connections of the server.
     Exhaust,
-    /// Somebody else holds the lock of a table (PostgreSQL), or of the file (SQLite).
+    /// Another client holds the lock of a table (PostgreSQL), or of the file (SQLite).
     Lock,
     /// The disk of the database's data is full; then it has room again.
     Full,
     /// The disk of the server's write-ahead log is full, which ends the server; then it has room again.
     FullLog,
-    /// The role of the pods may not use the schema for a while.
+    /// The pods' role may not use the schema for a while.
     Denied,
-    /// The role of the pods may not log in for a while, and its sessions are ended.
+    /// The pods' role may not log in for a while, and its sessions are ended.
     LockedOut,
     /// The database's clock is set forward: leases end sooner.
     Forward,
     /// The database's clock is set back: leases only last longer.
     Back,
-    /// On SQLite: the clock of one worker is ahead of all others'. It takes their leases for over, and its own.
+    /// On SQLite: the clock of one worker is ahead of all others'. It considers their leases over, and its own.
     Ahead,
-    /// On SQLite: the clock of one worker is behind all others'. They take its leases for over.
+    /// On SQLite: the clock of one worker is behind all others'. They consider its leases over.
     Behind,
-    /// Measured, not made: the machine let a process wait for the processor.
+    /// Measured, not injected: the machine gave a process no CPU time.
     Slow,
-    /// Measured, not made: the database let everybody wait for its answer.
+    /// Measured, not injected: the database was slow to answer every client.
     Busy,
-    /// Found, not made: a pod could not renew its leases in time, and gave them up by its own clocks.
+    /// Detected, not injected: a pod could not renew its leases in time, and gave them up by its own clocks.
     Fenced,
-    /// Found, not made: a claim took longer than its leases last by a pod's own clocks, and was given back.
+    /// Detected, not injected: a claim took longer than its leases last by a pod's own clocks, and was released.
     GivenBack,
 }
 
-/// What a fault can do to leases.
+/// The effect of a fault on leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// They cannot be renewed while it lasts.
     Holds,
     /// They are not renewed any more: their pod has ended.
     Ends,
-    /// They are shorter by so much.
+    /// They are shorter by this much.
     Shortens,
-    /// Their pod gives them up where it cannot renew them at once.
+    /// Their pod gives them up if it cannot renew them at once.
     Doubt,
-    /// A pod whose clock differs takes them for over.
+    /// A pod whose clock differs considers them over.
     Taken,
     /// Nothing.
     Nothing,
@@ -90,7 +90,7 @@ pub(crate) enum Effect {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
-    /// Whom it befell; none is all.
+    /// The worker that it affects; `None` is all.
     pub(crate) worker: Option<usize>,
     /// Microseconds of the monotonic clock.
     pub(crate) begin: i64,
@@ -98,14 +98,14 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// Whether it befell that worker; or, if nobody knows which, any.
+    /// Returns whether it affected that worker; or any, if the worker is unknown.
     pub(crate) fn concerns(&self, worker: Option<usize>) -> bool {
         self.worker.is_none() || worker.is_none() || self.worker == worker
     }
 }
 
 impl Kind {
-    /// What it can do to the leases of those whom it befalls. [`crate::checker`] says when.
+    /// Returns its effect on the leases of the affected workers. [`crate::checker`] defines when.
     pub(crate) const fn effect(self) -> Effect {
         match self {
             Self::Kill => Effect::Ends,
@@ -130,8 +130,8 @@ impl Kind {
         }
     }
 
-    /// Whether a handler may run on, for the length of it, although its lease is over: nothing else may run in that
-    /// process, so that nothing in it can notice.
+    /// Returns whether a handler may run on for the length of the fault although its lease is over: nothing else may
+    /// run in that process, so nothing in it can notice.
     pub(crate) const fn stands_still(self) -> bool {
         matches!(self, Self::Pause | Self::Slow)
     }
@@ -142,9 +142,9 @@ impl Kind {
 pub(crate) struct Steps {
     /// That of the database: on SQLite that of the machine.
     pub(crate) all: Vec<Step>,
-    /// That of the worker whose clock can be set apart, in all.
+    /// That of the worker whose clock can be set apart, in total.
     pub(crate) apart: Vec<Step>,
-    /// By how much it is apart.
+    /// The difference between the two.
     by: i64,
 }
 
@@ -162,7 +162,7 @@ impl Faults {
         Ok(Self { all: Mutex::default(), steps: Mutex::default(), file: File::create(path)? })
     }
 
-    /// Sets the database's clock by so many microseconds in all. `set` is told by how much a clock apart is to be set.
+    /// Sets the database's clock to that many microseconds in total. `set` gets the setting for a clock that is apart.
     pub(crate) fn step(&self, by: i64, set: impl FnOnce(i64) -> Result) -> Result {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = if by > steps.all.last().map_or(0, |step| step.by) { Kind::Forward } else { Kind::Back };
@@ -174,7 +174,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Sets the clock of one worker apart from the others', by so many microseconds. `set` is told by how much in all.
+    /// Sets the clock of one worker apart from the others' by that many microseconds. `set` gets the total setting.
     pub(crate) fn step_apart(&self, by: i64, set: impl FnOnce(i64) -> Result) -> Result {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let all = by + steps.all.last().map_or(0, |step| step.by);
@@ -196,7 +196,7 @@ impl Faults {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Does something to break things, and writes down when it began and ended.
+    /// Injects a fault, and records when it began and ended.
     pub(crate) async fn during<T>(
         &self,
         kind: Kind,
@@ -221,7 +221,7 @@ impl Faults {
     }
 }
 
-/// How many of each kind, in one line.
+/// Returns how many there were of each kind, in one line.
 #[derive(Debug)]
 pub(crate) struct Counted(pub(crate) BTreeMap<Kind, usize>);
 
@@ -234,7 +234,7 @@ impl Counted {
         Self(counts)
     }
 
-    /// How many were made, not measured.
+    /// Returns how many were injected, not measured.
     pub(crate) fn made(&self) -> usize {
         self.0
             .iter()

@@ -1,4 +1,4 @@
-//! Breaks things, by the throws of seeded dice, until told to stop; whatever it broke is whole again when it ends.
+//! Injects faults at random from a seed, until stopped; everything is repaired again when it ends.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -24,31 +24,31 @@ use crate::worker_process::Worker;
 use crate::{Result, clock};
 use futurecall_testbed::rng::Rng;
 
-/// What can be broken.
+/// The targets of faults.
 pub(crate) struct Targets {
     pub(crate) folder: Arc<Folder>,
     pub(crate) database: Arc<Database>,
     pub(crate) workers: Vec<Target>,
-    /// The way of the producers to the database: cut as well when all are. None on SQLite.
+    /// The producers' connection to the database: cut as well when all are. `None` on SQLite.
     pub(crate) producers: Option<Lane>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) lease: Duration,
 }
 
-/// One worker, and its way to the database.
+/// One worker, and its connection to the database.
 pub(crate) struct Target {
     pub(crate) orders: Orders,
     pub(crate) worker: Mutex<Worker>,
     pub(crate) lane: Option<Lane>,
-    /// With these variables, its wall clock can be bent; none if it cannot.
+    /// With these variables, its wall clock can be shifted; `None` if it cannot.
     pub(crate) bent: Vec<(&'static str, OsString)>,
-    /// Whether that clock is the database's to it: then it is set apart from the others'.
+    /// Whether that clock is its database clock: then it is set apart from the others'.
     pub(crate) is_apart: bool,
-    /// By which each of its pods draws its settings.
+    /// Settings that each of its pods draws.
     pub(crate) settings: Settings,
 }
 
-/// Whose wall clock is bent.
+/// The processes whose wall clock is shifted.
 pub(crate) const APART: usize = 0;
 
 impl Target {
@@ -58,7 +58,7 @@ impl Target {
     }
 }
 
-/// Breaks processes: one worker at a time.
+/// Injects faults into processes: one worker at a time.
 pub(crate) async fn of_processes(
     targets: &Targets,
     mut dice: Rng,
@@ -112,7 +112,7 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Rng, stop: &Cancellat
             clock_shim::set(&file, &mut dice)?;
             tokio::time::sleep(dice.between(1_500, 4_000)).await;
             clock_shim::right(&file)?;
-            // A process looks once in a second.
+            // A process reads the file once a second.
             tokio::time::sleep(Duration::from_millis(1_200)).await;
             Result::Ok(())
         });
@@ -121,12 +121,12 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Rng, stop: &Cancellat
     Ok(())
 }
 
-/// By how much the clock of the server is set, in microseconds: shorter and longer than a lease.
+/// How far the clock of the server is set, in microseconds: shorter and longer than a lease.
 const SIZES: [i64; 5] = [500_000, 1_500_000, 3_000_000, 30_000_000, 90_000_000];
 const HOUR: i64 = 3_600_000_000;
 
 /// Sets the clock of the database, forward for good, or back for a while: that of the server, or on SQLite that of the
-/// machine, which is that of all processes at once. With `back_only`, it explains nothing.
+/// machine, which all processes share. With `back_only`, it explains nothing.
 pub(crate) async fn of_database_clock(
     targets: &Targets,
     mut dice: Rng,
@@ -158,7 +158,7 @@ pub(crate) async fn of_database_clock(
             set(by - size.max(3_000_000))?;
             tokio::time::sleep(dice.between(2_000, 4_000)).await;
         } else if dice.percent(50) {
-            // Schedules make up for every moment that was left out: for one hour of them, and no more.
+            // Schedules run once for every missed time: for one hour of them, and no more.
             let is_far = hours == 0 && dice.percent(30);
             hours += usize::from(is_far);
             by += if is_far { HOUR } else { size };
@@ -182,7 +182,8 @@ pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Rng, stop: &Can
     {
         let set =
             |by| targets.faults.step_apart(by, |all| clock_shim::set_by(&targets.folder.clock(APART), all));
-        // A lease that was taken while the clock was ahead lasts longer by as much: not by more than peace has patience.
+        // A lease that was taken while the clock was ahead lasts longer by that much: at most as long as the end of the
+        // run waits.
         let is_ahead = dice.percent(50);
         let sizes = if is_ahead { SIZES.get(..3).unwrap_or(&SIZES) } else { &SIZES };
         let size = sizes.get(dice.below(sizes.len() + 1)).copied().unwrap_or(if is_ahead {
@@ -200,7 +201,7 @@ pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Rng, stop: &Can
     Ok(())
 }
 
-/// Breaks the database, and what leads to it.
+/// Injects faults into the database, and into the connections to it.
 pub(crate) async fn of_databases(
     targets: &Targets,
     mut dice: Rng,
@@ -221,7 +222,8 @@ pub(crate) async fn of_databases(
     Ok(())
 }
 
-/// Breaks the database itself, for everybody; it is whole again when this returns. What is held, is held for that time.
+/// Injects a fault into the database itself, for all clients; it is repaired when this returns. Locks and connections
+/// are held for the given time.
 pub(crate) async fn break_database(targets: &Targets, kind: Kind, time: Duration) -> Result {
     let breaking = async {
         match &*targets.database {
@@ -233,7 +235,7 @@ pub(crate) async fn break_database(targets: &Targets, kind: Kind, time: Duration
     targets.faults.during(kind, None, breaking).await
 }
 
-/// Kills some workers, and starts them anew a while later.
+/// Kills some workers, and starts them again later.
 pub(crate) async fn kill(targets: &Targets, numbers: Range<usize>, after: Duration) -> Result {
     for number in numbers.clone() {
         if let Some(target) = targets.workers.get(number) {
@@ -266,7 +268,7 @@ async fn hold_the_lock(file: &Path, time: Duration) -> Result {
     Ok(())
 }
 
-/// Waits until the next fault; `false` if there is to be none.
+/// Waits until the next fault; returns `false` if there is none.
 async fn pause(dice: &mut Rng, stop: &CancellationToken) -> bool {
     stop.run_until_cancelled(tokio::time::sleep(dice.between(200, 1_200))).await.is_some()
 }
@@ -298,7 +300,7 @@ async fn break_network(targets: &Targets, dice: &mut Rng, kind: Kind) {
         }
         set(Passage::Open);
         if kind != Kind::Stall {
-            // After that: whatever had a part of its replies swallowed must not live on.
+            // Afterwards: no connection whose replies were partly dropped may live on.
             cut();
         }
     };
@@ -348,18 +350,18 @@ async fn break_server(server: &Server, kind: Kind, time: Duration) -> Result {
     }
 }
 
-/// Takes a right from the pods, and gives it back.
+/// Revokes a right from the pods, and restores it.
 async fn turn_away(server: &Server, time: Duration) -> Result {
     let mut connection = server.connect().await?;
     connection.execute("REVOKE USAGE ON SCHEMA futurecall FROM futurecall_worker").await?;
     tokio::time::sleep(time).await;
     connection.execute("GRANT USAGE ON SCHEMA futurecall TO futurecall_worker").await?;
-    // For the mutant that throws away what is sent right after it.
+    // For the mutant that drops what is sent right after it.
     connection.execute("UPDATE public.turned_away SET until = clock_timestamp() + interval '500 ms'").await?;
     Ok(())
 }
 
-/// Lets no pod log in, ends their sessions, and lets them in again.
+/// Prevents pods from logging in, ends their sessions, and allows logins again.
 async fn lock_out(server: &Server, time: Duration) -> Result {
     let mut connection = server.connect().await?;
     connection.execute("ALTER ROLE pod NOLOGIN").await?;

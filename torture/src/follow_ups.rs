@@ -1,4 +1,4 @@
-//! Calls that handlers schedule, due at once: where nothing else waits, their pod stores them as claimed by itself.
+//! Calls that handlers schedule, due at once: if nothing else waits, their pod stores them as already claimed.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use uuid::Uuid;
 use crate::acks::{Asked, Kind, Promise, Stored};
 use crate::ledger::{Event, What};
 
-/// Whether a run is followed by another call: one in three of those that take a while, but not long. (In the sweep, where
-/// every call is counted, they take no time.)
+/// Returns whether a run is followed by another call: one in three of those that take some time, but not long. (In the
+/// sweep, where every call is counted, calls take no time.)
 pub(crate) fn is_followed(call: Uuid, milliseconds: u64) -> bool {
     (1..=20).contains(&milliseconds) && call.as_u128().is_multiple_of(3)
 }
 
-/// What handlers were promised. Of what they had no answer to, nobody knows.
+/// The results that handlers got. Without a result, the outcome is unknown.
 pub(crate) fn promises(events: &[Event]) -> HashMap<Uuid, Promise> {
     let mut promises = HashMap::new();
     for event in events {
@@ -41,7 +41,7 @@ fn answer(what: What) -> Option<Stored> {
     }
 }
 
-/// A kind as it stands in the ledger.
+/// A kind as it is written in the ledger.
 pub(crate) const fn number(kind: Kind) -> u32 {
     match kind {
         Kind::Keep => 0,

@@ -1,8 +1,9 @@
-//! Hears from the library that a pod has given up leases by itself, by its own clocks: evidence that no database can make up.
-//! And that it has given back a claim for the same reason, of which no handler had started.
+//! Listens to the library's log for a pod that gives up leases by its own clocks: evidence that no database can
+//! produce; and for a claim that is released for the same reason before any of its handlers started.
 //!
-//! Where a machine is so busy that renewals come too late, though no process stood still for long and the database answered
-//! others, nothing else explains why a call was given up. What a pod is *told* of its leases explains nothing.
+//! If a machine is so busy that renewals come too late, although no process was paused for long and the database
+//! answered others, nothing else explains why a call was given up. What the database *answers* about a pod's leases
+//! explains nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use tracing_subscriber::layer::Context;
 
 use crate::ledger::{Ledger, Run, What};
 
-/// What the library says then. (A text of it that is not heard any more leaves the checker stricter, not laxer.)
+/// The library's log messages. (If one of them changes without notice, the checker becomes stricter, not laxer.)
 const SAID: [(&str, What); 2] = [
     ("leases could not be renewed in time", What::Fenced),
     ("a claim took longer than its leases last", What::GivenBack),
 ];
 
-/// Writes it into the ledger.
+/// Writes it to the ledger.
 pub(crate) struct Fences(pub(crate) Arc<Ledger>);
 
 impl<S: Subscriber> Layer<S> for Fences {

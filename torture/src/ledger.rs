@@ -1,7 +1,7 @@
-//! What handlers write down themselves, independent of any database.
+//! The events that handlers record themselves, independent of any database.
 //!
-//! One line an event, with one `write(2)` to a file opened for appending: lines of several processes never mix, and what
-//! was written survives the end of the process, whatever ends it.
+//! One line per event, with one `write(2)` to a file opened for appending: lines of several processes never mix, and
+//! what was written survives the end of the process, however it ends.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,35 +11,35 @@ use uuid::Uuid;
 
 use crate::{Result, clock};
 
-/// What happened to a handler.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// It started.
+    /// The handler started.
     Start,
-    /// It came to its end.
+    /// The handler completed.
     End,
-    /// It was dropped before its end: its pod gave it up, or it took longer than it may.
+    /// The handler was dropped before its end: its pod gave it up, or it timed out.
     Stopped,
-    /// It failed: with an error, or by a panic.
+    /// The handler failed: with an error, or by a panic.
     Failed,
-    /// It failed, and wants no other attempt.
+    /// The handler failed, and wants no further attempt.
     GaveUp,
-    /// The process itself did not get the processor for a while, which ended now; `attempt` says for how many
-    /// milliseconds.
+    /// The process itself got no CPU time for a while, which ended now; `attempt` is the number of milliseconds.
     Gap,
-    /// Its pod gave up leases by its own clocks, because it could not renew them in time; of no call alone.
+    /// Its pod gave up leases by its own clocks, because it could not renew them in time; not about a single call.
     Fenced,
-    /// Its pod gave back a claim that took longer than its leases last, by its own clocks; nothing of it had started.
+    /// Its pod released a claim that took longer than its leases last, by its own clocks; none of its calls had
+    /// started.
     GivenBack,
-    /// A handler asks for this call to be stored, due at once (`attempt` says of which kind: see `follow`).
+    /// A handler schedules this call, due at once (`attempt` is its kind: see `follow_ups`).
     Asked,
-    /// And was told that it is.
+    /// The handler got the result that it is stored.
     Stored,
-    /// And was told that it is not.
+    /// The handler got the result that it is not stored.
     Refused,
 }
 
-/// A run, and what its handler was told of its call.
+/// A run, and what its handler was given of its call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) call: Uuid,
@@ -47,7 +47,7 @@ pub(crate) struct Run {
     pub(crate) attempt: u32,
     /// The schedule that produced the call; nil is none.
     pub(crate) schedule: Uuid,
-    /// When the call was due, in microseconds since 1970 by the database's clock; 0 where nobody was told.
+    /// When the call was due, in microseconds since 1970 by the database's clock; 0 if unknown.
     pub(crate) due: i64,
 }
 
@@ -75,7 +75,7 @@ impl Ledger {
         Ok(Self { file: File::options().append(true).create(true).open(path)?, worker })
     }
 
-    /// Writes a line. Without it nothing can be proven: a ledger that cannot be written ends the process.
+    /// Writes a line. Nothing can be proven without it: a ledger that cannot be written ends the process.
     pub(crate) fn write(&self, what: What, run: Run) {
         let (at, real) = (clock::monotonic(), clock::real());
         let Run { call, pod, attempt, schedule, due } = run;
@@ -89,7 +89,7 @@ impl Ledger {
     }
 }
 
-/// Reads a ledger, in the order of the monotonic clock.
+/// Reads a ledger, ordered by the monotonic clock.
 pub(crate) fn read(path: &Path) -> Result<Vec<Event>> {
     let text = std::fs::read_to_string(path)?;
     let events = text.lines().map(|line| parse(line).ok_or_else(|| format!("no line of a ledger: {line}")));
@@ -124,12 +124,13 @@ impl What {
         Self::Refused,
     ];
 
-    /// Whether it happened to a handler of that call, and not to its whole process, or to whoever asks for the call.
+    /// Returns whether it concerns a handler of that call, and not its whole process, or the handler that schedules the
+    /// call.
     pub(crate) const fn is_of_a_run(self) -> bool {
         matches!(self, Self::Start | Self::End | Self::Stopped | Self::Failed | Self::GaveUp)
     }
 
-    /// Whether its pod has an outcome to store from then on, whatever becomes of its lease.
+    /// Returns whether its pod has an outcome to record from then on, regardless of its lease.
     pub(crate) const fn is_an_outcome(self) -> bool {
         matches!(self, Self::End | Self::Failed | Self::GaveUp)
     }

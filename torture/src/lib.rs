@@ -1,9 +1,9 @@
-//! Breaks real processes and real databases under load, and checks what became of every call.
+//! Breaks real processes and real databases under load, and checks the result of every call.
 //!
-//! The parent starts a PostgreSQL of its own (or takes a SQLite file), workers as processes of their own, and between
-//! them a proxy; it schedules and cancels calls, and breaks everything meanwhile. Handlers write what they do to a ledger
-//! that no database knows of; producers write down what they were told; faults write down when they were. In the end
-//! the checker compares all of that with what the database holds. `docs/GUARANTEES.md` says what is promised.
+//! The parent starts its own PostgreSQL (or uses a SQLite file), workers as separate processes, and between them a
+//! proxy; it schedules and cancels calls, and injects faults meanwhile. Handlers write events to a ledger outside of
+//! any database; producers write down the results they got; the times of faults are recorded. In the end the checker
+//! compares all of that with the contents of the database. `docs/GUARANTEES.md` lists what is promised.
 
 mod acks;
 mod chaos;
@@ -44,7 +44,7 @@ use crate::mutant::Mutant;
 
 type Result<T = ()> = std::result::Result<T, BoxError>;
 
-/// What the command line says.
+/// Options of the command line.
 #[derive(Debug, Parser)]
 #[command(
     about = "Breaks real processes and real databases under load, and checks what became of every call"
@@ -52,13 +52,13 @@ type Result<T = ()> = std::result::Result<T, BoxError>;
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How long the storm lasts.
+    /// How long faults are injected.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// The same in minutes, for a soak.
     #[arg(long, conflicts_with = "seconds")]
     minutes: Option<u64>,
-    /// The same seed throws the same faults.
+    /// The same seed draws the same faults.
     #[arg(long, global = true)]
     seed: Option<u64>,
     /// SQLite instead of PostgreSQL.
@@ -70,26 +70,26 @@ struct Arguments {
     /// With a mistake in the protocol, which the checker must find.
     #[arg(long)]
     mutant: Option<Mutant>,
-    /// Keeps ledgers and database also where nothing was found.
+    /// Keeps ledgers and database even if nothing was found.
     #[arg(long)]
     keep: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs every mutant, and says which of them the checker caught.
+    /// Runs every mutant, and prints which of them the checker caught.
     Mutants {
         /// How long each lasts.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
-    /// Plays the five scenarios of recovery, and prints how soon the work went on after each.
+    /// Runs the five scenarios of recovery, and prints how soon work continued after each.
     Chaos,
-    /// Kills a process before, within and after every operation of a store, and counts what its successor makes of it.
+    /// Kills a process before, within and after every operation of a store, and checks what its successor makes of it.
     Sweep,
-    /// Sets the machine's clock back between two processes of a SQLite file, and looks what becomes of their calls.
+    /// Sets the machine's clock back between two processes of a SQLite file, and checks their calls.
     Clocks,
-    /// Runs pods behind a pooler, beside an application, another service, another release and careless callers.
+    /// Runs pods behind a pooler, next to an application, another service, another release and careless callers.
     Strangers {
         /// How long it lasts.
         #[arg(long, default_value_t = 60)]
@@ -108,11 +108,11 @@ enum Command {
     Peer(clocks::Orders),
 }
 
-/// Does what the command line says.
+/// Executes the command line.
 ///
 /// # Errors
 ///
-/// Whatever kept a run from its end; violations are no errors, but a failure.
+/// Any error that ends a run early; violations are not errors, but a failure.
 pub async fn command() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| clock::real().unsigned_abs() % 1_000_000);

@@ -1,4 +1,4 @@
-//! `futurecall-torture --help` says what there is.
+//! Run `futurecall-torture --help` for the commands.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,8 @@
 //! Protocols with a mistake in them, which the checker must catch: a checker that has never failed proves nothing.
 //!
-//! The library has no door for them. On PostgreSQL the proxy changes the statements on their way to the server; in a SQLite
-//! file triggers undo what the library has just done right, or the clock of one process is left as it was. So the mutant is of the very build that is tested otherwise.
+//! The library has no hooks for them. On PostgreSQL the proxy changes the statements on their way to the server; in a
+//! SQLite file triggers undo what the library has just done correctly, or the clock of one process keeps its old
+//! setting. So the mutant is of the same build that is tested otherwise.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,39 +11,39 @@ use clap::ValueEnum;
 
 use crate::checker::Violation;
 
-/// What is wrong on purpose.
+/// The planted mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mutant {
-    /// An outcome is recorded whoever holds the call by now.
+    /// An outcome is recorded whichever pod holds the call.
     FinishWithoutFence,
-    /// A pod believes its leases to last longer than they do, and is never told that it lost one.
+    /// A pod believes its leases to last longer than they do, and is never notified that it lost one.
     NoLeaseCheck,
-    /// A cancellation takes back what runs, and says that it had not started.
+    /// A cancellation removes running calls, and reports that they had not started.
     CancelWithoutGuard,
     /// A commit does not wait for the write-ahead log.
     AsynchronousCommit,
     /// A failed attempt is not counted.
     FailuresUncounted,
-    /// Now and then the run that follows is not stored with the claim of the one before.
+    /// Now and then the next run is not stored with the claim of the current one.
     SuccessorForgotten,
-    /// A process that is there when the machine's clock is set back goes on with the time that it had.
+    /// A process that is running when the machine's clock is set back continues with its old time.
     ClockRatchet,
-    /// What is to be recorded shortly after the server had turned pods away is thrown away.
+    /// Outcomes that are recorded shortly after the server had rejected pods are dropped.
     OutcomeThrownAway,
     /// Most renewals are not sent.
     RenewalNotSent,
-    /// What a pod gives back stays its own until the lease ends.
+    /// Released calls stay claimed until the lease ends.
     ReleaseLost,
 }
 
-/// A text of the library's statements, and what stands there instead.
+/// A text of the library's statements, and its replacement.
 #[derive(Debug)]
 pub(crate) struct Rewrite {
     from: &'static str,
     to: &'static str,
     /// Statements without it are left alone.
     only_with: &'static str,
-    /// How often it was done: a rewrite that no longer finds its text must not pass for a mutant.
+    /// How often it was applied: a rewrite that no longer finds its text must not pass for a mutant.
     done: AtomicUsize,
 }
 
@@ -89,10 +90,11 @@ static RELEASE: [Rewrite; 1] = [Rewrite::new(
     "AS released",
 )];
 
-// What these triggers do, they do when somebody stores a call: a claim, which stores the runs that follow, must find what it
+// These triggers act when a call is stored by a later statement: a claim, which stores the next runs, must find what it
 // has just written.
 
-/// Soon after a call of a vanished pod was claimed by another, it is in the name of who had it first: his end of it counts.
+/// Soon after a call of a vanished pod was claimed by another, it gets the name of the previous owner again: the
+/// latter's end of it counts.
 const FIRST_CLAIM: &str = "
     CREATE TABLE first_claim (id BLOB PRIMARY KEY NOT NULL, pod BLOB NOT NULL, claim_no INTEGER NOT NULL) STRICT;
     CREATE TRIGGER first_claim AFTER UPDATE OF claimed_by ON futurecall_call
@@ -111,7 +113,7 @@ const SHORT_LEASE: &str = "
             WHERE claimed_by IS NOT NULL AND lease_until > claimed_at + 2000000;
     END;";
 
-/// Instead of being told, whoever runs the call loses it, so that the cancellation finds it unclaimed.
+/// Instead of being notified, the pod that runs the call loses it, so that the cancellation finds it unclaimed.
 const NO_GUARD: &str = "
     CREATE TRIGGER no_guard BEFORE UPDATE OF cancel_requested ON futurecall_call WHEN OLD.claimed_by IS NOT NULL BEGIN
         UPDATE futurecall_call SET claimed_by = NULL, claim_no = NULL, claimed_at = NULL, lease_until = NULL
@@ -128,13 +130,13 @@ const NO_SUCCESSOR: &str = "
         WHEN NEW.schedule_id IS NOT NULL AND abs(random()) % 20 = 0
         BEGIN DELETE FROM futurecall_call WHERE id = NEW.id; END;";
 
-/// A lease is not extended, and its pod is not told.
+/// A lease is not extended, and its pod is not notified.
 const NO_RENEWAL: &str = "
     CREATE TRIGGER no_renewal AFTER UPDATE OF lease_until ON futurecall_call
         WHEN OLD.claimed_by = NEW.claimed_by AND OLD.claim_no = NEW.claim_no AND abs(random()) % 10 < 7
         BEGIN UPDATE futurecall_call SET lease_until = OLD.lease_until WHERE id = NEW.id; END;";
 
-/// What is given back is its own again at once.
+/// Released calls are claimed again at once.
 const NO_RELEASE: &str = "
     CREATE TRIGGER no_release AFTER UPDATE OF claimed_by ON futurecall_call
         WHEN OLD.claimed_by IS NOT NULL AND NEW.claimed_by IS NULL AND NEW.attempt < OLD.attempt
@@ -151,12 +153,12 @@ impl Rewrite {
 }
 
 impl Mutant {
-    /// As the command line spells it.
+    /// Its spelling on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// What the proxy changes.
+    /// The changes that the proxy makes.
     pub(crate) fn rewrites(self) -> &'static [Rewrite] {
         match self {
             Self::FinishWithoutFence => &FINISH,
@@ -171,13 +173,13 @@ impl Mutant {
         }
     }
 
-    /// What is put into a SQLite file.
+    /// The triggers for a SQLite file.
     pub(crate) const fn triggers(self) -> &'static str {
         match self {
             Self::FinishWithoutFence => FIRST_CLAIM,
             Self::NoLeaseCheck => SHORT_LEASE,
             Self::CancelWithoutGuard => NO_GUARD,
-            // In a file nobody is turned away.
+            // A file rejects nobody.
             Self::AsynchronousCommit | Self::ClockRatchet | Self::OutcomeThrownAway => "",
             Self::FailuresUncounted => NO_COUNT,
             Self::SuccessorForgotten => NO_SUCCESSOR,
@@ -186,21 +188,21 @@ impl Mutant {
         }
     }
 
-    /// Whether there is such a mutant of that database. What SQLite has committed, no end of a process undoes: that takes
-    /// the end of the machine. PostgreSQL's clock is that of its server.
+    /// Returns whether the mutant exists for that database. What SQLite has committed survives the end of any process:
+    /// losing it takes the end of the machine. PostgreSQL's clock is that of its server.
     pub(crate) fn is_of(self, sqlite: bool) -> bool {
         if self == Self::ClockRatchet { sqlite } else { !sqlite || !self.triggers().is_empty() }
     }
 
-    /// How long pods believe a lease to last.
+    /// Returns how long pods believe a lease to last.
     pub(crate) fn believed_lease(self, lease: Duration) -> Duration {
         if self == Self::NoLeaseCheck { lease * 5 / 2 } else { lease }
     }
 
-    /// What the checker must have found: at least one of these.
+    /// Returns the violations of which the checker must find at least one.
     pub(crate) const fn shows_as(self) -> &'static [Violation] {
         match self {
-            // On record is the end of an attempt of somebody else.
+            // The recorded end belongs to another attempt.
             Self::FinishWithoutFence => &[
                 Violation::NeverRan,
                 Violation::FinishedTwice,
@@ -221,7 +223,7 @@ impl Mutant {
     }
 }
 
-/// The statement with its mistake, if it is one of those that get one.
+/// Returns the statement with its mistake, if it is one of those that get one.
 pub(crate) fn rewritten(text: &str, rewrites: &[Rewrite]) -> Option<String> {
     let mut changed = None;
     for rewrite in rewrites {
@@ -234,7 +236,7 @@ pub(crate) fn rewritten(text: &str, rewrites: &[Rewrite]) -> Option<String> {
     changed
 }
 
-/// The rewrites that never found their text.
+/// Returns the rewrites that never found their text.
 pub(crate) fn undone(rewrites: &[Rewrite]) -> Vec<&'static str> {
     let is_undone = |rewrite: &&Rewrite| rewrite.done.load(Ordering::Relaxed) == 0;
     rewrites.iter().filter(is_undone).map(|rewrite| rewrite.from).collect()

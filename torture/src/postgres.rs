@@ -1,4 +1,4 @@
-//! A PostgreSQL server of our own, which may be killed.
+//! A PostgreSQL server of the torture's own, which may be killed.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,25 +15,25 @@ use crate::disk::Disk;
 
 /// How many connections it has.
 pub(crate) const CONNECTIONS: u32 = 80;
-/// Who owns it.
+/// Its superuser.
 pub(crate) const OWNER: &str = "futurecall";
-/// As whom pods log in, with the rights of a worker, once the tables are there.
+/// The role of the pods, with the rights of a worker, once the tables are there.
 pub(crate) const POD: &str = "pod";
 
-/// A server with its data in a folder, which it is stopped with.
+/// A server with its data in a folder, with which it stops.
 #[derive(Debug)]
 pub(crate) struct Server {
     inner: postgres::Server,
     clock: Option<PathBuf>,
-    /// Of its data and of its write-ahead log, where they can be full.
+    /// Of its data and of its write-ahead log, if they can be full.
     pub(crate) disks: Option<Disks>,
 }
 
-/// How a server is to be.
+/// Options of a server.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) synchronous_commit: bool,
-    /// By what and by which file its clock is bent.
+    /// The library and the file that shift its clock.
     pub(crate) clock: Option<(Library, PathBuf)>,
     /// Whether its disks can be full.
     pub(crate) disks: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Disks {
 }
 
 impl Server {
-    /// Makes a server in an empty folder, and starts it. It listens on a socket in that folder only.
+    /// Creates a server in an empty folder, and starts it. It listens on a socket in that folder only.
     pub(crate) fn start(folder: &Path, wanted: Wanted) -> Result<Self> {
         let Wanted { synchronous_commit, clock, disks } = wanted;
         if let Some((_, file)) = &clock {
@@ -66,7 +66,7 @@ impl Server {
         let disks = if disks { Some(Disks { data: disk("data")?, log: disk("wal")? }) } else { None };
         let mut init: Vec<OsString> = vec!["--no-sync".into()];
         if disks.is_some() {
-            // Of small files, so that a full disk is soon in the way of the next.
+            // Small files, so that a full disk soon affects the next one.
             init.extend(["--waldir".into(), folder.join("wal").into(), "--wal-segsize=1".into()]);
         }
         let server =
@@ -90,11 +90,11 @@ impl Server {
         self.inner.start()
     }
 
-    /// Kills (SIGKILL) the server and every process of it, and returns when none is left.
+    /// Kills (SIGKILL) the server and all its processes, and returns when none is left.
     pub(crate) async fn kill(&self) -> Result {
         let first = std::fs::read_to_string(self.inner.data().join("postmaster.pid"))?;
         let server: i32 = first.lines().next().unwrap_or_default().trim().parse()?;
-        // First it must stand still: a process that it starts now would be in nobody's list, and hold its memory.
+        // It is paused first: a process that it forks now would be missing from the list, and hold its memory.
         signal(server, Signal::STOP);
         let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children"))?;
         let children: Vec<i32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
@@ -105,7 +105,8 @@ impl Server {
             }
         }
         clock_shim::bury(server.unsigned_abs());
-        // Where nobody buries orphans, the dead server still has its number, and a new one would take it for alive.
+        // Without an init process that reaps orphans, the dead server keeps its number, and a new one would consider it
+        // alive.
         for lock in [self.inner.data().join("postmaster.pid"), self.inner.folder().join(".s.PGSQL.5432.lock")]
         {
             std::fs::remove_file(lock)?;
@@ -113,14 +114,14 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until it answers again, and starts it where it has ended by itself.
+    /// Waits until it answers again, and starts it if it has ended by itself.
     pub(crate) async fn mend(&self) -> Result {
         for _ in 0..200 {
             if self.connect().await.is_ok() {
                 return Ok(());
             }
             if !self.inner.has_started() {
-                // Whatever keeps it from starting now, the next look tells.
+                // The next check reports whatever keeps it from starting now.
                 let _ = tokio::task::block_in_place(|| self.start_again());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -128,7 +129,7 @@ impl Server {
         Err("the server does not come back".into())
     }
 
-    /// Sets its clock to so many microseconds from the true time; nothing happens where its clock cannot be set.
+    /// Sets its clock to that many microseconds from the true time; does nothing if its clock cannot be set.
     pub(crate) fn set_clock(&self, by: i64) -> Result {
         self.clock.as_ref().map_or(Ok(()), |file| clock_shim::set_by(file, by))
     }
@@ -142,17 +143,17 @@ impl Server {
         self.inner.stop()
     }
 
-    /// The path of its socket.
+    /// Returns the path of its socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.inner.socket()
     }
 
-    /// A connection that goes past the proxy.
+    /// Opens a connection that bypasses the proxy.
     pub(crate) async fn connect(&self) -> Result<PgConnection> {
         Ok(self.connect_options().connect().await?)
     }
 
-    /// The same as a pool, which connects anew when the server was killed.
+    /// Does the same with a pool, which reconnects when the server was killed.
     pub(crate) fn pool(&self) -> PgPool {
         PgPoolOptions::new().max_connections(2).connect_lazy_with(self.connect_options())
     }
@@ -167,14 +168,14 @@ impl Server {
     }
 }
 
-/// Whoever has ended by himself meanwhile needs none.
+/// A process that has ended by itself meanwhile needs no signal.
 fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, signal);
     }
 }
 
-/// Whether a process is there and not merely waiting to be buried.
+/// Returns whether a process exists and is not a zombie.
 fn is_alive(pid: i32) -> bool {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
     status.is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|after| after.trim_start().starts_with('Z')))

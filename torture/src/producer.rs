@@ -1,4 +1,4 @@
-//! Those who schedule and cancel, and write down what they were told.
+//! Producers, which schedule and cancel calls, and write down the results.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,21 +15,21 @@ use crate::database::Database;
 use crate::worker::TortureCallsExt as _;
 use futurecall_testbed::rng::Rng;
 
-/// What producers do.
+/// Options of producers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    /// Whether some handlers keep their thread to themselves. They cannot be stopped: of use only without faults.
+    /// Whether some handlers block their thread. They cannot be stopped: of use only without faults.
     pub(crate) blocks: bool,
     /// How many of a thousand handlers take longer than several leases.
     pub(crate) long: usize,
 }
 
-/// How many calls may wait. More of them would show nothing that these do not: with faults, workers would never be done
-/// with them, and a call that is late because of the others tells nothing.
+/// How many calls may wait. More of them would show nothing new: with faults, workers would never be done with them,
+/// and a call that is late because of the others proves nothing.
 const BACKLOG: i64 = 2_000;
 
-/// Schedules until told to stop, while no more calls wait than workers are soon done with; cancellations still under way
-/// are waited for with the tracker.
+/// Schedules until stopped, as long as no more calls wait than workers can finish soon; cancellations in progress are
+/// waited for with the tracker.
 pub(crate) async fn produce(
     pod: Pod,
     acks: Arc<Acks>,
@@ -49,12 +49,12 @@ pub(crate) async fn produce(
     }
 }
 
-/// Waits until few calls wait; `false` where nobody counts them any more.
+/// Waits until few calls wait; returns `false` if they are no longer counted.
 async fn until_few_wait(waiting: &mut watch::Receiver<i64>) -> bool {
     waiting.wait_for(|waiting| *waiting < BACKLOG).await.is_ok()
 }
 
-/// Counts the calls that wait, again and again. Where the database does not answer, the last count stands.
+/// Counts waiting calls again and again. If the database does not answer, the last count is kept.
 pub(crate) fn count_waiting(database: Weak<Database>, stop: CancellationToken) -> watch::Receiver<i64> {
     let (sender, receiver) = watch::channel(0);
     let counting = async move {
@@ -111,7 +111,7 @@ impl Plan {
         }
     }
 
-    /// What was promised of it, asked for at that moment and answered now.
+    /// Returns the promise about it, requested at that time and answered now.
     fn promise(self, sent: i64, stored: Stored) -> Promise {
         let delay = i64::try_from(self.delay.as_micros()).unwrap_or(i64::MAX);
         let asked = Asked { sent, answered: clock::monotonic(), delay, worker: None };
@@ -120,7 +120,7 @@ impl Plan {
 }
 
 impl Kind {
-    /// What has a time limit ends well before it, so that the dice alone decide how an attempt ends.
+    /// Handlers with a time limit end well before it, so that the random draw alone decides how an attempt ends.
     fn cut(self, milliseconds: u64) -> u64 {
         if self == Self::Tries { milliseconds.min(400) } else { milliseconds }
     }
@@ -136,7 +136,7 @@ async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Rng, load: Load, cancellati
     let promise = plan.promise(sent, stored(&call.await.map(drop)));
     acks.scheduled(id.as_uuid(), promise);
     if promise.stored != Stored::No && dice.percent(12) {
-        // Around its moment, so that some are waiting, some are being claimed and some run.
+        // Around its due time, so that some are waiting, some are being claimed and some run.
         let wait = plan.delay.saturating_sub(Duration::from_millis(30)) + dice.between(0, 60);
         let (pod, acks) = (pod.clone(), Arc::clone(acks));
         cancellations.spawn(async move {
@@ -146,7 +146,7 @@ async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Rng, load: Load, cancellati
     }
 }
 
-/// One call that is due at once and short.
+/// Schedules one short call that is due at once.
 pub(crate) async fn schedule_now(pod: Pod, acks: Arc<Acks>) {
     let plan = Plan { kind: Kind::Rerun, delay: Duration::ZERO, milliseconds: 5, blocks: false };
     let call = plan.call(&pod);
@@ -186,7 +186,7 @@ fn answer(told: &Result<Counts, ScheduleError>) -> Answer {
     match told {
         Ok(counts) if counts.calls > 0 => Answer::Withdrawn,
         Ok(counts) if counts.running > 0 => Answer::Running,
-        // A claim whose lease is over and whom nobody rescued yet is flagged, and counted nowhere.
+        // A claim whose lease is over and which is not rescued yet is flagged, and counted nowhere.
         Ok(_) => Answer::Nothing,
         Err(error) if error.outcome_unknown() => Answer::Unknown,
         Err(_) => Answer::Refused,

@@ -1,4 +1,4 @@
-//! What stands between the pods and PostgreSQL: it cuts, stalls, swallows replies, and (for mutants) changes statements.
+//! A proxy between the pods and PostgreSQL: it cuts, stalls, drops replies, and (for mutants) changes statements.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,11 +20,11 @@ pub(crate) enum Passage {
     Open,
     /// Nothing, in either direction.
     Stalled,
-    /// What goes to the server. Its replies are lost.
+    /// Messages to the server only. Its replies are dropped.
     Mute,
 }
 
-/// One client's way to the server. Clones are the same way.
+/// The connections of one client to the server. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     relay: Relay,
@@ -47,7 +47,7 @@ impl Lane {
         Ok(Self { relay, passage })
     }
 
-    /// The URL of the database behind it, for that user.
+    /// Returns the URL of the database behind it, for that user.
     pub(crate) fn url(&self, user: &str) -> String {
         format!("postgres://{user}@{}/postgres?sslmode=disable", self.relay.address)
     }
@@ -57,14 +57,14 @@ impl Lane {
         self.relay.cut();
     }
 
-    /// Says what passes from now on. After replies were swallowed, no connection is of use any more: cut them.
+    /// Sets what passes from now on. After replies were dropped, no connection is usable any more: cut them.
     pub(crate) fn set(&self, passage: Passage) {
         self.passage.send_replace(passage);
     }
 }
 
 impl State {
-    /// Waits until anything passes, and says what.
+    /// Waits until anything passes, and returns what.
     async fn opening(&self) -> io::Result<Passage> {
         let mut passage = self.passage.subscribe();
         let now = passage.wait_for(|passage| *passage != Passage::Stalled).await;
@@ -111,7 +111,7 @@ async fn pass(
     }
 }
 
-/// Passes a client's messages on one by one, with other statements where it prepares those of a mutant.
+/// Passes on a client's messages one by one, and changes statements that it prepares as the mutant says.
 async fn rewrite(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

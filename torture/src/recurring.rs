@@ -1,4 +1,4 @@
-//! The schedules of a run: short intervals, and every policy for what is missed and what overlaps.
+//! The schedules of a run: short intervals, and every policy for missed and overlapping runs.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) struct Rule {
     pub(crate) overlap: Overlap,
     /// What happens to a run whose pod vanishes.
     pub(crate) kind: Kind,
-    /// How long a run takes; more than an interval where runs are to overlap.
+    /// How long a run takes; longer than an interval if runs are to overlap.
     milliseconds: u64,
     /// The same rule as a cron expression.
     cron: Option<&'static str>,
@@ -56,7 +56,7 @@ impl Rule {
         Self { name, every, missed, overlap, kind, milliseconds, cron: None }
     }
 
-    /// One that an attribute declares, with the defaults.
+    /// A schedule that an attribute declares, with the defaults.
     pub(crate) const fn by_attribute(name: &'static str, every: u64) -> Self {
         Self::new(name, every, Missed::RunOnce, Overlap::Skip, Kind::Keep, 0)
     }
@@ -75,7 +75,7 @@ impl Rule {
     }
 }
 
-/// Declares all of them; nothing is broken yet.
+/// Declares all of them; there are no faults yet.
 pub(crate) async fn declare(pod: &Pod) -> Result<Vec<(Uuid, Rule)>> {
     let mut known = Vec::new();
     for rule in ALL {
@@ -84,11 +84,11 @@ pub(crate) async fn declare(pod: &Pod) -> Result<Vec<(Uuid, Rule)>> {
     Ok(known)
 }
 
-/// Declares them again and again, as services that start do, until told to stop: that must change nothing.
+/// Declares them again and again, like starting services, until stopped: that must change nothing.
 pub(crate) async fn declare_again(pod: Pod, mut dice: Rng, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(dice.between(100, 600))).await.is_some() {
         let Some(rule) = ALL.get(dice.below(ALL.len())) else { return };
-        // An error is of no interest: what it was about stands there already.
+        // Errors do not matter: the schedules are already declared.
         let _ = rule.declare(&pod).await;
     }
 }

@@ -1,4 +1,4 @@
-//! How the attempts of calls that are tried again end: by dice that the handler and the checker throw alike.
+//! The ends of attempts of calls with retries: drawn at random, so that handler and checker draw the same.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use uuid::Uuid;
 
 use futurecall_testbed::rng::Rng;
 
-/// How many attempts may fail, as the handler's policy says.
+/// How many attempts may fail, by the handler's policy.
 pub(crate) const MOST: usize = 4;
-/// How long after a failure the next attempt is due, as the policy says.
+/// How long after a failure the next attempt is due, by the policy.
 pub(crate) const BACKOFF: Duration = Duration::from_millis(40);
-/// How long after it where the handler itself says when.
+/// How long after it if the handler itself sets the delay.
 pub(crate) const ASKED: Duration = Duration::from_millis(150);
 /// How long an attempt may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How one attempt ends.
+/// The end of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Throw {
     Success,
     Error,
     Panic,
-    /// An error that says when the next attempt is to be.
+    /// An error that sets the time of the next attempt.
     RetryIn,
-    /// An error that says that there is to be none.
+    /// An error that gives up.
     GiveUp,
     /// It never ends by itself.
     Hang,
 }
 
 impl Throw {
-    /// Of that attempt of that call.
+    /// Draws the end of that attempt of that call.
     pub(crate) fn of(call: Uuid, attempt: u32) -> Self {
         let mut dice = Rng::part(call.as_u64_pair().1, u64::from(attempt));
         match dice.below(100) {
@@ -43,7 +43,7 @@ impl Throw {
         }
     }
 
-    /// How long after such an end the next attempt is due; none if there is not to be another.
+    /// Returns how long after such an end the next attempt is due; `None` if there is no other.
     pub(crate) const fn backoff(self) -> Option<Duration> {
         match self {
             Self::Error | Self::Panic | Self::Hang => Some(BACKOFF),

@@ -1,4 +1,4 @@
-//! Where a run keeps what it writes: a folder that is kept when something was found.
+//! The folder of a run's files, which is kept if something was found.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,8 @@ pub(crate) struct Folder(TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Result<Self> {
-        // Short: the path of a socket may have about 100 characters. And open to the user that runs PostgreSQL.
+        // Short, because the path of a socket may have about 100 characters; and accessible to the user that runs
+        // PostgreSQL.
         let folder = tempfile::Builder::new().prefix("futurecall-torture.").tempdir_in("/tmp")?;
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         std::fs::create_dir(folder.path().join("database"))?;
@@ -35,32 +36,32 @@ impl Folder {
         self.path().join("database")
     }
 
-    /// What a worker says.
+    /// Returns the log file of a worker.
     pub(crate) fn log(&self, worker: usize) -> PathBuf {
         self.path().join(format!("worker-{worker}.log"))
     }
 
-    /// What somebody says who runs pods beside us.
+    /// Returns the log file of a process that runs pods next to ours.
     pub(crate) fn said_by(&self, name: &str) -> PathBuf {
         self.path().join(format!("{name}.log"))
     }
 
-    /// By which a worker's wall clock is bent.
+    /// Returns the file that shifts a worker's wall clock.
     pub(crate) fn clock(&self, worker: usize) -> PathBuf {
         self.path().join(format!("clock-{worker}"))
     }
 
-    /// By which the database server's clock is bent.
+    /// Returns the file that shifts the database server's clock.
     pub(crate) fn server_clock(&self) -> PathBuf {
         self.path().join("clock-server")
     }
 
-    /// Where a database is kept whose disk ends with this program.
+    /// Returns the folder for a database whose disk ends with this program.
     pub(crate) fn kept(&self) -> PathBuf {
         self.path().join("database-kept")
     }
 
-    /// Leaves everything where it is, and says where that is.
+    /// Leaves everything in place, and prints where that is.
     pub(crate) fn keep(self) -> PathBuf {
         self.0.keep()
     }

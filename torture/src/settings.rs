@@ -1,4 +1,4 @@
-//! What pods do not have in common: each draws its own, by dice.
+//! Settings that differ between pods: each draws its own, at random.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl Settings {
         Self(seed.map(|seed| Mutex::new(Rng::part(seed, part))))
     }
 
-    /// For how many seconds the next pod keeps calls that succeeded.
+    /// Returns for how many seconds the next pod keeps succeeded calls.
     pub(crate) fn retention(&self) -> u64 {
         let Some(dice) = &self.0 else { return DAY };
         let place = dice.lock().unwrap_or_else(PoisonError::into_inner).below(RETENTIONS.len());
@@ -30,7 +30,7 @@ impl Settings {
     }
 }
 
-/// The settings of a pod that keeps calls that succeeded for so many seconds.
+/// Returns the settings of a pod that keeps succeeded calls for that many seconds.
 pub(crate) fn keeping(config: Config, seconds: u64) -> Config {
     config.retention(Retention { succeeded: Duration::from_secs(seconds), ..Retention::default() })
 }

@@ -1,4 +1,4 @@
-//! What every run stands on: a database, workers, producers' pods, and the books that are kept of all of them.
+//! The setup of every run: a database, workers, producers' pods, and the records that are kept of all of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ use crate::worker::Orders;
 use crate::worker_process::Worker;
 use crate::{Result, clock, follow_ups, ledger, worker};
 
-/// How long after the last fault every call must have come to its end.
+/// How long after the last fault every call must have ended.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What is wanted.
+/// Options of a setup.
 #[expect(clippy::struct_excessive_bools, reason = "each is wanted or not, whatever the others are")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -44,13 +44,13 @@ pub(crate) struct Wanted {
     pub(crate) workers: usize,
     /// Whether there are schedules.
     pub(crate) recurs: bool,
-    /// How long a lease lasts by the database.
+    /// How long a lease lasts in the database.
     pub(crate) lease: Duration,
-    /// By which seed pods draw their settings, if they are not all the same.
+    /// The seed from which pods draw their settings, if they are not all the same.
     pub(crate) draws: Option<u64>,
 }
 
-/// All of it, running.
+/// A running setup.
 pub(crate) struct Ground {
     pub(crate) acks: Arc<Acks>,
     pub(crate) pods: Vec<Pod>,
@@ -62,12 +62,12 @@ pub(crate) struct Ground {
     over: CancellationToken,
 }
 
-/// What was left of it, and what the checker found.
+/// The result of a run, with the checker's findings.
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
     pub(crate) faults: Vec<Fault>,
     pub(crate) events: Vec<Event>,
-    /// How long it took until every call had come to its end.
+    /// How long it took until every call had ended.
     pub(crate) drained: Duration,
     folder: Arc<Folder>,
     database: Database,
@@ -75,7 +75,7 @@ pub(crate) struct Report {
 
 impl Wanted {
     fn rewrites(&self) -> &'static [Rewrite] {
-        // There is nothing to rewrite where nothing stands between.
+        // Without a proxy there is nothing to rewrite.
         self.mutant.filter(|_| !self.sqlite).map_or(&[], Mutant::rewrites)
     }
 }
@@ -119,7 +119,7 @@ impl Ground {
         Ok(Self { acks, pods, targets, wanted, folder, database, schedules, over })
     }
 
-    /// Waits until every call has come to its end, ends everybody, and checks.
+    /// Waits until every call has ended, ends all processes, and checks.
     pub(crate) async fn check(self) -> Result<Report> {
         let patience = if self.wanted.mutant.is_some() { PATIENCE / 4 } else { PATIENCE };
         let (drained, standing) = drain(&self.database, patience).await?;
@@ -163,7 +163,7 @@ impl Ground {
 }
 
 impl Report {
-    /// Says what was found and how to see it again, and leaves the evidence where it is.
+    /// Prints what was found and how to reproduce it, and leaves the evidence in place.
     pub(crate) fn complain(self, again: &str) {
         for (violation, calls) in &self.verdict.violations {
             eprintln!("{violation:?}: {}", calls.len());
@@ -230,7 +230,7 @@ async fn workers(
             lease: u64::try_from(believed.as_millis())?,
             retention: settings.retention(),
         };
-        // One of them only: reading a bent clock is slow.
+        // Only one of them: reading a shifted clock is slow.
         let library = library.cloned().filter(|_| number == fault_injector::APART);
         clock_shim::set_by(&folder.clock(number), 0)?;
         let is_apart = wanted.sqlite && library.is_some() && wanted.mutant.is_none();
@@ -242,7 +242,7 @@ async fn workers(
     Ok(workers)
 }
 
-/// Writes down when the database answered so slowly that leases may end unrenewed: the machine's fault, and nobody else's.
+/// Records when the database answered so slowly that leases may end unrenewed: the machine's fault alone.
 pub(crate) async fn watch(database: std::sync::Weak<Database>, faults: Arc<Faults>, over: CancellationToken) {
     /// Microseconds.
     const SLOW: i64 = 250_000;
@@ -251,7 +251,7 @@ pub(crate) async fn watch(database: std::sync::Weak<Database>, faults: Arc<Fault
             let begin = clock::monotonic();
             let answers = database.ping().await.is_ok();
             let end = clock::monotonic();
-            // What it lacks when a fault is over (connections, say), it may lack a little longer.
+            // What it lacks when a fault is over (connections, for example), it may lack a little longer.
             if !answers || end - begin > SLOW {
                 faults.add(Fault { kind: Kind::Busy, worker: None, begin, end });
             }
@@ -262,7 +262,8 @@ pub(crate) async fn watch(database: std::sync::Weak<Database>, faults: Arc<Fault
     let _ = over.run_until_cancelled(watching).await;
 }
 
-/// Waits until no call is left and every schedule has gone on, or patience is over; says how schedules stand then.
+/// Waits until no call is left and every schedule has continued, or until the timeout; returns the state of the
+/// schedules then.
 pub(crate) async fn drain(
     database: &Database,
     patience: Duration,
@@ -282,7 +283,7 @@ pub(crate) async fn drain(
     }
 }
 
-/// When processes did not get the processor.
+/// Returns when processes got no CPU time.
 pub(crate) fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
     events.iter().filter(|event| event.what == What::Gap).map(|event| {
         let begin = event.at - i64::from(event.run.attempt) * 1_000;
@@ -290,7 +291,7 @@ pub(crate) fn gaps(events: &[Event]) -> impl Iterator<Item = Fault> {
     })
 }
 
-/// When pods gave up leases, or gave back claims, by nothing but their own clocks.
+/// Returns when pods gave up leases, or released claims, by their own clocks only.
 pub(crate) fn fences(events: &[Event]) -> impl Iterator<Item = Fault> {
     events.iter().filter_map(|event| {
         let kind = match event.what {

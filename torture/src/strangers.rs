@@ -1,5 +1,5 @@
-//! A world with others in it: a pooler with an application beside us, another service on the same tables that deploys again
-//! and again, another release of our own service, and callers that do not go on with what they began.
+//! A shared environment: a pooler with another application, another service on the same tables that is redeployed again
+//! and again, another release of the same service, and callers that abandon what they began.
 
 mod application;
 mod callers;
@@ -39,26 +39,26 @@ use futurecall_testbed::rng::Rng;
 const OURS: &str = "ours.beat";
 const NEIGHBOURS: &str = "neighbour.tick";
 
-/// For how long no release of ours runs: longer than the neighbour is away, or lives.
+/// For how long no release of our service runs: longer than the neighbour is down, or runs.
 const AWAY: Duration = Duration::from_secs(5);
 
 /// How long a task may need to end.
 const ENDED_WITHIN: Duration = Duration::from_secs(20);
 
-/// What can be left out.
+/// Parts that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// The application beside us.
+    /// The other application.
     Application,
     /// The other service.
     Neighbour,
-    /// The older release, and the time in which no release of ours runs.
+    /// The older release, and the time in which no release of our service runs.
     Releases,
     /// The callers that keep and drop futures.
     Callers,
 }
 
-/// What a run is told.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Plan {
     pub(crate) without: Vec<Part>,
 }
 
-/// All of it, running.
+/// A running setup.
 struct World {
     house: House,
     database: Arc<Database>,
@@ -78,7 +78,7 @@ struct World {
     over: CancellationToken,
 }
 
-/// Pods of one service while the others live.
+/// Pods of one service while the others run.
 #[derive(Default)]
 struct Lived {
     away: Vec<Away>,
@@ -86,7 +86,7 @@ struct Lived {
     guests: Vec<Guest>,
 }
 
-/// What was seen beside the ledger.
+/// Observations outside of the ledger.
 #[derive(Default)]
 struct Seen {
     lived: Lived,
@@ -140,10 +140,10 @@ impl World {
         }
     }
 
-    /// Lets everybody live at the same time, and gives what they saw.
+    /// Runs all of them at the same time, and returns their observations.
     async fn run(&self, plan: &Plan) -> Result<Seen> {
         let stop = CancellationToken::new();
-        // The newer release first: from then on somebody can run what either writes.
+        // The newer release first: from then on there is a pod that can run what either writes.
         let mut ours = vec![Guest::start(&self.house, Service::Newer).await?];
         if plan.has(Part::Releases) {
             ours.push(Guest::start(&self.house, Service::Older).await?);
@@ -156,7 +156,7 @@ impl World {
         let (mut load, cancellations) = self.load(plan, &stop);
         let pod = |number: usize| self.pods.get(number).or(self.pods.first()).cloned().ok_or("no pod");
         let dice = |part| Rng::part(plan.seed, part);
-        // By the pod whose futures others keep.
+        // By the pod whose futures are kept.
         let both = callers::of_both_releases(pod(0)?, Arc::clone(&self.acks), dice(30), stop.clone());
         let both = plan.has(Part::Releases).then(|| tokio::spawn(both));
         let careless = callers::keep_and_drop(pod(0)?, Arc::clone(&self.acks), dice(31), stop.clone());
@@ -191,7 +191,7 @@ impl World {
         Ok(seen)
     }
 
-    /// Producers that schedule and cancel as in every torture.
+    /// Starts producers that schedule and cancel as in every torture.
     fn load(&self, plan: &Plan, stop: &CancellationToken) -> (JoinSet<()>, TaskTracker) {
         let (mut load, cancellations) = (JoinSet::new(), TaskTracker::new());
         let waiting = count_waiting(Arc::downgrade(&self.database), stop.clone());
@@ -204,7 +204,7 @@ impl World {
         (load, cancellations)
     }
 
-    /// The older release is deployed again and again; once, in the middle, no release of ours runs for a while.
+    /// Deploys the older release again and again; once, in the middle, no release of our service runs for a while.
     async fn of_ours(
         &self,
         plan: &Plan,
@@ -241,7 +241,7 @@ impl World {
         Ok(lived)
     }
 
-    /// The other service starts and ends again and again. In the end it runs.
+    /// Starts and ends the other service again and again. In the end it runs.
     async fn of_the_neighbour(&self, plan: &Plan, mut dice: Rng, until: Instant) -> Result<Lived> {
         let mut lived = Lived::default();
         if !plan.has(Part::Neighbour) {
@@ -263,7 +263,7 @@ impl World {
         }
     }
 
-    /// Waits until every call has come to its end, ends everybody, checks, and says so.
+    /// Waits until every call has ended, ends all processes, checks, and prints the result.
     async fn check(self, plan: &Plan, seen: Seen) -> Result<ExitCode> {
         let (drained, standing) = drain(&self.database, PATIENCE / 2).await?;
         self.over.cancel();
@@ -277,7 +277,7 @@ impl World {
         let events = ledger::read(&folder.ledger())?;
         let mut known = faults.all();
         known.extend(gaps(&events).chain(fences(&events)));
-        // A service that is away claims nothing: that explains when runs of schedules were claimed, and nothing else.
+        // A service that is down claims nothing: that explains late claims of runs of schedules, and nothing else.
         known.extend(seen.lived.away.iter().map(|away| {
             let Away { begin, end, .. } = *away;
             Fault { kind: Kind::Restart, worker: None, begin, end }
@@ -328,7 +328,7 @@ impl World {
     }
 }
 
-/// What a task gave, if it was started and comes to its end.
+/// Returns the result of a task, if it was started and ends.
 async fn ended<T>(task: Option<JoinHandle<T>>, who: &str, seen: &mut Seen) -> Option<T> {
     match tokio::time::timeout(ENDED_WITHIN, task?).await {
         Ok(Ok(given)) => Some(given),

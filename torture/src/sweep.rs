@@ -1,7 +1,8 @@
 //! The crash sweep: a process dies at every operation of a store, before it is sent and after its reply has come, or
-//! loses just the reply, or believes so although nothing was done; then another pod takes over, and what became of every call is counted exactly.
+//! loses just the reply, or believes so although nothing was done; then another pod takes over, and the result of every
+//! call is checked exactly.
 //!
-//! Nothing here is tolerated: for each boundary there is one right number of starts of each call, and one right end.
+//! Nothing is tolerated here: for each boundary there is one right number of starts of each call, and one right end.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,10 +28,10 @@ use crate::{Result, ledger, worker};
 
 /// How long a successor may take.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// How many victims there are at a time.
+/// How many victims run at a time.
 const AT_ONCE: usize = 4;
 
-/// How a call stands in the end, and how often it started; `None`: it is nowhere.
+/// The state of a call in the end, and how often it started; `None`: it is in no table.
 type Count = (usize, Option<CallState>);
 
 /// Sweeps one database; prints one line, and each count that is wrong.
@@ -81,7 +82,8 @@ pub(crate) async fn sweep(sqlite: bool) -> Result<ExitCode> {
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Where something happens. Inside a transaction a lost reply is the end of the transaction, as if nothing had been sent.
+/// Where the fault occurs. Inside a transaction a lost reply is the end of the transaction, as if nothing had been
+/// sent.
 fn boundaries() -> Vec<(&'static str, Boundary)> {
     let inside = ["begin", "insert_in", "cancel_in", "complete"];
     let all =
@@ -89,7 +91,7 @@ fn boundaries() -> Vec<(&'static str, Boundary)> {
     all.filter(|(operation, at)| !at.is_survived() || !inside.contains(operation)).collect()
 }
 
-/// One victim and its successor. Gives what was wrong.
+/// Runs one victim and its successor. Returns what was wrong.
 async fn play(orders: &Orders) -> Result<Vec<String>> {
     let status = victim(orders).await?;
     if orders.boundary.is_survived() != status {
@@ -106,7 +108,7 @@ async fn play(orders: &Orders) -> Result<Vec<String>> {
     let successor = successor.config(worker::config(LEASE)).start().await?;
     let store = open(&orders.url, &orders.schema).await?;
     let began = Instant::now();
-    // Until everything is as it should be; what comes after that is seen when the successor has ended.
+    // Until everything is as it should be; later changes are seen when the successor has ended.
     while !wrong(orders, &store).await?.is_empty() && began.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -114,7 +116,7 @@ async fn play(orders: &Orders) -> Result<Vec<String>> {
     wrong(orders, &store).await
 }
 
-/// Whether it lived to its end.
+/// Returns whether it survived to its end.
 async fn victim(orders: &Orders) -> Result<bool> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("victim").args(["--url", &orders.url, "--schema", &orders.schema]);
@@ -124,7 +126,7 @@ async fn victim(orders: &Orders) -> Result<bool> {
     command.args(["--operation", &orders.operation, "--boundary", &boundary]);
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
     let said = String::from_utf8_lossy(&output.stderr);
-    // A victim ends by a signal of its own, or well.
+    // A victim ends by its own signal, or normally.
     match output.status.code() {
         None => Ok(false),
         Some(0) => Ok(true),
@@ -132,7 +134,7 @@ async fn victim(orders: &Orders) -> Result<bool> {
     }
 }
 
-/// What differs from what should be.
+/// Returns the differences from the expected state.
 async fn wrong(orders: &Orders, store: &Arc<dyn Store>) -> Result<Vec<String>> {
     let starts = starts(&orders.ledger)?;
     let mut wrong = Vec::new();
@@ -150,7 +152,7 @@ async fn wrong(orders: &Orders, store: &Arc<dyn Store>) -> Result<Vec<String>> {
             ));
         }
     }
-    // The schedule's next run, and nothing that nobody knows of.
+    // The schedule's next run, and no unknown call.
     let page = store.calls(Now::Database, &CallFilter::new().state(CallState::Scheduled)).await?;
     let (schedules, declared) = (store.schedules().await?.len(), usize::from(is_done("declare", orders)));
     if (schedules, page.calls.len()) != (declared, pending + declared) {
@@ -172,21 +174,21 @@ fn starts(path: &Path) -> Result<HashMap<Uuid, usize>> {
     Ok(starts)
 }
 
-/// Whether the victim came to the operation, whatever became of it there.
+/// Returns whether the victim reached the operation, whatever happened to it there.
 fn came_to(operation: &str, orders: &Orders) -> bool {
     let place = |name: &str| OPERATIONS.iter().position(|operation| *operation == name);
     orders.boundary.is_survived() || place(operation) <= place(&orders.operation)
 }
 
-/// Whether it was done.
+/// Returns whether the operation was done.
 fn is_done(operation: &str, orders: &Orders) -> bool {
     came_to(operation, orders) && !(operation == orders.operation && orders.boundary == Boundary::Before)
 }
 
-/// How often a call starts, and how it ends, when the victim dies there.
+/// Returns how often a call starts, and how it ends, when the victim dies there.
 fn expected(part: Part, orders: &Orders) -> Count {
     let done = |operation| is_done(operation, orders);
-    // The successor runs it as if nobody had touched it.
+    // The successor runs it as if it had never been claimed.
     let ran = (1, Some(CallState::Succeeded));
     let pending = (0, Some(CallState::Scheduled));
     let interrupted = |starts| (starts, Some(CallState::Interrupted));
@@ -218,7 +220,7 @@ fn expected(part: Part, orders: &Orders) -> Count {
         Part::CancelledIn if done("complete") => (0, Some(CallState::Cancelled)),
         Part::Discarded if done("discard") => (0, Some(CallState::Cancelled)),
         Part::Cancelled | Part::CancelledIn | Part::Discarded => pending,
-        // Of a name that the successor does not know. The pod that took it did so once all were stored.
+        // Of a name that the successor does not have. The pod that took it did so once all were stored.
         Part::Vanished => {
             if came_to("cancel", orders) {
                 interrupted(0)
@@ -272,7 +274,7 @@ mod tests {
         let source = include_str!("../../futurecall-runtime/src/store/traits.rs");
         let name = |line: &'static str| line.trim_start().strip_prefix("async fn ")?.split(['(', '<']).next();
         let mut operations: Vec<&str> = source.lines().filter_map(name).collect();
-        // It waits, and asks for nothing that could be done or not.
+        // It waits, and performs no operation.
         operations.retain(|operation| *operation != "changed");
         let mut swept = OPERATIONS.to_vec();
         operations.sort_unstable();

@@ -1,4 +1,4 @@
-//! One run: load, storm, peace, and the checker.
+//! One run: load, faults, quiet, and the checker.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,13 +17,12 @@ use crate::setup::{Ground, Report, Wanted};
 use crate::{Result, clock_shim};
 use futurecall_testbed::rng::Rng;
 
-/// How long a lease lasts: short, so that faults outlast it; and so long that what a busy machine does to a short one does
-/// not.
+/// How long a lease lasts: short, so that faults outlast it; and long enough that a busy machine does not lose it.
 const LEASE: Duration = Duration::from_secs(3);
-/// How long it lasts for mutants that show where many leases end (and as their statements say).
+/// How long it lasts for mutants that show where many leases end (as in their statements).
 const SHORT_LEASE: Duration = Duration::from_secs(2);
 
-/// What a run is told.
+/// Options of a run.
 #[expect(clippy::struct_excessive_bools, reason = "each is wanted or not, whatever the others are")]
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -34,11 +33,11 @@ pub(crate) struct Plan {
     /// Whether disks can be full.
     pub(crate) disks: bool,
     pub(crate) mutant: Option<Mutant>,
-    /// Whether ledgers and database are kept where nothing was found, too.
+    /// Whether ledgers and database are kept even if nothing was found.
     pub(crate) keep: bool,
 }
 
-/// Runs, checks, and prints one line; on a violation also where the evidence is, and how to see it again.
+/// Runs, checks, and prints one line; on a violation also where the evidence is, and how to reproduce it.
 pub(crate) async fn torture(plan: &Plan) -> Result<ExitCode> {
     if let Some(mutant) = plan.mutant.filter(|mutant| !mutant.is_of(plan.sqlite)) {
         return Err(format!("there is no mutant {} of this database", mutant.name()).into());
@@ -56,7 +55,7 @@ pub(crate) async fn torture(plan: &Plan) -> Result<ExitCode> {
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs every mutant; the checker must catch each by a violation that is its own.
+/// Runs every mutant; the checker must catch each by a violation of its own kind.
 pub(crate) async fn mutants(seed: u64, time: Duration, sqlite: bool) -> Result<ExitCode> {
     let mut caught = 0;
     let all: Vec<Mutant> = Mutant::value_variants()
@@ -81,7 +80,7 @@ pub(crate) async fn mutants(seed: u64, time: Duration, sqlite: bool) -> Result<E
     Ok(if caught == all.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says loudly what cannot be made here.
+/// Warns about faults that cannot be injected here.
 fn can_be_made(mutant: Mutant) -> bool {
     let can_be_made = mutant != Mutant::ClockRatchet || clock_shim::machine().is_some();
     if !can_be_made {
@@ -104,7 +103,7 @@ impl Plan {
         )
     }
 
-    /// The command that does the same again.
+    /// Returns the command that repeats the run.
     fn command(&self) -> String {
         let mut command = format!(
             "cargo run --release -p futurecall-torture -- --seconds {} --seed {}",
@@ -143,7 +142,7 @@ impl Plan {
         matches!(self.mutant, None | Some(Mutant::ClockRatchet))
     }
 
-    /// What is broken in processes.
+    /// Faults of processes.
     fn of_processes(&self) -> &'static [Kind] {
         match self.mutant {
             None => &[Kind::Kill, Kind::Pause, Kind::Restart, Kind::Kill, Kind::Pause],
@@ -154,7 +153,7 @@ impl Plan {
         }
     }
 
-    /// What is broken in the database and on the way to it.
+    /// Faults of the database and of the connections to it.
     fn of_databases(&self) -> &'static [Kind] {
         match self.mutant {
             None if self.sqlite && self.disks => &[Kind::Lock, Kind::Full],
@@ -190,7 +189,7 @@ impl Plan {
                 Kind::Lock,
             ],
             Some(Mutant::AsynchronousCommit) => &[Kind::Crash],
-            // Each too short to excuse what the mutant does.
+            // Each is too short to explain what the mutant does.
             Some(Mutant::OutcomeThrownAway) => &[Kind::Denied],
             Some(Mutant::RenewalNotSent | Mutant::ReleaseLost) if !self.sqlite => &[Kind::Cut],
             Some(Mutant::NoLeaseCheck) if !self.sqlite => &[Kind::Stall],
@@ -199,13 +198,13 @@ impl Plan {
     }
 }
 
-/// Load and storm at the same time; then everything must come to its end.
+/// Runs load and faults at the same time; then everything must end.
 async fn run(plan: &Plan) -> Result<Report> {
     let ground = Ground::prepare(plan.wanted()).await?;
     let stop = CancellationToken::new();
     let cancellations = TaskTracker::new();
-    // Mutants show where handlers are under way while a worker stands still: there more of them take long, as many as
-    // leave slots for those that are run again.
+    // Mutants show while handlers are running and a worker is paused: more handlers take long then, as many as leave
+    // slots for those that are rerun.
     let long = match plan.mutant {
         None => 5,
         Some(_) if plan.sqlite => 8,

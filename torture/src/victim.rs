@@ -1,4 +1,4 @@
-//! A process that goes once through every operation of a store, and dies at one of them: this program, started with the
+//! A process that runs once through every operation of a store, and dies at one of them: this program, started with the
 //! argument `victim`.
 
 mod operations;
@@ -29,27 +29,27 @@ pub(crate) const LEASE: Duration = Duration::from_secs(1);
 const NOW: Now = Now::Database;
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Where at an operation something happens.
+/// The fault at an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Boundary {
     /// Death, before anything is sent.
     Before,
-    /// It is done, and its reply is lost: the process lives, and finds out.
+    /// It is done, and its reply is lost: the process survives, and finds out.
     Lost,
-    /// It is not done, and looks as if its reply were lost: the process lives, and does it as a repetition.
+    /// It is not done, and looks as if its reply were lost: the process survives, and repeats it.
     Unsent,
     /// Death, when the reply has come.
     After,
 }
 
 impl Boundary {
-    /// Whether the process goes on.
+    /// Returns whether the process survives.
     pub(crate) const fn is_survived(self) -> bool {
         matches!(self, Self::Lost | Self::Unsent)
     }
 }
 
-/// What a victim is told.
+/// Options of a victim.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Orders {
     #[arg(long)]
@@ -66,18 +66,18 @@ pub(crate) struct Orders {
     pub(crate) boundary: Boundary,
 }
 
-/// The calls of a life, by what becomes of them.
+/// The calls of a run, by what happens to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// Claimed, started and finished; kept when its pod vanishes.
     Kept,
-    /// The same, and run again when its pod vanishes.
+    /// The same, and rerun when its pod vanishes.
     Rerun,
-    /// Claimed and given back unstarted.
+    /// Claimed and released unstarted.
     KeptReleased,
     RerunReleased,
     Cancelled,
-    /// Moved from in an hour to now.
+    /// Rescheduled from in an hour to now.
     Moved,
     /// Claimed, started, and completed in a transaction.
     Completed,
@@ -87,11 +87,11 @@ pub(crate) enum Part {
     CancelledIn,
     /// Claimed, started, and failed.
     Failed,
-    /// What failed, again.
+    /// A repetition of the failed one.
     Again,
-    /// Withdrawn as broken, and then deleted from the history.
+    /// Discarded as broken, and then deleted from the history.
     Discarded,
-    /// One more run of the schedule.
+    /// An additional run of the schedule.
     Triggered,
     /// Claimed by a pod that vanished.
     Vanished,
@@ -143,7 +143,7 @@ impl Part {
     }
 }
 
-/// The store of a URL.
+/// Returns the store of a URL.
 pub(crate) async fn open(url: &str, schema: &str) -> Result<Arc<dyn Store>> {
     if url.starts_with("sqlite:") {
         Ok(Arc::new(SqliteStore::open(url, "futurecall_").await?))
@@ -152,7 +152,7 @@ pub(crate) async fn open(url: &str, schema: &str) -> Result<Arc<dyn Store>> {
     }
 }
 
-/// Lives, unless it dies. A life to its end was one that lost a reply.
+/// Performs all operations, unless it dies. It gets to the end if it only lost a reply.
 pub(crate) async fn live(orders: Orders) -> Result {
     let store = open(&orders.url, &orders.schema).await?;
     let ledger = Ledger::open(&orders.ledger, 0)?;
@@ -174,7 +174,7 @@ struct Life {
 }
 
 impl Life {
-    /// Does an operation, unless this is where it dies. After a reply that was lost, or seems to be, it is repeated.
+    /// Performs an operation, unless it dies there. After a reply that was lost, or seems to be, it is repeated.
     async fn step<T, F>(&self, operation: &str, mut work: impl FnMut(bool) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<T, StoreError>>,
@@ -250,7 +250,7 @@ impl Life {
             }
         });
         assert_eq!(stored.await?, 1, "it is stored, and this pod's");
-        // Somebody else takes a call and vanishes.
+        // A third pod takes a call and vanishes.
         let vanished =
             request(PodId::new(), &[("torture.vanished", OnVanish::Keep)], Duration::from_millis(1));
         let claim = store.claim(NOW, &vanished).await?;
@@ -267,7 +267,7 @@ impl Life {
         let request = request(self.pod, &[("torture.keep", OnVanish::Keep), ("torture.rerun", rerun)], LEASE);
         let request = &request;
         let claimed = self.step("claim", |again| async move {
-            // Whoever lost the reply to a claim looks for what it took.
+            // A pod that lost the reply to a claim looks up what the claim took.
             let found = if again { store.find_claim(self.pod, CLAIM).await?.len() } else { 0 };
             if found > 0 { Ok(found) } else { Ok(store.claim(NOW, request).await?.calls.len()) }
         });
@@ -289,7 +289,7 @@ impl Life {
         Finish { id, claim_no: CLAIM, outcome, started_after: Some(none), ran_for: none }
     }
 
-    /// One call ends together with what else stands in its transaction.
+    /// Ends one call together with other changes in its transaction.
     async fn complete(&self) -> Result {
         let (store, kept) = (&self.store, Retention::default());
         let open = self.step("begin", |_| store.begin(Duration::from_secs(10))).await?;
@@ -352,7 +352,7 @@ impl Life {
         Ok(())
     }
 
-    /// What an operator does by hand.
+    /// Performs an operator's actions.
     async fn operate(&self) -> Result {
         let (store, kept) = (&self.store, Retention::default());
         let schedule = store.schedules().await?.first().ok_or("the schedule is there")?.id;
@@ -423,7 +423,7 @@ impl Life {
 }
 
 const CLAIM: i64 = 1;
-/// The number under which a call is stored as claimed.
+/// The claim number under which a call is stored as claimed.
 const AT_ONCE: i64 = 2;
 
 fn held(id: CallId) -> Held {

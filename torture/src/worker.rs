@@ -1,4 +1,4 @@
-//! A pod in a process of its own, which may be killed: this program, started with the argument `worker`.
+//! A pod in its own process, which may be killed: this program, started with the argument `worker`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::retry::{self, Throw};
 use crate::settings::keeping;
 use crate::{Result, clock};
 
-/// What a worker is told.
+/// Options of a worker.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Orders {
     #[arg(long)]
@@ -33,7 +33,7 @@ pub(crate) struct Orders {
     /// Milliseconds.
     #[arg(long)]
     pub(crate) lease: u64,
-    /// For how many seconds calls that succeeded stay in the history.
+    /// For how many seconds succeeded calls stay in the history.
     #[arg(long)]
     pub(crate) retention: u64,
 }
@@ -74,7 +74,7 @@ impl TortureFutureCall {
         run(session, ledger, 1, false, None).await;
     }
 
-    /// Each attempt ends as the dice say (see [`Throw`]); the policy is that of [`retry`].
+    /// Each attempt ends as drawn (see [`Throw`]); the policy is that of [`retry`].
     #[future_call(retry(max_attempts = 4, backoff = fixed("40ms")), timeout = "1s")]
     pub(crate) async fn tries(
         session: &Session,
@@ -141,7 +141,7 @@ pub(crate) async fn run(
     attempt.what = What::End;
 }
 
-/// One run; what became of it is written when it is dropped.
+/// One run; its result is written when it is dropped.
 struct Attempt<'l> {
     ledger: &'l Ledger,
     run: Run,
@@ -169,7 +169,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// Schedules a call, and writes down before that it will, and after that what it was told.
+/// Schedules a call, and records the request before and the result afterwards.
 async fn follow_up(session: &Session, ledger: &Ledger, kind: Kind) {
     let calls = session.pod().future_calls().call_now().torture();
     let call = if kind == Kind::Keep { calls.follow_keep() } else { calls.follow_rerun() };
@@ -183,7 +183,7 @@ async fn follow_up(session: &Session, ledger: &Ledger, kind: Kind) {
     }
 }
 
-/// The settings that all pods of a run share.
+/// Returns the settings that all pods of a run share.
 pub(crate) fn config(lease: Duration) -> Config {
     Config::new()
         .lease(lease)
@@ -195,7 +195,7 @@ pub(crate) fn config(lease: Duration) -> Config {
         .shutdown_grace(Duration::from_secs(15))
 }
 
-/// Runs calls until standard input ends. It says `ready` once it runs.
+/// Runs calls until standard input ends. Prints `ready` once it runs.
 pub(crate) async fn work(orders: Orders) -> Result {
     let ledger = Arc::new(Ledger::open(&orders.ledger, orders.number)?);
     let shown = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -214,7 +214,7 @@ pub(crate) async fn work(orders: Orders) -> Result {
             .state(Arc::clone(&ledger))
             .config(keeping(config(Duration::from_millis(orders.lease)), orders.retention))
     };
-    // Started in the middle of a fault, it tries again, as a service's supervisor would.
+    // Started in the middle of a fault, it tries again, like a service's supervisor.
     let pod = loop {
         match builder().start().await {
             Ok(pod) => break pod,
@@ -230,7 +230,7 @@ pub(crate) async fn work(orders: Orders) -> Result {
     Ok(())
 }
 
-/// Writes down when this process did not get the processor: the machine's fault, and nobody else's.
+/// Records when this process got no CPU time: the machine's fault alone.
 pub(crate) fn watch_for_gaps(ledger: &Ledger) {
     const PAUSE: Duration = Duration::from_millis(20);
     /// Microseconds.

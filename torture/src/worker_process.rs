@@ -1,4 +1,4 @@
-//! A worker, seen from outside.
+//! A worker process, as seen by its parent.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,12 +17,12 @@ use crate::{Result, clock_shim};
 #[derive(Debug)]
 pub(crate) struct Worker {
     child: Child,
-    /// Its end is the worker's end.
+    /// Closing it ends the worker.
     stdin: Option<ChildStdin>,
 }
 
 impl Worker {
-    /// Starts one, whose wall clock is bent by these variables.
+    /// Starts one, whose wall clock is shifted by these variables.
     pub(crate) fn start(orders: &Orders, folder: &Folder, bent: &[(&str, OsString)]) -> Result<Self> {
         let log = File::options().append(true).create(true).open(folder.log(orders.number))?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -30,13 +30,13 @@ impl Worker {
         command.arg("--ledger").arg(&orders.ledger).args(["--lease", &orders.lease.to_string()]);
         command.envs(bent.iter().map(|(name, value)| (name, value)));
         command.args(["--retention", &orders.retention.to_string()]);
-        // The panics of handlers are meant.
+        // The panics of handlers are intended.
         command.env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("a worker has no standard output")?;
-        // It starts in the middle of faults: nobody waits for it.
+        // It starts in the middle of faults: its parent does not wait for it.
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(_)) = lines.next_line().await {}
@@ -51,7 +51,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Stops the process where it stands, or lets it go on.
+    /// Pauses the process, or resumes it.
     pub(crate) fn signal(&self, signal: Signal) -> Result {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         kill_process(pid.ok_or("a worker has ended by itself")?, signal)?;

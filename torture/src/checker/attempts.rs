@@ -1,4 +1,4 @@
-//! Whether the attempts on record are those that handlers wrote down, and no more than are allowed.
+//! Checks that the attempts on record are those that handlers recorded, and no more than are allowed.
 
 use super::call::Checked;
 use super::run::Run;
@@ -12,7 +12,8 @@ impl Checked<'_> {
     pub(super) fn check_attempts(&self, verdict: &mut Verdict) {
         let Some(row) = self.row else { return };
         let ended = row.ended.len();
-        // An attempt that was claimed and never started was given back, also by who cancelled it then.
+        // An attempt that was claimed and never started was released, also by the pod of a call that was cancelled
+        // then.
         let is_counted = match row.state {
             State::Succeeded | State::Failed | State::Interrupted => row.attempt as usize == ended + 1,
             State::Pending | State::Cancelled | State::Skipped | State::Other => {
@@ -37,7 +38,7 @@ impl Checked<'_> {
         self.check_failures(row, verdict);
     }
 
-    /// An attempt that another followed: it failed, as its handler says too, or its pod vanished.
+    /// Checks an attempt that was followed by another: it failed according to its handler, too, or its pod vanished.
     fn check_ended(&self, ended: &Ended, verdict: &mut Verdict) {
         if !ended.failed {
             if !self.was_interrupted(ended.pod, ended.attempt, ended.at) {
@@ -88,7 +89,7 @@ impl Checked<'_> {
         Throw::of(self.id, attempt)
     }
 
-    /// Whether a run failed, as its handler says: by itself, or because it took too long.
+    /// Returns whether a run failed according to its handler: by itself, or by its timeout.
     fn failed(&self, run: &Run<'_>) -> bool {
         match self.throw(run.start.run.attempt) {
             Throw::Success => false,

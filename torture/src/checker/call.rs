@@ -74,11 +74,12 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// It is due when its producer said, and not started before that, by the database's clock.
+    /// Checks that it is due at the time that its producer requested, and not started before that, by the database's
+    /// clock.
     fn check_moment(&self, verdict: &mut Verdict) {
         let Some(row) = self.row else { return };
         if let Some(asked) = self.promise.asked {
-            // Nobody knows when it was stored if nobody was told.
+            // The time when it was stored is unknown without a reply.
             let known = self.promise.stored == Stored::Yes;
             let until = if known { asked.answered } else { i64::MAX };
             let clock = self.history.clock_of(asked.worker);
@@ -88,7 +89,7 @@ impl<'h> Checked<'h> {
             }
         }
         for run in &self.runs {
-            // What follows an attempt has a moment of its own: of a clock that was set back meanwhile, an earlier one.
+            // A retry has its own due time: after the clock was set back meanwhile, an earlier one.
             let early = row.due - self.reached(run.start);
             if early > 0 && run.start.run.attempt == 1 {
                 self.add(verdict, Violation::Early, &format!("started {early} µs early"));
@@ -99,7 +100,8 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// What the database's clock had reached by then for all that the pod could know: of a step it hears within a lease.
+    /// Returns what the database's clock had reached by then as far as the pod could know: it notices a step within a
+    /// lease.
     pub(super) fn reached(&self, event: &Event) -> i64 {
         self.history.clock_of(Some(event.worker)).at_most(event.at, event.at - self.history.lease)
     }
@@ -110,7 +112,7 @@ impl<'h> Checked<'h> {
             self.add(verdict, Violation::FinishedTwice, &format!("was taken out {} times", row.gone));
         }
         match (row.state, self.promise.kind) {
-            // A schedule goes on for ever.
+            // A schedule continues for ever.
             (State::Pending, _) if row.schedule.is_none() => {
                 self.add(verdict, Violation::Stuck, "is still pending");
             }
@@ -135,7 +137,7 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// A run of just the attempt that was recorded came to its end before that.
+    /// Checks that a run of just the recorded attempt completed before that.
     fn came_to_its_end(&self, row: &Row) -> bool {
         let finished = self.history.last_moment(row.finished.unwrap_or(0));
         self.runs.iter().any(|run| {
@@ -154,7 +156,7 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// Whether something befell a pod so that its attempt was given up at that moment of the database's clock.
+    /// Returns whether a fault affected a pod so that its attempt was given up at that time of the database's clock.
     pub(super) fn was_interrupted(&self, pod: Option<Uuid>, attempt: u32, said: i64) -> bool {
         let run = self.runs.iter().find(|run| run.is(pod, attempt));
         self.history.moments(said).into_iter().any(|at| self.troubles.explain(pod, run, at, true))
@@ -164,8 +166,8 @@ impl<'h> Checked<'h> {
         let is_cancelled = self.row.is_some_and(|row| row.state == State::Cancelled);
         verdict.cancelled += usize::from(is_cancelled);
         let answer = self.promise.cancelled.map(|cancelled| cancelled.answer);
-        // Claimed by somebody whose lease was over, it was neither waiting nor running: counted nowhere, and told to stop.
-        // A claim that was given back before its start is no attempt.
+        // While claimed by a pod whose lease was over, it was neither waiting nor running: counted nowhere, and
+        // flagged. A claim that was released before its start is no attempt.
         let was_claimed = self.row.is_some_and(|row| row.attempt > 0 || row.gone > 0);
         let asked = match answer {
             None | Some(Answer::Refused) => false,
@@ -218,13 +220,13 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// Whether that run stands on record as failed, so that another is in order.
+    /// Returns whether that run is on record as failed, so that another is expected.
     fn has_failed(&self, run: &Run<'_>) -> bool {
         let is_it = |ended: &Ended| ended.failed && run.is(ended.pod, ended.attempt);
         self.row.is_some_and(|row| row.ended.iter().any(is_it))
     }
 
-    /// A run must not show a sign of life once the call was somebody else's.
+    /// Checks that a run shows no activity once another pod had the call.
     fn check_goes_on(&self, run: Run<'_>, lost: i64, verdict: &mut Verdict) {
         if run.last.at <= lost {
             return;
@@ -240,7 +242,7 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// Whether the process of an event cannot have known that the call had been lost at that moment.
+    /// Returns whether the process of an event cannot have known at that time that the call had been lost.
     fn cannot_know(&self, event: &Event, lost: i64) -> bool {
         self.troubles.cannot_know(event.worker, lost, event.at)
     }

@@ -1,21 +1,21 @@
-//! The database's clock, which a fault may have set: what it said when, and when it said what.
+//! The database's clock, which a fault may have set: its reading at a time, and the times of a reading.
 
 use crate::fault::Step;
 
-/// How far two readings of the machine's clocks may lie apart. The ledger reads both one after the other.
+/// How far two readings of the machine's clocks may differ. The ledger reads one after the other.
 pub(super) const CLOCKS: i64 = 2_000;
 
 /// What is known of the database's clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clock {
-    /// What the machine's wall clock says less what its monotonic one does.
+    /// The machine's wall clock minus its monotonic clock.
     pub(crate) real_offset: i64,
-    /// In the order of their moments.
+    /// In order of time.
     pub(crate) steps: Vec<Step>,
 }
 
 impl Clock {
-    /// Each time with the setting that held in it, from and until.
+    /// Returns each setting with the time span in which it applied.
     fn settings(&self) -> impl Iterator<Item = (i64, i64, i64)> {
         let from = std::iter::once((i64::MIN, 0)).chain(self.steps.iter().map(|step| (step.before, step.by)));
         let until = self.steps.iter().map(|step| step.after).chain(std::iter::once(i64::MAX));
@@ -27,20 +27,21 @@ impl Clock {
         self.settings().filter_map(overlaps)
     }
 
-    /// The least that it can have said at `at`, had it been set as it was at any time from then until.
+    /// Returns the lowest possible reading at `at`, for any setting between that time and then.
     pub(super) fn at_least(&self, at: i64, until: i64) -> i64 {
         at + self.real_offset + self.settings_within(at, until).min().unwrap_or(0)
     }
 
-    /// The most that it can have said at `at` to who read it `since` then, and has counted on from there.
+    /// Returns the highest possible reading at `at` for a process that read it `since` then, and has counted on from
+    /// there.
     pub(super) fn at_most(&self, at: i64, since: i64) -> i64 {
         at + self.real_offset + self.settings_within(since, at).max().unwrap_or(0)
     }
 
-    /// Each setting with the time in which a reading may have been taken that it was applied to, from and until.
+    /// Returns each setting with the time span in which a reading may have been taken that it was applied to.
     ///
-    /// A bent clock reads the machine's clock first, and then the file that bends it: a process that stands still between
-    /// the two applies to the moment at which it was stopped a setting of the moment at which it goes on.
+    /// A shifted clock reads the machine's clock first, and then the file that shifts it: a process that is paused
+    /// between the two applies the setting of the time at which it resumes to the time at which it was paused.
     fn readings(&self, standstills: &[(i64, i64)]) -> impl Iterator<Item = (i64, i64, i64)> {
         self.settings().map(move |(from, until, by)| {
             let between = standstills.iter().filter(|(begin, end)| (*begin..=*end).contains(&from));
@@ -48,7 +49,7 @@ impl Clock {
         })
     }
 
-    /// The monotonic moments at which it may have said this to processes that stood still for these times.
+    /// Returns the monotonic times at which it may have shown this to processes that were paused at these times.
     pub(super) fn moments(&self, said: i64, standstills: &[(i64, i64)]) -> Vec<i64> {
         let all = self.readings(standstills).filter_map(|(from, until, by)| {
             let at = said - self.real_offset - by;
@@ -58,7 +59,7 @@ impl Clock {
         all.collect()
     }
 
-    /// When it first said this or more.
+    /// Returns when it first showed this or more.
     pub(crate) fn first_moment(&self, said: i64, standstills: &[(i64, i64)]) -> i64 {
         let all = self.readings(standstills).filter_map(|(from, until, by)| {
             let at = (said - self.real_offset - by).max(from);
@@ -67,7 +68,7 @@ impl Clock {
         all.min().unwrap_or(said - self.real_offset)
     }
 
-    /// When it last said this or less.
+    /// Returns when it last showed this or less.
     pub(super) fn last_moment(&self, said: i64, standstills: &[(i64, i64)]) -> i64 {
         let all = self.readings(standstills).filter_map(|(from, until, by)| {
             let at = (said - self.real_offset - by).min(until);
@@ -97,10 +98,10 @@ mod tests {
         assert_eq!(set.at_least(21 * second, 22 * second), 16 * second);
         assert_eq!(set.moments(9 * second, &[]), [9 * second]);
         assert_eq!(set.moments(16 * second, &[]), [21 * second]);
-        // Twice it said this, before and after it was set back; and this not at all.
+        // It showed this twice, before and after it was set back; and this not at all.
         assert_eq!(set.moments(75 * second, &[]), [15 * second, 80 * second]);
         assert_eq!(set.last_moment(75 * second, &[]), 80 * second);
-        // What it left out, it said when it was set.
+        // What it skipped, it showed when it was set.
         assert!(set.moments(12 * second, &[]).is_empty());
         assert_eq!(set.first_moment(12 * second, &[]), 10 * second);
         assert_eq!(

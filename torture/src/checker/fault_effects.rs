@@ -1,14 +1,15 @@
-//! What each kind of fault can do to the leases of a pod, and when. A fault explains only what it can cause.
+//! The effects of each kind of fault on the leases of a pod, and their times. A fault explains only what it can cause.
 //!
-//! A lease lasts for `L`. Its pod renews it every third of `L`, stops the handler a tenth of `L` before the end, and tries
-//! a renewal that failed again after a twentieth; a tenth is left to the renewal itself. So a pod that cannot renew for
-//! less than `5/12 L` (`1 - 1/3 - 1/10 - 1/20 - 1/10`) keeps every lease. Troubles that leave less than
-//! `1/20 L + 1/10 L` between them count as one.
+//! A lease lasts for `L`. Its pod renews it every third of `L`, stops the handler a tenth of `L` before the end, and
+//! retries a failed renewal after a twentieth; a tenth is left to the renewal itself. So a pod that cannot renew for
+//! less than `5/12 L` (`1 - 1/3 - 1/10 - 1/20 - 1/10`) keeps every lease. Faults that leave less than `1/20 L + 1/10 L`
+//! between them count as one.
 //!
-//! What a pod has claimed and does not know of (the reply was lost) it does not renew. It looks for that after 50 ms, then
-//! after twice as long each time: within twice the time of the trouble. So for calls that were claimed during troubles,
-//! also those count as one that leave no more time between them than they have lasted. The same holds for the outcome of a
-//! handler that has come to its end: a trouble explains that it is missing if it began before, or at once after it.
+//! A pod does not renew what it has claimed without knowing it (the reply was lost). It looks for that after 50 ms,
+//! then after twice as long each time: within twice the time of the fault. So for calls that were claimed during
+//! faults, those faults also count as one if the time between them is no longer than they have lasted. The same holds
+//! for the outcome of a handler that has ended: a fault explains a missing outcome if it began before the handler's
+//! end, or at once after it.
 //!
 //! | fault | what it can cause | when |
 //! | --- | --- | --- |
@@ -21,8 +22,8 @@
 //! | the server's clock set back, a shutdown | nothing | |
 //! | a pod gave up its leases by its own clocks, or gave back a claim that took too long by them | nothing: it needs an explanation itself ([`Violation::FencedWithoutFault`]). For a claim, of which nothing has started, a wall clock that was set is one | |
 //!
-//! An interruption is seen within three leases after its cause: until the lease ends, and as long again twice until
-//! somebody has looked.
+//! An interruption shows within three leases after its cause: until the lease ends, and twice as long again until
+//! another pod has looked.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,7 +33,7 @@ use super::run::Run;
 use super::{History, Verdict, Violation};
 use crate::fault::{Effect, Fault, Kind, Step};
 
-/// How long after a standstill a process may need until it has noticed that its leases are over, in microseconds.
+/// How long a process may need after a pause until it has noticed that its leases are over, in microseconds.
 const SETTLE: i64 = 500_000;
 
 /// A time in which a pod could not renew.
@@ -42,29 +43,29 @@ struct Span {
     end: i64,
 }
 
-/// What befell a pod.
+/// What affected a pod.
 #[derive(Debug, Default)]
 struct Pod {
     /// For calls that it knew of.
     spans: Vec<Span>,
-    /// For what is tried again after longer and longer waits: claims whose reply was lost, and outcomes.
+    /// For what is retried with growing backoff: claims whose reply was lost, and outcomes.
     again: Vec<Span>,
-    /// When another pod may have taken its leases for over, because their clocks differed.
+    /// When another pod may have considered its leases over, because their clocks differed.
     taken: Vec<Span>,
-    /// When its wall clock was not what it had been a while before.
+    /// When its wall clock differed from what it had been a while before.
     doubted: Vec<Span>,
     /// When it gave up its leases, with an explanation other than the length of a span.
     gave_up: Vec<i64>,
 }
 
-/// What befell each pod.
+/// What affected each pod.
 #[derive(Debug)]
 pub(super) struct Troubles<'h> {
     history: &'h History,
     pods: HashMap<Uuid, Pod>,
-    /// Those of each worker's pods taken together, for calls of pods that have written nothing down.
+    /// Those of each worker's pods taken together, for calls of pods that have recorded nothing.
     any: Vec<Pod>,
-    /// When the processes of each worker stood still.
+    /// When the processes of each worker were paused.
     still: HashMap<usize, Vec<Span>>,
 }
 
@@ -93,8 +94,8 @@ impl<'h> Troubles<'h> {
         }
     }
 
-    /// Whether something befell a pod (or, where it has written nothing down, any) so that a call of it was lost at that
-    /// moment. `looked`: others look for lost calls all the time, so it was not long before.
+    /// Returns whether a fault affected a pod (or any, if the pod has recorded nothing) so that a call of it was lost
+    /// at that time. `looked`: others look for lost calls all the time, so it was not long before.
     pub(super) fn explain(&self, pod: Option<Uuid>, run: Option<&Run<'_>>, at: i64, looked: bool) -> bool {
         let lease = self.history.lease;
         let known = pod.and_then(|pod| self.pods.get(&pod));
@@ -104,11 +105,11 @@ impl<'h> Troubles<'h> {
         let outcome = run.filter(|run| run.last.what.is_an_outcome()).map(|run| run.last.at + gap(lease));
         let explains = |pod: &Pod| {
             let gave_up = |gave_up: &i64| (since.max(until)..=at).contains(gave_up);
-            // Tried again and again, an outcome that was there before is stored between two troubles.
+            // Retried again and again, an outcome that was there before is stored between two faults.
             let spans = pod.spans.iter().filter(|_| outcome.is_none());
             let claiming = pod.again.iter().filter(|span| match (outcome, run) {
                 (Some(outcome), _) => span.begin <= outcome,
-                // What had started before, the pod knew of.
+                // The pod knew of calls that had started before.
                 (None, Some(run)) => run.start.at > span.begin,
                 (None, None) => true,
             });
@@ -119,8 +120,8 @@ impl<'h> Troubles<'h> {
         known.map_or(&self.any[..], std::slice::from_ref).iter().any(explains)
     }
 
-    /// Whether a lease that was renewed for the last time before a span can be over at that moment, or its pod have given
-    /// it up.
+    /// Returns whether a lease that was renewed for the last time before a span can be over at that time, or its pod
+    /// have given it up.
     fn is_long_enough(&self, span: Span, since: i64, at: i64) -> bool {
         let lease = self.history.lease;
         let begin = span.begin.max(since);
@@ -130,7 +131,7 @@ impl<'h> Troubles<'h> {
         end >= begin && (end - begin >= least(lease) || is_over(end - begin)) && is_over(at - begin)
     }
 
-    /// By how much the database's clock was set forward in that time.
+    /// Returns how far the database's clock was set forward in that time.
     fn forward(&self, from: i64, until: i64) -> i64 {
         let steps = &self.history.clock.steps;
         let before = std::iter::once(0).chain(steps.iter().map(|step| step.by));
@@ -140,9 +141,9 @@ impl<'h> Troubles<'h> {
         steps.iter().zip(before).filter_map(within).sum()
     }
 
-    /// Whether a process cannot have known at that moment that a call of it had been lost before: it stood still, or the
-    /// database's clock was set forward, or a pod whose clock differs took the call, of which a pod hears with its next
-    /// renewal, and after a lease at the latest; if it stands still by then, once it goes on.
+    /// Returns whether a process cannot have known at that time that a call of it had been lost before: it was paused,
+    /// or the database's clock was set forward, or a pod whose clock differs took the call, which a pod notices with
+    /// its next renewal, and after a lease at the latest; if it is paused by then, once it resumes.
     pub(super) fn cannot_know(&self, worker: usize, lost: i64, at: i64) -> bool {
         let lease = self.history.lease;
         let stood_still = |span: &Span| {
@@ -171,7 +172,7 @@ impl<'h> Troubles<'h> {
         })
     }
 
-    /// When a process that notices something at some moment has noticed it, if it may stand still then.
+    /// Returns when a process that would notice something at some time has noticed it, if it may be paused then.
     fn noticed(&self, worker: usize, moment: i64) -> i64 {
         let least = self.history.lease / 20;
         let stands_still =
@@ -180,7 +181,7 @@ impl<'h> Troubles<'h> {
         span.map_or(moment, |span| span.end + SETTLE)
     }
 
-    /// Every pod that gave up leases by its own clocks needs a reason that nobody can make up.
+    /// Checks that every pod that gave up leases by its own clocks has an independent reason.
     pub(super) fn check_fences(&self, verdict: &mut Verdict) {
         let lease = self.history.lease;
         let needs_one = |fault: &&Fault| matches!(fault.kind, Kind::Fenced | Kind::GivenBack);
@@ -210,7 +211,7 @@ impl<'h> Troubles<'h> {
 }
 
 impl Pod {
-    /// What befell a pod of that worker that wrote its last line then.
+    /// Returns what affected a pod of that worker that wrote its last line then.
     fn new(history: &History, worker: usize, last: i64) -> Self {
         let lease = history.lease;
         let all = history.faults.iter().filter(|fault| fault.concerns(Some(worker)));
@@ -225,7 +226,8 @@ impl Pod {
             let befell = all.clone().filter(|fault| fault.kind.effect() == effect);
             befell.map(|fault| Span { begin: fault.begin, end: fault.end + longer }).collect()
         };
-        // A clock that is set right is seen as late as one that is set; the one try takes a tenth of a lease at the most.
+        // A clock that is set right is seen as late as one that is set; the single try takes a tenth of a lease at
+        // most.
         let doubted = lasting(Effect::Doubt, lease / 3);
         let fails = lasting(Effect::Holds, lease / 4);
         let fences = all.clone().filter(|fault| fault.kind == Kind::Fenced).map(|fault| fault.begin);
@@ -247,22 +249,22 @@ impl Span {
     }
 }
 
-/// For how long a pod must be kept from renewing before it can lose anything.
+/// Returns for how long a pod must be kept from renewing before it can lose anything.
 const fn least(lease: i64) -> i64 {
     lease * 5 / 12
 }
 
-/// How much every lease has left at least while its pod renews it.
+/// Returns the minimum remaining time of every lease while its pod renews it.
 const fn left(lease: i64) -> i64 {
     lease * 2 / 3 - lease / 10
 }
 
-/// How long a pod needs between two troubles to renew.
+/// Returns how long a pod needs between two faults to renew.
 const fn gap(lease: i64) -> i64 {
     lease / 20 + lease / 10
 }
 
-/// Those that leave no more than a gap between them as one.
+/// Merges spans with no more than a gap between them.
 fn joined(mut spans: Vec<Span>, gap: impl Fn(&Span) -> i64) -> Vec<Span> {
     spans.sort_by_key(|span| span.begin);
     let mut joined: Vec<Span> = Vec::new();

@@ -1,4 +1,4 @@
-//! One run of a handler, as the ledger has it.
+//! One run of a handler, as recorded in the ledger.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::ledger::Event;
 #[derive(Clone, Copy)]
 pub(super) struct Run<'h> {
     pub(super) start: &'h Event,
-    /// The last sign of it.
+    /// Its last event.
     pub(super) last: &'h Event,
 }
 

@@ -1,4 +1,4 @@
-//! Whether schedules go on, and whether each of their moments had just the run that its policy gives it.
+//! Checks that schedules continue, and that each of their times had exactly the run that its policy gives it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,10 +12,11 @@ use crate::recurring::Rule;
 
 /// How late a run may be claimed without a fault that explains it.
 const LATE: i64 = 1_000_000;
-/// How long after the moment that it records an end may be written: until then its run is seen to go on.
+/// How long after the time that it records an end may be written: until then its run still appears to be running.
 const WRITING: i64 = 500_000;
 
-/// What is promised of the runs of schedules, which no producer asks for: all that the database or the ledger has heard of.
+/// Returns the promises about runs of schedules, which no producer requests: all that the database or the ledger
+/// contains.
 pub(super) fn promises(history: &History) -> HashMap<Uuid, Promise> {
     let stored = history.rows.iter().filter_map(|(id, row)| Some((*id, row.schedule?)));
     let ran = history.events.iter().map(|event| (event.run.call, event.run.schedule));
@@ -40,7 +41,7 @@ struct Checked<'h> {
     history: &'h History,
     id: Uuid,
     rule: &'h Rule,
-    /// Its runs, also those to come, by their moments.
+    /// Its runs, including those to come, by their due times.
     runs: BTreeMap<i64, Vec<(Uuid, &'h Row)>>,
 }
 
@@ -82,8 +83,8 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// The moment after a run's is the one that the policy gives, as things stood when the run was claimed, which is
-    /// when its successor was stored.
+    /// Checks that the time after a run's is the one that the policy gives for the state when the run was claimed,
+    /// which is when its successor was stored.
     fn check_gap(&self, before: &Row, after: &Row, verdict: &mut Verdict) {
         let every = micros(self.rule.every);
         let from = match self.rule.missed {
@@ -98,10 +99,10 @@ impl<'h> Checked<'h> {
         verdict.missed += usize::try_from((after.due - before.due) / every - 1).unwrap_or(0);
     }
 
-    /// A run that is claimed late needs a fault, whatever the policy makes of it.
+    /// Checks that a run that is claimed late has a fault, whatever the policy says.
     fn check_late(&self, before: &Row, after: &Row, verdict: &mut Verdict) {
         let every = micros(self.rule.every);
-        // Where all are to run, each waits for the one before.
+        // If all are to run, each waits for the one before.
         let late = after.created - before.due;
         let is_late = late > every + LATE && self.rule.missed != Missed::RunAll;
         if is_late && !self.is_explained(before.due, after.created) {
@@ -110,7 +111,7 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// Skipped because it was missed, or because the run before it was still going.
+    /// Checks that it was skipped because it was missed, or because the run before it was still running.
     fn check_skipped(&self, call: Uuid, row: &Row, verdict: &mut Verdict) {
         verdict.skipped += 1;
         let ended = row.finished.unwrap_or(row.due);
@@ -130,7 +131,7 @@ impl<'h> Checked<'h> {
         }
     }
 
-    /// Whether anything was broken between two moments of the database's clock, or shortly before.
+    /// Returns whether there was any fault between two times of the database's clock, or shortly before.
     fn is_explained(&self, from: i64, until: i64) -> bool {
         let history = self.history;
         let (from, until) = (history.first_moment(from) - 3 * history.lease, history.last_moment(until));

@@ -14,7 +14,7 @@ use crate::retry::Throw;
 const SECOND: i64 = 1_000_000;
 const POD: [Uuid; 2] = [Uuid::from_u128(1), Uuid::from_u128(2)];
 
-/// The history of one call, told in seconds; both clocks begin at zero.
+/// The history of one call, in seconds; both clocks begin at zero.
 struct Told {
     history: History,
     id: Uuid,
@@ -42,12 +42,12 @@ impl Told {
         Self { history, id }
     }
 
-    /// A run from second to second by a worker.
+    /// Adds a run from second to second by a worker.
     fn ran(self, worker: usize, attempt: u32, from: i64, to: i64) -> Self {
         self.ran_and(What::End, worker, attempt, from, to)
     }
 
-    /// The same, and how it ended.
+    /// Adds the same, with its end.
     fn ran_and(mut self, end: What, worker: usize, attempt: u32, from: i64, to: i64) -> Self {
         for (what, at) in [(What::Start, from), (end, to)] {
             let at = at * SECOND;
@@ -58,7 +58,7 @@ impl Told {
         self
     }
 
-    /// What the database says, and who that is about.
+    /// Sets the call's state in the database, and its owner.
     fn ended(mut self, state: State, worker: usize, attempt: u32, finished: i64) -> Self {
         let pod = |attempt| Some(self.history.events.iter().find(|it| it.run.attempt == attempt)?.run.pod);
         let ended =
@@ -78,14 +78,14 @@ impl Told {
         self
     }
 
-    /// What the record says of an attempt that another followed.
+    /// Adds an attempt on record that was followed by another.
     fn ended_before(mut self, worker: usize, attempt: u32, failed: bool, at: i64) -> Self {
         let ended = Ended { attempt, pod: Some(POD[worker]), failed, at: at * SECOND };
         self.history.rows.get_mut(&self.id).unwrap().ended[attempt as usize - 1] = ended;
         self
     }
 
-    /// The database's clock is set by so much.
+    /// Sets the database's clock by that much.
     fn step(mut self, at: i64, by: i64) -> Self {
         let (before, by) = (at * SECOND, by * SECOND);
         let kind = if by > 0 { fault::Kind::Forward } else { fault::Kind::Back };
@@ -98,7 +98,7 @@ impl Told {
         self.fault_within(kind, worker, from * 1_000, to * 1_000)
     }
 
-    /// The same in milliseconds.
+    /// Does the same in milliseconds.
     fn fault_within(mut self, kind: fault::Kind, worker: usize, from: i64, to: i64) -> Self {
         let fault = Fault { kind, worker: Some(worker), begin: from * 1_000, end: to * 1_000 };
         self.history.faults.push(fault);
@@ -134,7 +134,7 @@ fn healthy(kind: Kind) -> Told {
     Told::new(kind).ran(0, 1, 10, 11).ended(State::Succeeded, 0, 1, 11)
 }
 
-/// Attempt 1 by worker 0 until second 13, attempt 2 by worker 1 from second 14.
+/// Returns attempt 1 by worker 0 until second 13, attempt 2 by worker 1 from second 14.
 fn rerun() -> Told {
     Told::new(Kind::Rerun).ran(0, 1, 10, 13).ran(1, 2, 14, 15).ended(State::Succeeded, 1, 2, 15)
 }
@@ -150,7 +150,7 @@ fn a_healthy_call_breaks_nothing() {
 #[test]
 fn what_is_nowhere_is_lost() {
     assert_eq!(Told::new(Kind::Keep).violates(), [Violation::Lost]);
-    // Its pod had lost it, and nobody had looked yet: it was neither waiting nor running.
+    // Its pod had lost it, and it was not rescued yet: neither waiting nor running.
     let between = Told::new(Kind::Keep).ended(State::Cancelled, 0, 1, 12).cancelled(Answer::Nothing, 11);
     assert_eq!(between.violates(), []);
     let unknown = Told::new(Kind::Keep).but(|promise, _| promise.stored = Stored::Unknown);
@@ -204,7 +204,7 @@ fn a_second_run_needs_a_fault_and_a_kind_that_allows_it() {
     assert_eq!(rerun().violates(), [Violation::DuplicateWithoutFault]);
     let explained = rerun().fault(fault::Kind::Cut, 0, 11, 13).verdict();
     assert_eq!((explained.count(), explained.reruns, explained.overlaps), (0, 1, 0));
-    // The fault befell somebody else.
+    // The fault affected another worker.
     assert_eq!(rerun().fault(fault::Kind::Cut, 1, 11, 13).violates(), [Violation::DuplicateWithoutFault]);
     // A shutdown explains nothing.
     assert_eq!(rerun().fault(fault::Kind::Restart, 0, 11, 13).violates(), [Violation::DuplicateWithoutFault]);
@@ -223,7 +223,7 @@ fn a_handler_that_goes_on_needs_a_standstill() {
     assert_eq!(cut.violates(), [Violation::OverlapWithoutFault]);
     let paused = overlap().fault(fault::Kind::Pause, 0, 11, 15).verdict();
     assert_eq!((paused.count(), paused.overlaps), (0, 1));
-    // It had been awake for a second.
+    // It had been running again for a second.
     let awake = overlap().fault(fault::Kind::Pause, 0, 11, 14);
     assert_eq!(awake.violates(), [Violation::OverlapWithoutFault]);
     let kept = Told::new(Kind::Keep).ran(0, 1, 10, 15).ended(State::Interrupted, 0, 1, 14);
@@ -275,10 +275,10 @@ fn an_end_that_nobody_asked_for_is_one_too_many() {
         assert_eq!(ended.violates(), [Violation::UnaskedEnd]);
         assert_eq!(ended.cancelled(answer, 11).violates(), [Violation::UnaskedEnd]);
     }
-    // Its pod had lost it, and nobody had looked yet: it was neither waiting nor running.
+    // Its pod had lost it, and it was not rescued yet: neither waiting nor running.
     let between = Told::new(Kind::Keep).ended(State::Cancelled, 0, 1, 12).cancelled(Answer::Nothing, 11);
     assert_eq!(between.violates(), []);
-    // The same, and it had not started: given back, that claim is no attempt.
+    // The same, and it had not started: released, that claim is no attempt.
     let given_back = Told::new(Kind::Keep).ended(State::Cancelled, 0, 0, 12).cancelled(Answer::Nothing, 11);
     assert_eq!(given_back.violates(), []);
     let unknown = Told::new(Kind::Keep).ended(State::Cancelled, 0, 0, 12).cancelled(Answer::Unknown, 11);
@@ -286,7 +286,7 @@ fn an_end_that_nobody_asked_for_is_one_too_many() {
     assert_eq!(healthy(Kind::Keep).ended(State::Other, 0, 1, 11).violates(), [Violation::UnaskedEnd]);
 }
 
-/// A call whose attempts end so (of the first ten), and its id.
+/// Returns a call whose attempts end like this (the first ten), and its id.
 fn throwing(throws: &[Throw]) -> Told {
     let throws_so =
         |id: &Uuid| throws.iter().zip(1..).all(|(throw, attempt)| Throw::of(*id, attempt) == *throw);
@@ -306,11 +306,11 @@ fn failures_are_followed_by_attempts_as_the_policy_says() {
     };
     let verdict = tried().verdict();
     assert_eq!((verdict.count(), verdict.retries, verdict.reruns), (0, 2, 0), "{verdict:?}");
-    // The first was interrupted, says the record, and nothing explains that.
+    // The first was interrupted according to the record, and nothing explains that.
     assert_eq!(tried().ended_before(0, 1, false, 11).violates(), [Violation::DuplicateWithoutFault]);
     // Its backoff begins when the failure is recorded.
     assert_eq!(tried().ended_before(1, 2, true, 14).violates(), [Violation::Early]);
-    // Of another pod, says the record.
+    // Of another pod, according to the record.
     assert_eq!(
         tried().ended_before(1, 1, true, 11).violates(),
         [Violation::WrongRecord, Violation::DuplicateWithoutFault]
@@ -380,17 +380,17 @@ fn the_database_s_clock_decides_what_is_early() {
     let set_back = |at| {
         healthy(Kind::Keep).step(at, -60).but(|_, row| row.unwrap().finished = Some(-49 * SECOND)).violates()
     };
-    // Its pod had read the clock just before that was set back; and one that had a lease's time to hear of it.
+    // Its pod had read the clock just before that was set back; and one had a lease's time to notice.
     assert_eq!(set_back(9), []);
     assert_eq!(set_back(7), [Violation::Early]);
-    // The attempt that follows another has a moment of its own, by the clock as it stands then.
+    // A retry has its own due time, by the clock as it is set then.
     let again = rerun().fault(fault::Kind::Kill, 0, 11, 13).step(12, -5).but(|_, row| {
         let row = row.unwrap();
         row.finished = Some(10 * SECOND);
         row.ended[0].at = 8 * SECOND;
     });
     assert_eq!(again.violates(), []);
-    // Asked for before the clock was set forward, it may be due as soon as that says.
+    // Requested before the clock was set forward, it may be due as soon as that clock reaches it.
     let forward = healthy(Kind::Keep).step(9, 60).but(|promise, row| {
         let row = row.unwrap();
         (row.due, row.finished) = (69 * SECOND, Some(71 * SECOND));
@@ -440,7 +440,7 @@ fn a_clock_that_is_apart_explains_an_overlap_of_one_lease_and_who_suffers_from_i
     assert_eq!(ahead(taken(16), 13, 15).violates(), []);
     assert_eq!(ahead(taken(17), 13, 18).violates(), [Violation::OverlapWithoutFault], "longer than a lease");
     assert!(!ahead(taken(15), 1, 2).violates().is_empty(), "it was long over");
-    // Who is behind loses its calls, and takes none.
+    // A worker that is behind loses its calls, and takes none.
     assert_eq!(taken(15).fault(fault::Kind::Behind, 0, 13, 15).violates(), []);
     assert!(!taken(15).fault(fault::Kind::Behind, 1, 13, 15).violates().is_empty());
 }
@@ -459,8 +459,8 @@ fn who_starts_early_by_the_clocks_of_others_does_not_by_its_own() {
 
 #[test]
 fn who_is_stopped_while_it_reads_a_bent_clock_writes_down_what_no_clock_said() {
-    // It ended at 11, when its process was stopped, by a clock that had been set back by 5 when it went on. On SQLite that is
-    // written down in whole milliseconds.
+    // It ended at 11, when its process was paused, by a clock that had been set back by 5 when it resumed. On SQLite
+    // that is recorded in whole milliseconds.
     let stopped_at = |from| {
         let told = Told::new(Kind::Keep).ran(0, 1, 10, 11).ended(State::Succeeded, 0, 1, 6);
         told.step(15, -5).fault_within(fault::Kind::Pause, 0, from, 16_000)

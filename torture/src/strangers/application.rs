@@ -1,4 +1,4 @@
-//! An application beside the pods: its statements must do what they say, and find nothing that others have left behind.
+//! An application next to the pods: its statements must work, and find nothing that others have left behind.
 
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Result;
 
-/// What may be left behind on a session, in one statement, so that a pooler keeps to one session.
+/// Everything that may be left behind on a session, in one statement, so that a pooler keeps to one session.
 const TRACES: &str = "
     SELECT 'LISTEN ' || channel FROM pg_listening_channels() AS channel
     UNION ALL SELECT 'PREPARE ' || name FROM pg_prepared_statements
@@ -43,7 +43,7 @@ impl Application {
         Ok(Self::Sqlite(pool))
     }
 
-    /// Works until told to stop; gives how often, and what went wrong.
+    /// Works until stopped; returns how often, and the errors.
     pub(super) async fn live(self, stop: CancellationToken) -> (i64, Vec<String>) {
         let (mut number, mut complaints) = (0, Vec::new());
         while !stop.is_cancelled() {

@@ -1,4 +1,4 @@
-//! Callers that begin something and do not go on with it, and callers of both releases, who wait for every answer.
+//! Callers that abandon what they began, and callers of both releases, which wait for every result.
 
 use std::future::{IntoFuture as _, poll_fn};
 use std::pin::Pin;
@@ -19,12 +19,12 @@ use futurecall_testbed::rng::Rng;
 /// How many futures are kept at most.
 const KEPT: usize = 200;
 
-/// Within that an answer must come.
+/// The time within which a result must come.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 type Kept<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Polls futures of the library a few times, keeps some and drops others, until told to stop. Gives how many it began.
+/// Polls futures of the library a few times, keeps some and drops others, until stopped. Returns how many it began.
 pub(super) async fn keep_and_drop(
     pod: Pod,
     acks: Arc<Acks>,
@@ -54,7 +54,7 @@ pub(super) async fn keep_and_drop(
     begun
 }
 
-/// Polls a future up to fifteen times; gives its answer if that was enough.
+/// Polls a future up to fifteen times; returns its result if that was enough.
 async fn polled<T: 'static>(future: &mut Kept<T>, dice: &mut Rng) -> Option<T> {
     for _ in 0..dice.below(16) {
         let state = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
@@ -79,7 +79,8 @@ fn keep<T>(kept: &mut Vec<Kept<T>>, future: Kept<T>, dice: &mut Rng) {
     }
 }
 
-/// Schedules calls as both releases write them, and waits for each answer. Gives how many, and the waits that were too long.
+/// Schedules calls as both releases write them, and waits for each result. Returns how many, and the waits that were
+/// too long.
 pub(super) async fn of_both_releases(
     pod: Pod,
     acks: Arc<Acks>,

@@ -1,4 +1,4 @@
-//! Pods in processes of their own: two releases of one service, and another service on the same tables.
+//! Pods in their own processes: two releases of one service, and another service on the same tables.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -16,17 +16,17 @@ use crate::ledger::Ledger;
 use crate::run_folder::Folder;
 use crate::worker::{self, TortureFutureCall};
 
-/// How long a lease lasts: nobody is killed here.
+/// How long a lease lasts: nothing is killed here.
 pub(super) const LEASE: Duration = Duration::from_secs(5);
 
-/// Who a process is.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Service {
-    /// Our service as it was.
+    /// The older release of our service.
     Older,
-    /// Our service as it is: a parameter has another name.
+    /// The newer release of our service: a parameter has another name.
     Newer,
-    /// Somebody else's service, on the same tables.
+    /// Another service, on the same tables.
     Neighbour,
 }
 
@@ -40,7 +40,7 @@ impl Service {
     }
 }
 
-/// What a process is told.
+/// Options of a process.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Orders {
     #[arg(long)]
@@ -95,7 +95,7 @@ impl NeighbourFutureCall {
     }
 }
 
-/// Runs calls until standard input ends. It says `ready` once it runs.
+/// Runs calls until standard input ends. Prints `ready` once it runs.
 pub(crate) async fn live(orders: Orders) -> Result {
     let ledger = Arc::new(Ledger::open(&orders.ledger, orders.service as usize)?);
     tracing_subscriber::fmt()
@@ -133,7 +133,7 @@ pub(super) struct House {
     pub(super) url: String,
 }
 
-/// One process, seen from outside. Dropping it kills it.
+/// One process, as seen by its parent. Dropping it kills it.
 #[derive(Debug)]
 pub(super) struct Guest {
     child: Child,

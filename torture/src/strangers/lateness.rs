@@ -1,4 +1,4 @@
-//! Whether anything that was due waited for longer than a scan explains.
+//! Checks that no due call waited for longer than a scan explains.
 
 use crate::checker::{History, Verdict, Violation};
 use crate::fault::Kind;
@@ -6,7 +6,7 @@ use crate::ledger::{Event, What};
 
 /// The scan interval of every pod here, in microseconds, with its jitter.
 const SCAN: i64 = 550_000;
-/// What a pod may need from a look to a start, on a machine that does much else: as long as a schedule's run may be late.
+/// What a pod may need from a claim to a start on a busy machine: as long as a schedule's run may be late.
 const SLACK: i64 = 1_000_000;
 
 /// When none of a service's pods ran, by the monotonic clock.
@@ -18,7 +18,7 @@ pub(super) struct Away {
     pub(super) end: i64,
 }
 
-/// Adds each first start that was too late; `neighbour` tells events of the other service.
+/// Adds each first start that was too late; `neighbour` identifies events of the other service.
 pub(super) fn check(
     history: &History,
     away: &[Away],
@@ -31,8 +31,8 @@ pub(super) fn check(
         let mut due = history.first_moment(row.due.max(row.created));
         let is_neighbour = neighbour(start);
         for away in away.iter().filter(|away| away.is_neighbour == is_neighbour) {
-            // Nobody was there to run it (what a pod that went away had claimed is given back), and whoever comes back may
-            // need as long again for what has piled up meanwhile.
+            // No pod was there to run it (a pod that shuts down releases what it had claimed), and a pod that comes
+            // back may need as long again for the backlog.
             let again = away.end + (away.end - away.begin);
             if away.begin <= due + SCAN + SLACK && due < again {
                 due = again;
@@ -45,7 +45,7 @@ pub(super) fn check(
     }
 }
 
-/// Whether a process got no processor, or the database did not answer, in that time.
+/// Returns whether a process got no CPU time, or the database did not answer, in that time.
 fn is_the_machine(history: &History, from: i64, until: i64) -> bool {
     history.faults.iter().any(|fault| {
         matches!(fault.kind, Kind::Slow | Kind::Busy | Kind::Fenced | Kind::GivenBack)

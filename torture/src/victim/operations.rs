@@ -1,4 +1,4 @@
-/// Every operation of the trait `Store` that asks a database, in the order in which the victim does them.
+/// Every operation of the trait `Store` that queries a database, in the order in which the victim performs them.
 pub(crate) const OPERATIONS: [&str; 54] = [
     "migrate",
     "separate",
