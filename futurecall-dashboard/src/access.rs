@@ -1,21 +1,21 @@
-//! Who may do what.
+//! Users and their rights.
 
 use std::fmt;
 
 use axum::http::request::Parts;
 
-/// One thing that a visitor may be allowed to do.
+/// A right that a user of the dashboard may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Right {
     /// Open the dashboard. Without it, every page is refused.
     View,
-    /// Read the arguments of calls, as far as [`Arguments`] lets anybody read them, and the logs of their
-    /// runs, which may quote them.
+    /// Read the arguments of calls, as far as [`Arguments`] permits, and the logs of their runs, which may quote
+    /// them.
     SeeArguments,
     /// Cancel calls.
     Cancel,
-    /// Move calls to another moment.
+    /// Move calls to another due time.
     Reschedule,
     /// Make calls due now.
     RunNow,
@@ -47,27 +47,27 @@ impl Right {
         1 << self as u16
     }
 
-    /// Whether it changes anything.
+    /// Returns whether it permits a change.
     const fn writes(self) -> bool {
         !matches!(self, Self::View | Self::SeeArguments)
     }
 }
 
-/// What the dashboard shows of the arguments of calls, to visitors with [`Right::SeeArguments`].
+/// Which arguments of calls the dashboard shows to users with [`Right::SeeArguments`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Arguments {
-    /// Nothing, to nobody; no logs of runs either, which may quote them.
+    /// No arguments, and no logs of runs, which may quote them.
     Hidden,
-    /// All but the parameters that code marks with `#[future_call(redact)]`. The default. What no pod of the last day has
-    /// said is not known: of calls whose names nobody runs, everything is hidden.
+    /// All arguments except parameters marked with `#[future_call(redact)]`. The default. The marks are known only from pods
+    /// of the last day: all arguments of calls whose names no such pod runs are hidden.
     #[default]
     Redacted,
-    /// All, marked parameters too.
+    /// All arguments, including marked parameters.
     Shown,
 }
 
-/// What an [`Authorizer`] answers: who the visitor is, and what they may do.
+/// The answer of an [`Authorizer`]: the name of the user, and their rights.
 ///
 /// ```
 /// use futurecall_dashboard::{Access, Right};
@@ -88,47 +88,47 @@ impl Access {
         Self { actor: String::new(), rights: 0 }
     }
 
-    /// Lets a visitor look, without arguments. When the database fails, a visitor without a right to change anything reads a
-    /// reference number; what the database said is logged under that number (`tracing`, level warn).
+    /// Grants [`Right::View`] only. When the database fails, a user without a right to change anything sees a reference number
+    /// instead of its error, which is logged under that number (`tracing`, level warn).
     pub fn viewer(actor: impl fmt::Display) -> Self {
         Self { actor: actor.to_string(), rights: 0 }.with(Right::View)
     }
 
-    /// May do everything.
+    /// Grants all rights.
     pub fn operator(actor: impl fmt::Display) -> Self {
         Right::ALL.into_iter().fold(Self::viewer(actor), Self::with)
     }
 
-    /// The same visitor with one right more.
+    /// Adds a right.
     #[must_use]
     pub fn with(mut self, right: Right) -> Self {
         self.rights |= right.bit();
         self
     }
 
-    /// The same visitor without that right.
+    /// Removes a right.
     #[must_use]
     pub fn without(mut self, right: Right) -> Self {
         self.rights &= !right.bit();
         self
     }
 
-    /// Returns whether the visitor may do that.
+    /// Returns whether the user has a right.
     pub const fn allows(&self, right: Right) -> bool {
         self.rights & right.bit() != 0
     }
 
-    /// Returns the visitor's name, which is recorded with every action.
+    /// Returns the user's name, which is recorded with every action.
     pub fn actor(&self) -> &str {
         &self.actor
     }
 
-    /// The same visitor, who can only look.
+    /// Removes all rights that permit a change.
     pub(crate) fn read_only(self) -> Self {
         Right::ALL.into_iter().filter(|right| right.writes()).fold(self, Self::without)
     }
 
-    /// Whether anything can be changed.
+    /// Returns whether any right permits a change.
     pub(crate) fn changes_anything(&self) -> bool {
         Right::ALL.into_iter().any(|right| right.writes() && self.allows(right))
     }
@@ -141,10 +141,10 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Says who a visitor is. Any `Fn(&Parts) -> Access` is one.
+/// Decides who a user is and what they may do. Implemented by every `Fn(&Parts) -> Access`.
 ///
-/// It is asked with every request, before anything else, and does not wait: let a middleware of yours look up the session
-/// in its own time, put the user into the request's extensions, and read them here.
+/// It is called for every request except those for assets and health probes, and is not async: let a middleware of yours
+/// look up the session, put the user into the request's extensions, and read it here.
 ///
 /// ```
 /// use axum::http::request::Parts;
@@ -164,7 +164,7 @@ impl fmt::Debug for Access {
 /// # is_one(authorize);
 /// ```
 pub trait Authorizer: Send + Sync + 'static {
-    /// Who sends this request, and what they may do.
+    /// Returns the user who sent this request, with their rights.
     fn authorize(&self, request: &Parts) -> Access;
 }
 

@@ -1,25 +1,25 @@
-//! Stored arguments, laid out for people: every number to its last digit, whatever may not be seen left out.
+//! Stored arguments, redacted as required and pretty-printed without changing a digit.
 
 use futurecall_runtime::inspect::Redaction;
 use maud::{Markup, html};
 
 use crate::access::{Arguments, Right};
-use crate::request_context::Visit;
+use crate::request_context::RequestContext;
 use crate::text::{cut, number, safe_lines};
 
-/// What a page lays out at most; the JSON beside it has all.
+/// Characters of arguments shown on a page; the JSON of the page has all.
 const LONGEST_SHOWN: usize = 20_000;
 
-/// Arguments as far as a visitor may see them.
-pub(crate) enum Seen {
-    /// JSON, with what is marked hidden.
+/// Arguments as far as a user may see them.
+pub(crate) enum VisibleArguments {
+    /// JSON, with marked parameters redacted.
     Text(String),
-    /// Nothing, and why.
+    /// No arguments, with the reason.
     Hidden(&'static str),
 }
 
-impl Seen {
-    /// For JSON: the text of the arguments, or nothing.
+impl VisibleArguments {
+    /// Returns the arguments as JSON text, unless they are hidden.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -36,7 +36,7 @@ impl Seen {
                 html! {
                     pre.arguments data-test="arguments" tabindex="0" { code { (safe_lines(shown)) @if more { "\n…" } } }
                     @if more {
-                        p.quiet { (number(text.len() as u64)) " bytes: the JSON beside this page has them all." }
+                        p.quiet { (number(text.len() as u64)) " bytes in total. Add .json to the path of this page to see all of them." }
                     }
                 }
             }
@@ -44,31 +44,31 @@ impl Seen {
     }
 }
 
-/// What this visitor sees of a call's arguments.
-pub(crate) fn seen(visit: &Visit, name: &str, args: &str) -> Seen {
-    if visit.desk.arguments == Arguments::Hidden {
-        return Seen::Hidden("Arguments are hidden on this dashboard.");
+/// Returns the arguments of a call as far as the user may see them.
+pub(crate) fn visible_arguments(ctx: &RequestContext, name: &str, args: &str) -> VisibleArguments {
+    if ctx.shared.arguments == Arguments::Hidden {
+        return VisibleArguments::Hidden("Arguments are hidden on this dashboard.");
     }
-    if !visit.may(Right::SeeArguments) {
-        return Seen::Hidden("You have no right to see arguments.");
+    if !ctx.may(Right::SeeArguments) {
+        return VisibleArguments::Hidden("You are not allowed to see arguments.");
     }
     if args.is_empty() {
-        return Seen::Hidden("The database role of this pod may not read arguments.");
+        return VisibleArguments::Hidden("The database role of this pod is not allowed to read arguments.");
     }
-    if visit.desk.arguments == Arguments::Shown {
-        return Seen::Text(args.to_owned());
+    if ctx.shared.arguments == Arguments::Shown {
+        return VisibleArguments::Text(args.to_owned());
     }
-    let redaction = Redaction::of(&visit.pods);
+    let redaction = Redaction::of(&ctx.pods);
     if !redaction.knows(name) {
-        return Seen::Hidden(
-            "Hidden, because no pod of the last day knows this name, and so which of its arguments are secret.",
+        return VisibleArguments::Hidden(
+            "Hidden: no pod of the last day runs this call type, so it is not known which parameters are redacted.",
         );
     }
-    Seen::Text(redaction.hide(name, args).into_owned())
+    VisibleArguments::Text(redaction.hide(name, args).into_owned())
 }
 
-/// JSON with one member a line. Nothing is parsed, so that no number loses a digit; what is no JSON is laid out somehow,
-/// with every character of it.
+/// Formats JSON with one member per line. It does not parse, so that no number loses a digit; invalid JSON keeps every
+/// character.
 pub(crate) fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len().saturating_mul(2));
     let mut depth = 0_usize;
@@ -114,7 +114,7 @@ pub(crate) fn pretty(json: &str) -> String {
     out
 }
 
-/// Arguments have at most 100 levels; deeper ones are not indented further, so that the text stays in proportion.
+/// Starts an indented line. Indentation stops at 100 levels, the most that valid arguments have.
 fn new_line(out: &mut String, depth: usize) {
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth.min(100)));
@@ -125,12 +125,12 @@ mod tests {
     use super::pretty;
 
     #[test]
-    fn nothing_is_lost_by_laying_it_out() {
+    fn pretty_printing_loses_nothing() {
         let json =
             r#"{"id":18446744073709551617,"f":1.10e400,"s":"a\"{b,\\","e":{},"l":[ ],"n":[1,{"x":null}]}"#;
-        let laid_out = "{\n  \"id\": 18446744073709551617,\n  \"f\": 1.10e400,\n  \"s\": \"a\\\"{b,\\\\\",\n  \"e\": {},\n  \
+        let printed = "{\n  \"id\": 18446744073709551617,\n  \"f\": 1.10e400,\n  \"s\": \"a\\\"{b,\\\\\",\n  \"e\": {},\n  \
                         \"l\": [],\n  \"n\": [\n    1,\n    {\n      \"x\": null\n    }\n  ]\n}";
-        assert_eq!(pretty(json), laid_out);
+        assert_eq!(pretty(json), printed);
         for broken in ["", "]]]]", "\"\\", "{\"a", "[[[["] {
             let kept: String =
                 pretty(broken).chars().filter(|character| !character.is_whitespace()).collect();

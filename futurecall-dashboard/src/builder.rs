@@ -1,4 +1,4 @@
-//! What the dashboard is told before it becomes a router.
+//! The builder of the dashboard's router.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use axum::routing::any;
 use futurecall_runtime::Pod;
 
 use crate::access::{Arguments, Authorizer};
-use crate::csrf::Seal;
+use crate::csrf::Signer;
 use crate::live::Live;
 use crate::serve::serve;
-use crate::shared_state::{Desk, Readiness};
+use crate::shared_state::{Readiness, SharedState};
 
-/// The dashboard of a pod, before it becomes a router.
+/// A builder for the dashboard of a pod.
 ///
 /// **Closed by default**: without [`authorize`](Self::authorize) or [`loopback_only`](Self::loopback_only), every page is
-/// refused with a text that says what to do.
-#[must_use = "a dashboard is served by the router that `into_router()` gives"]
+/// refused with a message that explains how to open it.
+#[must_use = "call `into_router()` to get the router that serves the dashboard"]
 pub struct Dashboard {
     pod: Pod,
     authorizer: Option<Arc<dyn Authorizer>>,
@@ -28,7 +28,7 @@ pub struct Dashboard {
     secret: Option<Vec<u8>>,
 }
 
-/// Begins the dashboard of a pod. See the [crate's documentation](crate) for the two ways to open it.
+/// Returns a builder for the dashboard of a pod. See the [crate's documentation](crate) for the two ways to open it.
 pub fn dashboard(pod: &Pod) -> Dashboard {
     Dashboard {
         pod: pod.clone(),
@@ -42,53 +42,53 @@ pub fn dashboard(pod: &Pod) -> Dashboard {
 }
 
 impl Dashboard {
-    /// Opens it to whom this lets in.
+    /// Sets the authorizer, which decides who may see and do what.
     pub fn authorize(mut self, authorizer: impl Authorizer) -> Self {
         self.authorizer = Some(Arc::new(authorizer));
         self
     }
 
-    /// Answers programs on this machine alone; without an [`authorizer`](Self::authorize), whoever sits there may do
-    /// everything, as `local`. With one, both must agree.
+    /// Accepts requests from this machine only. Without an [`authorizer`](Self::authorize) they have all rights, under the name
+    /// `local`; with one, both must agree.
     ///
-    /// It needs to know the peer: serve the app with `into_make_service_with_connect_info::<SocketAddr>()`; without that,
-    /// every request is refused. So is one that came by a proxy (it has a header such as `X-Forwarded-For`, or its `Host`
-    /// is none of this machine's own names), because behind a proxy on this machine all the world is a local peer. A proxy
-    /// that adds no header and rewrites `Host` cannot be told from a person: use an authorizer there.
+    /// It needs the address of the peer: serve the app with `into_make_service_with_connect_info::<SocketAddr>()`; otherwise
+    /// every request is refused. Requests that came through a proxy are refused too (those with a header such as
+    /// `X-Forwarded-For`, or a `Host` that is not a loopback name), because every client of a proxy on this machine appears
+    /// as a local peer. A proxy that adds no header and rewrites `Host` cannot be detected: use an authorizer there.
     pub fn loopback_only(mut self) -> Self {
         self.loopback_only = true;
         self
     }
 
-    /// Lets nobody change anything, whatever their rights.
+    /// Removes all rights that permit a change, from every user.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// What is shown of arguments; [`Arguments::Redacted`] unless told.
+    /// Sets which arguments are shown. Default: [`Arguments::Redacted`].
     pub fn arguments(mut self, arguments: Arguments) -> Self {
         self.arguments = arguments;
         self
     }
 
-    /// What stands at the top of each page, `Futurecall` unless told: the name of your service, say, or `staging`.
+    /// Sets the title at the top of each page, for example the name of your service or `staging`. Default: `Futurecall`.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
         self
     }
 
-    /// What forms are sealed with; random for each process unless told. Instances behind one balancer need the same: a form
-    /// that one of them has made may be sent to another. At least 32 random bytes that nobody
-    /// else knows; a shorter one is not used, and a warning says so.
+    /// Sets the secret that signs forms and notices. Default: random for each process. Instances behind one load balancer need
+    /// the same secret, because a form served by one may be submitted to another. Use at least 32 random bytes; a shorter
+    /// secret is ignored with a warning.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.secret = Some(secret.into());
         self
     }
 
-    /// The router: `.nest("/futurecalls", …)` it under any path. It holds a clone of the pod.
+    /// Returns the router, to be nested under any path: `.nest("/futurecalls", …)`. It holds a clone of the pod.
     pub fn into_router(self) -> Router {
-        let desk = Arc::new(Desk {
+        let shared = Arc::new(SharedState {
             live: Live::new(self.pod.clone()),
             pod: self.pod,
             authorizer: self.authorizer,
@@ -96,10 +96,10 @@ impl Dashboard {
             read_only: self.read_only,
             arguments: self.arguments,
             title: self.title,
-            seal: Seal::new(self.secret),
+            signer: Signer::new(self.secret),
             ready: Readiness::default(),
         });
-        Router::new().route("/", any(serve)).route("/{*path}", any(serve)).with_state(desk)
+        Router::new().route("/", any(serve)).route("/{*path}", any(serve)).with_state(shared)
     }
 }
 

@@ -1,27 +1,27 @@
-//! Charts as SVG: numbers in attributes, colours in the stylesheet, so that no page holds a style of its own.
+//! SVG charts. Colours are in the stylesheet, because the content security policy forbids inline styles.
 
 use maud::{Markup, html};
 
-/// One bar: what stands in it from below, and what it says when it is pointed at.
+/// One bar of stacked parts.
 pub(crate) struct Bar {
-    /// The parts, in the order of the chart's classes.
+    /// The parts from the bottom up, in the order of the chart's classes.
     pub(crate) parts: Vec<u64>,
-    /// In words.
+    /// The tooltip.
     pub(crate) title: String,
-    /// Where it leads.
+    /// The page that it links to.
     pub(crate) link: Option<String>,
 }
 
-/// The room of a chart in its own units; the stylesheet stretches it.
+/// Width of a chart in its own units; the stylesheet scales it.
 const WIDTH: f64 = 1_200.0;
 
-/// Bars side by side. `classes` colour the parts; `label` says for those who do not see it what it shows.
+/// Renders a bar chart. `classes` colour the parts; `label` is the accessible name.
 pub(crate) fn bars(bars: &[Bar], classes: &[&str], height: u32, label: &str) -> Markup {
     let most = bars.iter().map(Bar::total).max().unwrap_or(0).max(1);
     let tall = f64::from(height);
     let step = WIDTH / to_f64(bars.len().max(1) as u64);
     let (wide, gap) = (step * 0.8, step * 0.1);
-    // An image hides what stands in it from screen readers, links too.
+    // The role `img` hides its content, including links, from screen readers.
     let role = if bars.iter().any(|bar| bar.link.is_some()) { "group" } else { "img" };
     html! {
         svg.chart viewBox=(format!("0 0 {WIDTH} {height}")) preserveAspectRatio="none" role=(role) aria-label=(label) {
@@ -49,7 +49,7 @@ impl Bar {
         self.parts.iter().fold(0, |total, part| total.saturating_add(*part))
     }
 
-    /// Each part with its class, its top and its height. What is there is seen: it is at least two units high.
+    /// Returns class, top and height of each part. A part that is not zero is at least two units high, so that it is visible.
     fn stacked<'a>(&self, classes: &[&'a str], most: u64, tall: f64) -> Vec<(&'a str, f64, f64)> {
         let mut top = tall;
         let mut stacked = Vec::new();
@@ -62,7 +62,7 @@ impl Bar {
     }
 }
 
-/// A line over the same room as bars; `None` where there is nothing to show.
+/// Renders a line chart; `None` leaves a gap.
 pub(crate) fn line(values: &[Option<u64>], class: &str, height: u32, label: &str) -> Markup {
     let most = values.iter().flatten().copied().max().unwrap_or(0).max(1);
     let step = WIDTH / to_f64(values.len().max(1) as u64);
@@ -84,7 +84,7 @@ pub(crate) fn line(values: &[Option<u64>], class: &str, height: u32, label: &str
     }
 }
 
-/// Coordinates need one digit behind the point.
+/// Formats a coordinate with one decimal.
 fn short(value: f64) -> String {
     format!("{value:.1}")
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::{Bar, bars, line};
 
     #[test]
-    fn bars_fill_their_room_and_say_what_they_are() {
+    fn bars_are_scaled_and_labelled() {
         let bar = |parts: &[u64]| Bar {
             parts: parts.to_vec(),
             title: "<12:00>".into(),

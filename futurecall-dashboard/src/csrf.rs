@@ -1,4 +1,4 @@
-//! What is checked before a request is let in, and again before it changes anything.
+//! Request checks: loopback peers, same origin, and signatures of CSRF tokens and notices.
 
 use std::net::SocketAddr;
 
@@ -10,24 +10,24 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// Makes texts that only this dashboard can have made.
-pub(crate) struct Seal {
+/// Signs texts with the dashboard's secret.
+pub(crate) struct Signer {
     secret: Vec<u8>,
 }
 
-impl Seal {
-    /// What is shorter could be guessed.
+impl Signer {
+    /// The shortest secret accepted, in bytes.
     const SHORTEST: usize = 32;
 
     pub(crate) fn new(secret: Option<Vec<u8>>) -> Self {
-        // Two random UUIDs hold 244 bits of the operating system's own randomness.
+        // Two random UUIDs hold 244 random bits from the operating system.
         let fresh = || [Uuid::new_v4(), Uuid::new_v4()].iter().flat_map(|id| *id.as_bytes()).collect();
         let long_enough = |secret: &Vec<u8>| {
             let enough = secret.len() >= Self::SHORTEST;
             if !enough {
                 tracing::warn!(
                     bytes = secret.len(),
-                    "the dashboard's secret has fewer than {} bytes: a random one is used instead",
+                    "the dashboard's secret is shorter than {} bytes; using a random one instead",
                     Self::SHORTEST,
                 );
             }
@@ -36,22 +36,22 @@ impl Seal {
         Self { secret: secret.filter(long_enough).unwrap_or_else(fresh) }
     }
 
-    /// The seal of a text, for one use of it.
-    pub(crate) fn of(&self, purpose: &str, text: &str) -> String {
+    /// Returns the signature of a text for one purpose.
+    pub(crate) fn sign(&self, purpose: &str, text: &str) -> String {
         self.mac(purpose, text).map_or_else(String::new, |mac| {
             let code = mac.finalize().into_bytes();
             code.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
         })
     }
 
-    /// Whether that is the seal of the text, compared in constant time.
-    pub(crate) fn holds(&self, purpose: &str, text: &str, seal: &str) -> bool {
-        let Some(code) = from_hex(seal) else { return false };
+    /// Returns whether the signature is valid, in constant time.
+    pub(crate) fn verify(&self, purpose: &str, text: &str, signature: &str) -> bool {
+        let Some(code) = from_hex(signature) else { return false };
         self.mac(purpose, text).is_some_and(|mac| mac.verify_slice(&code).is_ok())
     }
 
     fn mac(&self, purpose: &str, text: &str) -> Option<Hmac<Sha256>> {
-        // A key of any length is taken.
+        // HMAC accepts a key of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).ok()?;
         for part in [purpose, text] {
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -68,27 +68,31 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     Some(digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
 }
 
-/// Whether a program on this machine sends it, and no proxy stands in between; or why not.
+/// Checks that the peer is on this machine and that the request came through no proxy.
 pub(crate) fn from_this_machine(parts: &Parts) -> Result<(), &'static str> {
     const FORWARDED: [&str; 6] =
         ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
     let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() else {
-        return Err("It is open to this machine alone, and does not know who asks: serve the app with \
-                    `into_make_service_with_connect_info::<SocketAddr>()`.");
+        return Err(
+            "The dashboard only accepts requests from this machine, but does not know the client's address: serve \
+                    the app with `into_make_service_with_connect_info::<SocketAddr>()`.",
+        );
     };
     if !peer.ip().to_canonical().is_loopback() {
-        return Err("It is open to programs on its own machine alone.");
+        return Err("The dashboard only accepts requests from its own machine.");
     }
     if FORWARDED.into_iter().any(|name| parts.headers.contains_key(HeaderName::from_static(name))) {
         return Err(
-            "It is open to this machine alone, and this request came by a proxy. Give it an authorizer.",
+            "The dashboard only accepts requests from this machine, and this one came through a proxy. Use an authorizer.",
         );
     }
-    // A page elsewhere can point its own name at this machine; its requests say that name.
+    // Prevents DNS rebinding: a foreign page can resolve its own name to this machine, but sends that name as the host.
     if host(parts).is_some_and(|host| names_this_machine(&host)) {
         Ok(())
     } else {
-        Err("It is open to this machine alone: call it localhost or 127.0.0.1.")
+        Err(
+            "The dashboard only accepts requests from this machine: use localhost or 127.0.0.1 in the address.",
+        )
     }
 }
 
@@ -98,8 +102,8 @@ fn names_this_machine(host: &str) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-/// Whether a request that changes something was sent by a page of this very origin. Browsers say so themselves where they
-/// trust the address; where they do not (plain HTTP on a network), they name the page's origin.
+/// Returns whether a request was sent by a page of the same origin. Browsers send `Sec-Fetch-Site` to trustworthy addresses;
+/// for plain HTTP on a network, `Origin` or `Referer` is compared with the host.
 pub(crate) fn from_the_same_origin(parts: &Parts) -> bool {
     if let Some(site) = parts.headers.get("sec-fetch-site") {
         return site.as_bytes() == b"same-origin";
@@ -112,13 +116,13 @@ pub(crate) fn from_the_same_origin(parts: &Parts) -> bool {
         .unwrap_or(false)
 }
 
-/// The host that the request was sent to: a header in HTTP/1, part of the address in HTTP/2.
+/// Returns the requested host: a header in HTTP/1, part of the URI in HTTP/2.
 fn host(parts: &Parts) -> Option<String> {
     let header = text(&parts.headers, &HOST).map(str::to_ascii_lowercase);
     header.or_else(|| parts.uri.authority().map(|authority| authority.as_str().to_ascii_lowercase()))
 }
 
-/// A header that stands there once, as text.
+/// Returns the value of a header that occurs exactly once.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
@@ -127,36 +131,36 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Seal, names_this_machine};
+    use super::{Signer, names_this_machine};
 
     #[test]
-    fn a_seal_holds_for_its_text_and_use_alone() {
-        let seal = Seal::new(None);
-        let code = seal.of("form", "ada");
-        assert!(seal.holds("form", "ada", &code));
-        let other = Seal::new(None);
-        for holds in [
-            seal.holds("form", "bob", &code),
-            seal.holds("note", "ada", &code),
-            seal.holds("for", "mada", &code),
-            seal.holds("form", "ada", ""),
-            seal.holds("form", "ada", &code[2..]),
-            seal.holds("form", "ada", &code.replace(|_: char| true, "é")),
-            other.holds("form", "ada", &code),
+    fn a_signature_is_valid_for_its_text_and_purpose_only() {
+        let signer = Signer::new(None);
+        let code = signer.sign("form", "ada");
+        assert!(signer.verify("form", "ada", &code));
+        let other = Signer::new(None);
+        for valid in [
+            signer.verify("form", "bob", &code),
+            signer.verify("note", "ada", &code),
+            signer.verify("for", "mada", &code),
+            signer.verify("form", "ada", ""),
+            signer.verify("form", "ada", &code[2..]),
+            signer.verify("form", "ada", &code.replace(|_: char| true, "é")),
+            other.verify("form", "ada", &code),
         ] {
-            assert!(!holds);
+            assert!(!valid);
         }
-        let with = |secret: &str| Seal::new(Some(secret.into()));
+        let with = |secret: &str| Signer::new(Some(secret.into()));
         let shared = "the same for all, and long enough";
-        assert!(with(shared).holds("form", "ada", &with(shared).of("form", "ada")));
+        assert!(with(shared).verify("form", "ada", &with(shared).sign("form", "ada")));
         assert!(
-            !with("short").holds("form", "ada", &with("short").of("form", "ada")),
+            !with("short").verify("form", "ada", &with("short").sign("form", "ada")),
             "too short to be kept"
         );
     }
 
     #[test]
-    fn only_names_of_this_machine_are_its_names() {
+    fn only_loopback_names_are_accepted() {
         for name in ["localhost", "localhost:3000", "127.0.0.1:80", "[::1]", "[::1]:3000"] {
             assert!(names_this_machine(name), "{name}");
         }

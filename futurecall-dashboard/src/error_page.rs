@@ -1,4 +1,4 @@
-//! What a request gets that cannot be answered.
+//! Failures of a request, with their status and text.
 
 use axum::http::StatusCode;
 use futurecall_runtime::StoreError;
@@ -7,39 +7,39 @@ use uuid::Uuid;
 
 use crate::access::Access;
 
-/// Why there is no page.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The whole dashboard is closed to this visitor: why.
+    /// The user may not see the dashboard at all, with the reason.
     Refused(String),
-    /// The visitor may look, but not do that.
+    /// The user lacks the right for this action.
     Forbidden(String),
-    /// There is no such page, or no such thing to show.
+    /// The page or the record does not exist.
     Missing(String),
-    /// A field says what it cannot.
+    /// A field has an invalid value.
     Bad(String),
-    /// What was sent goes beyond a bound.
+    /// The request exceeds a limit.
     TooLong(StatusCode, &'static str),
-    /// The page takes these methods alone.
+    /// The page only accepts these methods.
     Method(&'static str),
-    /// The database could not be asked.
+    /// The database query failed.
     Store(StoreError),
-    /// The same, for a visitor who is not told why: the log says it, under this reference number.
+    /// The same, without the database's error: it is in the log, under this reference number.
     Withheld(String),
-    /// An action failed, or was done in part.
+    /// An action failed or was done in part.
     Operate(Box<OperateError>),
-    /// Too many listen at once.
+    /// Too many pages have live updates.
     Busy,
 }
 
 impl Failure {
-    /// For this page, the visitor has not the right.
+    /// Returns the failure for a missing right; `what` completes "not allowed to".
     pub(crate) fn no_right(what: &str) -> Self {
-        Self::Forbidden(format!("You have no right to {what}."))
+        Self::Forbidden(format!("You are not allowed to {what}."))
     }
 
-    /// The failure as this visitor may read it: what the database says of itself is for those who can act.
-    pub(crate) fn for_visitor(self, access: &Access) -> Self {
+    /// Returns the failure as this user may see it: errors of the database are for users who can change something.
+    pub(crate) fn for_user(self, access: &Access) -> Self {
         match self {
             Self::Store(error) if !access.changes_anything() => Self::Withheld(withhold(&error)),
             failure => failure,
@@ -62,40 +62,42 @@ impl Failure {
         }
     }
 
-    /// A heading and a text.
-    pub(crate) fn words(&self) -> (&'static str, String) {
+    /// Returns the heading and the text of the error page.
+    pub(crate) fn heading_and_text(&self) -> (&'static str, String) {
         match self {
-            Self::Refused(why) => ("The dashboard is closed", why.clone()),
+            Self::Refused(why) => ("Access denied", why.clone()),
             Self::Forbidden(why) => ("Not allowed", why.clone()),
             Self::Missing(what) => ("Not found", what.clone()),
-            Self::Bad(what) => ("That cannot be read", what.clone()),
-            Self::TooLong(_, what) => ("That is too much", (*what).to_owned()),
-            Self::Method(methods) => ("Not this way", format!("This page takes {methods}.")),
-            Self::Store(error) => ("The database did not answer", format!("{error}. Try again in a moment.")),
-            Self::Withheld(reference) => ("The database did not answer", withheld(reference)),
-            Self::Operate(error) => ("That was not done, or not all of it", error.to_string()),
-            Self::Busy => ("Too many listen", "Close some of the open pages.".to_owned()),
+            Self::Bad(what) => ("Invalid request", what.clone()),
+            Self::TooLong(_, what) => ("Request refused", (*what).to_owned()),
+            Self::Method(methods) => ("Method not allowed", format!("This page accepts {methods}.")),
+            Self::Store(error) => ("Database unavailable", format!("{error}. Try again in a moment.")),
+            Self::Withheld(reference) => ("Database unavailable", withheld(reference)),
+            Self::Operate(error) => ("Action failed or incomplete", error.to_string()),
+            Self::Busy => {
+                ("Too many open pages", "Too many pages receive live updates. Close some of them.".to_owned())
+            }
         }
     }
 }
 
-/// Writes a database's error to the log, and returns the number under which it stands there.
+/// Logs a database error under a reference number, and returns the number.
 fn withhold(error: &StoreError) -> String {
     let mut reference = Uuid::new_v4().simple().to_string();
     reference.truncate(8);
-    tracing::warn!(reference, %error, "the database did not answer a page of the dashboard");
+    tracing::warn!(reference, %error, "the database query of a dashboard page failed");
     reference
 }
 
 fn withheld(reference: &str) -> String {
     format!(
-        "The database did not answer. Try again in a moment; if that does not help, give the reference number \
-         {reference} to those who run this service: their log says more."
+        "The database is unavailable. Try again in a moment. If the problem persists, report the reference number \
+         {reference} to the operators of this service; its log has the details."
     )
 }
 
-/// What a visitor reads of a database's error in the midst of a page.
-pub(crate) fn words_for(access: &Access, error: &StoreError) -> String {
+/// Returns the text of a database error that is shown as part of a page.
+pub(crate) fn text_for(access: &Access, error: &StoreError) -> String {
     if access.changes_anything() { error.to_string() } else { withheld(&withhold(error)) }
 }
 

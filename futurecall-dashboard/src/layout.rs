@@ -1,4 +1,4 @@
-//! What stands around every page.
+//! The frame of every page: head, navigation, footer and keyboard help.
 
 use axum::Json;
 use axum::http::HeaderValue;
@@ -9,28 +9,28 @@ use serde_json::{Value, json};
 
 use crate::assets;
 use crate::error_page::Failure;
-use crate::request_context::{Base, Theme, Visit};
+use crate::request_context::{Base, RequestContext, Theme};
 use crate::text::{plain, safe};
 
-/// Where a page stands in the navigation.
+/// The navigation entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum NavPage {
     Overview,
     Calls,
     Timeline,
-    Recurring,
+    Schedules,
     Types,
     Pods,
     Health,
     Actions,
 }
 
-impl Place {
+impl NavPage {
     const ALL: [(Self, &'static str, &'static str); 8] = [
         (Self::Overview, "overview", "Overview"),
         (Self::Calls, "calls", "Calls"),
         (Self::Timeline, "timeline", "Timeline"),
-        (Self::Recurring, "recurring", "Recurring"),
+        (Self::Schedules, "schedules", "Schedules"),
         (Self::Types, "types", "Call types"),
         (Self::Pods, "pods", "Pods"),
         (Self::Health, "health", "Health"),
@@ -38,11 +38,11 @@ impl Place {
     ];
 }
 
-impl Visit {
-    /// The page, or what it shows as JSON.
+impl RequestContext {
+    /// Renders the page as HTML or JSON, as requested.
     pub(crate) fn page(
         &self,
-        place: Place,
+        place: NavPage,
         title: &str,
         html: impl FnOnce() -> Markup,
         json: impl FnOnce() -> Value,
@@ -56,10 +56,10 @@ impl Visit {
 }
 
 impl Failure {
-    /// The answer to a request that failed, as a page or as JSON.
+    /// Returns the response for a failed request, as HTML or JSON.
     pub(crate) fn response(&self, title: &str, base: &Base, json: bool, theme: Theme) -> Response {
         let status = self.status();
-        let (heading, text) = self.words();
+        let (heading, text) = self.heading_and_text();
         let response = if json {
             (status, Json(json!({ "error": text }))).into_response()
         } else {
@@ -80,41 +80,41 @@ impl Failure {
     }
 }
 
-/// A refusal of the method names those that are taken.
+/// Sets the `Allow` header.
 fn allow(mut response: Response, methods: &'static str) -> Response {
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
 
-/// A page for somebody who was let in.
-pub(crate) fn page(visit: &Visit, place: Place, title: &str, body: &Markup) -> Markup {
-    let (base, desk) = (&visit.base, &visit.desk);
+/// Renders a page with navigation and footer.
+pub(crate) fn page(ctx: &RequestContext, place: NavPage, title: &str, body: &Markup) -> Markup {
+    let (base, shared) = (&ctx.base, &ctx.shared);
     html! {
         (DOCTYPE)
-        html lang="en" data-theme=[visit.theme.word()] {
-            (head(&format!("{title} · {}", desk.title), base))
+        html lang="en" data-theme=[ctx.theme.word()] {
+            (head(&format!("{title} · {}", shared.title), base))
             body data-live=(base.to("live")) {
-                a.skip href="#main" { "Skip to the content" }
+                a.skip href="#main" { "Skip to content" }
                 header.top {
                     a.brand href=(base.to("overview")) data-test="brand" {
-                        (mark()) span { (safe(&desk.title)) }
+                        (mark()) span { (safe(&shared.title)) }
                     }
                     nav aria-label="Pages" data-test="nav" {
-                        @for (at, path, name) in Place::ALL {
+                        @for (at, path, name) in NavPage::ALL {
                             a href=(base.to(path)) aria-current=[(at == place).then_some("page")] { (name) }
                         }
                     }
                     (tools())
                 }
-                main #main tabindex="-1" data-now=(visit.now.as_micros()) data-test="main" { (body) }
-                (foot(visit))
-                (keys())
+                main #main tabindex="-1" data-now=(ctx.now.as_micros()) data-test="main" { (body) }
+                (foot(ctx))
+                (shortcuts())
             }
         }
     }
 }
 
-/// A page for somebody who was not, or for whom there is none.
+/// Renders a page without navigation, for failures.
 pub(crate) fn bare(title: &str, heading: &str, base: &Base, theme: Theme, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -156,46 +156,46 @@ fn mark() -> Markup {
     }
 }
 
-/// Switches that need the script, and are hidden without it.
+/// Renders the controls that need the script; it unhides them.
 fn tools() -> Markup {
     html! {
         div.tools data-needs-script hidden {
             button #live type="button" aria-pressed="true" data-test="live" title="Pause live updates (p)" {
                 span.pulse aria-hidden="true" {} span.label { "Live" }
             }
-            button #zone type="button" data-test="zone" title="Show times in UTC or on your clock (u)" { "UTC" }
-            button #theme type="button" data-test="theme" title="Light, dark, or as the system (t)" { "Auto" }
-            button #help type="button" data-test="help" title="Keys (?)" aria-label="Keys" { "?" }
+            button #zone type="button" data-test="zone" title="Show times in UTC or local time (u)" { "UTC" }
+            button #theme type="button" data-test="theme" title="Theme: light, dark or system (t)" { "Auto" }
+            button #help type="button" data-test="help" title="Keyboard shortcuts (?)" aria-label="Keyboard shortcuts" { "?" }
         }
     }
 }
 
-fn foot(visit: &Visit) -> Markup {
-    let changes = visit.access.changes_anything();
+fn foot(ctx: &RequestContext) -> Markup {
+    let changes = ctx.access.changes_anything();
     html! {
         footer data-test="footer" {
-            span { "Signed in as " b { (safe(visit.access.actor())) } @if !changes { ", read only" } }
-            span { (visit.inspect().database()) " · " span #zone-note { "times in UTC" } }
+            span { "Signed in as " b { (safe(ctx.access.actor())) } @if !changes { ", read only" } }
+            span { (ctx.inspect().database()) " · " span #zone-note { "times in UTC" } }
             span { "Futurecall " (env!("CARGO_PKG_VERSION")) }
         }
     }
 }
 
-fn keys() -> Markup {
-    let keys = [
-        ("/", "go to the filter"),
+fn shortcuts() -> Markup {
+    let shortcuts = [
+        ("/", "focus the filter"),
         ("j k", "next and previous row"),
         ("Enter", "open the row"),
-        ("x", "choose the row"),
-        ("p", "pause or go on with live updates"),
-        ("u", "UTC or your clock"),
-        ("t", "light, dark, or as the system"),
-        ("?", "this list"),
+        ("x", "select the row"),
+        ("p", "pause or resume live updates"),
+        ("u", "UTC or local time"),
+        ("t", "theme: light, dark or system"),
+        ("?", "show this list"),
     ];
     html! {
         dialog #keys aria-labelledby="keys-title" data-test="keys" {
-            h2 #keys-title { "Keys" }
-            dl { @for (key, what) in keys { div { dt { kbd { (key) } } dd { (what) } } } }
+            h2 #keys-title { "Keyboard shortcuts" }
+            dl { @for (key, what) in shortcuts { div { dt { kbd { (key) } } dd { (what) } } } }
             form method="dialog" { button { "Close" } }
         }
     }

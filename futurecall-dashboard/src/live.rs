@@ -1,4 +1,4 @@
-//! Tells open pages that something has changed, with small numbers; the pages then load themselves anew.
+//! Live updates: one database query every two seconds for all open pages, sent as server-sent events when figures change.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,21 +14,21 @@ use tokio::sync::watch;
 
 use crate::error_page::Failure;
 
-/// The most pages that listen at once.
-const MOST: usize = 256;
-/// How often the database is asked while anybody listens, however many do.
+/// Largest number of pages with live updates.
+const MAX_PAGES: usize = 256;
+/// Interval of the query while any page is open.
 const PERIOD: Duration = Duration::from_secs(2);
-/// Counting stops here: what is beyond changes too often to be told.
+/// Counting stops here.
 const CAP: u64 = 1_000;
 
-/// What was counted last: due, running, scheduled, failed, other ended ones.
-type Seen = [u64; 5];
+/// Counts of due, running, scheduled, failed and other finished calls.
+type Figures = [u64; 5];
 
-/// One look at the database for all pages that are open.
+/// The shared source of live updates.
 pub(crate) struct Live {
     pod: Pod,
-    /// `None` while nobody listens.
-    sender: Mutex<Option<watch::Sender<Option<Seen>>>>,
+    /// `None` while no page is open.
+    sender: Mutex<Option<watch::Sender<Option<Figures>>>>,
 }
 
 impl Live {
@@ -36,15 +36,15 @@ impl Live {
         Arc::new(Self { pod, sender: Mutex::new(None) })
     }
 
-    /// An endless answer, which ends with the pod: it would hold up the server's own end.
+    /// Returns a stream of events. It ends when the pod shuts down, so that it does not block the server's graceful shutdown.
     pub(crate) fn listen(self: &Arc<Self>) -> Result<Response, Failure> {
         let receiver = self.subscribe()?;
         let changes = stream::unfold(receiver, |mut receiver| async move {
             receiver.changed().await.ok()?;
-            let event = receiver.borrow_and_update().map_or_else(Event::default, |seen| {
-                let [due, running, scheduled, failed, ended] = seen;
-                let figures = json!({ "due": due, "running": running, "scheduled": scheduled, "failed": failed, "ended": ended });
-                Event::default().event("changed").data(figures.to_string())
+            let event = receiver.borrow_and_update().map_or_else(Event::default, |figures| {
+                let [due, running, scheduled, failed, ended] = figures;
+                let data = json!({ "due": due, "running": running, "scheduled": scheduled, "failed": failed, "ended": ended });
+                Event::default().event("changed").data(data.to_string())
             });
             Some((Ok::<_, Infallible>(event), receiver))
         });
@@ -52,21 +52,25 @@ impl Live {
         Ok(([(CACHE_CONTROL, "no-store")], answer).into_response())
     }
 
-    fn subscribe(self: &Arc<Self>) -> Result<watch::Receiver<Option<Seen>>, Failure> {
+    fn subscribe(self: &Arc<Self>) -> Result<watch::Receiver<Option<Figures>>, Failure> {
         let mut sender = self.sender();
         if let Some(sender) = &*sender {
-            return if sender.receiver_count() < MOST { Ok(sender.subscribe()) } else { Err(Failure::Busy) };
+            return if sender.receiver_count() < MAX_PAGES {
+                Ok(sender.subscribe())
+            } else {
+                Err(Failure::Busy)
+            };
         }
         let (new, receiver) = watch::channel(None);
         *sender = Some(new);
         drop(sender);
         let live = Arc::clone(self);
-        tokio::spawn(async move { live.look().await });
+        tokio::spawn(async move { live.poll().await });
         Ok(receiver)
     }
 
-    /// Looks until nobody listens any more, or the pod ends.
-    async fn look(self: Arc<Self>) {
+    /// Polls the database until no page is open or the pod shuts down.
+    async fn poll(self: Arc<Self>) {
         let mut end = Box::pin(self.pod.shutdown_signal());
         loop {
             let counts = self.pod.inspect().counts_up_to(CAP).await;
@@ -74,7 +78,7 @@ impl Live {
                 let ended =
                     [counts.succeeded, counts.interrupted, counts.cancelled, counts.expired, counts.skipped];
                 let ended = ended.into_iter().fold(0, u64::saturating_add);
-                self.tell([counts.due, counts.running, counts.scheduled, counts.failed, ended]);
+                self.send([counts.due, counts.running, counts.scheduled, counts.failed, ended]);
             }
             let over = tokio::select! {
                 () = &mut end => true,
@@ -82,20 +86,20 @@ impl Live {
             };
             let mut sender = self.sender();
             if over || sender.as_ref().is_none_or(|sender| sender.receiver_count() == 0) {
-                // Dropping it ends the answers of those who listen.
+                // Dropping the sender ends the streams.
                 *sender = None;
                 return;
             }
         }
     }
 
-    fn tell(&self, seen: Seen) {
+    fn send(&self, figures: Figures) {
         if let Some(sender) = &*self.sender() {
-            sender.send_if_modified(|last| last.replace(seen) != Some(seen));
+            sender.send_if_modified(|last| last.replace(figures) != Some(figures));
         }
     }
 
-    fn sender(&self) -> MutexGuard<'_, Option<watch::Sender<Option<Seen>>>> {
+    fn sender(&self) -> MutexGuard<'_, Option<watch::Sender<Option<Figures>>>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The fields of an address or a form, within bounds.
+//! Fields of a query or a form, within limits.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use form_urlencoded::Serializer;
 
 use crate::error_page::Failure;
 
-/// The longest field, in bytes: an identifier has 255 characters.
+/// The longest field, in bytes: an identifier has up to 255 characters.
 const LONGEST_FIELD: usize = 1_024;
-/// The most fields: a page of chosen calls, and a filter.
+/// The largest number of fields: a page of selected calls and a filter.
 const MOST_FIELDS: usize = 1_000;
 
-/// Names and values in their order, those without a value left out.
+/// Names and values in order, without empty values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params {
     fields: Vec<(String, String)>,
@@ -25,7 +25,7 @@ impl Params {
         let mut fields = Vec::new();
         for (name, value) in form_urlencoded::parse(text) {
             if fields.len() >= MOST_FIELDS {
-                return Err(Failure::TooLong(StatusCode::BAD_REQUEST, "There are too many fields."));
+                return Err(Failure::TooLong(StatusCode::BAD_REQUEST, "Too many fields."));
             }
             if name.len() > LONGEST_FIELD || value.len() > LONGEST_FIELD {
                 return Err(Failure::TooLong(StatusCode::BAD_REQUEST, "A field is too long."));
@@ -37,43 +37,43 @@ impl Params {
         Ok(Self { fields })
     }
 
-    /// The value of a field; without one, or an empty one, `None`.
+    /// Returns the value of a field; `None` if it is missing or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// All values of a field.
+    /// Returns all values of a field.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a field, read; `what` says what was expected.
+    /// Parses the value of a field; `what` names the expected kind in the error.
     pub(crate) fn read<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Failure> {
         let read = |text: &str| {
-            text.trim().parse().map_err(|_| Failure::Bad(format!("`{name}` is no {what}: {text}")))
+            text.trim().parse().map_err(|_| Failure::Bad(format!("`{name}` is not a valid {what}: {text}")))
         };
         self.get(name).map(read).transpose()
     }
 
-    /// A value that must be there, read.
+    /// Parses a required value.
     pub(crate) fn need<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Failure> {
-        self.read(name, what)?.ok_or_else(|| Failure::Bad(format!("`{name}` is missing: {what}")))
+        self.read(name, what)?.ok_or_else(|| Failure::Bad(format!("`{name}` is missing (expected {what})")))
     }
 }
 
-/// Writes an address's query, field by field.
+/// A builder for a query.
 pub(crate) struct Query {
     text: Serializer<'static, String>,
     empty: bool,
 }
 
 impl Query {
-    /// `calls?`, to be followed by fields.
+    /// Returns an empty query.
     pub(crate) fn new() -> Self {
         Self { text: Serializer::new(String::new()), empty: true }
     }
 
-    /// One field more.
+    /// Adds a field.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: impl Display) -> Self {
         self.text.append_pair(name, &value.to_string());
@@ -81,7 +81,7 @@ impl Query {
         self
     }
 
-    /// One field more, if there is a value.
+    /// Adds a field if there is a value.
     #[must_use]
     pub(crate) fn maybe(self, name: &str, value: Option<impl Display>) -> Self {
         match value {
@@ -90,12 +90,12 @@ impl Query {
         }
     }
 
-    /// The fields alone.
+    /// Returns the encoded fields.
     pub(crate) fn text(mut self) -> String {
         self.text.finish()
     }
 
-    /// `path?fields`, or `path` if there are none.
+    /// Returns `path?fields`, or `path` if there are none.
     pub(crate) fn of(self, path: &str) -> String {
         if self.empty { path.to_owned() } else { format!("{path}?{}", self.text()) }
     }
@@ -106,7 +106,7 @@ mod tests {
     use super::{Params, Query};
 
     #[test]
-    fn fields_are_bounded_and_come_back_as_they_went() {
+    fn fields_are_bounded_and_round_trip() {
         let text = "a=1&a=2&b=&c=%3Cscript%3E&=&%ff=%ff";
         let params = Params::parse(text.as_bytes()).unwrap();
         assert_eq!(params.all("a").collect::<Vec<_>>(), ["1", "2"]);

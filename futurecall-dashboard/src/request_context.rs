@@ -1,4 +1,4 @@
-//! One request that was let in, and what its page needs to know.
+//! The context of an admitted request.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,38 +14,38 @@ use maud::{Markup, html};
 use crate::access::{Access, Right};
 use crate::error_page::Failure;
 use crate::params::{Params, Query};
-use crate::shared_state::Desk;
+use crate::shared_state::SharedState;
 
-/// The way from a page to the dashboard's root, as links on it begin: relative, so that they hold under any path and behind
+/// The relative path from a page to the dashboard's root. Links are relative so that they work under any mount path and behind
 /// any proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Base(String);
 
 impl Base {
-    /// From the path that was asked for, and what is left of it inside the router.
+    /// Derives it from the requested path and the part of it that the router sees.
     pub(crate) fn of(original: &str, inner: &str) -> Self {
         let depth = inner.trim_start_matches('/').matches('/').count();
         if depth > 0 {
             Self("../".repeat(depth))
         } else if inner.trim_matches('/').is_empty() && !original.ends_with('/') {
-            // `/futurecalls` itself: seen from there, its pages are `futurecalls/…`. What precedes keeps a folder whose name
-            // looks like a scheme from being one.
+            // `/futurecalls` itself, whose pages are `futurecalls/…` from there. The `./` keeps a folder name such as
+            // `javascript:` from being read as a scheme.
             Self(format!("./{}/", original.rsplit('/').next().unwrap_or_default()))
         } else {
             Self("./".to_owned())
         }
     }
 
-    /// A link to a page.
+    /// Returns a link to a page.
     pub(crate) fn to(&self, page: &str) -> String {
         format!("{}{page}", self.0)
     }
 }
 
-/// The visitor's choice between light and dark, which the script keeps in a cookie.
+/// The user's colour theme, which the script keeps in a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Theme {
-    /// As the system says.
+    /// Follows the operating system.
     System,
     Light,
     Dark,
@@ -54,10 +54,10 @@ pub(crate) enum Theme {
 impl Theme {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-        let chosen = cookies
+        let theme = cookies
             .flat_map(|cookies| cookies.split(';'))
             .find_map(|cookie| cookie.trim().strip_prefix("futurecall-theme="));
-        match chosen {
+        match theme {
             Some("light") => Self::Light,
             Some("dark") => Self::Dark,
             _ => Self::System,
@@ -73,95 +73,95 @@ impl Theme {
     }
 }
 
-/// A request that was let in.
-pub(crate) struct Visit {
-    pub(crate) desk: Arc<Desk>,
+/// An admitted request.
+pub(crate) struct RequestContext {
+    pub(crate) shared: Arc<SharedState>,
     pub(crate) access: Access,
     pub(crate) base: Base,
     pub(crate) params: Params,
     pub(crate) theme: Theme,
     pub(crate) json: bool,
-    /// By the database's clock.
+    /// The database's time.
     pub(crate) now: Moment,
-    /// All pods of the last day.
+    /// Pods seen within the last day.
     pub(crate) pods: Vec<PodRecord>,
-    /// Names that this pod does not know, and another live one does.
+    /// Names that this pod does not run, and another live pod does.
     elsewhere: BTreeSet<String>,
 }
 
-impl Visit {
+impl RequestContext {
     pub(crate) async fn begin(
-        desk: &Arc<Desk>,
+        shared: &Arc<SharedState>,
         access: Access,
         base: Base,
         params: Params,
         json: bool,
         theme: Theme,
     ) -> Result<Self, Failure> {
-        let now = desk.pod.inspect().now().await?;
-        let pods = desk.pod.inspect().pods().await?;
-        let (own, others): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.id == desk.pod.id());
+        let now = shared.pod.inspect().now().await?;
+        let pods = shared.pod.inspect().pods().await?;
+        let (own, others): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.id == shared.pod.id());
         let own: BTreeSet<_> = own.into_iter().flat_map(|pod| &pod.names).collect();
         let others = others.into_iter().filter(|pod| pod.live && pod.runs()).flat_map(|pod| &pod.names);
         let elsewhere = others.filter(|name| !own.contains(name)).cloned().collect();
-        Ok(Self { desk: Arc::clone(desk), access, base, params, theme, json, now, pods, elsewhere })
+        Ok(Self { shared: Arc::clone(shared), access, base, params, theme, json, now, pods, elsewhere })
     }
 
     pub(crate) fn inspect(&self) -> Inspector {
-        self.desk.pod.inspect()
+        self.shared.pod.inspect()
     }
 
     pub(crate) fn operate(&self) -> Operator {
-        self.desk.pod.operate(self.access.actor())
+        self.shared.pod.operate(self.access.actor())
     }
 
     pub(crate) const fn may(&self, right: Right) -> bool {
         self.access.allows(right)
     }
 
-    /// Refuses what the visitor may not do.
+    /// Fails unless the user has the right; `what` completes "not allowed to".
     pub(crate) fn must(&self, right: Right, what: &str) -> Result<(), Failure> {
         if self.may(right) { Ok(()) } else { Err(Failure::no_right(what)) }
     }
 
-    /// Why a call cannot run. That this pod does not know its name matters only if no other does.
+    /// Returns why a call cannot run. An unknown name counts only if no other live pod runs it.
     pub(crate) fn broken<'a>(&self, call: &'a CallRecord) -> Option<&'a str> {
         call.broken.as_deref().filter(|_| !self.elsewhere.contains(&call.name))
     }
 
-    /// Names that a live pod runs.
+    /// Returns the names that live pods run.
     pub(crate) fn known(&self) -> BTreeSet<&str> {
         let live = self.pods.iter().filter(|pod| pod.live && pod.runs());
         live.flat_map(|pod| &pod.names).map(String::as_str).collect()
     }
 
-    /// A link to a page.
+    /// Returns a link to a page.
     pub(crate) fn to(&self, page: &str) -> String {
         self.base.to(page)
     }
 
-    /// What every form holds, so that it can be told from one that somebody else has made.
+    /// Renders the CSRF token of a form.
     pub(crate) fn token(&self) -> Markup {
-        html! { input type="hidden" name="token" value=(self.desk.seal.of("form", self.access.actor())); }
+        html! { input type="hidden" name="token" value=(self.shared.signer.sign("form", self.access.actor())); }
     }
 
-    /// Sends the browser on to a page that says what was done. What it says is sealed: a link cannot make it say it.
+    /// Redirects to a page with a notice. The notice is signed, so that a forged link cannot show one.
     pub(crate) fn done(&self, page: &str, notice: &str) -> Response {
-        let seal = self.desk.seal.of("notice", &format!("{page} {notice}"));
-        let to = Query::new().with("notice", notice).with("seal", seal);
+        let signature = self.shared.signer.sign("notice", &format!("{page} {notice}"));
+        let to = Query::new().with("notice", notice).with("signature", signature);
         let page = if page.contains('?') { format!("{page}&{}", to.text()) } else { to.of(page) };
-        self.see(&page)
+        self.redirect(&page)
     }
 
-    /// Sends the browser on to a page.
-    pub(crate) fn see(&self, page: &str) -> Response {
+    /// Redirects the browser to a page.
+    fn redirect(&self, page: &str) -> Response {
         (StatusCode::SEE_OTHER, [(LOCATION, self.to(page))]).into_response()
     }
 
-    /// What [`done`](Self::done) had to say, if it did.
+    /// Returns the notice of [`done`](Self::done), if this request has a validly signed one.
     pub(crate) fn notice(&self, page: &str) -> Option<&str> {
-        let (notice, seal) = (self.params.get("notice")?, self.params.get("seal")?);
-        self.desk.seal.holds("notice", &format!("{page} {notice}"), seal).then_some(notice)
+        let (notice, signature) = (self.params.get("notice")?, self.params.get("signature")?);
+        self.shared.signer.verify("notice", &format!("{page} {notice}"), signature).then_some(notice)
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
     use super::Base;
 
     #[test]
-    fn links_lead_to_the_root_from_wherever_they_stand() {
+    fn links_lead_to_the_root_from_any_page() {
         for (original, inner, base) in [
             ("/futurecalls", "/", "./futurecalls/"),
             ("/futurecalls/", "/", "./"),

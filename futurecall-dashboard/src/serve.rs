@@ -1,4 +1,4 @@
-//! From a request to its answer: who asks, for what, and what every answer carries.
+//! Handles a request: admission, routing, and the security headers of every response.
 
 use std::sync::Arc;
 
@@ -18,38 +18,38 @@ use crate::csrf;
 use crate::error_page::Failure;
 use crate::pages;
 use crate::params::Params;
-use crate::request_context::{Base, Theme, Visit};
-use crate::shared_state::Desk;
+use crate::request_context::{Base, RequestContext, Theme};
+use crate::shared_state::SharedState;
 
-/// The longest query: every filter filled to its brim stands in it.
+/// The longest query, in bytes: enough for every filter at its full length.
 const LONGEST_QUERY: usize = 4_096;
-/// The longest path: an id and some words.
+/// The longest path, in bytes.
 const LONGEST_PATH: usize = 512;
-/// The largest form: a page of chosen calls, and a reason.
+/// The largest form, in bytes: a page of selected calls and a reason.
 const LARGEST_FORM: usize = 64 * 1_024;
 
-/// What never leaves a page: nothing is loaded from elsewhere, nothing runs that is not in a file of this binary.
+/// Allows only scripts and styles that this binary serves, and no other origin.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
-/// Answers a request.
-pub(crate) async fn serve(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+/// Handles a request.
+pub(crate) async fn serve(State(shared): State<Arc<SharedState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let original = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let base = Base::of(original.path(), parts.uri.path());
     let json = wants_json(&parts);
     let theme = Theme::of(&parts.headers);
-    let mut response = match answer(&desk, &parts, body, &base, json, theme).await {
+    let mut response = match answer(&shared, &parts, body, &base, json, theme).await {
         Ok(response) => response,
-        Err(failure) => failure.response(&desk.title, &base, json, theme),
+        Err(failure) => failure.response(&shared.title, &base, json, theme),
     };
     protect(response.headers_mut());
     response
 }
 
-/// What every answer carries. Only what names its own content may be kept by a cache.
+/// Sets the headers of every response. Caching is off unless a response has set it, as assets do.
 fn protect(headers: &mut HeaderMap) {
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -62,7 +62,7 @@ fn protect(headers: &mut HeaderMap) {
 }
 
 async fn answer(
-    desk: &Arc<Desk>,
+    shared: &Arc<SharedState>,
     parts: &Parts,
     body: Body,
     base: &Base,
@@ -72,106 +72,118 @@ async fn answer(
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     if path.len() > LONGEST_PATH || query.len() > LONGEST_QUERY {
-        return Err(Failure::TooLong(StatusCode::URI_TOO_LONG, "The address is too long."));
+        return Err(Failure::TooLong(StatusCode::URI_TOO_LONG, "The URL is too long."));
     }
     let reads = is_read(parts);
-    // Exactly these two: they say nothing but yes or no, and probes have no names.
+    // Probes carry no credentials, and these two paths reveal nothing but yes or no.
     match path {
-        "/health/live" if reads && stands_alone(parts) => return Ok(plain(StatusCode::OK, "live\n")),
-        "/health/ready" if reads && stands_alone(parts) => return Ok(ready(desk).await),
+        "/health/live" if reads && is_exact_path(parts) => return Ok(plain(StatusCode::OK, "live\n")),
+        "/health/ready" if reads && is_exact_path(parts) => return Ok(ready(shared).await),
         _ => {}
     }
     if let Some(asset) = assets::find(path).filter(|_| reads) {
         return Ok(asset);
     }
-    let access = admit(desk, parts)?;
+    let access = admit(shared, parts)?;
     let params = Params::parse(query.as_bytes())?;
-    let visit = Visit::begin(desk, access.clone(), base.clone(), params, json, theme);
-    let answered = async { show_or_act(desk, parts, body, visit.await?).await };
-    answered.await.map_err(|failure| failure.for_visitor(&access))
+    let ctx = RequestContext::begin(shared, access.clone(), base.clone(), params, json, theme);
+    let answered = async { show_or_act(shared, parts, body, ctx.await?).await };
+    answered.await.map_err(|failure| failure.for_user(&access))
 }
 
-/// Answers a visitor who was let in.
-async fn show_or_act(desk: &Desk, parts: &Parts, body: Body, visit: Visit) -> Result<Response, Failure> {
+/// Handles an admitted request.
+async fn show_or_act(
+    shared: &SharedState,
+    parts: &Parts,
+    body: Body,
+    ctx: RequestContext,
+) -> Result<Response, Failure> {
     let page = parts.uri.path().trim_start_matches('/');
     let segments: Vec<&str> = page.strip_suffix(".json").unwrap_or(page).split('/').collect();
     if is_read(parts) {
-        return pages::show(&visit, &segments).await;
+        return pages::show(&ctx, &segments).await;
     }
     if parts.method != Method::POST {
         return Err(Failure::Method("GET, HEAD, POST"));
     }
-    let form = form(desk, parts, body, &visit).await?;
-    pages::act(&visit, &segments, &form).await
+    let form = form(shared, parts, body, &ctx).await?;
+    pages::act(&ctx, &segments, &form).await
 }
 
 fn is_read(parts: &Parts) -> bool {
     parts.method == Method::GET || parts.method == Method::HEAD
 }
 
-/// Whether the path is what it says to the letter: on its way here, the router takes two slashes for one.
-fn stands_alone(parts: &Parts) -> bool {
+/// Returns whether the path was requested literally: the router collapses two slashes into one.
+fn is_exact_path(parts: &Parts) -> bool {
     let original = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     original.path().strip_suffix(parts.uri.path()).is_some_and(|mount| !mount.ends_with('/'))
 }
 
-/// Who asks. The dashboard's own conditions come first, so that an authorizer need not know of them.
-fn admit(desk: &Desk, parts: &Parts) -> Result<Access, Failure> {
-    if desk.loopback_only {
+/// Authorizes a request. `loopback_only` is checked before the authorizer.
+fn admit(shared: &SharedState, parts: &Parts) -> Result<Access, Failure> {
+    if shared.loopback_only {
         csrf::from_this_machine(parts).map_err(|why| Failure::Refused(why.to_owned()))?;
     }
-    let access = match &desk.authorizer {
+    let access = match &shared.authorizer {
         Some(authorizer) => authorizer.authorize(parts),
-        None if desk.loopback_only => Access::operator("local"),
+        None if shared.loopback_only => Access::operator("local"),
         None => {
             return Err(Failure::Refused(
-                "Nobody has opened it yet. Give it an authorizer, `dashboard(&pod).authorize(…)`, which says who a \
-                 visitor is and what they may do; or, for this machine alone, `.loopback_only()`."
+                "The dashboard has no authorizer. Add one with `dashboard(&pod).authorize(…)` to decide who may see and \
+                 do what, or use `.loopback_only()` to allow access from this machine only."
                     .to_owned(),
             ));
         }
     };
     if !access.allows(Right::View) {
-        return Err(Failure::Refused("You have no right to see it.".to_owned()));
+        return Err(Failure::Refused("You are not allowed to see this dashboard.".to_owned()));
     }
-    Ok(if desk.read_only { access.read_only() } else { access })
+    Ok(if shared.read_only { access.read_only() } else { access })
 }
 
-/// The form of a request that changes something, once it is sure that a page of ours has sent it.
-async fn form(desk: &Desk, parts: &Parts, body: Body, visit: &Visit) -> Result<Params, Failure> {
+/// Reads the form of a POST request after checking its origin and its CSRF token.
+async fn form(
+    shared: &SharedState,
+    parts: &Parts,
+    body: Body,
+    ctx: &RequestContext,
+) -> Result<Params, Failure> {
     if !csrf::from_the_same_origin(parts) {
         return Err(Failure::Forbidden(
-            "Changes are taken from the dashboard's own pages alone, and this request came from elsewhere."
+            "Changes are only accepted from the dashboard's own pages. This request came from another origin."
                 .to_owned(),
         ));
     }
     let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("application/x-www-form-urlencoded") {
-        return Err(Failure::TooLong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send a form."));
+        return Err(Failure::TooLong(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Expected a form (application/x-www-form-urlencoded).",
+        ));
     }
     let bytes = to_bytes(body, LARGEST_FORM)
         .await
         .map_err(|_| Failure::TooLong(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large."))?;
     let form = Params::parse(&bytes)?;
-    if !desk.seal.holds("form", visit.access.actor(), form.get("token").unwrap_or_default()) {
+    if !shared.signer.verify("form", ctx.access.actor(), form.get("token").unwrap_or_default()) {
         return Err(Failure::Forbidden(
-            "The form was not made for you by this server, or before it started. Go back, load the page again, and \
-             send it from there."
+            "The form has expired or was made for another user. Go back, reload the page and submit the form again."
                 .to_owned(),
         ));
     }
     Ok(form)
 }
 
-/// `….json`, or a program that asks for it. A browser's own list always names HTML.
+/// Returns whether the client asked for JSON, by `.json` or by `Accept`. Browsers always accept HTML.
 fn wants_json(parts: &Parts) -> bool {
     let accept = parts.headers.get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     parts.uri.path().strip_suffix(".json").is_some()
         || (accept.contains("application/json") && !accept.contains("text/html"))
 }
 
-async fn ready(desk: &Desk) -> Response {
-    if desk.ready.check(&desk.pod).await {
+async fn ready(shared: &SharedState) -> Response {
+    if shared.ready.check(&shared.pod).await {
         plain(StatusCode::OK, "ready\n")
     } else {
         plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")

@@ -1,4 +1,4 @@
-//! How texts, numbers and times are shown to people.
+//! Formats texts, numbers and times for people.
 
 use std::time::Duration;
 
@@ -8,46 +8,46 @@ use futurecall_runtime::text::is_invisible;
 pub(crate) use futurecall_runtime::text::number;
 use maud::{Markup, html};
 
-/// A text from anywhere, for a page: what would be invisible, or would move its neighbours, stands there by its number.
+/// Renders untrusted text in one line. Invisible and directional characters are shown by their code points.
 pub(crate) fn safe(text: &str) -> Markup {
     html! {
         @for part in parts(text, false) {
             @match part {
                 Part::Plain(text) => (text),
-                Part::Hidden(character) => span.hidden-character { (number_of(character)) },
+                Part::Hidden(character) => span.hidden-character { (code_point(character)) },
             }
         }
     }
 }
 
-/// The same for a text of several lines.
+/// Renders untrusted text of several lines.
 pub(crate) fn safe_lines(text: &str) -> Markup {
     html! {
         @for part in parts(text, true) {
             @match part {
                 Part::Plain(text) => (text),
-                Part::Hidden(character) => span.hidden-character { (number_of(character)) },
+                Part::Hidden(character) => span.hidden-character { (code_point(character)) },
             }
         }
     }
 }
 
-/// The same where there is no markup: titles and tooltips.
+/// Returns untrusted text for places without markup: titles and tooltips.
 pub(crate) fn plain(text: &str) -> String {
     parts(text, false).fold(String::new(), |shown, part| match part {
         Part::Plain(text) => shown + text,
-        Part::Hidden(character) => shown + &number_of(character),
+        Part::Hidden(character) => shown + &code_point(character),
     })
 }
 
-/// The first characters of a text, and whether there are more.
+/// Returns the first characters of a text, and whether there are more.
 pub(crate) fn cut(text: &str, characters: usize) -> (&str, bool) {
     text.char_indices()
         .nth(characters)
         .map_or((text, false), |(end, _)| (text.get(..end).unwrap_or(text), true))
 }
 
-/// A text from anywhere in one short line.
+/// Renders the first line of an untrusted text, shortened.
 pub(crate) fn brief(text: &str, characters: usize) -> Markup {
     let line = text.lines().next().unwrap_or_default();
     let (head, more) = cut(line, characters);
@@ -68,21 +68,21 @@ fn parts(text: &str, lines: bool) -> impl Iterator<Item = Part<'_>> {
     })
 }
 
-fn number_of(character: char) -> String {
+fn code_point(character: char) -> String {
     format!("⟨U+{:04X}⟩", u32::from(character))
 }
 
-/// A number that was counted up to a cap.
+/// Formats a number that was counted up to a cap.
 pub(crate) fn capped(count: u64, cap: u64) -> String {
     if count >= cap { format!("{}+", number(cap)) } else { number(count) }
 }
 
-/// `1 call`, `2 calls`.
+/// Formats a number of calls: `1 call`, `2 calls`.
 pub(crate) fn calls(count: u64) -> String {
     if count == 1 { "1 call".to_owned() } else { format!("{} calls", number(count)) }
 }
 
-/// How far a moment lies from now: `in 5 min`, `3 h ago`. The script says it the same way.
+/// Formats the distance of a time from now: `in 5 min`, `3 h ago`. The script has the same rules.
 pub(crate) fn distance(now: Moment, moment: Moment) -> String {
     let (ahead, behind) = (moment.saturating_since(now), now.saturating_since(moment));
     if ahead.as_secs() == 0 && behind.as_secs() == 0 {
@@ -94,7 +94,7 @@ pub(crate) fn distance(now: Moment, moment: Moment) -> String {
     }
 }
 
-/// A duration in its largest unit, or two of them where that says more.
+/// Formats a duration in its largest unit, or its two largest.
 fn roughly(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -106,7 +106,7 @@ fn roughly(duration: Duration) -> String {
     }
 }
 
-/// A moment to the second, on the clock of UTC. The script puts it on the visitor's own, if they want.
+/// Renders a time in UTC to the second. The script can change it to local time.
 pub(crate) fn clock(moment: Moment) -> Markup {
     let utc = moment.to_utc();
     html! {
@@ -114,7 +114,7 @@ pub(crate) fn clock(moment: Moment) -> Markup {
     }
 }
 
-/// A moment by its distance from now, and on the clock.
+/// Renders a time by its distance from now and in UTC.
 pub(crate) fn when(now: Moment, moment: Moment) -> Markup {
     html! {
         span.when {
@@ -134,7 +134,7 @@ mod tests {
     use super::{brief, capped, cut, distance, number, plain, safe, safe_lines, span};
 
     #[test]
-    fn what_would_be_invisible_is_shown() {
+    fn invisible_characters_are_shown() {
         let text = "a\u{202e}b\0<script>&\u{200b}\n\"";
         let shown = "a<span class=\"hidden-character\">⟨U+202E⟩</span>b<span class=\"hidden-character\">⟨U+0000⟩</span>\
                      &lt;script&gt;&amp;<span class=\"hidden-character\">⟨U+200B⟩</span>";
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_read_well() {
+    fn figures_are_formatted() {
         assert_eq!(
             (number(0), number(999), number(1_234_567)),
             ("0".into(), "999".into(), "1,234,567".into())
@@ -157,7 +157,8 @@ mod tests {
         let shown = [0.000_5, 0.34, 2.34, 64.0, 7_320.0, 180_000.0].map(|s| span(Duration::from_secs_f64(s)));
         assert_eq!(shown, ["500 µs", "340 ms", "2.3 s", "1 min 4 s", "2 h 2 min", "2 d 2 h"]);
         let at = |seconds: i64| Moment::from_micros(seconds * 1_000_000).unwrap();
-        let told = [100, 130, 40, 4_000, 100_000, 9_000_000].map(|seconds| distance(at(100), at(seconds)));
-        assert_eq!(told, ["now", "in 30 s", "1 min ago", "in 1 h 5 min", "in 1 d 3 h", "in 104 d"]);
+        let distances =
+            [100, 130, 40, 4_000, 100_000, 9_000_000].map(|seconds| distance(at(100), at(seconds)));
+        assert_eq!(distances, ["now", "in 30 s", "1 min ago", "in 1 h 5 min", "in 1 d 3 h", "in 104 d"]);
     }
 }

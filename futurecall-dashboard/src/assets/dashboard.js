@@ -1,16 +1,16 @@
-// Live updates, keys, and the visitor's own clock. Every page works without it, by plain links and forms.
+// Live updates, keyboard shortcuts and local times. Every page also works without it, by plain links and forms.
 
 const main = () => document.getElementById("main");
 const seconds = 1000;
 
-// ---- What the visitor has chosen: kept in this browser, the theme in a cookie so that the server can draw it at once.
+// ---- Preferences: kept in local storage; the theme in a cookie, so that the server can render it.
 
 const store = {
   get(name) {
     try { return localStorage.getItem(`futurecall-${name}`); } catch { return null; }
   },
   set(name, value) {
-    try { localStorage.setItem(`futurecall-${name}`, value); } catch { /* A browser that keeps nothing. */ }
+    try { localStorage.setItem(`futurecall-${name}`, value); } catch { /* Storage is disabled. */ }
   },
 };
 
@@ -28,16 +28,16 @@ function nextTheme() {
   if (next === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = next;
   const age = next === "auto" ? 0 : 31536000;
-  // Of these pages alone: the rest of the host has no use for it.
+  // Limited to the path of the dashboard.
   const root = new URL(".", new URL(document.body.dataset.live ?? ".", location.href)).pathname.replace(/(.)\/$/, "$1");
   document.cookie = `futurecall-theme=${next}; path=${root}; max-age=${age}; samesite=strict`;
   showTheme();
 }
 
-// ---- Times: how far away, and on which clock.
+// ---- Times: distance from now, UTC or local.
 
 let zone = store.get("zone") === "local" ? "local" : "utc";
-// The page says what time the database had when it was made; the browser's own clock may be wrong.
+// Difference to the database's time in `data-now`: the browser's own clock may be wrong.
 let skew = 0;
 function readClock() {
   const now = Number(main()?.dataset.now);
@@ -81,7 +81,7 @@ function nextZone() {
   showTimes();
 }
 
-// ---- Live: the server says that something has changed, and the page's main part is loaded anew.
+// ---- Live updates: on an event of the server, the page's main part is reloaded.
 
 let source = null;
 let paused = store.get("paused") === "yes";
@@ -89,11 +89,11 @@ let loading = false;
 let again = false;
 let last = 0;
 
-/** Whether the visitor is in the middle of something that must not change under their hands. */
+/** Returns whether the user is filling in, selecting or confirming something that a reload would disturb. */
 function busy() {
   const here = main();
   if (!here || !here.querySelector("[data-test]")) return true;
-  if (here.querySelector("input[type=checkbox]:checked, [data-test=confirm], [data-test=result], details.deed[open]")) return true;
+  if (here.querySelector("input[type=checkbox]:checked, [data-test=confirm], [data-test=result], details.control[open]")) return true;
   const active = document.activeElement;
   if (active && here.contains(active) && /^(INPUT|SELECT|TEXTAREA)$/.test(active.tagName)) return true;
   for (const field of here.querySelectorAll("input:not([type=hidden]):not([type=checkbox])")) {
@@ -112,12 +112,12 @@ async function refresh() {
   last = Date.now();
   try {
     const url = new URL(location.href);
-    // What was done has been said; the page after it is the page itself.
+    // A notice is shown once.
     url.searchParams.delete("notice");
-    url.searchParams.delete("seal");
+    url.searchParams.delete("signature");
     const answer = await fetch(url, { headers: { accept: "text/html" }, cache: "no-store" });
     if (answer.ok && !busy()) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
-  } catch { /* The server is away: the live button says so. */ }
+  } catch { /* The server is unreachable; the live button shows it. */ }
   loading = false;
 }
 
@@ -125,21 +125,21 @@ function replace(page) {
   const [old, fresh] = [main(), page.getElementById("main")];
   if (!old || !fresh) return;
   const open = new Set([...old.querySelectorAll("details[open][id]")].map((details) => details.id));
-  const focus = place(document.activeElement, old);
+  const focus = focusKey(document.activeElement, old);
   const notice = old.querySelector("[data-test=notice]");
   old.dataset.now = fresh.dataset.now;
   old.replaceChildren(...fresh.childNodes);
   if (notice) old.querySelector("h1")?.after(notice);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   for (const part of old.querySelectorAll("[data-needs-script]")) part.hidden = false;
-  if (focus) [...old.querySelectorAll("a[href], tr[data-href], button")].find((one) => place(one, old) === focus)?.focus({ preventScroll: true });
+  if (focus) [...old.querySelectorAll("a[href], tr[data-href], button")].find((one) => focusKey(one, old) === focus)?.focus({ preventScroll: true });
   readClock();
   showTimes();
   markRow();
 }
 
-/** What tells an element that has the focus from others, before and after. */
-function place(element, within) {
+/** Returns a key by which the focused element is found again after a reload. */
+function focusKey(element, within) {
   if (!element || element === within || !within.contains(element)) return null;
   return element.getAttribute("href") ?? element.dataset.href ?? element.dataset.test ?? null;
 }
@@ -162,7 +162,7 @@ function listen() {
   source.addEventListener("changed", refresh);
   source.addEventListener("error", () => {
     showLive("away");
-    // The browser tries again by itself, unless the server has refused.
+    // The browser reconnects by itself, unless the server refused the connection.
     if (source?.readyState === EventSource.CLOSED) setTimeout(listen, 10 * seconds);
   });
 }
@@ -178,23 +178,23 @@ document.addEventListener("visibilitychange", () => {
 });
 setInterval(showTimes, 1 * seconds);
 setInterval(() => { if (again) refresh(); }, 2 * seconds);
-// Some changes move no figure: a page is never older than this.
+// Some changes do not affect the counted figures, so the page is also reloaded at this interval.
 setInterval(refresh, 15 * seconds);
 
-// ---- Keys and clicks.
+// ---- Keyboard shortcuts and clicks.
 
 const rows = () => [...document.querySelectorAll("main tr[data-href], main ol.rows > li")];
-let chosen = null;
+let current = null;
 function markRow() {
-  for (const row of rows()) row.classList.toggle("at", key(row) === chosen && chosen !== null);
+  for (const row of rows()) row.classList.toggle("at", key(row) === current && current !== null);
 }
 const key = (row) => row.dataset.href ?? row.querySelector("a")?.getAttribute("href") ?? null;
 function move(step) {
   const all = rows();
   if (all.length === 0) return;
-  const at = all.findIndex((row) => key(row) === chosen);
+  const at = all.findIndex((row) => key(row) === current);
   const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
-  chosen = key(next);
+  current = key(next);
   markRow();
   next.querySelector("a")?.focus({ preventScroll: true });
   next.scrollIntoView({ block: "nearest" });
@@ -211,8 +211,8 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  const row = rows().find((one) => key(one) === chosen);
-  const deeds = {
+  const row = rows().find((one) => key(one) === current);
+  const shortcuts = {
     "/": () => document.querySelector("[data-filter]")?.focus(),
     "j": () => move(1),
     "k": () => move(-1),
@@ -222,16 +222,16 @@ document.addEventListener("keydown", (event) => {
     "t": nextTheme,
     "?": help,
   };
-  const deed = deeds[event.key];
-  if (!deed) return;
+  const shortcut = shortcuts[event.key];
+  if (!shortcut) return;
   event.preventDefault();
-  deed();
+  shortcut();
 });
 document.addEventListener("click", (event) => {
   const target = event.target.closest("button, a, input, summary, label, tr[data-href]");
   if (!target) return;
-  const deeds = { live: pause, zone: nextZone, theme: nextTheme, help };
-  if (deeds[target.id]) deeds[target.id]();
+  const shortcuts = { live: pause, zone: nextZone, theme: nextTheme, help };
+  if (shortcuts[target.id]) shortcuts[target.id]();
   else if (target.matches("tr[data-href]") && getSelection()?.isCollapsed !== false) location.href = target.dataset.href;
 });
 document.addEventListener("change", (event) => {

@@ -1,4 +1,4 @@
-//! The list of calls: tabs, filter, pages, and what can be done to many at once.
+//! The list of calls: state tabs, filter, paging and bulk actions.
 
 use std::collections::BTreeSet;
 
@@ -10,142 +10,142 @@ use serde_json::{Value, json};
 
 use super::bulk::Verb;
 use super::components::{call_table, calls_json, empty, notice, time};
-use super::filter::{Wanted, Wish, field_value};
+use super::filter::{Conditions, StateChoice, field_value};
 use super::overview::CAP;
 use crate::error_page::Failure;
-use crate::layout::Place;
+use crate::layout::NavPage;
 use crate::params::Query;
-use crate::request_context::Visit;
+use crate::request_context::RequestContext;
 use crate::text::{capped, safe};
 
-/// Calls of one page, unless it is told otherwise; and at most.
+/// Default and largest number of calls on one page.
 const PAGE: usize = 50;
 const LARGEST_PAGE: usize = 200;
 
 struct List {
-    wanted: Wanted,
+    conditions: Conditions,
     counts: Counts,
-    /// How many the whole filter lets through, where that is cheap to know.
+    /// Number of calls that match the filter; `None` where counting them would need a full scan.
     matching: Option<u64>,
     page: CallPage,
     limit: usize,
     names: BTreeSet<String>,
 }
 
-pub(crate) async fn show(visit: &Visit) -> Result<Response, Failure> {
-    let wanted = Wanted::read(&visit.params)?;
-    let after: Option<CallId> = visit.params.read("after", "call's id")?;
-    let limit = visit.params.read::<usize>("limit", "number")?.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-    let mut filter = wanted.filter(visit.now).limit(limit);
+pub(crate) async fn show(ctx: &RequestContext) -> Result<Response, Failure> {
+    let conditions = Conditions::read(&ctx.params)?;
+    let after: Option<CallId> = ctx.params.read("after", "call id")?;
+    let limit = ctx.params.read::<usize>("limit", "number")?.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let mut filter = conditions.filter(ctx.now).limit(limit);
     filter.after = after;
-    let inspect = visit.inspect();
+    let inspect = ctx.inspect();
     let list = List {
         counts: inspect.counts_up_to(CAP).await?,
-        matching: if wanted.is_cheap() { Some(inspect.count(&filter, CAP).await?) } else { None },
+        matching: if conditions.is_cheap() { Some(inspect.count(&filter, CAP).await?) } else { None },
         page: inspect.calls(filter).await?,
-        names: visit.pods.iter().flat_map(|pod| &pod.names).cloned().collect(),
+        names: ctx.pods.iter().flat_map(|pod| &pod.names).cloned().collect(),
         limit,
-        wanted,
+        conditions,
     };
-    Ok(visit.page(Place::Calls, "Calls", || list.html(visit), || list.json(visit)))
+    Ok(ctx.page(NavPage::Calls, "Calls", || list.html(ctx), || list.json(ctx)))
 }
 
 impl List {
-    fn html(&self, visit: &Visit) -> Markup {
+    fn html(&self, ctx: &RequestContext) -> Markup {
         html! {
             h1 { "Calls" }
-            (notice(visit, "calls"))
-            (self.tabs(visit))
-            (self.filter(visit))
+            (notice(ctx, "calls"))
+            (self.tabs(ctx))
+            (self.filter(ctx))
             @if self.page.calls.is_empty() {
                 (empty(if self.page.next.is_some() {
-                    "Nothing on this stretch; there is more to look through."
+                    "No match on this page. The search continues on the next one."
                 } else {
-                    "No call matches."
+                    "No matching calls."
                 }))
             } @else {
-                (self.bulk(visit))
-                (call_table(visit, &self.page.calls, !self.verbs(visit).is_empty(), "Calls"))
+                (self.bulk(ctx))
+                (call_table(ctx, &self.page.calls, !self.verbs(ctx).is_empty(), "Calls"))
             }
-            (self.pager(visit))
+            (self.pager(ctx))
         }
     }
 
-    fn tabs(&self, visit: &Visit) -> Markup {
+    fn tabs(&self, ctx: &RequestContext) -> Markup {
         let counts = &self.counts;
-        let count = |wish: Wish| match wish {
-            Wish::Due => counts.due,
-            Wish::State(CallState::Scheduled) => counts.scheduled,
-            Wish::State(CallState::Running) => counts.running,
-            Wish::State(CallState::Succeeded) => counts.succeeded,
-            Wish::State(CallState::Failed) => counts.failed,
-            Wish::State(CallState::Interrupted) => counts.interrupted,
-            Wish::State(CallState::Cancelled) => counts.cancelled,
-            Wish::State(CallState::Expired) => counts.expired,
-            Wish::State(_) => counts.skipped,
+        let count = |choice: StateChoice| match choice {
+            StateChoice::Due => counts.due,
+            StateChoice::State(CallState::Scheduled) => counts.scheduled,
+            StateChoice::State(CallState::Running) => counts.running,
+            StateChoice::State(CallState::Succeeded) => counts.succeeded,
+            StateChoice::State(CallState::Failed) => counts.failed,
+            StateChoice::State(CallState::Interrupted) => counts.interrupted,
+            StateChoice::State(CallState::Cancelled) => counts.cancelled,
+            StateChoice::State(CallState::Expired) => counts.expired,
+            StateChoice::State(_) => counts.skipped,
         };
-        let link = |state: Option<Wish>| visit.to(&self.wanted.in_state(state).query().of("calls"));
+        let link = |state: Option<StateChoice>| ctx.to(&self.conditions.in_state(state).query().of("calls"));
         html! {
             nav.tabs aria-label="States" data-test="tabs" {
-                a href=(link(None)) aria-current=[self.wanted.state.is_none().then_some("true")] { "All" }
-                @for wish in Wish::ALL {
-                    a href=(link(Some(wish))) aria-current=[(self.wanted.state == Some(wish)).then_some("true")]
-                        data-state=(wish.word()) {
-                        (capitalised(wish.word())) " " span.count { (capped(count(wish), CAP)) }
+                a href=(link(None)) aria-current=[self.conditions.state.is_none().then_some("true")] { "All" }
+                @for choice in StateChoice::ALL {
+                    a href=(link(Some(choice))) aria-current=[(self.conditions.state == Some(choice)).then_some("true")]
+                        data-state=(choice.word()) {
+                        (capitalised(choice.word())) " " span.count { (capped(count(choice), CAP)) }
                     }
                 }
             }
         }
     }
 
-    fn filter(&self, visit: &Visit) -> Markup {
-        let wanted = &self.wanted;
+    fn filter(&self, ctx: &RequestContext) -> Markup {
+        let conditions = &self.conditions;
         let moment = |moment: Option<futurecall_runtime::Moment>| moment.map(field_value);
         html! {
-            form.filter method="get" action=(visit.to("calls")) role="search" aria-label="Filter calls" data-test="filter" {
-                @if let Some(state) = wanted.state { input type="hidden" name="state" value=(state.word()); }
-                @if let Some(schedule) = wanted.schedule { input type="hidden" name="schedule" value=(schedule); }
+            form.filter method="get" action=(ctx.to("calls")) role="search" aria-label="Filter calls" data-test="filter" {
+                @if let Some(state) = conditions.state { input type="hidden" name="state" value=(state.word()); }
+                @if let Some(schedule) = conditions.schedule { input type="hidden" name="schedule" value=(schedule); }
                 div.fields {
                     label { "Name" input #filter-name type="text" name="name" list="names" maxlength="255"
-                        value=[wanted.name.as_deref()] autocomplete="off" spellcheck="false" data-filter; }
+                        value=[conditions.name.as_deref()] autocomplete="off" spellcheck="false" data-filter; }
                     label { "Identifier" input #filter-identifier type="text" name="identifier" maxlength="255"
-                        value=[wanted.identifier.as_deref()] autocomplete="off" spellcheck="false"; }
+                        value=[conditions.identifier.as_deref()] autocomplete="off" spellcheck="false"; }
                     div.buttons {
                         button.primary type="submit" { "Filter" }
-                        @if wanted.narrows() { a.button href=(visit.to(&Wanted::default().in_state(wanted.state).query().of("calls"))) data-test="clear" { "Clear" } }
+                        @if conditions.narrows() { a.button href=(ctx.to(&Conditions::default().in_state(conditions.state).query().of("calls"))) data-test="clear" { "Clear" } }
                     }
                 }
-                details #filter-more open[wanted.details()] {
-                    summary { "More conditions" }
+                details #filter-more open[conditions.details()] {
+                    summary { "More filters" }
                     div.fields {
-                        label { "Since (UTC)" input type="datetime-local" name="since" step="1" value=[moment(wanted.since)]; }
-                        label { "Until (UTC)" input type="datetime-local" name="until" step="1" value=[moment(wanted.until)]; }
-                        label { "Error holds" input type="text" name="error" maxlength="255" value=[wanted.error.as_deref()]; }
-                        label { "Pod" input type="text" name="pod" maxlength="36" value=[wanted.pod] spellcheck="false"; }
+                        label { "Since (UTC)" input type="datetime-local" name="since" step="1" value=[moment(conditions.since)]; }
+                        label { "Until (UTC)" input type="datetime-local" name="until" step="1" value=[moment(conditions.until)]; }
+                        label { "Error contains" input type="text" name="error" maxlength="255" value=[conditions.error.as_deref()]; }
+                        label { "Pod" input type="text" name="pod" maxlength="36" value=[conditions.pod] spellcheck="false"; }
                     }
-                    p.quiet { "Moments are when pending calls are due next, and when finished ones ended." }
+                    p.quiet { "Times are the next due time of pending calls and the finish time of finished ones." }
                 }
                 datalist id="names" { @for name in self.names.iter().take(500) { option value=(name) {} } }
-                @if let Some(schedule) = wanted.schedule {
-                    p.quiet { "Runs of " a href=(visit.to(&format!("recurring/{schedule}"))) { "this schedule" } " alone." }
+                @if let Some(schedule) = conditions.schedule {
+                    p.quiet { "Runs of " a href=(ctx.to(&format!("schedules/{schedule}"))) { "this schedule" } " only." }
                 }
             }
         }
     }
 
-    /// What can be done to what is listed: what no listed state admits is not offered.
-    fn verbs(&self, visit: &Visit) -> Vec<Verb> {
-        let state = self.wanted.state.map(Wish::state);
-        let fits = |verb: &Verb| visit.may(verb.right()) && state.is_none_or(|state| verb.applies_to(state));
+    /// Returns the actions that apply to at least one of the listed states and that the user may do.
+    fn verbs(&self, ctx: &RequestContext) -> Vec<Verb> {
+        let state = self.conditions.state.map(StateChoice::state);
+        let fits = |verb: &Verb| ctx.may(verb.right()) && state.is_none_or(|state| verb.applies_to(state));
         Verb::ALL.into_iter().filter(fits).collect()
     }
 
-    fn bulk(&self, visit: &Visit) -> Markup {
-        let verbs = self.verbs(visit);
+    fn bulk(&self, ctx: &RequestContext) -> Markup {
+        let verbs = self.verbs(ctx);
         html! { @if !verbs.is_empty() {
-            form #bulk.bulk method="post" action=(visit.to("calls/confirm")) data-test="bulk" {
-                (visit.token()) (self.wanted.hidden())
-                label.check data-needs-script hidden { input #choose-all type="checkbox"; " This page" }
+            form #bulk.bulk method="post" action=(ctx.to("calls/confirm")) data-test="bulk" {
+                (ctx.token()) (self.conditions.hidden())
+                label.check data-needs-script hidden { input #choose-all type="checkbox"; " Select page" }
                 label.check {
                     input type="checkbox" name="all" value="1" data-test="all-matching";
                     " All matching"
@@ -154,45 +154,45 @@ impl List {
                 span.buttons { @for verb in verbs {
                     button type="submit" name="verb" value=(verb.word()) data-test=(verb.word()) { (verb.label()) "…" }
                 } }
-                span.quiet { "You will see what happens first." }
+                span.quiet { "You will be asked to confirm." }
             }
         } }
     }
 
-    fn pager(&self, visit: &Visit) -> Markup {
+    fn pager(&self, ctx: &RequestContext) -> Markup {
         let paged = |after: Option<CallId>| -> Query {
-            let query = self.wanted.query().maybe("after", after);
+            let query = self.conditions.query().maybe("after", after);
             if self.limit == PAGE { query } else { query.with("limit", self.limit) }
         };
-        let first = visit.params.get("after").is_none();
+        let first = ctx.params.get("after").is_none();
         html! {
             nav.pager aria-label="Pages of the list" {
-                @if !first { a.button href=(visit.to(&paged(None).of("calls"))) rel="first" data-test="first" { "First page" } }
+                @if !first { a.button href=(ctx.to(&paged(None).of("calls"))) rel="first" data-test="first" { "First page" } }
                 @if let Some(next) = self.page.next {
-                    a.button href=(visit.to(&paged(Some(next)).of("calls"))) rel="next" data-test="next-page" { "Next page" }
+                    a.button href=(ctx.to(&paged(Some(next)).of("calls"))) rel="next" data-test="next-page" { "Next page" }
                 }
                 span.quiet {
                     (self.page.calls.len()) " on this page"
-                    @if let Some(matching) = self.matching { ", " (capped(matching, CAP)) " in all" }
+                    @if let Some(matching) = self.matching { ", " (capped(matching, CAP)) " in total" }
                 }
             }
         }
     }
 
-    fn json(&self, visit: &Visit) -> Value {
+    fn json(&self, ctx: &RequestContext) -> Value {
         let filter: serde_json::Map<_, _> = self
-            .wanted
-            .words()
+            .conditions
+            .entries()
             .into_iter()
             .map(|(name, value)| (name.to_owned(), Value::String(value)))
             .collect();
         json!({
-            "now": time(visit.now),
+            "now": time(ctx.now),
             "filter": filter,
             "counts": self.counts,
             "count_cap": CAP,
             "matching": self.matching,
-            "calls": calls_json(visit, &self.page.calls),
+            "calls": calls_json(ctx, &self.page.calls),
             "next": self.page.next,
         })
     }

@@ -1,4 +1,4 @@
-//! The filter of the list of calls: from an address or a form, and back.
+//! The filter of the list of calls, read from a query or form and written back to one.
 
 use futurecall_runtime::chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 use futurecall_runtime::inspect::CallFilter;
@@ -8,10 +8,10 @@ use maud::{Markup, html};
 use crate::error_page::Failure;
 use crate::params::{Params, Query};
 
-/// Which calls somebody wants to see.
+/// The conditions that listed calls meet.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
-    pub(crate) state: Option<Wish>,
+pub(crate) struct Conditions {
+    pub(crate) state: Option<StateChoice>,
     pub(crate) name: Option<String>,
     pub(crate) identifier: Option<String>,
     pub(crate) schedule: Option<ScheduleId>,
@@ -21,15 +21,15 @@ pub(crate) struct Wanted {
     pub(crate) error: Option<String>,
 }
 
-/// A state, or one that people tell apart.
+/// A tab of the list: a state, or the due part of the scheduled ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// Scheduled, and its moment has come.
+pub(crate) enum StateChoice {
+    /// Scheduled, with a due time that has passed.
     Due,
     State(CallState),
 }
 
-impl Wish {
+impl StateChoice {
     pub(crate) const ALL: [Self; 9] = [
         Self::State(CallState::Scheduled),
         Self::Due,
@@ -57,16 +57,16 @@ impl Wish {
     }
 
     fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|wish| wish.word() == word)
+        Self::ALL.into_iter().find(|choice| choice.word() == word)
     }
 }
 
-impl Wanted {
+impl Conditions {
     pub(crate) fn read(params: &Params) -> Result<Self, Failure> {
         let state = params.get("state").filter(|word| *word != "all").map(|word| {
-            Wish::of(word).ok_or_else(|| {
-                let words = Wish::ALL.map(Wish::word).join(", ");
-                Failure::Bad(format!("`state` is one of {words}, not {word}"))
+            StateChoice::of(word).ok_or_else(|| {
+                let words = StateChoice::ALL.map(StateChoice::word).join(", ");
+                Failure::Bad(format!("`state` must be one of {words}, not {word}"))
             })
         });
         let text = |name: &str| params.get(name).map(str::to_owned);
@@ -74,49 +74,49 @@ impl Wanted {
             state: state.transpose()?,
             name: text("name"),
             identifier: text("identifier"),
-            schedule: params.read("schedule", "schedule's id")?,
-            pod: params.read("pod", "pod's id")?,
+            schedule: params.read("schedule", "schedule id")?,
+            pod: params.read("pod", "pod id")?,
             since: moment(params, "since")?,
             until: moment(params, "until")?,
             error: text("error"),
         })
     }
 
-    /// As the runtime takes it.
+    /// Returns the filter as the runtime takes it.
     pub(crate) fn filter(&self, now: Moment) -> CallFilter {
         let mut filter = CallFilter::new();
-        filter.state = self.state.map(Wish::state);
+        filter.state = self.state.map(StateChoice::state);
         filter.name.clone_from(&self.name);
         filter.identifier.clone_from(&self.identifier);
         (filter.schedule, filter.pod) = (self.schedule, self.pod);
         (filter.since, filter.until) = (self.since, self.until);
         filter.error.clone_from(&self.error);
-        if self.state == Some(Wish::Due) {
-            // What is due this very microsecond has come.
+        if self.state == Some(StateChoice::Due) {
+            // `until` is exclusive, and a call due in this very microsecond is due.
             let end = Moment::from_micros(now.as_micros().saturating_add(1)).unwrap_or(Moment::MAX);
             filter.until = Some(self.until.map_or(end, |until| until.min(end)));
         }
         filter
     }
 
-    /// Whether anything but the state narrows it.
+    /// Returns whether there is any condition besides the state.
     pub(crate) fn narrows(&self) -> bool {
         self.schedule.is_some() || self.details() || self.name.is_some() || self.identifier.is_some()
     }
 
-    /// Whether anything narrows it that stands in the part of the form that is folded away.
+    /// Returns whether there is a condition from the folded part of the form.
     pub(crate) fn details(&self) -> bool {
         self.pod.is_some() || self.since.is_some() || self.until.is_some() || self.error.is_some()
     }
 
-    /// Whether an index answers it: what has none may take a look at every call.
+    /// Returns whether an index answers it; `pod` and `error` may need a scan of every call.
     pub(crate) fn is_cheap(&self) -> bool {
         self.pod.is_none() && self.error.is_none()
     }
 
     fn fields(&self) -> [(&'static str, Option<String>); 8] {
         [
-            ("state", self.state.map(|wish| wish.word().to_owned())),
+            ("state", self.state.map(|choice| choice.word().to_owned())),
             ("name", self.name.clone()),
             ("identifier", self.identifier.clone()),
             ("schedule", self.schedule.map(|id| id.to_string())),
@@ -127,34 +127,34 @@ impl Wanted {
         ]
     }
 
-    /// As an address has it.
+    /// Returns the conditions as a query.
     pub(crate) fn query(&self) -> Query {
         self.fields().into_iter().fold(Query::new(), |query, (name, value)| query.maybe(name, value))
     }
 
-    /// As a form hides it.
+    /// Renders the conditions as hidden fields.
     pub(crate) fn hidden(&self) -> Markup {
         html! { @for (name, value) in self.fields() {
             @if let Some(value) = value { input type="hidden" name=(name) value=(value); }
         } }
     }
 
-    /// The same with another state.
-    pub(crate) fn in_state(&self, state: Option<Wish>) -> Self {
+    /// Returns the same conditions with another state.
+    pub(crate) fn in_state(&self, state: Option<StateChoice>) -> Self {
         Self { state, ..self.clone() }
     }
 
-    /// In words, for people who are about to change all that it matches.
-    pub(crate) fn words(&self) -> Vec<(&'static str, String)> {
+    /// Returns the conditions that are set, by name.
+    pub(crate) fn entries(&self) -> Vec<(&'static str, String)> {
         self.fields().into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect()
     }
 }
 
-/// A moment, as a browser's field for it writes it (in UTC), or as RFC 3339 does.
+/// Reads a time as written by a `datetime-local` field (in UTC), or as RFC 3339.
 pub(crate) fn moment(params: &Params, name: &str) -> Result<Option<Moment>, Failure> {
     params.get(name).map(|text| {
         read_moment(text.trim()).ok_or_else(|| {
-            Failure::Bad(format!("`{name}` is no moment: write 2026-12-31T23:59 (UTC), or with a zone 2026-12-31T23:59:00+01:00"))
+            Failure::Bad(format!("`{name}` is not a time: write 2026-12-31T23:59 (UTC), or with an offset 2026-12-31T23:59:00+01:00"))
         })
     }).transpose()
 }
@@ -169,30 +169,30 @@ fn read_moment(text: &str) -> Option<Moment> {
     time.or_else(day).and_then(|time| Moment::try_from(time.and_utc()).ok())
 }
 
-/// A moment as a browser's field for it reads it.
+/// Returns a time as a `datetime-local` field reads it.
 pub(crate) fn field_value(moment: Moment) -> String {
     moment.to_utc().format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Params, Wanted, read_moment};
+    use super::{Conditions, Params, read_moment};
 
     #[test]
-    fn a_filter_comes_back_as_it_went() {
+    fn a_filter_round_trips() {
         let text = "state=due&name=a.b&identifier=%3Cb%3E&since=2026-01-01&error=x";
-        let wanted = Wanted::read(&Params::parse(text.as_bytes()).unwrap()).unwrap();
-        let again = Wanted::read(&Params::parse(wanted.query().text().as_bytes()).unwrap()).unwrap();
-        assert_eq!(format!("{wanted:?}"), format!("{again:?}"));
-        assert_eq!(wanted.identifier.as_deref(), Some("<b>"));
+        let conditions = Conditions::read(&Params::parse(text.as_bytes()).unwrap()).unwrap();
+        let again = Conditions::read(&Params::parse(conditions.query().text().as_bytes()).unwrap()).unwrap();
+        assert_eq!(format!("{conditions:?}"), format!("{again:?}"));
+        assert_eq!(conditions.identifier.as_deref(), Some("<b>"));
         for bad in ["state=sleeping", "pod=7", "since=yesterday", "schedule=%3Cscript%3E"] {
-            assert!(Wanted::read(&Params::parse(bad.as_bytes()).unwrap()).is_err(), "{bad}");
+            assert!(Conditions::read(&Params::parse(bad.as_bytes()).unwrap()).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn moments_are_read_as_people_and_browsers_write_them() {
-        let told = |text| read_moment(text).map(|moment| moment.to_string());
+    fn times_are_read_as_people_and_browsers_write_them() {
+        let read = |text| read_moment(text).map(|moment| moment.to_string());
         let noon = Some("2026-07-01T12:00:00.000000Z".to_owned());
         for text in [
             "2026-07-01T12:00",
@@ -201,9 +201,9 @@ mod tests {
             "2026-07-01T14:00:00+02:00",
             "2026-07-01T12:00:00Z",
         ] {
-            assert_eq!(told(text), noon, "{text}");
+            assert_eq!(read(text), noon, "{text}");
         }
-        assert_eq!(told("2026-07-01").as_deref(), Some("2026-07-01T00:00:00.000000Z"));
-        assert_eq!((told("noon"), told("1960-01-01"), told("")), (None, None, None));
+        assert_eq!(read("2026-07-01").as_deref(), Some("2026-07-01T00:00:00.000000Z"));
+        assert_eq!((read("noon"), read("1960-01-01"), read("")), (None, None, None));
     }
 }

@@ -1,4 +1,4 @@
-//! What schedules will do beyond the one call that each has stored, and arithmetic of moments.
+//! Predicts the runs of schedules beyond the one that is stored, and helpers for `Moment` arithmetic.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use futurecall_runtime::Moment;
 use futurecall_runtime::inspect::{ScheduleRecord, ScheduleState};
 use futurecall_runtime::recurring::Recurrence;
 
-/// How many runs of calendar rules are worked out for one page: each costs microseconds.
+/// Cron runs computed for one page; each takes microseconds.
 const BUDGET: usize = 20_000;
-/// How many of one rule.
-const MOST_OF_ONE: usize = 1_000;
+/// Cron runs computed for one schedule.
+const PER_SCHEDULE: usize = 1_000;
 
-/// Runs to come that are not stored yet.
+/// Future runs that are not stored yet.
 #[derive(Debug, Default)]
 pub(crate) struct Forecast {
-    /// By name, how many in each stretch.
+    /// Runs per bucket, by name.
     pub(crate) runs: BTreeMap<String, Vec<u64>>,
-    /// Whether there are more than were worked out.
+    /// Whether the budget ended before the last edge.
     pub(crate) more: bool,
 }
 
-/// What active schedules do between each two neighbours of `edges`, after the run that is stored.
+/// Counts the runs of active schedules after the stored one, in the buckets between neighbouring `edges`.
 pub(crate) fn forecast(schedules: &[ScheduleRecord], edges: &[Moment]) -> Forecast {
     let mut forecast = Forecast::default();
     let (Some(first), Some(last)) = (edges.first().copied(), edges.last().copied()) else { return forecast };
@@ -31,11 +31,11 @@ pub(crate) fn forecast(schedules: &[ScheduleRecord], edges: &[Moment]) -> Foreca
         let counts: Vec<u64> = if let Recurrence::Every { interval_us, .. } = &schedule.effective.recurrence {
             edges.windows(2).map(|pair| boundaries(schedule.anchor, *interval_us, next, pair)).collect()
         } else {
-            let wanted = MOST_OF_ONE.min(budget);
-            let runs = schedule.upcoming(next, wanted);
+            let limit = PER_SCHEDULE.min(budget);
+            let runs = schedule.upcoming(next, limit);
             budget = budget.saturating_sub(runs.len());
-            forecast.more |= runs.len() == wanted && runs.last().is_none_or(|run| *run < last);
-            by_stretch(edges, runs.into_iter().filter(|run| *run >= first && *run < last))
+            forecast.more |= runs.len() == limit && runs.last().is_none_or(|run| *run < last);
+            by_bucket(edges, runs.into_iter().filter(|run| *run >= first && *run < last))
         };
         let total = forecast.runs.entry(schedule.name.clone()).or_insert_with(|| vec![0; counts.len()]);
         for (total, count) in total.iter_mut().zip(counts) {
@@ -46,19 +46,19 @@ pub(crate) fn forecast(schedules: &[ScheduleRecord], edges: &[Moment]) -> Foreca
     forecast
 }
 
-/// How many boundaries of an interval lie in a stretch, and after the run that is stored.
-fn boundaries(anchor: Moment, interval_us: u64, next: Moment, stretch: &[Moment]) -> u64 {
-    let [from, until] = stretch else { return 0 };
+/// Counts the boundaries of an interval that lie in a bucket and after the stored run.
+fn boundaries(anchor: Moment, interval_us: u64, next: Moment, bucket: &[Moment]) -> u64 {
+    let [from, until] = bucket else { return 0 };
     let interval = i128::from(interval_us.max(1));
-    // Boundaries before a moment, counted from the anchor.
-    let until_there = |moment: i64| {
+    // Counted from the anchor.
+    let boundaries_before = |moment: i64| {
         (i128::from(moment) - i128::from(anchor.as_micros()) + interval - 1).div_euclid(interval)
     };
     let from = from.as_micros().max(next.as_micros().saturating_add(1));
-    u64::try_from(until_there(until.as_micros()) - until_there(from)).unwrap_or(0)
+    u64::try_from(boundaries_before(until.as_micros()) - boundaries_before(from)).unwrap_or(0)
 }
 
-fn by_stretch(edges: &[Moment], runs: impl Iterator<Item = Moment>) -> Vec<u64> {
+fn by_bucket(edges: &[Moment], runs: impl Iterator<Item = Moment>) -> Vec<u64> {
     let mut counts = vec![0_u64; edges.len().saturating_sub(1)];
     for run in runs {
         let at = edges.partition_point(|edge| *edge <= run).saturating_sub(1);
@@ -69,18 +69,18 @@ fn by_stretch(edges: &[Moment], runs: impl Iterator<Item = Moment>) -> Vec<u64> 
     counts
 }
 
-/// That long before a moment; 1970 at the earliest.
+/// Subtracts a duration; 1970 at the earliest.
 pub(crate) fn before(moment: Moment, duration: Duration) -> Moment {
     let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     Moment::from_micros(moment.as_micros().saturating_sub(micros)).unwrap_or(Moment::MIN)
 }
 
-/// That long after a moment; 9999 at the latest.
+/// Adds a duration; the year 9999 at the latest.
 pub(crate) fn after(moment: Moment, duration: Duration) -> Moment {
     moment.checked_add(duration).unwrap_or(Moment::MAX)
 }
 
-/// The last whole multiple of `step` since 1970.
+/// Rounds down to a multiple of `step` since 1970.
 pub(crate) fn floor(moment: Moment, step: Duration) -> Moment {
     let step = i64::try_from(step.as_micros()).unwrap_or(i64::MAX).max(1);
     Moment::from_micros(moment.as_micros() - moment.as_micros().rem_euclid(step)).unwrap_or(Moment::MIN)
@@ -92,7 +92,7 @@ mod tests {
 
     use futurecall_runtime::Moment;
 
-    use super::{boundaries, by_stretch, floor};
+    use super::{boundaries, by_bucket, floor};
 
     fn at(seconds: i64) -> Moment {
         Moment::from_micros(seconds * 1_000_000).unwrap()
@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn runs_fall_into_their_stretches() {
+    fn runs_are_counted_in_their_buckets() {
         let edges = [at(0), at(10), at(20)];
-        assert_eq!(by_stretch(&edges, [0, 9, 10, 19].into_iter().map(at)), [2, 2]);
+        assert_eq!(by_bucket(&edges, [0, 9, 10, 19].into_iter().map(at)), [2, 2]);
         assert_eq!(floor(at(125), Duration::from_mins(1)), at(120));
     }
 }

@@ -1,4 +1,4 @@
-//! The pages, each in its file: what it asks, how it shows it, and the same as JSON.
+//! The pages, one module each: the queries, the HTML and the JSON.
 
 mod actions;
 mod bulk;
@@ -10,8 +10,8 @@ mod forecast;
 mod health;
 mod overview;
 mod pods;
-mod recurring;
 mod schedule;
+mod schedules;
 mod timeline;
 mod types;
 
@@ -19,47 +19,47 @@ use axum::response::Response;
 
 use crate::error_page::Failure;
 use crate::params::Params;
-use crate::request_context::Visit;
+use crate::request_context::RequestContext;
 
-/// Answers `GET`.
-pub(crate) async fn show(visit: &Visit, segments: &[&str]) -> Result<Response, Failure> {
+/// Answers a GET request.
+pub(crate) async fn show(ctx: &RequestContext, segments: &[&str]) -> Result<Response, Failure> {
     match segments {
-        ["" | "overview"] => overview::show(visit).await,
-        ["calls"] => calls::show(visit).await,
-        ["calls", "result"] => bulk::result(visit),
-        ["calls", "confirm" | "act"] | ["types", "act"] | ["recurring", _, "act"] => {
+        ["" | "overview"] => overview::show(ctx).await,
+        ["calls"] => calls::show(ctx).await,
+        ["calls", "result"] => bulk::result(ctx),
+        ["calls", "confirm" | "act"] | ["types", "act"] | ["schedules", _, "act"] => {
             Err(Failure::Method("POST"))
         }
-        ["calls", id] => call::show(visit, id).await,
-        ["timeline"] => timeline::show(visit).await,
-        ["recurring"] => recurring::show(visit).await,
-        ["recurring", id] => schedule::show(visit, id).await,
-        ["types"] => types::show(visit).await,
-        ["type"] => types::show_one(visit).await,
-        ["pods"] => Ok(pods::show(visit)),
-        ["health"] => health::show(visit).await,
-        ["actions"] => actions::show(visit).await,
-        ["live"] => visit.desk.live.listen(),
+        ["calls", id] => call::show(ctx, id).await,
+        ["timeline"] => timeline::show(ctx).await,
+        ["schedules"] => schedules::show(ctx).await,
+        ["schedules", id] => schedule::show(ctx, id).await,
+        ["types"] => types::show(ctx).await,
+        ["type"] => types::show_one(ctx).await,
+        ["pods"] => Ok(pods::show(ctx)),
+        ["health"] => health::show(ctx).await,
+        ["actions"] => actions::show(ctx).await,
+        ["live"] => ctx.shared.live.listen(),
         _ => Err(missing()),
     }
 }
 
-/// Answers `POST`, which alone changes anything.
-pub(crate) async fn act(visit: &Visit, segments: &[&str], form: &Params) -> Result<Response, Failure> {
+/// Answers a POST request. Only POST changes anything.
+pub(crate) async fn act(ctx: &RequestContext, segments: &[&str], form: &Params) -> Result<Response, Failure> {
     match segments {
-        ["calls", "confirm"] => bulk::confirm(visit, form).await,
-        ["calls", "act"] => bulk::act(visit, form).await,
-        ["recurring", id, "act"] => schedule::act(visit, id, form).await,
-        ["types", "act"] => types::act(visit, form).await,
+        ["calls", "confirm"] => bulk::confirm(ctx, form).await,
+        ["calls", "act"] => bulk::act(ctx, form).await,
+        ["schedules", id, "act"] => schedule::act(ctx, id, form).await,
+        ["types", "act"] => types::act(ctx, form).await,
         [
-            "" | "overview" | "calls" | "timeline" | "recurring" | "types" | "type" | "pods" | "health"
+            "" | "overview" | "calls" | "timeline" | "schedules" | "types" | "type" | "pods" | "health"
             | "actions" | "live",
         ]
-        | ["calls" | "recurring", _] => Err(Failure::Method("GET, HEAD")),
+        | ["calls" | "schedules", _] => Err(Failure::Method("GET, HEAD")),
         _ => Err(missing()),
     }
 }
 
 fn missing() -> Failure {
-    Failure::Missing("There is no such page.".to_owned())
+    Failure::Missing("This page does not exist.".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Who runs calls: pods, and how they are.
+//! The pods page: live pods, and those that stopped within the last day.
 
 use axum::response::Response;
 use futurecall_runtime::inspect::PodRecord;
@@ -6,56 +6,56 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::components::{empty, short_id, time, type_page};
-use crate::layout::Place;
-use crate::request_context::Visit;
+use crate::layout::NavPage;
+use crate::request_context::RequestContext;
 use crate::text::{safe, when};
 
-/// Names that are shown without unfolding.
+/// Call types that are listed before the rest is folded.
 const NAMES: usize = 6;
 
-pub(crate) fn show(visit: &Visit) -> Response {
-    let pods = &visit.pods;
+pub(crate) fn show(ctx: &RequestContext) -> Response {
+    let pods = &ctx.pods;
     let (live, gone): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.live);
     let html = || {
         html! {
             h1 { "Pods" }
-            @if live.is_empty() { (empty("No pod is alive.")) } @else { (table(visit, &live)) }
+            @if live.is_empty() { (empty("No live pods.")) } @else { (table(ctx, &live)) }
             @if !gone.is_empty() {
                 section aria-labelledby="gone" {
-                    h2 #gone { "Not heard of any more" }
-                    p.quiet { "Ended, or vanished, within the last day." }
-                    (table(visit, &gone))
+                    h2 #gone { "Gone" }
+                    p.quiet { "Shut down or crashed within the last day." }
+                    (table(ctx, &gone))
                 }
             }
         }
     };
-    let json = || json!({ "now": time(visit.now), "pods": pods });
-    visit.page(Place::Pods, "Pods", html, json)
+    let json = || json!({ "now": time(ctx.now), "pods": pods });
+    ctx.page(NavPage::Pods, "Pods", html, json)
 }
 
-fn table(visit: &Visit, pods: &[&PodRecord]) -> Markup {
+fn table(ctx: &RequestContext, pods: &[&PodRecord]) -> Markup {
     html! {
         table.cards data-test="pods" {
             thead { tr {
                 th scope="col" { "Pod" } th scope="col" { "Heartbeat" } th scope="col" { "Role" } th.number scope="col" { "Running" }
-                th scope="col" { "Version" } th scope="col" { "Started" } th scope="col" { "Names" }
+                th scope="col" { "Version" } th scope="col" { "Started" } th scope="col" { "Call types" }
             } }
-            tbody { @for pod in pods { tr data-href=(visit.to(&format!("calls?pod={}", pod.id))) {
+            tbody { @for pod in pods { tr data-href=(ctx.to(&format!("calls?pod={}", pod.id))) {
                 td data-label="Pod" { div {
-                    a href=(visit.to(&format!("calls?pod={}", pod.id))) { (safe(&pod.label)) } " " (short_id(&pod.id.to_string()))
-                    @if pod.id == visit.desk.pod.id() { " " span.quiet { "this one" } }
+                    a href=(ctx.to(&format!("calls?pod={}", pod.id))) { (safe(&pod.label)) } " " (short_id(&pod.id.to_string()))
+                    @if pod.id == ctx.shared.pod.id() { " " span.quiet { "this pod" } }
                 } }
                 td data-label="Heartbeat" { div {
                     span class=(if pod.live { "pill live" } else { "pill gone" }) { @if pod.live { "live" } @else { "gone" } }
-                    " " (when(visit.now, pod.beat))
+                    " " (when(ctx.now, pod.beat))
                 } }
                 td data-label="Role" { (safe(&pod.role)) }
                 td.number data-label="Running" { div { (pod.running) " of " (pod.slots)
                     @if pod.live { " " (meter(pod)) }
                 } }
                 td data-label="Version" { (safe(&pod.version)) }
-                td data-label="Started" { (when(visit.now, pod.started)) }
-                td data-label="Names" { (names(visit, pod)) }
+                td data-label="Started" { (when(ctx.now, pod.started)) }
+                td data-label="Call types" { (names(ctx, pod)) }
             } } }
         }
     }
@@ -71,8 +71,8 @@ fn meter(pod: &PodRecord) -> Markup {
     }
 }
 
-fn names(visit: &Visit, pod: &PodRecord) -> Markup {
-    let link = |name: &String| html! { a href=(visit.to(&type_page(name))) { (safe(name)) } };
+fn names(ctx: &RequestContext, pod: &PodRecord) -> Markup {
+    let link = |name: &String| html! { a href=(ctx.to(&type_page(name))) { (safe(name)) } };
     let (shown, folded) = pod.names.split_at(pod.names.len().min(NAMES));
     html! {
         div.names {

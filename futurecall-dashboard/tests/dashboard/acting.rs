@@ -1,4 +1,4 @@
-//! What pages do: to calls, schedules and call types, and what they say of it.
+//! Actions on calls, schedules and call types, and their notices.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn one_call_is_cancelled_after_the_question_and_the_record_says_who() {
     let id = site.later("mail.send", "x").await.to_string();
     let question = site.post("/calls/confirm", &[("verb", "cancel"), ("id", &id)]).await;
     assert_eq!(question.status, StatusCode::OK);
-    assert!(question.text.contains("Cancel 1 call?") && question.text.contains("cancelled, never to run"));
+    assert!(question.text.contains("Cancel 1 call?") && question.text.contains("cancelled and never run"));
     assert_eq!(between(&question.text, "name=\"expected\" value=\"", "\""), "1");
     assert_eq!(site.pod.inspect().counts().await.unwrap().scheduled, 1, "a question changes nothing");
 
@@ -93,7 +93,7 @@ async fn calls_are_moved_run_run_again_and_deleted() {
 
     let failed = site.failed("boom").await.to_string();
     let page = site.submit("/calls/act", &[("verb", "run_again"), ("id", &failed), ("expected", "1")]).await;
-    assert!(page.contains("1 call stored again.") && page.contains("Runs again"), "{page}");
+    assert!(page.contains("1 call scheduled again.") && page.contains("Rerun of"), "{page}");
     let page = site.submit("/calls/act", &[("verb", "delete"), ("id", &failed), ("expected", "1")]).await;
     assert!(page.contains("1 call deleted."), "{page}");
     assert_eq!(site.get(&format!("/calls/{failed}")).await.status, StatusCode::NOT_FOUND);
@@ -106,7 +106,7 @@ async fn what_cannot_be_done_is_passed_over_and_counted() {
         (site.later("mail.send", "x").await.to_string(), site.failed("boom").await.to_string());
     let both = [("verb", "delete"), ("id", pending.as_str()), ("id", failed.as_str())];
     let question = site.post("/calls/confirm", &both).await.text;
-    assert!(question.contains("Delete 1 call?") && question.contains("not over yet: passed over"));
+    assert!(question.contains("Delete 1 call?") && question.contains("not finished: passed over"));
     let mut deed = both.to_vec();
     deed.push(("expected", "1"));
     let result = site.submit("/calls/act", &deed).await;
@@ -117,7 +117,7 @@ async fn what_cannot_be_done_is_passed_over_and_counted() {
 async fn a_schedule_is_triggered_paused_edited_resumed_and_ended() {
     let site = Site::new().await;
     let id = declare(&site.pod, Rule::cron("30 2 * * *", "Europe/Berlin").unwrap()).await;
-    let page = format!("/recurring/{id}");
+    let page = format!("/schedules/{id}");
     let act = format!("{page}/act");
     let text = site.page(&page).await;
     assert!(text.contains("Europe/Berlin") && text.matches("class=\"distance\"").count() >= 5, "{text}");
@@ -126,13 +126,13 @@ async fn a_schedule_is_triggered_paused_edited_resumed_and_ended() {
     assert_eq!(site.pod.run_due().await.unwrap().started, 1);
     assert!(site.submit(&act, &[("verb", "pause"), ("reason", "holidays")]).await.contains("holidays"));
     assert_eq!(schedule(&site.pod, id).await.state, ScheduleState::Paused);
-    assert!(site.submit(&act, &[("verb", "pause")]).await.contains("it was so already"));
+    assert!(site.submit(&act, &[("verb", "pause")]).await.contains("this was already so"));
     let edit = [("verb", "edit"), ("every", "15m"), ("missed", "skip"), ("overlap", "allow")];
     assert!(site.submit(&act, &edit).await.contains("every 15 min"));
     site.submit(&act, &[("verb", "resume")]).await;
     let now = schedule(&site.pod, id).await;
     assert_eq!((now.state, now.effective.describe().as_str()), (ScheduleState::Active, "every 15 min"));
-    assert!(site.page("/recurring").await.contains("edited"));
+    assert!(site.page("/schedules").await.contains("edited"));
     for bad in
         [vec![("verb", "edit")], vec![("verb", "edit"), ("cron", "61 * * * *")], vec![("verb", "explode")]]
     {
@@ -140,7 +140,7 @@ async fn a_schedule_is_triggered_paused_edited_resumed_and_ended() {
     }
     site.submit(&act, &[("verb", "end"), ("reason", "over")]).await;
     assert_eq!(schedule(&site.pod, id).await.state, ScheduleState::Ended);
-    let unknown = format!("/recurring/{}/act", futurecall_runtime::ScheduleId::new());
+    let unknown = format!("/schedules/{}/act", futurecall_runtime::ScheduleId::new());
     assert_eq!(site.post(&unknown, &[("verb", "pause")]).await.status, StatusCode::NOT_FOUND);
 }
 
@@ -156,19 +156,19 @@ async fn a_call_type_is_paused_and_resumed() {
     assert!(
         site.submit("/types/act", &[("verb", "pause"), ("name", "mail.send")])
             .await
-            .contains("paused already")
+            .contains("Already paused.")
     );
     site.submit("/types/act", &[("verb", "resume"), ("name", "mail.send")]).await;
     assert_eq!(site.pod.inspect().paused_names().await.unwrap().len(), 0);
 }
 
 #[tokio::test]
-async fn running_calls_are_told() {
+async fn nothing_is_done_where_no_call_matches() {
     let site = Site::new().await;
-    // Nobody runs it here: it is due, and the question says what would become of it.
+    // No call runs.
     let filter = CallFilter::new().state(CallState::Running);
     assert_eq!(site.pod.inspect().count(&filter, 10).await.unwrap(), 0);
     let question =
         site.post("/calls/confirm", &[("verb", "cancel"), ("all", "1"), ("state", "running")]).await;
-    assert!(question.text.contains("No call matches any more."), "{}", question.text);
+    assert!(question.text.contains("No calls match."), "{}", question.text);
 }

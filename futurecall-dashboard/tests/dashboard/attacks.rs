@@ -43,7 +43,7 @@ async fn script_in_any_text_is_text() {
     site.pod.operate(EVIL).pause_name(&plain, EVIL).await.unwrap();
     site.pod.operate(EVIL).run_now(futurecall_runtime::operate::Selection::call(id)).await.unwrap();
     let mut pages: Vec<String> =
-        ["/overview", "/calls", "/timeline", "/recurring", "/types", "/pods", "/health", "/actions"]
+        ["/overview", "/calls", "/timeline", "/schedules", "/types", "/pods", "/health", "/actions"]
             .map(str::to_owned)
             .to_vec();
     pages.extend([format!("/calls/{id}"), format!("/calls/{failed}")]);
@@ -53,7 +53,7 @@ async fn script_in_any_text_is_text() {
     for field in ["name", "identifier", "error"] {
         pages.push(format!("/calls?{}", query(field, EVIL)));
     }
-    pages.push(format!("/recurring?{}", query("q", EVIL)));
+    pages.push(format!("/schedules?{}", query("q", EVIL)));
     pages.push(format!("/type?{}", query("name", &plain)));
     for page in pages {
         assert_harmless(&site.page(&page).await, &page);
@@ -64,9 +64,9 @@ async fn script_in_any_text_is_text() {
         "/calls?from",
         "/calls?pod",
         "/calls?after",
-        "/timeline?reach",
+        "/timeline?horizon",
         "/types?window",
-        "/recurring?state",
+        "/schedules?state",
     ] {
         let (path, field) = page.split_once('?').unwrap();
         let answer = site.get(&format!("{path}?{}", query(field, EVIL))).await;
@@ -124,7 +124,7 @@ async fn other_sites_cannot_change_anything() {
 }
 
 #[tokio::test]
-async fn a_form_needs_its_visitors_seal() {
+async fn a_form_needs_the_token_of_its_user() {
     let site = Site::with(|dashboard| {
         dashboard.authorize(|parts: &axum::http::request::Parts| {
             let user = parts.headers.get("x-user").and_then(|user| user.to_str().ok());
@@ -183,21 +183,23 @@ async fn reading_changes_nothing_and_only_posting_changes() {
 }
 
 #[tokio::test]
-async fn a_link_cannot_make_it_say_what_was_not_done() {
+async fn a_forged_link_shows_no_notice() {
     let site = Site::new().await;
     let id = site.later("mail.send", "x").await;
     let page =
-        site.page(&format!("/calls/{id}?notice=All+your+calls+are+gone&seal={}", "0".repeat(64))).await;
+        site.page(&format!("/calls/{id}?notice=All+your+calls+are+gone&signature={}", "0".repeat(64))).await;
     assert!(!page.contains("All your calls are gone"));
     let result = site
-        .get("/calls/result?verb=delete&done=9000&running=0&passed_over=0&list=calls&notice=gone&seal=00")
+        .get(
+            "/calls/result?verb=delete&done=9000&running=0&passed_over=0&list=calls&notice=gone&signature=00",
+        )
         .await;
     assert_eq!(result.status, StatusCode::NOT_FOUND);
     assert!(!result.text.contains("9,000"));
 }
 
 #[tokio::test]
-async fn giants_are_refused_before_the_database_hears_of_them() {
+async fn oversized_requests_are_refused_before_any_query() {
     let site = Site::new().await;
     let token = site.token().await;
     for (page, status) in [
@@ -220,7 +222,7 @@ async fn giants_are_refused_before_the_database_hears_of_them() {
         "/calls?identifier=%00%ff",
         "/type?name=%00",
         "/calls?error=%00",
-        "/recurring?q=%00",
+        "/schedules?q=%00",
     ] {
         let answer = site.get(page).await;
         assert!(

@@ -1,4 +1,4 @@
-//! Who gets in, and who may do what.
+//! Access and rights.
 
 use std::net::SocketAddr;
 
@@ -11,13 +11,13 @@ use futurecall_dashboard::{Access, Right, dashboard};
 use crate::site::{Site, ask, form, get};
 
 #[tokio::test]
-async fn it_is_closed_until_somebody_opens_it() {
+async fn it_is_closed_without_an_authorizer() {
     let site = Site::with(|dashboard| dashboard).await;
     let id = site.later("mail.send", "private").await;
     for page in ["", "/overview", "/calls", "/calls.json", "/live", "/nothing", "/pods"] {
         let answer = site.get(page).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{page}");
-        assert!(answer.text.contains("authorize"), "it says what to do: {}", answer.text);
+        assert!(answer.text.contains("authorize"), "the message explains what to do: {}", answer.text);
         assert!(!answer.text.contains("private") && !answer.text.contains(&id.to_string()));
     }
     // A peer on this machine is no better: behind a proxy, everybody is one.
@@ -116,7 +116,7 @@ async fn every_action_asks_for_its_own_right() {
         let answer = site.ask(form("/ops/futurecalls/types/act", &fields)).await;
         assert_eq!(answer.status == StatusCode::FORBIDDEN, right != Right::Names, "{right:?}");
         let fields = [("token", token.as_str()), ("verb", "pause")];
-        let page = format!("/ops/futurecalls/recurring/{}/act", futurecall_runtime::ScheduleId::new());
+        let page = format!("/ops/futurecalls/schedules/{}/act", futurecall_runtime::ScheduleId::new());
         let answer = site.ask(form(&page, &fields)).await;
         assert_eq!(answer.status == StatusCode::FORBIDDEN, right != Right::Schedules, "{right:?}");
     }
@@ -134,7 +134,7 @@ async fn read_only_lets_nobody_change_anything() {
         Site { pod: site.pod.clone(), app: Router::new().nest("/ops/futurecalls", writer) }.token().await;
     let id = site.later("mail.send", "x").await;
     for page in
-        ["/overview", "/calls", "/recurring", "/types", "/type?name=mail.send", &format!("/calls/{id}")]
+        ["/overview", "/calls", "/schedules", "/types", "/type?name=mail.send", &format!("/calls/{id}")]
     {
         let text = site.page(page).await;
         assert!(!text.contains("method=\"post\""), "{page}");
@@ -164,7 +164,7 @@ async fn read_only_lets_nobody_change_anything() {
 }
 
 #[tokio::test]
-async fn probes_need_no_name_and_learn_nothing() {
+async fn probes_need_no_user_and_reveal_nothing() {
     let site = Site::with(|dashboard| dashboard).await;
     for (page, text) in [("/health/live", "live\n"), ("/health/ready", "ready\n")] {
         let answer = site.get(page).await;
@@ -213,7 +213,7 @@ impl std::io::Write for Log {
 }
 
 #[tokio::test]
-async fn what_the_database_says_is_for_those_who_can_act() {
+async fn database_errors_are_shown_to_users_who_can_act() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();

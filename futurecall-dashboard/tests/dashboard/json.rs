@@ -1,4 +1,4 @@
-//! The JSON beside each page has the form that docs/JSON.md tells.
+//! The JSON of each page is what docs/JSON.md documents.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::site::Site;
 
 const DOCUMENT: &str = include_str!("../../docs/JSON.md");
 
-/// Every field of every page stands in the document.
+/// Every field of every page is in the document.
 #[tokio::test]
 async fn every_field_is_documented() {
     let site = Site::new().await;
@@ -27,14 +27,14 @@ async fn every_field_is_documented() {
         "/overview.json",
         "/calls.json",
         "/timeline.json",
-        "/recurring.json",
+        "/schedules.json",
         "/types.json",
         "/type.json?name=mail.send",
         "/pods.json",
         "/health.json",
         "/actions.json",
         &format!("/calls/{call}.json"),
-        &format!("/recurring/{schedule}.json"),
+        &format!("/schedules/{schedule}.json"),
     ] {
         let json = site.json(page).await;
         let mut fields = Vec::new();
@@ -53,7 +53,7 @@ fn names(json: &Value, into: &mut Vec<String>) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 into.push(name.clone());
-                // What stands in a rule is the runtime's own stored format.
+                // Rules are in the runtime's own stored format.
                 if name != "effective" && name != "declared" {
                     names(value, into);
                 }
@@ -65,7 +65,7 @@ fn names(json: &Value, into: &mut Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_program_may_ask_by_header_and_is_told_errors_in_json() {
+async fn json_is_negotiated_by_header_and_errors_are_json() {
     let site = Site::new().await;
     let ask = |page: &str, accept: &str| {
         Request::get(format!("/ops/futurecalls{page}")).header("accept", accept).body(Body::empty()).unwrap()

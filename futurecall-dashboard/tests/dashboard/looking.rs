@@ -1,4 +1,4 @@
-//! Every page says what it should, and its links lead somewhere.
+//! Every page shows what it should, and its links lead somewhere.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const PAGES: [&str; 10] = [
     "/overview",
     "/calls",
     "/timeline",
-    "/recurring",
+    "/schedules",
     "/types",
     "/pods",
     "/health",
@@ -132,7 +132,7 @@ async fn every_link_leads_somewhere_at_any_depth() {
 }
 
 #[tokio::test]
-async fn the_overview_tells_what_is_wrong_and_what_comes_next() {
+async fn the_overview_shows_findings_and_next_calls() {
     let site = lively().await;
     let page = site.page("/overview").await;
     assert!(page.contains("elsewhere.run (1)") && page.contains("No live pod knows these names"), "{page}");
@@ -146,7 +146,7 @@ async fn the_overview_tells_what_is_wrong_and_what_comes_next() {
 async fn the_health_page_leads_to_what_cannot_run() {
     let site = Site::new().await;
     let healthy = site.page("/health").await;
-    assert!(healthy.contains("none of the next 0") && !healthy.contains("Look at it"), "{healthy}");
+    assert!(healthy.contains("none of the next 0") && !healthy.contains(">View<"), "{healthy}");
     let id = site.pod.future_call_with_delay("tick.whisper", Some("s3cret"), HOUR).await.unwrap();
     let page = site.page("/health").await;
     assert!(page.contains("1 of the next 1, the first because:") && !page.contains("s3cret"), "{page}");
@@ -196,14 +196,16 @@ async fn the_list_is_filtered_counted_and_paged_by_key() {
 }
 
 #[tokio::test]
-async fn a_call_shows_its_life_its_arguments_and_why() {
+async fn a_call_shows_its_status_timeline_and_arguments() {
     let site = Site::new().await;
     let big: serde_json::Value = serde_json::from_str("{\"n\":18446744073709551615}").unwrap();
     let id = site.pod.future_call_with_delay("mail.send", Some(&big), HOUR).identifier("x").await.unwrap();
     let page = site.page(&format!("/calls/{id}")).await;
     assert!(page.contains("&quot;n&quot;: 18446744073709551615"), "{page}");
     assert!(
-        page.contains("data-test=\"why\"") && page.contains("Stored") && page.contains("data-test=\"life\"")
+        page.contains("data-test=\"status\"")
+            && page.contains("Created")
+            && page.contains("data-test=\"timeline\"")
     );
     let failed = site.failed("no such\nmailbox").await;
     let page = site.page(&format!("/calls/{failed}")).await;
@@ -249,7 +251,7 @@ async fn what_code_marks_is_hidden_unless_the_dashboard_shows_all() {
         let id = calls.call_with_delay(HOUR).tick().whisper("ada".into(), "s3cret".into()).await.unwrap();
         calls.call_recurring().every(HOUR).tick().whisper("bob".into(), "s3cret".into()).await.unwrap();
         let schedule = site.pod.inspect().schedules().await.unwrap()[0].id;
-        for (page, to) in [(format!("/calls/{id}"), "ada"), (format!("/recurring/{schedule}"), "bob")] {
+        for (page, to) in [(format!("/calls/{id}"), "ada"), (format!("/schedules/{schedule}"), "bob")] {
             for page in [page.clone(), format!("{page}.json")] {
                 let text = site.page(&page).await;
                 assert_eq!((text.contains("s3cret"), text.contains(to)), (shown, true), "{policy:?} {page}");
@@ -259,7 +261,7 @@ async fn what_code_marks_is_hidden_unless_the_dashboard_shows_all() {
 }
 
 #[tokio::test]
-async fn arguments_of_names_that_nobody_knows_are_hidden_unless_the_dashboard_shows_all() {
+async fn arguments_of_unknown_call_types_are_hidden_unless_the_dashboard_shows_all() {
     for (policy, shown) in [(Arguments::Redacted, false), (Arguments::Shown, true)] {
         let site =
             Site::with(|dashboard| dashboard.arguments(policy).authorize(|_: &_| Access::operator("ada")))
@@ -269,7 +271,10 @@ async fn arguments_of_names_that_nobody_knows_are_hidden_unless_the_dashboard_sh
         for suffix in ["", ".json"] {
             let text = site.page(&format!("/calls/{id}{suffix}")).await;
             assert_eq!(text.contains("s3cret"), shown, "{policy:?}: {text}");
-            assert_eq!(text.contains("no pod of the last day knows this name"), !shown && suffix.is_empty());
+            assert_eq!(
+                text.contains("no pod of the last day runs this call type"),
+                !shown && suffix.is_empty()
+            );
             assert!(site.page(&format!("/calls/{known}{suffix}")).await.contains("plain"), "{policy:?}");
         }
     }
@@ -311,21 +316,21 @@ async fn the_timeline_counts_what_is_stored_and_what_schedules_add() {
     let site = Site::new().await;
     site.later("report.build", "x").await;
     site.pod.future_call_with_delay("mail.send", None::<&()>, Duration::ZERO).await.unwrap();
-    let timeline = site.json("/timeline.json?reach=day").await;
+    let timeline = site.json("/timeline.json?horizon=day").await;
     assert_eq!(timeline["overdue"].as_u64(), Some(1));
     let names = timeline["names"].as_array().unwrap();
     assert_eq!((names.len(), names[0]["name"].as_str()), (1, Some("report.build")));
     let stored: u64 =
         names[0]["stored"].as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).sum();
     assert_eq!(stored, 1);
-    for reach in ["hour", "day", "week"] {
-        assert!(site.page(&format!("/timeline?reach={reach}")).await.contains("data-test=\"reach\""));
+    for horizon in ["hour", "day", "week"] {
+        assert!(site.page(&format!("/timeline?horizon={horizon}")).await.contains("data-test=\"horizon\""));
     }
-    assert_eq!(site.get("/timeline?reach=year").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(site.get("/timeline?horizon=year").await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn failures_alike_stand_together() {
+async fn similar_failures_are_grouped() {
     let site = lively().await;
     let errors = site.json("/type.json?name=mail.send").await["errors"].clone();
     let errors = errors.as_array().unwrap();
@@ -337,20 +342,20 @@ async fn failures_alike_stand_together() {
 }
 
 #[tokio::test]
-async fn changes_of_clocks_are_marked_among_the_next_runs() {
+async fn clock_changes_are_marked_among_the_next_runs() {
     let site = Site::new().await;
     // Every quarter: of five runs in a row, some are in summer and some in winter.
     let id = declare(&site.pod, Rule::cron("0 12 1 1,4,7,10 *", "Europe/Berlin").unwrap()).await;
-    let page = site.page(&format!("/recurring/{id}")).await;
+    let page = site.page(&format!("/schedules/{id}")).await;
     assert!(page.matches("data-test=\"clock-change\"").count() >= 2, "{page}");
-    assert!(page.contains("clocks change: UTC+1 to UTC+2") && page.contains("12:00:00"));
+    assert!(page.contains("clock change: UTC+1 to UTC+2") && page.contains("12:00:00"));
     let winter = declare(&site.pod, Rule::cron("0 12 * * *", "UTC").unwrap()).await;
-    assert!(!site.page(&format!("/recurring/{winter}")).await.contains("clock-change"));
+    assert!(!site.page(&format!("/schedules/{winter}")).await.contains("clock-change"));
 }
 
-/// The first look is told, and the end of the pod ends the answer: nothing would end it otherwise, and with it the server.
+/// The first counts are sent, and the pod's shutdown ends the stream, which would otherwise block the server's shutdown.
 #[tokio::test]
-async fn open_pages_hear_of_changes_until_the_pod_ends() {
+async fn open_pages_receive_changes_until_the_pod_shuts_down() {
     let site = Site::new().await;
     site.later("mail.send", "x").await;
     let answer = site.app.clone().oneshot(get("/ops/futurecalls/live")).await.unwrap();
@@ -367,7 +372,7 @@ async fn open_pages_hear_of_changes_until_the_pod_ends() {
 }
 
 #[tokio::test]
-async fn what_a_run_has_logged_stands_on_its_page_for_who_may_see_arguments() {
+async fn logs_of_runs_are_shown_to_users_who_may_see_arguments() {
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(RunLogs::new()));
     for (access, policy, shown) in [
         (Access::operator("ada"), Arguments::Redacted, true),

@@ -94,7 +94,7 @@ impl Site {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{page}: {error}: {text}"))
     }
 
-    /// The seal of forms, off a page that has one.
+    /// Reads the CSRF token from a page.
     pub(crate) async fn token(&self) -> String {
         let text = self.page("/type?name=mail.send").await;
         between(&text, "name=\"token\" value=\"", "\"").to_owned()

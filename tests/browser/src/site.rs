@@ -124,10 +124,10 @@ impl Site {
             "/calls?name=mail.digest",
             "/calls?error=window&since=2020-01-01",
             "/timeline",
-            "/timeline?reach=hour",
-            "/timeline?reach=week",
-            "/recurring",
-            "/recurring?state=paused",
+            "/timeline?horizon=hour",
+            "/timeline?horizon=week",
+            "/schedules",
+            "/schedules?state=paused",
             "/types",
             "/type?name=mail.welcome",
             "/type?name=mail.bounce",
@@ -138,7 +138,7 @@ impl Site {
         .map(str::to_owned)
         .to_vec();
         pages.extend([&pending[0], failed, succeeded, running].map(|id| format!("/calls/{id}")));
-        pages.push(format!("/recurring/{schedule}"));
+        pages.push(format!("/schedules/{schedule}"));
         pages
     }
 

@@ -106,10 +106,10 @@ const PAGES: [&str; 26] = [
     "/calls?error=no+call+says+that",
     "/calls?pod=00000000-0000-7000-8000-000000000000",
     "/calls?limit=200",
-    "/timeline?reach=hour",
-    "/timeline?reach=day",
-    "/timeline?reach=week",
-    "/recurring",
+    "/timeline?horizon=hour",
+    "/timeline?horizon=day",
+    "/timeline?horizon=week",
+    "/schedules",
     "/types",
     "/types?window=day",
     "/type?name=work.kind_7",
@@ -128,7 +128,7 @@ const QUESTIONS: [(&str, &str); 5] = [
     ("question: all that say so (2,778)", "verb=run_again&all=1&state=failed&error=refused+account+9"),
 ];
 
-/// What seals forms, off a page that has one.
+/// Reads the CSRF token from a page.
 async fn token(app: &Router) -> Result<String, BoxError> {
     let page = ask(app, "/calls", None).await?;
     let found = page.split_once("name=\"token\" value=\"").and_then(|(_, rest)| rest.split_once('"'));

@@ -49,8 +49,8 @@ pub(crate) async fn on_one_call(browser: &Browser, site: &Site) {
     assert!(due >= Duration::from_hours(3) && due < Duration::from_mins(181), "{due:?}");
 
     open_call(browser, site, hurried).await;
-    ask(browser, "run_now", "Run now 1 call?").await;
-    confirm(browser, "1 call made due now.").await;
+    ask(browser, "run_now", "Run 1 call now?").await;
+    confirm(browser, "1 call due now.").await;
     // With script the page hears of it by itself.
     browser.wait_for_text("h1", "succeeded").await;
 
@@ -58,8 +58,8 @@ pub(crate) async fn on_one_call(browser: &Browser, site: &Site) {
     ask(browser, "cancel", "Cancel 1 call?").await;
     confirm(browser, "1 call cancelled.").await;
     assert!(browser.text("h1").await.contains("cancelled"));
-    ask(browser, "run_again", "Run again 1 call?").await;
-    confirm(browser, "1 call stored again.").await;
+    ask(browser, "run_again", "Run 1 call again?").await;
+    confirm(browser, "1 call scheduled again.").await;
     assert!(!browser.url().await.contains(&cancelled.to_string()), "the new call's page is shown");
     browser.wait_for_text("h1", "succeeded").await;
 
@@ -78,7 +78,7 @@ pub(crate) async fn on_one_call(browser: &Browser, site: &Site) {
     open_call(browser, site, site.known.running).await;
     ask(browser, "cancel", "Cancel 1 call?").await;
     browser.send("[data-test=do]").await;
-    assert!(browser.text("[data-test=notice]").await.contains("1 told while running"));
+    assert!(browser.text("[data-test=notice]").await.contains("1 running and asked to stop"));
     // It listens, and ends by itself.
     site.until(site.known.running, CallState::Succeeded).await;
     complains_of_nothing(browser, "acting on one call").await;
@@ -140,13 +140,13 @@ pub(crate) async fn on_a_schedule(browser: &Browser, site: &Site) {
         let all = site.pod.inspect().schedules().await.unwrap();
         all.into_iter().find(|one| one.id == id).unwrap()
     };
-    browser.open(&format!("{}/recurring/{id}", site.url)).await;
+    browser.open(&format!("{}/schedules/{id}", site.url)).await;
     browser.send("[data-test=trigger]").await;
     assert!(browser.text("[data-test=notice]").await.contains("due now"));
     browser.wait_for_text("[data-test=calls]", "succeeded").await;
 
     browser.click("[data-test=pause-open]").await;
-    browser.fill("#deed-pause [name=reason]", "<b>holidays</b>").await;
+    browser.fill("#control-pause [name=reason]", "<b>holidays</b>").await;
     browser.send("[data-test=pause]").await;
     assert_eq!(browser.text("[data-test=notice]").await, "Paused.");
     look(browser, "a paused schedule").await;
@@ -161,7 +161,7 @@ pub(crate) async fn on_a_schedule(browser: &Browser, site: &Site) {
     browser.fill("[data-test=edit-form] [name=zone]", "").await;
     browser.fill("[data-test=edit-form] [name=every]", "45m").await;
     browser.send("[data-test=edit]").await;
-    assert_eq!(browser.text("[data-test=notice]").await, "The new rule is in effect.");
+    assert_eq!(browser.text("[data-test=notice]").await, "Rule changed.");
     assert!(browser.text("[data-test=rule]").await.contains("45"));
     look(browser, "an edited schedule").await;
 
@@ -169,14 +169,14 @@ pub(crate) async fn on_a_schedule(browser: &Browser, site: &Site) {
     browser.send("[data-test=end]").await;
     browser.wait_for_text("[data-test=notice]", "Ended.").await;
     assert_eq!(schedule().await.state, ScheduleState::Ended);
-    browser.open(&format!("{}/recurring?state=ended", site.url)).await;
+    browser.open(&format!("{}/schedules?state=ended", site.url)).await;
     look(browser, "ended schedules").await;
 }
 
 pub(crate) async fn on_a_call_type(browser: &Browser, site: &Site) {
     browser.open(&format!("{}/type?name=mail.welcome", site.url)).await;
     browser.click("[data-test=pause-open]").await;
-    browser.fill("#deed-pause [name=reason]", "<b>the template</b>").await;
+    browser.fill("#control-pause [name=reason]", "<b>the template</b>").await;
     browser.send("[data-test=pause]").await;
     assert_eq!(browser.text("[data-test=notice]").await, "Paused.");
     look(browser, "a paused call type").await;

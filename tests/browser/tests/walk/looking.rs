@@ -21,7 +21,7 @@ pub(crate) async fn pages(browser: &Browser, site: &Site) {
     browser.open(&format!("{}/no-such-page", site.url)).await;
     let complaints = browser.complaints().await;
     assert!(complaints.iter().all(|one| one.contains("404")), "/no-such-page: {complaints:?}");
-    assert!(browser.text("main").await.contains("There is no such page."));
+    assert!(browser.text("main").await.contains("This page does not exist."));
 }
 
 /// Looks at the page that is open.
