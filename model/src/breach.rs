@@ -1,12 +1,12 @@
-//! What must never happen, as far as it shows in the moment in which it happens.
+//! Violations that show in the step in which they happen.
 
-/// Something that an action did and must not have done.
+/// A forbidden effect of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Breach {
     /// A handler started before its call was due.
     Early,
-    /// A handler started although its call was over.
+    /// A handler started although its call had ended.
     StartAfterEnd,
     /// A handler started although its call's cancellation had been acknowledged.
     StartAfterCancel,
@@ -14,27 +14,27 @@ pub enum Breach {
     AttemptAfterCancel,
     /// A claim that was no longer held changed a row.
     StaleWrite,
-    /// A handler started before the moment to which its call had been moved.
+    /// A handler started before the time to which its call had been rescheduled.
     BeforeNewMoment,
-    /// A handler was told that its transaction is rolled back, and it was committed.
+    /// A handler was informed that its transaction is rolled back, and it was committed.
     FalseRollback,
     /// A handler started although its call had expired when it was claimed.
     StartAfterExpiry,
 }
 
-/// A set of them.
+/// A set of violations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Breaches(u8);
 
 impl Breaches {
-    /// Puts one in, if it happened.
+    /// Adds one, if it happened.
     pub const fn note(&mut self, breach: Breach, happened: bool) {
         if happened {
             self.0 |= 1 << breach as u8;
         }
     }
 
-    /// Whether it is in.
+    /// Returns whether it is in the set.
     pub const fn has(self, breach: Breach) -> bool {
         self.0 & (1 << breach as u8) != 0
     }

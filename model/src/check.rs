@@ -1,4 +1,4 @@
-//! A bounded world, as the checker walks it.
+//! A bounded state space, as the checker explores it.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use crate::invariants::always;
 use crate::settings::{Setting, Sight};
 use crate::state::{Again, Call, Completion, Held, Outcome, Pod, PodId, Row, World};
 
-/// What a walk through a setting found.
+/// The result of exploring a setting.
 #[derive(Clone, Debug)]
 pub struct Walk {
-    /// How many different worlds there are.
+    /// The number of distinct states.
     pub worlds: usize,
-    /// How many steps the longest way to one has.
+    /// The length of the longest shortest path to one.
     pub depth: usize,
-    /// The invariants that do not hold, each with the shortest way to where it does not.
+    /// The violated invariants, each with the shortest path to a violation.
     pub broken: Vec<(&'static str, Vec<Action>)>,
-    /// What was to be seen and was not.
+    /// Expected states that were not reached.
     pub unseen: Vec<&'static str>,
 }
 
-/// Walks every world of a setting.
+/// Explores every state of a setting.
 pub fn walk(setting: Setting, threads: usize) -> Walk {
     let checker = setting.checker().threads(threads).spawn_bfs().join();
     let (mut broken, mut unseen) = (Vec::new(), Vec::new());
@@ -37,7 +37,7 @@ pub fn walk(setting: Setting, threads: usize) -> Walk {
     Walk { worlds: checker.unique_state_count(), depth: checker.max_depth(), broken, unseen }
 }
 
-/// Looks for the shortest way to break an invariant.
+/// Finds the shortest path that violates an invariant.
 pub fn break_it(setting: Setting, invariant: &'static str) -> Option<Vec<Action>> {
     let found = HasDiscoveries::AnyOf(BTreeSet::from([invariant]));
     let checker = setting.checker().finish_when(found).spawn_bfs().join();
@@ -52,7 +52,7 @@ impl Model for Setting {
         vec![self.start.clone()]
     }
 
-    /// Everything that anybody could try; `Protocol::step` says what cannot be.
+    /// Returns all actions that can be tried; `Protocol::step` rejects those that are impossible.
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         actions.push(Action::Tick(1));
         for (id, call) in (0..).zip(&world.calls) {
@@ -77,8 +77,8 @@ impl Model for Setting {
     }
 }
 
-/// The same world, in the one spelling of many: pods in order, for they differ in nothing but their places; and of what
-/// is over no more than somebody may ask for.
+/// Returns the canonical form of a state: pods in order, because they differ in their places only; and of finished
+/// calls only what can still be requested.
 fn plain(mut world: World) -> World {
     let mut order: Vec<usize> = (0..world.pods.len()).collect();
     order.sort_by(|one, other| world.pods.get(*one).cmp(&world.pods.get(*other)));
@@ -106,7 +106,7 @@ fn plain(mut world: World) -> World {
     world
 }
 
-/// Whether that pod has an outcome of that claim on its way, or asks for it.
+/// Returns whether that pod has an outcome of that claim to store, or is looking it up.
 fn is_awaited(pods: &[Pod], by: PodId, number: u64) -> bool {
     let pod = pods.get(by.place).filter(|pod| pod.life == by.life);
     pod.is_some_and(|pod| {

@@ -1,5 +1,5 @@
-//! What must hold in every world, and what must happen in some: without the latter a model could be right by doing
-//! nothing.
+//! Properties that must hold in every state, and some that must hold in at least one: without the latter a model could
+//! be right by doing nothing.
 
 use stateright::Property;
 
@@ -7,7 +7,7 @@ use crate::breach::Breach;
 use crate::settings::{Setting, Sight};
 use crate::state::{Again, Call, End, Row, Stored, World};
 
-/// All of them.
+/// All invariants.
 pub fn always() -> Vec<Property<Setting>> {
     vec![
         Property::always("I1 nothing starts early", |_, world: &World| !world.breaches.has(Breach::Early)),
@@ -52,7 +52,7 @@ pub fn always() -> Vec<Property<Setting>> {
 }
 
 impl Sight {
-    /// The property that such a world exists.
+    /// Returns the property that such a state exists.
     pub fn property(self) -> Property<Setting> {
         match self {
             Self::AllOver => Property::sometimes("everything is over", |_, world: &World| is_all_over(world)),
@@ -116,7 +116,7 @@ impl Sight {
     }
 }
 
-/// The most handlers of one call whose pods may believe in their leases.
+/// Returns the maximum number of handlers of one call whose pods may consider their leases valid.
 fn believers(world: &World) -> usize {
     let running = |call: usize| {
         let held = world.pods.iter().flat_map(|pod| &pod.held);
@@ -125,8 +125,8 @@ fn believers(world: &World) -> usize {
     (0..world.calls.len()).map(running).max().unwrap_or(0)
 }
 
-/// What a client knows to be stored is there; what is claimed can be rescued as soon as its lease has ended, and that
-/// is no later than one lease from now.
+/// Checks that a call whose client knows it to be stored is there, and that a claimed call can be rescued as soon as
+/// its lease has ended, which is no later than one lease from now.
 fn is_nothing_lost_or_stuck(setting: &Setting, world: &World) -> bool {
     (0..).zip(&world.calls).all(|(id, call)| match call.row {
         Row::Absent => call.told.stored != Stored::Yes,
@@ -143,7 +143,7 @@ fn is_nothing_lost_or_stuck(setting: &Setting, world: &World) -> bool {
     })
 }
 
-/// What a handler wrote in its transaction is there once, and only where that transaction ended the call.
+/// Checks that a handler's writes in its transaction are there once, and only if that transaction ended the call.
 fn is_together(call: &Call) -> bool {
     let is_done = matches!(call.row, Row::Over(End::Succeeded, _) | Row::Forgotten);
     call.writes == 0 || (call.writes == 1 && is_done)

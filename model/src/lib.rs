@@ -1,8 +1,8 @@
 //! The protocol of calls, pods and leases as a model, small enough to be checked exhaustively.
 //!
-//! `state` is what is remembered, `action` what can happen, `step` what happens then; `invariants` must hold in every
-//! world, and `mutants` are mistakes that they must find. `settings` are the bounded worlds, `check` walks them, and
-//! `replay` walks what a real run did.
+//! `state` has the state, `action` the possible actions, `step` their effects; `invariants` must hold in every state,
+//! and `mutants` are mistakes that they must find. `settings` are the bounded state spaces, `check` explores them, and
+//! `replay` replays what a real run did.
 
 pub mod action;
 pub mod breach;

@@ -1,4 +1,5 @@
-//! The trace of a real run: what its database did, in the order of the commits, and what its handlers and clients saw.
+//! The trace of a real run: the operations of its database, in the order of the commits, and the observations of its
+//! handlers and clients.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,178 +8,178 @@ use crate::state::{End, Outcome};
 /// One line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// When, by the database's clock, in microseconds.
+    /// The time, by the database's clock, in microseconds.
     pub at: u64,
-    /// What.
+    /// The event.
     pub what: What,
 }
 
-/// What happened. Calls, pods and schedules have names; a restarted process has another.
+/// An event. Calls, pods and schedules have names; a restarted process has a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// A call was stored.
     Stored {
-        /// Which.
+        /// The call.
         call: String,
         /// When it is due.
         due: u64,
         /// How often it may be attempted.
         attempts: u8,
-        /// How often it may be run again after its pod vanished.
+        /// How often it may be rerun after its pod vanished.
         reruns: u8,
     },
-    /// A call starts no later than that, if at all: said when it is stored, and whenever that changes.
+    /// A call starts no later than that, if at all: recorded when it is stored, and whenever that changes.
     Limited {
-        /// Which.
+        /// The call.
         call: String,
-        /// The moment.
+        /// The deadline.
         expires: u64,
     },
-    /// A call was stored that does again what one that is over was to do.
+    /// A call was stored that repeats a finished one.
     RanAgain {
-        /// That one.
+        /// The finished call.
         of: String,
-        /// The new one.
+        /// The new call.
         call: String,
         /// When it is due.
         due: u64,
     },
     /// A schedule was stored, with its first call.
     Declared {
-        /// Which.
+        /// The schedule.
         schedule: String,
         /// Its first call.
         call: String,
         /// When that is due.
         due: u64,
-        /// How long it is from one run to the next.
+        /// The interval between runs.
         interval: u64,
-        /// How often each run may be run again after its pod vanished.
+        /// How often each run may be rerun after its pod vanished.
         reruns: u8,
     },
     /// A schedule was ended.
     Ended {
-        /// Which.
+        /// The schedule.
         schedule: String,
     },
-    /// A client heard something.
+    /// A client got a result.
     Told {
-        /// Of which call.
+        /// The call.
         call: String,
-        /// What.
+        /// The promise.
         what: Promise,
     },
-    /// A call was cancelled, or was to be.
+    /// A cancellation of a call.
     Cancelled {
-        /// Which.
+        /// The call.
         call: String,
         /// What was found.
         found: Found,
         /// The run of its schedule that was stored instead.
         successor: Option<Successor>,
     },
-    /// A call was moved, or was to be.
+    /// A rescheduling of a call.
     Moved {
-        /// Which.
+        /// The call.
         call: String,
-        /// To when.
+        /// The new due time.
         to: u64,
         /// What was found.
         found: Found,
     },
     /// A call was claimed.
     Claimed {
-        /// By which pod.
+        /// The pod.
         pod: String,
-        /// Which call.
+        /// The call.
         call: String,
-        /// Under which number.
+        /// The claim number.
         number: u64,
-        /// Which attempt that is.
+        /// The attempt.
         attempt: u8,
         /// When the claim was sent.
         sent: u64,
         /// The next run of its schedule, stored with the claim.
         successor: Option<Successor>,
     },
-    /// A run of a schedule was passed over.
+    /// A run of a schedule was skipped.
     Skipped {
-        /// Which.
+        /// The run.
         call: String,
         /// The next run of its schedule.
         successor: Option<Successor>,
     },
     /// A handler started.
     Started {
-        /// On which pod.
+        /// The pod.
         pod: String,
-        /// Of which call.
+        /// The call.
         call: String,
     },
-    /// A lease was extended, or was to be.
+    /// A renewal of a lease.
     Renewed {
-        /// By which pod.
+        /// The pod.
         pod: String,
-        /// Of which call.
+        /// The call.
         call: String,
-        /// Under which number.
+        /// The claim number.
         number: u64,
-        /// Whether the claim was held still.
+        /// Whether the claim was still held.
         held: bool,
     },
-    /// The reply to a renewal told a pod that a call of its was cancelled.
+    /// The reply to a renewal informed a pod that its call was cancelled.
     Heard {
-        /// Which pod.
+        /// The pod.
         pod: String,
-        /// Of which call.
+        /// The call.
         call: String,
-        /// Under which number.
+        /// The claim number.
         number: u64,
     },
-    /// An outcome was stored, or was to be.
+    /// An attempt to store an outcome.
     Finished {
-        /// By which pod.
+        /// The pod.
         pod: String,
-        /// Of which call.
+        /// The call.
         call: String,
-        /// Under which number.
+        /// The claim number.
         number: u64,
         /// The outcome.
         outcome: Outcome,
-        /// What became of the call.
+        /// The result for the call.
         fate: Fate,
     },
-    /// A call was given back, or was to be.
+    /// A release of a call.
     Released {
-        /// By which pod.
+        /// The pod.
         pod: String,
-        /// Which call.
+        /// The call.
         call: String,
-        /// Under which number.
+        /// The claim number.
         number: u64,
-        /// What became of it.
+        /// The result for the call.
         fate: Fate,
     },
-    /// A claim was taken whose lease had ended.
+    /// A claim was rescued whose lease had ended.
     Rescued {
-        /// Of which call.
+        /// The call.
         call: String,
-        /// What became of it.
+        /// The result for the call.
         fate: Fate,
     },
-    /// The history forgot a call.
+    /// A call was pruned from the history.
     Pruned {
-        /// Which.
+        /// The call.
         call: String,
     },
-    /// A pod began to stop.
+    /// A pod began to shut down.
     Stopped {
-        /// Which.
+        /// The pod.
         pod: String,
     },
     /// A process vanished.
     Vanished {
-        /// Which.
+        /// The process.
         pod: String,
     },
 }
@@ -192,7 +193,7 @@ pub struct Successor {
     pub due: u64,
 }
 
-/// What a client was promised.
+/// A promise to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Promise {
     /// The call is stored.
@@ -205,7 +206,7 @@ pub enum Promise {
     Moved(u64),
 }
 
-/// What a cancellation or a move found.
+/// What a cancellation or a rescheduling found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Found {
     /// A call that had not started.
@@ -216,12 +217,12 @@ pub enum Found {
     Nothing,
 }
 
-/// What became of a claimed call.
+/// The result for a claimed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
-    /// It is over.
+    /// It has ended.
     Over(End),
-    /// It is over, and was so before: a repetition.
+    /// It has ended, and had before: a repetition.
     Known,
     /// It is due again then.
     Again(u64),

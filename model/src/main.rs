@@ -19,12 +19,12 @@ fn main() -> ExitCode {
     if is_sound && is_sharp { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// How far to look.
+/// How far to explore.
 struct Size {
     pods: usize,
     more: u64,
     threads: usize,
-    /// The only one to look at.
+    /// The only setting to explore.
     setting: Option<String>,
 }
 

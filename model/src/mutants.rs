@@ -1,34 +1,34 @@
-//! Mistakes that a protocol like this one can hold. Each is found by an invariant; if one is not, the invariants are
+//! Mistakes that a protocol like this one can have. Each is found by an invariant; if one is not, the invariants are
 //! too weak.
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mutant {
-    /// What is claimed ahead of its moment starts at once.
+    /// A call that is claimed ahead of its due time starts at once.
     StartAhead,
-    /// An outcome is stored whoever holds the call.
+    /// An outcome is stored whichever pod holds the call.
     FinishWithoutFence,
-    /// An outcome is fenced by the pod alone, not by the number of its claim.
+    /// An outcome is fenced by the pod only, not by the claim number.
     FinishFencedByPodOnly,
-    /// An outcome is stored though the call is over.
+    /// An outcome is stored although the call has ended.
     FinishWhatIsOver,
-    /// A lease is extended whoever holds the call.
+    /// A lease is extended whichever pod holds the call.
     RenewWithoutFence,
-    /// A call is given back by whoever held it once.
+    /// A call is released by a pod that no longer holds it.
     ReleaseWithoutFence,
     /// Every claim of a pod has the same number.
     ClaimNumberStands,
-    /// A cancellation says that a running call will never start.
+    /// A cancellation reports that a running call will never start.
     CancelRunningAsRemoved,
-    /// A failed attempt does not look whether the call was cancelled meanwhile.
+    /// A failed attempt ignores that the call was cancelled meanwhile.
     RetryIgnoresCancel,
-    /// A rescue does not look whether the call was cancelled meanwhile.
+    /// A rescue ignores that the call was cancelled meanwhile.
     RescueIgnoresCancel,
-    /// A call that is held is moved as if it waited.
+    /// A claimed call is rescheduled as if it waited.
     MoveRunning,
-    /// Moving a call that is held says that it was moved.
+    /// Rescheduling a claimed call reports that it was rescheduled.
     MoveRunningIsAcknowledged,
-    /// The pod does not look at its own lease before it starts a handler.
+    /// The pod does not check its own lease before it starts a handler.
     NoLeaseCheckBeforeStart,
     /// The pod counts its lease from the reply, not from before the claim was sent.
     LeaseCountedFromReply,
@@ -36,40 +36,40 @@ pub enum Mutant {
     RescueTooSoon,
     /// A rescue finds only the claims of pods that are there.
     RescueByPods,
-    /// A call that takes its pod with it is run again for ever.
+    /// A call that takes its pod with it is rerun for ever.
     RerunForEver,
-    /// Storing a call again does not look whether it is over.
+    /// Storing a call again does not check whether it has ended.
     InsertAgainBlindly,
-    /// The successor of a run is stored in a transaction of its own, after the claim.
+    /// The successor of a run is stored in a separate transaction, after the claim.
     SuccessorApart,
     /// Every claim of a run stores a successor.
     SuccessorAtEveryClaim,
-    /// A handler's transaction ends its call whoever holds it.
+    /// A handler's transaction ends its call whichever pod holds it.
     CompleteWithoutFence,
     /// A handler's transaction is committed although the fence did not hold in it.
     CommitThoughRefused,
-    /// The fence is asked in a handler's transaction, and the row not locked until it is committed.
+    /// The fence is checked in a handler's transaction, and the row not locked until it is committed.
     FenceNotLocked,
-    /// Whoever asks what became of a commit does not wait for a transaction that is still ending.
+    /// The lookup of a commit's outcome does not wait for a transaction that is still ending.
     LookDoesNotWait,
-    /// A commit whose reply is lost is taken for none.
+    /// A commit whose reply is lost is assumed not to have happened.
     LostCommitIsNone,
-    /// Every wish that a call be run again stores a new one, the repetition of a lost one too.
+    /// Every request for a rerun stores a new call, including the repetition of a lost one.
     RunAgainAnew,
-    /// Storing it again does not look whether it is over.
+    /// Storing it again does not check whether it has ended.
     RunAgainBlindly,
-    /// The call that is over is made to wait again, instead of a new one.
+    /// The finished call is made to wait again, instead of a new one.
     RunAgainInPlace,
-    /// What succeeded may be run again.
+    /// A call that succeeded may be run again.
     RunAgainWhatSucceeded,
-    /// The pod does not look whether a call has expired before it starts a handler.
+    /// The pod does not check whether a call has expired before it starts a handler.
     StartExpired,
-    /// A call that was tried already expires as well.
+    /// A call that was attempted already expires as well.
     ExpireLaterAttempts,
 }
 
 impl Mutant {
-    /// All of them, each with the setting in which it shows, and the invariant that finds it there.
+    /// All mutants, each with the setting in which it shows, and the invariant that finds it there.
     pub const ALL: [(Self, &'static str, &'static str); 31] = [
         (Self::StartAhead, "zombies", "I1 nothing starts early"),
         (Self::FinishWithoutFence, "zombies", "I7 a stale claim changes nothing"),

@@ -1,9 +1,9 @@
-//! Walks the trace of a real run through the model: every line must be a step that the model allows, with the result that
-//! the model gives, and every invariant must hold after it.
+//! Replays the trace of a real run in the model: every line must be a step that the model allows, with the model's
+//! result, and every invariant must hold after it.
 //!
-//! What a trace cannot show is taken as kindly as it can be: the reply to a claim arrives at once, and a pod hears of every
-//! renewal, but of a cancellation only when the trace says so. A real pod believes less, so that it starts nothing that the
-//! model would not.
+//! What a trace does not show is interpreted in the run's favour: the reply to a claim arrives at once, and a pod
+//! receives the reply to every renewal, but notices a cancellation only when the trace has that. A real pod believes
+//! less, so it starts nothing that the model would not.
 
 mod lines;
 
@@ -26,7 +26,7 @@ pub struct Refusal {
     pub number: usize,
     /// The line.
     pub line: Box<Line>,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Walks a trace; `lease` and `ahead` are those of the pods, in microseconds. Gives the world at its end.
+/// Replays a trace; `lease` and `ahead` are those of the pods, in microseconds. Returns the final state.
 pub fn replay(lines: &[Line], lease: u64, ahead: u64) -> Result<World, Refusal> {
     let mut replay = Replay::new(lease, ahead);
     for (number, line) in lines.iter().enumerate() {
@@ -47,9 +47,9 @@ pub fn replay(lines: &[Line], lease: u64, ahead: u64) -> Result<World, Refusal> 
     Ok(replay.setting.start)
 }
 
-/// The world as far as the trace has told it.
+/// The state so far.
 struct Replay {
-    /// Its beginning is where the replay stands.
+    /// Its origin is the current time of the replay.
     setting: Setting,
     invariants: Vec<Property<Setting>>,
     calls: BTreeMap<String, usize>,
@@ -101,7 +101,7 @@ impl Replay {
     }
 }
 
-/// Whatever may go wrong in a real run may go wrong.
+/// A budget that does not limit faults: any may happen in a real run.
 const BOUNDLESS: Budget = Budget {
     crashes: u8::MAX,
     pauses: u8::MAX,

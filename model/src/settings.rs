@@ -1,26 +1,27 @@
-//! The bounded worlds that are checked: each small enough to be walked whole, together all of the protocol.
+//! The bounded state spaces that are checked: each small enough to be explored completely, together all of the
+//! protocol.
 
 use crate::mutants::Mutant;
 use crate::state::{Budget, Call, Pod, Policy, Row, Schedule, Stored, World};
 use crate::step::Protocol;
 
-/// A world to begin with, and how far to look.
+/// An initial state, and how far to explore.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// What it is about.
     pub name: &'static str,
     /// The rules.
     pub protocol: Protocol,
-    /// The beginning.
+    /// The initial state.
     pub start: World,
     /// Where the clock stops.
     pub horizon: u64,
-    /// What must be seen on the way.
+    /// What must be reached.
     pub sights: Vec<Sight>,
 }
 
 impl Setting {
-    /// The same with a mistake, and nothing to be seen but that.
+    /// Returns the same with a mistake, and without states to be reached.
     #[must_use]
     pub fn with(mut self, mutant: Mutant) -> Self {
         self.protocol.mutant = Some(mutant);
@@ -29,14 +30,14 @@ impl Setting {
     }
 }
 
-/// What a setting can be asked to show.
+/// States that a setting must reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// Everything that was scheduled is over.
+    /// All scheduled calls have ended.
     AllOver,
-    /// A pod that stood still holds an outcome that will be refused.
+    /// A pod that was paused holds an outcome that will be refused.
     StaleOutcome,
-    /// A handler runs on although its call is in other hands.
+    /// A handler is still running although another pod has its call.
     Zombie,
     /// A call succeeded after its pod had vanished.
     Rerun,
@@ -54,21 +55,21 @@ pub enum Sight {
     Successor,
     /// A run of a schedule was skipped.
     Skipped,
-    /// A call ran at the moment to which it had been moved.
+    /// A call ran at the time to which it had been rescheduled.
     Moved,
-    /// A call was given back, and succeeded under another claim.
+    /// A call was released, and succeeded under another claim.
     GivenBack,
-    /// The history has forgotten a call.
+    /// A call has been pruned from the history.
     Forgotten,
     /// A call was completed in its handler's transaction, after another one had been rolled back.
     Completed,
-    /// A call succeeded that does again what another one was to do.
+    /// A call succeeded that repeats another one.
     RunAgain,
-    /// A call could not start in time.
+    /// A call missed its start deadline.
     Expired,
 }
 
-/// All of them, with that many pods; `more` ticks are added to each.
+/// All settings, with that many pods; `more` ticks are added to each.
 pub fn all(pods: usize, more: u64) -> Vec<Setting> {
     let settings = [
         crashes(pods),
@@ -85,7 +86,7 @@ pub fn all(pods: usize, more: u64) -> Vec<Setting> {
     settings.into_iter().map(|setting| Setting { horizon: setting.horizon + more, ..setting }).collect()
 }
 
-/// The one of that name, with two pods.
+/// Returns the one of that name, with two pods.
 pub fn named(name: &str) -> Option<Setting> {
     all(2, 0).into_iter().find(|setting| setting.name == name)
 }
@@ -110,7 +111,7 @@ fn stored(due: u64, policy: Policy) -> Call {
     call
 }
 
-/// Processes vanish, and their call is run again, but not for ever.
+/// Processes vanish, and their call is rerun, but not for ever.
 fn crashes(pods: usize) -> Setting {
     let calls = vec![stored(0, RERUN)];
     let budget = Budget { crashes: 2, losses: 1, ..Budget::default() };
@@ -118,7 +119,7 @@ fn crashes(pods: usize) -> Setting {
     Setting { sights, ..setting("crashes", pods, 6, calls, budget) }
 }
 
-/// Processes stand still for longer than their lease, and go on.
+/// Processes are paused for longer than their lease, and resume.
 fn zombies(pods: usize) -> Setting {
     let calls = vec![stored(1, RERUN)];
     let budget = Budget { pauses: 2, cancels: 1, ..Budget::default() };
@@ -127,7 +128,7 @@ fn zombies(pods: usize) -> Setting {
     Setting { protocol: Protocol { ahead: 1, ..setting.protocol }, ..setting }
 }
 
-/// Whatever happens, a call that is not to be run again starts once at the most.
+/// Whatever happens, a call that is not to be rerun starts at most once.
 fn once(pods: usize) -> Setting {
     let calls = vec![stored(0, Policy::ONCE)];
     let budget = Budget { pauses: 1, crashes: 1, losses: 1, releases: 1, ..Budget::default() };
@@ -143,7 +144,7 @@ fn retries(pods: usize) -> Setting {
     Setting { sights, ..setting("retries", pods, 6, calls, budget) }
 }
 
-/// Clients schedule, move and cancel, and hear of it or not.
+/// Clients schedule, reschedule and cancel, and get the result or not.
 fn clients(pods: usize) -> Setting {
     let calls = vec![Call::new(1, Policy::ONCE)];
     let budget = Budget { cancels: 1, moves: 1, losses: 2, ..Budget::default() };
@@ -152,7 +153,7 @@ fn clients(pods: usize) -> Setting {
     Setting { protocol: Protocol { ahead: 1, ..setting.protocol }, ..setting }
 }
 
-/// A schedule whose runs are skipped, given back and interrupted.
+/// A schedule whose runs are skipped, released and interrupted.
 fn recurring(pods: usize) -> Setting {
     let calls = vec![Call { schedule: Some(0), ..stored(1, Policy::ONCE) }];
     let budget = Budget { releases: 1, ..Budget::default() };
@@ -162,7 +163,7 @@ fn recurring(pods: usize) -> Setting {
     setting
 }
 
-/// Pods are told to stop: they give back what they have not started, and give up what does not end.
+/// Pods are shut down: they release what they have not started, and give up what does not end.
 fn shutdowns(pods: usize) -> Setting {
     let calls = vec![stored(0, RERUN)];
     let budget = Budget { stops: 1, pauses: 1, losses: 1, ..Budget::default() };
@@ -170,7 +171,7 @@ fn shutdowns(pods: usize) -> Setting {
     Setting { sights, ..setting("shutdowns", pods, 6, calls, budget) }
 }
 
-/// Handlers complete their calls in transactions of their own, and do not always hear of it.
+/// Handlers complete their calls in their own transactions, and do not always get the reply.
 fn transactions(pods: usize) -> Setting {
     let calls = vec![stored(0, RERUN)];
     let budget =
@@ -179,7 +180,7 @@ fn transactions(pods: usize) -> Setting {
     Setting { sights, ..setting("transactions", pods, 4, calls, budget) }
 }
 
-/// What failed, was interrupted or cancelled is run again, once for each wish.
+/// Failed, interrupted or cancelled calls are run again, once for each request.
 fn again(pods: usize) -> Setting {
     let calls = vec![stored(0, Policy::ONCE)];
     let budget = Budget { again: 1, failures: 1, crashes: 1, losses: 1, cancels: 1, ..Budget::default() };
@@ -187,7 +188,7 @@ fn again(pods: usize) -> Setting {
     Setting { sights, ..setting("again", pods, 2, calls, budget) }
 }
 
-/// A call that may start no later than a moment, and is run again after its pod vanished.
+/// A call with a start deadline, which is rerun after its pod vanished.
 fn expiry(pods: usize) -> Setting {
     let calls = vec![Call { expires: Some(2), ..stored(1, RERUN) }];
     let budget = Budget { pauses: 1, crashes: 1, moves: 1, ..Budget::default() };

@@ -1,65 +1,65 @@
-//! What the model remembers: the rows of the database, what each pod believes, what clients were told, and a few
-//! facts about the past that only the invariants look at.
+//! The state of the model: the rows of the database, what each pod believes, the promises to clients, and a few facts
+//! about the past that only the invariants use.
 
 use serde::{Deserialize, Serialize};
 
 use crate::breach::Breaches;
 
-/// One run of a pod: a restarted process is another one.
+/// One process of a pod: a restarted process is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PodId {
-    /// Which place in [`World::pods`].
+    /// Its place in [`World::pods`].
     pub place: usize,
     /// How many processes were there before.
     pub life: u8,
 }
 
-/// Everything.
+/// The whole state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct World {
     /// The database's clock. Pods have none of their own: a lease's deadline is counted in the same ticks.
     pub now: u64,
-    /// The calls, those to come too.
+    /// The calls, including those to come.
     pub calls: Vec<Call>,
     /// The schedules.
     pub schedules: Vec<Schedule>,
     /// The pods.
     pub pods: Vec<Pod>,
-    /// How much may still go wrong.
+    /// How many faults may still happen.
     pub budget: Budget,
-    /// What must never have happened.
+    /// Violations that have happened.
     pub breaches: Breaches,
 }
 
-/// How much may go wrong, and how often people interfere: what keeps the model finite.
+/// How many faults and interventions may happen: this keeps the model finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// Processes that vanish.
     pub crashes: u8,
-    /// Processes that stand still for as long as they like, and go on.
+    /// Processes that are paused for any time, and resume.
     pub pauses: u8,
-    /// Replies that get lost after the commit.
+    /// Replies that are lost after the commit.
     pub losses: u8,
     /// Cancellations.
     pub cancels: u8,
-    /// Moves to another moment.
+    /// Reschedulings.
     pub moves: u8,
     /// Handlers that fail.
     pub failures: u8,
     /// Pods that are shut down.
     pub stops: u8,
-    /// Claims given back unstarted without a shutdown.
+    /// Claims released unstarted without a shutdown.
     pub releases: u8,
     /// Handlers that complete their call in a transaction.
     pub transactions: u8,
-    /// Wishes that a call that is over be run again.
+    /// Requests to run a finished call again.
     pub again: u8,
 }
 
-/// One call: its row, and what is known of it.
+/// One call: its row, and what is known about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
-    /// Where it stands.
+    /// Its state in the database.
     pub row: Row,
     /// When it is due.
     pub due: u64,
@@ -69,15 +69,15 @@ pub struct Call {
     pub failures: u8,
     /// How often a pod that held it vanished.
     pub interruptions: u8,
-    /// How often a pod that stopped handed it back for another run.
+    /// How often a pod that shut down handed it back for another run.
     pub handed_back: u8,
-    /// Attempts on record: by whom, under which number, and how they ended.
+    /// Attempts on record: by which pod, under which number, and how they ended.
     pub past: Vec<(PodId, u64, Outcome)>,
-    /// What is to happen to it.
+    /// Its policy.
     pub policy: Policy,
     /// Its first attempt starts no later than that.
     pub expires: Option<u64>,
-    /// The call that it does again.
+    /// The call that it repeats.
     pub rerun_of: Option<usize>,
     /// A handler's transaction that ends it, and holds its row until it is committed or rolled back.
     pub completing: Option<Completing>,
@@ -85,32 +85,32 @@ pub struct Call {
     pub schedule: Option<usize>,
     /// Its successor is stored.
     pub has_successor: bool,
-    /// What clients were told.
+    /// The promises to clients.
     pub told: Told,
-    /// How often it was claimed: tells claims apart whatever their numbers say.
+    /// How often it was claimed: identifies claims regardless of their numbers.
     pub claims: u8,
     /// How many handlers were started.
     pub starts: u8,
     /// How often it ended.
     pub ends: u8,
-    /// How often what a handler wrote in its transaction was committed.
+    /// How often a handler's writes in its transaction were committed.
     pub writes: u8,
-    /// The claim whose handler was told that its latest transaction is rolled back.
+    /// The claim whose handler was informed that its latest transaction is rolled back.
     pub rolled_back: Option<u8>,
 }
 
 /// A handler's transaction, after the fence has held in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Completing {
-    /// By whom.
+    /// The pod.
     pub pod: PodId,
-    /// Under which number.
+    /// The claim number.
     pub number: u64,
-    /// Which of the call's claims that is, in truth.
+    /// Which of the call's claims that is.
     pub claim: u8,
 }
 
-/// What the database holds of a call.
+/// The state of a call in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Row {
     /// Nothing: it has not been scheduled yet.
@@ -121,50 +121,50 @@ pub enum Row {
     Claimed(Claim),
     /// In the history, with the claim under which it ended.
     Over(End, Option<(PodId, u64)>),
-    /// The history has forgotten it.
+    /// It was pruned from the history.
     Forgotten,
 }
 
-/// A claim, as it stands on the row.
+/// A claim, as stored on the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
-    /// By whom.
+    /// The pod.
     pub pod: PodId,
-    /// Under which number.
+    /// The claim number.
     pub number: u64,
-    /// Until when.
+    /// The end of the lease.
     pub lease_until: u64,
-    /// Somebody has cancelled the call meanwhile.
+    /// The call was cancelled meanwhile.
     pub is_cancelled: bool,
 }
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum End {
-    /// The handler said so.
+    /// Its handler succeeded.
     Succeeded,
-    /// The handler said so, and no attempt is left; or its pods vanished too often.
+    /// Its handler failed, and no attempt is left; or its pods vanished too often.
     Failed,
-    /// Its pod vanished, and it is not to be run again.
+    /// Its pod vanished, and it is not to be rerun.
     Interrupted,
-    /// Somebody wanted it.
+    /// It was cancelled by request.
     Cancelled,
-    /// The rule of its schedule passed over it.
+    /// The rule of its schedule skipped it.
     Skipped,
-    /// It could not start in time.
+    /// It missed its start deadline.
     Expired,
 }
 
-/// What is to happen to a call when things go wrong.
+/// The policy of a call for failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// How often it is attempted when its handler fails.
     pub attempts: u8,
-    /// How often it is run again after its pod vanished.
+    /// How often it is rerun after its pod vanished.
     pub reruns: u8,
 }
 
-/// What clients were told of a call: promises.
+/// Promises to clients about a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Told {
     /// Whether it is stored.
@@ -173,16 +173,16 @@ pub struct Told {
     pub cancelled: bool,
     /// It is running, and gets no further attempt.
     pub flagged: bool,
-    /// It starts at that moment, and not before.
+    /// It starts at that time, and not before.
     pub due: Option<u64>,
     /// It is run again.
     pub again: Again,
 }
 
-/// What whoever wanted a call to be run again knows.
+/// What the client that requested a rerun knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Again {
-    /// Nobody wanted it.
+    /// There was no request.
     #[default]
     No,
     /// A reply was lost; the new call would be that one.
@@ -191,7 +191,7 @@ pub enum Again {
     Yes,
 }
 
-/// What whoever scheduled a call knows.
+/// What the client that scheduled a call knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Stored {
     /// Nothing.
@@ -203,27 +203,27 @@ pub enum Stored {
     Yes,
 }
 
-/// A rule that gives one call after the other.
+/// A rule that produces one call after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Schedule {
     /// Ticks from one run to the next.
     pub interval: u64,
-    /// Nobody has ended it.
+    /// It has not been ended.
     pub is_active: bool,
 }
 
-/// What one process believes.
+/// The state of one process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pod {
     /// How many processes were there before it.
     pub life: u8,
-    /// It stands still.
+    /// It is paused.
     pub is_paused: bool,
     /// It claims and starts nothing more.
     pub is_stopping: bool,
     /// The number of its last claim.
     pub last_claim: u64,
-    /// A claim on its way.
+    /// A claim in flight.
     pub asked: Option<Asked>,
     /// The claims that it believes to hold.
     pub held: Vec<Held>,
@@ -231,7 +231,7 @@ pub struct Pod {
     pub reports: Vec<Report>,
 }
 
-/// A claim on its way.
+/// A claim in flight.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Asked {
     /// Before it was sent.
@@ -244,48 +244,48 @@ pub struct Asked {
     pub is_lost: bool,
 }
 
-/// A call as a claim took it.
+/// A call taken by a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Took {
-    /// Which.
+    /// The call.
     pub call: usize,
-    /// Which of the call's claims that is, in truth.
+    /// Which of the call's claims that is.
     pub claim: u8,
     /// When it is due.
     pub due: u64,
-    /// Whether its start is bound to a time.
+    /// Whether its start has a deadline.
     pub limit: Limit,
 }
 
-/// Whether a claimed call's start is bound to a time.
+/// Whether a claimed call's start has a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
-    /// An attempt was before it: it may start however late.
+    /// It is not the first attempt: it may start however late.
     None,
     /// It is the first attempt.
     First,
-    /// It is the first attempt, and was claimed after it might start.
+    /// It is the first attempt, and was claimed after its deadline.
     Over,
 }
 
-/// A claim in the hands of a pod.
+/// A claim held by a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Held {
-    /// Of which call.
+    /// The call.
     pub call: usize,
-    /// Under which number.
+    /// The claim number.
     pub number: u64,
-    /// Which of the call's claims that is, in truth.
+    /// Which of the call's claims that is.
     pub claim: u8,
     /// When the call is due.
     pub due: u64,
-    /// Until when the pod may believe in it.
+    /// The pod's own deadline for the lease.
     pub deadline: u64,
     /// The handler runs.
     pub is_running: bool,
-    /// The pod has heard that the call is cancelled.
+    /// The pod has noticed that the call is cancelled.
     pub is_cancelled: bool,
-    /// Whether its start is bound to a time.
+    /// Whether its start has a deadline.
     pub limit: Limit,
     /// How far its handler is with completing the call in its transaction.
     pub completion: Completion,
@@ -294,7 +294,7 @@ pub struct Held {
 /// How far a handler is with completing its call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Completion {
-    /// It is not at it.
+    /// It has not begun.
     #[default]
     No,
     /// It waits for the reply.
@@ -306,11 +306,11 @@ pub enum Completion {
 /// An outcome on its way to the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Report {
-    /// Of which call.
+    /// The call.
     pub call: usize,
-    /// Under which number.
+    /// The claim number.
     pub number: u64,
-    /// Which of the call's claims that is, in truth.
+    /// Which of the call's claims that is.
     pub claim: u8,
     /// How the handler ended.
     pub outcome: Outcome,
@@ -319,25 +319,25 @@ pub struct Report {
 /// How a handler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Outcome {
-    /// Well.
+    /// Successfully.
     Succeeded,
     /// With an error or a panic.
     Failed,
     /// Its pod gave it up at the end of a shutdown.
     GivenUp,
-    /// It was not started: its time was over.
+    /// It was not started: its deadline had passed.
     Expired,
 }
 
 impl World {
-    /// The process at that place.
+    /// Returns the process at that place.
     pub fn pod_id(&self, place: usize) -> Option<PodId> {
         self.pods.get(place).map(|pod| PodId { place, life: pod.life })
     }
 }
 
 impl Call {
-    /// Whether the start of its present attempt, claimed at that moment, is bound to a time.
+    /// Returns whether the start of its present attempt, claimed at that time, has a deadline.
     pub fn limit(&self, claimed: u64) -> Limit {
         match self.expires {
             _ if self.attempt > 1 => Limit::None,
@@ -346,7 +346,7 @@ impl Call {
         }
     }
 
-    /// A call that nobody has scheduled yet.
+    /// Returns a call that has not been scheduled yet.
     pub const fn new(due: u64, policy: Policy) -> Self {
         Self {
             row: Row::Absent,
@@ -371,7 +371,7 @@ impl Call {
         }
     }
 
-    /// The claim that holds it.
+    /// Returns the claim that holds it.
     pub const fn claim(&self) -> Option<Claim> {
         match self.row {
             Row::Claimed(claim) => Some(claim),
@@ -379,12 +379,12 @@ impl Call {
         }
     }
 
-    /// Scheduled or claimed.
+    /// Returns whether it is scheduled or claimed.
     pub const fn is_live(&self) -> bool {
         matches!(self.row, Row::Waiting | Row::Claimed(_))
     }
 
-    /// How it ended, as long as the history knows.
+    /// Returns how it ended, as long as it is in the history.
     pub const fn end(&self) -> Option<End> {
         match self.row {
             Row::Over(end, _) => Some(end),
@@ -394,7 +394,7 @@ impl Call {
 }
 
 impl Held {
-    /// A claim whose handler has not started.
+    /// Returns a claim whose handler has not started.
     pub const fn new(took: Took, number: u64, deadline: u64) -> Self {
         let Took { call, claim, due, limit } = took;
         Self {
@@ -412,12 +412,12 @@ impl Held {
 }
 
 impl Policy {
-    /// At most once: the default.
+    /// Returns the default policy: at most once.
     pub const ONCE: Self = Self { attempts: 1, reruns: 0 };
 }
 
 impl Pod {
-    /// The claim of that call in its hands.
+    /// Returns the claim of that call that it holds.
     pub fn held(&self, call: usize) -> Option<&Held> {
         self.held.iter().find(|held| held.call == call)
     }

@@ -1,4 +1,4 @@
-//! What every action does: the protocol itself. `None` means that the action cannot happen now.
+//! The effects of each action: the protocol itself. `None` means that the action is impossible now.
 
 mod client;
 mod database;
@@ -9,12 +9,12 @@ use crate::action::{Action, Answer, Reply};
 use crate::mutants::Mutant;
 use crate::state::World;
 
-/// The rules that hold everywhere, and the mistake that is made, if one is.
+/// The rules that hold everywhere, and the planted mistake, if any.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
     /// How long a lease lasts.
     pub lease: u64,
-    /// How long before its moment a call may be claimed.
+    /// How long before its due time a call may be claimed.
     pub ahead: u64,
     /// How long a failed attempt waits for the next.
     pub backoff: u64,
@@ -23,7 +23,7 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    /// Does an action, and says what the database answered.
+    /// Performs an action, and returns the database's result.
     pub fn step(&self, before: &World, action: &Action) -> Option<(World, Answer)> {
         let mut world = before.clone();
         let answer = self.act(&mut world, action)?;
@@ -65,7 +65,7 @@ impl Protocol {
         }
     }
 
-    /// Whether this mistake is made.
+    /// Returns whether this mistake is planted.
     fn errs(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }
@@ -76,7 +76,7 @@ fn tick(world: &mut World, ticks: u64) -> Option<Answer> {
     Some(Answer::Done)
 }
 
-/// Takes a lost reply from what may still go wrong.
+/// Takes a lost reply from the budget.
 fn spend_reply(world: &mut World, reply: Reply) -> Option<()> {
     if reply == Reply::Lost {
         world.budget.losses = world.budget.losses.checked_sub(1)?;

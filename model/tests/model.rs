@@ -1,4 +1,4 @@
-//! Every bounded world holds the invariants, and every mutant breaks the one that is there for it.
+//! Every bounded state space satisfies the invariants, and every mutant violates the one that is there for it.
 
 use futurecall_model::check::{break_it, walk};
 use futurecall_model::mutants::Mutant;

@@ -1,4 +1,4 @@
-//! What the tests, the torture and the benchmarks run on. It knows nothing of Futurecall.
+//! What the tests, the torture and the benchmarks run on. It is independent of Futurecall.
 
 pub mod messages;
 pub mod network;

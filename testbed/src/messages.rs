@@ -1,4 +1,4 @@
-//! The messages that PostgreSQL and its clients send each other.
+//! The messages between PostgreSQL and its clients.
 
 use std::io;
 
@@ -24,9 +24,9 @@ pub async fn read(from: &mut (impl AsyncRead + Unpin), has_type: bool) -> io::Re
     Ok((kind, message))
 }
 
-/// Returns a message of type [`PARSE`] with another text, where `change` gives one.
+/// Returns a message of type [`PARSE`] with another text, if `change` returns one.
 pub fn with_text(message: Vec<u8>, change: impl FnOnce(&str) -> Option<String>) -> Vec<u8> {
-    // The type and the length stand before the body; its name and its text end with a zero each.
+    // The type and the length precede the body; its name and its text end with a zero each.
     let mut parts = message.get(5..).unwrap_or_default().splitn(3, |byte| *byte == 0);
     let (Some(name), Some(text), Some(types)) = (parts.next(), parts.next(), parts.next()) else {
         return message;

@@ -1,6 +1,6 @@
-//! A network between a pod and a PostgreSQL server: every chunk of bytes is held back on its way, in both directions.
+//! A network between a pod and a PostgreSQL server: every chunk of bytes is delayed in both directions.
 //!
-//! On threads, because the timers of the asynchronous runtime go by whole milliseconds.
+//! It uses threads, because the timers of the asynchronous runtime have a resolution of one millisecond.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,31 +12,31 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub enum Server {
-    /// On this host and port.
+    /// Host and port.
     Tcp(String),
-    /// On this socket.
+    /// The path of a socket.
     Unix(PathBuf),
 }
 
-/// A way to a server that takes time. Once this is dropped, no connections are made by it any more; those that were made
-/// end with either end.
+/// A slow connection to a server. Once this is dropped, it accepts no more connections; existing ones end with either
+/// end.
 #[derive(Debug)]
 pub struct Network {
-    /// Where to connect to instead.
+    /// The port to connect to instead.
     pub address: SocketAddr,
     is_closed: Arc<AtomicBool>,
 }
 
 impl Network {
-    /// Opens a way to that server on which an answer takes that long, and as long again before a new connection's first
-    /// message is sent, as the handshake of TCP does.
+    /// Opens a port to that server on which a reply takes that long, and as long again before a new connection's first
+    /// message is sent, like the handshake of TCP.
     ///
     /// # Errors
     ///
-    /// If no port can be had.
+    /// If no port is available.
     pub fn before(server: Server, round_trip: Duration) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -47,7 +47,7 @@ impl Network {
                 if closed.load(Ordering::SeqCst) {
                     return;
                 }
-                // A connection that cannot be made ends at once.
+                // A connection that cannot be established ends at once.
                 let _ = join(client, &server, round_trip);
             }
         });
@@ -58,14 +58,14 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         self.is_closed.store(true, Ordering::SeqCst);
-        // So that the thread that accepts sees it.
+        // So that the accepting thread notices it.
         let _ = TcpStream::connect(self.address);
     }
 }
 
 /// A stream of either kind.
 trait Stream: Read + Write + Send + Sized + 'static {
-    /// Says that nothing more is written.
+    /// Signals that nothing more is written.
     fn end(&self);
 }
 
@@ -81,7 +81,7 @@ impl Stream for UnixStream {
     }
 }
 
-/// Carries what a client and the server say to each other.
+/// Forwards the messages between a client and the server.
 fn join(client: TcpStream, server: &Server, round_trip: Duration) -> std::io::Result<()> {
     let begun = Instant::now();
     client.set_nodelay(true)?;
@@ -102,7 +102,7 @@ fn join(client: TcpStream, server: &Server, round_trip: Duration) -> std::io::Re
     Ok(())
 }
 
-/// Carries one direction. What is read counts as sent at `earliest` at the earliest.
+/// Forwards one direction. What is read counts as sent at `earliest` at the earliest.
 fn carry(mut from: impl Stream, mut to: impl Stream, earliest: Instant, one_way: Duration) {
     let (sender, receiver) = channel();
     thread::spawn(move || {

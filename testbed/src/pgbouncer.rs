@@ -1,4 +1,4 @@
-//! A PgBouncer of one test's own, before the test's PostgreSQL.
+//! A PgBouncer for one test, in front of the test's PostgreSQL.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long it may take to listen.
+/// How long it may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running PgBouncer. It ends when this value is dropped.
 #[derive(Debug)]
 pub struct PgBouncer {
-    /// Where to connect to: the same database, through the pooler.
+    /// The URL of the same database, through the pooler.
     pub url: String,
     folder: TempDir,
     port: u16,
@@ -24,8 +24,8 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one before the database of that URL, with settings beside the ones that it needs: `key = value`, a line
-    /// each. Everything else is PgBouncer's default.
+    /// Starts one in front of the database of that URL, with settings in addition to the required ones: `key = value`,
+    /// one per line. Everything else is PgBouncer's default.
     ///
     /// # Panics
     ///
@@ -34,7 +34,7 @@ impl PgBouncer {
         Self::before(&Server::of(url), settings)
     }
 
-    /// The same before a server that listens on a socket in that folder, and asks nobody for a password.
+    /// Starts one in front of a server that listens on a socket in that folder, and requires no password.
     ///
     /// # Panics
     ///
@@ -55,7 +55,7 @@ impl PgBouncer {
         let folder = tempfile::Builder::new().prefix("futurecall-pgbouncer.").tempdir_in("/tmp");
         let folder = folder.expect("a folder under /tmp");
         for _ in 0..10 {
-            // Free now, and perhaps not when PgBouncer wants it.
+            // Free now, but perhaps not when PgBouncer binds it.
             let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
             let port = free.expect("a free port").port();
             configure(folder.path(), server, port, settings);
@@ -78,7 +78,7 @@ impl PgBouncer {
         self.child = child.unwrap_or_else(|| panic!("PgBouncer did not start again:\n{}", self.log()));
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub fn log(&self) -> String {
         log(self.folder.path())
     }
@@ -90,9 +90,9 @@ impl Drop for PgBouncer {
     }
 }
 
-/// What a `postgres://` URL names.
+/// The parts of a `postgres://` URL.
 struct Server {
-    /// User and password as they stand in the URL.
+    /// User and password as written in the URL.
     login: String,
     user: String,
     password: String,
@@ -106,7 +106,7 @@ impl Server {
         let (_, rest) = url.split_once("://").expect("a postgres:// URL");
         let (login, rest) = rest.split_once('@').expect("the URL names a user");
         let (address, path) = rest.split_once('/').expect("the URL names a database");
-        // What stands behind it is for the server, and PgBouncer would refuse most of it.
+        // The rest is for the server, and PgBouncer would reject most of it.
         let database = path.split('?').next().unwrap_or_default().to_owned();
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "5432"));
@@ -121,7 +121,7 @@ impl Server {
     }
 }
 
-/// A piece of a URL without its percent signs.
+/// Decodes the percent signs of a part of a URL.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -142,7 +142,7 @@ fn decoded(text: &str) -> String {
 }
 
 fn configure(folder: &Path, server: &Server, port: u16, settings: &str) {
-    // It refuses to run as root, and then becomes another user.
+    // It refuses to run as root: then another user runs it.
     let owner =
         if fs::metadata(folder).expect("the folder is there").uid() == 0 { unprivileged() } else { None };
     let user = owner.as_ref().map_or_else(String::new, |(name, _)| format!("user = {name}\n"));
@@ -171,7 +171,7 @@ fn own(path: &Path, owner: Option<&(String, u32)>) {
     }
 }
 
-/// A user without rights, with its number.
+/// Returns a user without rights, with its number.
 fn unprivileged() -> Option<(String, u32)> {
     let users = fs::read_to_string("/etc/passwd").expect("the list of users");
     ["postgres", "_postgres", "nobody"].into_iter().find_map(|wanted| {
@@ -180,7 +180,7 @@ fn unprivileged() -> Option<(String, u32)> {
     })
 }
 
-/// Starts the program, and waits until it listens; `None` if it ended instead.
+/// Starts the program, and waits until it listens; returns `None` if it ended instead.
 fn launch(folder: &Path, port: u16) -> Option<Child> {
     let log = File::options().append(true).create(true).open(folder.join("log")).expect("a log");
     let mut command = Command::new(program());
@@ -211,7 +211,7 @@ fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
 
-/// Debian keeps it outside of an ordinary user's PATH.
+/// Returns the program. Debian installs it outside of an ordinary user's PATH.
 fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let others = ["/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin"].map(PathBuf::from);

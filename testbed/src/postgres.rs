@@ -1,4 +1,4 @@
-//! A PostgreSQL server of one's own, from the programs that are installed.
+//! A private PostgreSQL server, from the installed binaries.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// A server with its data in a folder. It listens on a socket in that folder only, trusts everybody, and stops when this
-/// value is dropped.
+/// A server with its data in a folder. It listens on a socket in that folder only, trusts all clients, and stops when
+/// this value is dropped.
 #[derive(Debug)]
 pub struct Server {
     folder: PathBuf,
@@ -16,7 +16,7 @@ pub struct Server {
     environment: Vec<(&'static str, OsString)>,
 }
 
-/// Where PostgreSQL's programs are, and who runs them.
+/// Where PostgreSQL's binaries are, and which user runs them.
 #[derive(Debug)]
 struct Programs {
     folder: PathBuf,
@@ -25,12 +25,12 @@ struct Programs {
 }
 
 impl Server {
-    /// Makes the files of a server in a folder, whose superuser is `futurecall`, with further arguments for `initdb`. It does
-    /// not run yet.
+    /// Creates the files of a server in a folder, whose superuser is `futurecall`, with further arguments for `initdb`.
+    /// It does not run yet.
     ///
     /// # Errors
     ///
-    /// If PostgreSQL is not installed, or cannot make its files there.
+    /// If PostgreSQL is not installed, or cannot create its files there.
     pub fn init<A: Into<OsString>>(folder: &Path, arguments: impl IntoIterator<Item = A>) -> Result<Self> {
         let programs = Programs::find()?;
         if let Some(user) = programs.user {
@@ -53,11 +53,11 @@ impl Server {
         self
     }
 
-    /// Starts it, and returns when it takes connections.
+    /// Starts it, and returns when it accepts connections.
     ///
     /// # Errors
     ///
-    /// If it does not start; `server.log` in its folder says why.
+    /// If it does not start; `server.log` in its folder has the reason.
     pub fn start(&self) -> Result {
         let mut command = self.control();
         command.arg("--log").arg(self.folder.join("server.log"));
@@ -65,7 +65,7 @@ impl Server {
         run(command.args(["--wait", "--silent", "--options", &self.options, "start"]))
     }
 
-    /// Stops it at once, if it runs. Nothing in it is worth a checkpoint.
+    /// Stops it at once, if it runs. Its data is not worth a checkpoint.
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ impl Programs {
         Ok(Self { folder, user })
     }
 
-    /// Returns one of the programs, as the right user, in a folder which that user may enter, in English.
+    /// Returns a command of one of the binaries, as the right user, in a folder that the user may enter, in English.
     fn command(&self, program: &str) -> Command {
         let program = self.folder.join(program);
         let mut command = match self.user {
@@ -162,7 +162,7 @@ fn other_user() -> Result<&'static str> {
     found.ok_or_else(|| "root cannot run PostgreSQL, and there is no user postgres or nobody".into())
 }
 
-/// Runs a command to its end. What it says goes to standard error: standard output is the caller's.
+/// Runs a command to its end. Its output goes to standard error: standard output is the caller's.
 fn run(command: &mut Command) -> Result {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
     if status.success() {

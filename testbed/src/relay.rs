@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 /// Accepts connections until the runtime ends. Clones are the same relay.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    /// Where to connect to.
+    /// The address to connect to.
     pub address: SocketAddr,
     /// Cancelled to cut all connections; then replaced.
     cut: Arc<Mutex<CancellationToken>>,
@@ -21,7 +21,7 @@ impl Relay {
     ///
     /// # Errors
     ///
-    /// If no port can be had.
+    /// If no port is available.
     pub async fn open<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> io::Result<Self>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
@@ -33,7 +33,7 @@ impl Relay {
             while let Ok((client, _)) = listener.accept().await {
                 let cut = cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let served = serve(client);
-                // Whatever ends it, the client sees an end of its connection.
+                // However it ends, the client sees the end of its connection.
                 tokio::spawn(async move { cut.run_until_cancelled(served).await });
             }
         });

@@ -12,7 +12,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// Returns a generator for one of several parts that run at the same time, in an order that nobody knows.
+    /// Returns a generator for one of several parts that run concurrently, in an unknown order.
     pub fn part(seed: u64, part: u64) -> Self {
         let mut rng = Self(seed ^ part.wrapping_mul(0xd134_2543_de82_ef95));
         rng.next();
@@ -34,12 +34,12 @@ impl Rng {
         if all.is_empty() { None } else { all.get(self.below(all.len())) }
     }
 
-    /// Returns true in so many of a hundred cases.
+    /// Returns true with that probability in percent.
     pub fn percent(&mut self, cases: usize) -> bool {
         self.below(100) < cases
     }
 
-    /// Returns at least so many milliseconds, and fewer than the second number.
+    /// Returns a time of at least that many milliseconds, and less than the second number.
     pub fn between(&mut self, least: u64, most: u64) -> Duration {
         let width = most.saturating_sub(least).max(1);
         Duration::from_millis(least + self.next() % width)
@@ -58,7 +58,7 @@ impl Rng {
 mod tests {
     use super::Rng;
 
-    /// Seeds of failures that were found are written down: they must stay what they are.
+    /// Seeds of past failures are written down: their numbers must not change.
     #[test]
     fn a_seed_gives_the_same_numbers_for_ever() {
         let mut rng = Rng::new(7);

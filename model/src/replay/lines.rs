@@ -1,4 +1,4 @@
-//! What each line of a trace is in the model's words.
+//! Translation of each line of a trace into the model's actions.
 
 use super::Replay;
 use crate::action::{Action, Answer, Reply};
@@ -59,7 +59,7 @@ impl Replay {
             }
             What::Pruned { call } => {
                 let id = self.call(call)?;
-                // Whoever has not heard that it was stored has given up by now: the history is kept for longer.
+                // A client that has not received the reply has given up by now: the history is kept for longer.
                 self.row(id)?.told.stored = Stored::Yes;
                 self.step(&Action::Prune(id)).map(drop)
             }
@@ -67,7 +67,7 @@ impl Replay {
                 let pod = self.pod(pod);
                 self.step(&Action::Stop(pod)).map(drop)
             }
-            // What it sent before may arrive later still: to the database it is as if it only stood still.
+            // What it sent before may arrive later still: to the database it is as if it were only paused.
             What::Vanished { .. } => Ok(()),
         }
     }
@@ -128,7 +128,7 @@ impl Replay {
         self.succeed(successor)
     }
 
-    /// Sends the claim, commits it and hears of it. A claim takes several calls under one number, one line each.
+    /// Sends the claim, commits it and receives the reply. A claim takes several calls under one number, one line each.
     fn claim(&mut self, pod: &str, call: &str, number: u64, sent: u64) -> Result<(), String> {
         let (pod, id) = (self.pod(pod), self.call(call)?);
         let asking = self.world().pods.get_mut(pod).ok_or("no such pod")?;
@@ -145,7 +145,7 @@ impl Replay {
         Ok(())
     }
 
-    /// The model has stored the same run, or none.
+    /// Checks that the model has stored the same run, or none.
     fn succeed(&mut self, successor: Option<&Successor>) -> Result<(), String> {
         let known = self.calls.len();
         let stored = self.world().calls.get(known).map(|call| call.due);
@@ -161,12 +161,13 @@ impl Replay {
     fn renew(&mut self, pod: &str, call: &str, number: u64, held: bool) -> Result<(), String> {
         let (pod, id) = (self.pod(pod), self.call(call)?);
         let knew = self.world().pods.get(pod).and_then(|pod| pod.held(id)).copied();
-        // It may hold the call anew by a claim that came late, before it has heard of the end of the one that it renews.
+        // It may hold the call again by a claim that committed late, before it has noticed the end of the one that it
+        // renews.
         if knew.is_some_and(|held| held.number != number) || !self.believes(pod, id, number) {
             return self.refuse(pod, id, number, held);
         }
         let answer = self.step(&Action::Renew(pod, id, Reply::Heard))?;
-        // Of a cancellation it hears when the reply arrives: until then it may start.
+        // It notices a cancellation when the reply arrives: until then it may start.
         if let (Some(knew), Some(held)) = (knew, self.held(pod, id)) {
             held.is_cancelled = knew.is_cancelled;
         }
@@ -210,7 +211,7 @@ impl Replay {
         let Some(at) = reports.iter().position(is_it) else {
             let of = self.world().pod_id(pod).map(|by| (by, number));
             let ended_so = |row: Row| matches!(row, Row::Over(_, by) if by.is_some() && by == of);
-            // A rescue has recorded what the pod would have, too, and the call may have been run again since: nothing changes.
+            // A rescue has recorded the same result, and the call may have been run again since: nothing changes.
             let is_known =
                 fate == Fate::Known && (ended_so(self.row(id)?.row) || outcome == Outcome::GivenUp);
             return self.refuse(pod, id, number, fate != Fate::Refused && !is_known);
@@ -229,11 +230,11 @@ impl Replay {
         self.settle(id, answer, fate)
     }
 
-    /// The model and the real run say the same of a claimed call.
+    /// Checks that the model and the real run have the same result for a claimed call.
     fn settle(&mut self, id: usize, answer: Answer, fate: Fate) -> Result<(), String> {
         let row = self.row(id)?;
         match (answer, fate) {
-            // Whether a repetition is called known or refused changes nothing.
+            // Whether a repetition is reported as known or refused changes nothing.
             (Answer::Refused, Fate::Refused) | (Answer::Known, Fate::Known | Fate::Refused) => Ok(()),
             (Answer::Over, Fate::Over(end)) if row.end() == Some(end) => Ok(()),
             (Answer::Again, Fate::Again(due)) => {
@@ -244,7 +245,7 @@ impl Replay {
         }
     }
 
-    /// A claim that the pod can no longer believe in: whatever it asks for must be refused.
+    /// Returns a claim that the pod can no longer believe in: whatever it requests must be refused.
     fn refuse(&mut self, pod: usize, id: usize, number: u64, was_granted: bool) -> Result<(), String> {
         let by = self.world().pod_id(pod);
         let is_held =

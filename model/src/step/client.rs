@@ -1,4 +1,4 @@
-//! What clients ask for.
+//! Requests of clients.
 
 use super::{Protocol, spend_reply};
 use crate::action::{Answer, Reply};
@@ -6,7 +6,7 @@ use crate::mutants::Mutant;
 use crate::state::{Again, Call, End, Row, Stored, World};
 
 impl Protocol {
-    /// Stores a call, or stores it again after a lost reply: what is there already, or over, is left alone.
+    /// Stores a call, or stores it again after a lost reply: one that is there already, or has ended, is left alone.
     pub(super) fn insert(&self, world: &mut World, id: usize, reply: Reply) -> Option<Answer> {
         let call = world.calls.get_mut(id)?;
         if call.told.stored == Stored::Yes || call.schedule.is_some() {
@@ -17,7 +17,8 @@ impl Protocol {
             Row::Absent => call.row = Row::Waiting,
             Row::Over(..) if is_blind => call.row = Row::Waiting,
             Row::Waiting | Row::Claimed(_) | Row::Over(..) => {}
-            // Whether it was stored and forgotten cannot be known any more: the client hears so, and nothing is done.
+            // Whether it was stored and pruned cannot be known any more: the client gets that result, and nothing is
+            // done.
             Row::Forgotten => return None,
         }
         call.told.stored = if reply == Reply::Heard { Stored::Yes } else { Stored::Perhaps };
@@ -25,7 +26,7 @@ impl Protocol {
         Some(Answer::Done)
     }
 
-    /// Removes what has not started, flags what is claimed.
+    /// Removes a call that has not started, flags one that is claimed.
     pub(super) fn cancel(&self, world: &mut World, id: usize, reply: Reply) -> Option<Answer> {
         spend_reply(world, reply)?;
         world.budget.cancels = world.budget.cancels.checked_sub(1)?;
@@ -50,13 +51,13 @@ impl Protocol {
             call.told.flagged |= answer == Answer::UnderWay;
         }
         if answer == Answer::Removed {
-            // One run was cancelled; the schedule that it belongs to goes on.
+            // One run was cancelled; the schedule that it belongs to continues.
             self.succeed(world, id);
         }
         Some(answer)
     }
 
-    /// Moves a call that waits to another moment; one that is held stays as it is.
+    /// Reschedules a waiting call; a claimed one stays as it is.
     pub(super) fn move_to(&self, world: &mut World, id: usize, to: u64, reply: Reply) -> Option<Answer> {
         spend_reply(world, reply)?;
         world.budget.moves = world.budget.moves.checked_sub(1)?;
@@ -74,19 +75,19 @@ impl Protocol {
         };
         if answer == Answer::Done {
             if call.row == Row::Waiting {
-                // The time within which it may start moves with it, unless an attempt was before.
+                // Its start deadline moves with it, unless there was an attempt before.
                 let time = call.expires.map(|expires| expires.saturating_sub(call.due));
                 call.expires = if call.past.is_empty() { time.map(|time| to + time) } else { call.expires };
                 call.due = to;
             }
-            // Of two moves whose order nobody knows, neither is a promise.
+            // Of two reschedulings in unknown order, neither is a promise.
             call.told.due = if reply == Reply::Heard { Some(to) } else { None };
         }
         Some(answer)
     }
 
-    /// Stores a new call that does again what one that is over was to do, unless that succeeded; or stores it again after a
-    /// lost reply: what is there already, or over, is left alone.
+    /// Stores a new call that repeats a finished one, unless that succeeded; or stores it again after a lost reply: one
+    /// that is there already, or has ended, is left alone.
     pub(super) fn run_again(&self, world: &mut World, of: usize, reply: Reply) -> Option<Answer> {
         spend_reply(world, reply)?;
         let (now, next) = (world.now, world.calls.len());

@@ -1,4 +1,4 @@
-//! What happens to rows under a claim, and after it.
+//! Changes of rows by a claim, and after it.
 
 use super::{Protocol, spend_reply};
 use crate::action::{Answer, Reply};
@@ -31,8 +31,8 @@ impl Protocol {
         Some(Answer::Done)
     }
 
-    /// Stores the next run of a schedule, unless this one has it already: at the first of its boundaries that lies in
-    /// the future.
+    /// Stores the next run of a schedule, unless this one has it already: at the first of its times that is in the
+    /// future.
     pub(super) fn succeed(&self, world: &mut World, id: usize) -> Option<()> {
         let now = world.now;
         let call = world.calls.get_mut(id)?;
@@ -48,7 +48,7 @@ impl Protocol {
         Some(())
     }
 
-    /// Only a mutant stores successors so.
+    /// Stores a successor separately: only a mutant does.
     pub(super) fn store_successor_apart(&self, world: &mut World, id: usize) -> Option<Answer> {
         if !self.errs(Mutant::SuccessorApart) || world.calls.get(id)?.claim().is_none() {
             return None;
@@ -57,7 +57,7 @@ impl Protocol {
         Some(Answer::Done)
     }
 
-    /// Extends a lease, if the claim is held still; says also whether the call was cancelled meanwhile.
+    /// Extends a lease, if the claim is still held; returns also whether the call was cancelled meanwhile.
     pub(super) fn renew_row(
         &self,
         world: &mut World,
@@ -66,7 +66,7 @@ impl Protocol {
     ) -> Option<(Answer, bool)> {
         let lease_until = world.now.checked_add(self.lease)?;
         let errs = self.errs(Mutant::RenewWithoutFence);
-        // A row that a transaction holds is passed by.
+        // A row that a transaction holds is skipped.
         let call = world.calls.get_mut(id).filter(|call| call.completing.is_none())?;
         let is_stale = call.claims != claim;
         let Row::Claimed(row) = &mut call.row else { return Some((Answer::Refused, false)) };
@@ -134,7 +134,7 @@ impl Protocol {
         Some(answer)
     }
 
-    /// Gives a call back unstarted, with its attempt.
+    /// Releases a call unstarted, with its attempt.
     pub(super) fn release_row(
         &self,
         world: &mut World,
@@ -160,7 +160,7 @@ impl Protocol {
         Some(answer)
     }
 
-    /// Takes a claim whose lease has ended. It needs nothing but the row.
+    /// Rescues a claim whose lease has ended. It needs nothing but the row.
     pub(super) fn rescue(&self, world: &mut World, id: usize) -> Option<Answer> {
         let now = world.now;
         let claim = world.calls.get(id)?.claim()?;
@@ -173,7 +173,7 @@ impl Protocol {
             return None;
         }
         let is_open = self.errs(Mutant::FenceNotLocked);
-        // A row that a transaction holds is passed by.
+        // A row that a transaction holds is skipped.
         let call = world.calls.get_mut(id).filter(|call| call.completing.is_none() || is_open)?;
         let is_cancelled = claim.is_cancelled && !self.errs(Mutant::RescueIgnoresCancel);
         let end = if is_cancelled { Some(End::Cancelled) } else { self.interrupt(call) };
@@ -187,7 +187,7 @@ impl Protocol {
         Some(Answer::Again)
     }
 
-    /// What becomes of a call whose pod vanished: `None` is that it runs again.
+    /// Returns the end of a call whose pod vanished; `None`: it is rerun.
     fn interrupt(&self, call: &mut Call) -> Option<End> {
         let before = call.interruptions;
         call.interruptions = before.saturating_add(1);
@@ -207,7 +207,7 @@ impl Protocol {
     }
 }
 
-/// Passes over a due run of a schedule whose run before is under way.
+/// Skips a due run of a schedule whose previous run is still running.
 pub(super) fn skip(world: &mut World, id: usize) -> Option<Answer> {
     let now = world.now;
     let call = world.calls.get(id).filter(|call| call.row == Row::Waiting && call.due <= now)?;
@@ -230,7 +230,7 @@ pub(super) fn skip(world: &mut World, id: usize) -> Option<Answer> {
     Some(Answer::Over)
 }
 
-/// The history forgets a call. Repetitions of its insert come within seconds, and the history is kept for longer.
+/// Prunes a call from the history. Repetitions of its insert come within seconds, and the history is kept for longer.
 pub(super) fn prune(world: &mut World, id: usize) -> Option<Answer> {
     let call = world.calls.get_mut(id)?;
     let may_be_repeated = call.told.stored == Stored::Perhaps;
@@ -241,8 +241,8 @@ pub(super) fn prune(world: &mut World, id: usize) -> Option<Answer> {
     Some(Answer::Done)
 }
 
-/// Whether a call that ended so can have ended with that outcome. One that was rescued meanwhile has not: its pod comes
-/// too late.
+/// Returns whether a call with that end can have ended with that outcome. One that was rescued meanwhile has not: its
+/// pod comes too late.
 const fn may_end(outcome: Outcome, end: End) -> bool {
     match outcome {
         Outcome::Succeeded => matches!(end, End::Succeeded),

@@ -1,4 +1,4 @@
-//! What happens in a pod: what it asks for, what it believes, and what befalls its process.
+//! Actions of a pod: its requests, its beliefs, and faults of its process.
 
 use super::{Protocol, spend_reply};
 use crate::action::{Answer, Reply};
@@ -7,7 +7,7 @@ use crate::mutants::Mutant;
 use crate::state::{Asked, Completion, Held, Limit, Outcome, Pod, Report, Row, Took, World};
 
 impl Protocol {
-    /// Sends a claim. One at a time: a lost one is looked for before the next.
+    /// Sends a claim. One at a time: a lost one is looked up before the next.
     pub(super) fn ask(&self, world: &mut World, pod: usize) -> Option<Answer> {
         let sent = world.now;
         let pod = awake(world, pod).filter(|pod| !pod.is_stopping && pod.asked.is_none())?;
@@ -18,7 +18,7 @@ impl Protocol {
         Some(Answer::Done)
     }
 
-    /// Hears what its claim took. The lease counts from before the claim was sent.
+    /// Receives what its claim took. The lease counts from before the claim was sent.
     pub(super) fn receive(&self, world: &mut World, pod: usize) -> Option<Answer> {
         let now = world.now;
         let asked = awake(world, pod)?.asked.take().filter(|asked| !asked.is_lost)?;
@@ -31,7 +31,7 @@ impl Protocol {
         Some(Answer::Done)
     }
 
-    /// Finds what its lost claim took, and holds it still.
+    /// Finds what its lost claim took, and still holds.
     pub(super) fn adopt(&self, world: &mut World, pod: usize) -> Option<Answer> {
         let by = world.pod_id(pod)?;
         let asked = awake(world, pod)?.asked.take().filter(|asked| asked.is_lost)?;
@@ -51,7 +51,7 @@ impl Protocol {
         Some(Answer::Done)
     }
 
-    /// Starts a handler, if the lease still holds by the pod's own reckoning, and the call is due.
+    /// Starts a handler, if the lease still holds by the pod's own deadline, and the call is due.
     pub(super) fn start(&self, world: &mut World, pod: usize, id: usize) -> Option<Answer> {
         let now = world.now;
         let may_be_late = self.errs(Mutant::NoLeaseCheckBeforeStart);
@@ -82,7 +82,7 @@ impl Protocol {
         Some(Answer::Done)
     }
 
-    /// Extends a lease; hears of a cancellation by the way. The new lease counts from before the renewal was sent.
+    /// Extends a lease, and notices a cancellation. The new lease counts from before the renewal was sent.
     pub(super) fn renew(&self, world: &mut World, pod: usize, id: usize, reply: Reply) -> Option<Answer> {
         spend_reply(world, reply)?;
         let by = world.pod_id(pod)?;
@@ -102,7 +102,7 @@ impl Protocol {
         Some(answer)
     }
 
-    /// Reports that a call could not start in time: its first attempt, and none that has started.
+    /// Reports that a call missed its start deadline: only for a first attempt that has not started.
     pub(super) fn expire(&self, world: &mut World, pod: usize, id: usize) -> Option<Answer> {
         let expires = world.calls.get(id)?.expires.filter(|expires| *expires < world.now);
         let pod = awake(world, pod).filter(|_| expires.is_some())?;
@@ -119,7 +119,7 @@ impl Protocol {
         Some(Answer::Done)
     }
 
-    /// Gives back what it has not started.
+    /// Releases what it has not started.
     pub(super) fn release(&self, world: &mut World, pod: usize, id: usize) -> Option<Answer> {
         let by = world.pod_id(pod)?;
         let from = awake(world, pod)?;
@@ -133,7 +133,7 @@ impl Protocol {
 }
 
 impl Pod {
-    /// The call, the number, and which claim that is in truth: also of one whose outcome is not stored yet.
+    /// Returns the call, the number, and which claim that is: also of one whose outcome is not stored yet.
     fn key_of(&self, call: usize) -> Option<(usize, u64, u8)> {
         let held = self.held(call).map(|held| (call, held.number, held.claim));
         let reported = || self.reports.iter().find(|report| report.call == call);
@@ -141,14 +141,14 @@ impl Pod {
     }
 }
 
-/// Puts a new claim in hand: what the pod held of the same call before, it had lost.
+/// Adds a new claim: what the pod held of the same call before, it had lost.
 fn hold(pod: &mut Pod, new: Held) {
     pod.held.retain(|held| held.call != new.call);
     pod.held.push(new);
     pod.held.sort_by_key(|held| held.call);
 }
 
-/// A number under which nothing was claimed can be given again: otherwise there would be a world for every claim that
+/// A number under which nothing was claimed can be used again: otherwise there would be a state for every claim that
 /// found nothing.
 const fn forget_unused(pod: &mut Pod, asked: &Asked) {
     if asked.took.is_empty() {
@@ -156,7 +156,7 @@ const fn forget_unused(pod: &mut Pod, asked: &Asked) {
     }
 }
 
-/// A process that does not stand still.
+/// Returns a process that is not paused.
 pub(super) fn awake(world: &mut World, pod: usize) -> Option<&mut Pod> {
     world.pods.get_mut(pod).filter(|pod| !pod.is_paused)
 }
@@ -183,7 +183,7 @@ pub(super) fn end(world: &mut World, pod: usize, id: usize, outcome: Outcome) ->
 pub(super) fn let_go(world: &mut World, pod: usize, id: usize) -> Option<Answer> {
     let now = world.now;
     let pod = awake(world, pod)?;
-    // While the database decides, a claim that looks lost stops nobody.
+    // While the database decides, a claim that looks lost does not stop the handler.
     let is_it = |held: &Held| held.call == id && held.deadline <= now && held.completion == Completion::No;
     let at = pod.held.iter().position(is_it)?;
     pod.held.remove(at);

@@ -1,5 +1,5 @@
-//! A handler's own transaction, which ends its call: the fence is asked there, and from then on the row is locked, so that
-//! whatever the handler wrote is committed with the end of its call, or not at all.
+//! A handler's own transaction, which ends its call: the fence is checked there, and from then on the row is locked, so
+//! that the handler's writes are committed with the end of its call, or not at all.
 
 use super::Protocol;
 use super::database::is_held_by;
@@ -10,8 +10,8 @@ use crate::mutants::Mutant;
 use crate::state::{Completing, Completion, End, Held, Row, World};
 
 impl Protocol {
-    /// Asks the fence, as the last statement before the commit. Where it does not hold, everything is rolled back, and the
-    /// handler hears that its lease is lost.
+    /// Checks the fence, as the last statement before the commit. If it does not hold, everything is rolled back, and
+    /// the handler is informed that its lease is lost.
     pub(super) fn complete(&self, world: &mut World, pod: usize, id: usize) -> Option<Answer> {
         let by = world.pod_id(pod)?;
         let is_it = |held: &Held| held.call == id && held.is_running && held.completion == Completion::No;
@@ -21,7 +21,7 @@ impl Protocol {
         let anyone = self.errs(Mutant::CompleteWithoutFence);
         if call.claim().is_some_and(|claim| anyone || is_held_by(claim, by, held.number)) {
             call.completing = Some(Completing { pod: by, number: held.number, claim: held.claim });
-            // What the handler was told of an earlier transaction says nothing of this one.
+            // What the handler learned about an earlier transaction does not concern this one.
             call.rolled_back = None;
             change(world, (pod, id), |held| held.completion = Completion::Sent);
             return Some(Answer::Done);
@@ -33,7 +33,7 @@ impl Protocol {
         Some(Answer::Refused)
     }
 
-    /// Asks what became of a commit that it has not heard of; that waits for a transaction which is still ending.
+    /// Looks up the outcome of a commit without a reply; this waits for a transaction which is still ending.
     pub(super) fn look(&self, world: &mut World, pod: usize, id: usize) -> Option<Answer> {
         let by = world.pod_id(pod)?;
         let is_it = |held: &Held| held.call == id && held.completion == Completion::Unknown;
@@ -45,7 +45,7 @@ impl Protocol {
         let is_done = call.row == Row::Over(End::Succeeded, Some((by, held.number)));
         let is_held = call.claim().is_some_and(|claim| is_held_by(claim, by, held.number));
         if is_held || self.errs(Mutant::LostCommitIsNone) {
-            // The handler hears that nothing was committed, and goes on.
+            // The handler is informed that nothing was committed, and continues.
             call.rolled_back = Some(held.claim);
             world.breaches.note(Breach::FalseRollback, is_done);
             change(world, (pod, id), |held| held.completion = Completion::No);
@@ -56,7 +56,7 @@ impl Protocol {
     }
 }
 
-/// The end of the call and the handler's writes are there at once. The reply arrives, unless its pod stands still or has
+/// Commits the end of the call and the handler's writes together. The reply arrives, unless its pod is paused or has
 /// lost the connection.
 pub(super) fn commit(world: &mut World, id: usize) -> Option<Answer> {
     let call = world.calls.get_mut(id)?;
@@ -82,7 +82,7 @@ pub(super) fn commit(world: &mut World, id: usize) -> Option<Answer> {
     Some(Answer::Over)
 }
 
-/// Whoever was to commit it is gone.
+/// The process that was to commit it is gone.
 pub(super) fn roll_back(world: &mut World, id: usize) -> Option<Answer> {
     let Completing { pod, .. } = world.calls.get(id)?.completing?;
     let is_there = world.pod_id(pod.place) == Some(pod);
