@@ -61,7 +61,7 @@ async fn script_in_any_text_is_text() {
     // What is refused is quoted, and harmless as well.
     for page in [
         "/calls?state",
-        "/calls?from",
+        "/calls?since",
         "/calls?pod",
         "/calls?after",
         "/timeline?horizon",
