@@ -1,4 +1,4 @@
-//! The same work beside very many calls that are due later: a claim must not read them.
+//! The same work next to very many calls that are due later: a claim must not read them.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,8 @@ use crate::place::{Place, Store};
 use crate::report::{Line, Report, median};
 use crate::{HOUR, Result, Sizes, drain, latency, lateness};
 
-/// Drain, latency and lateness with nothing else stored and with so many future calls, in turns, and the ratios.
+/// Measures drain, latency and lateness with nothing else stored and with that many future calls, alternating, and the
+/// ratios.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let backlog = sizes.backlog;
     let stored = format!("{backlog} future calls stored");
@@ -71,7 +72,7 @@ async fn one_drain(place: &Place, count: u32) -> Result<f64> {
     drain::run(place, count, due, Config::new()).await
 }
 
-/// Calls of the same name as those that are measured, due at moments without order in the 30 days after the next hour.
+/// Stores calls of the same name as the measured ones, due at scattered times in the 30 days after the next hour.
 async fn fill(place: &Place, calls: u32) -> Result {
     let scheduler = place.pod(Role::Serverless, Config::new(), &Log::new(0)).await?;
     let from = SystemTime::now() + HOUR;
@@ -79,7 +80,7 @@ async fn fill(place: &Place, calls: u32) -> Result {
     // In parts: a million calls in memory would be measured too.
     for part in (0..calls).step_by(PART as usize) {
         let many = (part..calls.min(part.saturating_add(PART))).map(|number| {
-            // Multiplying by an odd number scatters: no two numbers come to the same place.
+            // Multiplying by an odd number scatters: no two numbers are mapped to the same one.
             let place = number.wrapping_mul(2_654_435_769);
             let due = from + MONTH.mul_f64(f64::from(place) / f64::from(u32::MAX));
             future.call_at_time(due).bench().noop(i64::from(number))

@@ -1,4 +1,4 @@
-//! The calls that are measured, and the log in which their handlers write when they ran.
+//! The measured calls, and the log in which their handlers record when they ran.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,17 +18,17 @@ impl BenchFutureCall {
         log.ran();
     }
 
-    /// Writes down when it started.
+    /// Records when it started.
     pub(crate) async fn stamp(session: &Session, place: usize, #[future_call(state)] log: &Arc<Log>) {
         let stamp = Stamp { started: SystemTime::now(), lateness: lateness(session) };
         if let Some(slot) = log.stamps.get(place) {
-            // A second run of the same call would be a fault of the product's, not a figure.
+            // A second run of the same call would be a bug of the product, not a figure.
             assert!(slot.set(stamp).is_ok(), "call {place} ran twice");
         }
         log.changed.notify_one();
     }
 
-    /// Counts itself and takes a while.
+    /// Counts itself and takes some time.
     pub(crate) async fn nap(_session: &Session, millis: u64, #[future_call(state)] log: &Arc<Log>) {
         log.ran();
         tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -46,15 +46,15 @@ impl BenchFutureCall {
 pub(crate) struct Stamp {
     /// By the machine's clock, which its other processes share.
     pub(crate) started: SystemTime,
-    /// After the due moment; below zero is early. In milliseconds.
+    /// Relative to the due time, in milliseconds; below zero is early.
     pub(crate) lateness: f64,
 }
 
-/// What handlers write down.
+/// The records of handlers.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     ran: AtomicU64,
-    /// At how many of them somebody is to be woken.
+    /// The count at which the waiting task is woken.
     awaited: AtomicU64,
     first: OnceLock<SystemTime>,
     stamps: Vec<OnceLock<Stamp>>,
@@ -62,28 +62,28 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// A log with room for that many stamps.
+    /// Returns a log with room for that many stamps.
     pub(crate) fn new(stamps: usize) -> Arc<Self> {
         Arc::new(Self { stamps: (0..stamps).map(|_| OnceLock::new()).collect(), ..Self::default() })
     }
 
-    /// How many calls have started that count themselves.
+    /// Returns how many counting calls have started.
     pub(crate) fn count(&self) -> u64 {
         self.ran.load(Ordering::SeqCst)
     }
 
-    /// When the first call started that counts itself.
+    /// Returns when the first counting call started.
     pub(crate) fn first(&self) -> Option<SystemTime> {
         self.first.get().copied()
     }
 
-    /// Once that many calls have started that count themselves.
+    /// Waits until that many counting calls have started.
     pub(crate) async fn reaches(&self, calls: u64) -> Result {
         self.awaited.store(calls, Ordering::SeqCst);
         self.until(&format!("{calls} calls to start"), || self.count() >= calls).await
     }
 
-    /// The stamp of one call, once it is there.
+    /// Waits for the stamp of one call.
     pub(crate) async fn stamp(&self, place: usize) -> Result<Stamp> {
         let slot = self.stamps.get(place).ok_or("no such stamp")?;
         self.until("a call to start", || slot.get().is_some()).await?;
@@ -96,7 +96,7 @@ impl Log {
             // Only one run is the first.
             let _ = self.first.set(SystemTime::now());
         }
-        // Not at each: waking whoever waits costs more than the call.
+        // Not at each: waking the waiting task costs more than the call.
         if before + 1 == self.awaited.load(Ordering::SeqCst) {
             self.changed.notify_one();
         }
@@ -118,13 +118,13 @@ impl Log {
     }
 }
 
-/// By this machine's clock, which is the database's as well: the server runs beside us.
+/// Reads this machine's clock, which is the database's as well: the server runs on the same machine.
 fn lateness(session: &Session) -> f64 {
     let due = Duration::from_micros(session.call().due.as_micros().unsigned_abs());
     millis_between(SystemTime::UNIX_EPOCH + due, SystemTime::now())
 }
 
-/// Below zero where the second moment is the earlier one.
+/// Returns the difference; below zero if the second time is the earlier one.
 pub(crate) fn millis_between(from: SystemTime, to: SystemTime) -> f64 {
     match to.duration_since(from) {
         Ok(late) => late.as_secs_f64() * 1e3,

@@ -1,4 +1,4 @@
-//! The figures as pictures, readable on light and on dark pages.
+//! The figures as charts, readable on light and on dark pages.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::Result;
 use crate::report::{Line, OURS, RAW, shown};
 
-/// Writes `throughput.svg` and `lateness.svg`; neither where nothing of its kind was measured.
+/// Writes `throughput.svg` and `lateness.svg`; omits a chart without figures.
 pub(crate) fn write(lines: &[Line], folder: &Path) -> Result {
     std::fs::create_dir_all(folder)?;
     for (name, chart) in [("throughput.svg", throughput(lines)), ("lateness.svg", lateness(lines))] {
@@ -20,7 +20,7 @@ pub(crate) fn write(lines: &[Line], folder: &Path) -> Result {
 }
 
 const WIDTH: f64 = 900.0;
-/// Where bars and scales begin: titles stand left of it.
+/// Where bars and scales begin: titles are left of it.
 const LEFT: f64 = 390.0;
 const RIGHT: f64 = 90.0;
 const ROW: f64 = 26.0;
@@ -41,7 +41,7 @@ const STYLE: &str = "<style>
   }
 </style>";
 
-/// Bars: ours, and plain SQL where it does the same.
+/// Draws bars: ours, and plain SQL if it does the same work.
 fn throughput(lines: &[Line]) -> Option<String> {
     const WORK: [&str; 5] = ["enqueue1", "enqueue16", "enqueue64", "bulk", "drain"];
     let shown_here = |line: &&Line| WORK.contains(&line.work.as_str()) && line.value.is_some();
@@ -64,7 +64,7 @@ fn throughput(lines: &[Line]) -> Option<String> {
     Some(chart.end())
 }
 
-/// Dots on a logarithmic scale: the median, and what is worse.
+/// Draws dots on a logarithmic scale: the median, and the upper percentiles.
 fn lateness(lines: &[Line]) -> Option<String> {
     let is_spread = |line: &&Line| line.unit == "ms" && line.who == OURS && line.p50.is_some();
     let spreads: Vec<&Line> = lines.iter().filter(is_spread).collect();
@@ -81,7 +81,7 @@ fn lateness(lines: &[Line]) -> Option<String> {
         if let (Some(p50), Some(max)) = (line.p50, line.max) {
             chart.range(p50, max);
         }
-        // The least important first: what comes later covers it.
+        // The least important first: later ones cover it.
         for (class, value) in dots.into_iter().rev() {
             if let Some(value) = value {
                 chart.dot(class, value);
@@ -95,7 +95,7 @@ fn lateness(lines: &[Line]) -> Option<String> {
     Some(chart.end())
 }
 
-/// A picture, row by row.
+/// A chart, row by row.
 struct Chart {
     content: String,
     y: f64,
@@ -120,7 +120,7 @@ impl Chart {
         }
     }
 
-    /// Lines at the powers of ten that such figures lie between.
+    /// Draws lines at the powers of ten in the range of such figures.
     fn scale(&mut self, height: f64) {
         for (millis, name) in [(0.1, "0.1"), (1.0, "1"), (10.0, "10"), (100.0, "100"), (1000.0, "1000")] {
             let x = on_scale(millis);
@@ -187,7 +187,7 @@ impl Chart {
     }
 }
 
-/// From a twentieth of a millisecond to five seconds; what lies outside stands at the end.
+/// From a twentieth of a millisecond to five seconds; values outside are drawn at the ends.
 fn on_scale(millis: f64) -> f64 {
     const LEAST: f64 = 0.05;
     const MOST: f64 = 5_000.0;

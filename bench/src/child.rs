@@ -1,6 +1,6 @@
-//! A pod in a process of its own, to be measured or killed from outside.
+//! A pod in a separate process, to be measured or killed from outside.
 //!
-//! The process ends when its standard input does, so that it never outlives the one that started it, whatever ends that.
+//! The process ends when its standard input is closed, so that it never outlives its parent, however that ends.
 
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -15,18 +15,18 @@ use crate::calls::{BenchFutureCall, Log};
 use crate::drain;
 use crate::place::Place;
 
-/// The argument that makes this program such a process.
+/// The argument that selects such a process.
 pub(crate) const ARGUMENT: &str = "pod-of-a-benchmark";
 
 /// When a process that does not answer counts as broken.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What such a process is told.
+/// Options of such a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Orders {
-    /// Whether what is over is kept.
+    /// Whether finished calls are kept.
     pub(crate) history: bool,
-    /// Of calls that stamp themselves: it tells each one's moment as soon as it has started.
+    /// For calls that stamp themselves: it prints each one's time as soon as it has started.
     pub(crate) stamps: usize,
     pub(crate) lease: Option<Duration>,
 }
@@ -37,14 +37,14 @@ impl Default for Orders {
     }
 }
 
-/// Such a process, seen from outside. Dropping it kills it.
+/// Such a process, as seen by its parent. Dropping it kills it.
 pub(crate) struct Child {
     process: tokio::process::Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
 }
 
-/// What one says at its end.
+/// Its report at the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ran {
     pub(crate) calls: u64,
@@ -68,28 +68,28 @@ impl Child {
         Ok(child)
     }
 
-    /// Has the pod started, and says which it is.
+    /// Starts its pod, and returns the pod's id.
     pub(crate) async fn go(&mut self) -> Result<Uuid> {
         self.tell_go().await?;
         self.started().await
     }
 
-    /// The first half of [`go`](Self::go).
+    /// Does the first half of [`go`](Self::go).
     pub(crate) async fn tell_go(&mut self) -> Result {
         Ok(self.input.write_all(b"go\n").await?)
     }
 
-    /// The second half of [`go`](Self::go).
+    /// Does the second half of [`go`](Self::go).
     pub(crate) async fn started(&mut self) -> Result<Uuid> {
         Ok(self.hear("started").await?.parse()?)
     }
 
-    /// When the next call that stamps itself has started.
+    /// Waits for the start of the next call that stamps itself.
     pub(crate) async fn stamp(&mut self) -> Result<SystemTime> {
         from_micros(&self.hear("stamp").await?)
     }
 
-    /// Has the pod shut down and the process end.
+    /// Shuts down the pod and ends the process.
     pub(crate) async fn end(mut self) -> Result<Ran> {
         drop(self.input);
         let said = line(&mut self.output, "ran").await?;
@@ -100,7 +100,7 @@ impl Child {
         if status.success() { Ok(ran) } else { Err(format!("the pod's process ended with {status}").into()) }
     }
 
-    /// Kills it, as `kill -9` does, and waits until it is gone.
+    /// Kills it, like `kill -9`, and waits until it is gone.
     pub(crate) async fn kill(mut self) -> Result {
         Ok(self.process.kill().await?)
     }
@@ -114,7 +114,7 @@ impl Child {
     }
 }
 
-/// What the next line says after that word.
+/// Returns the rest of the next line after that word.
 async fn line(output: &mut Lines<BufReader<ChildStdout>>, word: &str) -> Result<String> {
     let line = tokio::time::timeout(PATIENCE, output.next_line()).await;
     let line = line.map_err(|_| format!("the pod's process does not say {word}"))??;
@@ -123,7 +123,7 @@ async fn line(output: &mut Lines<BufReader<ChildStdout>>, word: &str) -> Result<
     Ok(said.trim().to_owned())
 }
 
-/// The process itself: what [`Child`] starts.
+/// Runs the process that [`Child`] starts.
 pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result {
     let mut next = || args.next().ok_or("an argument is missing");
     let (url, history, stamps) = (next()?, next()?.parse::<bool>()?, next()?.parse::<usize>()?);
@@ -151,7 +151,7 @@ pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result {
         for place in 0..stamps {
             println!("stamp {}", micros(log.stamp(place).await?.started)?);
         }
-        // The input's end ends the process.
+        // The end of the input ends the process.
         std::future::pending::<Result>().await
     };
     let mut rest = Vec::new();

@@ -1,7 +1,7 @@
-//! The same work by Futurecall and by others, in turns: ours, theirs, ours, theirs.
+//! The same work by Futurecall and by other libraries, alternating: ours, theirs, ours, theirs.
 //!
-//! Each piece of work is done by a process of its own on an empty database of its own, theirs by the programs under
-//! `peers/`, ours by this program again (see `ours.rs`). The code that measures is the same for all: `peers/work`.
+//! Each measurement is done by a separate process on an empty database of its own, theirs by the programs under
+//! `peers/`, ours by this program again (see `ours.rs`). The measuring code is the same for all: `peers/work`.
 
 mod contestant;
 mod line;
@@ -26,7 +26,7 @@ Builds the peers, and does the same work with them and with Futurecall in turns.
 --works any of enqueue1 enqueue16 enqueue64 bulk drain latency lateness idle. One JSON line for each run, one for each
 comparison, and a Markdown table at the end.";
 
-/// What `futurecall-bench compare` is told, and does.
+/// Arguments of `futurecall-bench compare`.
 pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result {
     let mut wanted = Wanted::full();
     while let Some(arg) = args.next() {
@@ -84,14 +84,14 @@ struct Wanted {
 /// How much is done.
 #[derive(Clone, Copy)]
 struct Sizes {
-    /// How often ours and theirs take turns; the figures are the medians.
+    /// How often ours and theirs alternate; the figures are the medians.
     rounds: usize,
     /// How many kinds of settings of each peer.
     settings: usize,
     enqueue: Duration,
     bulk: u32,
     drain: u32,
-    /// Calls one by one, and calls at moments of their own.
+    /// Calls one by one, and calls at distinct times.
     single: u32,
     /// When work on a number of calls is given up.
     cap: Duration,
@@ -146,7 +146,7 @@ impl Wanted {
         Ok(PEERS.iter().filter(is_wanted).collect())
     }
 
-    /// Those that make a difference: they are about how calls run, not about how they are stored.
+    /// Settings that make a difference: they concern how calls run, not how they are stored.
     fn settings(&self, peer: &Contestant, work: Work) -> &'static [Settings] {
         match work {
             Work::Enqueue(_) | Work::Bulk => &peer.settings[..1],
@@ -156,13 +156,13 @@ impl Wanted {
         }
     }
 
-    /// Where it matters, without any history, and with it as by default.
+    /// Without any history where that matters, and with it as by default.
     fn ours(&self, work: Work) -> &'static [Settings] {
         let both = work == Work::Drain && self.sizes.settings > 1;
         if both { &[Settings::Tuned, Settings::Default] } else { &[Settings::Default] }
     }
 
-    /// What a program is told to do. The database is chosen later.
+    /// The order for a program. The database is chosen later.
     fn order(&self, work: Work, settings: Settings) -> Order {
         let sizes = self.sizes;
         let count = match work {
@@ -178,7 +178,7 @@ fn works(names: &str) -> Result<Vec<Work>> {
     Ok(names.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?)
 }
 
-/// One piece of work by each peer, in rounds, and by ours as often.
+/// Measures one kind of work by each peer, in rounds, and by ours as often.
 async fn compare(
     store: &Store,
     peers: &[&'static Contestant],
@@ -194,9 +194,9 @@ async fn compare(
             }
         }
     }
-    // Nothing is in a hurry when idle: a second round would tell the same.
+    // Idle is not noisy: a second round would show the same.
     let rounds = if work == Work::Idle { 1 } else { wanted.rounds() };
-    // Nor does our idle pod know beside whom it is measured: once is enough for all of them.
+    // Nor does our idle pod depend on the peer: once is enough for all of them.
     let mut idle: Option<Vec<Line>> = None;
     for round in 0..rounds {
         let mut places = comparisons.iter_mut();

@@ -1,4 +1,4 @@
-//! What `#[future_call]` costs the compiler, beside the same methods with their arguments in hand-written structs.
+//! The cost of `#[future_call]` for the compiler, compared with the same methods with hand-written argument structs.
 
 mod source;
 
@@ -16,13 +16,13 @@ use crate::{Result, Sizes};
 /// How often each crate is checked; the figures are the medians.
 const ROUNDS: usize = 3;
 
-/// Processor seconds of `cargo check` of crates of some methods with three arguments each; dependencies are checked before
-/// and do not count.
+/// Measures processor seconds of `cargo check` of crates of some methods with three arguments each; dependencies are
+/// checked before and do not count.
 pub(crate) async fn measure(sizes: &Sizes, report: &mut Report) -> Result {
     let rounds = sizes.rounds.min(ROUNDS);
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/compile");
     write_workspace(&folder, sizes)?;
-    // Everything once: what the crates depend on, and the crates themselves.
+    // Everything once: the crates' dependencies, and the crates themselves.
     check(&folder, "--workspace").await?;
 
     let mut nothing = Vec::new();
@@ -46,7 +46,7 @@ pub(crate) async fn measure(sizes: &Sizes, report: &mut Report) -> Result {
         report.push(line(figure.clone(), "CPU s").set("their structs alone").rounds(&structs))?;
         let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect();
         report.push(line(figure.clone(), "× of hand-written").rounds(&ratios))?;
-        // Without what any crate costs that uses the runtime: reading it and what it needs, and cargo itself.
+        // Without the cost of any crate that uses the runtime: reading it and its dependencies, and cargo itself.
         let medians = [&ours, &theirs, &nothing].map(|values| median(values));
         if let [Some(ours), Some(theirs), Some(nothing)] = medians {
             let line = line(figure, "× of hand-written").set("less the crate that only names the runtime");
@@ -56,7 +56,7 @@ pub(crate) async fn measure(sizes: &Sizes, report: &mut Report) -> Result {
     Ok(())
 }
 
-/// A workspace of its own with the versions that the benchmarks have.
+/// A separate workspace with the versions of the benchmarks.
 fn write_workspace(folder: &Path, sizes: &Sizes) -> Result {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
     let runtime = bench.join("../futurecall-runtime").canonicalize()?;
@@ -91,7 +91,7 @@ fn write_workspace(folder: &Path, sizes: &Sizes) -> Result {
     Ok(())
 }
 
-/// Has one crate checked anew: processor seconds of cargo and of the compiler.
+/// Checks one crate from scratch: returns processor seconds of cargo and of the compiler.
 async fn seconds(folder: &Path, name: &str) -> Result<f64> {
     let file = std::fs::File::options().append(true).open(folder.join(name).join("src/lib.rs"))?;
     file.set_modified(std::time::SystemTime::now())?;
@@ -106,13 +106,13 @@ async fn seconds(folder: &Path, name: &str) -> Result<f64> {
 
 async fn check(folder: &Path, what: &str) -> Result {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // That of the benchmarks: some of what they are built with is needed here, too.
+    // That of the benchmarks: they share dependencies.
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| bench.join("target"), PathBuf::from);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let process = Command::new(cargo)
         .args(["check", "--quiet", "--offline", what])
         .current_dir(folder)
-        // Nothing of an earlier check is used again, and nothing is kept for a later one.
+        // Nothing of an earlier check is reused, and nothing is kept for a later one.
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TARGET_DIR", target)
         .stdin(Stdio::null())
@@ -123,7 +123,7 @@ async fn check(folder: &Path, what: &str) -> Result {
     if status.success() { Ok(()) } else { Err(format!("cargo check {what} failed: {status}").into()) }
 }
 
-/// A process with those that it has started: dropping it ends them all.
+/// A process with its descendants: dropping it ends them all.
 struct Group(Child);
 
 impl Drop for Group {

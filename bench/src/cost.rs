@@ -1,4 +1,4 @@
-//! What a call costs the database: bytes of its write-ahead log, and dead tuples.
+//! The cost of a call for the database: bytes of its write-ahead log, and dead tuples.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::place::{Kind, Store};
 use crate::report::{Line, Report};
 use crate::{HOUR, Result, Sizes, drain};
 
-/// Of storing in bulk, of storing by 64 callers, and of claiming and ending. PostgreSQL only: SQLite counts neither.
+/// Measures storing in bulk, storing by 64 callers, and claiming and finishing. PostgreSQL only: SQLite counts neither.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     if store.kind == Kind::Sqlite {
         return Ok(());
@@ -33,7 +33,7 @@ fn line(figure: &str, unit: &str) -> Line {
     Line::ours(Kind::Postgres, "cost", figure, unit)
 }
 
-/// By call.
+/// Per call.
 struct Cost {
     stored: f64,
     ran: f64,
@@ -67,7 +67,7 @@ async fn enqueue_by_callers(store: &Store, sizes: &Sizes) -> Result<f64> {
 
 async fn bulk_and_drain(store: &Store, count: u32, keep: bool) -> Result<Cost> {
     let place = store.fresh().await?;
-    // The tables, and what the database writes of its own for a new database, do not count.
+    // The tables, and the database's own writes for a new database, do not count.
     place.pod(Role::Serverless, Config::new(), &Log::new(0)).await?.shutdown().await;
     let mut connection = PgConnection::connect(&place.url).await?;
     let empty = written(&mut connection).await?;
@@ -88,8 +88,8 @@ async fn bulk_and_drain(store: &Store, count: u32, keep: bool) -> Result<Cost> {
     })
 }
 
-/// What the database has counted of the table of calls. An updated and a deleted row leave a dead tuple each; how many
-/// are dead at a moment also depends on what has been cleaned up by then.
+/// The database's statistics of the table of calls. An updated and a deleted row leave a dead tuple each; how many are
+/// dead at a time also depends on vacuum.
 struct Tuples {
     updated: i64,
     hot: i64,
@@ -97,7 +97,7 @@ struct Tuples {
 }
 
 impl Tuples {
-    /// Once the pod's connections have reported that all calls are gone.
+    /// Waits until the pod's connections have reported that all calls are gone.
     async fn after(connection: &mut PgConnection, deleted: i64) -> Result<Self> {
         const COUNTS: &str = "
             SELECT n_tup_upd, n_tup_hot_upd, n_tup_del FROM pg_stat_user_tables
@@ -117,7 +117,7 @@ impl Tuples {
     }
 }
 
-/// Bytes of the write-ahead log so far, of everybody.
+/// Returns the bytes of the write-ahead log so far, of all clients.
 async fn written(connection: &mut PgConnection) -> Result<f64> {
     let bytes = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8";
     Ok(sqlx::query_scalar(bytes).fetch_one(connection).await?)

@@ -11,12 +11,12 @@ use crate::report::{Line, Report, Round};
 use crate::watch::{Due, Watch};
 use crate::{NOOP, Result, Sizes};
 
-/// No-op calls with the default settings, and with no history: few in rounds, and many at once.
+/// Measures no-op calls with the default settings, and without history: few in rounds, and many at once.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     measure_of(store, sizes.drain, sizes.rounds, report).await
 }
 
-/// A drain that lasts.
+/// Measures a long drain.
 pub(crate) async fn measure_large(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     measure_of(store, sizes.large_drain, 1, report).await
 }
@@ -62,7 +62,7 @@ pub(crate) async fn fill(place: &Place, count: u32) -> Result<Due> {
     Due::since(from)
 }
 
-/// Has one pod run the calls that are due: calls a second.
+/// Runs the due calls on one pod; returns calls per second.
 pub(crate) async fn run(place: &Place, count: u32, due: Due, config: Config) -> Result<f64> {
     let log = Log::new(0);
     let mut watch = Watch::open(place).await?;
@@ -77,13 +77,13 @@ pub(crate) async fn run(place: &Place, count: u32, due: Due, config: Config) -> 
     Ok(rate)
 }
 
-/// Calls a second since the first of them started.
+/// Returns calls per second since the first of them started.
 pub(crate) fn rate_since(first: Option<SystemTime>, count: u32) -> Result<f64> {
     let first = first.ok_or("no call ran")?;
     Ok(f64::from(count) / SystemTime::now().duration_since(first)?.as_secs_f64())
 }
 
-/// The defaults, or those without history.
+/// Returns the defaults, or those without history.
 pub(crate) fn history(keep: bool) -> Config {
     if keep { Config::new() } else { Config::new().retention(no_history()) }
 }

@@ -1,4 +1,4 @@
-//! Storing calls: by callers that await each one, and many in one go.
+//! Storing calls: by callers that await each one, and many at once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::raw::Raw;
 use crate::report::{Line, Report, Round};
 use crate::{HOUR, Result, Sizes};
 
-/// By 1, 16 and 64 callers; the calls are due in an hour.
+/// Measures 1, 16 and 64 callers; the calls are due in an hour.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     for callers in [1, 16, 64] {
         let place = store.fresh().await?;
@@ -32,7 +32,7 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     Ok(())
 }
 
-/// Many in one go, due in an hour.
+/// Measures many calls at once, due in an hour.
 pub(crate) async fn measure_bulk(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let mut rounds = Vec::new();
     for _ in 0..sizes.rounds {

@@ -1,4 +1,4 @@
-//! Storing and running in turns while somebody else keeps a transaction open: the database cannot forget what is gone.
+//! Storing and running in turns while another client keeps a transaction open: the database cannot remove dead rows.
 
 use std::time::{Instant, SystemTime};
 
@@ -11,7 +11,7 @@ use crate::report::{Line, Report};
 use crate::watch::{Due, Watch};
 use crate::{NOOP, Result, Sizes};
 
-/// The rate of the first part and of the last, without such a transaction and with one.
+/// Measures the rate of the first part and of the last, without such a transaction and with one.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     for (set, held) in [("no transaction held open", false), ("a transaction held open", true)] {
         let rates = rates(store, sizes, held).await?;
@@ -30,7 +30,7 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     Ok(())
 }
 
-/// Calls a second while they run, part by part.
+/// Returns calls per second while they run, part by part.
 async fn rates(store: &Store, sizes: &Sizes, held: bool) -> Result<Vec<f64>> {
     let place = store.fresh().await?;
     let log = Log::new(0);
@@ -55,7 +55,7 @@ async fn rates(store: &Store, sizes: &Sizes, held: bool) -> Result<Vec<f64>> {
     Ok(rates)
 }
 
-/// Stores so many calls and waits until they have ended; how long that took once they were stored.
+/// Stores that many calls and waits until they have ended; returns how long that took once they were stored.
 async fn turn(pod: &Pod, log: &Log, watch: &mut Watch, calls: u32) -> Result<f64> {
     let (from, before) = (SystemTime::now(), log.count());
     let future = pod.future_calls();
@@ -67,7 +67,7 @@ async fn turn(pod: &Pod, log: &Log, watch: &mut Watch, calls: u32) -> Result<f64
     Ok(began.elapsed().as_secs_f64())
 }
 
-/// A transaction that has read once and neither commits nor ends.
+/// A transaction that has read once and remains open.
 enum Open {
     Postgres(sqlx::PgConnection),
     Sqlite(sqlx::SqliteConnection),

@@ -1,4 +1,4 @@
-//! What a pod costs that has nothing to do.
+//! The cost of an idle pod.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::process::processor_time;
 use crate::report::{Line, Report};
 use crate::{Result, Sizes};
 
-/// Transactions of the database, and processor time of this process.
+/// Measures transactions of the database, and processor time of this process.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let idle = of(store, sizes, Config::new()).await?;
     if let Some(transactions) = idle.transactions {
@@ -21,17 +21,18 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
 }
 
 pub(crate) struct Idle {
-    /// A second, by anybody; `None` on SQLite, which does not count them.
+    /// Per second, by all clients; `None` on SQLite, which does not count them.
     pub(crate) transactions: Option<f64>,
-    /// The part of a core.
+    /// The fraction of a core.
     pub(crate) processor: f64,
 }
 
-/// One pod with these settings and without calls.
+/// Measures one pod with these settings and without calls.
 pub(crate) async fn of(store: &Store, sizes: &Sizes, config: Config) -> Result<Idle> {
     let place = store.fresh().await?;
     let pod = place.pod(Role::Monolith, config, &Log::new(0)).await?;
-    // What a start does is over by then, and counted: an idle backend reports its transactions up to ten seconds late.
+    // The work of a start is over by then, and counted: an idle backend reports its transactions up to ten seconds
+    // late.
     tokio::time::sleep(sizes.settle).await;
 
     let this = std::process::id();
@@ -48,7 +49,8 @@ pub(crate) async fn of(store: &Store, sizes: &Sizes, config: Config) -> Result<I
     Ok(Idle { transactions, processor })
 }
 
-/// How many the pod's database has seen, of anybody. Asked from beside, so that the question does not count.
+/// Returns the transactions of the pod's database, of all clients. Queried from another database, so that the query
+/// does not count.
 async fn transactions(place: &Place) -> Result<Option<i32>> {
     if place.kind == Kind::Sqlite {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! The two databases.
 
-/// Which database.
+/// One of the databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Postgres,

@@ -1,4 +1,4 @@
-//! How soon a call starts on a pod that has nothing else to do.
+//! How soon a call starts on an idle pod.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use crate::place::{Place, Store};
 use crate::report::{Line, Report};
 use crate::{Result, Sizes};
 
-/// From the call of the scheduling method to the handler's first line, in one pod and across two.
+/// Measures from the scheduling call to the handler's first line, in one pod and across two.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let place = store.fresh().await?;
     let millis = same_pod(&place, sizes).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
 pub(crate) const SAME_POD: &str = "enqueue to start, idle, same pod";
 pub(crate) const ACROSS_PODS: &str = "enqueue to start, idle, across pods";
 
-/// Milliseconds, where the pod that schedules also runs.
+/// Returns milliseconds if the pod that schedules also runs.
 pub(crate) async fn same_pod(place: &Place, sizes: &Sizes) -> Result<Vec<f64>> {
     let count = sizes.latency;
     let log = Log::new(count);
@@ -46,7 +46,7 @@ pub(crate) async fn same_pod(place: &Place, sizes: &Sizes) -> Result<Vec<f64>> {
     millis
 }
 
-/// Milliseconds, where the one pod schedules only, and the other, in another process, runs.
+/// Returns milliseconds if one pod only schedules, and the other, in another process, runs.
 pub(crate) async fn across_pods(place: &Place, sizes: &Sizes) -> Result<Vec<f64>> {
     let count = sizes.latency;
     let scheduler = place.pod(Role::Serverless, Config::new(), &Log::new(0)).await?;
@@ -69,7 +69,7 @@ pub(crate) async fn across_pods(place: &Place, sizes: &Sizes) -> Result<Vec<f64>
     millis
 }
 
-/// As the handlers of a service's requests are: on a thread of the runtime, not on the one that waits for all of it.
+/// Like the handlers of a service's requests: on a thread of the runtime, not on the one that blocks on it.
 async fn as_a_task(calls: impl Future<Output = Result<Vec<f64>>> + Send + 'static) -> Result<Vec<f64>> {
     tokio::spawn(calls).await?
 }
@@ -81,7 +81,7 @@ async fn schedule(calls: &FutureCalls, number: usize) -> Result<SystemTime> {
     Ok(began)
 }
 
-/// Not in step with anything that happens every so many milliseconds.
+/// Out of step with periodic work.
 async fn pause(number: usize) {
     let uneven = u32::try_from(number % 16).unwrap_or_default();
     tokio::time::sleep(PAUSE + UNEVEN * uneven).await;

@@ -1,4 +1,4 @@
-//! How long after their due moments calls start.
+//! How long after their due times calls start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::place::{Place, Store};
 use crate::report::{Line, Report};
 use crate::{Result, Sizes};
 
-/// Calls that are due at distinct moments, on a pod with nothing else to do, and on one that is kept busy.
+/// Measures calls that are due at distinct times, on an idle pod, and on a busy one.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     for load in [0, sizes.load] {
         let place = store.fresh().await?;
@@ -25,12 +25,12 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     Ok(())
 }
 
-/// What was seen in one go.
+/// The result of one measurement.
 pub(crate) struct Lateness {
     millis: Vec<f64>,
-    /// Of other calls a second, asked for.
+    /// Other calls per second, requested.
     load: u32,
-    /// Of other calls a second, started while it was measured.
+    /// Other calls per second, started during the measurement.
     other: f64,
 }
 
@@ -48,7 +48,7 @@ impl Lateness {
     }
 }
 
-/// How late calls start on one pod, which also schedules and runs so many others a second.
+/// Measures how late calls start on one pod, which also schedules and runs that many other calls per second.
 pub(crate) async fn of(place: &Place, sizes: &Sizes, load: u32) -> Result<Lateness> {
     let count = sizes.lateness;
     let log = Log::new(count);
@@ -80,10 +80,10 @@ pub(crate) async fn of(place: &Place, sizes: &Sizes, load: u32) -> Result<Latene
     Ok(Lateness { millis, load, other })
 }
 
-/// Schedules so many no-op calls a second, each by a caller of its own that awaits it, until it is stopped; says how
+/// Schedules that many no-op calls per second, each by a separate caller that awaits it, until stopped; returns how
 /// many.
 async fn stream(calls: FutureCalls, load: u32, stop: Arc<AtomicBool>) -> Result<u64> {
-    // A tick that comes late is made up for, so that the rate is what was asked for.
+    // A late tick is made up for, so that the rate is the requested one.
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let each = load * u32::try_from(TICK.as_millis())? / 1_000;
@@ -112,8 +112,8 @@ async fn stream(calls: FutureCalls, load: u32, stop: Arc<AtomicBool>) -> Result<
     Ok(scheduled)
 }
 
-/// Between two due moments; not a whole number of milliseconds.
+/// The time between two due times; not a whole number of milliseconds.
 const SPACING: Duration = Duration::from_micros(10_137);
 const TICK: Duration = Duration::from_millis(2);
-/// Who wait for their calls to be stored at once, at most: a pod that cannot keep up is not to be buried.
+/// How many callers may wait for their calls to be stored: a pod that cannot keep up is not flooded.
 const CALLERS: usize = 10_000;

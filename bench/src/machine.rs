@@ -1,4 +1,4 @@
-//! Where and when it was measured: figures say nothing without it.
+//! Where and when it was measured: figures mean nothing without it.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ use crate::Result;
 use crate::place::{Kind, Store};
 use crate::report::{Line, MACHINE};
 
-/// A line without a value that tells machine and versions, the moment, and how busy the machine was.
+/// Returns a line without a value that describes machine and versions, the time, and the machine's load.
 pub(crate) async fn line(stores: &[Store]) -> Result<Line> {
     let info = read("/proc/cpuinfo");
     let processor = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -38,7 +38,7 @@ pub(crate) async fn line(stores: &[Store]) -> Result<Line> {
     Ok(Line::of("", MACHINE, parts.join("; "), "").with("date", date).with("load", load))
 }
 
-/// Everything that such lines say, as a paragraph.
+/// Returns everything in such lines, as a paragraph.
 pub(crate) fn paragraph(lines: &[Line]) -> String {
     let here: Vec<&Line> = lines.iter().filter(|line| line.work == MACHINE).collect();
     let field = |name: &str| {
@@ -78,7 +78,7 @@ async fn postgres(mut connection: PgConnection) -> Result<String> {
     Ok(format!("PostgreSQL {version} (fsync {fsync}, synchronous_commit {commit}, shared_buffers {buffers})"))
 }
 
-/// Nothing where there is no such file.
+/// Nothing if there is no such file.
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! What Futurecall does per second, beside the same work in plain SQL, with the default settings of both databases.
+//! What Futurecall does per second, compared with the same work in plain SQL, with the default settings of both
+//! databases.
 //!
 //! `cargo run --release --manifest-path bench/Cargo.toml -- all [--quick]`: see README.md in this folder.
 
@@ -49,7 +50,7 @@ type Result<T = ()> = std::result::Result<T, BoxError>;
 
 /// When calls are due that are not to run.
 const HOUR: Duration = Duration::from_hours(1);
-/// The stored name of the call that does nothing.
+/// The stored name of the no-op call.
 const NOOP: &str = "bench.noop";
 
 #[tokio::main]
@@ -71,7 +72,7 @@ async fn main() -> Result {
     if !wanted.render.is_empty() {
         return write(&wanted, &Line::read(&wanted.render)?);
     }
-    // Before anything is started, so that everything is ended, whoever ends us and when.
+    // Before anything is started, so that everything is ended, however this program ends.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut server = None;
@@ -89,7 +90,7 @@ async fn main() -> Result {
     write(&wanted, report.lines())
 }
 
-/// Where it is measured; starts the server if one is needed.
+/// Returns the stores to measure; starts the server if one is needed.
 fn stores(wanted: &Wanted, server: &mut Option<Server>) -> Result<Vec<Store>> {
     let mut stores = Vec::new();
     if wanted.figures.iter().all(|figure| *figure == Figure::Compile) {
@@ -147,7 +148,7 @@ async fn measure_at(store: &Store, figure: Figure, sizes: &Sizes, report: &mut R
     }
 }
 
-/// The table, to standard output and into the file that was named, and the charts.
+/// Writes the table, to standard output and to the given file, and the charts.
 fn write(wanted: &Wanted, lines: &[Line]) -> Result {
     let table = table::markdown(lines);
     println!("\n{table}");

@@ -1,4 +1,4 @@
-//! What a pod holds in memory while calls wait in the database.
+//! The memory of a pod while calls wait in the database.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::report::{Line, Report};
 use crate::watch::Watch;
 use crate::{Result, Sizes};
 
-/// The resident size of a pod whose slots are all taken, with few due calls waiting and with many.
+/// Measures the resident size of a pod whose slots are all taken, with few due calls waiting and with many.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let [few, many] = sizes.waiting;
     let little = with(store, few, sizes).await?;
@@ -40,7 +40,7 @@ async fn with(store: &Store, waiting: u32, sizes: &Sizes) -> Result<Resident> {
     while watch.claimed_by(pod).await? == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // It looks again and again at what it has no slots for.
+    // It claims again and again for calls that it has no slots for.
     tokio::time::sleep(sizes.memory).await;
     let resident = Resident::of(child.pid()?)?;
     // Its handlers do not end.

@@ -1,4 +1,4 @@
-//! Where a figure is measured: a database, or a file, of its own.
+//! Where a figure is measured: a separate database or file.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,11 +19,11 @@ use futurecall_testbed::network::{Network, Server};
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) kind: Kind,
-    /// The server's URL; nothing for SQLite.
+    /// The server's URL; `None` for SQLite.
     server: String,
-    /// How long an answer is on its way across the network that is put before the server, if any.
+    /// The round trip of the network in front of the server, if any.
     round_trip: Option<Duration>,
-    /// The databases that are still there.
+    /// The databases that still exist.
     databases: Databases,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Place {
     pub(crate) kind: Kind,
     pub(crate) url: String,
     server: String,
-    /// The database's name; nothing for SQLite.
+    /// The database's name; `None` for SQLite.
     pub(crate) name: String,
     databases: Databases,
     _folder: Option<TempDir>,
@@ -48,7 +48,7 @@ impl Store {
         Self { kind: Kind::Postgres, server: url, round_trip: None, databases: Databases::default() }
     }
 
-    /// The same, with a network before the server.
+    /// Returns the same, with a network in front of the server.
     pub(crate) fn across(self, round_trip: Option<Duration>) -> Self {
         Self { round_trip, ..self }
     }
@@ -58,7 +58,7 @@ impl Store {
         Self { kind: Kind::Sqlite, server, round_trip: None, databases }
     }
 
-    /// An empty database or file.
+    /// Creates an empty database or file.
     pub(crate) async fn fresh(&self) -> Result<Place> {
         match self.kind {
             Kind::Sqlite => {
@@ -76,7 +76,7 @@ impl Store {
             }
             Kind::Postgres => {
                 let name = format!("futurecall_bench_{}", Uuid::now_v7().simple());
-                // Noted first: if we are interrupted meanwhile, it is removed all the same.
+                // Recorded first, so that it is removed even after an interruption.
                 lock(&self.databases).push(name.clone());
                 tell(&self.server, &format!("CREATE DATABASE {name}")).await?;
                 let options: PgConnectOptions = self.server.parse()?;
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    /// Where pods connect to, and what lies between.
+    /// Returns the URL for pods, and the network in between.
     fn way_to(&self, database: &PgConnectOptions) -> Result<(String, Option<Network>)> {
         let mut url = database.to_url_lossy();
         let Some(round_trip) = self.round_trip else { return Ok((url.into(), None)) };
@@ -105,12 +105,12 @@ impl Store {
         let network = Network::before(server, round_trip)?;
         url.set_ip_host(network.address.ip()).map_err(|()| "the URL has no host")?;
         url.set_port(Some(network.address.port())).map_err(|()| "the URL has no port")?;
-        // The network does not speak TLS; nobody listens to it either.
+        // The network does not forward TLS; it is local anyway.
         url.set_query(Some("sslmode=disable"));
         Ok((url.into(), Some(network)))
     }
 
-    /// The figure, with what was set for all of this store.
+    /// Returns the figure's name, with the settings for all of this store.
     pub(crate) fn set(&self, line: Line) -> Line {
         match self.round_trip {
             Some(time) => line.set(&format!("round trip {} ms", time.as_secs_f64() * 1e3)),
@@ -118,17 +118,17 @@ impl Store {
         }
     }
 
-    /// A time in round trips, where one takes time.
+    /// Returns a time in round trips, if the network has any.
     pub(crate) fn in_round_trips(&self, millis: f64) -> Option<f64> {
         self.round_trip.map(|time| millis / (time.as_secs_f64() * 1e3))
     }
 
-    /// A connection to the server, to none of the databases that are measured.
+    /// Opens a connection to the server, to none of the measured databases.
     pub(crate) async fn connect(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.server).await?)
     }
 
-    /// Whether this can be measured at all.
+    /// Returns whether this can be measured at all.
     pub(crate) async fn may_make_databases(&self) -> Result<bool> {
         if self.kind == Kind::Sqlite {
             return Ok(true);
@@ -138,7 +138,7 @@ impl Store {
         Ok(sqlx::query_scalar(may).fetch_one(&mut connection).await?)
     }
 
-    /// Removes the databases that were not removed because something failed, or because we were interrupted.
+    /// Removes the databases that remained after a failure or an interruption.
     pub(crate) async fn clean(&self) -> Result {
         let left = std::mem::take(&mut *lock(&self.databases));
         for name in left {
@@ -149,15 +149,15 @@ impl Store {
 }
 
 impl Place {
-    /// A started pod, with the defaults unless the figure is about another setting.
+    /// Starts a pod, with the defaults unless the figure is about another setting.
     pub(crate) async fn pod(&self, role: Role, config: Config, log: &Arc<Log>) -> Result<Pod> {
-        // By hand: the comparison's block in this program wants a value that is not here.
+        // By hand: the comparison's block in this program needs a state that is not here.
         let builder = Pod::builder().without_discovery().register(BenchFutureCall);
         let builder = builder.database_url(&self.url).role(role).config(config);
         Ok(builder.state(Arc::clone(log)).start().await?)
     }
 
-    /// A connection to the server that is not one to this database.
+    /// Opens a connection to the server that is not one to this database.
     pub(crate) async fn beside(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.server).await?)
     }

@@ -1,4 +1,4 @@
-//! Several pods at one database, each a process of its own.
+//! Several pods on one database, each in a separate process.
 
 use crate::child::{Child, Orders};
 use crate::place::Store;
@@ -6,7 +6,7 @@ use crate::report::{Line, Report};
 use crate::watch::Watch;
 use crate::{NOOP, Result, Sizes, drain};
 
-/// Draining by 1, 2, 4 and 8 pods with the default settings.
+/// Measures draining by 1, 2, 4 and 8 pods with the default settings.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     const PODS: [usize; 4] = [1, 2, 4, 8];
     let mut rates: [Vec<f64>; 4] = Default::default();
@@ -28,7 +28,7 @@ pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -
     Ok(())
 }
 
-/// From the first handler's start in any of them until the last outcome is stored.
+/// Measures from the first handler's start in any of them until the last outcome is stored.
 async fn one_drain(store: &Store, pods: usize, count: u32) -> Result<f64> {
     let place = store.fresh().await?;
     let due = drain::fill(&place, count).await?;
@@ -37,7 +37,7 @@ async fn one_drain(store: &Store, pods: usize, count: u32) -> Result<f64> {
     for _ in 0..pods {
         children.push(Child::start(&place, Orders::default()).await?);
     }
-    // All at once: the first would otherwise be done before the last has started.
+    // All at once: otherwise the first would be done before the last has started.
     for child in &mut children {
         child.tell_go().await?;
     }

@@ -1,4 +1,4 @@
-//! A throw-away PostgreSQL server with the durability that PostgreSQL comes with, removed at the end.
+//! A throw-away PostgreSQL server with PostgreSQL's default durability, removed at the end.
 
 use futurecall_testbed::postgres;
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Makes a server and starts it. It listens on a socket in its own folder only.
+    /// Creates a server and starts it. It listens on a socket in its own folder only.
     pub(crate) fn start() -> Result<Self> {
         // The name and the file `script` are those of scripts/lib/postgres.sh: if this process is killed, the next
         // script that starts a server removes this one.

@@ -1,10 +1,10 @@
-//! What the system knows of a process: how long it ran on processors, and what memory it holds.
+//! The system's data about a process: its processor time and its memory.
 
 use std::time::Duration;
 
 use crate::Result;
 
-/// How long the threads that a process has now have been on a processor, to the nanosecond.
+/// Returns the processor time of the current threads of a process, in nanoseconds.
 pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
     let mut nanos = 0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -15,11 +15,11 @@ pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
-/// How long the children that this process has waited for, and theirs, have been on a processor, in hundredths of a
+/// Returns the processor time of the children that this process has waited for, and of theirs, in hundredths of a
 /// second.
 pub(crate) fn processor_time_of_children() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // The program's name, in parentheses, may hold anything; the times are the 14th and 15th fields after it.
+    // The program's name, in parentheses, may contain anything; the times are the 14th and 15th fields after it.
     let (_, fields) = stat.rsplit_once(')').ok_or("/proc/self/stat does not read")?;
     let mut ticks = 0;
     for field in fields.split_ascii_whitespace().skip(13).take(2) {
@@ -28,7 +28,7 @@ pub(crate) fn processor_time_of_children() -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// What a process holds in memory now, and the most that it ever held, in MiB.
+/// Returns the current and the peak memory of a process, in MiB.
 pub(crate) struct Resident {
     pub(crate) now: f64,
     pub(crate) most: f64,

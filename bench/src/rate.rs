@@ -1,4 +1,4 @@
-//! How much concurrent callers get done.
+//! The throughput of concurrent callers.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::Result;
 
-/// What callers did together, each saying how much it did, a second.
+/// Returns what the callers did together per second; each returns how much it did.
 pub(crate) async fn rate<F>(callers: impl Iterator<Item = F>) -> Result<f64>
 where
     F: Future<Output = Result<u32>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The same work as plain SQL: into and out of a table like the one for calls, with its columns, indexes and options.
+//! The same work as plain SQL: on a table like the one for calls, with its columns, indexes and options.
 
 mod postgres;
 mod sqlite;
@@ -11,17 +11,17 @@ use crate::place::{Kind, Place};
 
 /// How many calls a claim of plain SQL takes, and its acknowledgement ends.
 const BATCH: u16 = 500;
-/// How many rows a bulk insert of plain SQL stores at once: as many as `schedule_all` does.
+/// How many rows a bulk insert of plain SQL stores at once: as many as `schedule_all`.
 const BULK: usize = 5_000;
 
-/// The table `raw_call`, made after `futurecall.call`, and what empties and fills it.
+/// The table `raw_call`, created like `futurecall.call`, and the statements that empty and fill it.
 pub(crate) enum Raw {
     Postgres(postgres::Raw),
     Sqlite(Box<sqlite::Raw>),
 }
 
 impl Raw {
-    /// Makes the tables. A pod must have started there before, so that there is something to copy.
+    /// Creates the tables. A pod must have started there before, so that there is something to copy.
     pub(crate) async fn new(place: &Place) -> Result<Self> {
         Ok(match place.kind {
             Kind::Postgres => Self::Postgres(postgres::Raw::new(&place.url).await?),
@@ -29,7 +29,7 @@ impl Raw {
         })
     }
 
-    /// Single inserts by as many callers, each awaiting its own, for that long: rows a second.
+    /// Performs single inserts by that many callers, each awaiting its own, for that long; returns rows per second.
     pub(crate) async fn enqueue(self: &Arc<Self>, callers: usize, time: Duration) -> Result<f64> {
         match &**self {
             Self::Postgres(raw) => raw.enqueue(callers, time).await,
@@ -45,7 +45,7 @@ impl Raw {
         }
     }
 
-    /// Copies the calls that are stored.
+    /// Copies the stored calls.
     pub(crate) async fn copy_calls(&self) -> Result {
         match self {
             Self::Postgres(raw) => raw.copy_calls().await,
@@ -53,7 +53,7 @@ impl Raw {
         }
     }
 
-    /// Claims and ends everything that is due, in turns on one connection; says how many rows that were.
+    /// Claims and finishes everything that is due, alternating on one connection; returns how many rows that were.
     pub(crate) async fn drain(&self, keep: bool) -> Result<u64> {
         match self {
             Self::Postgres(raw) => raw.drain(keep).await,

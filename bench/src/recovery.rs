@@ -1,4 +1,4 @@
-//! A pod that is killed while it runs calls: when another one has found what it held.
+//! A pod that is killed while it runs calls: when another pod has recovered its calls.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::report::{Line, Report};
 use crate::watch::Watch;
 use crate::{Result, Sizes};
 
-/// With the default lease and with a short one: the lease is most of it.
+/// Measures the default lease and a short one: the lease is most of it.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     for lease in sizes.leases {
         let found = one(store, sizes, *lease).await?;
@@ -30,7 +30,7 @@ struct Found {
     calls: i64,
 }
 
-/// From the kill until none of the dead pod's calls is left as it held them; then checks that none was lost.
+/// Measures from the kill until none of the dead pod's calls is left as it held them; then checks that none was lost.
 async fn one(store: &Store, sizes: &Sizes, lease: Option<Duration>) -> Result<Found> {
     const NAP: u64 = 20;
     let place = store.fresh().await?;
@@ -44,7 +44,7 @@ async fn one(store: &Store, sizes: &Sizes, lease: Option<Duration>) -> Result<Fo
     let mut watch = Watch::open(&place).await?;
     let mut child = Child::start(&place, Orders { lease, ..Orders::default() }).await?;
     let killed = child.go().await?;
-    // In the middle: it has ended some and holds others.
+    // In the middle: it has finished some and holds others.
     while watch.finished().await? < i64::from(sizes.recovery / 4) {
         tokio::time::sleep(LOOK).await;
     }

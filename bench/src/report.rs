@@ -1,4 +1,4 @@
-//! What was measured: one JSON line a figure as soon as it is known.
+//! The figures: one JSON line each as soon as it is known.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 use crate::Result;
 use crate::kind::Kind;
 
-/// Who [`Line::ours`] says it was.
+/// The contestant of [`Line::ours`].
 pub(crate) const OURS: &str = "futurecall";
-/// Who does the same work in plain SQL.
+/// The contestant that does the same work in plain SQL.
 pub(crate) const RAW: &str = "raw SQL";
 
-/// The kind of "work" of a line that tells of the machine.
+/// The kind of "work" of a line that describes the machine.
 pub(crate) const MACHINE: &str = "machine";
 
 /// Every figure so far.
@@ -22,27 +22,27 @@ pub(crate) struct Report {
     lines: Vec<Line>,
 }
 
-/// One figure: a line of the report. Programs that measure something else print the same fields.
+/// One figure: a line of the report. Programs that measure other libraries print the same fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
-    /// What was measured, in words.
+    /// The figure, in words.
     pub(crate) figure: String,
     pub(crate) who: String,
     /// `default` or `tuned`.
     pub(crate) settings: String,
-    /// What was set; empty where nothing was.
+    /// The settings; empty if there were none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) set: String,
     pub(crate) store: String,
-    /// The kind of work, as one word that stays the same whatever the sizes.
+    /// The kind of work, as one word that stays the same for all sizes.
     pub(crate) work: String,
     /// The median of the rounds, or of the distribution.
     pub(crate) value: Option<f64>,
     pub(crate) unit: String,
-    /// Ours as a multiple of the same work in plain SQL: above 1 is faster. `None` where there is no such work.
+    /// Ours as a multiple of the same work in plain SQL: above 1 is faster. `None` if there is no such work.
     #[serde(default)]
     pub(crate) ratio_to_raw: Option<f64>,
-    /// The least and the greatest of the rounds.
+    /// The minimum and maximum of the rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) low: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,18 +58,18 @@ pub(crate) struct Line {
     /// How many rounds, or values of the distribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) n: Option<usize>,
-    /// What only some figures have.
+    /// Fields of some figures only.
     #[serde(flatten)]
     pub(crate) more: Map<String, Value>,
 }
 
 impl Line {
-    /// A figure of ours, with the default settings, that has no value yet.
+    /// Returns a figure of ours, with the default settings, without a value yet.
     pub(crate) fn ours(kind: Kind, work: &str, figure: impl Into<String>, unit: &str) -> Self {
         Self::of(kind.name(), work, figure, unit)
     }
 
-    /// The same where there may be no store.
+    /// Returns the same without a store.
     pub(crate) fn of(store: &str, work: &str, figure: impl Into<String>, unit: &str) -> Self {
         Self {
             figure: figure.into(),
@@ -92,8 +92,8 @@ impl Line {
         }
     }
 
-    /// The figures in files of JSON lines; what is not such a line is passed over. A figure that was measured again
-    /// stands where it stood, with its later value.
+    /// Reads the figures in files of JSON lines; other lines are skipped. A figure that was measured again keeps its
+    /// place, with its later value.
     pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Self>> {
         let mut lines: Vec<Self> = Vec::new();
         for file in files {
@@ -118,7 +118,7 @@ impl Line {
         self.work != MACHINE && key(self) == key(other)
     }
 
-    /// A file of JSON lines.
+    /// Reads a file of JSON lines.
     pub(crate) fn write(lines: &[Self], file: &Path) -> Result {
         let mut text = String::new();
         for line in lines {
@@ -128,25 +128,25 @@ impl Line {
         Ok(std::fs::write(file, text)?)
     }
 
-    /// Of somebody else.
+    /// Sets another contestant.
     pub(crate) fn by(mut self, who: &str) -> Self {
         who.clone_into(&mut self.who);
         self
     }
 
-    /// With this setting.
+    /// Sets a setting.
     pub(crate) fn set(mut self, setting: &str) -> Self {
         setting.clone_into(&mut self.set);
         self
     }
 
-    /// A value that stands for itself.
+    /// Sets a single value.
     pub(crate) fn value(mut self, value: f64) -> Self {
         self.value = Some(value);
         self
     }
 
-    /// The median of rounds, and how far they were apart.
+    /// Sets the median of rounds, and their spread.
     pub(crate) fn rounds(mut self, rounds: &[f64]) -> Self {
         let sorted = sorted(rounds);
         self.value = quantile(&sorted, 0.5);
@@ -156,7 +156,7 @@ impl Line {
         self
     }
 
-    /// The distribution of durations in milliseconds; the value is the median.
+    /// Sets the distribution of durations in milliseconds; the value is the median.
     pub(crate) fn spread(mut self, millis: &[f64]) -> Self {
         let sorted = sorted(millis);
         self.p50 = quantile(&sorted, 0.5);
@@ -168,7 +168,7 @@ impl Line {
         self
     }
 
-    /// Something that only this figure has.
+    /// Adds a field of this figure only.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
         self
@@ -183,7 +183,7 @@ impl Report {
         Ok(())
     }
 
-    /// Adds ours and the same work in plain SQL, measured in rounds that alternated.
+    /// Adds ours and the same work in plain SQL, measured in alternating rounds.
     pub(crate) fn push_with_raw(&mut self, line: Line, rounds: &[Round]) -> Result {
         let ours: Vec<f64> = rounds.iter().map(|round| round.ours).collect();
         let raw: Vec<f64> = rounds.iter().map(|round| round.raw).collect();
@@ -195,7 +195,7 @@ impl Report {
         self.push(raw)
     }
 
-    /// Every figure so far.
+    /// Returns every figure so far.
     pub(crate) fn lines(&self) -> &[Line] {
         &self.lines
     }
@@ -208,12 +208,12 @@ pub(crate) struct Round {
     pub(crate) raw: f64,
 }
 
-/// The value in the middle.
+/// Returns the median.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     quantile(&sorted(values), 0.5)
 }
 
-/// Three digits that count, without a decimal point in thousands.
+/// Formats with three significant digits, without a decimal point in thousands.
 pub(crate) fn shown(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
@@ -228,7 +228,7 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     values
 }
 
-/// The value below which that part of the sorted values lies (the nearest of them).
+/// Returns the value below which that part of the sorted values lies (the nearest of them).
 fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
     #[expect(
         clippy::cast_precision_loss,

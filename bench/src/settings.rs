@@ -1,4 +1,4 @@
-//! What it costs to change a default.
+//! The cost of changing a default.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::place::Store;
 use crate::report::{Line, Report};
 use crate::{Result, Sizes, drain, idle};
 
-/// The drain by pods with other limits. What history costs is measured with the drain itself.
+/// Measures the drain by pods with other limits. The cost of history is measured with the drain itself.
 pub(crate) async fn measure_limits(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     for limit in [1, 8, 64, 512] {
         let mut rates = Vec::with_capacity(sizes.rounds);
@@ -26,7 +26,7 @@ pub(crate) async fn measure_limits(store: &Store, sizes: &Sizes, report: &mut Re
     Ok(())
 }
 
-/// What other intervals cost an idle pod.
+/// Measures the cost of other intervals for an idle pod.
 pub(crate) async fn measure_idle(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let second = Duration::from_secs(1);
     let settings = [

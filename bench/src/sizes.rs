@@ -1,28 +1,28 @@
-//! How much is measured.
+//! The amounts that are measured.
 
 use std::time::Duration;
 
-/// Of each kind of work.
+/// The amount of each kind of work.
 #[derive(Clone, Debug)]
 pub(crate) struct Sizes {
-    /// How often ours and plain SQL take turns; the figures are the medians.
+    /// How often ours and plain SQL alternate; the figures are the medians.
     pub(crate) rounds: usize,
     /// How long each round of single calls lasts.
     pub(crate) enqueue: Duration,
     pub(crate) bulk: u32,
     pub(crate) drain: u32,
     pub(crate) large_drain: u32,
-    /// How long a pod has for what a start does besides.
+    /// How long a pod has for the other work of a start.
     pub(crate) start: Duration,
     /// Pods that start one after the other.
     pub(crate) starts: usize,
     pub(crate) latency: usize,
     pub(crate) lateness: usize,
-    /// Other calls a second.
+    /// Other calls per second.
     pub(crate) load: u32,
     /// Calls that are due later.
     pub(crate) backlog: u32,
-    /// Calls stored at once and then run, in a part of the calls, in so many parts, with a transaction held open.
+    /// Calls stored at once and then run, in a part of the calls, in how many parts, with a transaction held open.
     pub(crate) turn: u32,
     pub(crate) part: u32,
     pub(crate) parts: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Sizes {
     pub(crate) cost: u32,
     /// Few and many due calls that wait.
     pub(crate) waiting: [u32; 2],
-    /// How long a pod has to look at them.
+    /// How long a pod has to claim them.
     pub(crate) memory: Duration,
     pub(crate) settings: u32,
     /// How long a pod is left alone before it counts as idle.
@@ -42,7 +42,7 @@ pub(crate) struct Sizes {
     pub(crate) idle: Duration,
     /// Methods of the crates that are checked by the compiler.
     pub(crate) methods: &'static [usize],
-    /// Whether those crates depend on the stores, as the default features do.
+    /// Whether those crates depend on the stores, like the default features.
     pub(crate) stores: bool,
 }
 
@@ -75,7 +75,7 @@ impl Sizes {
         stores: true,
     };
 
-    /// As little as shows that everything runs.
+    /// The minimum that shows that everything runs.
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
         enqueue: Duration::from_millis(200),

@@ -1,4 +1,4 @@
-//! How soon a pod that starts runs a call that is due already.
+//! How soon a starting pod runs a call that is already due.
 
 use std::time::SystemTime;
 
@@ -9,8 +9,8 @@ use crate::place::Store;
 use crate::report::{Line, Report};
 use crate::{Result, Sizes};
 
-/// From before `start()` to the handler's first line, where the tables are there and the pod's calls are known, one pod after
-/// the other.
+/// Measures from before `start()` to the handler's first line, with existing tables and known calls, one pod after the
+/// other.
 pub(crate) async fn measure(store: &Store, sizes: &Sizes, report: &mut Report) -> Result {
     let place = store.fresh().await?;
     let log = Log::new(sizes.starts);

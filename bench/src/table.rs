@@ -1,4 +1,4 @@
-//! The figures for people: Markdown tables.
+//! The figures as Markdown tables.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::report::{Line, OURS, RAW, shown};
 use crate::{Result, machine};
 
-/// What was measured together, by the beginning of the kind of work.
+/// The headings, by the beginning of the kind of work.
 const GROUPS: [(&str, &[&str]); 11] = [
     ("Storing calls", &["enqueue", "bulk"]),
     ("Running calls that are due", &["drain"]),
@@ -21,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
     ("What the attribute costs the compiler", &["compile"]),
 ];
 
-/// Ours, a row each in the order in which they were measured, with plain SQL beside it where that was measured too.
+/// Renders ours, a row each in the order of measurement, with plain SQL beside it if that was measured too.
 pub(crate) fn markdown(lines: &[Line]) -> String {
     let mut text = machine::paragraph(lines);
     for (heading, works) in GROUPS {
@@ -42,7 +42,7 @@ pub(crate) fn markdown(lines: &[Line]) -> String {
     text
 }
 
-/// A heading, whether its cells are words, and what stands in them: given every line, to look for plain SQL.
+/// A heading, whether its cells are words, and its contents: given every line, to look for plain SQL.
 type Column = (&'static str, bool, fn(&Line, &[Line]) -> String);
 
 const SPREADS: &[Column] = &[
@@ -73,7 +73,7 @@ const VALUES: &[Column] = &[
     ("× raw SQL", false, |line, _| cell(line.ratio_to_raw)),
 ];
 
-/// Without the columns that hold nothing.
+/// Removes empty columns.
 fn table(text: &mut String, columns: &[Column], rows: &[&Line], lines: &[Line]) {
     let cells = |column: &Column| -> Vec<String> { rows.iter().map(|row| column.2(row, lines)).collect() };
     let columns: Vec<(&Column, Vec<String>)> = columns
@@ -99,7 +99,7 @@ fn more(line: &Line, name: &str) -> String {
         .map_or(String::new(), |value| format!("{value:.0}"))
 }
 
-/// Replaces what stands between the marks in a file.
+/// Replaces the text between the markers in a file.
 pub(crate) fn put_into(file: &Path, table: &str) -> Result {
     const BEGIN: &str = "<!-- figures -->\n";
     const END: &str = "<!-- /figures -->";
@@ -110,12 +110,12 @@ pub(crate) fn put_into(file: &Path, table: &str) -> Result {
 }
 
 impl Line {
-    /// The figure, and what was set for it.
+    /// Returns the figure, and its settings.
     pub(crate) fn title(&self) -> String {
         if self.set.is_empty() { self.figure.clone() } else { format!("{}, {}", self.figure, self.set) }
     }
 
-    /// Whether it is the same work, by another or by the same.
+    /// Returns whether it is the same work, by another or by the same contestant.
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
         self.figure == other.figure && self.set == other.set && self.store == other.store
     }

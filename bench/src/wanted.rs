@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The arguments of the command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,15 +23,15 @@ Measures on a PostgreSQL server of its own (or the one that DATABASE_URL names) 
 --sqlite on that one only. One JSON line a figure, and a Markdown table at the end. `render` makes the table and the
 charts of lines that were written before, in one go or in several.";
 
-/// What is to be measured, or rendered, and where it is to be written.
+/// What is to be measured, or rendered, and where it is written.
 pub(crate) struct Wanted {
     pub(crate) figures: Vec<Figure>,
     pub(crate) sizes: Sizes,
     pub(crate) postgres: bool,
     pub(crate) sqlite: bool,
-    /// How long an answer of PostgreSQL is on its way, besides what it takes on this machine.
+    /// The additional round trip to PostgreSQL.
     pub(crate) round_trip: Option<Duration>,
-    /// Lines that were written before: then nothing is measured.
+    /// Earlier lines: then nothing is measured.
     pub(crate) render: Vec<PathBuf>,
     pub(crate) lines: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
@@ -81,7 +81,7 @@ impl Figure {
         ("compile", Self::Compile),
     ];
 
-    /// Whether it is measured across a network, too.
+    /// Returns whether it is also measured across a network.
     const fn crosses_networks(self) -> bool {
         matches!(self, Self::Start | Self::Latency | Self::Lateness)
     }
@@ -144,7 +144,7 @@ impl Wanted {
     }
 }
 
-/// As in `3ms` or `2.5ms`.
+/// Parses a duration such as `3ms` or `2.5ms`.
 fn millis(text: &str) -> Result<Duration> {
     let millis = text.strip_suffix("ms").and_then(|number| number.parse().ok());
     let time = millis.and_then(|millis: f64| Duration::try_from_secs_f64(millis / 1e3).ok());

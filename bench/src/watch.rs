@@ -1,4 +1,4 @@
-//! A connection that asks how far a pod has got, without going through the pod.
+//! A connection that checks a pod's progress, without going through the pod.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::Result;
 use crate::place::{Kind, Place};
 
-/// Between two looks at the database; it has better things to do.
+/// The time between two queries; the database has other work.
 const PAUSE: Duration = Duration::from_millis(1);
 /// When calls that do not end count as lost.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -20,7 +20,7 @@ pub(crate) enum Watch {
     Sqlite(SqliteConnection),
 }
 
-/// The due moments of some calls, as seconds since 1970: both included.
+/// The due times of some calls, as seconds since 1970, both inclusive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     from: f64,
@@ -28,8 +28,8 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// From then until now, and a little more: databases keep moments more coarsely than we do. Only a little before:
-    /// what is gone may have to be read there.
+    /// Returns the span from then until now, and a little more: databases store times with less precision. Only a
+    /// little before: dead rows may have to be read there.
     pub(crate) fn since(from: SystemTime) -> Result<Self> {
         let (before, after) = (Duration::from_millis(2), Duration::from_secs(1));
         Ok(Self { from: seconds(from - before)?, to: seconds(SystemTime::now() + after)? })
@@ -41,7 +41,8 @@ impl Watch {
         Ok(match place.kind {
             Kind::Postgres => {
                 let mut connection = PgConnection::connect(&place.url).await?;
-                // Of a table that has just been filled, the planner knows nothing: our question is not to read all of it.
+                // The planner has no statistics of a table that has just been filled: this query must not scan all of
+                // it.
                 sqlx::raw_sql("SET enable_seqscan = off").execute(&mut connection).await?;
                 Self::Postgres(connection)
             }
@@ -52,9 +53,9 @@ impl Watch {
         })
     }
 
-    /// Once no call that was due then is scheduled or running.
+    /// Waits until no call that was due then is scheduled or running.
     ///
-    /// Not by `inspect().counts()`, which counts every call that is stored.
+    /// Not by `inspect().counts()`, which counts every stored call.
     pub(crate) async fn ended(&mut self, name: &str, due: Due) -> Result {
         let began = Instant::now();
         while self.unfinished(name, due).await? {
@@ -66,7 +67,7 @@ impl Watch {
         Ok(())
     }
 
-    /// How many calls a pod holds.
+    /// Returns how many calls a pod holds.
     pub(crate) async fn claimed_by(&mut self, pod: Uuid) -> Result<i64> {
         Ok(match self {
             Self::Postgres(connection) => {
@@ -80,7 +81,7 @@ impl Watch {
         })
     }
 
-    /// How many calls stand in the history.
+    /// Returns how many calls are in the history.
     pub(crate) async fn finished(&mut self) -> Result<i64> {
         Ok(match self {
             Self::Postgres(connection) => {
@@ -97,7 +98,7 @@ impl Watch {
             SELECT EXISTS (
                 SELECT 1 FROM futurecall.call
                 WHERE name = $1 AND priority = 0 AND due_at BETWEEN to_timestamp($2) AND to_timestamp($3))";
-        // Claimed calls stand in another index there.
+        // Claimed calls are in another index there.
         const SQLITE: &str = "
             SELECT EXISTS (
                 SELECT 1 FROM futurecall_call

@@ -11,10 +11,10 @@ use super::line::Line;
 use crate::Result;
 use crate::place::Kind;
 
-/// A program that does work as ordered.
+/// A program that does the ordered work.
 #[derive(Debug)]
 pub(crate) struct Contestant {
-    /// Of its crate in `bench/peers`; our own program's is empty.
+    /// The folder of its crate in `bench/peers`; empty for our own program.
     pub(crate) folder: &'static str,
     pub(crate) store: Kind,
     /// The best first.
@@ -43,7 +43,7 @@ pub(crate) const PEERS: &[Contestant] = &[
 const BOTH: &[Settings] = &[Settings::Tuned, Settings::Default];
 
 impl Contestant {
-    /// The command that does as ordered; it ends with this process.
+    /// Returns the command for the order; it ends with this process.
     pub(crate) fn command(&self, order: &Order) -> Result<Command> {
         let mut command = if self.folder.is_empty() {
             let mut command = Command::new(std::env::current_exe()?);
@@ -81,7 +81,7 @@ pub(crate) fn build(peers: &[&Contestant]) -> Result {
     Ok(())
 }
 
-/// One run: the line that it prints.
+/// Performs one run: returns the line that it prints.
 pub(crate) async fn figure(who: &Contestant, order: &Order) -> Result<Line> {
     let ran = tokio::time::timeout(PATIENCE, who.command(order)?.output()).await;
     let output = ran.map_err(|_| format!("it did not end within {PATIENCE:?}"))??;
@@ -92,7 +92,7 @@ pub(crate) async fn figure(who: &Contestant, order: &Order) -> Result<Line> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// No piece of work takes that long.
+/// No measurement takes that long.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 fn target() -> PathBuf {

@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use super::Comparison;
 use crate::Result;
 
-/// The fields of a line that are common to all; what else there is stays as it is.
+/// The common fields of a line; others stay as they are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) figure: String,
     pub(crate) who: String,
     pub(crate) settings: String,
-    /// How it was set, in words.
+    /// Its settings, in words.
     pub(crate) set: String,
     pub(crate) store: String,
     pub(crate) work: String,
@@ -24,7 +24,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Of a program that failed.
+    /// Returns the line of a program that failed.
     pub(crate) fn failed(who: &str, order: &Order, why: &str) -> Self {
         let mut more = Map::new();
         more.insert("lacks".into(), json!(why));
@@ -49,7 +49,7 @@ impl Line {
         self.more.get(name)?.as_str()
     }
 
-    /// Given up before it was done.
+    /// Returns whether it was given up before it was done.
     pub(crate) fn is_capped(&self) -> bool {
         self.more.get("capped").and_then(Value::as_bool).unwrap_or_default()
     }
@@ -63,23 +63,23 @@ impl Line {
 }
 
 impl Comparison {
-    /// The median of theirs.
+    /// Returns the median of theirs.
     pub(crate) fn theirs(&self, name: &str) -> Option<f64> {
         median(self.theirs.iter().filter_map(|line| line.number(name)))
     }
 
-    /// The median of ours.
+    /// Returns the median of ours.
     pub(crate) fn ours(&self, name: &str) -> Option<f64> {
         median(self.ours.iter().filter_map(|line| line.number(name)))
     }
 
-    /// The median of ours as a multiple of theirs, round by round.
+    /// Returns the median of ours as a multiple of theirs, round by round.
     pub(crate) fn ratio(&self, name: &str) -> Option<f64> {
         let pairs = self.ours.iter().zip(&self.theirs);
         median(pairs.filter_map(|(ours, theirs)| Some(ours.number(name)? / theirs.number(name)?)))
     }
 
-    /// The line that tells of both.
+    /// Returns the line for both.
     pub(crate) fn summary(&self) -> Value {
         let (Some(theirs), Some(ours)) = (self.theirs.first(), self.ours.first()) else { return Value::Null };
         json!({
@@ -99,7 +99,7 @@ impl Comparison {
     }
 }
 
-/// The value in the middle; of two, the greater one.
+/// Returns the median; of two, the greater one.
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);

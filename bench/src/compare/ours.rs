@@ -1,4 +1,4 @@
-//! Futurecall as one of those that are compared.
+//! Futurecall as one of the contestants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use peer_work::{Call, Due, Order, Peer, Settings};
 use crate::Result;
 use crate::calls;
 
-/// A pod. One that schedules only, until there is something to run.
+/// A pod. It only schedules, until there is something to run.
 pub(crate) struct Futurecall {
     order: Order,
     pod: Pod,
 }
 
-/// Registered by hand, for pods of this file alone.
+/// Registered by hand, for pods of this file only.
 pub(crate) struct Counted(Arc<peer_work::Log>);
 
 #[future_call]
 impl Counted {
-    /// Does what every peer's handler does.
+    /// Does the same as every peer's handler.
     pub(crate) async fn noop(&self, _session: &Session, id: u32) {
         self.0.ran(id);
     }
@@ -62,7 +62,7 @@ impl Peer for Futurecall {
     }
 
     async fn work(&mut self, log: Arc<peer_work::Log>) -> Result {
-        // The other blocks of this program want a state of theirs.
+        // The other blocks of this program need a state of theirs.
         let builder = pod(&self.order).role(Role::Monolith).state(calls::Log::new(0));
         self.pod = builder.register(Counted(log)).start().await?;
         Ok(())

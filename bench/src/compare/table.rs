@@ -1,4 +1,4 @@
-//! Comparisons for people: a Markdown table and what was set.
+//! Comparisons as a Markdown table with the settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::Comparison;
 use super::line::Line;
 
-/// A row for each comparison; below, how each peer was set, and what it lacks.
+/// Renders a row for each comparison; below, how each peer was set, and what it lacks.
 pub(crate) fn markdown(comparisons: &[Comparison]) -> String {
     let mut table = String::from(
         "| work | store | peer | settings | peer's | ours | ours ÷ peer's |\n\
@@ -59,7 +59,7 @@ pub(crate) fn markdown(comparisons: &[Comparison]) -> String {
     table
 }
 
-/// What the row cannot say.
+/// Returns what the row cannot show.
 fn note(line: &Line) -> Option<String> {
     let who = format!("- {} on {}, {}", line.who, line.store, line.settings);
     if let Some(why) = line.text("lacks") {
@@ -89,7 +89,7 @@ fn ratio(comparison: &Comparison) -> String {
     }
 }
 
-/// Three digits that count, without a decimal point in thousands.
+/// Formats with three significant digits, without a decimal point in thousands.
 fn shown(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),

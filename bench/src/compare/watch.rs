@@ -1,4 +1,4 @@
-//! A program with nothing to do, watched from outside.
+//! An idle program, observed from outside.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::line::Line;
 use crate::Result;
 use crate::place::{Kind, Place};
 
-/// Transactions of the database a second (SQLite does not count them), and the process's time on a processor.
+/// Measures transactions of the database per second (SQLite does not count them), and the process's processor time.
 pub(crate) async fn idle(
     who: &Contestant,
     place: &Place,
@@ -35,7 +35,7 @@ pub(crate) async fn idle(
     let after = transactions(place).await?;
 
     drop(child.stdin.take());
-    // It may have work to put away, or never end.
+    // It may have work to finish, or never end.
     if tokio::time::timeout(Duration::from_secs(10), child.wait()).await.is_err() {
         child.kill().await?;
     }
@@ -52,7 +52,8 @@ pub(crate) async fn idle(
     Ok(line)
 }
 
-/// How many the database has seen, of anybody. Asked from beside, so that the question does not count.
+/// Returns the transactions of the database, of all clients. Queried from another database, so that the query does not
+/// count.
 async fn transactions(place: &Place) -> Result<Option<i32>> {
     if place.kind == Kind::Sqlite {
         return Ok(None);
@@ -62,10 +63,10 @@ async fn transactions(place: &Place) -> Result<Option<i32>> {
     Ok(Some(sqlx::query_scalar(count).bind(&place.name).fetch_one(&mut connection).await?))
 }
 
-/// How long a process has run on a processor.
+/// Returns the processor time of a process.
 fn ticks(pid: u32) -> Result<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The program's name, in parentheses, may hold anything; the times are the 12th and 13th fields after it.
+    // The program's name, in parentheses, may contain anything; the times are the 12th and 13th fields after it.
     let (_, fields) = stat.rsplit_once(')').ok_or("/proc/…/stat does not read")?;
     let mut ticks = 0;
     for field in fields.split_ascii_whitespace().skip(11).take(2) {

@@ -1,20 +1,20 @@
-//! The crates that are compiled: the same methods twice.
+//! The crates that are compiled: the same methods in two forms.
 
 use std::fmt::Write as _;
 
-/// Who wrote the crate.
+/// The form of a crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// Methods in blocks with `#[future_call]`.
     Ours,
-    /// Functions, a struct of each one's arguments, a function that stores them, and a dispatch by name
-    /// that gives a boxed future: what one writes for a library that takes a name and a serializable value.
+    /// Functions, a struct of each one's arguments, a function that stores them, and a dispatch by name that returns a
+    /// boxed future: what one writes for a library that takes a name and a serializable value.
     Theirs,
-    /// Those structs alone: no functions, so no program either.
+    /// Those structs only: no functions, so no program either.
     Structs,
 }
 
-/// The types of the three arguments, in turns: as they are lent to the handler, and as they are owned.
+/// The types of the three arguments, in turns: borrowed for the handler, and owned.
 const ARGUMENTS: [[(&str, &str, &str); 3]; 4] = [
     [("user", "u64", "u64"), ("text", "&str", "String"), ("tags", "Vec<String>", "Vec<String>")],
     [("order", "i64", "i64"), ("lines", "Vec<(u32, i64)>", "Vec<(u32, i64)>"), ("paid", "bool", "bool")],
@@ -37,7 +37,7 @@ impl Source {
     /// The crate's only file.
     pub(super) fn write(self, methods: usize) -> String {
         let mut text = String::from("pub type Map = std::collections::BTreeMap<String, String>;\n\n");
-        // Writing to a string cannot fail, so its results are passed over here.
+        // Writing to a string cannot fail, so its results are ignored here.
         match self {
             Self::Ours => ours(&mut text, methods),
             Self::Theirs => theirs(&mut text, methods),
@@ -66,7 +66,7 @@ fn ours(text: &mut String, methods: usize) {
         }
         text.push_str("}\n");
     }
-    // Facades are used, as a service would.
+    // Facades are used, as in a service.
     text.push_str("\npub async fn schedule(pod: &Pod) -> Result<(), BoxError> {\n");
     for block in 0..methods / BLOCK {
         let values = values(block * BLOCK).join(", ");

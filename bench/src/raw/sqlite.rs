@@ -40,7 +40,7 @@ const KEEP: &str = "
 
 const ACK: &str = "DELETE FROM raw_call WHERE rowid IN (SELECT value FROM json_each(?1)) AND claimed_by = ?2";
 
-/// One connection, which callers take in turns: SQLite has one writer, and several would wait by sleeping.
+/// One connection, shared by the callers: SQLite has one writer, and several connections would wait by sleeping.
 pub(crate) struct Raw {
     connection: Arc<Mutex<SqliteConnection>>,
 }
