@@ -1,4 +1,4 @@
-//! Bugs that others shipped: one test each, so that none of them comes back here.
+//! Bugs found in other job systems: one test each, so that none of them appears here.
 //!
 //! | seen in | test |
 //! | --- | --- |

@@ -1,4 +1,4 @@
-//! Random operations on SQLite and PostgreSQL, each beside the memory store: equal answers, equal rows.
+//! Random operations on SQLite and PostgreSQL, each compared with the memory store: equal results, equal rows.
 //!
 //! Few walks here; `FUTURECALL_TEST_WALKS=1000` makes it the long test.
 

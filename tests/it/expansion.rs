@@ -1,4 +1,4 @@
-//! What `#[future_call]` makes of a block, seen from where it is used.
+//! The code that `#[future_call]` generates for a block, as seen by its users.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};

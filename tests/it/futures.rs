@@ -1,7 +1,7 @@
 //! Futures of the library that their callers begin and then keep: neither polled again nor dropped.
 //!
 //! `FUTURECALL_FUTURES_SEEDS=… cargo test -p futurecall-tests --test it futures::rounds` plays that many rounds on each
-//! store, and `FUTURECALL_FUTURES_SEED=…` one seed alone.
+//! store, and `FUTURECALL_FUTURES_SEED=…` a single seed.
 
 mod checks;
 mod given;

@@ -1,4 +1,4 @@
-//! Several clients at one store at once: each call's events must have an order that makes sense.
+//! Several clients on one store at once: each call's events must have a valid order.
 
 use futurecall_tests::Harness;
 use futurecall_tests::histories::histories;

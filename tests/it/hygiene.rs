@@ -1,7 +1,7 @@
-//! Expansions stand on their own: no prelude, another name for the runtime crate, raw identifiers, names of ours in the
-//! user's code, and lints that somebody turned on.
+//! Expansions are self-contained: they work without the prelude, with a renamed runtime crate, raw identifiers, our
+//! names in the user's code, and additional lints.
 //!
-//! The blocks themselves are the test; they run once so that nothing of them is dead.
+//! Compiling the blocks is the test; they run once so that none of them is dead code.
 
 mod from_macros;
 

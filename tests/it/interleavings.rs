@@ -1,10 +1,11 @@
-//! Two operations on one call or one schedule of a PostgreSQL database, stopped at chosen points of one while the other
-//! goes on: before each of its statements, before each row that a statement looks at, and before the lock that both want.
-//! Whatever the point, answers and rows are those of one of the two orders in which the operations may follow each other
-//! on the memory store. An operation that passes by what others have locked may also find nothing.
+//! Two operations on one call or one schedule of a PostgreSQL database, where one is stopped at chosen points while the
+//! other continues: before each of its statements, before each row that a statement reads, and before the lock that
+//! both need. Whatever the point, results and rows are those of one of the two orders on the memory store. An operation
+//! that skips locked rows may also find nothing.
 //!
-//! Every twelfth statement is taken, and every two-hundredth row, from another one on for each pair:
-//! `FUTURECALL_TEST_INTERLEAVINGS=all` takes each. `FUTURECALL_TEST_PAIR="Claim CancelLabel"` chooses a pair, with each point.
+//! Every twelfth statement is taken, and every two-hundredth row, with another offset for each pair:
+//! `FUTURECALL_TEST_INTERLEAVINGS=all` takes all of them. `FUTURECALL_TEST_PAIR="Claim CancelLabel"` selects a pair,
+//! with all points.
 
 mod lab;
 mod mistakes;

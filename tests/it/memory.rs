@@ -1,4 +1,4 @@
-//! The memory store under the conformance suite.
+//! The conformance suite on the memory store.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The mistakes that `scripts/mutants` plants: none of them may rot.
+//! The patches of `scripts/mutants`: each must still apply.
 
 use std::fs;
 use std::path::{Path, PathBuf};

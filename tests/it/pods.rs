@@ -1,4 +1,4 @@
-//! Pods on every store: the promises of the contract, seen from outside.
+//! Pods on every store: the promises of the contract, as seen from outside.
 
 mod at_once;
 mod broken;

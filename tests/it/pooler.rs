@@ -1,4 +1,4 @@
-//! Pods behind PgBouncer, with an application beside them that shares its server sessions and must see nothing of it.
+//! Pods behind PgBouncer, next to an application that shares its server sessions and must not notice them.
 
 mod stranger;
 

@@ -1,4 +1,4 @@
-//! The PostgreSQL store under the conformance suite.
+//! The conformance suite on the PostgreSQL store.
 
 use std::sync::Arc;
 

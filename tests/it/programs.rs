@@ -1,5 +1,4 @@
-//! What a program says whose `main` returns an error: the text that was written for people, and no warning of what is not
-//! so.
+//! The output of a program whose `main` returns an error: the text for people, and no false warning.
 
 use std::process::Command;
 

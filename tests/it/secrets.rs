@@ -1,4 +1,4 @@
-//! Arguments belong to the application: nothing says what is in them but the handler that takes them.
+//! Arguments belong to the application: they appear in no output, except that of the handler.
 
 use std::error::Error;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! What pods tell of themselves: metrics, spans, the logs of runs, health.
+//! What pods report: metrics, spans, the logs of runs, health.
 
 mod health;
 mod logs;

@@ -1,6 +1,6 @@
-//! Simulated runs by the hundreds, and the stores that must not pass for right.
+//! Hundreds of simulated runs, and the broken stores that must be found.
 //!
-//! `FUTURECALL_SIM_SEED=… cargo test -p futurecall-tests --test it simulation::seeds` plays one seed alone, and
+//! `FUTURECALL_SIM_SEED=… cargo test -p futurecall-tests --test it simulation::seeds` plays a single seed, and
 //! `FUTURECALL_SIM_SEEDS=…` that many.
 
 use std::sync::atomic::{AtomicU64, Ordering};

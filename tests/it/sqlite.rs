@@ -1,4 +1,4 @@
-//! The SQLite store under the conformance suite.
+//! The conformance suite on the SQLite store.
 
 use std::sync::Arc;
 

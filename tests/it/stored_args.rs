@@ -1,7 +1,7 @@
-//! Arguments that released versions wrote must decode for ever: `stored_args/<version>/` holds what each one wrote.
+//! Arguments written by released versions must decode for ever: `stored_args/<version>/` has those of each version.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p futurecall-tests stored_args` writes the folder of the present version. Files of a
-//! version that was released are never changed.
+//! `UPDATE_EXPECT=1 cargo test -p futurecall-tests stored_args` writes the folder of the current version. Files of a
+//! released version are never changed.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The rules of this repository that no lint can hold. `clippy.toml` and the manifests hold the others.
+//! The rules of this repository that no lint can check. `clippy.toml` and the manifests have the others.
 
 mod circles;
 

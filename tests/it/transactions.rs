@@ -1,4 +1,4 @@
-//! The application's transactions, as the suite takes them.
+//! The application's transactions, in the form that the suite uses.
 
 use async_trait::async_trait;
 use futurecall_runtime::InTransaction;

@@ -1,4 +1,4 @@
-//! One test, every store: what a test of pods needs to run on memory, SQLite and PostgreSQL alike.
+//! One test, every store: what a test of pods needs to run on memory, SQLite and PostgreSQL.
 
 use std::time::Duration;
 
@@ -20,23 +20,23 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// A fresh memory store.
+    /// Creates a memory store.
     pub fn memory() -> Self {
         Self::Memory(MemoryStore::new())
     }
 
-    /// A fresh SQLite file.
+    /// Creates a SQLite file.
     pub fn sqlite() -> Self {
         Self::Sqlite(database::sqlite())
     }
 
-    /// A fresh PostgreSQL database.
+    /// Creates a PostgreSQL database.
     pub async fn postgres() -> Self {
         Self::Postgres(database::postgres().await)
     }
 
-    /// A pod on it: without discovery, since all types of the test binary would be found, and with a lease short enough
-    /// for tests that wait for one to end.
+    /// Returns a builder of a pod on it: without discovery, since all types of the test binary would be found, and with
+    /// a lease short enough for tests that wait for one to end.
     pub fn builder(&self) -> PodBuilder {
         let builder = Pod::builder().without_discovery().config(Self::config());
         match self {
@@ -46,12 +46,12 @@ impl Backend {
         }
     }
 
-    /// The settings of [`builder`](Self::builder): the defaults, but for the lease.
+    /// Returns the settings of [`builder`](Self::builder): the defaults, except for the lease.
     pub fn config() -> Config {
         Config::new().lease(Duration::from_secs(3))
     }
 
-    /// The store itself, as another pod would open it, with its tables up to date.
+    /// Opens the store itself, like another pod, with its tables up to date.
     ///
     /// # Panics
     ///
@@ -72,7 +72,7 @@ impl Backend {
         store
     }
 
-    /// Removes it. (A test that fails leaves it, for people to look at.)
+    /// Removes it. (A test that fails leaves it for inspection.)
     pub async fn drop(self) {
         if let Self::Postgres(database) = self {
             database.drop().await;

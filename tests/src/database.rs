@@ -1,4 +1,4 @@
-//! Databases for tests: each test gets a PostgreSQL database, or a SQLite file, that nobody else uses.
+//! Databases for tests: each test gets a PostgreSQL database, or a SQLite file, of its own.
 
 use std::env;
 use std::path::PathBuf;
@@ -10,47 +10,47 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Whether this process has looked for what earlier ones left behind.
+/// Whether this process has looked for leftovers of earlier ones.
 static SWEPT: AtomicBool = AtomicBool::new(false);
 
 const SERVER: &str = "these tests need a PostgreSQL server: run scripts/test, which starts one, \
                       or set DATABASE_URL (scripts/postgres prints one)";
 const URL: &str = "DATABASE_URL is a postgres:// URL";
 
-/// A PostgreSQL database of one test's own.
+/// A PostgreSQL database for one test.
 ///
-/// Call [`drop`](Self::drop) at the end of the test. What a failed test leaves behind is removed by a later run, once
-/// it is an hour old.
+/// Call [`drop`](Self::drop) at the end of the test. The leftovers of a failed test are removed by a later run, once
+/// they are an hour old.
 #[derive(Debug)]
 pub struct TestDatabase {
-    /// Where to connect to.
+    /// The URL to connect to.
     pub url: String,
-    /// Open connections to the same place, as the application under test would have them.
+    /// Open connections to the same place, like those of the application under test.
     pub pool: PgPool,
-    /// The schema for Futurecall's tables. It is `futurecall` in a database of the test's own; where the server's user
-    /// may only create schemas, it is a fresh one, in which the pool's tables land, too.
+    /// The schema for Futurecall's tables. It is `futurecall` in a database of the test's own; if the server's user may
+    /// only create schemas, it is a fresh one, which also has the tables of the pool.
     pub schema: String,
     place: Place,
     name: String,
     server: PgConnectOptions,
 }
 
-/// A SQLite file of one test's own, in a folder that goes when this value does. The file is not there yet.
+/// A SQLite file for one test, in a folder that is removed with this value. The file does not exist yet.
 #[derive(Debug)]
 pub struct TestFile {
-    /// Where to connect to.
+    /// The URL to connect to.
     pub url: String,
     /// The file itself.
     pub path: PathBuf,
     _folder: TempDir,
 }
 
-/// Makes an empty PostgreSQL database on the server that `DATABASE_URL` names, or, where its user may not create
+/// Creates an empty PostgreSQL database on the server that `DATABASE_URL` names, or, if its user may not create
 /// databases, a schema.
 ///
 /// # Panics
 ///
-/// If `DATABASE_URL` is not set: no test is skipped because a server is missing. If the server does not do as it is told.
+/// If `DATABASE_URL` is not set: no test is skipped because a server is missing. If the server refuses.
 pub async fn postgres() -> TestDatabase {
     let server: PgConnectOptions = env::var("DATABASE_URL").expect(SERVER).parse().expect(URL);
     let mut admin = connect(&server).await;
@@ -61,8 +61,8 @@ pub async fn postgres() -> TestDatabase {
     create(server, &mut admin, place, None).await
 }
 
-/// As [`postgres`], with this encoding instead of the server's, such as `LATIN1`. `None`, and said so, where the
-/// server's user may not create databases.
+/// Does the same as [`postgres`], with this encoding instead of the server's, such as `LATIN1`. Returns `None`, and
+/// prints that, if the server's user may not create databases.
 ///
 /// # Panics
 ///
@@ -83,7 +83,7 @@ pub async fn postgres_in(encoding: &str) -> Option<TestDatabase> {
 ///
 /// # Panics
 ///
-/// If the folder cannot be made.
+/// If the folder cannot be created.
 pub fn sqlite() -> TestFile {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("calls.db");
@@ -91,7 +91,7 @@ pub fn sqlite() -> TestFile {
 }
 
 impl TestDatabase {
-    /// Removes the database, whoever is still connected to it.
+    /// Removes the database, even if there are connections to it.
     ///
     /// # Panics
     ///
@@ -117,7 +117,7 @@ impl TestFile {
     }
 }
 
-/// What a test has for itself on the server.
+/// The private objects of a test on the server.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Database,
@@ -182,7 +182,7 @@ async fn create(
     TestDatabase { url: url.into(), pool, schema, place, name, server }
 }
 
-/// Removes what failed tests left behind more than an hour ago. Where that does not work, somebody else is at it.
+/// Removes leftovers of failed tests that are more than an hour old. A failure means that another process is doing it.
 async fn sweep(admin: &mut PgConnection, place: Place) {
     let names = match place {
         Place::Database => "SELECT datname::text FROM pg_database WHERE datname::text COLLATE \"C\"",

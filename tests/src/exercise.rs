@@ -1,4 +1,4 @@
-//! Runs cases, each on a fresh database, and says which one failed on which store.
+//! Runs cases, each on a fresh database, and reports which one failed on which store.
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -10,12 +10,12 @@ use futures_util::FutureExt;
 use crate::cases;
 use crate::suite::{Case, Fixture, Harness, Topic};
 
-/// No case takes long; one that does is stuck.
+/// The timeout of a case: none takes long.
 const TOO_LONG: Duration = Duration::from_mins(2);
 
 /// Runs the cases of one topic against the harness's stores.
 ///
-/// The variable `FUTURECALL_TEST_CASE` narrows it down to the cases whose name contains its value.
+/// The variable `FUTURECALL_TEST_CASE` restricts it to cases whose name contains its value.
 ///
 /// # Panics
 ///
@@ -27,7 +27,7 @@ pub async fn exercise(harness: &dyn Harness, topic: Topic) {
     assert!(failures.is_empty(), "these cases failed:{failures}");
 }
 
-/// Runs cases, and gives a line for each that failed.
+/// Runs cases, and returns a line for each that failed.
 async fn failures(harness: &dyn Harness, topic: Topic, cases: impl Iterator<Item = &Case>) -> String {
     let mut failures = String::new();
     for case in cases {

@@ -1,7 +1,8 @@
-//! What the fuzz targets do with an input. The same functions run over the seed corpus as plain tests: `fuzz/` only hands
-//! them what libFuzzer thinks of.
+//! The bodies of the fuzz targets. The same functions run over the seed corpus as plain tests: `fuzz/` only passes
+//! libFuzzer's inputs to them.
 //!
-//! Nothing here may panic but the assertions: whatever a text or a stored row says, the worst outcome is an error.
+//! Nothing here may panic except the assertions: whatever a text or a stored row contains, the worst outcome is an
+//! error.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use futurecall_runtime::{
 mod arguments;
 mod rows;
 
-/// A fuzz target: its name, which is also that of its corpus' folder, and what it does.
+/// A fuzz target: its name, which is also that of its corpus' folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
@@ -33,7 +34,7 @@ pub const TARGETS: [Target; 6] = [
 ///
 /// # Panics
 ///
-/// If the product does not do as it should, or there is no such target.
+/// If the product misbehaves, or there is no such target.
 pub fn run(target: &str, input: &[u8]) {
     let (_, run) = TARGETS.iter().find(|(name, _)| *name == target).expect("a target of that name");
     run(input);
@@ -42,7 +43,8 @@ pub fn run(target: &str, input: &[u8]) {
 const ZONES: [&str; 6] =
     ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca"];
 
-/// A cron expression or a stored rule: what is accepted goes on in order for ever, and comes back from its stored form.
+/// Reads a cron expression or a stored rule: an accepted one gives times in order for ever, and comes back from its
+/// stored form.
 fn cron(input: &[u8]) {
     let Some((choice, text)) = input.split_first() else { return };
     let text = String::from_utf8_lossy(text);
@@ -70,7 +72,7 @@ fn cron(input: &[u8]) {
     }
 }
 
-/// Settings as the environment has them: a name and a value on the two sides of the first `=`.
+/// Reads settings as in the environment: a name and a value on the two sides of the first `=`.
 fn durations(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let mut settings = Vec::new();
@@ -83,7 +85,7 @@ fn durations(input: &[u8]) {
     }
 }
 
-/// Names, identifiers, ids, and names of schemas and tables.
+/// Reads names, identifiers, ids, and names of schemas and tables.
 fn names(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     ids(&text);
@@ -122,7 +124,7 @@ fn names(input: &[u8]) {
     });
 }
 
-/// The contexts of traces: what is read comes back, in the form of version 00.
+/// Reads the contexts of traces: a valid one comes back, in the form of version 00.
 fn traceparents(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let Ok(parent) = text.parse::<Traceparent>() else { return };

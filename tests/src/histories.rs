@@ -1,10 +1,10 @@
-//! Concurrent histories: several clients at one store at once, and each call's events checked for an order in which
-//! a plain model of one call does the same.
+//! Concurrent histories: several clients on one store at once, and a search for an order of each call's events in which
+//! a plain model of one call has the same results.
 //!
-//! Calls are independent of each other, so that each is checked alone: an order is sought by the search of Wing and
-//! Gong (1993), in which whatever had ended before something else began comes before it.
+//! Calls are independent of each other, so each is checked separately, by the search of Wing and Gong (1993): an event
+//! that had ended before another began comes before it.
 //!
-//! `FUTURECALL_TEST_HISTORIES` says how many histories (5 unless told), `FUTURECALL_TEST_SEED` moves them elsewhere.
+//! `FUTURECALL_TEST_HISTORIES` sets how many histories (default 5), `FUTURECALL_TEST_SEED` changes their seed.
 
 mod clients;
 mod order;
@@ -19,7 +19,7 @@ use self::clients::clients;
 use self::order::is_possible;
 use crate::suite::Harness;
 
-/// Makes and checks histories. Gives which kinds of answers there were.
+/// Creates and checks histories. Returns which kinds of results there were.
 ///
 /// # Panics
 ///
@@ -50,7 +50,7 @@ pub async fn histories(harness: &dyn Harness) -> BTreeSet<&'static str> {
 /// The events of each call.
 type Histories = BTreeMap<CallId, Vec<Event>>;
 
-/// What one client did to one call, and when: numbers that grow, taken before and after.
+/// One client's operation on one call, and its time: increasing numbers, taken before and after.
 #[derive(Clone, Debug)]
 struct Event {
     from: u64,
@@ -58,7 +58,7 @@ struct Event {
     what: What,
 }
 
-/// An operation and its answer.
+/// An operation and its result.
 #[derive(Clone, Debug)]
 enum What {
     /// Stored once more, as after a lost reply.
@@ -117,7 +117,7 @@ impl What {
     }
 }
 
-/// Who claimed, and by which claim.
+/// The owner of a claim, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Holder {
     pod: PodId,

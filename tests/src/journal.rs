@@ -1,11 +1,11 @@
-//! What handlers write down themselves, so that a test never has to believe the store.
+//! The records of handlers themselves, so that a test never has to rely on the store.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// How long a test waits for what must happen. Never waited for in full unless something is wrong.
+/// The timeout for events. Reached only if something is wrong.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A list that handlers append to and tests wait on. Clones are the same list.
@@ -16,7 +16,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// An empty one.
+    /// Returns an empty one.
     pub fn new() -> Self {
         Self::default()
     }
@@ -27,12 +27,12 @@ impl Journal {
         self.changed.notify_waiters();
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until there are at least so many lines, and returns them all.
+    /// Waits until there are at least that many lines, and returns them all.
     ///
     /// # Panics
     ///
@@ -57,11 +57,11 @@ impl Journal {
     }
 }
 
-/// Asks again and again, without sleeping for a fixed time, until the answer is `Some`.
+/// Polls, without sleeping for a fixed time, until the result is `Some`.
 ///
 /// # Panics
 ///
-/// If that takes longer than [`PATIENCE`]; `what` is what was waited for.
+/// If that takes longer than [`PATIENCE`]; `what` describes the event.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let asking = async {
         let mut pace = tokio::time::interval(Duration::from_millis(5));

@@ -1,7 +1,7 @@
-//! The store conformance suite: what every store must do alike, as named cases over any [`Store`].
+//! The store conformance suite: the common behaviour of all stores, as named cases over any [`Store`].
 //!
-//! A store is right when it passes. A backend's test file holds only a [`Harness`]; nobody writes a test for one
-//! store that could run on all of them.
+//! A store is correct when it passes. A backend's test file has only a [`Harness`]; a test that could run on all stores
+//! is never written for one of them.
 //!
 //! [`Store`]: futurecall_runtime::store::Store
 
@@ -22,7 +22,7 @@ pub mod walks;
 pub use self::exercise::exercise;
 pub use self::suite::{Database, Fixture, Harness, Topic, Transaction};
 
-/// Makes one test per [`Topic`] for a harness: `conformance!(MyHarness)` where `MyHarness` is an expression.
+/// Defines one test per [`Topic`] for a harness: `conformance!(MyHarness)` where `MyHarness` is an expression.
 #[macro_export]
 macro_rules! conformance {
     ($harness:expr) => {

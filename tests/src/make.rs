@@ -1,4 +1,4 @@
-//! The words that the cases are written in.
+//! Builders and shorthands for the cases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,10 +14,10 @@ use futurecall_runtime::{CallId, Moment, PodId, ScheduleId};
 
 use crate::suite::Fixture;
 
-/// The lease of every claim, unless a case says otherwise.
+/// The lease of every claim, unless a case needs another.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
-/// How far ahead an insert looks for calls that other pods should hear of.
+/// The time span within which an insert notifies other pods.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// Keeps every outcome for an hour.
@@ -30,12 +30,12 @@ const fn same_retention(age: Duration) -> Retention {
     Retention { succeeded: age, failed: age, interrupted: age, cancelled: age, skipped: age }
 }
 
-/// That many seconds after the moment at which the cases begin, 2027-01-01 00:00:00 UTC.
+/// Returns that many seconds after the time at which the cases begin, 2027-01-01 00:00:00 UTC.
 pub(crate) fn at(seconds: i64) -> Moment {
     micros(seconds * 1_000_000)
 }
 
-/// That many microseconds after the moment at which the cases begin.
+/// Returns that many microseconds after the time at which the cases begin.
 pub(crate) fn micros(micros: i64) -> Moment {
     Moment::from_micros(1_798_761_600_000_000 + micros).expect("cases stay within the range")
 }
@@ -44,7 +44,7 @@ pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A call without arguments, due when the cases begin.
+/// Returns a call without arguments, due when the cases begin.
 pub(crate) fn call(name: &str) -> NewCall {
     NewCall {
         id: CallId::new(),
@@ -59,17 +59,17 @@ pub(crate) fn call(name: &str) -> NewCall {
     }
 }
 
-/// A call without arguments, due that many seconds after the cases begin.
+/// Returns a call without arguments, due that many seconds after the cases begin.
 pub(crate) fn call_at(name: &str, seconds: i64) -> NewCall {
     NewCall { due: Due::At(at(seconds)), ..call(name) }
 }
 
-/// A call without arguments that carries an identifier.
+/// Returns a call without arguments that has an identifier.
 pub(crate) fn labelled(name: &str, identifier: &str) -> NewCall {
     NewCall { identifier: Some(identifier.to_owned()), ..call(name) }
 }
 
-/// A schedule declared by code under this key.
+/// Returns a schedule declared by code under this key.
 pub(crate) fn schedule(key: &str, rule: Rule) -> NewSchedule {
     NewSchedule {
         id: ScheduleId::new(),
@@ -85,7 +85,7 @@ pub(crate) fn schedule(key: &str, rule: Rule) -> NewSchedule {
     }
 }
 
-/// Every that many seconds.
+/// Returns an interval of that many seconds.
 pub(crate) fn every(seconds: u64) -> Rule {
     Rule::every(secs(seconds)).expect("a rule")
 }
@@ -110,12 +110,12 @@ pub(crate) fn new_ids(calls: &[NewCall]) -> Vec<CallId> {
     calls.iter().map(|call| call.id).collect()
 }
 
-/// The claim as its pod believes to hold it.
+/// Returns the claim as held by its pod.
 pub(crate) fn held(call: &ClaimedCall) -> Held {
     Held { id: call.id, claim_no: call.claim_no, started: false }
 }
 
-/// The end of a run that began a second after its claim and took two.
+/// Returns the end of a run that began a second after its claim and took two.
 pub(crate) fn finish(call: &ClaimedCall, outcome: Outcome) -> Finish {
     Finish { id: call.id, claim_no: call.claim_no, outcome, started_after: Some(secs(1)), ran_for: secs(2) }
 }
@@ -127,7 +127,7 @@ impl Fixture {
         assert_eq!(inserted, vec![Inserted::Stored; calls.len()]);
     }
 
-    /// Declares one schedule and gives its lasting id.
+    /// Declares one schedule and returns its permanent id.
     pub(crate) async fn declare(&self, now: Moment, schedule: &NewSchedule) -> ScheduleId {
         let declared =
             self.store.declare(Now::At(now), std::slice::from_ref(schedule)).await.expect("a declaration");
@@ -135,12 +135,12 @@ impl Fixture {
         declared[0].id
     }
 
-    /// A pod on the first handle.
+    /// Returns a pod on the first handle.
     pub(crate) fn pod(&self) -> Pod {
         Pod::on(&self.store)
     }
 
-    /// A pod on the second handle.
+    /// Returns a pod on the second handle.
     pub(crate) fn other_pod(&self) -> Pod {
         Pod::on(&self.other)
     }
@@ -153,7 +153,7 @@ impl Fixture {
         self.other.rescue(Now::At(now), 100, &KEEP).await.expect("a rescue")
     }
 
-    /// The call, which exists.
+    /// Returns the call, which must exist.
     pub(crate) async fn record(&self, id: CallId) -> CallRecord {
         self.find(id).await.unwrap_or_else(|| panic!("call {id} is neither pending nor in the history"))
     }
@@ -166,7 +166,7 @@ impl Fixture {
         self.record(id).await.state
     }
 
-    /// All calls that the filter lets through, on one page: a look from after everything that a case does.
+    /// Returns all calls that match the filter, on one page, as of a time after everything in a case.
     pub(crate) async fn list(&self, filter: CallFilter) -> Vec<CallRecord> {
         let now = Now::At(at(1_000_000_000));
         let page = self.store.calls(now, &filter.limit(10_000)).await.expect("a page");
@@ -178,14 +178,14 @@ impl Fixture {
         self.list(CallFilter::new().state(state)).await
     }
 
-    /// The only schedule.
+    /// Returns the only schedule.
     pub(crate) async fn the_schedule(&self) -> ScheduleRecord {
         let mut schedules = self.store.schedules().await.expect("the schedules");
         assert_eq!(schedules.len(), 1, "{schedules:?}");
         schedules.remove(0)
     }
 
-    /// The only call that waits.
+    /// Returns the only waiting call.
     pub(crate) async fn the_pending(&self) -> CallRecord {
         let mut pending = self.listed(CallState::Scheduled).await;
         assert_eq!(pending.len(), 1, "{pending:?}");
@@ -207,17 +207,17 @@ impl Pod {
         Self { store, id: PodId::new(), on_vanish: OnVanish::Keep, last_claim: AtomicI64::new(0) }
     }
 
-    /// The same pod, whose calls are run again if it vanishes.
+    /// Returns the same pod, whose calls are rerun if it vanishes.
     pub(crate) fn rerunning(self) -> Self {
         self.rerunning_within(5, Duration::ZERO)
     }
 
-    /// The same pod, whose calls are run again that long after it vanished, until so many pods have.
+    /// Returns the same pod, whose calls are rerun that long after it vanished, until that many pods have.
     pub(crate) fn rerunning_within(self, budget: u32, after: Duration) -> Self {
         Self { on_vanish: OnVanish::Rerun { budget, after }, ..self }
     }
 
-    /// The same pod by another handle.
+    /// Returns the same pod on another handle.
     pub(crate) fn through(&self, store: &Arc<dyn Store>) -> Self {
         Self { id: self.id, ..Self::on(store) }
     }
@@ -241,24 +241,24 @@ impl Pod {
         self.store.claim(Now::At(now), request).await.expect("a claim")
     }
 
-    /// Claims, and gives the whole answer.
+    /// Claims, and returns the whole result.
     pub(crate) async fn ask(&self, now: Moment, names: &[&str], limit: usize) -> Claim {
         self.send(now, &self.request(names, limit)).await
     }
 
-    /// Claims, and gives the calls.
+    /// Claims, and returns the calls.
     pub(crate) async fn claim(&self, now: Moment, names: &[&str], limit: usize) -> Vec<ClaimedCall> {
         self.ask(now, names, limit).await.calls
     }
 
-    /// Claims where exactly one call of the name is to be had.
+    /// Claims if there is exactly one call of the name.
     pub(crate) async fn claim_one(&self, now: Moment, name: &str) -> ClaimedCall {
         let mut calls = self.claim(now, &[name], 100).await;
         assert_eq!(calls.len(), 1, "{calls:?}");
         calls.remove(0)
     }
 
-    /// Hands in an outcome; gives whether the fence held.
+    /// Records an outcome; returns whether the fence held.
     pub(crate) async fn finish(&self, now: Moment, call: &ClaimedCall, outcome: Outcome) -> bool {
         self.finish_keeping(now, call, outcome, &KEEP).await
     }
@@ -273,7 +273,7 @@ impl Pod {
         self.ended_keeping(now, call, outcome, retention).await.is_recorded()
     }
 
-    /// Hands in an outcome; gives what became of it.
+    /// Records an outcome; returns the result.
     pub(crate) async fn ended(&self, now: Moment, call: &ClaimedCall, outcome: Outcome) -> Finished {
         self.ended_keeping(now, call, outcome, &KEEP).await
     }

@@ -1,4 +1,4 @@
-//! Everything that the process says to `tracing`, searched for one word.
+//! Captures everything that the process logs through `tracing`, and searches it for a word.
 
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,15 +11,16 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry;
 
-/// Who listens. One list for the whole process: `tracing` takes one subscriber, and background threads report to no other.
+/// All listeners. One list for the whole process: `tracing` takes one subscriber, and background threads report to no
+/// other.
 static LISTENING: Mutex<Vec<Arc<Inner>>> = Mutex::new(Vec::new());
 
-/// How many listen. While nobody does, nothing is put into words, and other tests go as fast as ever.
+/// How many listeners there are. With none, nothing is formatted, and other tests are not slowed down.
 static LISTENERS: AtomicUsize = AtomicUsize::new(0);
 
 static SUBSCRIBED: Once = Once::new();
 
-/// Hears every span, event and field of any level and target that holds its word, until it is dropped.
+/// Records every span, event and field of any level and target that contains its word, until it is dropped.
 #[derive(Debug)]
 pub struct Overheard(Arc<Inner>);
 
@@ -34,7 +35,7 @@ impl Overheard {
     ///
     /// # Panics
     ///
-    /// If somebody else has set a subscriber for the process.
+    /// If there is another subscriber for the process.
     pub fn word(word: &str) -> Self {
         SUBSCRIBED.call_once(|| {
             let subscriber = registry().with(Ear);
@@ -46,7 +47,7 @@ impl Overheard {
         Self(inner)
     }
 
-    /// What was said with the word in it.
+    /// Returns what was logged with the word in it.
     pub fn said(&self) -> Vec<String> {
         lock(&self.0.said).clone()
     }
@@ -94,7 +95,7 @@ impl<S: Subscriber> Layer<S> for Ear {
     }
 }
 
-/// One span or event as text.
+/// Formats one span or event.
 struct Line(String);
 
 impl Line {

@@ -1,5 +1,4 @@
-//! What a test puts between a pod and PostgreSQL, to end connections, to lose replies, and to hold statements back and to
-//! change them.
+//! A proxy between a pod and PostgreSQL, which ends connections, drops replies, holds statements back and changes them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::TestDatabase;
 
-/// A way to the test's server that can be shut. It ends with the runtime of its test.
+/// A connection to the test's server that can be shut. It ends with the runtime of its test.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Where to connect to instead.
+    /// The URL to connect to instead.
     pub url: String,
     relay: Relay,
     state: Arc<State>,
@@ -29,16 +28,16 @@ pub struct Proxy {
 struct State {
     server: String,
     is_shut: AtomicBool,
-    /// Cancelled to let nothing pass on the connections that there are; then replaced.
+    /// Cancelled to stall the existing connections; then replaced.
     silence: Mutex<CancellationToken>,
     refused: AtomicUsize,
     /// The reply that is to be lost.
     doomed: Mutex<Option<Doomed>>,
     lost: AtomicUsize,
-    /// Every statement that was sent to be carried out.
+    /// Every statement that was sent for execution.
     sent: Mutex<Vec<String>>,
     gate: watch::Sender<Gate>,
-    /// What statements say, and what they are to say instead.
+    /// Replacements in statements.
     changes: Mutex<Vec<(String, String)>>,
 }
 
@@ -61,16 +60,16 @@ struct Doomed {
     statement: String,
     /// A piece of the reply itself.
     reply: String,
-    /// What the server seems to say instead, if anything.
+    /// The error that the server seems to return instead, if any.
     instead: Vec<u8>,
 }
 
 impl Proxy {
-    /// Opens a way to the database.
+    /// Opens a proxy to the database.
     ///
     /// # Panics
     ///
-    /// If no port can be had.
+    /// If no port is available.
     pub async fn before(database: &TestDatabase) -> Self {
         let state = Arc::new(State {
             server: split(&database.url).1.to_owned(),
@@ -96,8 +95,7 @@ impl Proxy {
         self.relay.cut();
     }
 
-    /// Lets nothing pass any more on the connections that there are, and leaves them open, as a network does that has
-    /// forgotten them. New ones pass.
+    /// Stalls the existing connections, and leaves them open, like a network that has forgotten them. New ones work.
     pub fn silence(&self) {
         std::mem::take(&mut *self.state.silence.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
     }
@@ -107,28 +105,28 @@ impl Proxy {
         self.state.is_shut.store(false, Ordering::SeqCst);
     }
 
-    /// How many connections were ended as soon as they were made.
+    /// Returns how many connections were ended as soon as they were made.
     pub fn refused(&self) -> usize {
         self.state.refused.load(Ordering::SeqCst)
     }
 
-    /// The next statement that holds this text is carried out, and committed, but its connection ends without a reply.
+    /// Executes and commits the next statement that contains this text, and ends its connection without a reply.
     pub fn lose_the_reply_to(&self, statement: &str) {
         self.lose_a_reply_to(statement, "");
     }
 
-    /// The same of the next one that stands in no transaction and whose reply holds that text.
+    /// Does the same with the next one outside of a transaction whose reply contains that text.
     pub fn lose_a_reply_to(&self, statement: &str, reply: &str) {
         self.doom(statement, reply, Vec::new());
     }
 
-    /// The next statement that holds this text is carried out, and committed, but all that is heard of it is that error,
-    /// with which its connection ends.
+    /// Executes and commits the next statement that contains this text, and replies with that error, with which its
+    /// connection ends.
     pub fn answer_with_an_error(&self, statement: &str, severity: &str, code: &str) {
         self.doom(statement, "", error(severity, code));
     }
 
-    /// How many statements that hold this text were sent to be carried out.
+    /// Returns how many statements that contain this text were sent for execution.
     pub fn sent(&self, statement: &str) -> usize {
         let sent = self.state.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.iter().filter(|text| text.contains(statement)).count()
@@ -139,16 +137,16 @@ impl Proxy {
         *self.state.doomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(doomed);
     }
 
-    /// From now on statements that are prepared and hold the first text hold the other one in its place: a mistake in the
-    /// SQL of the build under test.
+    /// From now on replaces the first text by the other one in statements that are prepared: a mistake in the SQL of
+    /// the build under test.
     pub fn change(&self, statement: &str, instead: &str) {
         let change = (statement.to_owned(), instead.to_owned());
         self.state.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
     }
 
-    /// Holds the statement of that number from now on back (1 is the next), until [`go_on`](Self::go_on). Statements of all
-    /// connections count, BEGIN and COMMIT too, but not what a store sends beside its work: notifications, and the ROLLBACK
-    /// of a transaction that was dropped.
+    /// Holds the statement of that number from now on back (1 is the next), until [`go_on`](Self::go_on). Statements of
+    /// all connections count, including BEGIN and COMMIT, but not what a store sends outside of its work:
+    /// notifications, and the ROLLBACK of a transaction that was dropped.
     pub fn hold_back(&self, statement: usize) {
         self.state.gate.send_replace(Gate::Before(statement));
     }
@@ -159,26 +157,26 @@ impl Proxy {
         let _ = self.state.gate.subscribe().wait_for(|gate| *gate == Gate::Holds).await;
     }
 
-    /// Sends what was held back on, and holds nothing back any more.
+    /// Sends what was held back, and holds nothing back any more.
     pub fn go_on(&self) {
         self.state.gate.send_replace(Gate::Open);
     }
 
-    /// How many replies were lost so.
+    /// Returns how many replies were lost this way.
     pub fn lost(&self) -> usize {
         self.state.lost.load(Ordering::SeqCst)
     }
 }
 
 impl State {
-    /// Returns the text of a statement with the changes that were asked for, if there is one of it.
+    /// Returns the text of a statement with the requested changes, if there are any.
     fn changed(&self, text: &str) -> Option<String> {
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let is_meant = changes.iter().any(|(from, _)| text.contains(from));
         is_meant.then(|| changes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)))
     }
 
-    /// Waits where this statement is to be held back.
+    /// Waits if this statement is to be held back.
     async fn pass(&self, text: &str) {
         if text.starts_with("SELECT pg_notify(") || text.starts_with("ROLLBACK") {
             return;
@@ -207,7 +205,7 @@ pub fn redirected(url: &str, address: SocketAddr) -> (String, String) {
     (format!("{before}@{address}/{path}{separator}sslmode=disable"), server.to_owned())
 }
 
-/// What stands before a URL's host, its host and port, and the rest.
+/// Splits a URL: the part before its host, its host and port, and the rest.
 fn split(url: &str) -> (&str, &str, &str) {
     let (before, rest) = url.split_once('@').expect("the URL names a user");
     let (server, path) = rest.split_once('/').expect("the URL names a database");
@@ -323,7 +321,7 @@ async fn answer(
     }
 }
 
-/// The message by which a server tells of an error.
+/// Returns a server's error message.
 fn error(severity: &str, code: &str) -> Vec<u8> {
     let fields = [('S', severity), ('V', severity), ('C', code), ('M', "it is short of something")];
     let mut body: Vec<u8> =

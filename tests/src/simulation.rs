@@ -1,8 +1,8 @@
-//! Whole runs in simulated time: engine and memory store, several pods, and a network and machines that fail; all by the
-//! throw of one seed.
+//! Whole runs in simulated time: engine and memory store, several pods, and a network and machines that fail, all drawn
+//! from one seed.
 //!
-//! Nothing in a simulation depends on anything else: the runtime has one thread and paused time, chance is seeded, and
-//! names take the place of ids. The same seed therefore gives the same trace. Each trace is walked through the model.
+//! A simulation depends on nothing else: the runtime has one thread and paused time, randomness is seeded, and names
+//! replace ids. So the same seed gives the same trace. Each trace is replayed in the model.
 
 mod checker;
 mod faulty;
@@ -26,33 +26,33 @@ use self::play::Play;
 pub use self::world::Counts;
 use self::world::World;
 
-/// How large a simulation is, and what may go wrong in it.
+/// The size of a simulation, and its faults.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says of one thing whether it goes wrong")]
 pub struct Settings {
     /// How many pods there are at a time.
     pub pods: usize,
-    /// How many calls are scheduled, beside a schedule.
+    /// How many calls are scheduled, in addition to a schedule.
     pub calls: usize,
-    /// How often something befalls a pod, or all of them.
+    /// How many faults affect one pod, or all of them.
     pub troubles: usize,
     /// How many of a thousand messages take up to two leases.
     pub slow: usize,
-    /// For how long there are troubles.
+    /// For how long there are faults.
     pub length: Duration,
     /// The pods' leases.
     pub lease: Duration,
-    /// Whether anything goes wrong at all.
+    /// Whether there are faults at all.
     pub faults: bool,
-    /// Whether, even so, every fifth claim loses its connection and is carried out later.
+    /// Whether, even so, every fifth claim loses its connection and is executed later.
     pub late_claims: bool,
-    /// Whether, even so, the server turns everybody away now and then, for a quarter of a lease at most.
+    /// Whether, even so, the server rejects all pods now and then, for a quarter of a lease at most.
     pub denials: bool,
     /// Whether, even so, every tenth operation is not done and looks as if its reply were lost.
     pub unsent: bool,
-    /// Whether interrupted calls are run again.
+    /// Whether interrupted calls are rerun.
     pub reruns: bool,
-    /// How the store breaks the protocol, if it does.
+    /// How the store violates the protocol, if it does.
     pub mutant: Option<Mutant>,
 }
 
@@ -76,27 +76,27 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How often a call is run again after its pod vanished.
+    /// Returns how often a call is rerun after its pod vanished.
     fn reruns(&self) -> u8 {
         if self.reruns { 2 } else { 0 }
     }
 }
 
-/// What a simulation did.
+/// The result of a simulation.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Its seed.
     pub seed: u64,
-    /// What must not have happened.
+    /// Violations.
     pub violations: Vec<String>,
     /// The trace.
     pub lines: Vec<Line>,
-    /// What happened how often.
+    /// Counts of events.
     pub counts: Counts,
 }
 
 impl Report {
-    /// The same for the same trace.
+    /// Returns a hash of the trace.
     pub fn hash(&self) -> u64 {
         let text = self.lines.iter().map(|line| format!("{line:?}")).collect::<Vec<_>>().join("\n");
         text.bytes()
@@ -104,11 +104,11 @@ impl Report {
     }
 }
 
-/// Plays what a seed throws, and checks it. Interrupted calls are run again in every other seed.
+/// Plays the events drawn from a seed, and checks the result. Interrupted calls are rerun in every other seed.
 ///
 /// # Panics
 ///
-/// Where the simulation itself is wrong.
+/// If the simulation itself is wrong.
 pub fn simulate(seed: u64, settings: Settings) -> Report {
     let settings = Settings { reruns: seed.is_multiple_of(2), ..settings };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();

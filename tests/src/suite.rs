@@ -1,4 +1,4 @@
-//! What a case is, and what it is given: a fresh database, with a store and the application's own way to it.
+//! A case and its input: a fresh database, with a store and the application's own connection to it.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use futurecall_runtime::InTransaction;
 use futurecall_runtime::store::Store;
 use futures_util::future::BoxFuture;
 
-/// How one kind of database is made for the cases.
+/// Creates databases of one kind for the cases.
 #[async_trait]
 pub trait Harness: Sync {
-    /// What stands before the name of a failed case, such as `sqlite`.
+    /// The prefix of a failed case's name, such as `sqlite`.
     fn name(&self) -> &'static str;
 
-    /// A database of its own, empty and not yet migrated.
+    /// Creates a database, empty and not yet migrated.
     async fn fresh(&self) -> Fixture;
 }
 
@@ -22,34 +22,34 @@ pub trait Harness: Sync {
 pub struct Fixture {
     /// A handle on it.
     pub store: Arc<dyn Store>,
-    /// A second handle on the same database, as another process has it (or the first once more where that is
+    /// A second handle on the same database, like that of another process (or the first once more if that is
     /// impossible).
     pub other: Arc<dyn Store>,
-    /// The application's own way to it.
+    /// The application's own connection to it.
     pub database: Box<dyn Database>,
 }
 
-/// What the application does with its own database.
+/// The application's operations on its own database.
 #[async_trait]
 pub trait Database: Send + Sync {
-    /// Begins a transaction of the application, one that may write. `None`: this store knows no transactions.
+    /// Begins a transaction of the application that may write. Returns `None` if this store has no transactions.
     async fn begin(&self) -> Option<Box<dyn Transaction>>;
 
-    /// Begins a transaction of another kind of database than the store's. `None`: there is none at hand.
+    /// Begins a transaction of another kind of database than the store's. Returns `None` if there is none available.
     async fn begin_foreign(&self) -> Option<Box<dyn Transaction>>;
 
-    /// Writes by hand, as another version of the library might; `{}` stands before the name of each table. `false`: nobody
-    /// else can write to this store.
+    /// Writes by hand, as another version of the library might; `{}` precedes the name of each table. Returns `false`
+    /// if no other process can write to this store.
     async fn write(&self, sql: &str) -> bool;
 
-    /// Removes the database. Called when the case has passed; after a failure it is left for a look at it.
+    /// Removes the database. Called when the case has passed; after a failure it is left for inspection.
     async fn remove(&self);
 }
 
 /// A transaction of the application.
 #[async_trait]
 pub trait Transaction: Send {
-    /// The transaction as the application hands it over.
+    /// Returns the transaction in the form in which the application passes it on.
     fn lend(&mut self) -> &mut dyn InTransaction;
 
     /// Commits it.
@@ -59,12 +59,12 @@ pub trait Transaction: Send {
     async fn rollback(self: Box<Self>);
 }
 
-/// What a case is about: one test per topic and store.
+/// The topic of a case: one test per topic and store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// Storing calls, repeated and inside transactions.
+    /// Storing calls, repeatedly and inside transactions.
     Schedule,
-    /// Which calls a claim takes, in which order, and what it says of the next.
+    /// Which calls a claim takes, in which order, and what it returns about the next.
     Claim,
     /// Calls that are stored as claimed.
     AtOnce,
@@ -72,17 +72,17 @@ pub enum Topic {
     Cancel,
     /// Ends of calls in transactions of their handlers.
     Completion,
-    /// Moving calls, and running them again.
+    /// Rescheduling calls, and running them again.
     Reschedule,
     /// Declaring schedules, their successors, their end.
     Recurring,
-    /// Schedules that nobody declares any more, and what revives them.
+    /// Schedules that are no longer declared, and their revival.
     Undeclared,
     /// Calls of another release, which pods leave to those that can read them.
     Declined,
-    /// Repetitions while the history may not tell what has ended.
+    /// Repetitions while the history may be incomplete.
     Gaps,
-    /// Runs that were missed, and runs that overlap.
+    /// Missed and overlapping runs.
     Missed,
     /// Leases, fences, vanished pods, lost replies.
     Lease,
@@ -90,23 +90,23 @@ pub enum Topic {
     Retry,
     /// Outcomes, retention and pruning.
     History,
-    /// What people are shown.
+    /// Records for people.
     Inspect,
-    /// What operators change by hand, and what is remembered of it; what pods have counted.
+    /// Operators' changes, and their records; what pods have counted.
     Operate,
-    /// What people ask for: filters, pages, counts, timelines, settings.
+    /// Queries: filters, pages, counts, timelines, settings.
     Look,
-    /// Making the tables, and further handles on them.
+    /// Creating the tables, and further handles on them.
     Migrate,
     /// Inputs that have broken other systems.
     Hazards,
-    /// What waits, and what runs have logged.
+    /// Pending calls by argument keys, and the logs of runs.
     Signals,
     /// The scenarios of the system that this one is modelled on.
     Scenarios,
-    /// Everything at once, from many tasks.
+    /// Concurrency, from many tasks.
     Together,
-    /// Random walks beside the memory store.
+    /// Random walks compared with the memory store.
     Model,
 }
 

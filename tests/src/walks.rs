@@ -1,7 +1,6 @@
-//! Many short random walks, each on a database of its own, beside the memory store: the differential test.
+//! Many short random walks, each on a database of its own, compared with the memory store: the differential test.
 //!
-//! `FUTURECALL_TEST_WALKS` says how many (10 unless told), `FUTURECALL_TEST_WALK` the seed of the one that is to be
-//! gone again.
+//! `FUTURECALL_TEST_WALKS` sets how many (default 10), `FUTURECALL_TEST_WALK` the seed of a single one to repeat.
 
 use std::ops::Range;
 
@@ -11,11 +10,11 @@ use crate::suite::Harness;
 /// How many steps a walk has.
 pub const STEPS: usize = 40;
 
-/// Goes the walks that the environment asks for. Gives how many there were.
+/// Performs the walks that the environment sets. Returns how many there were.
 ///
 /// # Panics
 ///
-/// When the store and the model part: with the walk's seed, what it did, and how to go it again.
+/// If the store and the model differ: with the walk's seed, its steps, and how to repeat it.
 pub async fn walks(harness: &dyn Harness) -> u64 {
     let seeds = seeds();
     let count = seeds.end.saturating_sub(seeds.start);
@@ -46,7 +45,7 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// Says how to go a walk again when it ends in a panic.
+/// Prints how to repeat a walk when it panics.
 struct SayHow {
     store: &'static str,
     seed: u64,

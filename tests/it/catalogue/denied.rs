@@ -1,4 +1,4 @@
-//! Databases that turn pods away for a while: for want of a right, a log-in, or a moment's fault of their own.
+//! Databases that reject pods for a while: for lack of a right, a login, or by a temporary error.
 
 use std::time::Duration;
 

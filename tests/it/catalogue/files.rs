@@ -1,4 +1,4 @@
-//! Files that are taken away from under a pod.
+//! Files that are removed under a running pod.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

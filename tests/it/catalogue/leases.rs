@@ -1,4 +1,4 @@
-//! Handlers that run for long, that never yield, and whose pods lose their connections.
+//! Handlers that run for a long time, that never yield, and whose pods lose their connections.
 
 use std::time::Duration;
 

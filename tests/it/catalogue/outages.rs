@@ -1,4 +1,4 @@
-//! Connections and databases that go, and come back.
+//! Connections and databases that fail, and recover.
 
 use std::time::{Duration, Instant};
 

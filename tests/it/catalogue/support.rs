@@ -1,4 +1,4 @@
-//! What the entries of the catalogue share.
+//! Shared code of the catalogue.
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};

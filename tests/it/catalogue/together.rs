@@ -1,4 +1,4 @@
-//! Many at once: maintenance and load, pods that come and go, types that share a store.
+//! Concurrency: maintenance under load, pods that come and go, types that share a store.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Pods that are gone, or seem to be, and what becomes of their calls.
+//! Pods that are gone, or seem to be, and the outcome of their calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

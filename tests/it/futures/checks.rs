@@ -1,4 +1,4 @@
-//! What is stored in the end: nothing half, nothing twice, and all that was promised.
+//! Checks of the final state: nothing half, nothing twice, and everything that was promised.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use futurecall_tests::journal::eventually;
 use super::list::Effect;
 use super::stage::{Stage, far};
 
-/// Sees whether that has happened, wholly if it was promised, and otherwise wholly or not at all. What goes on without its
-/// caller is given time to end.
+/// Checks that this has happened, completely if it was promised, and otherwise completely or not at all. Work that
+/// continues without its caller gets time to end.
 pub(crate) async fn effect(stage: &Stage<'_>, name: &str, effect: &Effect, promised: bool) {
     let what =
         format!("{name} has wholly happened{}: {effect:?}", if promised { "" } else { ", or not at all" });
@@ -51,7 +51,7 @@ fn is_over(call: &CallRecord) -> bool {
     call.state == CallState::Succeeded
 }
 
-/// How many of these were run again; none twice.
+/// Returns how many of these were run again; none twice.
 async fn again(stage: &Stage<'_>, ids: &[CallId]) -> usize {
     let page = stage.pod.inspect().calls(CallFilter::new().limit(10_000)).await.unwrap();
     let of = |id: &CallId| page.calls.iter().filter(|call| call.rerun_of == Some(*id)).count();
@@ -60,7 +60,7 @@ async fn again(stage: &Stage<'_>, ids: &[CallId]) -> usize {
     counts.iter().sum()
 }
 
-/// Whether there is such a schedule, with the one call that it has to have.
+/// Returns whether there is such a schedule, with the one call that it has to have.
 async fn declared(stage: &Stage<'_>, identifier: &str) -> usize {
     let schedules = stage.pod.inspect().schedules().await.unwrap();
     let named =
@@ -75,7 +75,7 @@ async fn declared(stage: &Stage<'_>, identifier: &str) -> usize {
     found.len()
 }
 
-/// Every call was run once at most, and once if it is recorded as having succeeded; each child has its parent.
+/// Checks that every call was run at most once, and once if it is recorded as succeeded; each child has its parent.
 pub(crate) async fn runs(stage: &Stage<'_>) {
     let page = stage.pod.inspect().calls(CallFilter::new().limit(10_000)).await.unwrap();
     let succeeded = |name: &str| {
@@ -98,7 +98,7 @@ pub(crate) async fn runs(stage: &Stage<'_>) {
     assert!(lines.values().all(|count| *count == 1), "run twice: {lines:?}");
 }
 
-/// Of every action stands there what came of it: those that were begun went on to their end.
+/// Checks that every action has a recorded result: those that began were completed.
 pub(crate) async fn actions(stage: &Stage<'_>) {
     eventually("every action has an outcome", async || {
         let actions = stage.pod.inspect().actions(&ActionFilter::new().limit(1_000)).await.unwrap();
@@ -107,7 +107,7 @@ pub(crate) async fn actions(stage: &Stage<'_>) {
     .await;
 }
 
-/// Nothing waits or runs any more but for what stays.
+/// Checks that nothing waits or runs any more except for what stays.
 pub(crate) async fn rest(stage: &Stage<'_>) {
     eventually("all calls with handlers are over", async || {
         let page = stage.pod.inspect().calls(CallFilter::new().limit(10_000)).await.unwrap();

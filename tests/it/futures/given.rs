@@ -1,4 +1,4 @@
-//! Futures that are kept as people keep them.
+//! Futures that are kept in the usual ways.
 
 use std::pin::pin;
 use std::time::Duration;

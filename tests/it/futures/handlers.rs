@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::kept::poll_times;
 
-/// Writes down which call it is.
+/// Records which call it is.
 pub(crate) const NOTE: &str = "note";
 /// Completes its call in a transaction, in which it schedules another one.
 pub(crate) const COMPLETE: &str = "complete";
@@ -31,7 +31,7 @@ impl InvokableFutureCall for Note {
     }
 }
 
-/// Keeps the futures of its transaction until the gate opens, if it is told a seed.
+/// Keeps the futures of its transaction until the gate opens, if it gets a seed.
 #[derive(Clone)]
 pub(crate) struct Complete<Db> {
     pub(crate) gate: Arc<Semaphore>,
@@ -75,7 +75,7 @@ impl<Db: TransactionDatabase> InvokableFutureCall for Complete<Db> {
     }
 }
 
-/// What recurs, and is registered with no pod.
+/// A recurring call that is registered with no pod.
 pub(crate) struct KeptTickFutureCall;
 
 #[future_call]

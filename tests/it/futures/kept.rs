@@ -8,10 +8,10 @@ use std::time::Duration;
 use futurecall_tests::journal::PATIENCE;
 use tokio::sync::Notify;
 
-/// How long a future that is to be polled again is given to be woken: long enough to get somewhere.
+/// How long a future that is to be polled again is given to be woken: long enough to make progress.
 const STEP: Duration = Duration::from_millis(3);
 
-/// Rings when a future asks to be polled again.
+/// Notifies when a future asks to be polled again.
 #[derive(Default)]
 struct Bell(Notify);
 
@@ -21,7 +21,7 @@ impl Wake for Bell {
     }
 }
 
-/// Polls a future that many times at most. `None`: it is pending still, and nobody polls it any more.
+/// Polls a future that many times at most. Returns `None` if it is still pending; it is not polled any more.
 pub(crate) async fn poll_times<F: Future + ?Sized>(
     mut future: Pin<&mut F>,
     times: usize,
@@ -40,7 +40,7 @@ pub(crate) async fn poll_times<F: Future + ?Sized>(
     None
 }
 
-/// Awaits what must not take for ever.
+/// Awaits something with a timeout.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(done) => done,
@@ -59,7 +59,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Awaits a future on this thread, which knows no Tokio.
+/// Awaits a future on this thread, without Tokio.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     assert!(tokio::runtime::Handle::try_current().is_err(), "the thread belongs to a runtime");
     let (mut future, waker) = (pin!(future), Waker::from(Arc::new(Unpark(std::thread::current()))));
@@ -71,7 +71,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Does something on a thread that knows no Tokio, and waits for it.
+/// Performs something on a thread without Tokio, and waits for it.
 pub(crate) async fn on_a_plain_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (tell, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || drop(tell.send(work())));

@@ -1,4 +1,4 @@
-//! Every public future of the library, each with what is to be stored if it says so.
+//! Every public future of the library, each with what it stores if it returns `Ok`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What must go on while futures are kept that were begun before.
+//! Work that must continue while futures are kept that began before.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Rounds by seeds: every public future is begun and kept, others go on, and then what is stored is looked at.
+//! Rounds by seeds: every public future is begun and kept, other work continues, and then the stored state is checked.
 
 use futurecall_testbed::rng::Rng;
 use futurecall_tests::backend::Backend;

@@ -1,4 +1,4 @@
-//! Pods that are used from elsewhere than the runtime on which they were started, and after that runtime's end.
+//! Pods that are used outside of the runtime on which they were started, and after that runtime's end.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! What the futures of a round work on.
+//! The objects that the futures of a round use.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

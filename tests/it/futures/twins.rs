@@ -1,4 +1,4 @@
-//! The list of futures, compared with the sources.
+//! Compares the list of futures with the sources.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A database in which two operations are stopped and let go.
+//! A database in which two operations are stopped and resumed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use tokio::task::JoinHandle;
 use super::operations::{Cast, Op, Side, Way};
 use super::states::{State, rows};
 
-/// Where two operations are made to meet.
+/// The point at which two operations meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Point {
-    /// Both begin while somebody else has the row of the call locked, and go on once it is let go.
+    /// Both begin while a third connection has the row of the call locked, and continue once it is unlocked.
     AtTheCall,
     /// The same with the row of the schedule.
     AtTheSchedule,
-    /// The first stands before its statement of that number while the second does what it can.
+    /// The first is stopped before its statement of that number while the second does what it can.
     BeforeStatement(usize),
-    /// The first stands inside a statement while the second does what it can: before it looks at a row for the time of
-    /// that number. What it sees by then, it saw before the second began.
+    /// The first is stopped inside a statement while the second does what it can: before it reads a row for the time of
+    /// that number. What it has read by then, it read before the second began.
     BeforeRow(usize),
 }
 
-/// What came of a meeting.
+/// The result of a meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Met {
     pub(super) answers: [String; 2],
@@ -46,17 +46,17 @@ pub(super) struct Lab {
     proxy: Proxy,
     /// Through the proxy.
     proxied: Way,
-    /// Holds nothing back.
+    /// Without the proxy.
     _open: Proxy,
-    /// As a role for which a row's policy says when to stop.
+    /// As a role with a row policy that decides when to stop.
     stepping: Way,
     direct: Way,
     role: String,
-    /// Rows in words, by what stands in the tables: looks for people cost more than all else here.
+    /// Rows as text, from the tables: the library's own queries cost more than all else here.
     seen: HashMap<String, Vec<String>>,
 }
 
-/// An operation under way.
+/// An operation in progress.
 pub(super) struct Running {
     task: JoinHandle<String>,
     has_ended: Arc<Notify>,
@@ -83,13 +83,13 @@ impl Running {
     }
 }
 
-/// How long anything may take. A deadlock is found by the server much sooner.
+/// The timeout of anything. The server finds a deadlock much sooner.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const TABLES: [&str; 5] = ["call", "finished", "schedule", "log", "history_gap"];
 
 impl Lab {
-    /// A database that was brought to that state, whose statements say something else where the changes say so.
+    /// Creates a database in that state, with these changes to its statements.
     pub(super) async fn new(state: State, changes: &[(&str, &str)]) -> Self {
         let database = database::postgres().await;
         let setup = PostgresStore::open(&database.url, &database.schema).await.expect("a store");
@@ -129,7 +129,7 @@ impl Lab {
         }
     }
 
-    /// Lets two operations meet; `None`: the first ended before it came to that point.
+    /// Lets two operations meet; returns `None` if the first ended before it reached that point.
     pub(super) async fn meet(&mut self, first: Op, second: Op, point: Point) -> Option<Met> {
         self.reset().await;
         let met = async {
@@ -145,7 +145,7 @@ impl Lab {
         Some(Met { answers, rows: self.rows().await })
     }
 
-    /// Where a store of that application connects to.
+    /// Returns the URL for a store with that application name.
     pub(super) fn url(&self, application: &str) -> String {
         with(&self.database.url, &format!("application_name={application}"))
     }
@@ -154,7 +154,7 @@ impl Lab {
         &self.database.schema
     }
 
-    /// A transaction that has the row of the call locked.
+    /// Begins a transaction that has the row of the call locked.
     pub(super) async fn lock_the_call(&self) -> PoolConnection<Postgres> {
         self.lock("call", "finished").await
     }
@@ -194,7 +194,7 @@ impl Lab {
         rows
     }
 
-    /// Puts the rows back as they were set up.
+    /// Restores the initial rows.
     async fn reset(&mut self) {
         let schema = &self.database.schema;
         let back = TABLES.map(|table| {
@@ -302,8 +302,8 @@ fn with(url: &str, parameter: &str) -> String {
     format!("{url}{}{parameter}", if url.contains('?') { '&' } else { '?' })
 }
 
-/// Saves the rows, and makes a role whose statements stop before they look at a row for the time that `step` counts
-/// down to 0.
+/// Saves the rows, and creates a role whose statements stop before they read a row for the time that `step` counts down
+/// to 0.
 fn prepared(schema: &str, role: &str) -> String {
     let tables = TABLES.map(|table| {
         format!(

@@ -1,4 +1,4 @@
-//! Mistakes planted into the statements on their way to the server: the meetings must find each.
+//! Mistakes planted into the statements on their way to the server: the interleavings must find each.
 
 use super::lab::Lab;
 use super::operations::Op;
@@ -7,7 +7,7 @@ use super::{ALL, pair};
 
 struct Mistake {
     what: &'static str,
-    /// What statements say, and what they say instead.
+    /// A text of statements, and its replacement.
     changes: &'static [(&'static str, &'static str)],
     /// Where it is found.
     state: State,

@@ -1,4 +1,4 @@
-//! The operations that meet, and what each answers, in words that do not depend on ids or on the clock.
+//! The operations that are interleaved, and the result of each, as text that does not depend on ids or on the clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use futurecall_runtime::store::{
 use futurecall_runtime::{CallId, InTransaction as _, Moment, PodId, ScheduleId, StoreError};
 use sqlx::PgPool;
 
-/// An operation of [`Store`] on the call or the schedule that is at hand.
+/// An operation of [`Store`] on the current call or schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     Insert,
@@ -54,7 +54,7 @@ pub(super) enum End {
     Rollback,
 }
 
-/// What may happen to a call that no schedule has produced.
+/// All operations on a call without a schedule.
 pub(super) const ON_A_CALL: [Op; 23] = [
     Op::Insert,
     Op::InsertAgain,
@@ -81,7 +81,7 @@ pub(super) const ON_A_CALL: [Op; 23] = [
     Op::Prune,
 ];
 
-/// What may happen to a schedule and its runs.
+/// All operations on a schedule and its runs.
 pub(super) const ON_A_SCHEDULE: [Op; 24] = [
     Op::Claim,
     Op::Renew,
@@ -109,14 +109,14 @@ pub(super) const ON_A_SCHEDULE: [Op; 24] = [
     Op::EndUndeclared,
 ];
 
-/// Which of the two that meet.
+/// Which of the two operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     First,
     Second,
 }
 
-/// The ids and the moment that everything in a test goes by.
+/// The ids and the time that everything in a test uses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cast {
     /// By the server's clock, when the test began.
@@ -130,11 +130,11 @@ pub(super) struct Cast {
     declared: [ScheduleId; 2],
 }
 
-/// How the database is reached.
+/// The connections to the database.
 #[derive(Clone, Debug)]
 pub(super) struct Way {
     pub(super) store: Arc<dyn Store>,
-    /// The application's own connections; none to the memory store.
+    /// The application's own connections; `None` on the memory store.
     pub(super) pool: Option<PgPool>,
 }
 
@@ -164,7 +164,7 @@ impl Cast {
         }
     }
 
-    /// So many minutes after (before, if negative) the moment at which operations meet.
+    /// Returns that many minutes after (before, if negative) the time at which operations meet.
     pub(super) fn minutes(&self, minutes: i64) -> Moment {
         Moment::from_micros(self.now.as_micros() + minutes * 60_000_000).expect("within the range")
     }
@@ -213,7 +213,7 @@ impl Cast {
         }
     }
 
-    /// The name of a call or of a pod in what is compared.
+    /// Returns the name of a call or a pod for comparisons.
     pub(super) fn name_of(&self, id: CallId) -> &'static str {
         match id {
             id if id == self.call => "the call",
@@ -223,7 +223,7 @@ impl Cast {
         }
     }
 
-    /// All ids of calls that are given, and not the store's own.
+    /// Returns all given ids of calls, not the store's own.
     pub(super) fn calls(&self) -> Vec<uuid::Uuid> {
         [self.call, self.fresh[0], self.fresh[1]].map(|id| id.as_uuid()).to_vec()
     }
@@ -240,8 +240,8 @@ impl Cast {
         NewSchedule { id: self.declared[usize::from(side == Side::Second)], ..self.new_schedule() }
     }
 
-    /// The distance from the moment at which operations meet, in steps of ten minutes: what the server's clock has
-    /// moved since then does not show.
+    /// Returns the distance from the time at which operations meet, in steps of ten minutes: the progress of the
+    /// server's clock since then does not show.
     pub(super) fn about(&self, moment: Moment) -> i64 {
         let minutes = (moment.as_micros() - self.now.as_micros()).div_euclid(60_000_000);
         (minutes + 5).div_euclid(10) * 10
@@ -253,7 +253,7 @@ pub(super) fn every_hours(hours: u64) -> Rule {
 }
 
 impl Op {
-    /// What it answers where it passes by rows that somebody else has locked, as if it had not been called.
+    /// Returns the result if it skips rows that are locked, as if it had not been called.
     pub(super) fn passes_by(self) -> &'static [&'static str] {
         match self {
             Self::Claim => &["[] skipped 0"],
@@ -270,7 +270,7 @@ impl Op {
         }
     }
 
-    /// Does it, and gives the answer in words.
+    /// Performs it, and returns the result as text.
     pub(super) async fn run(self, way: Way, cast: Cast, target: CallId, side: Side) -> String {
         let done = match self {
             Self::Insert | Self::InsertAgain | Self::InsertIn(_) | Self::InsertClaimed | Self::Claim => {

@@ -1,4 +1,4 @@
-//! What operations meet on, and what becomes of it, in words.
+//! The initial states of the operations, and the final states, as text.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use futurecall_runtime::{CallId, PodId};
 
 use super::operations::{CLAIM, Cast, KEEP, LABEL, LEASE, NAME, Op};
 
-/// Where the call or the schedule stands when two operations meet on it.
+/// The state of the call or the schedule when two operations meet on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// There is nothing yet.
@@ -22,42 +22,42 @@ pub(super) enum State {
     Held,
     /// It is claimed, and was cancelled.
     Flagged,
-    /// It is claimed by a pod that nobody here is.
+    /// It is claimed by an unrelated pod.
     HeldByAnother,
     /// Its lease is over.
     Over,
-    /// Its lease is over, and it is to run again.
+    /// Its lease is over, and it is to be rerun.
     OverToRerun,
     /// It has failed.
     Failed,
     /// The schedule has a run that is due.
     RunWaiting,
-    /// The run is claimed, and the one after it waits for its moment.
+    /// The run is claimed, and the next one waits for its due time.
     RunHeld,
-    /// The lease of the run is over, and the one after it is due.
+    /// The lease of the run is over, and the next one is due.
     RunOver,
-    /// The run was given back for another attempt, and the one after it waits for its moment.
+    /// The run was returned for another attempt, and the next one waits for its due time.
     RunAgain,
     /// The schedule was paused.
     Paused,
     /// The schedule was cancelled.
     Cancelled,
-    /// The schedule was ended because nobody declared it.
+    /// The schedule was ended because it was no longer declared.
     Undeclared,
 }
 
 impl State {
-    /// Whether the lease is over, so that another pod may take the call.
+    /// Returns whether the lease is over, so that another pod may take the call.
     pub(super) fn is_over(self) -> bool {
         matches!(self, Self::Over | Self::OverToRerun | Self::RunOver)
     }
 
-    /// Whether an operation makes sense here: the id of a call that has ended is given to a new one by a repetition alone.
+    /// Returns whether an operation makes sense here: only a repetition gives the id of a finished call to a new one.
     pub(super) fn lets(self, op: Op) -> bool {
         self != Self::Failed || !matches!(op, Op::Insert | Op::InsertIn(_) | Op::InsertClaimed)
     }
 
-    /// Brings a fresh store there; gives the call that is at hand.
+    /// Brings a fresh store into that state; returns the current call.
     pub(super) async fn set_up(self, store: &dyn Store, cast: &Cast) -> CallId {
         match self {
             Self::Nothing => {}
@@ -163,7 +163,7 @@ async fn listed(store: &dyn Store, cast: &Cast) -> Vec<CallRecord> {
     store.calls(now, &CallFilter::new().limit(1_000)).await.expect("a page").calls
 }
 
-/// All rows, each in words, in an order that does not depend on ids.
+/// Returns all rows as text, in an order that does not depend on ids.
 pub(super) async fn rows(store: &Arc<dyn Store>, cast: &Cast) -> Vec<String> {
     let mut rows = Vec::new();
     for mut record in listed(&**store, cast).await {

@@ -1,5 +1,5 @@
-//! What a store tells of a call that is due again: after the commit, and to itself as well as to others. A claim that
-//! begins each lane where the last one ended (without `sweep`) finds only what it was told of.
+//! The notifications of a store about a call that is due again: after the commit, and to itself as well as to others. A
+//! claim that begins each lane where the last one ended (without `sweep`) finds only calls that it was notified of.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::lab::{Lab, Running, run};
 use super::operations::{Cast, Op, Side, Way};
 use super::states::State;
 
-/// Those that make a held call due, and wait for its row.
+/// Operations that make a claimed call due, and wait for its row.
 const TELLING: [Op; 3] = [Op::Release, Op::Retry, Op::Rerun];
 
-/// How long a notification may take.
+/// The timeout of a notification.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Calls that are due when they are stored, on a pod that has nothing else to do.
+//! The fast path: calls that are due when they are stored, on an idle pod.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

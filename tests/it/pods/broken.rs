@@ -1,4 +1,4 @@
-//! The check for broken calls at start, with many calls waiting, and with a start that refuses.
+//! The check for broken calls at start, with many pending calls, and with a start that refuses.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is done to very many calls at once holds up nobody.
+//! Bulk operations do not block other work.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

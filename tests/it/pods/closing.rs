@@ -1,4 +1,4 @@
-//! What a shutdown leaves: closed connections, and on SQLite one file that holds everything.
+//! The state after a shutdown: closed connections, and on SQLite one file that contains everything.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

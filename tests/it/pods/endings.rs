@@ -1,4 +1,4 @@
-//! Ends that nobody planned: dropped handles, dropped shutdowns, errors that panic.
+//! Unplanned ends: dropped handles, dropped shutdowns, errors that panic.
 
 use std::fmt;
 use std::time::Duration;

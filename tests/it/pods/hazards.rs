@@ -1,4 +1,4 @@
-//! Inputs that break schedulers: each is a typed error before anything is written, or comes back as it was given.
+//! Inputs that break schedulers: each is a typed error before anything is written, or comes back unchanged.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,5 @@
-//! What handlers say that is hard to record: texts that the database cannot hold, errors without end, and calls that
-//! were cancelled while they ran.
+//! Outcomes that are hard to record: texts that the database cannot represent, endless errors, and calls that were
+//! cancelled while they ran.
 
 use std::error::Error;
 use std::fmt;

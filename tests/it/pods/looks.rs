@@ -1,4 +1,4 @@
-//! Tools that look: pods that leave the tables alone, and why a call stands where it stands.
+//! Read-only tools: pods that leave the tables alone, and explanations of a call's state.
 
 use std::time::Duration;
 

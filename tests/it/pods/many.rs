@@ -1,4 +1,4 @@
-//! Several pods and several processes share the work: nothing missing, nothing twice, by the handlers' own record.
+//! Several pods and several processes share the work: nothing missing, nothing twice, by the handlers' own records.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Calls that are moved to another moment, and calls that are run again.
+//! Calls that are rescheduled, and calls that are run again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What operators do by hand, and what pods make of it.
+//! Operators' actions, and the reaction of pods.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Schedules, seen from outside.
+//! Schedules, as seen from outside.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

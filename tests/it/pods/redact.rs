@@ -1,4 +1,4 @@
-//! Arguments that people are not shown.
+//! Arguments that are hidden from people.
 
 use futurecall_runtime::Role;
 use futurecall_runtime::inspect::CallFilter;

@@ -1,4 +1,4 @@
-//! Runs that do not succeed: tried again, given up, timed out, interrupted, expired.
+//! Unsuccessful runs: retried, given up, timed out, interrupted, expired.
 
 use std::time::Duration;
 

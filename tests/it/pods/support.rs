@@ -1,4 +1,4 @@
-//! Handlers that write down what they do.
+//! Handlers that record their runs.
 
 use futurecall_runtime::prelude::*;
 use futurecall_tests::journal::Journal;

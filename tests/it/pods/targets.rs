@@ -1,4 +1,4 @@
-//! Which calls `cancel`, `reschedule` and `run_now` mean: one, by its id, or all with an identifier.
+//! The targets of `cancel`, `reschedule` and `run_now`: one call, by its id, or all with an identifier.
 
 use std::time::Duration;
 

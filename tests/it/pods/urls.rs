@@ -1,4 +1,4 @@
-//! URLs of SQLite files that name no file, or none that a pod can use.
+//! SQLite URLs that name no file, or none that a pod can use.
 
 use futurecall_runtime::StartError;
 use futurecall_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! What a pod says of its health.
+//! The health of a pod.
 
 use futurecall_runtime::Role;
 use futurecall_tests::backend::Backend;

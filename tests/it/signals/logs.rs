@@ -1,4 +1,4 @@
-//! The logs of runs, by a subscriber of this thread: the pods here run on it as well.
+//! The logs of runs, captured by a subscriber of this thread: the pods here run on it as well.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Metrics, by a recorder of this thread: the pods here run on it as well.
+//! Metrics, captured by a recorder of this thread: the pods here run on it as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What `docs/operations` names is what pods record.
+//! The metrics in `docs/operations` are those that pods record.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What a pod logs of an outcome: what the database has recorded, and not before it has. By a subscriber of this thread:
-//! the pods here run on it as well.
+//! What a pod logs about an outcome: what the database has recorded, and only afterwards. Captured by a subscriber of
+//! this thread: the pods here run on it as well.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock};

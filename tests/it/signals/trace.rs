@@ -1,4 +1,4 @@
-//! The spans of scheduling and of running, by a subscriber of this thread: the pods here run on it as well.
+//! The spans of scheduling and of running, captured by a subscriber of this thread: the pods here run on it as well.
 
 use std::collections::BTreeMap;
 use std::fmt;

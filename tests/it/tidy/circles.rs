@@ -1,8 +1,8 @@
 //! Files do not import each other in circles.
 //!
-//! An arrow leads from a file to the file that defines an item it names, whatever re-exports lie between. A module and its
-//! descendants are one house: `foo.rs` and `foo/bar.rs` may name each other, two children of `foo.rs` may not, nor may
-//! `foo/bar.rs` name what needs `foo.rs`. What methods are called is not looked at.
+//! An arrow leads from a file to the file that defines an item it names, regardless of re-exports in between. A module
+//! and its descendants form a group: `foo.rs` and `foo/bar.rs` may name each other, two children of `foo.rs` may not,
+//! nor may `foo/bar.rs` name what needs `foo.rs`. Names of methods are ignored.
 //!
 //! Prints the circles: `cargo test -p futurecall-tests --test it tidy::circles -- --nocapture`
 

@@ -1,5 +1,5 @@
-//! A program whose `main` is the README's, and which ends by `?`, in the way that its argument names. What it says is all
-//! that its user gets to know.
+//! A program with the README's `main`, which fails with `?` in the way that its argument names. Its output is all that
+//! its user sees.
 
 use std::time::Duration;
 

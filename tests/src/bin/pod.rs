@@ -1,9 +1,9 @@
-//! A pod in a process of its own: runs the call `ledger` until its standard input ends, and writes a line a run. The call
-//! `deadly` writes a line as well, and takes the process down; `hang` writes one with `H`, and never ends. What the pod warns
-//! of goes to the standard error.
+//! A pod in a separate process: runs the call `ledger` until its standard input ends, and writes a line for each run.
+//! The call `deadly` writes a line as well, and ends the process; `hang` writes one with `H`, and never ends. The pod's
+//! warnings go to standard error.
 //!
-//! `pod URL SCHEMA LEDGER [SCAN [BUDGET]]`, with the seconds between scans, and how many pods an interrupted call may take
-//! down before it is not run again (without it, none is): the line is `S <data> <process id>`, written with one `write` to a file opened for
+//! `pod URL SCHEMA LEDGER [SCAN [BUDGET]]`, with the seconds between scans, and the crash budget of an interrupted call
+//! (without it, no call is rerun): the line is `S <data> <process id>`, written with one `write` to a file opened for
 //! appending, so that lines of several processes never mix and survive a kill.
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Completing a call in a transaction, where a store knows any.
+//! Completing a call in a transaction, on stores that have transactions.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Repetitions while the history may not tell what has ended.
+//! Repetitions while the history may be incomplete.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The store against the model: the same random operations on it and on a fresh memory store must give the same
-//! answers, and leave the same rows.
+//! results, and leave the same rows.
 //!
-//! The variable `FUTURECALL_TEST_SEED`, a number, sets the walks off elsewhere.
+//! The variable `FUTURECALL_TEST_SEED`, a number, changes the seed of the walks.
 
 mod moves;
 mod rows;

@@ -1,4 +1,4 @@
-//! What the test suite of the system that this one is modelled on says of its store, case by case.
+//! The cases in the test suite of the system that this one is modelled on, one by one.
 
 use std::collections::BTreeSet;
 

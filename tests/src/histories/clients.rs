@@ -1,4 +1,4 @@
-//! Several clients, each a pod, at the same few calls at once.
+//! Several clients, each a pod, on the same few calls at once.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -20,17 +20,17 @@ const CLIENTS: u64 = 4;
 const STEPS: usize = 30;
 const CALLS: usize = 12;
 
-/// What all clients share.
+/// The shared state of the clients.
 struct Shared {
     calls: Vec<NewCall>,
-    /// Numbers that grow, for before and after.
+    /// Increasing numbers, for before and after.
     counter: AtomicU64,
-    /// Seconds: the clock of the test. Each operation has the moment at which it was sent.
+    /// Seconds: the clock of the test. Each operation has the time at which it was sent.
     seconds: AtomicI64,
     histories: Mutex<Histories>,
 }
 
-/// Lets them go, and gives what each call has seen.
+/// Runs them, and returns the events of each call.
 pub(super) async fn clients(fixture: &Fixture, seed: u64) -> Histories {
     let calls: Vec<_> = (0..CALLS).map(|_| call("work")).collect();
     fixture.store.insert(Now::At(micros(0)), &calls, false, SOON).await.expect("stored");
@@ -76,7 +76,7 @@ struct Client<'a> {
     dice: Rng,
     pod: PodId,
     claim_no: i64,
-    /// Whatever it ever claimed: it goes on with old claims, too.
+    /// Everything it ever claimed: it also continues with old claims.
     claimed: Vec<ClaimedCall>,
 }
 

@@ -1,4 +1,4 @@
-//! Whether the events of one call have an order that the model of one call allows.
+//! Searches for an order of the events of one call that the model of one call allows.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use futurecall_runtime::store::{CallState, Finished, Lease, Outcome};
 
 use super::{Event, Holder, What};
 
-/// Whether there is an order. At most 64 events, sorted by when they began.
+/// Returns whether there is an order. At most 64 events, sorted by when they began.
 pub(super) fn is_possible(events: &[Event]) -> bool {
     assert!(events.len() <= 64, "a call has {} events: too many to search", events.len());
     let mut seen = HashSet::new();
@@ -31,7 +31,7 @@ pub(super) fn is_possible(events: &[Event]) -> bool {
     false
 }
 
-/// One call, as simply as it can be told.
+/// The state of one call, as simple as possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Call {
     Scheduled,
@@ -40,7 +40,7 @@ enum Call {
 }
 
 impl Call {
-    /// What the call is after that; `None`: it cannot have answered so.
+    /// Returns the call's state after the event; `None`: that result was impossible.
     fn after(self, what: &What) -> Option<Self> {
         match what {
             What::StoredAgain => Some(self),

@@ -1,4 +1,4 @@
-//! What must be true of a simulation that has come to rest.
+//! Checks of a simulation that has ended.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use futurecall_runtime::store::{CallState, MemoryStore, Now};
 
 use super::world::World;
 
-/// How long before its moment a call may be claimed, within a quarter of a lease. (That no claim brings a call that lies
-/// further ahead than it asked for, the server sees.)
+/// How long before its due time a call may be claimed, within a quarter of a lease. (The server checks that no claim
+/// brings a call that is further ahead than requested.)
 const AHEAD: Duration = Duration::from_millis(200);
 
-/// Walks the trace through the model, and looks at what the store holds in the end.
+/// Replays the trace in the model, and checks the final state of the store.
 pub(crate) async fn check(world: &World, store: &MemoryStore) {
     let lines = world.shared().lines.clone();
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

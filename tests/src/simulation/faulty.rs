@@ -1,5 +1,5 @@
-//! The store as a pod sees it: over a network that is slow, breaks, and loses replies. What was sent is done, or not,
-//! whatever becomes of the pod meanwhile.
+//! The store as a pod reaches it: over a network that is slow, breaks, and loses replies. An operation that was sent is
+//! done, or not, whatever happens to the pod meanwhile.
 
 mod beside;
 
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::server::Server;
 use super::world::{Trouble, World, of};
 
-/// One pod's way to the database.
+/// One pod's connection to the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Faulty {
     server: Server,
@@ -31,7 +31,8 @@ impl Faulty {
         Self { server: Server::new(Arc::clone(world), inner, pod) }
     }
 
-    /// Sends something, and waits for the reply. The server is no part of the pod's process: it goes on when that does not.
+    /// Sends an operation, and waits for the reply. The server is not part of the pod's process: it continues when that
+    /// does not.
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Server) -> Result<T, StoreError> + Send + 'static,
@@ -50,7 +51,7 @@ impl Faulty {
         answer.await.unwrap_or_else(|_| Err(unknown()))
     }
 
-    /// Sends a claim. Now and then its connection is lost at once, and it is carried out a good while later.
+    /// Sends a claim. Now and then its connection is lost at once, and it is executed much later.
     async fn ask_for_calls(&self, request: ClaimRequest) -> Result<Claim, StoreError> {
         let (server, sent) = (self.server.clone(), of(self.server.world.now()));
         let Some(delay) = server.world.draw_late(&server.pod) else {
@@ -66,7 +67,7 @@ impl Faulty {
     }
 }
 
-/// A call that is stored as claimed, of which the pod has heard nothing at once.
+/// A call that is stored as claimed, whose reply the pod did not get at once.
 fn store_late(server: &Server, call: &NewCall, request: &ClaimRequest, sent: u64) {
     // Once its repetition is stored, it does nothing; once that is over as well, it would be stored anew: this is the one
     // end that GUARANTEES leaves open, of every insert.

@@ -1,4 +1,4 @@
-//! What the calls of a simulation do: they write that they started, take a while, and succeed or fail.
+//! The handlers of a simulation: they record that they started, take some time, and succeed or fail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use super::world::World;
 
 /// Calls that end with their first failure.
 pub(crate) const PLAIN: &str = "sim.plain";
-/// Calls that ask for another attempt when they fail.
+/// Calls that are retried when they fail.
 pub(crate) const RETRY: &str = "sim.retry";
-/// How many attempts a call can ask for.
+/// How many attempts a call may have.
 pub(crate) const ATTEMPTS: u8 = 25;
 /// Runs of a schedule.
 pub(crate) const TICK: &str = "sim.tick";
 
 /// Calls that may take no longer than [`TIME`].
 pub(crate) const TIMED: &str = "sim_timed.work";
-/// How long those may take.
+/// The timeout of those.
 pub(crate) const TIME: Duration = Duration::from_secs(1);
 
 /// A handler of one pod.
@@ -66,7 +66,7 @@ impl SimTimedFutureCall {
     }
 }
 
-/// Sees how long a handler runs, whether it ends or is dropped.
+/// Observes how long a handler runs, whether it ends or is dropped.
 struct Watch {
     work: Work,
     since: Moment,
@@ -85,7 +85,7 @@ impl Drop for Watch {
 }
 
 impl Work {
-    /// How long a run takes, and whether it fails.
+    /// Returns how long a run takes, and whether it fails.
     fn draw(&self) -> (Duration, bool) {
         let lease = usize::try_from(self.world.settings.lease.as_millis()).unwrap_or(0);
         let mut shared = self.world.shared();

@@ -1,40 +1,40 @@
-//! Stores that break the protocol in one way each: the checker proves itself by finding every one of them.
+//! Stores that violate the protocol in one way each: the checker must find every one of them.
 
 /// A broken store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// Outcomes are stored whoever holds the call.
+    /// Outcomes are stored whichever pod holds the call.
     FinishWithoutFence,
-    /// Leases are extended whoever holds the call.
+    /// Leases are extended whichever pod holds the call.
     RenewWithoutFence,
-    /// Calls are given back whoever holds them.
+    /// Calls are released whichever pod holds them.
     ReleaseWithoutFence,
     /// Calls are claimed a second before they are due.
     ClaimEarly,
-    /// A cancellation says of a claimed call that it will never start.
+    /// A cancellation reports of a claimed call that it will never start.
     CancelClaimedAsWaiting,
     /// Claims are taken from pods whose leases have not ended.
     RescueTooSoon,
     /// Leases are half as long as the pods believe.
     ShortLeases,
-    /// What is claimed is not noted: others may claim it as well.
+    /// A claim is not recorded: others may claim the call as well.
     ForgetClaims,
     /// Outcomes are acknowledged, and now and then not stored.
     LoseOutcomes,
     /// Calls are acknowledged, and now and then not stored.
     LoseCalls,
-    /// A repetition of an insert stores a call anew that is over.
+    /// A repetition of an insert stores a finished call again.
     InsertAgainBlindly,
-    /// Interrupted calls that are to be kept are run again.
+    /// Interrupted calls that are to be kept are rerun.
     RerunEverything,
-    /// Of claimed calls it is not said when they expire.
+    /// A claim does not return when its calls expire.
     ForgetExpiry,
-    /// Every wish that a call be run again stores a new one, the repetition of a lost one too.
+    /// Every request for a rerun stores a new call, including the repetition of a lost one.
     RunAgainAnew,
 }
 
 impl Mutant {
-    /// All of them.
+    /// All mutants.
     pub const ALL: [Self; 14] = [
         Self::FinishWithoutFence,
         Self::RenewWithoutFence,

@@ -1,4 +1,4 @@
-//! Plays a script: pods, clients and troubles, and in the end waits until everything is over.
+//! Plays a script: pods, clients and faults; in the end waits until everything is over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::script::{Deed, Whim};
 use super::world::{World, of};
 use crate::make::{every, schedule};
 
-/// The stage of one simulation.
+/// The state of one simulation.
 pub(crate) struct Play<'s> {
     world: Arc<World>,
     store: MemoryStore,
     simulation: &'s Simulation,
     places: Vec<Place>,
-    /// Vanished ones are kept until the end: nothing of them may run, their destructors neither.
+    /// Vanished ones are kept until the end: nothing of them may run, not even their destructors.
     vanished: Vec<Running>,
 }
 
@@ -32,7 +32,7 @@ impl<'s> Play<'s> {
         Self { world: Arc::clone(world), store: store.clone(), simulation, places, vanished: Vec::new() }
     }
 
-    /// Everything, from the first pod to the last.
+    /// Plays everything, from the first pod to the last.
     pub(crate) async fn perform(&mut self, script: Vec<(Duration, Deed)>) {
         self.declare().await;
         for place in &mut self.places {
@@ -104,7 +104,7 @@ impl<'s> Play<'s> {
         }
     }
 
-    /// One schedule that is there from the beginning.
+    /// Declares one schedule that is there from the beginning.
     async fn declare(&self) {
         let new = NewSchedule {
             name: TICK.to_owned(),
@@ -118,7 +118,7 @@ impl<'s> Play<'s> {
         }
     }
 
-    /// Nothing more goes wrong; whatever is pending has to end, and soon.
+    /// Ends all faults; whatever is pending has to end, and soon.
     async fn come_to_rest(&mut self) {
         self.world.quieten();
         for running in self.places.iter().filter_map(|place| place.running.as_ref()) {
@@ -144,7 +144,7 @@ impl<'s> Play<'s> {
         }
     }
 
-    /// The history forgets what ended a good while ago; later than anybody could still repeat what stored it.
+    /// Prunes from the history what ended long ago; later than any client could still repeat its insert.
     async fn prune(&self, operator: &Faulty) {
         let age = RETAINED + Duration::from_millis(self.world.shared().dice.below(10_000) as u64);
         let retention =

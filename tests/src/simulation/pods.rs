@@ -1,4 +1,4 @@
-//! The places in which pods run, one process after the other.
+//! The slots in which pods run, one process after the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::faulty::Faulty;
 use super::handlers::{PLAIN, RETRY, SimTimedFutureCall, TICK, Work};
 use super::world::World;
 
-/// For how long the history is kept: a client tries for 10 s, may stand still for three leases, and what it sends takes up
+/// For how long the history is kept: a client tries for 10 s, may be paused for three leases, and its messages take up
 /// to two.
 pub(crate) const RETAINED: Duration = Duration::from_secs(32);
 
-/// One place, and the process that runs there.
+/// One slot, and the process that runs there.
 pub(crate) struct Place {
     number: usize,
     life: usize,
@@ -36,7 +36,7 @@ impl Place {
         Self { number, life: 0, running: None }
     }
 
-    /// Starts a process here, trying until it is there.
+    /// Starts a process here, retrying until it runs.
     pub(crate) async fn start(&mut self, world: &Arc<World>, store: &MemoryStore) {
         while self.running.is_none() {
             self.life += 1;
@@ -45,7 +45,7 @@ impl Place {
         }
     }
 
-    /// Kills the process: it never goes on.
+    /// Kills the process: it never resumes.
     pub(crate) fn kill(&mut self, world: &World) -> Option<Running> {
         let running = self.running.take()?;
         running.process.stop();
@@ -57,14 +57,14 @@ impl Place {
 }
 
 impl Running {
-    /// Lets the process stand still.
+    /// Pauses the process.
     pub(crate) fn pause(&self, world: &World, length: Duration) {
         self.process.stop();
         world.stands_still(&self.name, length);
         world.trouble(&self.name, length);
     }
 
-    /// Does something in the process.
+    /// Performs something in the process.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(self.process.task(task));
     }

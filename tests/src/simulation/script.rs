@@ -1,4 +1,4 @@
-//! What happens in a simulation from outside, and when: thrown once, in advance.
+//! The external events of a simulation and their times, drawn once, in advance.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::Settings;
 use super::handlers::{PLAIN, RETRY, TIMED};
 use futurecall_testbed::rng::Rng;
 
-/// Something that happens.
+/// An external event.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
-    /// A client of a pod schedules a call, and thinks better of it some time after if it says so.
+    /// A client of a pod schedules a call, and changes its mind some time later if set.
     Schedule {
         place: usize,
         name: &'static str,
@@ -17,28 +17,28 @@ pub(crate) enum Deed {
         expires_after: Option<Duration>,
         then: Option<(Duration, Whim)>,
     },
-    /// A process stands still for that long.
+    /// A process is paused for that long.
     Pause { place: usize, length: Duration },
     /// A process vanishes, and another takes its place after that long.
     Kill { place: usize, down: Duration },
     /// A pod is shut down, and another takes its place.
     Shutdown { place: usize },
-    /// Nobody reaches the database for that long.
+    /// No pod reaches the database for that long.
     Outage { length: Duration },
-    /// The server turns everybody away for that long.
+    /// The server rejects all pods for that long.
     Deny { length: Duration },
-    /// All machines are suspended for that long: their wall clocks go on, and nothing else.
+    /// All machines are suspended for that long: only their wall clocks advance.
     Suspend { length: Duration },
 }
 
-/// What a client thinks of a call some time after it has scheduled it.
+/// A client's later request about a call that it has scheduled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whim {
-    /// It shall not be.
+    /// It is cancelled.
     Cancel,
-    /// It shall be that long after now.
+    /// It is rescheduled to that long after now.
     Move(Duration),
-    /// It shall be done once more, if it is over and did not succeed.
+    /// It is run again, if it has ended and did not succeed.
     RunAgain,
 }
 

@@ -1,4 +1,4 @@
-//! The database of a simulation: a memory store that goes by the simulation's clock, and writes a trace of every commit.
+//! The database of a simulation: a memory store with the simulation's clock, which writes a trace of every commit.
 
 mod broken;
 mod rows;
@@ -83,7 +83,7 @@ impl Server {
         Ok(claimed)
     }
 
-    /// Whether a call of that id was ever stored, by the trace.
+    /// Returns whether a call of that id was ever stored, by the trace.
     pub(crate) fn was_stored(&self, id: CallId) -> bool {
         self.world.shared().calls.contains_key(&id)
     }
@@ -411,7 +411,7 @@ impl Server {
         Now::At(self.world.now())
     }
 
-    /// Whether this claim holds the call, by the trace.
+    /// Returns whether this claim holds the call, by the trace.
     fn holds(&self, pod: PodId, id: CallId, number: i64) -> bool {
         let shared = self.world.shared();
         shared.claims.get(&id).is_some_and(|holder| holder.id == pod && holder.number == number)

@@ -1,4 +1,4 @@
-//! What a simulation shares: the time, the dice, the troubles, and the trace.
+//! The shared state of a simulation: time, random numbers, faults, and the trace.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,35 +27,35 @@ pub(crate) struct Shared {
     /// Names of calls, in the order in which they were stored.
     pub(crate) calls: BTreeMap<CallId, String>,
     pub(crate) schedules: BTreeMap<ScheduleId, String>,
-    /// Who holds what, by the trace.
+    /// The holders of calls, by the trace.
     pub(crate) claims: BTreeMap<CallId, Holder>,
-    /// What clients were told to be impossible, and must not have happened.
+    /// What was promised to clients never to happen.
     pub(crate) refused: Vec<CallId>,
-    /// What the history has forgotten.
+    /// The calls pruned from the history.
     pub(crate) pruned: Vec<CallId>,
     /// Skipped runs that are in the trace.
     pub(crate) skipped: Vec<CallId>,
     pub(crate) violations: Vec<String>,
-    /// Until when nobody reaches the database.
+    /// Until when no pod reaches the database.
     outage: Option<Instant>,
     /// Until when single pods do not reach it.
     partitions: BTreeMap<String, Instant>,
-    /// Until when the server turns everybody away.
+    /// Until when the server rejects all pods.
     denial: Option<Instant>,
     /// Every tenth operation is not done, and looks as if its reply were lost.
     is_unsent: bool,
-    /// Nothing more goes wrong.
+    /// No more faults.
     is_quiet: bool,
-    /// Whose process stands still, and until when.
+    /// The paused processes, and until when.
     still: BTreeMap<String, Moment>,
     /// Which handlers run on which pods.
     handlers: Vec<(CallId, String)>,
-    /// What befell each pod, and until when.
+    /// The faults of each pod, and until when.
     troubles: Vec<(String, Moment)>,
     pub(crate) counts: Counts,
 }
 
-/// Who holds a call.
+/// The holder of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
     pub(crate) pod: String,
@@ -64,7 +64,7 @@ pub(crate) struct Holder {
     pub(crate) since: Moment,
 }
 
-/// What happened how often.
+/// Counts of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Operations that reached the database.
@@ -75,7 +75,7 @@ pub struct Counts {
     pub starts: u64,
     /// Claims of vanished pods that were found.
     pub rescues: u64,
-    /// Late writes that the fence refused.
+    /// Late writes that the fence rejected.
     pub refusals: u64,
     /// Claims that committed after their connection was lost.
     pub late: u64,
@@ -83,20 +83,20 @@ pub struct Counts {
     pub at_once: u64,
     /// Calls that expired.
     pub expired: u64,
-    /// Handlers that took too long.
+    /// Handlers that timed out.
     pub timeouts: u64,
-    /// Calls that were run again because somebody wanted it.
+    /// Calls that were run again by request.
     pub reruns: u64,
-    /// Calls that the history forgot.
+    /// Calls that were pruned from the history.
     pub pruned: u64,
-    /// Times that the server turned somebody away.
+    /// How often the server rejected a pod.
     pub denials: u64,
-    /// Pods that were cut off right after a slow renewal.
+    /// Pods that were disconnected right after a slow renewal.
     pub partitions: u64,
 }
 
 impl Counts {
-    /// Counts these as well.
+    /// Adds these counts as well.
     pub fn add(&mut self, other: Self) {
         self.operations += other.operations;
         self.faults += other.faults;
@@ -114,7 +114,7 @@ impl Counts {
     }
 }
 
-/// What is to become of one operation.
+/// The fate of one operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lot {
     /// Until it is done.
@@ -128,9 +128,9 @@ pub(crate) struct Lot {
 pub(crate) enum Trouble {
     /// It is not done.
     Broken,
-    /// It is not done: somebody else's transaction is in the way.
+    /// It is not done: another transaction is in the way.
     Busy,
-    /// It is not done: the server turns it away, for want of a right, say.
+    /// It is not done: the server rejects it, for lack of a right for example.
     Denied,
     /// It is done, and the reply is lost.
     Lost,
@@ -138,10 +138,10 @@ pub(crate) enum Trouble {
     Unsent,
 }
 
-/// How long a process may need to notice that it has stood still.
+/// How long a process may need to notice that it was paused.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// A handler that runs.
+/// A running handler.
 pub(crate) struct Running {
     world: Arc<World>,
     pod: String,
@@ -182,12 +182,12 @@ impl World {
         Self { settings, began: Instant::now(), shared: Mutex::new(shared) }
     }
 
-    /// The moment at which every simulation begins.
+    /// Returns the time at which every simulation begins.
     pub(crate) fn start() -> Moment {
         micros(0)
     }
 
-    /// The database's clock.
+    /// Returns the time of the database's clock.
     pub(crate) fn now(&self) -> Moment {
         Self::start().checked_add(self.began.elapsed()).expect("simulations are short")
     }
@@ -206,7 +206,7 @@ impl World {
         self.shared().violations.push(what.into());
     }
 
-    /// What is to become of an operation that this pod sends now.
+    /// Draws the fate of an operation that this pod sends now.
     pub(crate) fn draw(&self, pod: &str) -> Lot {
         let mut shared = self.shared();
         shared.counts.operations += 1;
@@ -232,7 +232,8 @@ impl World {
         Lot { before, after, trouble }
     }
 
-    /// Whether the connection of a claim that this pod sends now is lost at once, and how much later it is carried out.
+    /// Draws whether the connection of a claim that this pod sends now is lost at once, and how much later it is
+    /// executed.
     pub(crate) fn draw_late(&self, pod: &str) -> Option<Duration> {
         let percent = if self.settings.late_claims { 20 } else { 2 };
         let mut shared = self.shared();
@@ -249,7 +250,8 @@ impl World {
         Some(delay)
     }
 
-    /// Notes that something befalls a pod for that long: what happens to the claims that it has by then is explained by it.
+    /// Records that a fault affects a pod for that long: it explains what happens to the claims that the pod has by
+    /// then.
     pub(crate) fn trouble(&self, pod: &str, length: Duration) {
         let until = self.now().checked_add(length).unwrap_or(Moment::MAX);
         let mut shared = self.shared();
@@ -257,7 +259,7 @@ impl World {
         shared.troubles.push((pod.to_owned(), until));
     }
 
-    /// Notes that a process stands still for that long.
+    /// Records that a process is paused for that long.
     pub(crate) fn stands_still(&self, pod: &str, length: Duration) {
         let until = self.now().checked_add(length).unwrap_or(Moment::MAX);
         let mut shared = self.shared();
@@ -265,7 +267,8 @@ impl World {
         *known = until.max(*known);
     }
 
-    /// Whether a handler of that pod still runs a call, although its process does not stand still, nor has just before.
+    /// Returns whether a handler of that pod still runs a call, although its process is not paused, nor was just
+    /// before.
     pub(crate) fn runs_on(&self, pod: &str, id: CallId) -> bool {
         let (now, shared) = (self.now(), self.shared());
         let settled = |until: &Moment| until.checked_add(SETTLE).is_ok_and(|settled| settled < now);
@@ -273,13 +276,13 @@ impl World {
             && shared.still.get(pod).is_none_or(settled)
     }
 
-    /// Notes that a handler runs, until what this returns is dropped.
+    /// Records that a handler runs, until the returned value is dropped.
     pub(crate) fn handler(self: &Arc<Self>, pod: &str, id: CallId) -> Running {
         self.shared().handlers.push((id, pod.to_owned()));
         Running { world: Arc::clone(self), pod: pod.to_owned(), id }
     }
 
-    /// Whether something befell that pod since then.
+    /// Returns whether a fault affected that pod since then.
     pub(crate) fn was_troubled(&self, pod: &str, since: Moment) -> bool {
         self.shared().troubles.iter().any(|(who, until)| who == pod && *until >= since)
     }
@@ -288,14 +291,14 @@ impl World {
         self.shared().outage = Some(Instant::now() + length);
     }
 
-    /// Whether that pod does not reach the database.
+    /// Returns whether that pod is disconnected from the database.
     pub(crate) fn is_out(&self, pod: &str) -> bool {
         let (shared, now) = (self.shared(), Instant::now());
         let partition = shared.partitions.get(pod);
         shared.outage.iter().chain(partition).any(|until| now < *until)
     }
 
-    /// How long the reply to a renewal that this pod sends now takes in addition; then the pod is to be cut off.
+    /// Draws how long the reply to a renewal that this pod sends now takes in addition; then the pod is disconnected.
     pub(crate) fn draw_slow_renewal(&self, pod: &str) -> Option<Duration> {
         let mut shared = self.shared();
         if shared.is_quiet || shared.dice.below(100) >= 10 {
@@ -308,17 +311,17 @@ impl World {
         Some(delay)
     }
 
-    /// From now on, and for as long as a lease, that pod does not reach the database.
+    /// Disconnects that pod from the database from now on, for as long as a lease.
     pub(crate) fn cut_off(&self, pod: &str) {
         self.shared().partitions.insert(pod.to_owned(), Instant::now() + self.settings.lease);
     }
 
-    /// From now on, and for that long, the server turns everybody away.
+    /// Makes the server reject all pods from now on, for that long.
     pub(crate) fn begin_denial(&self, length: Duration) {
         self.shared().denial = Some(Instant::now() + length);
     }
 
-    /// Whether the server turns everybody away.
+    /// Returns whether the server rejects all pods.
     pub(crate) fn is_denied(&self) -> bool {
         let mut shared = self.shared();
         let is_denied = shared.denial.is_some_and(|until| Instant::now() < until);
@@ -326,7 +329,7 @@ impl World {
         is_denied
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults.
     pub(crate) fn quieten(&self) {
         let mut shared = self.shared();
         (shared.is_quiet, shared.is_unsent) = (true, false);
@@ -335,7 +338,7 @@ impl World {
         shared.denial = None;
     }
 
-    /// The name of a call.
+    /// Returns the name of a call.
     pub(crate) fn name(&self, id: CallId) -> String {
         self.shared().calls.get(&id).cloned().unwrap_or_else(|| "unknown".to_owned())
     }
@@ -350,13 +353,13 @@ impl Shared {
     }
 }
 
-/// A moment as traces have it.
+/// Returns a time as in traces.
 pub(crate) fn of(moment: Moment) -> u64 {
     u64::try_from(moment.as_micros()).unwrap_or(0)
 }
 
 impl Settings {
-    /// How long something takes on its way.
+    /// Draws how long a message takes.
     fn latency(&self, dice: &mut Rng, is_quiet: bool) -> Duration {
         let lease = usize::try_from(self.lease.as_millis()).unwrap_or(0);
         let longest = match dice.below(1_000) {

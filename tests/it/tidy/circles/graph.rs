@@ -1,4 +1,4 @@
-//! Circles among files, when a module and its descendants count as one house.
+//! Finds circles among files, where a module and its descendants form a group.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;

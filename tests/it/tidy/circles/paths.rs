@@ -1,4 +1,4 @@
-//! Collects the paths that a piece of syntax names: in `use` items, in code, and among the tokens of macros.
+//! Collects the paths in a piece of syntax: in `use` items, in code, and among the tokens of macros.
 
 use std::iter::Peekable;
 

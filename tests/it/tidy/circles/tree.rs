@@ -1,4 +1,4 @@
-//! The modules of one crate, and which file defines what a path names.
+//! The modules of one crate, and the file that defines each path.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Component, Path as FilePath, PathBuf};

@@ -1,4 +1,4 @@
-//! Steps that store calls as claimed, that move them, and that run them again.
+//! Steps that store calls as claimed, reschedule them, and run them again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Rows of two stores, told apart by what they are, not by ids that each store makes itself.
+//! Rows of two stores, compared by their contents, not by ids that each store creates itself.
 
 use futurecall_runtime::store::{CallRecord, ClaimedCall, Held};
 use futurecall_runtime::{CallId, Moment, ScheduleId};

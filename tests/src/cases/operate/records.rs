@@ -1,4 +1,4 @@
-//! What is remembered: pauses, actions, statistics.
+//! Stored records: pauses, actions, statistics.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

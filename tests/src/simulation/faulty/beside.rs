@@ -1,4 +1,4 @@
-//! What a pod asks beside the protocol of calls: its row, what people look at, and what operators do.
+//! Operations of a pod outside of the protocol of calls: its row, queries, and operators' actions.
 
 use std::time::Duration;
 

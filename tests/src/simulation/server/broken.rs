@@ -1,4 +1,4 @@
-//! How the mutants break the protocol.
+//! The mutants' violations of the protocol.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::{Server, done};
 use crate::simulation::mutants::Mutant;
 
 impl Server {
-    /// Whether this mistake is made.
+    /// Returns whether this mistake is planted.
     pub(super) fn errs(&self, mutant: Mutant) -> bool {
         self.world.settings.mutant == Some(mutant)
     }
 
-    /// Whether it is made this time.
+    /// Returns whether it occurs this time.
     pub(super) fn rolls(&self, percent: usize) -> bool {
         self.world.shared().dice.below(100) < percent
     }
 
-    /// The fence as it is asked for; or, without a fence, whatever claim stands on the row.
+    /// Returns the requested fence; or, without a fence, whatever claim is on the row.
     pub(super) fn fence(&self, mutant: Mutant, pod: PodId, id: CallId, number: i64) -> (PodId, i64) {
         if !self.errs(mutant) {
             return (pod, number);
@@ -40,7 +40,7 @@ impl Server {
         Now::At(self.world.now().checked_add(early).expect("simulations are short"))
     }
 
-    /// The claim as it is made.
+    /// Returns the claim request as it is executed.
     pub(super) fn request(&self, asked: &ClaimRequest) -> ClaimRequest {
         let mut request = asked.clone();
         if self.errs(Mutant::RerunEverything) {
@@ -53,7 +53,7 @@ impl Server {
         request
     }
 
-    /// Gives back at once what was claimed, and says nothing of it.
+    /// Releases at once what was claimed, without reporting it.
     pub(super) fn forget(&self, pod: PodId, calls: &[ClaimedCall]) {
         let held: Vec<_> =
             calls.iter().map(|call| Held { id: call.id, claim_no: call.claim_no, started: false }).collect();

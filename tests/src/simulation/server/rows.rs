@@ -15,7 +15,7 @@ use crate::simulation::handlers;
 
 use super::{Holder, Server, done, ending, number_of, of};
 
-/// Runs of schedules that were stored, or skipped, just now.
+/// Runs of schedules that were just stored or skipped.
 pub(super) struct Fresh {
     stored: BTreeMap<ScheduleId, Successor>,
     skipped: Vec<(CallId, Option<Successor>)>,
@@ -40,14 +40,14 @@ impl Server {
         self.limited(call.id);
     }
 
-    /// Until when a call may start, if that is said of it.
+    /// Records until when a call may start, if it has a limit.
     pub(super) fn limited(&self, id: CallId) {
         if let Some(expires) = self.record(id).and_then(|record| record.expires) {
             self.world.write(What::Limited { call: self.world.name(id), expires: of(expires) });
         }
     }
 
-    /// A call was stored that does a finished one's work.
+    /// Records a call that repeats a finished one.
     pub(super) fn ran_again(&self, old: CallId, id: CallId) {
         let Some(record) = self.record(id) else { return };
         let of_name = self.world.name(old);
@@ -112,7 +112,7 @@ impl Server {
         });
     }
 
-    /// The reply to a renewal has reached the pod.
+    /// Records that the reply to a renewal has reached the pod.
     pub(crate) fn heard(&self, held: &[Held], renewed: &[Renewed]) {
         for (one, _) in held.iter().zip(renewed).filter(|(_, renewed)| renewed.cancelled) {
             let (pod, call) = (self.pod.clone(), self.world.name(one.id));
@@ -132,7 +132,7 @@ impl Server {
         });
     }
 
-    /// A pod has vanished, or so it seems: something must have befallen it.
+    /// Records that a pod has vanished, or seems to have: a fault must have affected it.
     pub(super) fn rescued(&self, rescued: &Rescued) {
         let name = self.world.name(rescued.id);
         let holder = self.world.shared().claims.remove(&rescued.id);
@@ -153,7 +153,7 @@ impl Server {
         self.world.write(What::Rescued { call: name, fate });
     }
 
-    /// What has become of a call, by its row.
+    /// Returns the result for a call, by its row.
     pub(super) fn fate(&self, id: CallId) -> Fate {
         let Some(record) = self.record(id) else { return Fate::Refused };
         match record.state {
@@ -168,7 +168,7 @@ impl Server {
         }
     }
 
-    /// What a cancellation is about to find.
+    /// Returns what a cancellation is about to find.
     pub(super) fn targets(&self, target: &CancelTarget) -> Vec<CallRecord> {
         match target {
             CancelTarget::Call(id) => self.record(*id).into_iter().collect(),
@@ -214,7 +214,7 @@ impl Server {
         fresh
     }
 
-    /// Runs are skipped because another is under way, which may have been claimed by the same statement: they come after.
+    /// Runs are skipped because another is running, which may have been claimed by the same statement: they come after.
     pub(super) fn skipped(&self, fresh: Fresh) {
         for (id, successor) in fresh.skipped {
             self.world.write(What::Skipped { call: self.world.name(id), successor });
