@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Chromium and its driver, by which the dashboard is tested in a browser: found or installed.
+# Chromium and its driver, for testing the dashboard in a browser: found or installed.
 
 require_chromium() {
     if chromium_is_there; then return 0; fi

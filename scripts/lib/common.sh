@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# What every script here shares: messages, and the tools that a fresh machine may lack.
+# Shared by all scripts: messages, and the tools that a fresh machine may lack.
 # Written for bash 3.2, which is what macOS ships.
 
 say() {
     printf '==> %s\n' "$*" >&2
 }
 
-# Ends the script. Every line after the first says what to do next.
+# Ends the script. The lines after the first explain what to do next.
 die() {
     printf 'error: %s\n' "$1" >&2
     shift
@@ -25,30 +25,30 @@ is_root() {
     [ "$(id -u)" -eq 0 ]
 }
 
-# Installs Debian packages; fails, without ending the script, where this is no Debian or we may not install.
+# Installs Debian packages; fails, without ending the script, if this is not Debian or installing is not permitted.
 apt_install() {
     have apt-get || return 1
     local sudo=()
     if ! is_root; then
         have sudo || return 1
         sudo=(sudo)
-        # Nobody is there to type a password.
+        # There may be no terminal to type a password.
         [ -t 0 ] || sudo=(sudo -n)
     fi
     say "installing Debian's $*"
     sudo+=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120)
     local messages
-    # An index that is only partly refreshed may still name the package: the installation decides.
+    # An index that is only partly refreshed may still have the package: the installation decides.
     if ! messages=$("${sudo[@]}" update -qq 2>&1; "${sudo[@]}" install -y -qq --no-install-recommends "$@" 2>&1); then
         printf '%s\n' "$messages" >&2
         return 1
     fi
 }
 
-# A Rust toolchain that is new enough. The oldest one that will do stands in Cargo.toml, as `rust-version`.
+# A Rust toolchain that is new enough. The minimum is `rust-version` in Cargo.toml.
 require_rust() {
     if ! have cargo && [ -f "$HOME/.cargo/env" ]; then
-        # rustup was installed, but this shell has not heard of it.
+        # rustup was installed, but is not in this shell's PATH.
         # shellcheck source=/dev/null
         . "$HOME/.cargo/env"
     fi
@@ -57,7 +57,7 @@ require_rust() {
 
     local wanted found
     wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
-    found=$(rustc --version) || die "cargo is there, but the toolchain that rust-toolchain.toml asks for is not" \
+    found=$(rustc --version) || die "cargo is installed, but the toolchain of rust-toolchain.toml is not" \
         "Run: rustup toolchain install stable"
     found=$(printf '%s\n' "$found" | sed 's/^rustc \([0-9.]*\).*/\1/')
     version_at_least "$found" "$wanted" || die "Rust $found is too old: this workspace needs $wanted or later" \
@@ -85,7 +85,7 @@ require_c_compiler() {
         "Install one under the name cc (Debian: build-essential, Fedora: gcc), then run this script again."
 }
 
-# On macOS, /usr/bin/cc is there even where no compiler is: it must be asked.
+# On macOS, /usr/bin/cc exists even without a compiler: it must be run to find out.
 c_compiler_works() {
     have cc && cc --version >/dev/null 2>&1
 }

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# libfaketime, by which the torture bends the wall clock of a process: found or installed, and never silently missing.
+# libfaketime, with which the torture shifts the wall clock of a process: found or installed, and never silently missing.
 
 find_or_install_faketime() {
-    [ "$(uname)" = Linux ] || { say "NO CLOCK IS BENT: that part of the torture runs on Linux alone"; return 0; }
+    [ "$(uname)" = Linux ] || { say "NO CLOCK IS SHIFTED: that part of the torture runs on Linux only"; return 0; }
     faketime_is_there && return 0
     apt_install libfaketime || true
-    faketime_is_there || say "NO CLOCK IS BENT: libfaketime was not found and could not be installed" \
+    faketime_is_there || say "NO CLOCK IS SHIFTED: libfaketime was not found and could not be installed" \
         "(Debian: apt-get install libfaketime); everything else is tortured all the same"
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The combinations of futurecall-runtime's features that must compile, beside all of them (the default).
+# The combinations of futurecall-runtime's features that must compile, in addition to the default (all of them).
 
 # Runs a function with each combination, a list separated by commas. The last one is empty: no feature at all.
 with_each_feature_set() {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# PgBouncer, behind which pods are tested with an application beside them: found or installed. The tests start it themselves.
+# PgBouncer, for tests of pods that share it with an application: found or installed. The tests start it themselves.
 
 require_pgbouncer() {
     if pgbouncer_is_there; then return 0; fi
@@ -14,7 +14,7 @@ require_pgbouncer() {
         "Install it (Debian: apt-get install pgbouncer; macOS: brew install pgbouncer), then run this script again."
 }
 
-# Debian keeps it outside of an ordinary user's PATH.
+# Debian installs it outside of an ordinary user's PATH.
 pgbouncer_is_there() {
     have pgbouncer || [ -x /usr/sbin/pgbouncer ] || [ -x /usr/local/bin/pgbouncer ] || [ -x /opt/homebrew/bin/pgbouncer ]
 }

@@ -19,7 +19,7 @@ start_postgres() {
     fi
 
     sweep_abandoned_servers
-    # The folder's path stays short: a socket's path may have about 100 characters, and macOS's TMPDIR has half of them.
+    # The folder's path must be short: a socket's path may have about 100 characters, and macOS's TMPDIR takes half of them.
     pg_folder=$(mktemp -d /tmp/futurecall-postgres.XXXXXX) || die "could not make a folder under /tmp"
     local password
     password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
@@ -30,13 +30,13 @@ start_postgres() {
     fi
 
     say "starting $("$pg_bin/postgres" --version) in $pg_folder"
-    # A password, because everyone on this machine can reach a port; in the clear, because nobody is between, and
+    # A password, because every user of this machine can reach the port; not hashed, because the connection is local, and
     # hashing it for each of the tests' many connections costs more than most tests do.
     run_postgres initdb --pgdata="$pg_folder/data" --username=futurecall --pwfile="$pg_folder/password" \
         --auth-local=trust --auth-host=password --encoding=UTF8 --locale=C --no-sync \
         >"$pg_folder/initdb.log" 2>&1 || {
         cat "$pg_folder/initdb.log" >&2
-        die "initdb failed; its messages stand above"
+        die "initdb failed; its messages are above"
     }
     start_postgres_on_free_port
     export DATABASE_URL="postgres://futurecall:$password@127.0.0.1:$pg_port/postgres"
@@ -50,13 +50,13 @@ stop_postgres() {
 
 remove_server() {
     if [ -f "$1/data/postmaster.pid" ]; then
-        # Nothing in it is worth a checkpoint, and no open connection is worth waiting for.
+        # Its data is not worth a checkpoint, and no open connection is worth waiting for.
         run_postgres pg_ctl --pgdata="$1/data" --mode=immediate stop >/dev/null 2>&1 || true
     fi
     rm -rf "$1"
 }
 
-# A script that was killed outright could not remove its server: the next one on the same machine does.
+# A script that was killed could not remove its server: the next one on the same machine does.
 sweep_abandoned_servers() {
     local folder script machine server
     for folder in /tmp/futurecall-postgres.*; do
@@ -72,7 +72,7 @@ sweep_abandoned_servers() {
     done
 }
 
-# PostgreSQL refuses to run as root: then another user runs it, Debian's own or the one who owns nothing.
+# PostgreSQL refuses to run as root: then another user runs it, `postgres` or `nobody`.
 choose_postgres_user() {
     is_root || return 0
     local user
@@ -90,7 +90,7 @@ choose_postgres_user() {
 run_postgres() {
     local program=$pg_bin/$1
     shift
-    # One language, whatever the machine's: start_postgres_on_free_port reads the messages.
+    # In English regardless of the locale: start_postgres_on_free_port reads the messages.
     set -- env LC_ALL=C "$program" "$@"
     if [ -z "$pg_user" ]; then
         (cd / && "$@")
@@ -134,7 +134,7 @@ postgres_in() {
     run_postgres postgres --version >/dev/null 2>&1
 }
 
-# Debian's package also starts a server of its own; ours is another one, on another port, and ignores it.
+# Debian's package also starts a server of its own; ours is another one, on another port.
 install_postgres() {
     if have apt-get; then
         apt_install postgresql || true
@@ -144,13 +144,13 @@ install_postgres() {
     fi
 }
 
-# Sets pg_port. A port that looked free may be taken by the time the server wants it: the server decides, we ask again.
+# Sets pg_port. A port that looked free may be taken by the time the server binds it: then another one is tried.
 start_postgres_on_free_port() {
     local attempt
     for attempt in 1 2 3 4 5 6 7 8 9 10; do
-        # Below the ports that systems hand out by themselves.
+        # Below the range of ephemeral ports.
         pg_port=$((20000 + RANDOM % 10000))
-        # Durability across power cuts is not what tests on a throw-away server can show: fsync costs, and proves nothing.
+        # Tests on a throw-away server cannot show durability across power cuts: fsync costs, and proves nothing.
         # synchronous_commit stays on: it decides what a client may rely on when a commit returns.
         if run_postgres pg_ctl --pgdata="$pg_folder/data" --log="$pg_folder/data/server.log" --wait --silent start --options \
             "-p $pg_port -k $pg_folder -c listen_addresses=127.0.0.1 -c max_connections=200 -c fsync=off -c full_page_writes=off -c synchronous_commit=on" \
@@ -162,5 +162,5 @@ start_postgres_on_free_port() {
         : >"$pg_folder/data/server.log"
     done
     cat "$pg_folder/start.log" "$pg_folder/data/server.log" >&2 || true
-    die "the PostgreSQL server did not start; its messages stand above"
+    die "the PostgreSQL server did not start; its messages are above"
 }

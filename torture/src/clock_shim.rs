@@ -29,7 +29,7 @@ impl Library {
     pub(crate) fn find_loudly() -> Option<Self> {
         let found = Self::find();
         if found.is_none() {
-            eprintln!("NO CLOCK IS BENT: libfaketime was not found (Debian: apt-get install libfaketime)");
+            eprintln!("NO CLOCK IS SHIFTED: libfaketime was not found (Debian: apt-get install libfaketime)");
         }
         found
     }

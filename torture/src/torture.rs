@@ -84,7 +84,7 @@ pub(crate) async fn mutants(seed: u64, time: Duration, sqlite: bool) -> Result<E
 fn can_be_made(mutant: Mutant) -> bool {
     let can_be_made = mutant != Mutant::ClockRatchet || clock_shim::machine().is_some();
     if !can_be_made {
-        eprintln!("NO CLOCK IS BENT: {} is left out (Debian: apt-get install libfaketime)", mutant.name());
+        eprintln!("NO CLOCK IS SHIFTED: {} is left out (Debian: apt-get install libfaketime)", mutant.name());
     }
     can_be_made
 }
