@@ -12,7 +12,7 @@ use futurecall_tests::journal::Journal;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// A pod that runs what is due when it is told to.
+/// Starts a pod that runs due calls on request.
 async fn pod(journal: &Journal) -> Pod {
     Backend::memory()
         .builder()

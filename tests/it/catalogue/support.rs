@@ -70,7 +70,7 @@ pub(super) fn new_call() -> NewCall {
     }
 }
 
-/// The call, which exists.
+/// Returns the call, which must exist.
 pub(super) async fn record(store: &dyn Store, id: CallId) -> CallRecord {
     store.call(Now::Database, id).await.unwrap().expect("the call is pending or in the history")
 }
@@ -83,7 +83,8 @@ pub(super) async fn is(store: &dyn Store, id: CallId, wanted: CallState) {
     .await;
 }
 
-/// Waits until the lease of a running call has been renewed for so many more leases: so long its handler runs at least.
+/// Waits until the lease of a running call has been renewed for that many more leases: its handler runs at least that
+/// long.
 pub(super) async fn outlast(store: &dyn Store, id: CallId, leases: u32, lease: Duration) {
     let first = record(store, id).await.lease_until.expect("it runs");
     let wanted = first.checked_add(lease * leases).unwrap();
@@ -95,7 +96,7 @@ pub(super) async fn outlast(store: &dyn Store, id: CallId, leases: u32, lease: D
     .await;
 }
 
-/// Claims calls of a name for a pod that is never heard of again.
+/// Claims calls of a name for a pod that vanishes.
 pub(super) async fn vanish_with(store: &dyn Store, name: &str, calls: usize) -> PodId {
     let pod = PodId::new();
     let mut left = calls;
@@ -122,45 +123,45 @@ pub(super) async fn vanish_with(store: &dyn Store, name: &str, calls: usize) -> 
     pod
 }
 
-/// Pods that look for calls all the time, so that one who would steal does so soon.
+/// Returns settings of pods that claim all the time, so that one that would steal a call does so soon.
 pub(super) fn eager() -> futurecall_runtime::Config {
     Backend::config().scan_interval(Duration::from_millis(100))
 }
 
-/// The connections of one pod to PostgreSQL, apart from those of all other pods and tests.
+/// The connections of one pod to PostgreSQL, distinct from those of all other pods and tests.
 pub(super) struct Connections<'b> {
     database: &'b TestDatabase,
     name: String,
 }
 
 impl<'b> Connections<'b> {
-    /// Of a pod that is yet to start.
+    /// Returns those of a pod that is yet to start.
     pub(super) fn new(database: &'b TestDatabase) -> Self {
         Self { database, name: format!("pod_{}", uuid::Uuid::new_v4().simple()) }
     }
 
-    /// The pod will have no other connections.
+    /// Returns the builder with the database URL that marks the pod's connections as these.
     pub(super) fn of(&self, builder: PodBuilder) -> PodBuilder {
         let separator = if self.database.url.contains('?') { '&' } else { '?' };
         builder.database_url(format!("{}{separator}application_name={}", self.database.url, self.name))
     }
 
-    /// Has the server end them all; says how many there were.
+    /// Makes the server end them all; returns how many there were.
     pub(super) async fn end(&self) -> i64 {
         self.count("pg_terminate_backend(a.pid)").await
     }
 
-    /// Has the server end those that listen; says how many there were.
+    /// Makes the server end those that listen; returns how many there were.
     pub(super) async fn deafen(&self) -> i64 {
         self.count("CASE WHEN a.query LIKE 'LISTEN %' THEN pg_terminate_backend(a.pid) END").await
     }
 
-    /// How many of them listen.
+    /// Returns how many of them listen.
     pub(super) async fn listening(&self) -> i64 {
         self.count("a.query LIKE 'LISTEN %'").await
     }
 
-    /// How many of them hold advisory locks.
+    /// Returns how many of them hold advisory locks.
     pub(super) async fn advisory_locks(&self) -> i64 {
         self.count("EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'advisory')").await
     }
@@ -177,14 +178,14 @@ impl<'b> Connections<'b> {
     }
 }
 
-/// A pod in a process of its own, with its log and its ledger.
+/// A pod in a separate process, with its log and its ledger.
 pub(super) struct Process {
     child: Child,
-    /// What it has warned of, line by line.
+    /// Its warnings, line by line.
     pub(super) log: Journal,
 }
 
-/// Where processes write what they run.
+/// The file to which processes write their runs.
 pub(super) struct Ledger {
     path: PathBuf,
     _folder: TempDir,
@@ -196,13 +197,13 @@ impl Ledger {
         Self { path: folder.path().join("ledger"), _folder: folder }
     }
 
-    /// How many lines begin so.
+    /// Returns how many lines have that prefix.
     pub(super) fn count(&self, start: &str) -> usize {
         let text = std::fs::read_to_string(&self.path).unwrap_or_default();
         text.lines().filter(|line| line.starts_with(start)).count()
     }
 
-    /// Waits until there are at least so many lines that begin so.
+    /// Waits until there are at least that many lines with that prefix.
     pub(super) async fn wait_for(&self, start: &str, count: usize) {
         eventually(&format!("{count} lines begin with `{start}`"), || async {
             (self.count(start) >= count).then_some(())
@@ -238,7 +239,7 @@ impl Process {
         Self { child, log }
     }
 
-    /// Kills it, as `kill -9` does.
+    /// Kills it, like `kill -9`.
     pub(super) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
@@ -248,7 +249,7 @@ impl Process {
         assert_eq!(self.child.try_wait().unwrap(), None, "{:?}", self.log.lines());
     }
 
-    /// Asks it to end, and waits for that.
+    /// Shuts it down, and waits for that.
     pub(super) async fn end(mut self) -> ExitStatus {
         drop(self.child.stdin.take());
         self.child.wait().await.unwrap()

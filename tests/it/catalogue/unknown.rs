@@ -236,7 +236,7 @@ async fn a_server_that_crashed_is_not_asked_what_became_of_a_cancellation() {
     let proxy = Proxy::before(database).await;
     let pod = backend.builder().database_url(&proxy.url).role(Role::Serverless).start().await.unwrap();
     let calls = pod.future_calls();
-    // Its statistics have begun anew since, as after a crash.
+    // Its statistics were reset, as after a crash.
     proxy.change("pg_stat_get_bgwriter_stat_reset_time()", "clock_timestamp()");
     let store = |name: &'static str| pod.future_call_with_delay(name, None::<&str>, Duration::from_hours(1));
     store("done").identifier("done").await.unwrap();

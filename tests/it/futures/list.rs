@@ -15,7 +15,7 @@ use super::stage::{ELSEWHERE, GROUP, Stage, another_rule, declare};
 /// What has happened once a future has said `Ok`. Of one that has not, this or nothing.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
-    /// Nothing to be seen.
+    /// Nothing to check.
     None,
     /// These calls are stored, and are due at once.
     Runs(Vec<CallId>),
@@ -23,11 +23,11 @@ pub(crate) enum Effect {
     Stored(Vec<CallId>),
     /// These calls are cancelled.
     Cancelled(Vec<CallId>),
-    /// These calls have the same new moment.
+    /// These calls have the same new due time.
     Moved(Vec<CallId>),
     /// These calls are gone.
     Deleted(Vec<CallId>),
-    /// Each of these has one call that does its work again.
+    /// Each of these has one call that repeats it.
     Again(Vec<CallId>),
     /// There is one schedule of that identifier.
     Declared(String),
@@ -39,7 +39,7 @@ pub(crate) struct Item {
     pub(crate) name: &'static str,
     pub(crate) future: BoxFuture<'static, Result<(), BoxError>>,
     pub(crate) effect: Effect,
-    /// The application's own transaction is open in it, which holds the lock of a SQLite file.
+    /// It has the application's own transaction open, which holds the lock of a SQLite file.
     pub(crate) holds_the_file: bool,
 }
 
@@ -61,7 +61,7 @@ impl List {
     }
 }
 
-/// Those in the application's own transactions, which are committed by the same futures.
+/// Those in the application's own transactions, which the same futures commit.
 macro_rules! in_transactions {
     ($stage:expr, $list:expr, $pool:expr, $begin:literal) => {{
         let (pod, calls) = (&$stage.pod, $stage.pod.future_calls());
@@ -86,7 +86,7 @@ macro_rules! in_transactions {
     }};
 }
 
-/// All of them, but for those of a handler's session.
+/// All of them, except those of a handler's session.
 pub(crate) async fn all(stage: &Stage<'_>) -> List {
     let mut list = List(Vec::new());
     schedule(stage, &mut list).await;

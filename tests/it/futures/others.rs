@@ -11,7 +11,7 @@ use super::handlers::{COMPLETE, NOTE};
 use super::kept::soon;
 use super::stage::{ELSEWHERE, Stage, declare};
 
-/// Does a little of everything. Gives the calls that were stored to be run.
+/// Uses everything once. Returns the calls that were stored to be run.
 pub(crate) async fn go_on(stage: &Stage<'_>) -> Vec<CallId> {
     let mut ids = schedule(stage).await;
     look(stage).await;

@@ -11,7 +11,7 @@ use super::list::{self, Item};
 use super::others;
 use super::stage::Stage;
 
-/// How many rounds are played on each store, unless the environment says otherwise.
+/// How many rounds are played on each store by default.
 const SEEDS: u64 = 2;
 /// How many times a future is polled at most before it is kept.
 const POLLS: usize = 5;
@@ -43,7 +43,7 @@ on_all_stores! {
     }
 }
 
-/// How many futures were begun, and how many of them kept pending.
+/// How many futures were begun, and how many of them remained pending.
 #[derive(Clone, Copy, Debug, Default)]
 struct Polled {
     begun: usize,
@@ -57,7 +57,7 @@ impl Polled {
     }
 }
 
-/// A future that is kept, or what it said.
+/// A future that is kept, or its result.
 struct Kept {
     item: Item,
     promised: bool,
@@ -91,7 +91,7 @@ async fn round(backend: &Backend, seed: u64) -> Polled {
     polled
 }
 
-/// Handlers that keep the futures of their transactions.
+/// Schedules handlers that keep the futures of their transactions.
 async fn keepers(stage: &Stage<'_>, seed: u64) {
     if stage.has_transactions() {
         for number in 0..KEEPERS {
@@ -134,7 +134,7 @@ async fn go_on_or_drop(kept: Kept, goes_on: bool) -> (&'static str, list::Effect
     (name, effect, promised)
 }
 
-/// A number from the environment.
+/// Reads a number from the environment.
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }

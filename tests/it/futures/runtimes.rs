@@ -24,12 +24,12 @@ fn note(pod: &Pod) -> futurecall_runtime::PendingCall {
     pod.future_call_with_delay(NOTE, None::<&CallId>, Duration::ZERO)
 }
 
-/// Whether that is the error of a pod whose runtime has ended.
+/// Returns whether that is the error of a pod whose runtime has ended.
 fn has_ended<T>(result: &Result<T, ScheduleError>) -> bool {
     matches!(result, Err(ScheduleError::RuntimeEnded))
 }
 
-/// A pod on a runtime of its own, which ends when it is told to.
+/// Starts a pod on its own runtime, which ends on request.
 async fn on_another_runtime(builder: futurecall_runtime::PodBuilder) -> (Pod, mpsc::Sender<()>) {
     let (tell, told) = tokio::sync::oneshot::channel();
     let (end, ends) = mpsc::channel();
@@ -108,7 +108,7 @@ on_all_stores! {
     }
 }
 
-/// Does a little of everything, and stores four calls to be run.
+/// Uses everything once, and stores four calls to be run.
 async fn use_all_over(pod: &Pod) {
     let (calls, inspect, operator) = (pod.future_calls(), pod.inspect(), pod.operate("elsewhere"));
     note(pod).await.unwrap();
@@ -132,7 +132,7 @@ async fn use_all_over(pod: &Pod) {
     assert!(stored.is_ok() && looked.is_ok());
 }
 
-/// Every way into a pod whose runtime has ended is an error.
+/// Checks that every public method of a pod whose runtime has ended is an error.
 async fn nothing_hangs(pod: &Pod, id: CallId) {
     let (calls, inspect) = (pod.future_calls(), pod.inspect());
     assert!(has_ended(&note(pod).await));
@@ -157,8 +157,8 @@ async fn a_pod_is_started_on_a_runtime() {
     }
 }
 
-/// Calls that have gathered are on their way to the database when the pod's runtime ends. The server carries the statement out
-/// all the same.
+/// Calls that have gathered are on their way to the database when the pod's runtime ends. The server executes the
+/// statement anyway.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_on_its_way_when_the_runtime_ends_may_be_stored() {
     let backend = Backend::postgres().await;

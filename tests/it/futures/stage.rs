@@ -23,7 +23,7 @@ pub(crate) const GROUP: usize = 3;
 pub(crate) struct Stage<'b> {
     pub(crate) backend: &'b Backend,
     pub(crate) pod: Pod,
-    /// Runs what is due only when it is asked to.
+    /// Runs due calls only on request.
     pub(crate) side: Pod,
     /// Is ended in the round.
     pub(crate) ending: Pod,
@@ -31,7 +31,7 @@ pub(crate) struct Stage<'b> {
     pub(crate) gate: Arc<Semaphore>,
 }
 
-/// When calls are due that nobody has moved.
+/// The due time of calls that were not rescheduled.
 pub(crate) fn far() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2060, 1, 1, 0, 0, 0).single().expect("there is such a moment")
 }
@@ -51,21 +51,21 @@ impl<'b> Stage<'b> {
         !matches!(self.backend, Backend::Memory(_))
     }
 
-    /// Calls that stay where they are until somebody changes them.
+    /// Stores calls that stay unless they are changed.
     pub(crate) async fn group(&self) -> Vec<CallId> {
         let calls = self.pod.future_calls();
         let group = (0..GROUP).map(|_| self.pod.future_call_at_time(ELSEWHERE, None::<&()>, far()));
         calls.schedule_all(group).await.unwrap()
     }
 
-    /// The same with an identifier.
+    /// Does the same with an identifier.
     pub(crate) async fn identified(&self, identifier: &str) -> Vec<CallId> {
         let calls = self.pod.future_calls();
         let one = || self.pod.future_call_at_time(ELSEWHERE, None::<&()>, far()).identifier(identifier);
         calls.schedule_all((0..GROUP).map(|_| one())).await.unwrap()
     }
 
-    /// Calls that are over.
+    /// Stores calls that have ended.
     pub(crate) async fn over(&self) -> Vec<CallId> {
         let ids = self.group().await;
         let acted = self.pod.operate("stage").cancel(Selection::Calls(ids.clone())).await.unwrap();
@@ -73,13 +73,13 @@ impl<'b> Stage<'b> {
         ids
     }
 
-    /// A schedule of a call that no pod runs.
+    /// Declares a schedule of a call that no pod runs.
     pub(crate) async fn schedule(&self, identifier: &str) -> ScheduleId {
         declare(&self.pod, identifier).await.unwrap()
     }
 }
 
-/// A schedule of the call that writes lines, first due in an hour.
+/// Returns a schedule of the call that writes lines, first due in an hour.
 pub(crate) fn declare(pod: &Pod, identifier: &str) -> futurecall_runtime::schedule::PendingSchedule {
     let every_hour =
         pod.future_calls().call_recurring().identifier(identifier).every(Duration::from_hours(1));

@@ -27,8 +27,8 @@ async fn every_public_future_is_kept_in_the_rounds() {
     }
 }
 
-/// The names of all public futures in files below a folder. Stores are left out, which only pods and tests drive, and the
-/// doors of simulations.
+/// Returns the names of all public futures in files below a folder. Stores are left out, which only pods and tests use,
+/// and the hooks of simulations.
 fn public_futures(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path: PathBuf = entry.unwrap().path();
@@ -64,7 +64,7 @@ fn futures_of(text: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// `X` of `impl X {`, `impl<…> X<…> {` and `impl Trait for X {`.
+/// Parses `X` of `impl X {`, `impl<…> X<…> {` and `impl Trait for X {`.
 fn type_of(line: &str) -> String {
     let mut depth = 0_usize;
     let plain: String = line

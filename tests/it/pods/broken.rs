@@ -31,7 +31,7 @@ async fn store(pod: &Pod, name: &str, args: &Value, count: usize, first: Duratio
     pod.future_calls().schedule_all(calls).await.unwrap();
 }
 
-/// A name that no other test uses, so that what is logged about it is told apart.
+/// Returns a name that no other test uses, so that its log lines can be told apart.
 fn unique(name: &str) -> String {
     format!("{name}-{}", CallId::new())
 }
@@ -190,7 +190,7 @@ on_all_stores! {
 
     async fn what_a_live_pod_of_another_release_may_read_is_left_to_it(backend: &Backend) {
         let scheduler = backend.builder().role(Role::Serverless).start().await.unwrap();
-        // It lives and knows the name, and runs nothing before it is told to.
+        // It is live and has the name, and runs nothing before it is asked to.
         let other = backend.builder().role(Role::Maintenance).register(old::Old).start().await.unwrap();
         let config = || Backend::config();
         let delete = || config().check_broken_calls(CheckBrokenCalls::Always).delete_broken_calls(true);

@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_hours(1);
 on_all_stores! {
     async fn a_call_brought_forward_runs_at_once_on_another_pod(backend: &Backend) {
         let journal = Journal::new();
-        // It polls once in ten minutes: what it hears of in time, it was woken for.
+        // It polls once in ten minutes: what it runs in time, it was notified of.
         let config = Config::new().scan_interval(Duration::from_mins(10));
         let runs = backend.builder().config(config).register_future_call("note", Note(journal.clone()));
         let runs = runs.start().await.unwrap();

@@ -59,7 +59,7 @@ async fn declare(backend: &Backend) -> ScheduleId {
     backend.store().await.declare(Now::Database, &[schedule]).await.unwrap()[0].id
 }
 
-/// A pod without tasks of its own that runs `note` and `fail` when it is told to.
+/// Starts a pod without background tasks that runs `note` and `fail` on request.
 async fn by_hand(backend: &Backend, journal: &Journal) -> Pod {
     let builder = backend.builder().role(Role::Maintenance);
     let builder = builder.register_future_call("note", Note(journal.clone()));

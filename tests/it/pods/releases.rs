@@ -185,7 +185,7 @@ on_all_stores! {
 
     async fn why_says_that_a_call_is_left_to_another_release(backend: &Backend) {
         let journal = Journal::new();
-        // It lives and knows the name, and runs nothing before it is told to.
+        // It is live and has the name, and runs nothing before it is asked to.
         let new = backend.builder().role(Role::Maintenance).register(new::New(journal.clone()));
         let new = new.start().await.unwrap();
         let old = old_pod(backend, &journal).await;

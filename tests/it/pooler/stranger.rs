@@ -20,7 +20,7 @@ const TRACES: &str = "
         WHERE source = 'session' AND name NOT IN ('application_name', 'client_encoding', 'DateStyle', 'TimeZone',
             'standard_conforming_strings', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable')";
 
-/// Runs statements until it is told to end, and notes each that does not do what it should, and each trace of others.
+/// Runs statements until it is stopped, and records each that misbehaves, and each trace of other clients.
 pub(crate) struct Stranger {
     stop: CancellationToken,
     task: JoinHandle<Vec<String>>,

@@ -88,7 +88,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Witness {
     }
 }
 
-/// What happens to a call before its outcome is recorded, of which the pod hears nothing.
+/// What happens to a call before its outcome is recorded, without the pod's knowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meanwhile {
     Nothing,

@@ -210,7 +210,7 @@ async fn an_outcome_that_is_not_kept_is_told_from_a_cancellation(fixture: &Fixtu
     }
 }
 
-/// What was recorded stays so, and is told so, although the call is cancelled before the repetition.
+/// A recorded outcome stays, and is reported again, although the call is cancelled before the repetition.
 async fn a_cancellation_during_a_repetition_changes_nothing(fixture: &Fixture) {
     let pod = fixture.pod();
     for (outcome, _) in all_outcomes() {

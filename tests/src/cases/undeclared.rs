@@ -136,7 +136,7 @@ async fn a_declaration_revives_an_undeclared_schedule(fixture: &Fixture) {
     let again = fixture.store.declare(Now::At(at(100)), &[by_attribute("nightly")]).await.unwrap();
     assert_eq!((again[0].id, again[0].created), (id, true));
     assert_eq!(fixture.the_pending().await.due, at(120), "it keeps its rhythm");
-    // Another rule begins anew.
+    // Another rule starts from the beginning.
     assert_eq!(end(fixture, at(101), &["work"], &[], DAY).await, 1);
     let other = NewSchedule { rule: every(90), ..by_attribute("nightly") };
     fixture.store.declare(Now::At(at(200)), &[other]).await.unwrap();

@@ -112,7 +112,7 @@ impl Call {
                 };
                 (answer == expected).then_some(Self::Over { by: Some(by), state })
             }
-            // A repetition is told what the first try did, if it said the same.
+            // A repetition returns the result of the first try, if it was the same outcome.
             Self::Over { by: Some(by), state } if by == holder => {
                 let expected = match state {
                     CallState::Cancelled if plain != CallState::Succeeded => Finished::Cancelled,
