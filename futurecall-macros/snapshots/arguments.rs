@@ -7,7 +7,7 @@ impl ExampleFutureCall {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub(crate) async fn hello(
         &self,
@@ -35,7 +35,7 @@ impl ExampleFutureCall {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-#[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+#[must_use = "nothing is scheduled until a call is chosen and awaited"]
 pub struct ExampleCalls<__R = ::futurecall_runtime::schedule::FutureCallRef> {
     at: __R,
 }

@@ -6,7 +6,7 @@ impl Mail {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn as_the_block(session: &Session) {}
     #[allow(
@@ -16,7 +16,7 @@ impl Mail {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn exponential(session: &Session) {}
     #[allow(
@@ -26,7 +26,7 @@ impl Mail {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn fixed(session: &Session) {}
     #[allow(
@@ -36,7 +36,7 @@ impl Mail {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn custom(session: &Session) {}
     #[allow(
@@ -46,7 +46,7 @@ impl Mail {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn once(session: &Session) {}
 }
@@ -57,7 +57,7 @@ impl Mail {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-#[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+#[must_use = "nothing is scheduled until a call is chosen and awaited"]
 pub struct MailCalls<__R = ::futurecall_runtime::schedule::FutureCallRef> {
     at: __R,
 }

@@ -9,7 +9,7 @@ impl ExampleFutureCall {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn good(session: &Session) {}
     pub async fn bad(session: &Session, a: Vec<&str>, b: u8, c: Mailer) {}
@@ -21,7 +21,7 @@ impl ExampleFutureCall {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-#[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+#[must_use = "nothing is scheduled until a call is chosen and awaited"]
 pub struct ExampleCalls<__R = ::futurecall_runtime::schedule::FutureCallRef> {
     at: __R,
 }
@@ -125,5 +125,5 @@ const _: () = {
     "an argument of a future call can't hold a reference: it is stored now and read back when the call runs\nhelp: take `Vec<String>`"
 }
 ::core::compile_error! {
-    "a `state` parameter is lent from the pod: write a reference, like `mailer: &Mailer`"
+    "a `state` parameter is borrowed from the pod: write a reference, like `mailer: &Mailer`"
 }

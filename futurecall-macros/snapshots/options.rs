@@ -12,7 +12,7 @@ impl Work {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn a(&self, session: &Session) {}
     #[allow(
@@ -22,7 +22,7 @@ impl Work {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn b(session: &Session) {}
     #[allow(
@@ -32,7 +32,7 @@ impl Work {
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn c(session: &Session) {}
     pub fn not_one() {}
@@ -48,7 +48,7 @@ impl Work {
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-#[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+#[must_use = "nothing is scheduled until a call is chosen and awaited"]
 pub struct WorkCalls<__R = ::renamed::schedule::FutureCallRef> {
     at: __R,
 }

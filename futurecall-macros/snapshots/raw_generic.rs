@@ -9,7 +9,7 @@ where
         clippy::needless_pass_by_value,
         clippy::trivially_copy_pass_by_ref,
         clippy::ref_option,
-        reason = "a future call is an `async fn` that is given what was stored"
+        reason = "required by `#[future_call]`"
     )]
     pub async fn r#match(&self, session: &Session, r#type: u8, r: R) {}
 }
@@ -20,7 +20,7 @@ where
     rustdoc::broken_intra_doc_links,
     rustdoc::private_intra_doc_links
 )]
-#[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+#[must_use = "nothing is scheduled until a call is chosen and awaited"]
 pub struct TypeCalls<__R = ::futurecall_runtime::schedule::FutureCallRef> {
     at: __R,
 }

@@ -1,4 +1,4 @@
-//! Sorting the user's attributes: ours, those that travel to generated items, and the rest.
+//! Classifies the user's attributes: ours, those copied to generated items, and the rest.
 
 use proc_macro2::Span;
 use syn::parse::Parser;
@@ -7,25 +7,25 @@ use syn::{Attribute, Meta, Token, parse_quote};
 
 use crate::model::{BlockAttributes, Forwarded};
 
-/// Whether an attribute is `#[future_call]`, by whatever path.
+/// Returns whether an attribute is `#[future_call]`, by any path.
 pub(crate) fn is_ours(attribute: &Attribute) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == "future_call")
 }
 
-/// Whether an attribute is `#[cfg_attr(.., future_call)]`, which would reach rustc unseen.
+/// Returns whether an attribute is `#[cfg_attr(.., future_call)]`, which rustc would expand only after this macro.
 pub(crate) fn is_ours_conditionally(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg_attr")
         && keep_one(attribute, |path| path.is_ident("future_call")).is_some()
 }
 
-/// Takes our attributes out of a list.
+/// Removes our attributes from a list and returns them.
 pub(crate) fn take_ours(attributes: &mut Vec<Attribute>) -> Vec<Attribute> {
     let (ours, others) = std::mem::take(attributes).into_iter().partition(is_ours);
     *attributes = others;
     ours
 }
 
-/// Takes the docs out of a list: rustc forbids them on parameters.
+/// Removes the docs from a list and returns them: rustc forbids them on parameters.
 pub(crate) fn take_docs(attributes: &mut Vec<Attribute>) -> Vec<Attribute> {
     let (docs, others) =
         std::mem::take(attributes).into_iter().partition(|attribute| attribute.path().is_ident("doc"));
@@ -33,7 +33,7 @@ pub(crate) fn take_docs(attributes: &mut Vec<Attribute>) -> Vec<Attribute> {
     docs
 }
 
-/// Whether an attribute decides by configuration whether something exists.
+/// Returns whether an attribute is `#[cfg]` or `#[cfg_attr]`.
 pub(crate) fn is_cfg(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
 }
@@ -47,7 +47,7 @@ pub(crate) fn forwarded(attributes: &[Attribute]) -> Forwarded {
     }
 }
 
-/// What of a block's attributes the generated items carry.
+/// Returns the attributes of a block that generated items carry.
 pub(crate) fn of_block(attributes: &[Attribute]) -> BlockAttributes {
     let lints = keep(attributes, |path| path.is_ident("allow") || path.is_ident("expect"));
     BlockAttributes {
@@ -57,13 +57,13 @@ pub(crate) fn of_block(attributes: &[Attribute]) -> BlockAttributes {
     }
 }
 
-/// The attributes that `wanted` names, also from inside `cfg_attr`, which keeps its condition.
-fn keep(attributes: &[Attribute], wanted: impl Fn(&syn::Path) -> bool + Copy) -> Vec<Attribute> {
-    attributes.iter().filter_map(|attribute| keep_one(attribute, wanted)).collect()
+/// Returns the attributes whose path `matches` accepts, including those inside `cfg_attr`, which keep its condition.
+fn keep(attributes: &[Attribute], matches: impl Fn(&syn::Path) -> bool + Copy) -> Vec<Attribute> {
+    attributes.iter().filter_map(|attribute| keep_one(attribute, matches)).collect()
 }
 
-fn keep_one(attribute: &Attribute, wanted: impl Fn(&syn::Path) -> bool + Copy) -> Option<Attribute> {
-    if wanted(attribute.path()) {
+fn keep_one(attribute: &Attribute, matches: impl Fn(&syn::Path) -> bool + Copy) -> Option<Attribute> {
+    if matches(attribute.path()) {
         return Some(attribute.clone());
     }
     let Meta::List(list) = &attribute.meta else { return None };
@@ -75,13 +75,13 @@ fn keep_one(attribute: &Attribute, wanted: impl Fn(&syn::Path) -> bool + Copy) -
     let condition = metas.next()?;
     let inner: Vec<Attribute> = metas
         .map(|meta| parse_quote!(#[#meta]))
-        .filter_map(|attribute: Attribute| keep_one(&attribute, wanted))
+        .filter_map(|attribute: Attribute| keep_one(&attribute, matches))
         .collect();
     let metas = inner.iter().map(|attribute| &attribute.meta);
     (!inner.is_empty()).then(|| parse_quote!(#[cfg_attr(#condition, #(#metas),*)]))
 }
 
-/// An `#[expect]` of the user's code is met there, or not; generated items can only be allowed the same.
+/// Turns `#[expect]` into `#[allow]`: the expectation is checked on the user's code, not on generated items.
 fn allow(attribute: Attribute) -> Attribute {
     match attribute.meta {
         Meta::List(mut list) if list.path.is_ident("expect") => {

@@ -1,7 +1,6 @@
-//! Every message of this crate, and the collector that reports all mistakes of a block at once.
+//! The error messages of this crate, and the collector that reports all errors of a block at once.
 //!
-//! The first line states the rule, `help:` says what to write instead; no full stop. The caret sits on the user's own
-//! token.
+//! The first line states the rule, `help:` suggests a fix; no full stop. Errors point at the user's own tokens.
 
 use std::fmt::Display;
 
@@ -10,19 +9,19 @@ use quote::ToTokens;
 
 use crate::zone;
 
-/// The mistakes found so far.
+/// The errors found so far.
 #[derive(Default)]
 pub(crate) struct Errors {
     found: Vec<syn::Error>,
 }
 
 impl Errors {
-    /// Reports a mistake at the tokens that make it.
+    /// Reports an error at the tokens that cause it.
     pub(crate) fn push(&mut self, at: impl ToTokens, text: impl Display) {
         self.found.push(syn::Error::new_spanned(at, text));
     }
 
-    /// Takes over what syn had to say about syntax.
+    /// Reports a syntax error of syn.
     pub(crate) fn syntax(&mut self, error: syn::Error) {
         self.found.push(error);
     }
@@ -53,11 +52,11 @@ pub(crate) const UNNAMED_TYPE: &str =
     "`#[future_call]` goes on an `impl` block of a named type: its name makes the accessor";
 
 pub(crate) const NO_CALLS: &str = "this `impl` block has no public method, so there is nothing to schedule; make a \
-     method `pub` or drop `#[future_call]`";
+     method `pub` or remove `#[future_call]`";
 
 pub(crate) fn reserved_accessor(name: &str) -> String {
     format!(
-        "the accessor `{name}` is taken by the scheduling builder\n\
+        "the accessor `{name}` conflicts with a method of the scheduling builder\n\
          help: choose another with `#[future_call(name = \"..\")]`"
     )
 }
@@ -70,15 +69,15 @@ pub(crate) fn keyword_accessor(name: &str) -> String {
 
 pub(crate) fn second_block(name: &str, line: usize) -> String {
     format!(
-        "move these methods into the `#[future_call]` block of `{name}` on line {line}: a type has one such block\n\
-         help: what is not to be called later can stay here, without `#[future_call]`"
+        "a type can have only one `#[future_call]` block; the one of `{name}` is on line {line}\n\
+         help: move the future calls there, and remove `#[future_call]` from this block"
     )
 }
 
 pub(crate) fn same_facade(facade: &str, second: &str, first: &str, line: usize) -> String {
     format!(
-        "rename `{second}` or move it to another module: its facade would be `{facade}`, which is that of `{first}` \
-         on line {line}\nhelp: the ending `FutureCall` is left out of the name"
+        "the facade of `{second}` would be `{facade}`, like that of `{first}` on line {line}\n\
+         help: rename one of them or move it to another module; the suffix `FutureCall` is not part of the facade's name"
     )
 }
 
@@ -101,20 +100,20 @@ pub(crate) fn unknown_option(name: &str, place: &str, takes: &[&str], nearest: O
     }
 }
 
-pub(crate) fn option_form(name: &str, form: &str) -> String {
-    format!("`{name}` is written `{form}`")
+pub(crate) fn option_form(form: &str) -> String {
+    format!("expected `{form}`")
 }
 
-/// `what` is a constant, a macro call or an expression where only a literal will do.
+/// For a constant, a macro call or an expression in place of a literal.
 pub(crate) fn computed(what: &str, form: &str) -> String {
     format!(
-        "{what} must be a literal: it is checked at compile time, before constants, `concat!` or functions have a \
-         value\nhelp: write `{form}`; to share a value between blocks, let a `macro_rules!` pass it as `$value:literal`"
+        "{what} must be a literal, because it is checked before constants and macros are evaluated\n\
+         help: write `{form}`; to share a value between blocks, let a `macro_rules!` pass it as `$value:literal`"
     )
 }
 
 pub(crate) fn wait_form(like: &str) -> String {
-    format!("a wait is text with a unit\nhelp: write `\"{like}\"`")
+    format!("a wait must be a string with a unit\nhelp: write `\"{like}\"`")
 }
 
 pub(crate) fn option_flag(name: &str) -> String {
@@ -122,52 +121,51 @@ pub(crate) fn option_flag(name: &str) -> String {
 }
 
 pub(crate) fn option_twice(name: &str) -> String {
-    format!("the option `{name}` is given twice")
+    format!("duplicate option `{name}`")
 }
 
 pub(crate) fn bad_name(reason: &str) -> String {
     format!(
-        "this can't be a stored name: {reason}\n\
+        "invalid stored name: {reason}\n\
          help: stored names are letters, digits, `_` and `-`, in parts joined by `.`"
     )
 }
 
 pub(crate) fn bad_block_name(name: &str) -> String {
     format!(
-        "`{name}` can't be the name of a block: it is the accessor as well, so it must be an identifier\n\
+        "`{name}` can't be the name of a block: it is also the accessor, so it must be an identifier\n\
          help: write it in snake_case, like `example`"
     )
 }
 
-pub(crate) const BAD_KEY: &str = "this can't be the key of an argument\nhelp: write the parameter's old name";
+pub(crate) const BAD_KEY: &str = "invalid argument key\nhelp: write the parameter's old name";
 
-pub(crate) const RELATIVE_PATH: &str = "the path of the runtime crate must mean the same in every module\n\
-     help: write an absolute path, like `crate = ::renamed` or `crate = crate::renamed`";
+pub(crate) const RELATIVE_PATH: &str = "the path of the runtime crate must be absolute\n\
+     help: write `crate = ::renamed` or `crate = crate::renamed`";
 
-pub(crate) const BAD_PRIORITY: &str = "a priority is a whole number from -32768 to 32767; lower goes first";
+pub(crate) const BAD_PRIORITY: &str =
+    "a priority must be a whole number from -32768 to 32767; lower numbers go first";
 
 pub(crate) const SKIP_ALONE: &str =
-    "`skip` keeps the method out of the future calls, so no other option goes with it";
+    "`skip` can't be combined with other options: the method is not a future call";
 
-pub(crate) const STATE_ALONE: &str = "a `state` parameter is not stored, so no other option goes with it";
+pub(crate) const STATE_ALONE: &str =
+    "`state` can't be combined with other options: the parameter is not stored";
 
-pub(crate) const EVERY_AND_CRON: &str = "a call recurs by `every` or by `cron`, not by both";
+pub(crate) const EVERY_AND_CRON: &str = "a call recurs by either `every` or `cron`, not both";
 
 pub(crate) const ZONE_WITHOUT_CRON: &str =
-    "`time_zone` goes with `cron` only: an interval is the same in all zones";
+    "`time_zone` requires `cron`: an interval is the same in all time zones";
 
 pub(crate) fn recurring_arguments(name: &str) -> String {
     format!(
-        "`{name}` takes stored arguments, so it can't recur by attribute: a schedule has no values for them\n\
-         help: declare it in code, with `call_recurring()`, or take what it needs as `#[future_call(state)]`"
+        "`{name}` takes stored arguments, so it can't recur by attribute: there are no values for them\n\
+         help: declare the schedule in code with `call_recurring()`, or take a `#[future_call(state)]` parameter"
     )
 }
 
 pub(crate) fn bad_duration(what: &str, reason: &str) -> String {
-    let what = if what.starts_with('i') { format!("an {what}") } else { format!("a {what}") };
-    format!(
-        "this is not {what}: {reason}\nhelp: write a number and a unit, like `90s`, `15min` or `1h 30min`"
-    )
+    format!("invalid {what}: {reason}\nhelp: write a number and a unit, like `90s`, `15min` or `1h 30min`")
 }
 
 pub(crate) fn too_short(what: &str) -> String {
@@ -175,57 +173,56 @@ pub(crate) fn too_short(what: &str) -> String {
 }
 
 pub(crate) fn too_long(what: &str) -> String {
-    format!("the longest {what} is 36525 days, which are 100 years")
+    format!("the longest {what} is 36525 days (100 years)")
 }
 
-pub(crate) const RETRY_WITHOUT_ATTEMPTS: &str = "`retry` needs to know how many attempts there are in all, the first \
-     one included\nhelp: write `retry(max_attempts = 5)`";
+pub(crate) const RETRY_WITHOUT_ATTEMPTS: &str = "`retry` requires `max_attempts`: the total number of attempts, \
+     including the first\nhelp: write `retry(max_attempts = 5)`";
 
-pub(crate) const BAD_ATTEMPTS: &str =
-    "`max_attempts` is a whole number from 1 to 10000: all attempts, the first one included";
+pub(crate) const BAD_ATTEMPTS: &str = "`max_attempts` must be a whole number from 1 to 10000: the total number of attempts, including the first";
 
 pub(crate) fn unknown_in_retry(name: &str) -> String {
     format!("unknown option `{name}`; `retry` takes `max_attempts` and `backoff`")
 }
 
-pub(crate) const BAD_BACKOFF: &str = "this is not a backoff\n\
+pub(crate) const BAD_BACKOFF: &str = "unknown backoff\n\
      help: write `exponential(\"1s\", max = \"1h\", jitter)`, `fixed(\"10s\")` or `custom(path::to::function)`";
 
-pub(crate) const BAD_EXPONENTIAL: &str = "an exponential backoff takes its first wait, then `max = \"..\"` and \
-     `jitter` if wanted\nhelp: write `exponential(\"1s\", max = \"1h\", jitter)`";
+pub(crate) const BAD_EXPONENTIAL: &str = "`exponential` takes the first wait, then optionally `max = \"..\"` and \
+     `jitter`\nhelp: write `exponential(\"1s\", max = \"1h\", jitter)`";
 
-pub(crate) const BAD_FIXED: &str = "a fixed backoff takes its wait\nhelp: write `fixed(\"10s\")`";
+pub(crate) const BAD_FIXED: &str = "`fixed` takes one wait\nhelp: write `fixed(\"10s\")`";
 
-pub(crate) const BAD_CUSTOM: &str = "a custom backoff takes the path of a function `fn(attempt: u32) -> Duration`\n\
+pub(crate) const BAD_CUSTOM: &str = "`custom` takes the path of a function `fn(attempt: u32) -> Duration`\n\
      help: write `custom(path::to::function)`";
 
-pub(crate) const MAX_BELOW_FIRST: &str = "the longest wait is shorter than the first one";
+pub(crate) const MAX_BELOW_FIRST: &str = "`max` is shorter than the first wait";
 
-pub(crate) const BAD_ON_INTERRUPT: &str = "an interrupted run is kept as interrupted or run again\n\
+pub(crate) const BAD_ON_INTERRUPT: &str = "`on_interrupt` decides whether an interrupted call is kept as interrupted or run again\n\
      help: write `on_interrupt = \"keep\"` or `on_interrupt = \"rerun\"`";
 
 pub(crate) fn bad_cron(reason: &str) -> String {
-    format!("this cron expression can't be read: {reason}")
+    format!("invalid cron expression: {reason}")
 }
 
 pub(crate) const CRON_NEVER: &str = "this cron expression never runs: no day of any year matches it\n\
-     help: write a day that the month has; `L` is its last one";
+     help: use a day that exists in the month; `L` is the last day";
 
 pub(crate) fn bad_time_zone(name: &str) -> String {
     let nearest = zone::nearest(name);
     format!("there is no time zone `{name}`\nhelp: {}", zone::advice(name, nearest))
 }
 
-pub(crate) const CONDITIONAL: &str = "`#[future_call]` can't stand in `#[cfg_attr]`: a call has the same options in \
-     every build\nhelp: write two methods under opposite `#[cfg]`";
+pub(crate) const CONDITIONAL: &str = "`#[future_call]` can't be used inside `#[cfg_attr]`: the options of a call \
+     must be the same in every build\nhelp: write two methods under opposite `#[cfg]`";
 
 pub(crate) const PRIVATE_METHOD: &str =
-    "this method is private, so it is not a future call; make it `pub` or drop the attribute";
+    "this method is private, so it is not a future call; make it `pub` or remove the attribute";
 
 pub(crate) const SKIPPED_PARAMETER: &str =
-    "this method is no future call, so its parameters take no `#[future_call]`; drop the attribute";
+    "this method is not a future call, so its parameters take no `#[future_call]`; remove the attribute";
 
-pub(crate) const NOT_A_METHOD: &str = "only methods can be future calls; drop the attribute";
+pub(crate) const NOT_A_METHOD: &str = "only methods can be future calls; remove the attribute";
 
 // Methods.
 
@@ -237,11 +234,11 @@ pub(crate) fn not_async(name: &str) -> String {
     )
 }
 
-pub(crate) const RESERVED_INVOKE: &str = "`invoke` is reserved for running a stored call\n\
+pub(crate) const RESERVED_INVOKE: &str = "`invoke` is reserved for running stored calls\n\
      help: give the method another name; `#[future_call(name = \"..\")]` keeps the stored name";
 
-pub(crate) const RECEIVER: &str = "a future call takes `&self` or no receiver: one handler value serves all runs of \
-     the call at once\nhelp: keep changing state in a `Mutex`, an atomic or the database";
+pub(crate) const RECEIVER: &str = "a future call takes `&self` or no receiver: all concurrent runs share the \
+     handler\nhelp: keep mutable state in a `Mutex`, an atomic or the database";
 
 pub(crate) const UNSAFE: &str =
     "a future call can't be `unsafe`: it is run by the pod, which can't uphold its contract";
@@ -250,7 +247,7 @@ pub(crate) const GENERIC: &str = "a future call can't be generic: the stored cal
      help: write one method per type, and let them share a private generic helper";
 
 pub(crate) const RETURNS: &str =
-    "a future call returns nothing or `Result<(), E>`: nobody waits for its value";
+    "a future call returns nothing or `Result<(), E>`: no caller receives its value";
 
 pub(crate) const ERROR_BOUND_TO_A_THREAD: &str = "the error of a future call must be `Send` and `Sync`: runs move between \
      threads\nhelp: write `Result<(), BoxError>`; `BoxError` is `Box<dyn Error + Send + Sync>`";
@@ -280,7 +277,7 @@ pub(crate) const MUTABLE_SESSION: &str = "the session is shared: write `&Session
 pub(crate) const STATIC_SESSION: &str = "the session is borrowed only for the run: write `&Session`";
 
 pub(crate) const SESSION_OPTIONS: &str =
-    "the session is no argument and is not stored, so it takes no options; drop the attribute";
+    "the session is not stored, so it takes no options; remove the attribute";
 
 pub(crate) const SECOND_SESSION: &str = "a future call takes one session, as its first parameter";
 
@@ -290,7 +287,7 @@ pub(crate) const PATTERN: &str = "an argument of a future call must be a plain n
      under that name\nhelp: take it whole and destructure it in the body";
 
 pub(crate) const UNNAMED: &str = "an argument of a future call needs a name: it is stored under that name\n\
-     help: write `_name` for an argument that is not used yet";
+     help: write `_name` for an unused argument";
 
 pub(crate) fn same_key(first: &str, second: &str, key: &str) -> String {
     format!("arguments `{first}` and `{second}` are both stored as `{key}`")
@@ -322,21 +319,21 @@ pub(crate) const POINTER: &str =
 
 pub(crate) fn mentions_generic(argument: &str, parameter: &str) -> String {
     format!(
-        "argument `{argument}` mentions `{parameter}`, a parameter of the `impl` block: the facade has no \
-         `{parameter}`\nhelp: take a concrete type"
+        "argument `{argument}` mentions `{parameter}`, a parameter of the `impl` block that the facade \
+         does not have\nhelp: take a concrete type"
     )
 }
 
-pub(crate) const CFG_PARAMETER: &str = "`#[cfg]` on a parameter is not supported: the stored call would change shape \
-     with the build\nhelp: put `#[cfg]` on the whole method";
+pub(crate) const CFG_PARAMETER: &str = "`#[cfg]` on a parameter is not supported: the stored arguments would \
+     depend on the build\nhelp: put `#[cfg]` on the whole method";
 
-pub(crate) const STATE_IS_LENT: &str =
-    "a `state` parameter is lent from the pod: write a reference, like `mailer: &Mailer`";
+pub(crate) const STATE_IS_BORROWED: &str =
+    "a `state` parameter is borrowed from the pod: write a reference, like `mailer: &Mailer`";
 
 pub(crate) const STATE_IS_SHARED: &str = "state is shared by all runs: write `&`, not `&mut`\n\
-     help: keep what changes in a `Mutex`, an atomic or the database";
+     help: keep mutable state in a `Mutex`, an atomic or the database";
 
-/// `a`, `b` and `c`
+/// Formats a list: `a`, `b` and `c`.
 fn list(names: &[&str]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.as_slice() {

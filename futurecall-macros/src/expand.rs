@@ -1,4 +1,4 @@
-//! From the model to tokens: one function per generated item, one per method. No decisions are left to take here.
+//! Generates tokens from the model: one function per generated item, one per method. It makes no decisions.
 
 mod arguments;
 mod fallback;
@@ -13,7 +13,7 @@ use crate::model::{
     Signature,
 };
 
-/// Everything that a block becomes.
+/// Generates the expansion of a block.
 pub(crate) fn block(block: &CallBlock) -> TokenStream {
     let item = user_block(block);
     let facade = facade(block);
@@ -27,7 +27,7 @@ pub(crate) fn block(block: &CallBlock) -> TokenStream {
     let discover = discover(block);
     let (cfgs, lints) = (&block.forwarded.cfgs, &block.forwarded.lints);
     match block.repeats {
-        // What would be there twice is left out, so that the one mistake is one error.
+        // Leaves out the items that exist already, so that the repetition is a single error.
         Some(Repeats::Type) => return quote!(#item #facade_impl const _: () = { #arguments_impl };),
         Some(Repeats::Names) => {
             return quote! {
@@ -54,7 +54,7 @@ pub(crate) fn block(block: &CallBlock) -> TokenStream {
     }
 }
 
-/// The user's block. Where the shape of a future call is ours and not the user's choice, its lints are quiet.
+/// Generates the user's block. Lints about the required shape of a future call are allowed.
 fn user_block(block: &CallBlock) -> TokenStream {
     let mut item = block.item.clone();
     for member in &mut item.items {
@@ -69,7 +69,7 @@ fn user_block(block: &CallBlock) -> TokenStream {
                     clippy::needless_pass_by_value,
                     clippy::trivially_copy_pass_by_ref,
                     clippy::ref_option,
-                    reason = "a future call is an `async fn` that is given what was stored"
+                    reason = "required by `#[future_call]`"
                 )]
             });
         }
@@ -85,8 +85,8 @@ fn facade(block: &CallBlock) -> TokenStream {
     let (cfgs, lints, docs) = (&block.forwarded.cfgs, &block.forwarded.lints, &block.forwarded.docs);
     let title = format!(" Schedules the future calls of [`{0}`].", names.type_name.unraw());
     let gap = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
-    // The type stands in an associated type of the user's type, which may be more visible than its calls are: so it
-    // is always `pub`, and hidden from the docs unless its calls are, too.
+    // It is in an associated type of the user's type, which may be more visible than its calls. So it is always `pub`,
+    // and hidden from the docs unless its calls are public.
     let hidden = (!matches!(block.vis, syn::Visibility::Public(_))).then(|| quote!(#[doc(hidden)]));
     quote! {
         #(#cfgs)*
@@ -96,7 +96,7 @@ fn facade(block: &CallBlock) -> TokenStream {
         #(#docs)*
         #hidden
         #[allow(dead_code, unreachable_pub, rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
-        #[must_use = "nothing is scheduled until one of its calls is named and awaited"]
+        #[must_use = "nothing is scheduled until a call is chosen and awaited"]
         pub struct #facade<#target = #runtime::schedule::FutureCallRef> {
             at: #target,
         }
@@ -131,7 +131,7 @@ fn extension(block: &CallBlock) -> TokenStream {
     }
 }
 
-/// The three emitted pieces of every method, in parallel.
+/// Generates the three parts of every method.
 fn methods(block: &CallBlock) -> (Vec<TokenStream>, Vec<TokenStream>, Vec<TokenStream>) {
     let mut pieces = (Vec::new(), Vec::new(), Vec::new());
     for method in &block.methods {
@@ -143,7 +143,7 @@ fn methods(block: &CallBlock) -> (Vec<TokenStream>, Vec<TokenStream>, Vec<TokenS
     pieces
 }
 
-/// Everything of one method: the const of its arguments, its facade method, its registration.
+/// Generates the parts of one method: the const of its arguments, its facade method and its registration.
 fn one_method(method: &Method, block: &CallBlock) -> (Option<TokenStream>, TokenStream, TokenStream) {
     let cfgs = &method.signature.forwarded.cfgs;
     let arguments = arguments::of_method(method, block).map(|arguments| quote!(#(#cfgs)* #arguments));
@@ -180,7 +180,7 @@ fn facade_method(method: &Method, block: &CallBlock) -> TokenStream {
     }
 }
 
-/// The user's docs, those of the parameters, and what the facade method is.
+/// Generates the docs of the facade method: the user's, those of the parameters, and a link to the handler.
 fn facade_docs(method: &Method, block: &CallBlock) -> TokenStream {
     let user = &method.signature.forwarded.facade;
     let documented = user.iter().any(|attribute| attribute.path().is_ident("doc"));
@@ -328,7 +328,7 @@ fn runner(method: &Method, block: &CallBlock) -> TokenStream {
     quote!(#private::Runner::#kind(|#this __session, #arguments| #run))
 }
 
-/// The same tokens, which mean what they meant, where the compiler points at.
+/// Returns the tokens with spans at `place`, where errors point, but with their own name resolution.
 fn at(place: Span, tokens: TokenStream) -> TokenStream {
     let moved = tokens.into_iter().map(|mut token| {
         token.set_span(token.span().located_at(place));
@@ -339,7 +339,7 @@ fn at(place: Span, tokens: TokenStream) -> TokenStream {
 
 // Output: impl<R: CallTarget> ExampleCalls<R> { .. }
 //
-// It stands beside the user's block, not in the `const _`: rustc's messages about a method begin with its path.
+// It is beside the user's block and not in the `const _`, because rustc's messages about a method contain its path.
 fn facade_impl(block: &CallBlock, methods: &TokenStream) -> TokenStream {
     let runtime = &block.runtime;
     let (facade, target) = (&block.names.facade, target());
@@ -413,7 +413,7 @@ fn future_call(block: &CallBlock, registrations: &TokenStream) -> TokenStream {
     }
 }
 
-/// `true` if any method takes `&self`, counting only those that this build has.
+/// Generates an expression that is `true` if any method that is not disabled by `#[cfg]` takes `&self`.
 fn needs_instance(block: &CallBlock) -> TokenStream {
     let on_instance = || block.methods.iter().filter(|method| method.signature.on_instance);
     if on_instance().any(|method| method.signature.forwarded.cfgs.is_empty()) {
@@ -435,15 +435,15 @@ fn needs_instance(block: &CallBlock) -> TokenStream {
     })
 }
 
-/// Types without parameters are found at start.
+/// Generates the registration for discovery, for types without parameters.
 fn discover(block: &CallBlock) -> Option<TokenStream> {
     let private = private(block);
     let self_ty: &Type = block.self_ty();
     block.generics().params.is_empty().then(|| quote!(#private::discover! { #self_ty }))
 }
 
-/// The facade's type parameter. It would hide a type of that name in the user's signatures, where a macro may write one
-/// that nobody sees here: so no type of a user has such a name.
+/// Returns the name of the facade's type parameter. It would shadow a type of the same name in the user's signatures,
+/// hence the leading underscores.
 pub(crate) fn target() -> Ident {
     Ident::new("__R", Span::call_site())
 }

@@ -1,9 +1,10 @@
-//! The `#[future_call]` attribute of `futurecall-runtime`, which re-exports it: depend on that crate alone.
+//! The `#[future_call]` attribute. Depend on `futurecall-runtime`, which re-exports it.
 
 mod attrs;
 mod errors;
 mod expand;
-// A copy of the runtime's file, as `nearest` and `zone` are: what compiles is what starts. A test compares them.
+// `expression`, `nearest` and `zone` are copies of the runtime's files, so that both accept the same values. A test
+// compares them.
 mod expression;
 mod method;
 mod model;
@@ -23,7 +24,7 @@ use quote::{ToTokens, quote};
 use syn::Item;
 
 use crate::errors::Errors;
-use crate::repeated::Place;
+use crate::repeated::Position;
 
 // Documented where it is re-exported, so that its examples are compiled with the runtime:
 // futurecall-runtime/src/docs/future_call.md.
@@ -33,11 +34,11 @@ pub fn future_call(
     options: proc_macro::TokenStream,
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
-    expand(options.into(), &item.into(), Place::of_attribute()).into()
+    expand(options.into(), &item.into(), Position::of_attribute()).into()
 }
 
-/// The whole expansion. Always gives back the user's item; the mistakes follow it as errors.
-fn expand(options: TokenStream, tokens: &TokenStream, place: Option<Place>) -> TokenStream {
+/// Expands an item. The output always contains the user's item, followed by the errors.
+fn expand(options: TokenStream, tokens: &TokenStream, position: Option<Position>) -> TokenStream {
     let mut errors = Errors::default();
     let item = match syn::parse2::<Item>(tokens.clone()) {
         Ok(Item::Impl(item)) => item,
@@ -55,13 +56,13 @@ fn expand(options: TokenStream, tokens: &TokenStream, place: Option<Place>) -> T
             return with_errors(tokens, errors);
         }
     };
-    match validate::block(options, item, place, &mut errors) {
+    match validate::block(options, item, position, &mut errors) {
         Ok(block) => with_errors(&expand::block(&block), errors),
         Err(item) => with_errors(&item.into_token_stream(), errors),
     }
 }
 
-/// `struct X` of a whole struct, which is what the caret of an error about it underlines, and its name.
+/// Returns `struct X` of a whole struct, for errors to underline, and its name.
 fn head(item: &Item) -> (TokenStream, Option<String>) {
     let (token, name) = match item {
         Item::Struct(item) => (item.struct_token.to_token_stream(), &item.ident),

@@ -1,4 +1,4 @@
-//! From one function and its options to its method in the model.
+//! Reads one function and its options into a method of the model.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
@@ -11,15 +11,15 @@ use crate::model::{BlockNames, Method, Rule, Stub};
 use crate::options::{self, BlockOptions, MethodOptions};
 use crate::signature::{self, Context};
 
-/// The part of a block that its methods are checked with.
+/// The properties of the block that its methods depend on.
 pub(crate) struct Block<'a> {
     pub(crate) names: &'a BlockNames,
     pub(crate) options: &'a BlockOptions,
     pub(crate) context: Context,
 }
 
-/// Reads one public function with its options. Gives the token that decides the stored name, too. It may have reported
-/// mistakes in either case.
+/// Reads one public function with its options. Also returns the token that determines the stored name. It may report
+/// errors in either case.
 pub(crate) fn read(
     function: &mut ImplItemFn,
     options: MethodOptions,
@@ -46,7 +46,7 @@ pub(crate) fn read(
     Some((method, token))
 }
 
-/// What call sites of a function with a mistake see.
+/// Returns the stub of a function with an error, which keeps its call sites free of further errors.
 pub(crate) fn stub(function: &ImplItemFn) -> Stub {
     let typed = function.sig.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(typed) => Some(typed),
@@ -102,7 +102,7 @@ fn stored_names(
     (stored_name, aliases, token)
 }
 
-/// A name with a dot is whole, one without stands after the block's.
+/// Joins the name of a block and a method; a method name with a dot is used as is.
 fn join(first: &str, last: &str) -> String {
     if last.contains('.') { last.to_owned() } else { format!("{first}.{last}") }
 }

@@ -1,9 +1,9 @@
-//! What a `#[future_call]` block says, once it is checked: decided names, no syntax left to look at. Types only.
+//! The model of a checked `#[future_call]` block: types only, with all names decided.
 
 use proc_macro2::{Ident, Span};
 use syn::{Attribute, Expr, Generics, ItemImpl, LitStr, Path, Type, Visibility};
 
-/// One block, as the emitters need it.
+/// One block.
 pub(crate) struct CallBlock {
     /// The user's block, without our attributes and without the docs of parameters.
     pub(crate) item: ItemImpl,
@@ -15,15 +15,15 @@ pub(crate) struct CallBlock {
     pub(crate) forwarded: BlockAttributes,
     pub(crate) methods: Vec<Method>,
     pub(crate) stubs: Vec<Stub>,
-    /// Whether another block has its generated names already, which is a mistake.
+    /// Set if another block already generates the same names, which is an error.
     pub(crate) repeats: Option<Repeats>,
 }
 
-/// What a second block has in common with the first.
+/// What a second block shares with the first.
 pub(crate) enum Repeats {
-    /// The type, so that its methods may go to the first one's facade.
+    /// The type: its methods can be added to the facade of the first block.
     Type,
-    /// The names of generated items only: `Mail` and `MailFutureCall`.
+    /// Only the names of generated items, as for `Mail` and `MailFutureCall`.
     Names,
 }
 
@@ -37,7 +37,7 @@ impl CallBlock {
     }
 }
 
-/// The names that a block gives to what is generated.
+/// The names of the items generated for a block.
 pub(crate) struct BlockNames {
     /// `ExampleFutureCall`, the last segment of the user's type.
     pub(crate) type_name: Ident,
@@ -45,7 +45,7 @@ pub(crate) struct BlockNames {
     pub(crate) accessor: Ident,
     /// `example`: the first part of stored names, which is the accessor without `r#`.
     pub(crate) stored: String,
-    /// Older first parts.
+    /// Aliases of the first part.
     pub(crate) aliases: Vec<String>,
     /// `ExampleCalls`.
     pub(crate) facade: Ident,
@@ -53,17 +53,17 @@ pub(crate) struct BlockNames {
     pub(crate) extension: Ident,
 }
 
-/// Attributes of the block that generated items carry, too.
+/// Attributes of the block that generated items carry as well.
 #[derive(Default)]
 pub(crate) struct BlockAttributes {
     pub(crate) cfgs: Vec<Attribute>,
     /// Docs, for the facade.
     pub(crate) docs: Vec<Attribute>,
-    /// `#[allow]` and `#[expect]` of lints, the latter as the former.
+    /// `#[allow]` and `#[expect]` of lints, all as `#[allow]`.
     pub(crate) lints: Vec<Attribute>,
 }
 
-/// Attributes of a method that the facade method carries, too.
+/// Attributes of a method that the facade method carries as well.
 #[derive(Default)]
 pub(crate) struct Forwarded {
     /// On everything that is emitted for the method.
@@ -77,19 +77,19 @@ pub(crate) struct Method {
     pub(crate) signature: Signature,
     /// `example.hello`.
     pub(crate) stored_name: String,
-    /// Older stored names.
+    /// Aliases of the stored name.
     pub(crate) aliases: Vec<String>,
     pub(crate) priority: i16,
     pub(crate) rule: Option<Rule>,
     pub(crate) failure_policy: FailurePolicy,
 }
 
-/// What the function of a future call says without the options of its method and block.
+/// The signature of a future call.
 pub(crate) struct Signature {
     pub(crate) ident: Ident,
     pub(crate) vis: Visibility,
     pub(crate) forwarded: Forwarded,
-    /// Docs of its parameters, in their order.
+    /// Docs of the parameters, in order.
     pub(crate) parameter_docs: Vec<(String, Vec<Attribute>)>,
     /// Whether it takes `&self`.
     pub(crate) on_instance: bool,
@@ -103,7 +103,7 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
-    /// The parameters that are stored.
+    /// Returns the parameters that are stored.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
         self.parameters.iter().filter_map(|parameter| match parameter {
             Parameter::Argument(argument) => Some(argument),
@@ -123,17 +123,17 @@ pub(crate) struct Argument {
     pub(crate) ident: Ident,
     /// The key in the stored object.
     pub(crate) key: String,
-    /// Older keys.
+    /// Aliases of the key.
     pub(crate) aliases: Vec<String>,
     pub(crate) passing: Passing,
-    /// What is stored: the parameter's type, or what it refers to; for a slice, the element.
+    /// The stored type: the parameter's type without a reference; for a slice, the element type.
     pub(crate) ty: Type,
     pub(crate) default: Option<DefaultValue>,
-    /// Whether people are not to be shown it.
+    /// Whether it is redacted where arguments are shown.
     pub(crate) redact: bool,
 }
 
-/// How an argument is handed to the handler.
+/// How an argument is passed to the handler.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Passing {
     /// `T`
@@ -146,15 +146,15 @@ pub(crate) enum Passing {
     Slice,
 }
 
-/// What stands in for an argument that is not stored.
+/// The value of an argument that is missing from the stored ones.
 pub(crate) enum DefaultValue {
-    /// `default`: of the type's own `Default`.
+    /// `default`: the type's `Default`.
     OfType(Span),
     /// `default = expr`
     Expr(Box<Expr>),
 }
 
-/// A parameter that is lent from the pod's state.
+/// A parameter that is borrowed from the pod's state.
 pub(crate) struct StateParameter {
     pub(crate) name: String,
     /// The type behind the reference.
@@ -167,7 +167,7 @@ pub(crate) enum Rule {
     Cron { expression: LitStr, time_zone: Option<LitStr> },
 }
 
-/// What becomes of a run that does not succeed.
+/// What happens after a run that does not succeed.
 #[derive(Clone, Default)]
 pub(crate) struct FailurePolicy {
     pub(crate) retry: Option<Retry>,
@@ -183,7 +183,7 @@ pub(crate) struct Retry {
     pub(crate) backoff: Option<Backoff>,
 }
 
-/// How long a call waits for its next attempt, in microseconds.
+/// The waits between attempts, in microseconds.
 #[derive(Clone)]
 pub(crate) enum Backoff {
     /// `fixed("10s")`
@@ -201,7 +201,8 @@ pub(crate) enum OnInterrupt {
     Rerun,
 }
 
-/// A public method with a mistake: its facade method exists, so that call sites stay quiet, and takes anything.
+/// A public method with an error. Its facade method accepts arguments of any type, so that call sites cause no further
+/// errors.
 pub(crate) struct Stub {
     pub(crate) ident: Ident,
     pub(crate) cfgs: Vec<Attribute>,

@@ -1,20 +1,20 @@
-//! The names of what is generated, and of what is stored.
+//! Names of generated items and of stored calls.
 
 use proc_macro2::{Ident, Span};
 use quote::format_ident;
 use syn::ext::IdentExt;
 
-/// The methods of the scheduling builders, which an accessor of that name could not be told from. A test compares them
-/// with the runtime's source (`tests/it/tidy.rs`).
+/// The methods of the scheduling builders, which an accessor must not shadow. A test compares them with the runtime's
+/// source (`tests/it/tidy.rs`).
 const BUILDERS: &[&str] =
     &["of", "identifier", "priority", "expires_after", "starting_at", "time_zone", "missed", "overlap"];
 
-/// Methods that the standard library gives to every type, or to every one that can be cloned or shown.
+/// Methods that the standard library implements for every type, or for every `Clone` or `Debug` type.
 const EVERYWHERE: &[&str] =
     &["into", "try_into", "clone", "clone_into", "to_owned", "borrow", "borrow_mut", "type_id", "fmt"];
 
-/// What is a keyword in any edition, strict or reserved. The editions differ (`gen` is one since 2024), and a raw
-/// identifier is the same name in all of them.
+/// The strict and reserved keywords of all editions (`gen` is one since 2024). A raw identifier is the same name in each
+/// of them.
 const KEYWORDS: &[&str] = &[
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else",
     "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
@@ -22,12 +22,12 @@ const KEYWORDS: &[&str] = &[
     "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// Whether scheduling builders have a method of that name already.
+/// Returns whether the scheduling builders have a method of that name.
 pub(crate) fn is_taken(accessor: &str) -> bool {
     BUILDERS.contains(&accessor) || EVERYWHERE.contains(&accessor)
 }
 
-/// The type's name without a trailing `FutureCall`: `ExampleFutureCall` → `Example`.
+/// Returns the type's name without a trailing `FutureCall`: `ExampleFutureCall` → `Example`.
 pub(crate) fn stem(type_name: &Ident) -> String {
     let name = type_name.unraw().to_string();
     match name.strip_suffix("FutureCall") {
@@ -36,7 +36,7 @@ pub(crate) fn stem(type_name: &Ident) -> String {
     }
 }
 
-/// `HttpServer2Job` → `http_server2_job`
+/// Converts a name to snake case: `HttpServer2Job` → `http_server2_job`.
 pub(crate) fn snake_case(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
     let mut snake = String::new();
@@ -53,12 +53,12 @@ pub(crate) fn snake_case(name: &str) -> String {
     snake
 }
 
-/// An identifier of that text, raw if it is a keyword in any edition; `None` if it can't be one.
+/// Returns an identifier, raw if it is a keyword in any edition; `None` if the text is not an identifier.
 pub(crate) fn identifier(text: &str, span: Span) -> Option<Ident> {
     let mut letters = text.chars();
     let first = letters.next().filter(|first| first.is_alphabetic() || *first == '_')?;
     let plain = letters.all(|letter| letter.is_alphanumeric() || letter == '_');
-    // These can't be raw either.
+    // These can't be raw identifiers either.
     if !plain || matches!(text, "self" | "Self" | "super" | "crate") || (first == '_' && text.len() == 1) {
         return None;
     }
@@ -70,12 +70,12 @@ pub(crate) fn identifier(text: &str, span: Span) -> Option<Ident> {
     Some(ident)
 }
 
-/// The key of an argument: the parameter's name without `r#` and without leading `_`.
+/// Returns the key of an argument: the parameter's name without `r#` and leading `_`.
 pub(crate) fn key(parameter: &Ident) -> String {
     key_of_name(&parameter.unraw().to_string())
 }
 
-/// The key of an argument whose parameter has, or had, that name.
+/// Returns the key of an argument whose parameter has or had that name.
 pub(crate) fn key_of_name(name: &str) -> String {
     match name.trim_start_matches('_') {
         "" => name.to_owned(),
@@ -83,12 +83,12 @@ pub(crate) fn key_of_name(name: &str) -> String {
     }
 }
 
-/// The const that holds the arguments of a method.
+/// Returns the name of the const that holds the arguments of a method.
 pub(crate) fn arguments_const(method: &Ident) -> Ident {
     format_ident!("__args_{}", method.unraw(), span = Span::call_site())
 }
 
-/// Why a text can't be (part of) a stored name.
+/// Returns why a text can't be a stored name, or part of one.
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("it is empty")
@@ -97,7 +97,7 @@ pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     } else if name.split('.').any(str::is_empty) {
         Some("a part between two dots is empty")
     } else if name.chars().any(|letter| !letter.is_alphanumeric() && !"_-.".contains(letter)) {
-        Some("it holds a character that is neither a letter, a digit, `_` nor `-`")
+        Some("it contains a character other than letters, digits, `_` and `-`")
     } else {
         None
     }

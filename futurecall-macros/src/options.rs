@@ -1,6 +1,6 @@
-//! What stands in `#[future_call(..)]` on a block, a method or a parameter.
+//! Parses the options of `#[future_call(..)]` on a block, a method or a parameter.
 //!
-//! A new option is one more name in the list of its place, one more field, and one more arm.
+//! A new option needs a name in one of the lists below, a field, and a match arm.
 
 mod failure_policy;
 
@@ -54,7 +54,7 @@ pub(crate) struct ParameterOptions {
     pub(crate) state: bool,
 }
 
-/// The options of the block's own attribute.
+/// Parses the options of the block's attribute.
 pub(crate) fn of_block(tokens: TokenStream, errors: &mut Errors) -> BlockOptions {
     let mut options = BlockOptions::default();
     for item in parse_list(tokens, "on an `impl` block", ON_BLOCK, errors) {
@@ -74,7 +74,7 @@ pub(crate) fn of_block(tokens: TokenStream, errors: &mut Errors) -> BlockOptions
     options
 }
 
-/// The options of a method's attributes.
+/// Parses the options of a method's attributes.
 pub(crate) fn of_method(attributes: &[Attribute], errors: &mut Errors) -> MethodOptions {
     let mut options = MethodOptions::default();
     let (mut every, mut cron, mut time_zone) = (None, None, None);
@@ -126,7 +126,7 @@ pub(crate) fn of_method(attributes: &[Attribute], errors: &mut Errors) -> Method
     options
 }
 
-/// The options of a parameter's attributes.
+/// Parses the options of a parameter's attributes.
 pub(crate) fn of_parameter(attributes: &[Attribute], errors: &mut Errors) -> ParameterOptions {
     let mut options = ParameterOptions::default();
     let items = parse_attributes(attributes, "on a parameter", ON_PARAMETER, errors);
@@ -150,7 +150,7 @@ pub(crate) fn of_parameter(attributes: &[Attribute], errors: &mut Errors) -> Par
     options
 }
 
-/// `name`, `name = value` or `name(..)`.
+/// One option: `name`, `name = value` or `name(..)`.
 pub(crate) struct Item {
     pub(crate) name: Ident,
     pub(crate) value: Value,
@@ -184,7 +184,7 @@ impl Item {
         self.name.unraw().to_string()
     }
 
-    /// The text of `name = ".."`. `like` is a value to propose.
+    /// Returns the text of `name = ".."`. `like` is the value suggested in an error.
     pub(crate) fn text(&self, like: &str, errors: &mut Errors) -> Option<LitStr> {
         let name = self.name();
         let form = |like: &str| format!("{name} = \"{like}\"");
@@ -193,15 +193,15 @@ impl Item {
             return Some(text.clone());
         }
         let text = match unquoted(value) {
-            Some(word) => errors::option_form(&name, &form(&word)),
+            Some(word) => errors::option_form(&form(&word)),
             None if is_computed(value) => errors::computed(&format!("`{name}`"), &form(like)),
-            None => errors::option_form(&name, &form(like)),
+            None => errors::option_form(&form(like)),
         };
         errors.push(value, text);
         None
     }
 
-    /// As [`text`](Self::text), for a duration. A number without quotes is answered by the duration that was meant.
+    /// As [`text`](Self::text), for a duration. For a number without quotes, the error suggests the probable duration.
     pub(crate) fn duration(&self, like: &str, errors: &mut Errors) -> Option<LitStr> {
         match self.assigned().and_then(meant_duration) {
             Some(like) => self.text(&like, errors),
@@ -209,7 +209,7 @@ impl Item {
         }
     }
 
-    /// The value of `name = value`, without the groups around it.
+    /// Returns the value of `name = value`, without the groups around it.
     fn assigned(&self) -> Option<&Expr> {
         match &self.value {
             Value::Assigned(value) => Some(ungrouped(value)),
@@ -217,7 +217,7 @@ impl Item {
         }
     }
 
-    /// Always true: a flag with a value is a mistake, but a flag.
+    /// Always returns true: a flag with a value is an error, but still set.
     fn flag(&self, errors: &mut Errors) -> bool {
         match &self.value {
             Value::None => {}
@@ -273,19 +273,18 @@ impl Item {
     }
 
     pub(crate) fn wrong_form<T>(&self, form: &str, errors: &mut Errors) -> Option<T> {
-        let name = self.name();
         match &self.value {
-            Value::Assigned(value) => errors.push(value, errors::option_form(&name, form)),
+            Value::Assigned(value) => errors.push(value, errors::option_form(form)),
             Value::Listed(listed) if !listed.is_empty() => {
-                errors.push(listed, errors::option_form(&name, form));
+                errors.push(listed, errors::option_form(form));
             }
-            _ => errors.push(&self.name, errors::option_form(&name, form)),
+            _ => errors.push(&self.name, errors::option_form(form)),
         }
         None
     }
 }
 
-/// The known options of all attributes of ours on one thing. `alias` may repeat, nothing else.
+/// Parses the options of all our attributes on one item. Only `alias` may be repeated.
 fn parse_attributes(attributes: &[Attribute], place: &str, known: &[&str], errors: &mut Errors) -> Vec<Item> {
     let mut tokens = TokenStream::new();
     for attribute in attributes {
@@ -296,12 +295,11 @@ fn parse_attributes(attributes: &[Attribute], place: &str, known: &[&str], error
                 <Token![,]>::default().to_tokens(&mut tokens);
             }
             Meta::NameValue(meta) => {
-                errors
-                    .push(&meta.value, errors::option_form("future_call", "#[future_call(option = value)]"));
+                errors.push(&meta.value, errors::option_form("#[future_call(option = value)]"));
             }
         }
     }
-    // An attribute that ends with its own comma now has two.
+    // An attribute that ends with a comma now has two.
     parse_list(without_double_commas(tokens), place, known, errors)
 }
 
@@ -343,7 +341,7 @@ fn parse_list(tokens: TokenStream, place: &str, known: &[&str], errors: &mut Err
     accepted
 }
 
-/// A value without the invisible groups that `macro_rules!` puts around what it passes on, and without parentheses.
+/// Returns a value without parentheses and the invisible groups of `macro_rules!`.
 pub(crate) fn ungrouped(value: &Expr) -> &Expr {
     match value {
         Expr::Group(group) => ungrouped(&group.expr),
@@ -352,7 +350,7 @@ pub(crate) fn ungrouped(value: &Expr) -> &Expr {
     }
 }
 
-/// Whether a value is known only after macros have run: a constant, `concat!(..)`, a function's result.
+/// Returns whether a value needs evaluation: a constant, `concat!(..)`, a function's result.
 pub(crate) fn is_computed(value: &Expr) -> bool {
     match ungrouped(value) {
         Expr::Lit(_) => false,
@@ -361,14 +359,14 @@ pub(crate) fn is_computed(value: &Expr) -> bool {
     }
 }
 
-/// A word in small letters: it was probably meant to be text, since constants are in capitals.
+/// Returns a lowercase word, which was probably meant to be a string: constants are in capitals.
 fn unquoted(value: &Expr) -> Option<String> {
     let Expr::Path(ExprPath { path, qself: None, .. }) = value else { return None };
     let word = path.get_ident()?.unraw().to_string();
     word.starts_with(char::is_lowercase).then_some(word)
 }
 
-/// The duration that was probably meant by a number: `30s` by `30`, `5min` by `5min`.
+/// Returns the duration that was probably meant by a number: `30s` for `30`, `5min` for `5min`.
 pub(crate) fn meant_duration(value: &Expr) -> Option<String> {
     let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = ungrouped(value) else { return None };
     let written = format!("{}{}", number.base10_digits(), number.suffix());
@@ -406,7 +404,7 @@ fn interval(text: &LitStr, errors: &mut Errors) -> Option<Rule> {
     micros(text, "interval", errors).map(|micros| Rule::Every { micros })
 }
 
-/// A duration in microseconds, which are what the stores keep; finer ones round up, as moments do.
+/// Parses a duration in microseconds, the unit of the stores; fractions round up, as they do for times.
 pub(crate) fn micros(text: &LitStr, what: &str, errors: &mut Errors) -> Option<u64> {
     let duration = match humantime::parse_duration(&text.value()) {
         Ok(duration) => duration,
@@ -423,7 +421,7 @@ pub(crate) fn micros(text: &LitStr, what: &str, errors: &mut Errors) -> Option<u
     None
 }
 
-/// What the runtime takes, in microseconds: from a millisecond to a hundred years.
+/// The range of the runtime, in microseconds: a millisecond to a hundred years.
 const SHORTEST: u64 = 1_000;
 const LONGEST: u64 = 36_525 * 24 * 60 * 60 * 1_000_000;
 

@@ -1,9 +1,9 @@
-//! Two blocks of one module whose generated items would have the same names. An expansion sees its own block alone, and
-//! rustc would report each of those items; here it is found out, so that it is one mistake.
+//! Detects two blocks in one module whose generated items would have the same names. rustc would report each of those
+//! items; this makes it one error.
 //!
-//! This is the only state of the crate, and it serves that message alone. A block whose name has been seen in the same
-//! file before looks into the file, and is refused only if the file does have two such blocks in one module, which no
-//! compiler accepts. What is not found here, rustc reports.
+//! An expansion only has its own block, so a static remembers the blocks of each file: the only state of the crate. When a
+//! name occurs again, the file is parsed, and the block is refused only if the file really has two such blocks in one
+//! module, which rustc would not accept either. Cases that are not found here are reported by rustc.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,15 +15,15 @@ use syn::Item;
 
 use crate::{attrs, names, types};
 
-/// Where an attribute stands.
-pub(crate) struct Place {
+/// The position of an attribute in a source file.
+pub(crate) struct Position {
     file: PathBuf,
     line: usize,
     column: usize,
 }
 
-impl Place {
-    /// Of the attribute that is being expanded; `None` if it stands in no file.
+impl Position {
+    /// Returns the position of the attribute that is being expanded; `None` if it is not in a file.
     pub(crate) fn of_attribute() -> Option<Self> {
         let span = proc_macro::Span::call_site();
         Some(Self { file: span.local_file()?, line: span.line(), column: span.column() })
@@ -38,18 +38,18 @@ pub(crate) struct Earlier {
     column: usize,
 }
 
-/// By file and by the part of the type's name that generated names are made of.
+/// Expanded blocks by file and stem of the type's name.
 static SEEN: Mutex<BTreeMap<(PathBuf, String), Vec<Earlier>>> = Mutex::new(BTreeMap::new());
 
-/// The block that has taken the generated names of this one, if there is one.
-pub(crate) fn earlier(place: Option<Place>, type_name: &Ident) -> Option<Earlier> {
-    let Place { file, line, column } = place?;
+/// Returns an earlier block that generates the same names as this one.
+pub(crate) fn earlier(position: Option<Position>, type_name: &Ident) -> Option<Earlier> {
+    let Position { file, line, column } = position?;
     let stem = names::stem(type_name);
     let this = Earlier { type_name: type_name.to_string(), line, column };
     let earlier = {
         let mut seen = SEEN.lock().ok()?;
         let blocks = seen.entry((file.clone(), stem.clone())).or_default();
-        // One that stands in a `macro_rules` is expanded each time that this is called.
+        // A block inside a `macro_rules!` has the same position at each expansion.
         let earlier = blocks.iter().find(|block| (block.line, block.column) != (line, column)).cloned();
         blocks.push(this);
         earlier?
@@ -64,7 +64,7 @@ fn has_two_in_a_module(file: &Path, stem: &str) -> bool {
 
 fn has_two(items: &[Item], stem: &str) -> bool {
     let blocks = items.iter().filter(|item| match item {
-        // Of two under `#[cfg]` only one may exist.
+        // Two blocks under `#[cfg]` may exclude each other.
         Item::Impl(block) => {
             block.attrs.iter().any(attrs::is_ours)
                 && !block.attrs.iter().any(attrs::is_cfg)
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn two_blocks_in_one_module_are_found_wherever_it_stands() {
+    fn two_blocks_in_one_module_are_found_at_any_depth() {
         assert!(has_two_mails(
             "#[future_call] impl Mail {} mod m {} #[a::future_call(x)] impl b::MailFutureCall {}"
         ));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_can_stand_together_are_not() {
+    fn blocks_without_conflict_are_not() {
         assert!(!has_two_mails("#[future_call] impl Mail {} impl Mail {} #[future_call] impl Post {}"));
         assert!(!has_two_mails(
             "mod a { #[future_call] impl Mail {} } mod b { #[future_call] impl Mail {} }"

@@ -1,4 +1,4 @@
-//! From one function's syntax to its signature in the model: receiver, session, arguments, result.
+//! Reads the signature of one function: receiver, session, arguments and return type.
 
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;
@@ -13,13 +13,13 @@ use crate::model::{Argument, DefaultValue, Parameter, Passing, Signature, StateP
 use crate::options::{self, ParameterOptions};
 use crate::{attrs, names, types};
 
-/// What the types in a signature may refer to: the block around it.
+/// The block around a signature, to which its types may refer.
 pub(crate) struct Context {
     pub(crate) self_ty: Type,
     pub(crate) generics: Generics,
 }
 
-/// Checks one public function, and takes out of it what rustc would not understand there.
+/// Checks one public function, and removes the attributes that rustc would refuse.
 pub(crate) fn read(function: &mut ImplItemFn, context: &Context, errors: &mut Errors) -> Option<Signature> {
     let good_signature = may_be_called(function, errors);
     let mut raw = Vec::new();
@@ -65,13 +65,13 @@ pub(crate) fn read(function: &mut ImplItemFn, context: &Context, errors: &mut Er
     })
 }
 
-/// Whether a function may be a future call, its parameters aside; reports what stands against it.
+/// Checks a function apart from its parameters.
 fn may_be_called(function: &ImplItemFn, errors: &mut Errors) -> bool {
     let before = errors.len();
     let signature = &function.sig;
     let name = signature.ident.unraw().to_string();
     if signature.asyncness.is_none() {
-        // Whatever else such a method lacks, it was not meant to be a future call.
+        // Probably not meant to be a future call, so further errors would not help.
         errors.push(signature.fn_token, errors::not_async(&name));
         return false;
     }
@@ -92,7 +92,7 @@ fn may_be_called(function: &ImplItemFn, errors: &mut Errors) -> bool {
     errors.len() == before
 }
 
-/// Where a function's `async` stands.
+/// Returns the span of a function's `async`.
 fn async_span(function: &ImplItemFn) -> Span {
     function.sig.asyncness.map_or_else(|| function.sig.ident.span(), |token| token.span())
 }
@@ -111,18 +111,18 @@ fn check_receiver(receiver: &mut Receiver, report: bool, errors: &mut Errors) {
     }
 }
 
-/// What was found out about the session parameter.
+/// The session parameter as far as it was found.
 struct SessionParameter {
-    /// Where its type stands, if it is right.
+    /// The span of its type, if it is valid.
     span: Option<Span>,
-    /// Whether the first parameter is it (or was meant to be).
+    /// Whether the first parameter is the session, or was probably meant to be.
     is_first: bool,
-    /// The name of its type, for a second one to be known by.
+    /// The name of its type, by which a second session is detected.
     type_name: Option<Ident>,
 }
 
 impl SessionParameter {
-    /// Whether a later parameter is another session; that has been reported.
+    /// Returns whether a later parameter is another session, which has been reported already.
     fn is_session(&self, ty: &Type) -> bool {
         let reference = matches!(types::ungrouped(ty), Type::Reference(_));
         match (&self.type_name, referent_name(ty)) {
@@ -145,7 +145,7 @@ fn session_parameter(
         errors.push(&signature.ident, errors::no_session(name, receiver));
         return missing;
     };
-    let mistaken = SessionParameter { span: None, is_first: true, type_name: referent_name(&first.ty) };
+    let invalid = SessionParameter { span: None, is_first: true, type_name: referent_name(&first.ty) };
     match types::ungrouped(&first.ty) {
         Type::Reference(reference)
             if matches!(types::ungrouped(&reference.elem), Type::Path(_))
@@ -153,14 +153,14 @@ fn session_parameter(
         {
             if reference.mutability.is_some() {
                 errors.push(&first.ty, errors::MUTABLE_SESSION);
-                return mistaken;
+                return invalid;
             }
             if let Some(lifetime) = reference.lifetime.as_ref().filter(|lifetime| lifetime.ident == "static")
             {
                 errors.push(lifetime, errors::STATIC_SESSION);
-                return mistaken;
+                return invalid;
             }
-            let found = SessionParameter { span: Some(first.ty.span()), ..mistaken };
+            let found = SessionParameter { span: Some(first.ty.span()), ..invalid };
             for later in params.iter().skip(1).filter(|later| found.is_session(&later.ty)) {
                 errors.push(&later.ty, errors::SECOND_SESSION);
             }
@@ -168,7 +168,7 @@ fn session_parameter(
         }
         owned if looks_like_session(owned) => {
             errors.push(&first.ty, errors::OWNED_SESSION);
-            mistaken
+            invalid
         }
         _ => {
             errors.push(&first.written, errors::not_a_session(name, receiver));
@@ -177,7 +177,7 @@ fn session_parameter(
     }
 }
 
-/// Whether a type is called `Session`, borrowed or not.
+/// Returns whether a type is named `Session`, borrowed or not.
 pub(crate) fn looks_like_session(ty: &Type) -> bool {
     referent_name(ty).is_some_and(|name| name == "Session")
 }
@@ -189,7 +189,7 @@ fn referent_name(ty: &Type) -> Option<Ident> {
     }
 }
 
-/// One parameter as the user gave it, with the attributes that are ours or that rustc forbids there.
+/// A parameter as written, with our attributes and its docs, which rustc forbids on parameters.
 struct RawParam {
     written: PatType,
     ty: Type,
@@ -198,7 +198,7 @@ struct RawParam {
 }
 
 impl RawParam {
-    /// Takes our attributes and the docs out of the parameter.
+    /// Removes our attributes and the docs from a parameter.
     fn take(typed: &mut PatType) -> Self {
         let ours = attrs::take_ours(&mut typed.attrs);
         let docs = attrs::take_docs(&mut typed.attrs);
@@ -256,7 +256,7 @@ impl RawParam {
                 None
             }
             _ => {
-                errors.push(&self.ty, errors::STATE_IS_LENT);
+                errors.push(&self.ty, errors::STATE_IS_BORROWED);
                 None
             }
         }

@@ -1,5 +1,5 @@
-//! Expansions as they are, pretty-printed under `snapshots/`. `UPDATE_EXPECT=1 cargo test -p futurecall-macros`
-//! rewrites them; a change is reviewed like the code that it becomes in every user's crate.
+//! Snapshots of expansions, pretty-printed under `snapshots/`. `UPDATE_EXPECT=1 cargo test -p futurecall-macros` rewrites
+//! them; review changes like code, because they become code in every user's crate.
 
 use std::fs;
 use std::path::Path;
@@ -98,7 +98,7 @@ fn options_and_attributes() {
 }
 
 #[test]
-fn what_becomes_of_runs_that_do_not_succeed() {
+fn failure_policies() {
     check(
         "failure_policy",
         quote!(retry(max_attempts = 5), timeout = "30s", on_interrupt = "keep"),
@@ -135,7 +135,7 @@ fn raw_identifiers_and_generics() {
 }
 
 #[test]
-fn mistakes_leave_the_rest_standing() {
+fn mistakes_do_not_affect_other_methods() {
     check(
         "mistakes",
         quote!(),
@@ -151,7 +151,7 @@ fn mistakes_leave_the_rest_standing() {
 }
 
 #[test]
-fn a_chosen_path_is_the_only_one_that_is_named() {
+fn a_chosen_crate_path_is_used_everywhere() {
     let item = quote! {
         impl Example {
             pub async fn hello(&self, session: &Session, a: u8, b: &str, c: &[u8], #[future_call(state)] d: &D) {}
@@ -163,7 +163,7 @@ fn a_chosen_path_is_the_only_one_that_is_named() {
     assert!(!expansion.contains("futurecall_runtime"), "{expansion}");
 }
 
-/// The worst that an input can do is to be refused.
+/// No input may make the macro panic.
 #[test]
 fn nothing_panics() {
     for item in [

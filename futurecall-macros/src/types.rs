@@ -1,4 +1,4 @@
-//! What the type of an argument may be, and types as they must be written outside the user's block.
+//! Checks the types of arguments, and rewrites types for use outside the user's block.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -13,7 +13,7 @@ use crate::errors::{self, Errors};
 use crate::model::Passing;
 use crate::options;
 
-/// Streams that people try to pass; other types that merely end in `Stream` may well be data.
+/// Names of stream types; other types ending in `Stream` may be data.
 const STREAMS: &[&str] = &[
     "Stream",
     "BoxStream",
@@ -23,7 +23,7 @@ const STREAMS: &[&str] = &[
     "BroadcastStream",
 ];
 
-/// Takes the outer reference off a parameter's type, and says how the argument is passed.
+/// Returns how an argument is passed, and its type without the outer reference.
 pub(crate) fn passing(ty: &Type) -> (Passing, &Type) {
     match ungrouped(ty) {
         Type::Reference(TypeReference { elem, mutability: None, .. }) => match ungrouped(elem) {
@@ -35,7 +35,7 @@ pub(crate) fn passing(ty: &Type) -> (Passing, &Type) {
     }
 }
 
-/// Whether a parameter's type may be looked at by the compiler alone; reports what stands against it, once. `ty` is as the user wrote it.
+/// Checks the type of an argument as far as its syntax shows; reports at most one error. The rest is left to the compiler.
 pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) -> bool {
     if let Type::Reference(reference) = ungrouped(ty) {
         if let Some(mutability) = &reference.mutability {
@@ -45,9 +45,9 @@ pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) -> bool {
         if let Some(lifetime) = &reference.lifetime
             && lifetime.ident == "static"
         {
-            let mut lent = reference.clone();
-            lent.lifetime = None;
-            errors.push(lifetime, errors::static_argument(&text(&lent)));
+            let mut borrowed = reference.clone();
+            borrowed.lifetime = None;
+            errors.push(lifetime, errors::static_argument(&text(&borrowed)));
             return false;
         }
     }
@@ -57,7 +57,7 @@ pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) -> bool {
     !walk.done
 }
 
-/// Reports an argument whose type (`ty`, with `Self` resolved) mentions a parameter of the `impl` block.
+/// Reports an argument whose type (`ty`, with `Self` resolved) mentions a generic parameter of the `impl` block.
 pub(crate) fn check_generics(
     argument: &Ident,
     ty: &Type,
@@ -121,7 +121,7 @@ pub(crate) fn check_generics(
     }
 }
 
-/// Whether a return type may be looked at by the compiler alone.
+/// Checks a return type as far as its syntax shows. The rest is left to the compiler.
 pub(crate) fn check_output(ty: &Type, errors: &mut Errors) -> bool {
     struct Borrows(bool);
 
@@ -164,7 +164,7 @@ fn bound_to_a_thread(output: &Type) -> Option<&Type> {
     (is("Error") && !(is("Send") && is("Sync"))).then_some(error)
 }
 
-/// The last type between the angle brackets of a type of that name.
+/// Returns the last generic argument of a type of that name.
 fn last_argument<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let Type::Path(written) = ungrouped(ty) else { return None };
     let segment = written.path.segments.last().filter(|segment| segment.ident == name)?;
@@ -191,8 +191,8 @@ pub(crate) fn default_without_self(value: &Expr, self_ty: &Type) -> Expr {
     value
 }
 
-/// Whether a default for an argument of the type `ty` is text by its syntax, which may have to be made a `String` first.
-/// Only where that is certain: what `Default::default()` or `vec![]` are is inferred from the argument's type.
+/// Returns whether a default value is certainly text by its syntax, and so may need conversion to `String`. The type of
+/// others, such as `Default::default()`, is inferred from the argument's type.
 pub(crate) fn is_text(value: &Expr, ty: &Type) -> bool {
     match options::ungrouped(value) {
         Expr::Lit(literal) => matches!(literal.lit, syn::Lit::Str(_)),
@@ -204,7 +204,7 @@ pub(crate) fn is_text(value: &Expr, ty: &Type) -> bool {
     }
 }
 
-/// Replaces `Self` by the type that it stands for: what is copied out of the block stands elsewhere.
+/// Replaces `Self` by the block's type, for use outside the block.
 struct Substitute<'a>(&'a Type);
 
 impl Substitute<'_> {
@@ -274,7 +274,7 @@ impl Substitute<'_> {
     }
 }
 
-/// A type without the invisible groups that `macro_rules` put around it.
+/// Returns a type without parentheses and the invisible groups of `macro_rules!`.
 pub(crate) fn ungrouped(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => ungrouped(&group.elem),
@@ -283,7 +283,7 @@ pub(crate) fn ungrouped(ty: &Type) -> &Type {
     }
 }
 
-/// The last name of a path type: `Session` of `futurecall_runtime::Session`.
+/// Returns the last name of a path type: `Session` of `futurecall_runtime::Session`.
 pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
     match ungrouped(ty) {
         Type::Path(written) => written.path.segments.last().map(|segment| &segment.ident),
@@ -291,7 +291,7 @@ pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
     }
 }
 
-/// A type as people write it.
+/// Formats a type as people write it.
 pub(crate) fn text(ty: &impl ToTokens) -> String {
     let mut text = ty.to_token_stream().to_string();
     for (spaced, written) in [
@@ -313,7 +313,7 @@ pub(crate) fn text(ty: &impl ToTokens) -> String {
     text
 }
 
-/// Two tokens as one place to point at.
+/// Two tokens that an error underlines together.
 struct Pair<A, B>(A, B);
 
 impl<A: ToTokens, B: ToTokens> ToTokens for Pair<A, B> {
@@ -323,7 +323,7 @@ impl<A: ToTokens, B: ToTokens> ToTokens for Pair<A, B> {
     }
 }
 
-/// Walks a whole type and reports the first thing in it that can't be stored.
+/// A visitor that reports the first part of a type that can't be stored.
 struct Walk<'a> {
     errors: &'a mut Errors,
     root: &'a Type,
@@ -356,7 +356,7 @@ impl<'ast> Visit<'ast> for Walk<'_> {
             Type::ImplTrait(written) => self.report(written, errors::no_concrete_type(&text(written))),
             Type::TraitObject(written) => self.report(written, errors::no_concrete_type(&text(written))),
             Type::FnPtr(_) | Type::Ptr(_) => self.report(ty, errors::POINTER),
-            // rustc has its own word for that.
+            // rustc reports it.
             Type::Infer(_) => self.done = true,
             Type::Path(written)
                 if last_name(ty).is_some_and(|name| STREAMS.iter().any(|stream| name == stream)) =>
@@ -386,7 +386,7 @@ impl Walk<'_> {
     }
 }
 
-/// `&str` → `String`, `&[T]` → `Vec<T>`, `&T` → `T`
+/// Returns the owned form of a reference: `&str` → `String`, `&[T]` → `Vec<T>`, `&T` → `T`.
 fn owned_form(reference: &TypeReference) -> String {
     match ungrouped(&reference.elem) {
         inner if is_str(inner) => "String".to_owned(),
@@ -395,7 +395,7 @@ fn owned_form(reference: &TypeReference) -> String {
     }
 }
 
-/// `Cow<'_, str>` → an owned type, such as `String` for `Cow<'_, str>`
+/// Returns the help text for a `Cow`: an owned type, such as `String` for `Cow<'_, str>`.
 fn cow_form(written: &TypePath) -> Option<String> {
     let segment = written.path.segments.last().filter(|segment| segment.ident == "Cow")?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
@@ -411,7 +411,7 @@ fn cow_form(written: &TypePath) -> Option<String> {
     Some(format!("an owned type, such as `{owned}` for `{}`", text(written)))
 }
 
-/// Whether one of the bounds is a trait of that name.
+/// Returns whether one of the bounds is a trait of that name.
 fn mentions<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>, name: &str) -> bool {
     bounds.into_iter().any(|bound| match bound {
         TypeParamBound::Trait(bound) => {

@@ -1,4 +1,4 @@
-//! From syntax to the model: every rule of what a future call is. Never stops at the first mistake.
+//! Checks a block and builds its model. Reports all errors, not just the first.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::format_ident;
@@ -7,15 +7,15 @@ use syn::{ImplItem, ImplItemFn, ItemImpl, LitStr, Type, Visibility, parse_quote}
 use crate::errors::{self, Errors};
 use crate::model::{BlockNames, CallBlock, Method, Repeats, Stub};
 use crate::options::{self, BlockOptions};
-use crate::repeated::{self, Place};
+use crate::repeated::{self, Position};
 use crate::signature::Context;
 use crate::{attrs, method, names, types};
 
-/// Checks a whole block. `None` if nothing can be generated for it; the mistakes are in `errors` either way.
+/// Checks a block. Returns the user's block if nothing can be generated for it; `errors` has the errors in either case.
 pub(crate) fn block(
     options: TokenStream,
     mut item: ItemImpl,
-    place: Option<Place>,
+    position: Option<Position>,
     errors: &mut Errors,
 ) -> Result<CallBlock, Box<ItemImpl>> {
     let options = options::of_block(options, errors);
@@ -25,7 +25,7 @@ pub(crate) fn block(
         return Err(Box::new(item));
     }
     let Some(type_name) = types::last_name(&item.self_ty).cloned() else {
-        // Blocks of all other types without a name are rustc's to refuse.
+        // rustc refuses inherent blocks of all other types without a name.
         if let Type::TraitObject(_) = types::ungrouped(&item.self_ty) {
             errors.push(&item.self_ty, errors::UNNAMED_TYPE);
         }
@@ -51,7 +51,7 @@ pub(crate) fn block(
         errors.push(&item.self_ty, errors::NO_CALLS);
     }
     stored_twice(&methods, errors);
-    let repeats = repeated::earlier(place, &type_name).map(|earlier| {
+    let repeats = repeated::earlier(position, &type_name).map(|earlier| {
         if type_name == earlier.type_name {
             errors.push(&item.self_ty, errors::second_block(&earlier.type_name, earlier.line));
             Repeats::Type
@@ -76,10 +76,10 @@ pub(crate) fn block(
     })
 }
 
-/// The future calls of a block, as they are found.
+/// Collects the future calls of a block.
 struct BlockBuilder<'a> {
     block: method::Block<'a>,
-    /// With the token that decides the stored name.
+    /// With the token that determines the stored name.
     methods: Vec<(Method, TokenStream)>,
     stubs: Vec<Stub>,
     visible: Vec<Visibility>,
@@ -137,7 +137,7 @@ fn block_names(type_name: &Ident, options: &BlockOptions, errors: &mut Errors) -
     }
 }
 
-/// Our attributes where there is no future call.
+/// Reports our attributes on the parameters of a method that is not a future call.
 fn refuse_parameter_options(function: &mut ImplItemFn, errors: &mut Errors) {
     for input in &mut function.sig.inputs {
         let attributes = match input {
@@ -162,7 +162,7 @@ fn not_a_method(item: &mut ImplItem, errors: &mut Errors) {
     }
 }
 
-/// Takes our attributes out of a block for which nothing is generated.
+/// Removes our attributes from a block for which nothing is generated.
 fn strip(item: &mut ItemImpl) {
     for member in &mut item.items {
         if let ImplItem::Fn(function) = member {
@@ -172,7 +172,7 @@ fn strip(item: &mut ItemImpl) {
     }
 }
 
-/// Reports stored names that two methods share, unless both stand under a `#[cfg]`: twins of which one exists.
+/// Reports stored names that two methods share, unless both are under a `#[cfg]`, where one may replace the other.
 fn stored_twice(methods: &[(Method, TokenStream)], errors: &mut Errors) {
     let all = |method: &Method| {
         std::iter::once(&method.stored_name).chain(&method.aliases).cloned().collect::<Vec<String>>()
@@ -183,7 +183,7 @@ fn stored_twice(methods: &[(Method, TokenStream)], errors: &mut Errors) {
                 !first.signature.forwarded.cfgs.is_empty() && !second.signature.forwarded.cfgs.is_empty();
             let taken = all(first);
             let name = all(second).into_iter().find(|name| taken.contains(name))?;
-            // Two methods of one Rust name are rustc's to report.
+            // rustc reports two methods of the same name.
             (!twins && first.signature.ident != second.signature.ident).then_some((name, first_token))
         });
         if let Some((name, first_token)) = clash {
@@ -193,7 +193,7 @@ fn stored_twice(methods: &[(Method, TokenStream)], errors: &mut Errors) {
     }
 }
 
-/// The visibility that shows everything the given ones show.
+/// Returns the smallest visibility that includes all given ones.
 fn widest(visible: Vec<Visibility>) -> Visibility {
     let mut widest = None;
     for vis in visible {

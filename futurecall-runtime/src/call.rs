@@ -98,7 +98,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> CallArg for T {
     label = "must be `()` or `Result<(), E>`",
     note = "`BoxError` is `Box<dyn Error + Send + Sync>`; into it convert `String`, `anyhow::Error`, and every type with \
             `impl std::error::Error` that is `Send`, `Sync` and owns its data",
-    note = "nobody waits for another value: store what the call produces"
+    note = "other return values are discarded: store what the call produces"
 )]
 pub trait CallOutput {
     #[doc(hidden)]

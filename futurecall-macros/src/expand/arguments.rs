@@ -1,4 +1,4 @@
-//! The consts that say of each stored argument how it is written and read.
+//! Generates the consts that define how stored arguments are encoded and decoded.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -8,7 +8,7 @@ use super::private;
 use crate::model::{Argument, CallBlock, DefaultValue, Method, Passing};
 use crate::{names, types};
 
-/// The consts of arguments stand where both the facade and the registration find them, and nobody else looks.
+/// Generates the `impl` that holds the consts, which both the facade and the registration use.
 pub(crate) fn of_block(block: &CallBlock, consts: &TokenStream) -> Option<TokenStream> {
     let facade = &block.names.facade;
     (!consts.is_empty()).then(|| quote!(#[automatically_derived] impl #facade<()> { #consts }))
@@ -17,7 +17,7 @@ pub(crate) fn of_block(block: &CallBlock, consts: &TokenStream) -> Option<TokenS
 // Output: const __args_hello: (Arg<String>, Arg<u32>) =
 //             (<String as CallArg>::__ARG.key("name"), <u32 as CallArg>::__ARG.key("times").default(|| 1));
 //
-// The only place that has bounds: a type that can't be stored is one error, under the user's own token.
+// The only place with bounds: a type that can't be stored is one error, at the user's own token.
 pub(crate) fn of_method(method: &Method, block: &CallBlock) -> Option<TokenStream> {
     let private = private(block);
     let name = names::arguments_const(&method.signature.ident);
@@ -34,7 +34,7 @@ pub(crate) fn of_method(method: &Method, block: &CallBlock) -> Option<TokenStrea
     (!values.is_empty()).then(|| quote!(const #name: (#(#types,)*) = (#(#values,)*);))
 }
 
-/// `ExampleCalls::<()>::__args_hello`
+/// Returns the path of the const: `ExampleCalls::<()>::__args_hello`.
 pub(crate) fn path(method: &Method, block: &CallBlock) -> TokenStream {
     let facade = &block.names.facade;
     let name = names::arguments_const(&method.signature.ident);

@@ -1,4 +1,4 @@
-//! The options that say what becomes of a run that does not succeed: `retry`, `timeout` and `on_interrupt`.
+//! Parses the options for runs that do not succeed: `retry`, `timeout` and `on_interrupt`.
 
 use syn::ext::IdentExt;
 use syn::parse::Parser;
@@ -10,7 +10,7 @@ use crate::errors::{self, Errors};
 use crate::model::{Backoff, FailurePolicy, OnInterrupt, Retry};
 
 impl FailurePolicy {
-    /// Takes in an option; says whether it is one of these.
+    /// Reads an option. Returns whether it belongs to the failure policy.
     pub(crate) fn take(&mut self, item: &Item, errors: &mut Errors) -> bool {
         match item.name().as_str() {
             "retry" => self.retry = retry(item, errors),
@@ -27,7 +27,7 @@ impl FailurePolicy {
         true
     }
 
-    /// What a method says, and where it says nothing, what its block does.
+    /// Returns the options of a method, completed by those of its block.
     pub(crate) fn or(self, block: &Self) -> Self {
         Self {
             retry: self.retry.or_else(|| block.retry.clone()),
@@ -59,7 +59,7 @@ fn retry(item: &Item, errors: &mut Errors) -> Option<Retry> {
             return None;
         }
     };
-    let (mut max_attempts, mut backoff, mut is_said) = (None, None, false);
+    let (mut max_attempts, mut backoff, mut has_attempts) = (None, None, false);
     let mut seen: Vec<String> = Vec::new();
     for option in items {
         let name = option.name();
@@ -69,19 +69,19 @@ fn retry(item: &Item, errors: &mut Errors) -> Option<Retry> {
         }
         match name.as_str() {
             "max_attempts" => {
-                is_said = true;
+                has_attempts = true;
                 max_attempts = attempts(&option, errors);
             }
             "backoff" => backoff = self::backoff(&option, errors),
             _ => {
-                // It may have been meant to say how many.
-                is_said = true;
+                // It may be a misspelt `max_attempts`.
+                has_attempts = true;
                 errors.push(&option.name, errors::unknown_in_retry(&name));
             }
         }
         seen.push(name);
     }
-    if !is_said {
+    if !has_attempts {
         errors.push(&item.name, errors::RETRY_WITHOUT_ATTEMPTS);
     }
     Some(Retry { max_attempts: max_attempts?, backoff })
@@ -168,7 +168,7 @@ fn refused<T>(at: &Expr, text: &str, errors: &mut Errors) -> Option<T> {
     None
 }
 
-/// One wait of a backoff, in microseconds.
+/// Parses a wait of a backoff, in microseconds.
 fn wait_of(value: &Expr, errors: &mut Errors) -> Option<u64> {
     let value = ungrouped(value);
     match value {
