@@ -2,27 +2,27 @@
 
 use crate::database::{Database, on_pool};
 
-/// Somebody who signed up.
+/// An account.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// Its number.
     pub id: i64,
-    /// What to call them.
+    /// The name.
     pub name: String,
-    /// Where to write to.
+    /// The mail address.
     pub email: String,
     /// When they signed up, in microseconds since 1970.
     pub signed_up: i64,
-    /// When they had enough, in microseconds since 1970.
+    /// When they unsubscribed, in microseconds since 1970.
     pub unsubscribed: Option<i64>,
 }
 
 impl Account {
-    /// The account of that number.
+    /// Returns an account.
     ///
     /// # Errors
     ///
-    /// What the database said.
+    /// If the database fails.
     pub async fn find(database: &Database, id: i64) -> Result<Option<Self>, sqlx::Error> {
         const FIND: &str = "SELECT id, name, email, signed_up, unsubscribed FROM account WHERE id = $1";
         type Row = (i64, String, String, i64, Option<i64>);
@@ -38,7 +38,7 @@ impl Account {
     }
 }
 
-/// The label of everything that is scheduled for an account: by it, one request cancels all that is still to come.
+/// Returns the identifier of all calls of an account, by which they are cancelled together.
 pub(crate) fn identifier(id: i64) -> String {
     format!("account:{id}")
 }

@@ -12,47 +12,47 @@ use crate::database::{Database, in_transaction};
 use crate::mail_log::now;
 use crate::mailer::Mailer;
 
-/// What every request needs. Cloning it shares everything.
+/// The state of the service. Clones share it.
 #[derive(Clone, Debug)]
 pub struct App {
     /// The application's own tables.
     pub database: Database,
-    /// What schedules the calls and runs them.
+    /// The pod that schedules and runs calls.
     pub pod: Pod,
     /// How long a day of the campaign takes: 24 hours, unless time is scaled for a demonstration.
     pub day: Duration,
 }
 
-/// How the digest recurs.
+/// The rule of the digest.
 #[derive(Clone, Debug)]
 pub enum DigestRule {
-    /// By a cron expression, in UTC.
+    /// A cron expression, in UTC.
     Cron(String),
-    /// Every so often.
+    /// An interval.
     Every(Duration),
 }
 
-/// Somebody who has just signed up.
+/// The result of a sign-up.
 #[derive(Clone, Debug)]
 pub struct SignedUp {
     /// The new account.
     pub id: i64,
-    /// When, in microseconds since 1970: before anything was stored.
+    /// Time in microseconds since 1970, before anything was stored.
     pub at: i64,
-    /// The mails to come.
+    /// The scheduled mails.
     pub calls: Vec<CallId>,
 }
 
-/// Why a request was not fulfilled.
+/// Why a request failed.
 #[derive(Debug)]
 pub enum AppError {
     /// There is no such account.
     NoAccount(i64),
-    /// The name or the address cannot be used; what is wrong with it.
+    /// The name or the address is invalid, with the reason.
     BadInput(String),
     /// The calls could not be scheduled or cancelled.
     Schedule(ScheduleError),
-    /// The database said no.
+    /// The database failed.
     Database(BoxError),
 }
 
@@ -62,7 +62,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// The pod does not start; it says why.
+    /// If the pod does not start.
     pub async fn start(
         database: Database,
         mailer: Mailer,
@@ -94,7 +94,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Bad input, or what the database said; nothing is stored then.
+    /// If the input is invalid or the database fails; nothing is stored then.
     pub async fn sign_up(&self, name: &str, email: &str) -> Result<SignedUp, AppError> {
         const INSERT: &str = "INSERT INTO account (name, email, signed_up) VALUES ($1, $2, $3) RETURNING id";
         let (name, email) = valid(name, email)?;
@@ -108,11 +108,11 @@ impl App {
         }))
     }
 
-    /// Marks the account and cancels what is still to come: both, or neither. Doing it twice is harmless.
+    /// Marks the account as unsubscribed and cancels its pending mails: both, or neither. It is idempotent.
     ///
     /// # Errors
     ///
-    /// There is no such account, or what the database said.
+    /// If there is no such account, or the database fails.
     pub async fn unsubscribe(&self, id: i64) -> Result<Cancelled, AppError> {
         const MARK: &str = "UPDATE account SET unsubscribed = coalesce(unsubscribed, $2) WHERE id = $1";
         Ok(in_transaction!(&self.database, tx => {
@@ -124,11 +124,11 @@ impl App {
         }))
     }
 
-    /// An account, with what is still to come for it.
+    /// Returns an account with its pending mails.
     ///
     /// # Errors
     ///
-    /// There is no such account, or what the database said.
+    /// If there is no such account, or the database fails.
     pub async fn account(&self, id: i64) -> Result<(Account, Vec<CallRecord>), AppError> {
         let account = Account::find(&self.database, id).await?.ok_or(AppError::NoAccount(id))?;
         let pending = CallFilter::new().identifier(account::identifier(id)).state(CallState::Scheduled);
@@ -136,11 +136,11 @@ impl App {
     }
 }
 
-/// How long a day of the campaign takes, from the command line.
+/// Parses the length of a campaign day.
 ///
 /// # Errors
 ///
-/// It does not read, or is not between a millisecond and 24 hours.
+/// If it is not a duration between a millisecond and 24 hours.
 pub fn parse_day(text: &str) -> Result<Duration, String> {
     let day = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if (Duration::from_millis(1)..=Duration::from_hours(24)).contains(&day) {
@@ -149,7 +149,7 @@ pub fn parse_day(text: &str) -> Result<Duration, String> {
     Err("a day takes from 1ms to 24h".to_owned())
 }
 
-/// Both without spaces around them, if they can be used.
+/// Returns name and address without surrounding spaces, if they are valid.
 fn valid<'a>(name: &'a str, email: &'a str) -> Result<(&'a str, &'a str), AppError> {
     let (name, email) = (name.trim(), email.trim());
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {

@@ -1,7 +1,7 @@
-//! The application's own database: SQLite or PostgreSQL, its tables, and how a statement reaches either.
+//! The application's own database: connections to SQLite or PostgreSQL, and its tables.
 //!
-//! A service with one database would hold a `PgPool` or a `SqlitePool` and need none of this: the bodies that are given
-//! to `on_pool!` and `in_transaction!` are exactly what it would write.
+//! A service with one database would hold a `PgPool` or a `SqlitePool` and need none of this: it would contain just the
+//! bodies that are passed to `on_pool!` and `in_transaction!`.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub enum Database {
     Postgres(PgPool),
 }
 
-/// Runs the same code on the pool of whichever database it is. Both databases take `$1` for a parameter and know
-/// `RETURNING`, so that the statements themselves are written once.
+/// Runs the same code on the pool of either database. Both support `$1` parameters and `RETURNING`, so that statements are
+/// written once.
 macro_rules! on_pool {
     ($database:expr, $pool:ident => $body:expr) => {
         match $database {
@@ -30,8 +30,8 @@ macro_rules! on_pool {
     };
 }
 
-/// Runs the same code in a transaction of whichever database it is, and commits. An error that leaves the body by `?`
-/// rolls back: a transaction that is dropped does.
+/// Runs the same code in a transaction of either database, and commits. An error that leaves the body by `?` drops the
+/// transaction, which rolls it back.
 macro_rules! in_transaction {
     ($database:expr, $tx:ident => $body:expr) => {
         match $database {
@@ -60,7 +60,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The URL does not read, or the database says no.
+    /// If the URL is invalid, or the database fails.
     pub async fn connect(url: &str) -> Result<Self, sqlx::Error> {
         let database = if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             Self::Postgres(PgPool::connect(url).await?)
@@ -81,8 +81,8 @@ impl Database {
         Ok(database)
     }
 
-    /// A pod whose calls stand in this database, next to the application's tables. That is what lets a sign-up and its
-    /// mails be one transaction.
+    /// Returns a builder for a pod whose calls are stored in this database, next to the application's tables, so that a
+    /// sign-up and its mails can be one transaction.
     pub(crate) fn pod(&self) -> PodBuilder {
         on_pool!(self, pool => Pod::builder().pool(pool))
     }

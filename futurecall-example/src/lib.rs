@@ -1,10 +1,10 @@
 //! A drip-mail campaign: what a small web service does with futurecall.
 //!
-//! Who signs up gets a welcome mail at once, and others a day, a week and 30 days later, unless they unsubscribe. The
+//! Users who sign up get a welcome mail immediately, and others a day, a week and 30 days later, unless they unsubscribe. The
 //! account and its four calls are stored in **one transaction**, and so are unsubscribing and cancelling: no account
 //! without its mails, no mails without their account.
 //!
-//! Read [`calls`] first (what is called later), then [`app`] (who schedules it), then [`web`].
+//! Read [`calls`] first (the future calls), then [`app`] (which schedules them), then [`web`].
 
 pub mod account;
 pub mod app;

@@ -1,16 +1,16 @@
-//! What the handlers themselves write down: which call ran, when it was due, when it started, when its mail went out.
+//! The log of the handlers: which call ran, when it was due, when it started, and when its mail was sent.
 
 use chrono::Utc;
 use futurecall_runtime::{CallInfo, Session};
 
 use crate::database::{Database, on_pool};
 
-/// One run of one call. Moments are microseconds since 1970.
+/// One run of one call. Times are microseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailRun {
-    /// Which call.
+    /// The call.
     pub call_id: String,
-    /// For whom; `None`: the operator's digest.
+    /// The account; `None` for the operator's digest.
     pub account_id: Option<i64>,
     /// The method's name.
     pub mail: String,
@@ -18,12 +18,12 @@ pub struct MailRun {
     pub due: i64,
     /// When the handler started.
     pub started: i64,
-    /// When the mail had gone out; `None`: none was sent, because the account had unsubscribed.
+    /// When the mail was sent; `None` if the account had unsubscribed.
     pub written: Option<i64>,
 }
 
 impl MailRun {
-    /// The first thing that a handler does, so that its lateness is the scheduler's and not its own.
+    /// Begins the log entry. Handlers call it first, so that the logged lateness is that of the scheduler.
     pub(crate) fn begin(session: &Session, account_id: Option<i64>, mail: &str) -> Self {
         let started = now();
         let CallInfo { id, due, .. } = session.call();
@@ -37,19 +37,19 @@ impl MailRun {
         }
     }
 
-    /// What its mail is known by: unique, and the same from attempt to attempt, since the call's id is.
+    /// Returns the id of its mail: unique, and the same for all attempts, because it is made from the call's id.
     pub fn letter_id(&self) -> String {
         let whom = self.account_id.map_or_else(|| "operator".to_owned(), |id| id.to_string());
         format!("{whom}.{}.{}", self.mail, self.call_id)
     }
 
-    /// Notes that the mail went out.
+    /// Records that the mail was sent.
     pub(crate) fn written(mut self) -> Self {
         self.written = Some(now());
         self
     }
 
-    /// Writes it down.
+    /// Stores the log entry.
     pub(crate) async fn store(&self, database: &Database) -> Result<(), sqlx::Error> {
         const INSERT: &str = "INSERT INTO mail_log (call_id, account_id, mail, due, started, written)
                               VALUES ($1, $2, $3, $4, $5, $6)";
@@ -65,11 +65,11 @@ impl MailRun {
             .map(drop))
     }
 
-    /// All runs that started at that moment or later, oldest first.
+    /// Returns all runs that started at that time or later, oldest first.
     ///
     /// # Errors
     ///
-    /// What the database said.
+    /// If the database fails.
     pub async fn since(database: &Database, moment: i64) -> Result<Vec<Self>, sqlx::Error> {
         const SINCE: &str = "SELECT call_id, account_id, mail, due, started, written
                              FROM mail_log WHERE started >= $1 ORDER BY id";
@@ -87,11 +87,11 @@ impl MailRun {
         Ok(rows.into_iter().map(run).collect())
     }
 
-    /// How many runs for accounts have started at that moment or later.
+    /// Counts the runs for accounts that started at that time or later.
     ///
     /// # Errors
     ///
-    /// What the database said.
+    /// If the database fails.
     pub async fn count_since(database: &Database, moment: i64) -> Result<u64, sqlx::Error> {
         const COUNT: &str = "SELECT count(*) FROM mail_log WHERE account_id IS NOT NULL AND started >= $1";
         let count: i64 =
@@ -100,7 +100,7 @@ impl MailRun {
     }
 }
 
-/// This machine's clock, in microseconds since 1970.
+/// Returns this machine's time, in microseconds since 1970.
 pub(crate) fn now() -> i64 {
     Utc::now().timestamp_micros()
 }

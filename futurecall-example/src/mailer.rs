@@ -1,4 +1,4 @@
-//! Mails as they leave the service: into a folder, or to an SMTP server.
+//! Sends mails: into a folder, or to an SMTP server.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use futurecall_runtime::BoxError;
 use lettre::message::Mailbox;
 use lettre::{Address, AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
-/// Sends mails. Lent to the handlers as state of the pod.
+/// Sends mails. Handlers borrow it from the pod's state.
 pub struct Mailer {
     transport: Transport,
 }
@@ -16,27 +16,27 @@ pub struct Mailer {
 /// A mail to be sent.
 #[derive(Debug)]
 pub struct Letter<'a> {
-    /// Its `Message-ID`, without the domain. Made from the call's id, which stays the same from attempt to attempt, so
-    /// that a receiver can tell a repetition.
+    /// The `Message-ID` without the domain. It is made from the call's id, which is the same for all attempts, so that a
+    /// receiver can detect repetitions.
     pub id: String,
     /// The receiver's name.
     pub name: &'a str,
     /// The receiver's address.
     pub email: &'a str,
-    /// What it is about.
+    /// The subject.
     pub subject: &'a str,
     /// The text.
     pub body: String,
 }
 
-/// The domain of our own addresses; nobody's, by RFC 2606.
+/// The domain of our own addresses, reserved by RFC 2606.
 pub const DOMAIN: &str = "drip.example";
 
 /// The [`Letter::id`] of each mail in an outbox.
 ///
 /// # Errors
 ///
-/// A file cannot be read, or is no mail of ours.
+/// If a file cannot be read, or is not one of our mails.
 pub fn letter_ids(folder: &Path) -> Result<Vec<String>, BoxError> {
     let mut ids = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -55,23 +55,23 @@ enum Transport {
 }
 
 impl Mailer {
-    /// Writes each mail to a file of its own in that folder, which is made if it is missing.
+    /// Returns a mailer that writes each mail to a file in a folder, which is created if missing.
     ///
     /// # Errors
     ///
-    /// The folder cannot be made.
+    /// If the folder cannot be created.
     pub fn outbox(folder: &Path) -> Result<Self, BoxError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         Ok(Self { transport: Transport::Outbox(AsyncFileTransport::new(folder), folder.to_owned()) })
     }
 
-    /// Sends through `smtp://host[:port]`, as it is: without TLS and without a password. That is right for a relay on
-    /// the same machine and for a test server. For others, build this example with one of lettre's TLS features.
+    /// Returns a mailer that sends to `smtp://host[:port]` without TLS and authentication, for a relay on the same machine or a
+    /// test server. For others, build this example with one of lettre's TLS features.
     ///
     /// # Errors
     ///
-    /// The URL is of another form.
+    /// If the URL has another form.
     pub fn smtp(url: &str) -> Result<Self, BoxError> {
         let uri: Uri = url.parse().map_err(|error| format!("SMTP_URL does not read: {error}"))?;
         let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
@@ -84,7 +84,7 @@ impl Mailer {
         Ok(Self { transport: Transport::Smtp(smtp.port(uri.port_u16().unwrap_or(25)).build()) })
     }
 
-    /// Where the mails are, if they are files.
+    /// Returns the folder of the mails, if they are files.
     pub fn folder(&self) -> Option<&Path> {
         match &self.transport {
             Transport::Outbox(_, folder) => Some(folder),

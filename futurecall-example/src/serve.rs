@@ -13,10 +13,10 @@ use crate::database::Database;
 use crate::mailer::Mailer;
 use crate::web;
 
-/// What `serve` can be told.
+/// The options of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Where to listen.
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
     /// `sqlite:…` (a file, created if missing) or `postgres://…`.
@@ -40,7 +40,7 @@ pub struct ServeArgs {
 ///
 /// # Errors
 ///
-/// It cannot start, or not listen.
+/// If it cannot start or listen.
 pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
     let listener =
         TcpListener::bind(args.listen).await.map_err(|error| format!("{}: {error}", args.listen))?;
@@ -55,7 +55,7 @@ pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
 
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
-    println!("dashboard: http://localhost:{}/futurecalls (from this machine alone)", address.port());
+    println!("dashboard: http://localhost:{}/futurecalls (from this machine only)", address.port());
     // First the requests end, then the calls: the last requests may still schedule.
     // The dashboard wants to know who asks: it answers this machine alone.
     let service = web::router(app).into_make_service_with_connect_info::<SocketAddr>();

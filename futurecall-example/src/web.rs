@@ -1,4 +1,4 @@
-//! The HTTP side.
+//! The HTTP routes.
 
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -20,10 +20,9 @@ use crate::app::{App, AppError};
 /// | `POST /unsubscribe/{id}` | 200 `{"cancelled": …, "running": …}` |
 /// | `GET /accounts/{id}` | 200 the account, with its `pending` mails |
 /// | `GET /health` | 200 how many calls are scheduled, due, running |
-/// | `/futurecalls` and below | the dashboard, for programs on this machine alone |
+/// | `/futurecalls` and below | the dashboard, for programs on this machine only |
 ///
-/// Whatever goes wrong is answered with `{"error": …}`: 404 for an unknown account, 4xx for what cannot be understood,
-/// 503 for what may succeed a little later.
+/// Errors are `{"error": …}`: 404 for an unknown account, 4xx for invalid requests, 503 for temporary failures.
 pub fn router(app: App) -> Router {
     // Who asks from this machine may do everything, as `local`; whoever else is refused. A real service would say
     // `.authorize(…)` here, and ask its own sessions who that is.
@@ -86,7 +85,7 @@ async fn health(State(app): State<App>) -> Result<Json<Value>, Failure> {
     Ok(Json(json!({ "scheduled": counts.scheduled, "due": counts.due, "running": counts.running })))
 }
 
-/// What goes back instead of an answer.
+/// An error response.
 struct Failure {
     status: StatusCode,
     error: String,

@@ -6,16 +6,16 @@ use crate::database::{Database, on_pool};
 use crate::mail_log::MailRun;
 use crate::mailer::{Letter, Mailer};
 
-/// What the operator gets to read.
+/// The operator's digest.
 #[derive(Debug)]
 pub struct DigestFutureCall;
 
 #[future_call]
 impl DigestFutureCall {
-    /// How many there are, and how many mails went out.
+    /// Sends the numbers of accounts and mails.
     ///
-    /// The service declares its rule when it starts, because the demo's differs. A call whose rule is always the same
-    /// would rather say so here, with `#[future_call(cron = "0 7 * * *")]`.
+    /// The service declares its rule at start, because that of the demo differs. A call with a fixed rule would declare it
+    /// here, with `#[future_call(cron = "0 7 * * *")]`.
     pub async fn send(
         session: &Session,
         #[future_call(state)] mailer: &Mailer,

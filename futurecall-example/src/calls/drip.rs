@@ -1,4 +1,4 @@
-//! The campaign: four mails to everybody who signs up.
+//! The campaign: four mails to each account.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct DripFutureCall;
 // marked as state is lent by the pod that runs it, and stands in neither the facade nor the database.
 #[future_call]
 impl DripFutureCall {
-    /// At once: thanks for signing up.
+    /// Immediately: thanks for signing up.
     pub async fn welcome(
         session: &Session,
         account: i64,
@@ -59,7 +59,7 @@ impl DripFutureCall {
     }
 }
 
-/// The four calls of an account, not stored yet: whoever signs it up stores them in the same transaction.
+/// Returns the four calls of an account, not stored yet: the sign-up stores them in its transaction.
 pub fn campaign(calls: &FutureCalls, account: i64, day: Duration) -> Vec<PendingCall> {
     let after = |mail: Mail| {
         calls.call_with_delay(day.saturating_mul(mail.days())).identifier(account::identifier(account)).drip()
@@ -75,7 +75,7 @@ pub fn campaign(calls: &FutureCalls, account: i64, day: Duration) -> Vec<Pending
 /// One of the four mails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mail {
-    /// At once.
+    /// Immediately.
     Welcome,
     /// After a day.
     Day,
@@ -86,7 +86,7 @@ pub enum Mail {
 }
 
 impl Mail {
-    /// All of them, in their order.
+    /// All mails, in order.
     pub const ALL: [Self; 4] = [Self::Welcome, Self::Day, Self::Week, Self::Month];
 
     /// The name of its method.

@@ -1,4 +1,4 @@
-//! What this service calls later. The extension traits bring the accessors `.drip()` and `.digest()` into scope.
+//! The future calls of this service. The extension traits bring the accessors `.drip()` and `.digest()` into scope.
 
 mod digest;
 mod drip;

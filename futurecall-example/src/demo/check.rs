@@ -1,8 +1,7 @@
-//! Whether everything was as it has to be, from the application's own records alone: what the sign-ups and the
-//! unsubscribings were told, what the handlers wrote down, and which mails lie in the outbox. The scheduler's tables
-//! are not asked.
+//! Checks the result by the application's own records: the results of sign-ups and unsubscribings, the handlers' log, and the
+//! mails in the outbox. The scheduler's tables are not used.
 //!
-//! Moments are microseconds since 1970 by this machine's clock. A call is due by the database's clock: where that is
+//! Times are microseconds since 1970 by this machine's clock. A call is due by the database's clock: where that is
 //! another machine, a mail is found early if the two clocks differ.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,42 +10,42 @@ use std::time::Duration;
 use crate::calls::Mail;
 use crate::mail_log::MailRun;
 
-/// Everything that the check looks at.
+/// The input of the check.
 #[derive(Clone, Debug)]
 pub struct Records {
     /// How long a day of the campaign took.
     pub day: Duration,
-    /// Who signed up.
+    /// The participants.
     pub participants: Vec<Participant>,
-    /// What the handlers wrote down.
+    /// The handlers' log.
     pub runs: Vec<MailRun>,
     /// [`MailRun::letter_id`] of each file in the outbox; `None`: the mails went out by SMTP.
     pub outbox: Option<Vec<String>>,
 }
 
-/// Somebody who signed up.
+/// An account.
 #[derive(Clone, Debug)]
 pub struct Participant {
     /// The account.
     pub id: i64,
-    /// A moment before the sign-up was stored.
+    /// A time before the sign-up was stored.
     pub signed_up: i64,
-    /// How it ended, if it did.
+    /// The unsubscribing, if any.
     pub unsubscribed: Option<Unsubscribed>,
 }
 
 /// An account that was unsubscribed.
 #[derive(Clone, Debug)]
 pub struct Unsubscribed {
-    /// A moment after that was stored.
+    /// A time after it was stored.
     pub at: i64,
     /// How many calls were cancelled.
     pub cancelled: u64,
-    /// How many were under way already.
+    /// How many were running.
     pub running: u64,
 }
 
-/// What is wrong; nothing, if it went well.
+/// Returns the problems.
 pub fn check(records: &Records) -> Vec<String> {
     let mut problems = Vec::new();
     let mut of_account: HashMap<i64, Vec<&MailRun>> = HashMap::new();
@@ -70,7 +69,7 @@ pub fn check(records: &Records) -> Vec<String> {
     problems
 }
 
-/// Each of the four mails once, each when it is due.
+/// Checks that each of the four mails was sent once, at its due time.
 fn mails(participant: &Participant, runs: &[&MailRun], day: Duration, problems: &mut Vec<String>) {
     let id = participant.id;
     for mail in Mail::ALL {
@@ -89,8 +88,8 @@ fn mails(participant: &Participant, runs: &[&MailRun], day: Duration, problems: 
     }
 }
 
-/// What was cancelled never runs, and whatever was not cancelled did. What the unsubscribing was told to be under way
-/// may still end; none that starts later may write.
+/// Checks that no cancelled call ran and that all others did. Calls that were running at the unsubscribing may complete; no
+/// call that started later may send a mail.
 fn after_leaving(id: i64, left: &Unsubscribed, runs: &[&MailRun], problems: &mut Vec<String>) {
     let count = |runs: usize| u64::try_from(runs).unwrap_or(u64::MAX);
     let (all, ran) = (count(Mail::ALL.len()), count(runs.len()));
@@ -114,7 +113,7 @@ fn after_leaving(id: i64, left: &Unsubscribed, runs: &[&MailRun], problems: &mut
     }
 }
 
-/// No call twice, the digest's neither.
+/// Checks that no call ran twice, including the digest.
 fn once(runs: &[MailRun], problems: &mut Vec<String>) {
     for (call, count) in counted(runs.iter().map(|run| run.call_id.as_str())) {
         if count > 1 {
@@ -123,7 +122,7 @@ fn once(runs: &[MailRun], problems: &mut Vec<String>) {
     }
 }
 
-/// One file for each mail that was logged as written, and no other.
+/// Checks that there is one file for each logged mail, and no other.
 fn files(runs: &[MailRun], outbox: &[String], problems: &mut Vec<String>) {
     let logged: Vec<String> =
         runs.iter().filter(|run| run.written.is_some()).map(MailRun::letter_id).collect();

@@ -1,4 +1,4 @@
-//! The check itself can fail: one test for each promise that it holds the campaign to.
+//! Tests that the check detects each kind of problem.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn run(of: &Participant, mail: Mail) -> MailRun {
     }
 }
 
-/// The only problem that the records have after the change.
+/// Returns the only problem of the records after the change.
 #[track_caller]
 fn problem(change: impl FnOnce(&mut Records)) -> String {
     let mut records = good();

@@ -1,4 +1,4 @@
-//! The demonstration: the whole campaign with time scaled, and a check of what came of it.
+//! The demonstration: the whole campaign with scaled time, and a check of the result.
 
 mod check;
 mod people;
@@ -18,7 +18,7 @@ use crate::database::Database;
 use crate::mail_log::{MailRun, now};
 use crate::mailer::{Mailer, letter_ids};
 
-/// What `demo` can be told.
+/// The options of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// `sqlite:…` or `postgres://…` [default: a fresh SQLite file in a temporary folder]
@@ -38,11 +38,11 @@ pub struct DemoArgs {
     pub smtp_url: Option<String>,
 }
 
-/// Runs the demonstration; `true` if everything was as it has to be.
+/// Runs the demonstration. Returns whether the check passed.
 ///
 /// # Errors
 ///
-/// It could not be run to its end.
+/// If it could not be completed.
 pub async fn run(args: DemoArgs) -> Result<bool, BoxError> {
     let folder = std::env::temp_dir().join(format!("futurecall-demo-{}", Uuid::now_v7()));
     std::fs::create_dir_all(&folder)?;
@@ -75,7 +75,7 @@ pub async fn run(args: DemoArgs) -> Result<bool, BoxError> {
     Ok(problems.is_empty())
 }
 
-/// The folder, if there is nothing in it: the check counts what it finds there.
+/// Returns the folder if it is empty, because the check counts the files in it.
 fn fresh(folder: PathBuf) -> Result<PathBuf, BoxError> {
     let used = std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
     if used {

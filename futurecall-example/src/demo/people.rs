@@ -1,15 +1,15 @@
-//! Who signs up.
+//! The people who sign up.
 
 use futurecall_runtime::BoxError;
 
-/// Somebody who will sign up.
+/// A person who will sign up.
 #[derive(Debug)]
 pub(super) struct Person {
     pub(super) name: String,
     pub(super) email: String,
 }
 
-/// The first of the people in `data/signups.csv`. Their addresses lie in domains that are nobody's.
+/// Returns the first people of `data/signups.csv`. Their addresses are in reserved domains.
 pub(super) fn read(limit: usize) -> Result<Vec<Person>, BoxError> {
     let lines = include_str!("../../data/signups.csv").lines().skip(1);
     // No name holds a comma or a quote, so that this needs no reader of CSV.

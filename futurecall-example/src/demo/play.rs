@@ -1,4 +1,4 @@
-//! The campaign as it goes: people sign up, some of them unsubscribe, and everybody else gets four mails.
+//! Runs the campaign: people sign up, some of them unsubscribe, and all others get four mails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,12 +15,12 @@ use crate::app::{App, AppError};
 use crate::calls::Mail;
 use crate::mail_log::{MailRun, now};
 
-/// Over how many days the sign-ups are spread.
+/// Days over which the sign-ups are spread.
 const SIGN_UP_DAYS: u32 = 3;
-/// How long after the last moment a mail may still be on its way before it counts as missing.
+/// How long after its due time a mail may arrive before it counts as missing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Plays the campaign to its end, and says who took part.
+/// Runs the campaign to its end, and returns the participants.
 pub(super) async fn campaign(
     app: &App,
     people: Vec<Person>,

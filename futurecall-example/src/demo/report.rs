@@ -1,4 +1,4 @@
-//! What the demonstration prints at its end.
+//! The report of the demonstration.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::Records;
 use crate::calls::{DIGEST, Mail};
 use crate::mail_log::MailRun;
 
-/// How many problems are printed.
+/// Number of problems that are printed.
 const SHOWN: usize = 20;
 
 pub(super) fn print(records: &Records, counts: &Counts, problems: &[String], outbox: Option<&Path>) {
@@ -31,7 +31,7 @@ pub(super) fn print(records: &Records, counts: &Counts, problems: &[String], out
     );
     match (outbox, &records.outbox) {
         (Some(folder), Some(mails)) => println!("{} mails are in {}", mails.len(), folder.display()),
-        _ => println!("The mails went out by SMTP; the check could look at the log alone."),
+        _ => println!("The mails were sent by SMTP; only the log was checked."),
     }
     if problems.is_empty() {
         println!(
@@ -41,9 +41,9 @@ pub(super) fn print(records: &Records, counts: &Counts, problems: &[String], out
         return;
     }
     for problem in problems.iter().take(SHOWN) {
-        eprintln!("wrong: {problem}");
+        eprintln!("problem: {problem}");
     }
-    eprintln!("{} things are wrong, {} of them are shown", problems.len(), problems.len().min(SHOWN));
+    eprintln!("{} problems, {} of them shown", problems.len(), problems.len().min(SHOWN));
 }
 
 fn table(records: &Records) -> Table {
@@ -90,7 +90,7 @@ fn row(call: &str, scheduled: &str, cancelled: &str, runs: &[&MailRun]) -> [Stri
     ]
 }
 
-/// The smallest value that at least so many percent do not exceed.
+/// Returns a percentile.
 fn percentile(sorted: &[i64], percent: usize) -> Option<i64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
