@@ -105,7 +105,7 @@ impl Database {
     }
 }
 
-// Moments are microseconds since 1970 in both databases, as they are inside futurecall.
+// Times are microseconds since 1970 in both databases, as inside futurecall.
 const SQLITE_TABLES: &str = "
     CREATE TABLE IF NOT EXISTS account (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

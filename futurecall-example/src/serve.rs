@@ -57,7 +57,7 @@ pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
     println!("listening on http://{address}");
     println!("dashboard: http://localhost:{}/futurecalls (from this machine only)", address.port());
     // First the requests end, then the calls: the last requests may still schedule.
-    // The dashboard wants to know who asks: it answers this machine alone.
+    // The dashboard needs the client's address: it only accepts requests from this machine.
     let service = web::router(app).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(pod.shutdown_signal()).await?;
     let summary = pod.shutdown().await;

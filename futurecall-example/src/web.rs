@@ -24,12 +24,12 @@ use crate::app::{App, AppError};
 ///
 /// Errors are `{"error": …}`: 404 for an unknown account, 4xx for invalid requests, 503 for temporary failures.
 pub fn router(app: App) -> Router {
-    // Who asks from this machine may do everything, as `local`; whoever else is refused. A real service would say
-    // `.authorize(…)` here, and ask its own sessions who that is.
+    // Requests from this machine have all rights, as `local`; others are refused. A real service would use `.authorize(…)`
+    // with its own sessions.
     let futurecalls = dashboard(&app.pod).title("Drip mails").loopback_only().into_router();
     Router::new()
         .route("/signup", post(sign_up))
-        // A real service would send a link that only the receiver can know, instead of a number that anybody can guess.
+        // A real service would send a link that only the receiver can know, instead of a number that can be guessed.
         .route("/unsubscribe/{id}", post(unsubscribe))
         .route("/accounts/{id}", get(account))
         .route("/health", get(health))

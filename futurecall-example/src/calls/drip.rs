@@ -14,8 +14,8 @@ use crate::mailer::{Letter, Mailer};
 #[derive(Debug)]
 pub struct DripFutureCall;
 
-// Each method is one future call. What follows the session is stored with the call, as JSON by parameter name; what is
-// marked as state is lent by the pod that runs it, and stands in neither the facade nor the database.
+// Each method is one future call. The parameters after the session are stored with the call, as JSON by parameter name;
+// those marked as state are borrowed from the pod that runs it, and are neither in the facade nor in the database.
 #[future_call]
 impl DripFutureCall {
     /// Immediately: thanks for signing up.
@@ -132,7 +132,7 @@ async fn send(
     let account =
         Account::find(database, account).await?.ok_or_else(|| format!("there is no account {account}"))?;
     if account.unsubscribed.is_some() {
-        // The unsubscribing came between the claim of this call and its start, and was told that a run was under way.
+        // The account was unsubscribed between the claim of this call and its start, so the run counted as running.
         return Ok(run.store(database).await?);
     }
     let (subject, text) = mail.text();

@@ -51,7 +51,7 @@ pub(super) async fn campaign(
     }
     match tokio::time::timeout_at(last_mail + PATIENCE, &mut watch).await {
         Ok(ended) => ended??,
-        // What is missing is said by the check.
+        // The check reports missing mails.
         Err(_) => watch.abort(),
     }
     Ok(participants)

@@ -53,7 +53,7 @@ fn table(records: &Records) -> Table {
     for mail in Mail::ALL {
         let runs = of(records, mail.method());
         let scheduled = records.participants.len();
-        // What did not run for somebody who left; the check holds the sum against what the unsubscribings were told.
+        // Calls that did not run for unsubscribed accounts; the check compares the sum with the cancelled ones.
         let left = records.participants.iter().filter(|participant| participant.unsubscribed.is_some());
         let ran = |id: i64| runs.iter().any(|run| run.account_id == Some(id));
         let cancelled = left.filter(|participant| !ran(participant.id)).count();
