@@ -1,28 +1,28 @@
-//! What runs behind a pod: tasks that know the [`Store`](crate::store::Store) trait and no SQL.
+//! The background tasks of a pod. They use the [`Store`](crate::store::Store) traits and contain no SQL.
 //!
 //! | file | task |
 //! | --- | --- |
-//! | `drive` | does what callers ask for in tasks of the pod |
+//! | `drive` | runs what callers ask for in tasks of the pod |
 //! | `enqueue` | gathers single calls into one insert (group commit) |
-//! | `fast_path` | stores a due call as claimed and starts it, where nothing else waits |
-//! | `claim` | sleeps until the next call is due, claims, hands out; `prefetch` says how much |
-//! | `late_commits` | gives back what a claim takes after its connection was lost |
-//! | `ready_queue` | what is claimed and waits for its moment (by `database_clock`; `timer_thread` starts it) or for a slot |
-//! | `run` | one task a slot: the handlers, from lease check to outcome |
-//! | `outcome` | what a run's end means for its call |
-//! | `report` | logs and counts what was recorded of a run, after it was |
-//! | `decline` | gives calls back whose arguments another release may be able to read |
+//! | `fast_path` | stores a due call as claimed and starts it, when nothing else is waiting |
+//! | `claim` | sleeps until the next call is due, claims it, and starts it; `prefetch` decides how much to claim ahead |
+//! | `late_commits` | gives back calls of a claim that committed after its connection was lost |
+//! | `ready_queue` | claimed calls that wait for their due time (by `database_clock`; `timer_thread` starts them) or for a slot |
+//! | `run` | runs handlers, one task per slot, from the lease check to the outcome |
+//! | `outcome` | maps the end of a run to the outcome of its call |
+//! | `report` | logs and counts outcomes once the database has recorded them |
+//! | `decline` | gives back calls whose arguments only another release may be able to decode |
 //! | `complete` | completes a call in a transaction of its handler |
-//! | `resend` | sends what may be sent twice until its outcome is known |
+//! | `resend` | repeats idempotent statements until their outcome is known |
 //! | `rerun` | runs a finished call again |
-//! | `statistics` | what was run, counted by minute and hour |
-//! | `finish` | gathers outcomes into one statement |
-//! | `lease_keeper` | a thread of its own: renews leases, heartbeats, fences this pod when it cannot |
-//! | `housekeeping` | finds claims of vanished pods, prunes the history, brings gauges up to date |
-//! | `logs` | stores what runs have logged, where that is asked for |
-//! | `health` | whether the loops turn, and the database answers |
-//! | `shutdown` | the end, in order |
-//! | `supervise` | starts a task again that panicked |
+//! | `statistics` | counts ended runs by minute and hour |
+//! | `finish` | stores outcomes in batches |
+//! | `lease_keeper` | its own thread: renews leases, writes heartbeats, stops handlers whose lease cannot be renewed |
+//! | `housekeeping` | rescues expired leases, prunes the history, updates gauges |
+//! | `logs` | stores the logs of runs, where that is enabled |
+//! | `health` | reports whether the loops make progress and the database answers |
+//! | `shutdown` | ends the pod, step by step |
+//! | `supervise` | restarts a background task that panicked |
 
 mod backoff;
 mod claim;
@@ -75,17 +75,17 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::claim::first_look;
 pub(crate) use self::complete::{Completion, Opened};
 use self::database_clock::DatabaseClock;
-pub(crate) use self::drive::NotDriven;
+pub(crate) use self::drive::DriveError;
 use self::enqueue::Enqueuer;
-use self::fast_path::Calm;
+use self::fast_path::FastPathGate;
 use self::finish::Finisher;
 pub use self::health::Health;
-use self::health::Pulse;
-use self::leases::HeldCalls;
-pub(crate) use self::leases::Signals;
+use self::health::Liveness;
+use self::leases::HeldLeases;
+pub(crate) use self::leases::RunSignals;
 use self::logs::LogKeeper;
 pub(crate) use self::process::Process;
-use self::ready_queue::ReadyCalls;
+use self::ready_queue::ReadyQueue;
 use self::runner::Runner;
 pub use self::shutdown::ShutdownSummary;
 use self::statistics::Counters;
@@ -100,7 +100,7 @@ use crate::signals::{CallMeter, Meter};
 use crate::state::StateMap;
 use crate::store::{Due, Held, NewCall, Now, PodBeat, REPEATED, Result, Store};
 
-/// Everything that a pod's tasks share.
+/// The state that the tasks of a pod share.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) pod: PodId,
@@ -108,76 +108,76 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: Config,
     pub(crate) state: Arc<StateMap>,
-    /// What is measured.
+    /// The pod's metrics.
     pub(crate) meter: Meter,
-    /// Whom to ask for the trace of whoever schedules; set before the pod is handed out.
+    /// Reads the current trace context when a call is scheduled. Set before the pod is returned to the caller.
     pub(crate) trace_context: OnceLock<TraceContext>,
-    /// Where its tasks run.
+    /// The process that the tasks run in: the real one, or one of a simulation.
     process: Process,
     /// The runtime on which the pod was started.
     handle: Handle,
-    /// That runtime has ended, and the pod was not shut down before.
+    /// Whether that runtime ended before the pod was shut down.
     runtime_ended: AtomicBool,
-    /// What it can run.
+    /// The handlers that this pod can run.
     pub(crate) runner: Arc<dyn Runner>,
-    /// Keys of the schedules that attributes declare, for the heartbeat.
+    /// Keys of the schedules declared by attributes, for the heartbeat.
     pub(crate) attribute_schedules: Vec<String>,
     enqueuer: Enqueuer,
     finisher: Finisher,
     #[cfg_attr(not(feature = "logs"), expect(dead_code, reason = "nothing is kept without the feature"))]
     log_keeper: LogKeeper,
-    pulse: Pulse,
-    held: HeldCalls,
-    /// Claimed, and to be given back unstarted.
+    liveness: Liveness,
+    held: HeldLeases,
+    /// Claims that are to be given back unstarted.
     unstarted: Mutex<Vec<Held>>,
-    /// Held by whoever gives back what has gathered there.
+    /// Held while a batch of `unstarted` is given back.
     giving_back: tokio::sync::Mutex<()>,
-    /// Claimed, and not started yet.
-    ready: ReadyCalls,
+    /// Calls that are claimed and not started yet.
+    ready: ReadyQueue,
     slots: Arc<Semaphore>,
-    /// How many runs wait for a slot apart from the calls that are ready.
+    /// Number of runs that wait for a slot without being in `ready`.
     slot_seekers: AtomicUsize,
-    /// How many handlers were ever started.
+    /// Number of handlers started so far.
     started: AtomicU64,
     claim_no: AtomicI64,
-    /// What the database's clock says at least.
+    /// A lower bound of the database's clock.
     clock: DatabaseClock,
-    /// Whether anything may be waiting to be claimed.
-    calm: Calm,
+    /// Decides whether a call may be stored as claimed and started at once.
+    fast_path: FastPathGate,
     counters: Counters,
-    /// The next claim is to look at everything.
+    /// Whether the next claim is a full scan.
     sweep_due: AtomicBool,
-    /// A heartbeat is due before its time.
+    /// Whether a heartbeat is due early.
     beat_due: AtomicBool,
     /// Wakes the claimer.
     wake: Notify,
-    /// Calls wait that were declined: it is time to look whether they are to be offered again.
+    /// Notified when a heartbeat reports pending calls that were declined.
     has_declined: Notify,
-    /// Wakes the lease thread before its time.
+    /// Wakes the lease thread early.
     renew: Notify,
-    /// The shutdown's grace is over: handlers are asked to stop.
+    /// Whether the shutdown's grace period is over and handlers are asked to stop.
     asks_to_stop: AtomicBool,
-    /// Cancelled once the claimer has looked for due calls.
+    /// Cancelled after the claimer's first claim.
     has_looked: CancellationToken,
-    /// No more claims.
+    /// Cancelled when the pod stops claiming.
     pub(crate) stop: CancellationToken,
-    /// Everything in the background ends.
+    /// Cancelled when all background tasks are to end.
     pub(crate) over: CancellationToken,
-    /// A shutdown was asked for.
+    /// Whether `shutdown` was called.
     is_shutting_down: AtomicBool,
-    /// The shutdown is done: the store is used no more.
+    /// Whether the shutdown is complete, so that the store must not be used any more.
     closed: AtomicBool,
     /// The tasks that must flush before a shutdown may return, and the lease thread.
     flushers: TaskTracker,
     /// Handlers, until their outcome is stored.
     runs: TaskTracker,
-    /// Claims under way: a shutdown waits for them, so that nothing starts after it.
+    /// Claims in flight. A shutdown waits for them, so that nothing starts after it.
     claimers: TaskTracker,
     shutdown: OnceLock<Shared<BoxFuture<'static, ShutdownSummary>>>,
 }
 
 impl Engine {
-    /// Begins the tasks of a pod on the runtime that polls this.
+    /// Creates the engine, and starts the tasks that every pod has on the current runtime.
     pub(crate) fn new(
         role: Role,
         store: Arc<dyn Store>,
@@ -207,17 +207,17 @@ impl Engine {
             enqueuer,
             finisher,
             log_keeper,
-            pulse: Pulse::new(),
-            held: HeldCalls::default(),
+            liveness: Liveness::new(),
+            held: HeldLeases::default(),
             unstarted: Mutex::default(),
             giving_back: tokio::sync::Mutex::default(),
-            ready: ReadyCalls::default(),
+            ready: ReadyQueue::default(),
             slots,
             slot_seekers: AtomicUsize::new(0),
             started: AtomicU64::new(0),
             claim_no: AtomicI64::new(0),
             clock: DatabaseClock::default(),
-            calm: Calm::default(),
+            fast_path: FastPathGate::default(),
             counters: Counters::default(),
             sweep_due: AtomicBool::new(false),
             beat_due: AtomicBool::new(false),
@@ -243,7 +243,7 @@ impl Engine {
         engine
     }
 
-    /// Starts what runs calls: nothing for `Serverless`, leases alone for `Maintenance`, everything for `Monolith`.
+    /// Starts the tasks that run calls: none for `Serverless`, leases only for `Maintenance`, all for `Monolith`.
     pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
         if !self.runs_calls() {
             return Ok(());
@@ -258,62 +258,63 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether this pod may run calls at all: only then are leases renewed.
+    /// Returns whether this pod may run calls at all: only then are leases renewed.
     fn runs_calls(&self) -> bool {
         self.role != Role::Serverless && self.config.execution_enabled
     }
 
-    /// Whether this pod claims calls by itself, and not only when it is told to run what is due.
+    /// Returns whether this pod claims calls by itself, and not only in `run_due`.
     pub(crate) fn claims_calls(&self) -> bool {
         self.runs_calls() && self.role == Role::Monolith
     }
 
-    /// Looks for due calls now (a new name, a new call).
+    /// Wakes the claimer: a call may be due, or a name was added.
     pub(crate) fn wake(&self) {
-        self.calm.tell();
+        self.fast_path.close();
         self.wake.notify_one();
     }
 
-    /// The application's transaction stores calls: when it commits, this pod hears of them a little later.
-    pub(crate) fn doubt(&self) {
-        self.calm.doubt(crate::clock::instant().checked_add(self.config.scan_interval));
+    /// Keeps the fast path closed for a scan interval: when an application's transaction that stores calls commits,
+    /// this pod is notified only a little later.
+    pub(crate) fn hold_fast_path(&self) {
+        self.fast_path.hold(crate::clock::instant().checked_add(self.config.scan_interval));
     }
 
-    /// Looks at everything now: what waited may have its turn.
+    /// Makes the next claim a full scan, and wakes the claimer: calls that were passed over may be claimable now.
     fn sweep_now(&self) {
         self.sweep_due.store(true, Ordering::Relaxed);
         self.wake();
     }
 
-    /// An operator has resumed a name through this pod: its calls are claimed now.
+    /// Claims the calls of a name that an operator has resumed through this pod.
     pub(crate) fn resumed_name(&self) {
         self.sweep_now();
     }
 
-    /// Wakes the claimer if it wants more calls than are left.
+    /// Wakes the claimer if it asked for more calls and few enough are left.
     fn wake_if_wanting(&self) {
         if self.ready.is_wanting() {
             self.wake();
         }
     }
 
-    /// Renews leases now: that is how a cancellation reaches the handlers that run.
+    /// Renews leases now, which is how a cancellation reaches running handlers.
     pub(crate) fn renew_now(&self) {
         self.renew.notify_one();
     }
 
-    /// Stores one call, together with whatever else waits to be stored.
+    /// Stores one call, batched with others that are waiting to be stored.
     pub(crate) async fn enqueue(self: &Arc<Self>, call: NewCall) -> Result<(), ScheduleError> {
         self.is_open()?;
         enqueue::one(self, call).await
     }
 
-    /// Stores a chunk of calls by itself.
+    /// Stores a chunk of calls in a statement of its own.
     pub(crate) async fn enqueue_chunk(self: &Arc<Self>, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
         enqueue::chunk(Arc::clone(self), calls).await
     }
 
-    /// Stores a new call that does a finished one's work.
+    /// Stores a new call that repeats a finished one.
     pub(crate) async fn run_again(&self, of: CallId) -> Result<CallId, ScheduleError> {
         rerun::run_again(self, of).await
     }
@@ -323,7 +324,7 @@ impl Engine {
         rerun::trigger(self, schedule, id).await
     }
 
-    /// Wakes the claimer if one of these calls may be due before its next look.
+    /// Wakes the claimer if one of these calls may be due before its next scan.
     fn wake_for(&self, calls: &[NewCall]) {
         let soon = self.config.scan_interval;
         let now = self.clock.at_least(crate::clock::instant()).unwrap_or(Moment::MAX);
@@ -337,18 +338,18 @@ impl Engine {
         }
     }
 
-    /// The span in which calls are stored; each remembers it.
+    /// Returns the span in which calls are stored, and writes its trace context into each of them.
     pub(crate) fn schedule_span(&self, calls: &mut [NewCall]) -> tracing::Span {
         self.trace_context.get_or_init(TraceContext::default).schedule(calls)
     }
 
-    /// What is measured of the calls of that name.
+    /// Returns the metrics of the calls of that name.
     fn call_meter(&self, name: &str) -> Arc<CallMeter> {
         let handler = self.runner.handler(name);
         Arc::clone(handler.as_ref().map_or(&self.meter.other, |handler| handler.meter()))
     }
 
-    /// Counts calls that were stored.
+    /// Counts stored calls in the metrics.
     pub(crate) fn count_scheduled(&self, calls: &[NewCall]) {
         for calls in calls.chunk_by(|one, next| one.name == next.name) {
             let (Some(first), count) = (calls.first(), calls.len() as u64) else { continue };
@@ -359,16 +360,17 @@ impl Engine {
         }
     }
 
-    /// Writes a heartbeat now: the names of this pod have changed.
+    /// Writes a heartbeat now, because the names of this pod have changed.
     pub(crate) fn beat_now(&self) {
         self.beat_due.store(true, Ordering::Relaxed);
         self.renew_now();
     }
 
-    /// Writes a heartbeat to this store.
+    /// Writes a heartbeat through this store.
     pub(crate) async fn beat_to(&self, store: &dyn Store) -> Result<()> {
         if !self.config.retention.outlasts_repetitions() {
-            // Until it is found dead, should it vanish, and for as long as what it ended last may be repeated.
+            // For as long as it takes to notice that this pod has vanished, plus the time for which its last calls
+            // may be resent.
             store.note_history_gap(NOW, self.pod_live().saturating_add(REPEATED)).await?;
         }
         if store.beat(NOW, &self.beat()).await? {
@@ -377,7 +379,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The store, until the pod has been shut down.
+    /// Returns the store, or an error once the pod has been shut down.
     pub(crate) fn open_store(&self, doing: &'static str) -> Result<&dyn Store> {
         if self.closed.load(Ordering::Relaxed) { Err(StoreError::closed(doing)) } else { Ok(&*self.store) }
     }
@@ -386,7 +388,7 @@ impl Engine {
         self.claim_no.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// What this pod says of itself.
+    /// Builds this pod's heartbeat.
     fn beat(&self) -> PodBeat {
         let limit = self.config.concurrency_limit;
         let running = limit.saturating_sub(self.slots.available_permits());
@@ -406,20 +408,21 @@ impl Engine {
         beat
     }
 
-    /// Runs everything that is due now, waits for it, and counts.
+    /// Runs everything that is due now, waits for it, and returns the counts.
     pub(crate) async fn run_due(self: &Arc<Self>) -> Result<RunSummary> {
         if run::is_in_handler_of(self.pod) {
             return Err(StoreError::permanent("run what is due", IN_A_HANDLER));
         }
         let left = CancellationToken::new();
         let (engine, has_left) = (Arc::clone(self), left.clone());
-        // Nobody awaits it any more once this is dropped.
+        // Dropped when the caller stops waiting.
         let _leaving = left.drop_guard();
         let running = self.drive(async move { run_due::run_due(&engine, &has_left).await });
         running.await.unwrap_or_else(|not| Err(not.as_store("run what is due")))
     }
 
-    /// Ends the pod; every caller gets the same summary. In a task of its own, so that it ends whoever stops waiting.
+    /// Shuts the pod down; every caller gets the same summary. Runs in a task, so that it completes even if the
+    /// caller stops waiting.
     pub(crate) async fn shut_down(self: &Arc<Self>) -> ShutdownSummary {
         let begin = || {
             let engine = Arc::clone(self);
@@ -430,7 +433,7 @@ impl Engine {
         self.shutdown.get_or_init(begin).clone().await
     }
 
-    /// An error once calls can no longer be stored through this pod.
+    /// Returns an error once calls can no longer be stored through this pod.
     pub(crate) fn is_open(&self) -> Result<(), ScheduleError> {
         if self.has_lost_its_runtime() {
             Err(ScheduleError::RuntimeEnded)
@@ -441,54 +444,57 @@ impl Engine {
         }
     }
 
-    /// Whether the runtime on which the pod was started ended before the pod did.
+    /// Returns whether the runtime on which the pod was started ended before the pod did.
     pub(crate) fn has_lost_its_runtime(&self) -> bool {
         self.runtime_ended.load(Ordering::Acquire)
     }
 
-    /// Nothing of this pod runs any more. Its threads end, so that no lease is renewed for handlers that are gone.
+    /// Stops the pod's threads after its runtime ended, so that no lease is renewed for handlers that are gone.
     fn lose_runtime(&self) {
         self.runtime_ended.store(true, Ordering::Release);
         self.stop.cancel();
-        self.ready.alarm.set();
+        self.ready.wakeup.set();
         self.over.cancel();
     }
 
-    /// How long a pod counts as live after its heartbeat.
+    /// Returns how long a pod counts as live after a heartbeat.
     pub(crate) fn pod_live(&self) -> Duration {
         self.config.lease.max(BEAT.saturating_mul(3))
     }
 }
 
-/// How often a pod writes its heartbeat.
+/// Interval between the heartbeats of a pod.
 const BEAT: Duration = Duration::from_secs(10);
 
 const IN_A_HANDLER: &str = "a handler would wait for calls that may need the slot that it runs in: schedule them with \
                             `call_now()`, and let them run after it";
 
-/// What [`Pod::run_due`](crate::Pod::run_due) did.
+/// What [`Pod::run_due`](crate::Pod::run_due) has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunSummary {
-    /// Handlers started.
+    /// Number of handlers that were started.
     pub started: u64,
-    /// Of them: ended well.
+    /// Runs that succeeded.
     pub succeeded: u64,
-    /// Of them: failed, panicked, or could not decode their arguments, for good or because their call was cancelled.
+    /// Runs that failed for good: they returned an error, panicked, or could not decode their arguments, and are not
+    /// tried again (also because their call was cancelled).
     pub failed: u64,
-    /// Of them: failed, and are due again later.
+    /// Runs that failed and are due again later.
     pub retried: u64,
-    /// Calls found interrupted: their pod had vanished; or abandoned here, or failed too late to be recorded.
+    /// Calls that were interrupted: their pod had vanished, they were abandoned at shutdown, or their outcome came
+    /// too late to be recorded.
     pub interrupted: u64,
-    /// Calls that were not started, because the time within which they might was over.
+    /// Calls that missed their start deadline (`expires_after`), and were not started.
     pub expired: u64,
-    /// Runs of schedules that their rules passed over.
+    /// Runs of schedules that were skipped by their rules.
     pub skipped: u64,
-    /// Calls that were given back, because no slot of the pod came free for them within a lease: they are still due.
+    /// Calls that were given back, because no slot of the pod became free for them within a lease. They are still
+    /// due.
     pub released: u64,
-    /// Started calls by stored name.
+    /// Number of started calls by stored name.
     pub by_name: BTreeMap<String, u64>,
 }
 
-/// The clock that decides everywhere in the engine.
+/// The clock that the engine passes to every store operation.
 const NOW: Now = Now::Database;

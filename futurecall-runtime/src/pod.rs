@@ -179,7 +179,7 @@ impl Pod {
     ) -> Result<(), ScheduleError> {
         let engine = self.running()?;
         let span = engine.schedule_span(calls);
-        engine.doubt();
+        engine.hold_fast_path();
         engine.store.insert_in(transaction, calls, engine.config.scan_interval).instrument(span).await?;
         engine.count_scheduled(calls);
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 pub use self::transaction::CallTransaction;
 use crate::engine::runner::Run;
-use crate::engine::{Completion, Signals};
+use crate::engine::{Completion, RunSignals};
 use crate::error::{MissingState, TransactionError};
 use crate::facade::FutureCalls;
 use crate::id::{CallId, ScheduleId};
@@ -53,7 +53,7 @@ pub struct Session {
     pod: Pod,
     state: Arc<StateMap>,
     call: CallInfo,
-    signals: Arc<Signals>,
+    signals: Arc<RunSignals>,
     completion: Arc<Completion>,
 }
 

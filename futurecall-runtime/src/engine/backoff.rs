@@ -1,16 +1,16 @@
-//! How long to wait before trying again, and how often to say so.
+//! Backoff between retries, and a limit on how often failures are logged.
 
 use std::time::{Duration, Instant};
 
-/// Doubling waits from 50 ms to 5 s, with jitter, and at most one log line a second.
+/// Exponential backoff from 50 ms to 5 s, with jitter, and at most one log line per second.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
-    said: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Backoff {
-    /// Counts a failure; returns how long to wait.
+    /// Counts a failure, and returns how long to wait.
     pub(super) fn failed(&mut self) -> Duration {
         let doublings = self.failures.min(7);
         self.failures = self.failures.saturating_add(1);
@@ -18,30 +18,31 @@ impl Backoff {
         jittered(base)
     }
 
-    /// Whether a line may be logged now.
+    /// Returns whether a line may be logged now.
     pub(super) fn may_log(&mut self) -> bool {
         let now = crate::clock::instant();
-        let due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= Duration::from_secs(1));
+        let due =
+            self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= Duration::from_secs(1));
         if due {
-            self.said = Some(now);
+            self.logged = Some(now);
         }
         due
     }
 
-    /// It worked: start over.
+    /// Resets the backoff after a success.
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;
     }
 }
 
-/// That long, give or take a tenth, so that pods started together do not ask together.
+/// Returns `base`, give or take a tenth, so that pods started together do not poll at the same time.
 pub(super) fn jittered(base: Duration) -> Duration {
     let share = crate::random::bits() & 0xFFFF;
     let tenth = base / 10;
     base.saturating_sub(tenth).saturating_add(tenth.saturating_mul(2).saturating_mul(share) / 0xFFFF)
 }
 
-/// A random number from 0 to 1.
+/// Returns a random number from 0 to 1.
 pub(super) fn chance() -> f64 {
     f64::from(crate::random::bits()) / f64::from(u32::MAX)
 }

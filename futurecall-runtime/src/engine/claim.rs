@@ -1,12 +1,13 @@
-//! The claimer: sleeps until the next call is due, claims what its slots can take and a little more, hands it out.
+//! The claimer: sleeps until the next call is due, claims as many calls as there are free slots and a few more, and
+//! starts them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, jittered};
-use super::prefetch::Pace;
-use super::ready_queue::InHand;
+use super::prefetch::Prefetch;
+use super::ready_queue::ReadyCall;
 use super::supervise::supervised;
 use super::{Engine, NOW, late_commits, release, run};
 use crate::clock::Deadline;
@@ -15,16 +16,16 @@ use crate::moment::Moment;
 use crate::signals::{Op, listener_reconnected};
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Held, Result};
 
-/// The most calls of one claim.
+/// Maximum number of calls per claim.
 const MOST: usize = 1_000;
-/// The longest wait of a pod's other tasks for the claimer's first look.
+/// How long the pod's other tasks wait for the claimer's first claim.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
-/// How long a claimed call may wait for a slot before it is given back: another pod may have one.
+/// How long a claimed call may wait for a slot before it is given back, so that another pod can run it.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How many outcomes may wait to be stored before no more is claimed.
+/// Number of outcomes that may wait to be stored before claiming pauses.
 const UNSTORED: usize = 4_000;
 
-/// Starts the claimer, and the listener that wakes it for what other processes store.
+/// Starts the claimer, and the listener that wakes it when other processes store calls.
 pub(super) fn start(engine: &Arc<Engine>) {
     let (listener, claimer) = (Arc::clone(engine), Arc::clone(engine));
     let listen = async move { supervised(&listener, "listen", || listen(&listener)).await };
@@ -50,26 +51,26 @@ async fn listen(engine: &Engine) {
 
 async fn claim_until_stopped(engine: &Arc<Engine>) {
     let mut backoff = Backoff::default();
-    let mut pace = Pace::default();
-    let mut look = crate::clock::instant();
+    let mut prefetch = Prefetch::default();
+    let mut next_claim = crate::clock::instant();
     loop {
-        engine.pulse.claimer_turns();
+        engine.liveness.claimer_ran();
         let stale = engine.ready.waits_since().and_then(|since| since.checked_add(PATIENCE));
-        let until = stale.map_or(look, |stale| stale.min(look));
+        let until = stale.map_or(next_claim, |stale| stale.min(next_claim));
         tokio::select! {
             biased;
             () = engine.stop.cancelled() => return,
-            () = engine.wake.notified() => look = crate::clock::instant(),
+            () = engine.wake.notified() => next_claim = crate::clock::instant(),
             () = tokio::time::sleep_until(until.into()) => {}
         }
-        if give_back_stale(engine, &mut pace).await {
-            // So that the next free slot is heard of.
-            look = crate::clock::instant();
+        if give_back_stale(engine, &mut prefetch).await {
+            // Claim again at once, which registers interest in the next free slot.
+            next_claim = crate::clock::instant();
         }
-        if look > crate::clock::instant() {
+        if next_claim > crate::clock::instant() {
             continue;
         }
-        let claimed = claim_once(engine, &mut pace).await;
+        let claimed = claim_once(engine, &mut prefetch).await;
         engine.has_looked.cancel();
         let wait = match claimed {
             Ok(wait) => {
@@ -85,12 +86,12 @@ async fn claim_until_stopped(engine: &Arc<Engine>) {
             }
         };
         let now = crate::clock::instant();
-        look = now.checked_add(wait).unwrap_or(now);
+        next_claim = now.checked_add(wait).unwrap_or(now);
     }
 }
 
-/// Waits until the claimer has looked for due calls once, or has not managed to within a second: nothing else is to take the
-/// connection that stands ready, for another one costs several round trips.
+/// Waits until the claimer has claimed once, or for at most a second. Until then nothing else should take the
+/// connection that is open already: opening another costs several round trips.
 pub(crate) async fn first_look(engine: &Engine) {
     tokio::select! {
         biased;
@@ -100,59 +101,61 @@ pub(crate) async fn first_look(engine: &Engine) {
     }
 }
 
-/// What found no slot within its time goes back to the database. Says whether there was any.
-async fn give_back_stale(engine: &Engine, pace: &mut Pace) -> bool {
+/// Gives back the calls that found no slot in time. Returns whether there were any.
+async fn give_back_stale(engine: &Engine, prefetch: &mut Prefetch) -> bool {
     let now = crate::clock::instant();
     if engine.ready.waits_since().is_none_or(|since| now.saturating_duration_since(since) < PATIENCE) {
         return false;
     }
-    // Before they are out of sight: nothing that is stored now may take their slots.
-    engine.calm.tell();
+    // Closed before they leave the queue, so that no new call takes their slots.
+    engine.fast_path.close();
     let stale = engine.ready.take_stale(now, PATIENCE);
     if stale.is_empty() {
         return false;
     }
-    pace.was_too_fast();
-    release::release(engine, &stale.iter().map(|in_hand| unstarted(&in_hand.call)).collect::<Vec<_>>()).await;
+    prefetch.reset_rate();
+    release::release(engine, &stale.iter().map(|ready_call| unstarted(&ready_call.call)).collect::<Vec<_>>())
+        .await;
     true
 }
 
-/// Gives back whatever waits in this pod for its moment or for a slot, now that nothing starts any more. What a slot has taken
-/// already it gives back itself.
+/// Gives back all calls that wait for their due time or a slot, once nothing starts any more. Calls that a slot has
+/// taken already are given back by the slot.
 pub(super) async fn give_back_all(engine: &Engine) {
-    let waiting: Vec<Held> = engine.ready.take_all().iter().map(|in_hand| unstarted(&in_hand.call)).collect();
+    let waiting: Vec<Held> =
+        engine.ready.take_all().iter().map(|ready_call| unstarted(&ready_call.call)).collect();
     if !waiting.is_empty() {
         release::release(engine, &waiting).await;
     }
 }
 
-/// One claim for the free slots and a little more. Returns how long to sleep unless woken.
-async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration> {
+/// Claims once, for the free slots and a few more. Returns how long to sleep unless woken.
+async fn claim_once(engine: &Arc<Engine>, prefetch: &mut Prefetch) -> Result<Duration> {
     let idle = jittered(engine.config.scan_interval);
-    let told = engine.calm.told();
+    let closings = engine.fast_path.closings();
     let sent = crate::clock::instant();
-    let spare = pace.spare(sent, engine.started.load(Ordering::Relaxed));
-    // Said before anything is counted: what frees after the count then wakes this task.
+    let spare = prefetch.spare(sent, engine.started.load(Ordering::Relaxed));
+    // Registered before anything is counted: a slot that becomes free after the count wakes this task.
     engine.ready.want(spare / 2);
     let free = engine.slots.available_permits();
     let room = free.saturating_add(spare).saturating_sub(engine.ready.len());
-    // A claim for a few would cost as much as one for many.
+    // A claim of few calls costs as much as one of many.
     if room <= spare / 2 || lags(engine) {
-        // Whatever is due waits.
-        engine.calm.tell();
+        // Due calls are left waiting, so none may be started ahead of them.
+        engine.fast_path.close();
         return Ok(idle);
     }
-    let sweep = engine.sweep_due.swap(false, Ordering::Relaxed) || pace.is_sweep_due(sent);
-    let ahead = pace.ahead(engine.config.lease);
+    let sweep = engine.sweep_due.swap(false, Ordering::Relaxed) || prefetch.is_sweep_due(sent);
+    let ahead = prefetch.ahead(engine.config.lease);
     let claimed = claim(engine, room, None, ahead, sweep).await?;
     let now = crate::clock::instant();
-    pace.claimed(sent, now.saturating_duration_since(sent), !claimed.claim.calls.is_empty());
+    prefetch.claimed(sent, now.saturating_duration_since(sent), !claimed.claim.calls.is_empty());
     if sweep {
-        pace.swept(sent, now, engine.config.scan_interval);
-        engine.calm.avoid_nothing();
+        prefetch.swept(sent, now, engine.config.scan_interval);
+        engine.fast_path.clear_avoided();
     }
     if engine.stop.is_cancelled() {
-        // Whoever ends the pod may have looked already for what is to be given back.
+        // The shutdown may have collected the calls to give back already.
         release::release(engine, &claimed.claim.calls.iter().map(unstarted).collect::<Vec<_>>()).await;
         return Ok(idle);
     }
@@ -161,43 +164,44 @@ async fn claim_once(engine: &Arc<Engine>, pace: &mut Pace) -> Result<Duration> {
     }
     let is_full = claimed.claim.calls.len() >= room.min(MOST);
     let (next, crowded) = (claimed.claim.next, claimed.claim.crowded);
-    let wait = wait_until_next(engine, &claimed.claim, now, ahead, pace.ahead(engine.config.lease));
+    let wait = wait_until_next(engine, &claimed.claim, now, ahead, prefetch.ahead(engine.config.lease));
     let is_early = claimed.claim.calls.iter().any(|call| call.due > call.claimed);
-    if is_early && pace.reads_clock(now) {
+    if is_early && prefetch.reads_clock(now) {
         tokio::spawn(engine.process.task(read_clock(Arc::clone(engine))));
     }
     hand_out(engine, claimed, now);
     if is_full && next.is_some_and(|next| next <= ahead) {
-        // More may be had; how much of it is wanted is counted anew.
+        // More calls are claimable; how many are wanted is computed again.
         return Ok(Duration::ZERO);
     }
     if next.is_none_or(|next| !next.is_zero()) {
         engine.ready.want_nothing();
     }
     let wait = wait.map_or(idle, |wait| wait.min(idle));
-    // Of what is due later than this, nobody tells a pod that looks before that by itself.
+    // The gate must not stay open longer than that: calls due after it are not signalled to a pod that is going to
+    // scan by then.
     let until = sent.checked_add(engine.config.scan_interval).min(now.checked_add(wait));
     if !crowded
         && next.is_none_or(|next| next > ahead)
         && let Some(until) = until
     {
-        engine.calm.found_nothing(told, until);
+        engine.fast_path.found_nothing(closings, until);
     }
     Ok(wait)
 }
 
-/// Asks the database for its clock, which is answered sooner than a claim is and so tells more of it: calls that are held
-/// for their moment start so much closer to it.
+/// Reads the database's clock. It answers faster than a claim, which makes the lower bound tighter: calls that are
+/// held for their due time start that much closer to it.
 async fn read_clock(engine: Arc<Engine>) {
     let sent = crate::clock::instant();
-    // Without an answer, claims tell what they can.
+    // On failure, the bound from claims is used.
     if let Ok(now) = engine.store.now().await {
         engine.clock.saw(now, sent, crate::clock::instant());
     }
 }
 
-/// Gives back a claim that took almost as long as its leases last, as no handler may start under them. Returns whether it
-/// was one.
+/// Gives back the calls of a claim that took almost as long as its leases last, as no handler may start under them.
+/// Returns whether it was such a claim.
 pub(super) async fn give_back_late(engine: &Engine, claimed: &Claimed) -> bool {
     let calls = &claimed.claim.calls;
     if calls.is_empty() || claimed.deadline.left(crate::clock::read()) > run::margin(engine) {
@@ -208,13 +212,13 @@ pub(super) async fn give_back_late(engine: &Engine, claimed: &Claimed) -> bool {
     true
 }
 
-/// Whether so many outcomes wait to be stored that nothing more should be taken.
+/// Returns whether so many outcomes wait to be stored that nothing more should be claimed.
 pub(super) fn lags(engine: &Engine) -> bool {
     engine.held.len().saturating_sub(engine.config.concurrency_limit) > UNSTORED
 }
 
-/// Returns how long to wait until the next call can be claimed, which is to be `ahead` of its moment, unless this claim, which
-/// looked as far as `looked`, could have claimed it already and did not.
+/// Returns how long to wait until the next call can be claimed, which is `ahead` of its due time. A call within
+/// `looked` could have been claimed by this claim and was not; that one is waited for until it is due.
 fn wait_until_next(
     engine: &Engine,
     claim: &Claim,
@@ -228,18 +232,18 @@ fn wait_until_next(
     Some(if next > looked { wait.saturating_sub(ahead) } else { wait.min(next) })
 }
 
-/// What is due starts now, the rest at its moment.
+/// Starts the calls that are due now, and queues the rest until their due time.
 pub(super) fn hand_out(engine: &Arc<Engine>, claimed: Claimed, now: Instant) {
     let Claimed { claim, deadline } = claimed;
     let mut due = Vec::with_capacity(claim.calls.len());
     for call in claim.calls {
-        // By the claim alone the rest of its time begins now; what was seen of the clock before may tell more.
+        // The claim alone gives an upper bound of the wait; earlier readings of the clock may give a shorter one.
         let by_claim = call.due.saturating_since(call.claimed);
         let wait = engine.clock.until(call.due, now).map_or(by_claim, |wait| wait.min(by_claim));
-        let in_hand = InHand { call, deadline };
+        let ready_call = ReadyCall { call, deadline };
         match now.checked_add(wait).filter(|at| *at > now) {
-            Some(at) => engine.ready.push_later(at, in_hand),
-            None => due.push(in_hand),
+            Some(at) => engine.ready.push_later(at, ready_call),
+            None => due.push(ready_call),
         }
     }
     if !due.is_empty() {
@@ -252,7 +256,7 @@ fn unstarted(call: &ClaimedCall) -> Held {
     Held { id: call.id, claim_no: call.claim_no, started: false }
 }
 
-/// A claim's answer and the deadline of its leases, counted from before it was sent.
+/// The result of a claim, and the deadline of its leases, counted from before the claim was sent.
 pub(super) struct Claimed {
     pub(super) claim: Claim,
     pub(super) deadline: Deadline,
@@ -313,7 +317,7 @@ pub(super) async fn claim(
     Ok(Claimed { claim, deadline })
 }
 
-/// How far, in seconds, this machine's clock was ahead of the database's, which was read about halfway.
+/// Returns how far, in seconds, this machine's clock is ahead of the database's, assuming that it was read halfway.
 fn skew(sent: Moment, took: Duration, database: Moment) -> f64 {
     let halfway = sent.checked_add(took / 2).unwrap_or(sent);
     if halfway >= database {
@@ -323,7 +327,8 @@ fn skew(sent: Moment, took: Duration, database: Moment) -> f64 {
     }
 }
 
-/// A claim whose reply was lost: find what it took before claiming again. (What it takes later, [`late_commits`] finds.)
+/// Finds the calls taken by a claim whose reply was lost, before claiming again. ([`late_commits`] finds what it
+/// takes later.)
 async fn adopt(engine: &Engine, claim_no: i64, error: StoreError) -> Result<Claim> {
     tracing::warn!(%error, claim_no, "the reply to a claim was lost; looking for what it took");
     let mut backoff = Backoff::default();

@@ -1,4 +1,4 @@
-//! A run that completes its call by itself, in a transaction with its handler's own writes.
+//! Completes a call in the same transaction as its handler's own writes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::flag::Signal;
+use super::flag::Flag;
 use super::resend::Retries;
 use super::{Engine, NOW};
 use crate::error::{StoreError, TransactionError};
@@ -15,14 +15,14 @@ use crate::signals::Op;
 use crate::store::transaction::{OpenTransaction, TransactionDatabase};
 use crate::store::{Completed, Finish, Outcome};
 
-/// The longest that a handler's transaction may be open where everybody else waits for it: less than the 5 seconds for
-/// which other processes wait for a SQLite file.
+/// How long a handler's transaction may be open while it blocks all other writers: less than the 5 seconds for which
+/// other processes wait for a SQLite file.
 const LONGEST: Duration = Duration::from_secs(4);
 
-/// How long the database may take to commit, and then to say what became of a COMMIT that got no reply.
+/// How long the database may take to commit, and then to report the outcome of a COMMIT whose reply was lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How far a run is with completing its call by itself.
+/// The state of a run's completion by its handler.
 #[derive(Debug)]
 pub(crate) struct Completion {
     id: CallId,
@@ -31,61 +31,61 @@ pub(crate) struct Completion {
     started_after: Duration,
     step: Mutex<Step>,
     stepped: Notify,
-    /// A transaction is open for longer than everybody else can wait: the handler is dropped.
-    pub(super) overdue: Signal,
+    /// Set when a transaction has blocked other writers for too long: the handler is dropped.
+    pub(super) overdue: Flag,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// No transaction was begun, or the last one was dropped.
+    /// No transaction is open: none was begun, or the last one was dropped.
     Idle { dropped: bool },
-    /// One is open.
+    /// A transaction is open.
     Open,
-    /// It is being committed.
-    Underway,
+    /// The transaction is being committed.
+    Committing,
     /// The call is complete.
     Done,
 }
 
-/// While this lives, the run has a transaction open.
+/// A guard that exists while the run has a transaction open.
 #[derive(Debug)]
 pub(crate) struct Opened {
     completion: Arc<Completion>,
-    /// Ends the watch over the transaction's time.
+    /// Cancels the timer of the transaction's limit.
     closed: CancellationToken,
 }
 
 impl Completion {
     pub(super) fn new(id: CallId, claim_no: i64, began: Instant, started_after: Duration) -> Arc<Self> {
         let step = Mutex::new(Step::Idle { dropped: false });
-        let (stepped, overdue) = (Notify::new(), Signal::default());
+        let (stepped, overdue) = (Notify::new(), Flag::default());
         Arc::new(Self { id, claim_no, began, started_after, step, stepped, overdue })
     }
 
-    /// Waits for a completion under way; says whether the call is complete.
+    /// Waits for a commit in progress, and returns whether the call is complete.
     pub(super) async fn settled(&self) -> bool {
         loop {
             let stepped = self.stepped.notified();
             match self.step() {
-                Step::Underway => stepped.await,
+                Step::Committing => stepped.await,
                 step => return step == Step::Done,
             }
         }
     }
 
-    /// Whether the handler's last transaction was dropped, so that what it wrote there is gone.
+    /// Returns whether the handler's last transaction was dropped, and so rolled back.
     pub(super) fn was_dropped(&self) -> bool {
         self.step() == Step::Idle { dropped: true }
     }
 
-    fn go(&self, from: Step, to: Step) -> bool {
+    fn transition(&self, from: Step, to: Step) -> bool {
         let mut step = self.lock();
-        let goes = *step == from;
-        if goes {
+        let is_from = *step == from;
+        if is_from {
             *step = to;
             self.stepped.notify_waiters();
         }
-        goes
+        is_from
     }
 
     fn step(&self) -> Step {
@@ -100,28 +100,28 @@ impl Completion {
 impl Drop for Opened {
     fn drop(&mut self) {
         self.closed.cancel();
-        self.completion.go(Step::Open, Step::Idle { dropped: true });
+        self.completion.transition(Step::Open, Step::Idle { dropped: true });
     }
 }
 
-/// A completion under way; given up when dropped.
-struct Underway {
+/// A commit in progress; counts as failed if dropped before `is_done` is set.
+struct Committing {
     engine: Arc<Engine>,
     completion: Arc<Completion>,
     is_done: bool,
 }
 
-impl Drop for Underway {
+impl Drop for Committing {
     fn drop(&mut self) {
         let Completion { id, claim_no, .. } = *self.completion;
         self.engine.held.settle(id, claim_no, self.is_done);
         let to = if self.is_done { Step::Done } else { Step::Idle { dropped: false } };
-        self.completion.go(Step::Underway, to);
+        self.completion.transition(Step::Committing, to);
     }
 }
 
 impl Engine {
-    /// How long a handler's transaction may be open where everybody else waits for it: so short that a lease can be
+    /// Returns how long a handler's transaction may block other writers: short enough that leases can still be
     /// renewed after it.
     pub(super) fn transaction_limit(&self) -> Duration {
         (self.config.lease / 4).min(LONGEST)
@@ -143,14 +143,14 @@ impl Engine {
         let idle = completion.step();
         match idle {
             Step::Done => return Err(TransactionError::AlreadyComplete),
-            Step::Open | Step::Underway => return Err(TransactionError::AlreadyOpen),
-            Step::Idle { .. } if !completion.go(idle, Step::Open) => {
+            Step::Open | Step::Committing => return Err(TransactionError::AlreadyOpen),
+            Step::Idle { .. } if !completion.transition(idle, Step::Open) => {
                 return Err(TransactionError::AlreadyOpen);
             }
             Step::Idle { .. } => {}
         }
         let opened = Opened { completion: Arc::clone(completion), closed: CancellationToken::new() };
-        let (begun, limit) = (Arc::new(Begun::default()), self.transaction_limit());
+        let (begun, limit) = (Arc::new(UntakenTransaction::default()), self.transaction_limit());
         let beginning =
             begin(Arc::clone(self), Arc::clone(&begun), Arc::clone(completion), opened.closed.clone());
         self.drive_while_awaited(beginning).await.map_err(|not| not.as_store(BEGINNING))??;
@@ -158,7 +158,7 @@ impl Engine {
         Ok((open.downcast().ok_or_else(wrong)?, opened))
     }
 
-    /// Completes a run's call in its handler's transaction. Goes on to its end if this future is dropped.
+    /// Completes a run's call in its handler's transaction. Continues to the end if this future is dropped.
     pub(crate) async fn complete(
         self: &Arc<Self>,
         open: OpenTransaction,
@@ -172,30 +172,30 @@ impl Engine {
         if !self.held.begin_to_settle(id, claim_no) {
             return Err(TransactionError::LeaseLost);
         }
-        completion.go(Step::Open, Step::Underway);
+        completion.transition(Step::Open, Step::Committing);
         drop(opened);
-        let mut underway = Underway { engine: Arc::clone(self), completion, is_done: false };
-        let (tell, told) = oneshot::channel();
+        let mut committing = Committing { engine: Arc::clone(self), completion, is_done: false };
+        let (sender, receiver) = oneshot::channel();
         let committing = self.process.task(async move {
-            let completed = commit(&underway.engine, &underway.completion, open).await;
-            underway.is_done = completed.is_ok();
-            drop(underway);
-            // A handler that is gone does not need the answer.
-            let _ = tell.send(completed);
+            let completed = commit(&committing.engine, &committing.completion, open).await;
+            committing.is_done = completed.is_ok();
+            drop(committing);
+            // The handler may have been dropped; then nobody needs the result.
+            let _ = sender.send(completed);
         });
         self.runs.spawn_on(committing, &self.handle);
         let unknown = || StoreError::unknown("complete the call", "the pod has ended");
-        told.await.unwrap_or_else(|_| Err(TransactionError::OutcomeUnknown { id, source: unknown() }))
+        receiver.await.unwrap_or_else(|_| Err(TransactionError::OutcomeUnknown { id, source: unknown() }))
     }
 }
 
 const BEGINNING: &str = "begin a transaction";
 
-/// A transaction that was begun, until its handler takes it: the handler's future may never be polled again.
+/// A transaction that was begun and is not yet taken by its handler, whose future may never be polled again.
 #[derive(Debug, Default)]
-struct Begun(Mutex<Option<OpenTransaction>>);
+struct UntakenTransaction(Mutex<Option<OpenTransaction>>);
 
-impl Begun {
+impl UntakenTransaction {
     fn put(&self, open: OpenTransaction) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
     }
@@ -205,10 +205,10 @@ impl Begun {
     }
 }
 
-/// Begins a transaction, and sees to it that it ends in time. One that its handler does not take is rolled back.
+/// Begins a transaction, and limits how long it stays open. One that its handler does not take is rolled back.
 async fn begin(
     engine: Arc<Engine>,
-    begun: Arc<Begun>,
+    begun: Arc<UntakenTransaction>,
     completion: Arc<Completion>,
     closed: CancellationToken,
 ) -> Result<(), TransactionError> {
@@ -256,7 +256,7 @@ async fn commit(
     engine.meter.failed(Op::Finish);
     tracing::warn!(%id, error = %source, "the reply to the COMMIT that completes a call was lost; looking what became of it");
     let unkept = engine.config.retention.succeeded.is_zero();
-    match look(engine, id, claim_no).await {
+    match look_up(engine, id, claim_no).await {
         Some(Completed::Yes) => Ok(()),
         Some(Completed::No) => Err(TransactionError::Store(StoreError::transient(
             "complete the call",
@@ -267,8 +267,8 @@ async fn commit(
     }
 }
 
-/// Asks what became of a completion until there is an answer, or patience is over.
-async fn look(engine: &Engine, id: CallId, claim_no: i64) -> Option<Completed> {
+/// Asks for the outcome of a completion until there is an answer or `PATIENCE` has passed.
+async fn look_up(engine: &Engine, id: CallId, claim_no: i64) -> Option<Completed> {
     let asking = async {
         let mut retries = Retries::within(PATIENCE);
         loop {
@@ -278,6 +278,6 @@ async fn look(engine: &Engine, id: CallId, claim_no: i64) -> Option<Completed> {
             }
         }
     };
-    // An answer may be on its way for longer than that.
+    // A single reply may take longer than the retries are limited to.
     tokio::time::timeout(PATIENCE, asking).await.ok().flatten()
 }

@@ -1,21 +1,21 @@
-//! What the database's clock says at least: how a pod knows, without asking, that a call which it holds is due.
+//! A lower bound of the database's clock, by which a pod can tell, without a query, that a claimed call is due.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::moment::Moment;
 
-/// How much slower than this machine's monotonic clock the database's may run: one part in 5,000, several times what
-/// the crystals of two machines may differ by.
+/// How much slower than this machine's monotonic clock the database's may run: one part in 5,000, several times the
+/// drift between two machines' crystals.
 const DRIFT: u32 = 5_000;
-/// What is lost to rounding.
+/// The error from rounding to microseconds.
 const ROUNDING: Duration = Duration::from_micros(1);
 
-/// A lower bound of the database's clock, by this machine's monotonic one.
+/// A lower bound of the database's clock, extrapolated by this machine's monotonic clock.
 ///
-/// A statement that was sent at `sent` and answered at `received` read the database's clock in between. So the clock
-/// says at least that much at `received`, and at most `received - sent` more: a bound that claims more than this was
-/// refuted (the clock was set back) and gives way to the new reading. Of the bounds that hold, the highest counts.
+/// A statement sent at `sent` and answered at `received` read the database's clock in between. So at `received` the
+/// clock is at least the reading, and at most `received - sent` more. A bound above that maximum is refuted (the
+/// clock was set back) and replaced by the new reading. Of the bounds that hold, the highest is kept.
 #[derive(Debug, Default)]
 pub(super) struct DatabaseClock {
     bound: Mutex<Option<Bound>>,
@@ -28,7 +28,7 @@ struct Bound {
 }
 
 impl DatabaseClock {
-    /// Takes in what the database's clock said to a statement.
+    /// Updates the bound with a reading of the database's clock.
     pub(super) fn saw(&self, database: Moment, sent: Instant, received: Instant) {
         let new = Bound { database, at: received };
         let at_most = database.checked_add(received.saturating_duration_since(sent)).unwrap_or(Moment::MAX);
@@ -39,15 +39,16 @@ impl DatabaseClock {
         }
     }
 
-    /// What the database's clock says at least; `None` before it was first seen.
+    /// Returns the lower bound at `now`; `None` before the first reading.
     pub(super) fn at_least(&self, now: Instant) -> Option<Moment> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).map(|bound| bound.at(now))
     }
 
-    /// How long after `now` the database's clock has certainly reached that moment. `None` where that cannot be told.
+    /// Returns how long after `now` the database's clock has certainly reached `moment`; `None` before the first
+    /// reading.
     pub(super) fn until(&self, moment: Moment, now: Instant) -> Option<Duration> {
         let left = moment.saturating_since(self.at_least(now)?);
-        // So much more that its drift is made up for as well.
+        // Longer by as much as makes up for drift.
         left.checked_add(left / (DRIFT - 1))?.checked_add(ROUNDING)
     }
 }
@@ -59,7 +60,7 @@ impl Bound {
     }
 }
 
-/// What is lost to drift in that time.
+/// Returns the error from drift over `time`.
 fn drift(time: Duration) -> Duration {
     (time / DRIFT).saturating_add(ROUNDING)
 }

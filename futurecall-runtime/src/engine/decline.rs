@@ -1,14 +1,15 @@
-//! Calls whose arguments do not decode here, while pods of another release may be able to read them.
+//! Declines calls whose arguments do not decode here while pods of another release may be able to decode them.
 
 use super::readers::Readers;
 use super::{Engine, NOW};
 use crate::store::{ClaimedCall, Result};
 
-/// Returns the hash of this pod's shape of the call if the call should go back to the database: some live pod knows its
-/// name under another shape, and no pod of that shape has declined the call.
+/// Returns the hash of this pod's shape of the call if the call should be given back: some live pod has its name
+/// under another shape, and no pod of that shape has declined the call.
 ///
-/// While the database does not answer, nothing is known of other pods, and the call goes back as well: a heartbeat opens it
-/// again if there is none that could read it. Where it answers with an error that stays, no other pod is relied upon.
+/// If the database does not answer, the other pods are unknown, and the call is given back as well: a later heartbeat
+/// makes it claimable again if no pod could decode it. If the database answers with a permanent error, the call is
+/// not given back.
 pub(super) async fn declining_shape(engine: &Engine, call: &ClaimedCall) -> Option<i64> {
     let own = engine.runner.hashes().get(&call.name).copied()?;
     match is_readable_elsewhere(engine, call, own).await {

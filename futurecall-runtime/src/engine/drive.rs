@@ -1,8 +1,8 @@
-//! Does the pod's work in tasks of the pod.
+//! Runs work that callers ask for in tasks of the pod.
 //!
-//! A caller's future may be polled once and then kept, neither polled again nor dropped. So it never holds a turn, a lock, a
-//! permit or a connection: those belong to a task on the pod's own runtime, and the caller's future only awaits its result.
-//! This also lets any executor, or a thread without one, use a pod.
+//! A caller's future may be polled once and then kept, neither polled again nor dropped. So it never holds a queue
+//! position, lock, permit or connection: those belong to a task on the pod's own runtime, and the caller's future
+//! only awaits the result. This also lets any executor, or a thread without one, use a pod.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,18 +19,18 @@ use crate::error::RUNTIME_ENDED;
 use crate::error::{OperateError, ScheduleError, StoreError};
 use crate::id::CallId;
 
-/// Why work has no result.
+/// Why driven work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotDriven {
-    /// The pod's runtime had ended before: the work was not begun.
+pub(crate) enum DriveError {
+    /// The pod's runtime had already ended: the work was not started.
     RuntimeEnded,
-    /// The pod's runtime ended, or the work panicked, after it was begun.
+    /// The pod's runtime ended, or the work panicked, after it was started.
     Lost,
 }
 
 const LOST: &str = "the task that did it has ended early: its runtime was dropped, or it panicked";
 
-impl NotDriven {
+impl DriveError {
     pub(crate) fn as_store(self, doing: &'static str) -> StoreError {
         match self {
             Self::RuntimeEnded => StoreError::permanent(doing, RUNTIME_ENDED),
@@ -38,7 +38,7 @@ impl NotDriven {
         }
     }
 
-    /// As the answer to who stored that call.
+    /// Returns the error for the caller that stored call `id`.
     pub(super) fn of_call(self, id: CallId) -> ScheduleError {
         match self {
             Self::RuntimeEnded => ScheduleError::RuntimeEnded,
@@ -47,52 +47,52 @@ impl NotDriven {
     }
 }
 
-impl From<NotDriven> for ScheduleError {
-    fn from(not: NotDriven) -> Self {
+impl From<DriveError> for ScheduleError {
+    fn from(not: DriveError) -> Self {
         match not {
-            NotDriven::RuntimeEnded => Self::RuntimeEnded,
-            NotDriven::Lost => Self::Store(not.as_store("do it")),
+            DriveError::RuntimeEnded => Self::RuntimeEnded,
+            DriveError::Lost => Self::Store(not.as_store("do it")),
         }
     }
 }
 
-impl From<NotDriven> for OperateError {
-    fn from(not: NotDriven) -> Self {
+impl From<DriveError> for OperateError {
+    fn from(not: DriveError) -> Self {
         Self::Schedule(not.into())
     }
 }
 
 impl Engine {
-    /// Does work that goes on to its end even if the future that awaits it is dropped.
+    /// Runs work that continues to its end even if the returned future is dropped.
     pub(crate) fn drive<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> impl Future<Output = Result<T, NotDriven>> {
-        // Moved out of the caller's future at once, which is small then.
+    ) -> impl Future<Output = Result<T, DriveError>> {
+        // Boxed, so that the caller's future stays small.
         let work = Box::pin(self.process.task(work.in_current_span()));
         async move {
             match self.begin_work(work).await? {
-                Begun::Done(done) => Ok(done),
-                Begun::Task(task) => task.await.map_err(|_| NotDriven::Lost),
+                BegunWork::Done(done) => Ok(done),
+                BegunWork::Task(task) => task.await.map_err(|_| DriveError::Lost),
             }
         }
     }
 
-    /// Does work that ends early when the future that awaits it is dropped.
+    /// Runs work that is aborted when the returned future is dropped.
     pub(crate) fn drive_while_awaited<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> impl Future<Output = Result<T, NotDriven>> {
+    ) -> impl Future<Output = Result<T, DriveError>> {
         let work = Box::pin(self.process.task(work.in_current_span()));
         async move {
             match self.begin_work(work).await? {
-                Begun::Done(done) => Ok(done),
-                Begun::Task(task) => AbortOnDropHandle::new(task).await.map_err(|_| NotDriven::Lost),
+                BegunWork::Done(done) => Ok(done),
+                BegunWork::Task(task) => AbortOnDropHandle::new(task).await.map_err(|_| DriveError::Lost),
             }
         }
     }
 
-    /// Runs a task of this pod.
+    /// Spawns a task on the pod's runtime.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -100,32 +100,32 @@ impl Engine {
         self.handle.spawn(self.process.task(work))
     }
 
-    /// Polls the work once, so that what it sends is on its way, and hands it to a task unless that was all of it. Never
-    /// pending, so that no caller's future ever holds the work itself.
+    /// Polls the work once, so that its first statement is sent at once, and spawns the rest as a task. Never
+    /// pending, so that a caller's future never holds the work itself.
     async fn begin_work<T: Send + 'static>(
         &self,
         mut work: Pin<Box<impl Future<Output = T> + Send + 'static>>,
-    ) -> Result<Begun<T>, NotDriven> {
+    ) -> Result<BegunWork<T>, DriveError> {
         if self.has_lost_its_runtime() {
-            return Err(NotDriven::RuntimeEnded);
+            return Err(DriveError::RuntimeEnded);
         }
-        // Elsewhere there may be no timer and no reactor, or those of a runtime that ends sooner.
+        // On another thread or runtime there may be no timer and no reactor, or a runtime that ends sooner.
         let is_here = Handle::try_current().is_ok_and(|handle| handle.id() == self.handle.id());
         if is_here
             && let Poll::Ready(done) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await
         {
-            return Ok(Begun::Done(done));
+            return Ok(BegunWork::Done(done));
         }
-        Ok(Begun::Task(self.handle.spawn(work)))
+        Ok(BegunWork::Task(self.handle.spawn(work)))
     }
 }
 
-enum Begun<T> {
+enum BegunWork<T> {
     Done(T),
     Task(JoinHandle<T>),
 }
 
-/// Lives in a task of the pod, and is dropped with the runtime at the latest.
+/// Lives in a task of the pod, and so is dropped with the runtime at the latest.
 pub(super) struct RuntimeWatch(pub(super) Arc<Engine>);
 
 impl Drop for RuntimeWatch {

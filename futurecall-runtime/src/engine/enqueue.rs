@@ -1,51 +1,52 @@
-//! Group commit: a flush takes whatever gathered while the previous one was in flight. No timer.
+//! Group commit of single calls: each flush takes the calls that arrived while the previous one was in flight. There
+//! is no timer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
-use super::fast_path::{self, Tried};
+use super::fast_path::{self, FastPath};
 use super::resend::Retries;
 use super::supervise::supervised;
-use super::{Engine, NOW, NotDriven};
+use super::{DriveError, Engine, NOW};
 use crate::error::{ScheduleError, StoreError};
 use crate::id::CallId;
 use crate::signals::Op;
 use crate::store::{Inserted, NewCall, Result};
 
-/// The most rows of one flush.
+/// Maximum number of rows per flush.
 const MOST: usize = 2_000;
-/// How many single calls may wait before callers wait for room.
+/// Number of calls that may be queued before callers have to wait.
 const ROOM: usize = 16_384;
 
 type Reply = oneshot::Sender<Result<(), ScheduleError>>;
 
-/// One call on its way to the database, and who waits for it.
+/// A call waiting to be stored, and where to send the result.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingInsert {
     call: NewCall,
     reply: Reply,
 }
 
-/// Where callers hand in single calls.
+/// The queue of single calls to be stored.
 #[derive(Debug)]
 pub(super) struct Enqueuer {
-    sender: mpsc::Sender<Waiting>,
-    /// How many calls are handed in and not stored yet.
+    sender: mpsc::Sender<PendingInsert>,
+    /// Number of calls that are queued or being stored.
     waiting: AtomicUsize,
-    /// A flush is under way.
+    /// Whether a flush is in progress.
     is_busy: AtomicBool,
-    /// It has ended.
+    /// Notified when a flush ends.
     idle: Notify,
-    /// Some of the calls that were handed in have been taken out.
+    /// Notified when calls were taken from the queue.
     room: Notify,
 }
 
-/// A flush under way; over when dropped. Held by tasks of the pod alone: a caller's future may be kept unpolled for ever.
-struct Busy(Arc<Engine>);
+/// A guard of the flush in progress. Only tasks of the pod hold it: a caller's future may be kept unpolled forever.
+struct FlushGuard(Arc<Engine>);
 
-impl Busy {
+impl FlushGuard {
     fn try_begin(engine: &Arc<Engine>) -> Option<Self> {
         (!engine.enqueuer.is_busy.swap(true, Ordering::Acquire)).then(|| Self(Arc::clone(engine)))
     }
@@ -60,7 +61,7 @@ impl Busy {
     }
 }
 
-impl Drop for Busy {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
         let enqueuer = &self.0.enqueuer;
         enqueuer.is_busy.store(false, Ordering::Release);
@@ -69,7 +70,7 @@ impl Drop for Busy {
 }
 
 impl Enqueuer {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Waiting>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<PendingInsert>) {
         let (sender, receiver) = mpsc::channel(ROOM);
         (
             Self {
@@ -83,9 +84,9 @@ impl Enqueuer {
         )
     }
 
-    /// Hands in a call, as soon as there is room. Waits without a place in a queue: one that is given to a future which is
+    /// Queues a call as soon as there is room. Does not wait in a fair queue: a permit assigned to a future that is
     /// never polled again would be lost.
-    async fn hand_in(&self, engine: &Engine, waiting: Waiting) -> Result<(), ScheduleError> {
+    async fn hand_in(&self, engine: &Engine, waiting: PendingInsert) -> Result<(), ScheduleError> {
         loop {
             let room = self.room.notified();
             match self.sender.try_reserve() {
@@ -109,37 +110,39 @@ impl Enqueuer {
     }
 }
 
-/// Stores one call. Dropping this future leaves the call stored or not, never half.
+/// Stores one call. If this future is dropped, the call is either stored or not.
 pub(super) async fn one(engine: &Arc<Engine>, call: NewCall) -> Result<(), ScheduleError> {
     let enqueuer = &engine.enqueuer;
-    // Where nobody else is at it, the call is flushed by itself, and the task that flushes is not woken.
-    let alone = if enqueuer.waiting.load(Ordering::Acquire) == 0 { Busy::try_begin(engine) } else { None };
+    // If nothing else is queued, the call is stored directly, without waking the flush task.
+    let alone =
+        if enqueuer.waiting.load(Ordering::Acquire) == 0 { FlushGuard::try_begin(engine) } else { None };
     let id = call.id;
     if let Some(busy) = alone {
         return engine.drive(by_itself(busy, call)).await.unwrap_or_else(|not| Err(not.of_call(id)));
     }
     let (reply, answer) = oneshot::channel();
-    enqueuer.hand_in(engine, Waiting { call, reply }).await?;
-    // Without an answer, the flush ended before its time: with its runtime, or by a panic. Its statement may have been sent.
-    answer.await.unwrap_or_else(|_| Err(NotDriven::Lost.of_call(id)))
+    enqueuer.hand_in(engine, PendingInsert { call, reply }).await?;
+    // The reply is missing if the flush was aborted by the end of its runtime or a panic. Its statement may have been
+    // sent.
+    answer.await.unwrap_or_else(|_| Err(DriveError::Lost.of_call(id)))
 }
 
-/// Flushes one call.
-async fn by_itself(busy: Busy, call: NewCall) -> Result<(), ScheduleError> {
+/// Stores one call by itself, through the fast path if that is open.
+async fn by_itself(busy: FlushGuard, call: NewCall) -> Result<(), ScheduleError> {
     let engine = &busy.0;
     let retries = Retries::for_caller();
     let retries = match fast_path::store(engine, &call).await {
-        Tried::Stored => return Ok(()),
-        Tried::Not => retries,
-        Tried::Failed(error) => return Err(error.into()),
-        Tried::Unknown(error) => retries.may_be_done(error),
+        FastPath::Stored => return Ok(()),
+        FastPath::NotTaken => retries,
+        FastPath::Failed(error) => return Err(error.into()),
+        FastPath::Unknown(error) => retries.may_be_done(error),
     };
-    let mut results = insert(engine, std::slice::from_ref(&call), Refused::FailsAlone, Some(retries)).await;
+    let mut results = insert(engine, std::slice::from_ref(&call), OnRefusal::FailOne, Some(retries)).await;
     results.pop().unwrap_or(Err(ScheduleError::Stopped))
 }
 
-/// Starts the task that flushes.
-pub(super) fn start(engine: &Arc<Engine>, gathered: mpsc::Receiver<Waiting>) {
+/// Starts the flush task.
+pub(super) fn start(engine: &Arc<Engine>, gathered: mpsc::Receiver<PendingInsert>) {
     let (engine, gathered) = (Arc::clone(engine), Mutex::new(gathered));
     let (tracker, process) = (engine.flushers.clone(), engine.process.clone());
     tracker.spawn(process.task(async move {
@@ -147,8 +150,8 @@ pub(super) fn start(engine: &Arc<Engine>, gathered: mpsc::Receiver<Waiting>) {
     }));
 }
 
-/// Flushes until the pod is over; what was handed in before that is still stored.
-async fn run(engine: &Arc<Engine>, gathered: &mut mpsc::Receiver<Waiting>) {
+/// Flushes until the pod ends; calls queued before that are still stored.
+async fn run(engine: &Arc<Engine>, gathered: &mut mpsc::Receiver<PendingInsert>) {
     let mut batch = Vec::new();
     loop {
         let open = tokio::select! {
@@ -162,7 +165,7 @@ async fn run(engine: &Arc<Engine>, gathered: &mut mpsc::Receiver<Waiting>) {
         if !open {
             return;
         }
-        let _busy = Busy::begin(engine).await;
+        let _busy = FlushGuard::begin(engine).await;
         loop {
             gather(gathered, &mut batch).await;
             engine.enqueuer.room.notify_waiters();
@@ -174,9 +177,9 @@ async fn run(engine: &Arc<Engine>, gathered: &mut mpsc::Receiver<Waiting>) {
     }
 }
 
-/// Lets those who have just heard of the flush before hand in their next call: otherwise the first of them would be
-/// flushed alone, and the others wait for that.
-async fn gather(gathered: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>) {
+/// Yields to callers whose calls were just stored, so that they can queue their next call: otherwise the first of
+/// them would be flushed alone while the others wait.
+async fn gather(gathered: &mut mpsc::Receiver<PendingInsert>, batch: &mut Vec<PendingInsert>) {
     let mut quiet = 0;
     while quiet < 2 && batch.len() < MOST {
         let before = batch.len();
@@ -191,44 +194,44 @@ async fn gather(gathered: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>
     }
 }
 
-async fn flush(engine: &Engine, batch: Vec<Waiting>) {
+async fn flush(engine: &Engine, batch: Vec<PendingInsert>) {
     let (calls, replies): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|waiting| (waiting.call, waiting.reply)).unzip();
-    let results = insert(engine, &calls, Refused::FailsAlone, None).await;
+    let results = insert(engine, &calls, OnRefusal::FailOne, None).await;
     engine.enqueuer.waiting.fetch_sub(replies.len(), Ordering::AcqRel);
     for (reply, result) in replies.into_iter().zip(results) {
-        // Whoever stopped waiting does not need the answer.
+        // The caller may have stopped waiting.
         let _ = reply.send(result);
     }
 }
 
-/// Stores a chunk of `schedule_all`, or nothing of it; in a task of its own, so that dropping the caller's future never cuts
-/// it in half.
+/// Stores a chunk of `schedule_all` atomically; in a task, so that dropping the caller's future does not interrupt
+/// it.
 pub(super) async fn chunk(engine: Arc<Engine>, calls: Vec<NewCall>) -> Result<(), ScheduleError> {
     engine.is_open()?;
     let storing = Arc::clone(&engine);
     let stored = engine.spawn(async move {
-        let results = insert(&storing, &calls, Refused::FailsAll, None).await;
+        let results = insert(&storing, &calls, OnRefusal::FailAll, None).await;
         results.into_iter().collect::<Result<(), _>>()
     });
-    stored.await.unwrap_or_else(|_| Err(NotDriven::Lost.into()))
+    stored.await.unwrap_or_else(|_| Err(DriveError::Lost.into()))
 }
 
-/// What becomes of the other calls where the database refuses one.
+/// What happens to the rest of a batch when the database refuses one call.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Refused {
-    /// They are stored: each has a caller of its own.
-    FailsAlone,
-    /// They are not stored either: one caller gets one answer for all.
-    FailsAll,
+enum OnRefusal {
+    /// The others are stored: each has a caller of its own.
+    FailOne,
+    /// Nothing is stored: one caller gets one result for all.
+    FailAll,
 }
 
-/// Stores calls, trying again while that may help. Where a row that the database refuses is to fail alone, a refused batch is
-/// halved until only the offender is left. `retries`: those of the calls together, if they were sent before.
+/// Stores calls, retrying transient errors. With [`OnRefusal::FailOne`] a refused batch is halved until only the
+/// offending row is left. `retries` is given if the calls were sent before, as one batch.
 async fn insert(
     engine: &Engine,
     calls: &[NewCall],
-    refusal: Refused,
+    refusal: OnRefusal,
     mut retries: Option<Retries>,
 ) -> Vec<Result<(), ScheduleError>> {
     let mut results: Vec<Option<Result<(), ScheduleError>>> = calls.iter().map(|_| None).collect();
@@ -246,7 +249,7 @@ async fn insert(
                 }
                 engine.wake_for(part);
             }
-            Err(refused) if refused.is_refused() && part.len() > 1 && refusal == Refused::FailsAlone => {
+            Err(refused) if refused.is_refused() && part.len() > 1 && refusal == OnRefusal::FailOne => {
                 let middle = range.start + part.len() / 2;
                 ranges.push(middle..range.end);
                 ranges.push(range.start..middle);
@@ -259,19 +262,20 @@ async fn insert(
 
 fn outcome(call: &NewCall, inserted: Inserted) -> Result<(), ScheduleError> {
     match inserted {
-        // An id is made once and sent once, so a duplicate can only be our own row, stored by a lost first try.
+        // Ids are generated once and sent once, so a duplicate is our own row, stored by a first try whose reply was
+        // lost.
         Inserted::Stored | Inserted::Duplicate => Ok(()),
         Inserted::Unknown => Err(unknowable(call.id)),
     }
 }
 
-/// The error of a repetition that cannot tell whether the first try stored the call.
+/// Returns the error of a repetition that cannot tell whether the first try stored the call.
 pub(super) fn unknowable(id: CallId) -> ScheduleError {
     let text = "the reply was lost, and the history does not keep every call that has ended since";
     ScheduleError::OutcomeUnknown { id, source: StoreError::unknown("store the call", text) }
 }
 
-/// Every call of the part gets the error: the first the original, the others its text.
+/// Fails every call of the part: the first with the original error, the others with a copy of its text.
 fn fail(slots: &mut [Option<Result<(), ScheduleError>>], part: &[NewCall], failed: StoreError) {
     let unknown = failed.outcome_unknown();
     let copies: Vec<StoreError> = part.iter().skip(1).map(|_| failed.echo()).collect();
@@ -284,15 +288,16 @@ fn fail(slots: &mut [Option<Result<(), ScheduleError>>], part: &[NewCall], faile
     }
 }
 
-/// One insert, tried again until it worked, cannot work, or patience is over. Once an outcome was unknown, every later
-/// try is a repetition, and giving up leaves it unknown.
+/// Sends one insert, retried until it succeeds, fails for good, or runs out of time. Once an outcome was unknown,
+/// every later try is marked as a repetition, and giving up leaves it unknown.
 async fn insert_part(engine: &Engine, calls: &[NewCall], retries: &mut Retries) -> Result<Vec<Inserted>> {
     loop {
         let again = retries.unknown().is_some();
         match engine.store.insert(NOW, calls, again, engine.config.scan_interval).await {
             Ok(inserted) => {
                 if again {
-                    let stored = calls.iter().zip(&inserted).filter(|(_, said)| **said != Inserted::Unknown);
+                    let stored =
+                        calls.iter().zip(&inserted).filter(|(_, inserted)| **inserted != Inserted::Unknown);
                     stored.for_each(|(call, _)| engine.count_scheduled(std::slice::from_ref(call)));
                 } else {
                     engine.count_scheduled(calls);

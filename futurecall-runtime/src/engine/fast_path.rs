@@ -1,8 +1,9 @@
-//! Calls that are due when they are stored, on a pod that has nothing else to do: stored as claimed, and started at once.
+//! The fast path: a call that is due when it is stored, on an otherwise idle pod, is stored as claimed and started at
+//! once.
 //!
-//! In the ordinary way such a call is stored, then claimed: two commits, and half a dozen hand-overs between tasks before
-//! it starts. But a call that its own pod stores as claimed passes by whatever else waits. So a pod does that only where
-//! its last claim found nothing that was due, it would have heard of what was stored since, and a slot is free.
+//! The regular path stores such a call and then claims it: two commits, and half a dozen hand-overs between tasks
+//! before it starts. But a call stored as claimed overtakes all waiting calls. So the fast path is used only while
+//! the pod's last claim found nothing due, the store reports other pods' inserts, and a slot is free.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,45 +17,49 @@ use crate::error::StoreError;
 use crate::signals::Op;
 use crate::store::{Claim, ClaimRequest, ClaimedCall, Due, Held, NewCall};
 
-/// For how long a call is looked for whose reply was lost, before it is stored otherwise.
+/// How long to look for a call whose reply was lost, before it is stored the regular way.
 const LOOKING: Duration = Duration::from_secs(2);
 
-/// Whether anything may be waiting to be claimed.
+/// Open while, as far as this pod can tell, no due call waits to be claimed.
 #[derive(Debug, Default)]
-pub(super) struct Calm {
-    /// How often the claimer was told to look.
-    told: AtomicU64,
-    /// What a claim found: nothing that is due before that moment, unless it was told to look again since.
+pub(super) struct FastPathGate {
+    /// Number of times that the gate was closed.
+    closings: AtomicU64,
+    /// The result of the last claim that found nothing: the value of `closings` before it, and the time until which
+    /// nothing is due.
     found: Mutex<Option<(u64, Instant)>>,
-    /// Until when something may come to be due of which nobody tells in time.
-    doubtful: Mutex<Option<Instant>>,
-    /// Names of which a call could not be stored as claimed since everything was last looked at: they may be paused.
+    /// The time until which calls may become due without this pod being notified in time.
+    held_until: Mutex<Option<Instant>>,
+    /// Names that could not be stored as claimed since the last full scan: they may be paused.
     avoided: Mutex<BTreeSet<String>>,
 }
 
-impl Calm {
-    /// Something may be waiting.
-    pub(super) fn tell(&self) {
-        self.told.fetch_add(1, Ordering::SeqCst);
+impl FastPathGate {
+    /// Closes the gate, because a call may be waiting.
+    pub(super) fn close(&self) {
+        self.closings.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// How often that was said. To be asked before a claim looks, so that what is said meanwhile counts as not seen.
-    pub(super) fn told(&self) -> u64 {
-        self.told.load(Ordering::SeqCst)
+    /// Returns how often the gate was closed. Read before a claim is sent, so that a close during the claim is not
+    /// missed.
+    pub(super) fn closings(&self) -> u64 {
+        self.closings.load(Ordering::SeqCst)
     }
 
-    /// A claim has seen all that was told of until then, and left nothing that is due before `until`.
-    pub(super) fn found_nothing(&self, told: u64, until: Instant) {
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some((told, until));
+    /// Opens the gate until `until`, unless it was closed since `closings` was read: a claim left nothing that is due
+    /// before.
+    pub(super) fn found_nothing(&self, closings: u64, until: Instant) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some((closings, until));
     }
 
-    /// Until then something may come to be due, and this pod hear of it a little later (a transaction of the application).
-    pub(super) fn doubt(&self, until: Option<Instant>) {
-        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-        *doubtful = (*doubtful).max(until);
+    /// Keeps the gate closed until then: calls may become due of which this pod is notified a little later (an
+    /// application's transaction).
+    pub(super) fn hold(&self, until: Option<Instant>) {
+        let mut held_until = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *held_until = (*held_until).max(until);
     }
 
-    /// A call of that name could not be stored as claimed.
+    /// Excludes a name, of which a call could not be stored as claimed.
     fn avoid(&self, name: &str) {
         self.avoided().insert(name.to_owned());
     }
@@ -63,8 +68,8 @@ impl Calm {
         self.avoided().contains(name)
     }
 
-    /// Everything is looked at: no name is avoided any longer.
-    pub(super) fn avoid_nothing(&self) {
+    /// Includes all names again, before a full scan.
+    pub(super) fn clear_avoided(&self) {
         self.avoided().clear();
     }
 
@@ -72,52 +77,52 @@ impl Calm {
         self.avoided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether, for all that this pod knows, nothing waits.
-    pub(super) fn is_calm(&self, now: Instant) -> bool {
+    /// Returns whether, as far as this pod can tell, no due call waits.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
         let found = *self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let doubtful = *self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-        found.is_some_and(|(told, until)| told == self.told() && now < until)
-            && doubtful.is_none_or(|until| until <= now)
+        let held_until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        found.is_some_and(|(closings, until)| closings == self.closings() && now < until)
+            && held_until.is_none_or(|until| until <= now)
     }
 }
 
-/// What became of a call that was to be started at once.
-pub(super) enum Tried {
-    /// It is stored.
+/// The result of trying the fast path.
+pub(super) enum FastPath {
+    /// The call is stored.
     Stored,
-    /// It is to be stored in the ordinary way.
-    Not,
-    /// It cannot be stored, in whatever way.
+    /// The call must be stored the regular way.
+    NotTaken,
+    /// The call cannot be stored either way.
     Failed(StoreError),
-    /// It may have been stored: to store it in the ordinary way is to repeat it.
+    /// The call may have been stored: storing it the regular way is a repetition.
     Unknown(StoreError),
 }
 
-/// Stores a call as claimed and starts it, where nothing speaks against that. Runs in a task of the pod: a call that is
-/// claimed needs somebody who knows of it, whether or not its caller waits.
-pub(super) async fn store(engine: &Arc<Engine>, call: &NewCall) -> Tried {
-    // Taken first: a shutdown waits for it, or has been heard of by the next line.
+/// Stores a call as claimed and starts it, if the fast path is open. Runs in a task of the pod: a claimed call must
+/// be started or given back even if its caller stops waiting.
+pub(super) async fn store(engine: &Arc<Engine>, call: &NewCall) -> FastPath {
+    // Taken before `stop` is checked: a shutdown either waits for this token, or is seen by the check.
     let claiming = engine.claimers.token();
     if engine.stop.is_cancelled() || !is_free(engine) || !is_due(engine, call) {
-        return Tried::Not;
+        return FastPath::NotTaken;
     }
-    let Some(request) = request(engine, call) else { return Tried::Not };
+    let Some(request) = request(engine, call) else { return FastPath::NotTaken };
     let tried = store_claimed(engine, call, &request).await;
     drop(claiming);
     tried
 }
 
-/// Whether this pod runs calls, and has nothing that ought to go first.
+/// Returns whether this pod runs calls, and has none that must start first.
 fn is_free(engine: &Engine) -> bool {
     engine.claims_calls()
-        && engine.calm.is_calm(crate::clock::instant())
+        && engine.fast_path.is_open(crate::clock::instant())
         && engine.store.hears()
-        // Those that are claimed already have their slots.
+        // Claimed calls that wait have a slot each.
         && engine.slots.available_permits() > engine.ready.len()
         && !lags(engine)
 }
 
-/// Whether the call will certainly be due once it is stored.
+/// Returns whether the call is certainly due once it is stored.
 fn is_due(engine: &Engine, call: &NewCall) -> bool {
     match call.due {
         Due::After(delay) => delay.is_zero(),
@@ -125,10 +130,10 @@ fn is_due(engine: &Engine, call: &NewCall) -> bool {
     }
 }
 
-/// The claim of that one call; `None` where this pod does not run it, or may have to leave it alone.
+/// Returns the claim of that one call; `None` if this pod does not run it, or its name may be paused.
 fn request(engine: &Engine, call: &NewCall) -> Option<ClaimRequest> {
     let on_vanish = engine.runner.on_vanish(&call.name, &engine.config)?;
-    if engine.calm.is_avoided(&call.name) {
+    if engine.fast_path.is_avoided(&call.name) {
         return None;
     }
     Some(ClaimRequest {
@@ -145,14 +150,14 @@ fn request(engine: &Engine, call: &NewCall) -> Option<ClaimRequest> {
     })
 }
 
-async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequest) -> Tried {
+async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequest) -> FastPath {
     let sent = crate::clock::read();
     let unknown = match engine.store.insert_claimed(NOW, call, request).await {
         Ok(Some(claimed)) => return start(engine, call, claimed, sent).await,
-        // Its name is paused. Otherwise, as an id is made once, it is our own row: stored by a try of which the store has
-        // heard no more.
+        // Its name is paused; or, as ids are generated once, the row is our own, stored by a try whose reply the
+        // store never received.
         Ok(None) => {
-            engine.calm.avoid(&call.name);
+            engine.fast_path.avoid(&call.name);
             None
         }
         Err(error) => {
@@ -160,14 +165,14 @@ async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequ
             if error.outcome_unknown() {
                 Some(error)
             } else if error.may_pass() && !error.is_busy() {
-                tracing::debug!(%error, "could not store a call as claimed; storing it in the ordinary way");
-                return Tried::Not;
+                tracing::debug!(%error, "could not store a call as claimed; storing it the regular way");
+                return FastPath::NotTaken;
             } else {
-                return Tried::Failed(error);
+                return FastPath::Failed(error);
             }
         }
     };
-    // What is not found now and stands there later is given back, and then claimed as any other.
+    // A row that appears later is given back by `late_commits`, and then claimed as usual.
     let looking = tokio::time::timeout(LOOKING, engine.store.find_claim(engine.pod, request.claim_no)).await;
     let found = looking.map(Result::unwrap_or_default).unwrap_or_default();
     late_commits::watch(engine, request.claim_no, found.iter().map(|call| call.id).collect());
@@ -175,19 +180,19 @@ async fn store_claimed(engine: &Arc<Engine>, call: &NewCall, request: &ClaimRequ
         (Some(claimed), _) => start(engine, call, claimed, sent).await,
         (None, None) => {
             engine.count_scheduled(std::slice::from_ref(call));
-            Tried::Stored
+            FastPath::Stored
         }
-        (None, Some(error)) => Tried::Unknown(error),
+        (None, Some(error)) => FastPath::Unknown(error),
     }
 }
 
-/// Starts what this pod has stored as claimed.
-async fn start(engine: &Arc<Engine>, call: &NewCall, claimed: ClaimedCall, sent: Reading) -> Tried {
+/// Starts a call that this pod has stored as claimed.
+async fn start(engine: &Arc<Engine>, call: &NewCall, claimed: ClaimedCall, sent: Reading) -> FastPath {
     let now = crate::clock::instant();
     engine.count_scheduled(std::slice::from_ref(call));
     engine.clock.saw(claimed.claimed, sent.monotonic, now);
-    // Whoever ends the pod may have looked already for what is to be given back. And a database whose clock was set back
-    // since this pod last read it says that the call is not due after all: it waits for its moment as any other.
+    // The shutdown may have collected the calls to give back already. And if the database's clock was set back since
+    // this pod last read it, the call is not due after all, and waits for its due time like any other.
     let is_early = claimed.due > claimed.claimed;
     if engine.stop.is_cancelled() || is_early {
         let held = Held { id: claimed.id, claim_no: claimed.claim_no, started: false };
@@ -195,17 +200,17 @@ async fn start(engine: &Arc<Engine>, call: &NewCall, claimed: ClaimedCall, sent:
         if is_early {
             engine.wake();
         }
-        return Tried::Stored;
+        return FastPath::Stored;
     }
     let deadline = Deadline::new(sent, engine.config.lease);
     engine.held.add(std::iter::once((claimed.id, claimed.claim_no)), deadline);
     let claim = Claim { calls: vec![claimed], ..Claim::default() };
     hand_out(engine, Claimed { claim, deadline }, now);
     if engine.ready.due() > 0 {
-        // Its slot was taken meanwhile: the claimer sees to it that the call does not wait for long.
+        // Its slot was taken in the meantime: the claimer limits how long the call waits.
         engine.wake();
     }
-    Tried::Stored
+    FastPath::Stored
 }
 
 #[cfg(test)]
@@ -213,30 +218,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_calm_until_something_is_told_or_due() {
-        let (calm, now, ms) = (Calm::default(), crate::clock::instant(), Duration::from_millis(1));
-        assert!(!calm.is_calm(now), "nobody has looked");
-        calm.found_nothing(calm.told(), now + 5 * ms);
-        assert!(calm.is_calm(now) && calm.is_calm(now + 4 * ms));
-        assert!(!calm.is_calm(now + 5 * ms), "something is due");
-        calm.tell();
-        assert!(!calm.is_calm(now));
-        let told = calm.told();
-        calm.tell();
-        calm.found_nothing(told, now + 5 * ms);
-        assert!(!calm.is_calm(now), "it was told while the claim looked");
-        calm.found_nothing(calm.told(), now + 5 * ms);
-        assert!(calm.is_calm(now));
+    fn the_gate_is_open_until_it_is_closed_or_something_is_due() {
+        let (gate, now, ms) = (FastPathGate::default(), crate::clock::instant(), Duration::from_millis(1));
+        assert!(!gate.is_open(now), "there was no claim yet");
+        gate.found_nothing(gate.closings(), now + 5 * ms);
+        assert!(gate.is_open(now) && gate.is_open(now + 4 * ms));
+        assert!(!gate.is_open(now + 5 * ms), "something is due");
+        gate.close();
+        assert!(!gate.is_open(now));
+        let closings = gate.closings();
+        gate.close();
+        gate.found_nothing(closings, now + 5 * ms);
+        assert!(!gate.is_open(now), "it was closed during the claim");
+        gate.found_nothing(gate.closings(), now + 5 * ms);
+        assert!(gate.is_open(now));
     }
 
     #[test]
-    fn doubt_outlasts_what_a_claim_finds() {
-        let (calm, now, ms) = (Calm::default(), crate::clock::instant(), Duration::from_millis(1));
-        calm.doubt(Some(now + 3 * ms));
-        calm.doubt(Some(now + 2 * ms));
-        calm.doubt(None);
-        calm.found_nothing(calm.told(), now + 5 * ms);
-        assert!(!calm.is_calm(now) && !calm.is_calm(now + 2 * ms));
-        assert!(calm.is_calm(now + 3 * ms));
+    fn a_hold_outlasts_what_a_claim_finds() {
+        let (gate, now, ms) = (FastPathGate::default(), crate::clock::instant(), Duration::from_millis(1));
+        gate.hold(Some(now + 3 * ms));
+        gate.hold(Some(now + 2 * ms));
+        gate.hold(None);
+        gate.found_nothing(gate.closings(), now + 5 * ms);
+        assert!(!gate.is_open(now) && !gate.is_open(now + 2 * ms));
+        assert!(gate.is_open(now + 3 * ms));
     }
 }

@@ -1,4 +1,4 @@
-//! Outcomes leave in batches: a flush takes whatever gathered while the previous one was in flight.
+//! Stores outcomes in batches: each flush takes the outcomes that arrived while the previous one was in flight.
 
 use std::sync::Arc;
 
@@ -6,46 +6,47 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::backoff::Backoff;
-use super::outcome::How;
-use super::report::{self, Report, Stored};
+use super::outcome::RunStatus;
+use super::report::{self, FinishResult, Report};
 use super::supervise::supervised;
 use super::{Engine, NOW};
 use crate::id::CallId;
 use crate::signals::Op;
 use crate::store::{Finish, Outcome as StoredOutcome};
 
-/// The most outcomes of one statement.
+/// Maximum number of outcomes per statement.
 const MOST: usize = 2_000;
 
-/// One outcome on its way to the database.
+/// An outcome waiting to be stored.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) finish: Finish,
     pub(super) name: String,
-    /// The schedule's next run may have waited for this one to end.
+    /// Whether the call belongs to a schedule, whose next run may wait for this one to end.
     pub(super) is_of_schedule: bool,
-    /// What is to be logged and counted when it is stored.
+    /// What to log and count once the outcome is stored.
     pub(super) report: Option<Box<Report>>,
-    /// Waits until it is stored, and takes how the run counts.
-    pub(super) stored: Option<oneshot::Sender<How>>,
-    /// A shutdown waits for it.
+    /// Receives the run's status once the outcome is stored.
+    pub(super) stored: Option<oneshot::Sender<RunStatus>>,
+    /// Makes a shutdown wait for this outcome.
     pub(super) token: TaskTrackerToken,
 }
 
-/// Where runs hand in their outcomes.
+/// The queue of outcomes to be stored.
 #[derive(Debug)]
 pub(super) struct Finisher {
     sender: mpsc::UnboundedSender<Outcome>,
 }
 
 impl Finisher {
-    /// Unbounded on purpose: what waits here is bounded by the calls in hand.
+    /// Creates the queue and its receiver. Unbounded on purpose: it never holds more outcomes than the pod holds
+    /// calls.
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Outcome>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self { sender }, receiver)
     }
 
-    /// Hands in an outcome to be stored.
+    /// Queues an outcome to be stored.
     pub(super) fn send(&self, engine: &Engine, outcome: Outcome) {
         if let Err(refused) = self.sender.send(outcome) {
             lose(engine, refused.0);
@@ -53,7 +54,7 @@ impl Finisher {
     }
 }
 
-/// Starts the task that flushes.
+/// Starts the flush task.
 pub(super) fn start(engine: &Arc<Engine>, outcomes: mpsc::UnboundedReceiver<Outcome>) {
     let (engine, outcomes) = (Arc::clone(engine), Mutex::new(outcomes));
     let (tracker, process) = (engine.flushers.clone(), engine.process.clone());
@@ -62,7 +63,7 @@ pub(super) fn start(engine: &Arc<Engine>, outcomes: mpsc::UnboundedReceiver<Outc
     }));
 }
 
-/// Flushes until the pod is over and nothing is left.
+/// Flushes until the pod ends and the queue is empty.
 async fn run(engine: &Engine, outcomes: &mut mpsc::UnboundedReceiver<Outcome>) {
     let mut batch = Vec::new();
     loop {
@@ -81,12 +82,12 @@ async fn run(engine: &Engine, outcomes: &mut mpsc::UnboundedReceiver<Outcome>) {
     }
 }
 
-/// The pod has ended: nothing is stored any more.
+/// Reports an outcome that is not stored because the pod has ended.
 fn lose(engine: &Engine, outcome: Outcome) {
     let Outcome { finish, name, report, stored, .. } = outcome;
-    let how = report::tell(engine, &name, &finish, report, Stored::PodEnded);
+    let status = report::report(engine, &name, &finish, report, FinishResult::PodEnded);
     if let Some(stored) = stored {
-        let _ = stored.send(how);
+        let _ = stored.send(status);
     }
 }
 
@@ -101,17 +102,17 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
     }
     let is_due_again = is_due_again_soon(engine, &finished);
     if is_due_again || frees_a_schedule {
-        engine.calm.tell();
+        engine.fast_path.close();
     }
     let stored = match settle(engine, &finished).await {
         Ok(stored) => stored,
-        Err(Refused) => one_by_one(engine, &finished).await,
+        Err(BatchRefused) => one_by_one(engine, &finished).await,
     };
     engine.held.remove(finished.iter().map(claim));
     for ((finish, (name, report, waits, _token)), stored) in finished.iter().zip(waiting).zip(stored) {
-        let how = report::tell(engine, &name, finish, report, stored);
+        let status = report::report(engine, &name, finish, report, stored);
         if let Some(waits) = waits {
-            let _ = waits.send(how);
+            let _ = waits.send(status);
         }
     }
     if frees_a_schedule {
@@ -122,7 +123,7 @@ async fn flush(engine: &Engine, batch: Vec<Outcome>) {
     engine.wake_if_wanting();
 }
 
-/// Whether one of these calls is due again before this pod looks by itself.
+/// Returns whether one of these calls is due again before this pod's next scan.
 fn is_due_again_soon(engine: &Engine, finished: &[Finish]) -> bool {
     finished.iter().any(|finish| match finish.outcome {
         StoredOutcome::Retry { after, .. } => after <= engine.config.scan_interval,
@@ -130,36 +131,36 @@ fn is_due_again_soon(engine: &Engine, finished: &[Finish]) -> bool {
     })
 }
 
-/// The database refused one of several outcomes.
-struct Refused;
+/// The error of a batch in which the database refused an outcome.
+struct BatchRefused;
 
-/// Stores outcomes, trying again for as long as it takes: the fence makes a late or repeated try safe, and an outcome
-/// that is never stored ends as interrupted when its lease does.
-async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<Stored>, Refused> {
+/// Stores outcomes, retrying for as long as it takes: the fence makes late and repeated tries safe, and an outcome
+/// that is never stored becomes an interruption when its lease ends.
+async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<FinishResult>, BatchRefused> {
     let mut backoff = Backoff::default();
     loop {
         let error = match engine.store.finish(NOW, engine.pod, finished, &engine.config.retention).await {
-            Ok(finished) => return Ok(finished.into_iter().map(Stored::As).collect()),
+            Ok(finished) => return Ok(finished.into_iter().map(FinishResult::As).collect()),
             Err(error) => error,
         };
         engine.meter.failed(Op::Finish);
         if error.is_refused() && finished.len() > 1 {
-            return Err(Refused);
+            return Err(BatchRefused);
         }
         if error.is_refused()
             && let [finish] = finished
             && let Some(bare) = without_text(finish)
         {
-            tracing::warn!(%error, id = %finish.id, "the database refuses what an outcome says; it is stored without it");
+            tracing::warn!(%error, id = %finish.id, "the database refuses the error text of an outcome; storing the outcome without the text");
             return Box::pin(settle(engine, &[bare])).await;
         }
-        // What the database says of its own state may be wrong, or be put right: only its leases limit what is tried.
+        // A permanent error about the database's own state may still be fixed: retry while the leases last.
         let is_hopeless = error.is_closed() || error.is_refused();
         if is_hopeless
             || !error.may_pass() && !engine.held.is_leased(finished.iter().map(claim), crate::clock::read())
         {
-            tracing::error!(%error, calls = finished.len(), "the database refuses outcomes; they will show as interrupted");
-            return Ok(vec![Stored::Refused; finished.len()]);
+            tracing::error!(%error, calls = finished.len(), "the database refuses outcomes; their calls will be recorded as interrupted");
+            return Ok(vec![FinishResult::Refused; finished.len()]);
         }
         let wait = backoff.failed();
         if backoff.may_log() {
@@ -168,7 +169,7 @@ async fn settle(engine: &Engine, finished: &[Finish]) -> Result<Vec<Stored>, Ref
         tokio::select! {
             biased;
             () = tokio::time::sleep(wait) => {}
-            () = engine.over.cancelled() => return Ok(vec![Stored::PodEnded; finished.len()]),
+            () = engine.over.cancelled() => return Ok(vec![FinishResult::PodEnded; finished.len()]),
         }
     }
 }
@@ -177,8 +178,8 @@ fn claim(finish: &Finish) -> (CallId, i64) {
     (finish.id, finish.claim_no)
 }
 
-/// The same outcome with a text that no database refuses, unless it has that already: what a handler says must not keep
-/// its outcome from being recorded.
+/// Returns the same outcome with a text that no database refuses, unless it has that already: a handler's error text
+/// must not prevent its outcome from being recorded.
 fn without_text(finish: &Finish) -> Option<Finish> {
     const LEFT_OUT: &str = "(the database refused the text)";
     let mut finish = finish.clone();
@@ -198,12 +199,13 @@ fn without_text(finish: &Finish) -> Option<Finish> {
     Some(finish)
 }
 
-/// A refused batch fails only for the outcome that the database refuses (an error text it cannot hold, say).
-async fn one_by_one(engine: &Engine, finished: &[Finish]) -> Vec<Stored> {
+/// Stores the outcomes of a refused batch one by one, so that only the offending one fails (for an error text that
+/// the database cannot store, say).
+async fn one_by_one(engine: &Engine, finished: &[Finish]) -> Vec<FinishResult> {
     let mut stored = Vec::with_capacity(finished.len());
     for finish in finished {
         let one = settle(engine, std::slice::from_ref(finish)).await;
-        stored.push(one.ok().and_then(|one| one.first().copied()).unwrap_or(Stored::Refused));
+        stored.push(one.ok().and_then(|one| one.first().copied()).unwrap_or(FinishResult::Refused));
     }
     stored
 }

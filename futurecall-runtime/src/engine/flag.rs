@@ -1,21 +1,21 @@
-//! Something that may befall a run, and costs next to nothing as long as it does not.
+//! A one-shot flag that a task can wait for; checking it is one atomic load while it is unset.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Set once, and then for ever. (A `CancellationToken` can have children, for which each has memory and a lock of its own;
-/// every run had four of them.)
+/// A flag that stays set once it is set. (A `CancellationToken` can have children, for which each has an allocation
+/// and a lock of its own; every run had four of them.)
 #[derive(Debug, Default)]
-pub(crate) struct Signal {
+pub(crate) struct Flag {
     is_set: AtomicBool,
-    bell: Notify,
+    notify: Notify,
 }
 
-impl Signal {
+impl Flag {
     pub(super) fn set(&self) {
         self.is_set.store(true, Ordering::SeqCst);
-        self.bell.notify_waiters();
+        self.notify.notify_waiters();
     }
 
     pub(crate) fn is_set(&self) -> bool {
@@ -24,10 +24,10 @@ impl Signal {
 
     /// Waits until it is set. Cancel-safe.
     pub(crate) async fn wait(&self) {
-        // Hears the bell from here on: what is set between the two is not missed.
-        let bell = self.bell.notified();
+        // Registered before the check, so that a `set` between the two is not missed.
+        let notified = self.notify.notified();
         if !self.is_set() {
-            bell.await;
+            notified.await;
         }
     }
 }
@@ -36,11 +36,11 @@ impl Signal {
 mod tests {
     use futures_util::FutureExt;
 
-    use super::Signal;
+    use super::Flag;
 
     #[tokio::test]
-    async fn who_waits_hears_and_who_comes_later_does_not_wait() {
-        let signal = Signal::default();
+    async fn waiters_wake_when_it_is_set_and_later_ones_do_not_wait() {
+        let signal = Flag::default();
         let mut early = Box::pin(signal.wait());
         assert!(early.as_mut().now_or_never().is_none());
         let unpolled = signal.wait();

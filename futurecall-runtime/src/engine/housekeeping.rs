@@ -1,4 +1,5 @@
-//! What any pod does for all: finds the calls of vanished pods, offers declined calls again, deletes old history.
+//! Background work that any pod does for all of them: rescues calls of vanished pods, reopens declined calls, prunes
+//! the history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +13,19 @@ use super::{BEAT, Engine, NOW};
 use crate::signals::Op;
 use crate::store::Result;
 
-/// Rows at once: a long transaction would hold up others.
+/// Rows per transaction: a long one would block others.
 const CHUNK: usize = 1_000;
-/// The search for vanished pods takes at most this share of the time, unless it would come less than once in a lease.
+/// The search for expired leases uses at most one part in this many of the time, but runs at least once per lease.
 const SHARE: u32 = 20;
-/// How often the history is pruned.
+/// Interval at which the history is pruned.
 const PRUNE: Duration = Duration::from_mins(1);
 
-/// How often gauges are brought up to date that need the database.
+/// Interval at which gauges that need the database are updated.
 const GAUGES: Duration = Duration::from_secs(30);
-/// Where counting for them stops.
+/// Limit up to which calls are counted for the gauges.
 const CAP: u64 = 10_000;
 
-/// Starts the tasks.
+/// Starts the housekeeping tasks.
 pub(super) fn start(engine: &Arc<Engine>) {
     let (rescuer, pruner, reopener) = (Arc::clone(engine), Arc::clone(engine), Arc::clone(engine));
     let rescue = async move { supervised(&rescuer, "rescue", || rescue_until_stopped(&rescuer)).await };
@@ -40,7 +41,7 @@ pub(super) fn start(engine: &Arc<Engine>) {
     }
 }
 
-/// One look in half a minute leaves an idle pod within its budget of a transaction every two seconds.
+/// Updates the gauges. Twice a minute keeps an idle pod within its budget of one transaction every two seconds.
 async fn gauge_until_stopped(engine: &Engine) {
     first_look(engine).await;
     let mut wait = Duration::ZERO;
@@ -55,7 +56,7 @@ async fn gauge_until_stopped(engine: &Engine) {
             Ok(backlog) => engine.meter.backlog(&backlog),
             Err(error) => {
                 engine.meter.failed(Op::Look);
-                tracing::debug!(%error, "could not see what waits; the gauges are not up to date");
+                tracing::debug!(%error, "could not count waiting calls; the gauges are out of date");
             }
         }
     }
@@ -76,13 +77,13 @@ async fn rescue_until_stopped(engine: &Engine) {
             Ok(_) => {
                 backoff.succeeded();
                 let took = crate::clock::instant().saturating_duration_since(began);
-                jittered(until_next_look(engine.config.lease, took))
+                jittered(until_next_search(engine.config.lease, took))
             }
             Err(error) => {
                 engine.meter.failed(Op::Rescue);
                 let wait = backoff.failed();
                 if backoff.may_log() {
-                    tracing::warn!(%error, "could not look for calls of vanished pods; trying again");
+                    tracing::warn!(%error, "could not search for calls of vanished pods; trying again");
                 }
                 wait
             }
@@ -90,14 +91,14 @@ async fn rescue_until_stopped(engine: &Engine) {
     }
 }
 
-/// How long to wait after a look that took so long. It reads all that is due, and with a million due calls that takes a
-/// while; but a look that only waited (for a lock, for a server that came back) must not hold up the next for longer
-/// than a lease.
-fn until_next_look(lease: Duration, took: Duration) -> Duration {
+/// Returns how long to wait after a search that took `took`. The search reads everything that is due, which takes a
+/// while with a million due calls; but one that was only blocked (by a lock, or a server restart) must not delay the
+/// next by more than a lease.
+fn until_next_search(lease: Duration, took: Duration) -> Duration {
     took.saturating_mul(SHARE).min(lease).max((lease / 3).min(BEAT))
 }
 
-/// Takes every claim whose lease has ended; returns how many calls were interrupted.
+/// Rescues every claim whose lease has expired; returns how many calls were interrupted.
 pub(super) async fn rescue(engine: &Engine) -> Result<u64> {
     let mut total: u64 = 0;
     loop {
@@ -117,7 +118,7 @@ pub(super) async fn rescue(engine: &Engine) -> Result<u64> {
     }
 }
 
-/// Where no call was declined, it never looks: heartbeats tell whether there are any.
+/// Reopens declined calls when a heartbeat reports that there are any; without that it sends no query.
 async fn reopen_until_stopped(engine: &Engine) {
     let mut backoff = Backoff::default();
     loop {
@@ -132,14 +133,14 @@ async fn reopen_until_stopped(engine: &Engine) {
                 engine.meter.failed(Op::Rescue);
                 let _ = backoff.failed();
                 if backoff.may_log() {
-                    tracing::warn!(%error, "could not look for declined calls; the next heartbeat tries again");
+                    tracing::warn!(%error, "could not reopen declined calls; the next heartbeat tries again");
                 }
             }
         }
     }
 }
 
-/// Lets declined calls be claimed again that no live pod is left to try.
+/// Makes declined calls claimable again if no live pod is left that has not tried them.
 async fn reopen(engine: &Engine) -> Result<()> {
     loop {
         let reopened = engine.store.reopen(NOW, engine.pod_live(), CHUNK).await?;
@@ -152,8 +153,8 @@ async fn reopen(engine: &Engine) -> Result<()> {
     }
 }
 
-/// The same if the last heartbeat has told of declined calls: for who does no housekeeping in the background.
-pub(super) async fn reopen_if_told(engine: &Engine) -> Result<()> {
+/// Reopens declined calls if the last heartbeat reported any; for pods without background housekeeping.
+pub(super) async fn reopen_if_declined(engine: &Engine) -> Result<()> {
     if engine.has_declined.notified().now_or_never().is_none() {
         return Ok(());
     }
@@ -174,7 +175,7 @@ async fn prune_until_stopped(engine: &Engine) {
             engine.meter.pruned(deleted);
         }
         wait = match pruned {
-            // A full chunk: there is more, and others had their turn meanwhile.
+            // The chunk was full: there is more, after a pause for others.
             Ok(deleted) if deleted >= CHUNK as u64 => Duration::from_millis(10),
             Ok(_) => {
                 backoff.succeeded();
@@ -195,15 +196,15 @@ async fn prune_until_stopped(engine: &Engine) {
 mod tests {
     use std::time::Duration;
 
-    use super::until_next_look;
+    use super::until_next_search;
 
     #[test]
-    fn a_look_that_took_long_puts_the_next_off_for_a_lease_at_most() {
+    fn a_slow_search_delays_the_next_by_a_lease_at_most() {
         let (lease, millis) = (Duration::from_secs(30), Duration::from_millis);
-        assert_eq!(until_next_look(lease, millis(5)), millis(10_000));
-        assert_eq!(until_next_look(lease, millis(1_000)), millis(20_000));
-        // It waited for a lock, for a minute: 20 minutes were once too many.
-        assert_eq!(until_next_look(lease, millis(60_000)), lease);
-        assert_eq!(until_next_look(millis(2_000), millis(4_000)), millis(2_000));
+        assert_eq!(until_next_search(lease, millis(5)), millis(10_000));
+        assert_eq!(until_next_search(lease, millis(1_000)), millis(20_000));
+        // It was blocked by a lock for a minute; that once delayed the next by 20 minutes.
+        assert_eq!(until_next_search(lease, millis(60_000)), lease);
+        assert_eq!(until_next_search(millis(2_000), millis(4_000)), millis(2_000));
     }
 }

@@ -1,5 +1,5 @@
-//! Leases are renewed on a thread of their own, with a current-thread runtime and a connection of its own: a blocked
-//! or busy application runtime cannot starve them.
+//! Renews leases and writes heartbeats, on a thread of its own with a current-thread runtime and its own connection:
+//! a blocked or busy application runtime cannot starve it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,12 +14,12 @@ use crate::error::StoreError;
 use crate::signals::Op;
 use crate::store::{Lease, Result, Store};
 
-/// How long a renewal may take once the wall clock says that leases are over.
+/// Timeout of a renewal once the wall clock has passed the end of a lease.
 const LAST_TRY: Duration = Duration::from_secs(1);
 
 /// Starts the thread. It ends with the pod.
 pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<()> {
-    // A shutdown waits for the thread's last look.
+    // Makes a shutdown wait for the thread's last iteration.
     let (token, process) = (engine.flushers.token(), engine.process.clone());
     let keep = async move {
         supervised(&engine, "lease", || keep_leases(&engine)).await;
@@ -43,7 +43,7 @@ async fn keep_leases(engine: &Engine) {
     let mut planned = None;
     let mut wait = Duration::ZERO;
     loop {
-        engine.pulse.lease_turns();
+        engine.liveness.lease_loop_ran();
         let (all, available) = (engine.config.concurrency_limit, engine.slots.available_permits());
         engine.meter.slots(all, available, engine.held.started());
         tokio::select! {
@@ -56,7 +56,7 @@ async fn keep_leases(engine: &Engine) {
         let beat = asked || beat_due.left(crate::clock::read()).is_zero();
         let before = crate::clock::read();
         let is_over = is_over(engine, before);
-        // A call that hangs must not keep this loop from fencing in time.
+        // A query that hangs must not keep this loop from fencing in time.
         let shortest = engine.held.shortest(|deadline| deadline.left_by_timer(before));
         let patience = patience(engine.config.lease, shortest, is_over);
         let result = match tokio::time::timeout(patience, keep_once(engine, &mut store, beat)).await {
@@ -80,7 +80,7 @@ async fn keep_leases(engine: &Engine) {
             }
             Err(error) => {
                 engine.meter.failed(Op::Renew);
-                // The connection may be in the middle of something: the next try opens another.
+                // The connection may be in an undefined state: the next try opens another.
                 store = None;
                 backoff.failed();
                 if backoff.may_log() {
@@ -91,12 +91,12 @@ async fn keep_leases(engine: &Engine) {
         wait = fence(engine, renewed, is_over && !renewed);
     }
     if let Some(store) = store {
-        // Where that hangs, the thread's end closes them.
+        // If that hangs, the connections are closed when the thread ends.
         let _ = tokio::time::timeout(CLOSE, store.close()).await;
     }
 }
 
-/// One heartbeat if it is due, one renewal of what is in hand.
+/// Renews the leases of all held calls, and writes a heartbeat if one is due.
 async fn keep_once(engine: &Engine, store: &mut Option<Box<dyn Store>>, beat: bool) -> Result<()> {
     let store = match store {
         Some(store) => store,
@@ -110,7 +110,7 @@ async fn keep_once(engine: &Engine, store: &mut Option<Box<dyn Store>>, beat: bo
         for (held, renewed) in held.iter().zip(renewed) {
             match renewed.lease {
                 Lease::Held => engine.held.renewed(held, deadline),
-                // Tried again with the next renewal, or fenced when its deadline comes.
+                // Renewed next time, or fenced when its deadline comes.
                 Lease::Kept => {}
                 Lease::Lost => engine.held.lose(held),
             }
@@ -125,28 +125,29 @@ async fn keep_once(engine: &Engine, store: &mut Option<Box<dyn Store>>, beat: bo
     Ok(())
 }
 
-/// How long before its end a lease that could not be renewed is given up.
+/// Returns how long before its end a lease that could not be renewed is given up.
 fn margin(lease: Duration) -> Duration {
     lease / 10
 }
 
-/// Whether one of the clocks says that a lease must be given up.
+/// Returns whether, by one of the clocks, a lease must be given up.
 fn is_over(engine: &Engine, now: Reading) -> bool {
     let shortest = engine.held.shortest(|deadline| deadline.left(now));
     shortest.is_some_and(|left| left <= margin(engine.config.lease))
 }
 
-/// How long one look may take: never past the moment at which the lease that ends first must be given up. `is_over`: the
-/// wall clock says that it must be by now. Either the clock was set, and the renewal succeeds; or the machine was suspended,
-/// and others may have the calls: then their handlers must not run on for long.
+/// Returns the timeout of one renewal: never past the time at which the lease that ends first must be given up.
+/// `is_over`: by the wall clock that time has come. Either the clock was set, and the renewal succeeds; or the
+/// machine was suspended, and other pods may have the calls: then their handlers must be stopped soon.
 fn patience(lease: Duration, shortest: Option<Duration>, is_over: bool) -> Duration {
     let until_fence = shortest.map_or(lease, |left| left.saturating_sub(margin(lease)));
     let most = if is_over { margin(lease).min(LAST_TRY) } else { lease / 3 };
     most.min(until_fence).max(Duration::from_millis(1))
 }
 
-/// Stops handlers whose lease is about to end unrenewed; returns how long until the next look. Before the wall clock alone
-/// stops a handler, a renewal has been tried in vain after it said so (`tried`): it may have been set forward.
+/// Stops handlers whose lease is about to end without a renewal, and returns how long to wait until the next one. The
+/// wall clock alone stops a handler only after a renewal has been `tried` and failed, because the clock may have been
+/// set forward.
 fn fence(engine: &Engine, renewed: bool, tried: bool) -> Duration {
     let lease = engine.config.lease;
     let margin = margin(lease);
@@ -173,25 +174,25 @@ mod tests {
     use super::patience;
 
     #[test]
-    fn a_look_that_hangs_ends_before_the_first_lease_must_be_given_up() {
+    fn a_renewal_that_hangs_ends_before_the_first_lease_must_be_given_up() {
         let lease = Duration::from_secs(30);
         let seconds = Duration::from_secs;
         assert_eq!(patience(lease, None, false), seconds(10));
         assert_eq!(patience(lease, Some(seconds(30)), false), seconds(10));
-        // Two looks of 10 s that hung leave less than a third look may take.
+        // Two renewals that hung for 10 s each leave less time than a third may take.
         assert_eq!(patience(lease, Some(seconds(8)), false), seconds(5));
         assert_eq!(patience(lease, Some(seconds(2)), false), Duration::from_millis(1));
     }
 
     #[test]
-    fn a_wall_clock_that_says_that_leases_are_over_leaves_time_for_one_renewal() {
+    fn a_wall_clock_past_the_leases_leaves_time_for_one_renewal() {
         let seconds = Duration::from_secs;
         assert_eq!(patience(seconds(30), Some(seconds(30)), true), seconds(1));
         assert_eq!(patience(seconds(3), Some(seconds(3)), true), Duration::from_millis(300));
         assert_eq!(
             patience(seconds(30), Some(seconds(2)), true),
             Duration::from_millis(1),
-            "the other one, too"
+            "by the monotonic clock, too"
         );
     }
 }

@@ -1,56 +1,56 @@
-//! The claims that this process believes to hold, with the deadline by which it must have renewed each.
+//! The leases of the calls that this pod holds, each with the deadline by which it must be renewed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::flag::Signal;
+use super::flag::Flag;
 use crate::clock::{Deadline, Reading};
 use crate::id::CallId;
 use crate::store::Held;
 
-/// What can befall a run from outside.
+/// Flags that stop a running handler.
 #[derive(Debug, Default)]
-pub(crate) struct Signals {
-    /// The user cancelled the call, or the pod is going down: the handler is asked to stop.
-    pub(crate) cancelled: Signal,
-    /// The lease is lost: the handler is dropped and its outcome with it.
-    pub(super) lost: Signal,
-    /// The shutdown is out of patience: the handler is dropped and recorded as interrupted.
-    pub(super) abandoned: Signal,
+pub(crate) struct RunSignals {
+    /// The call was cancelled, or the pod is shutting down: the handler is asked to stop.
+    pub(crate) cancelled: Flag,
+    /// The lease was lost: the handler is dropped, and its outcome discarded.
+    pub(super) lost: Flag,
+    /// The shutdown's grace period is over: the handler is dropped and recorded as interrupted.
+    pub(super) abandoned: Flag,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct HeldLease {
     claim_no: i64,
     started: bool,
     deadline: Deadline,
-    /// Befell it, whether or not its handler had started.
+    /// Whether the lease was lost or the call cancelled, before or after its handler started.
     lost: bool,
     cancelled: bool,
-    ending: Ending,
-    /// Of the handler, once it has started.
-    signals: Option<Arc<Signals>>,
+    completing: Completing,
+    /// The flags of the handler, once it has started.
+    signals: Option<Arc<RunSignals>>,
 }
 
-/// How far a run is with completing its call by itself.
+/// The state of a completion by the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// It is not at it.
+enum Completing {
+    /// No `complete()` in progress.
     No,
-    /// The database decides: until it has, a lost claim may be one that was completed.
+    /// A `complete()` is in progress. Until it returns, a claim that seems lost may be one that was just completed.
     Underway,
-    /// The call is complete, and there is no claim to lose any more.
+    /// The call is complete, and has no lease any more.
     Done,
 }
 
-impl Entry {
+impl HeldLease {
     fn lose(&mut self) {
-        if self.ending == Ending::Done {
+        if self.completing == Completing::Done {
             return;
         }
         self.lost = true;
-        if self.ending == Ending::No {
+        if self.completing == Completing::No {
             self.stop();
         }
     }
@@ -61,9 +61,9 @@ impl Entry {
         }
     }
 
-    /// Whether there is a lease to renew, or to lose.
+    /// Returns whether there is a lease to renew, or to lose.
     fn has_lease(&self) -> bool {
-        self.ending != Ending::Done
+        self.completing != Completing::Done
     }
 
     fn cancel(&mut self) {
@@ -74,78 +74,78 @@ impl Entry {
     }
 }
 
-/// All of them. A claim stands here from the moment its claim was read until its outcome is stored.
+/// All leases of this pod, each from when its claim was read until its outcome is stored.
 #[derive(Debug, Default)]
-pub(super) struct HeldCalls {
-    entries: Mutex<HashMap<CallId, Entry>>,
+pub(super) struct HeldLeases {
+    entries: Mutex<HashMap<CallId, HeldLease>>,
 }
 
-impl HeldCalls {
-    fn entries(&self) -> MutexGuard<'_, HashMap<CallId, Entry>> {
+impl HeldLeases {
+    fn entries(&self) -> MutexGuard<'_, HashMap<CallId, HeldLease>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// New claims, whose leases were counted from before they were sent.
+    /// Adds new claims. `deadline` counts from before the claim was sent.
     pub(super) fn add(&self, claims: impl Iterator<Item = (CallId, i64)>, deadline: Deadline) {
         let mut entries = self.entries();
         for (id, claim_no) in claims {
-            let entry = Entry {
+            let entry = HeldLease {
                 claim_no,
                 started: false,
                 deadline,
                 lost: false,
                 cancelled: false,
-                ending: Ending::No,
+                completing: Completing::No,
                 signals: None,
             };
             if let Some(before) = entries.insert(id, entry) {
-                // This pod claims it anew, so it had lost it: what still runs under the old claim must stop.
+                // This pod has claimed the call again, so it had lost it: a handler under the old claim must stop.
                 before.stop();
             }
         }
     }
 
-    /// The handler is about to start. What can befall it, if the lease certainly lasts a little longer and nothing befell
-    /// the call while it waited for its slot.
+    /// Marks a handler as started and returns its flags, if its lease lasts longer than `margin`, and it was neither
+    /// lost nor cancelled while the call waited for a slot.
     pub(super) fn start(
         &self,
         id: CallId,
         claim_no: i64,
         now: Reading,
         margin: Duration,
-    ) -> Option<Arc<Signals>> {
+    ) -> Option<Arc<RunSignals>> {
         let mut entries = self.entries();
         let entry = entries.get_mut(&id).filter(|entry| entry.claim_no == claim_no)?;
         if entry.lost || entry.cancelled || entry.deadline.left(now) <= margin {
             return None;
         }
         entry.started = true;
-        let signals = Arc::<Signals>::default();
+        let signals = Arc::<RunSignals>::default();
         entry.signals = Some(Arc::clone(&signals));
         Some(signals)
     }
 
-    /// A run is about to complete its call by itself; `false` if its claim is lost.
+    /// Marks a `complete()` as in progress; returns `false` if the claim is lost.
     pub(super) fn begin_to_settle(&self, id: CallId, claim_no: i64) -> bool {
         let mut entries = self.entries();
         let entry = entries.get_mut(&id).filter(|entry| entry.claim_no == claim_no && !entry.lost);
         entry.is_some_and(|entry| {
-            entry.ending = Ending::Underway;
+            entry.completing = Completing::Underway;
             true
         })
     }
 
-    /// It has done so or not. A claim that was lost meanwhile and is not complete stops its handler now.
+    /// Ends a `complete()`. If it failed and the claim was lost in the meantime, the handler is stopped now.
     pub(super) fn settle(&self, id: CallId, claim_no: i64, is_done: bool) {
         let mut entries = self.entries();
         let Some(entry) = entries.get_mut(&id).filter(|entry| entry.claim_no == claim_no) else { return };
-        entry.ending = if is_done { Ending::Done } else { Ending::No };
+        entry.completing = if is_done { Completing::Done } else { Completing::No };
         if !is_done && entry.lost {
             entry.stop();
         }
     }
 
-    /// The outcomes are stored, or the claims given back.
+    /// Removes claims whose outcomes are stored or that were given back.
     pub(super) fn remove(&self, claims: impl Iterator<Item = (CallId, i64)>) {
         let mut entries = self.entries();
         for (id, claim_no) in claims {
@@ -155,20 +155,20 @@ impl HeldCalls {
         }
     }
 
-    /// How many claims are in hand.
+    /// Returns the number of held claims.
     pub(super) fn len(&self) -> usize {
         self.entries().len()
     }
 
-    /// How many handlers have started and have no stored outcome.
+    /// Returns the number of handlers that have started and have no stored outcome.
     pub(super) fn started(&self) -> usize {
         self.entries().values().filter(|entry| entry.started).count()
     }
 
-    /// What to renew, in id order: that is how databases lock rows.
+    /// Returns the claims to renew, in id order, which is the order in which databases lock rows.
     pub(super) fn all(&self) -> Vec<Held> {
         let entries = self.entries();
-        let held = |(id, entry): (&CallId, &Entry)| Held {
+        let held = |(id, entry): (&CallId, &HeldLease)| Held {
             id: *id,
             claim_no: entry.claim_no,
             started: entry.started,
@@ -178,7 +178,7 @@ impl HeldCalls {
         all
     }
 
-    /// A renewal counted from before it was sent.
+    /// Sets the deadline of a renewed lease, counted from before the renewal was sent.
     pub(super) fn renewed(&self, held: &Held, deadline: Deadline) {
         if let Some(entry) = self.entries().get_mut(&held.id).filter(|entry| entry.claim_no == held.claim_no)
         {
@@ -186,7 +186,7 @@ impl HeldCalls {
         }
     }
 
-    /// The database says that the claim is no longer ours.
+    /// Marks a claim as lost, because the database reported that this pod does not hold it any more.
     pub(super) fn lose(&self, held: &Held) {
         if let Some(entry) = self.entries().get_mut(&held.id).filter(|entry| entry.claim_no == held.claim_no)
         {
@@ -194,7 +194,7 @@ impl HeldCalls {
         }
     }
 
-    /// The call was cancelled: tell its handler.
+    /// Asks the handler of a cancelled call to stop.
     pub(super) fn cancel(&self, held: &Held) {
         if let Some(entry) = self.entries().get_mut(&held.id).filter(|entry| entry.claim_no == held.claim_no)
         {
@@ -202,7 +202,7 @@ impl HeldCalls {
         }
     }
 
-    /// Whether the lease of any of these claims lasts.
+    /// Returns whether the lease of any of these claims still lasts.
     pub(super) fn is_leased(&self, claims: impl IntoIterator<Item = (CallId, i64)>, now: Reading) -> bool {
         let entries = self.entries();
         claims.into_iter().any(|(id, claim_no)| {
@@ -211,15 +211,14 @@ impl HeldCalls {
         })
     }
 
-    /// Stops every handler whose lease has no more left than `margin`, by that clock, although nobody could renew it.
-    /// Returns how many.
+    /// Stops every handler whose lease has no more than `margin` left by the clock `left`. Returns how many.
     pub(super) fn fence(&self, left: impl Fn(&Deadline) -> Duration, margin: Duration) -> usize {
         let mut entries = self.entries();
-        let ending = |entry: &Entry| entry.has_lease() && !entry.lost && left(&entry.deadline) <= margin;
-        in_order(&mut entries).filter(|entry| ending(entry)).map(Entry::lose).count()
+        let ending = |entry: &HeldLease| entry.has_lease() && !entry.lost && left(&entry.deadline) <= margin;
+        in_order(&mut entries).filter(|entry| ending(entry)).map(HeldLease::lose).count()
     }
 
-    /// How long the lease that ends first still lasts, by that clock; `None` if nothing is held.
+    /// Returns how long the lease that ends first still lasts by the clock `left`; `None` if there is none.
     pub(super) fn shortest(&self, left: impl Fn(&Deadline) -> Duration) -> Option<Duration> {
         let entries = self.entries();
         let held = entries.values().filter(|entry| entry.has_lease() && !entry.lost);
@@ -228,10 +227,10 @@ impl HeldCalls {
 
     /// Asks every handler to stop.
     pub(super) fn cancel_all(&self) {
-        in_order(&mut self.entries()).for_each(Entry::cancel);
+        in_order(&mut self.entries()).for_each(HeldLease::cancel);
     }
 
-    /// Drops every handler; each is recorded as interrupted.
+    /// Drops every handler; each call is recorded as interrupted.
     pub(super) fn abandon_all(&self) {
         in_order(&mut self.entries())
             .filter_map(|entry| entry.signals.as_ref())
@@ -239,8 +238,8 @@ impl HeldCalls {
     }
 }
 
-/// The same order in every run of the program: what happens to many calls at once can then be repeated.
-fn in_order(entries: &mut HashMap<CallId, Entry>) -> impl Iterator<Item = &mut Entry> {
+/// Iterates in id order, so that an event that affects many calls is reproducible.
+fn in_order(entries: &mut HashMap<CallId, HeldLease>) -> impl Iterator<Item = &mut HeldLease> {
     let mut all: Vec<_> = entries.iter_mut().collect();
     all.sort_unstable_by_key(|(id, _)| **id);
     all.into_iter().map(|(_, entry)| entry)
@@ -253,20 +252,20 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(30);
     const MARGIN: Duration = Duration::from_secs(3);
-    /// From when on the margin is all that is left of the lease, and the moment before.
+    /// The time after which only the margin is left of the lease, and the microsecond before.
     const TOO_LATE: Duration = Duration::from_secs(27);
     const IN_TIME: Duration = Duration::from_micros(26_999_999);
 
-    /// Claims that were sent at one moment, and what may be asked of them.
-    struct Bench {
-        held: HeldCalls,
+    /// Leases of claims that were sent at the same time.
+    struct Fixture {
+        held: HeldLeases,
         sent: Reading,
     }
 
-    impl Bench {
-        /// Holds these, by their claim numbers; gives their ids in the order of renewals.
+    impl Fixture {
+        /// Adds claims with these numbers; returns their ids in the order of renewals.
         fn holding(numbers: &[i64]) -> (Self, Vec<CallId>) {
-            let (held, sent) = (HeldCalls::default(), clock::read());
+            let (held, sent) = (HeldLeases::default(), clock::read());
             let mut ids: Vec<_> = numbers.iter().map(|_| CallId::new()).collect();
             ids.sort_unstable();
             held.add(ids.iter().copied().zip(numbers.iter().copied()), Deadline::new(sent, LEASE));
@@ -286,7 +285,7 @@ mod tests {
             self.held.shortest(|deadline| deadline.left(now))
         }
 
-        fn start(&self, id: CallId, claim_no: i64) -> Option<Arc<Signals>> {
+        fn start(&self, id: CallId, claim_no: i64) -> Option<Arc<RunSignals>> {
             self.held.start(id, claim_no, self.sent, MARGIN)
         }
     }
@@ -295,119 +294,119 @@ mod tests {
         Held { id, claim_no, started: false }
     }
 
-    fn befell(signals: &Signals) -> (bool, bool, bool) {
+    fn raised(signals: &RunSignals) -> (bool, bool, bool) {
         (signals.cancelled.is_set(), signals.lost.is_set(), signals.abandoned.is_set())
     }
 
     #[test]
     fn a_handler_starts_under_its_own_claim_while_its_lease_certainly_lasts() {
-        let (bench, ids) = Bench::holding(&[7, 7, 7, 7]);
-        let just_in_time = bench.after(IN_TIME);
-        let too_late = bench.after(TOO_LATE);
-        assert!(bench.start(ids[0], 6).is_none() && bench.start(CallId::new(), 7).is_none());
-        assert!(bench.held.start(ids[0], 7, too_late, MARGIN).is_none());
-        assert_eq!((bench.held.len(), bench.held.started()), (4, 0));
-        let signals = bench.held.start(ids[0], 7, just_in_time, MARGIN).unwrap();
-        assert_eq!((befell(&signals), bench.held.started()), ((false, false, false), 1));
+        let (fixture, ids) = Fixture::holding(&[7, 7, 7, 7]);
+        let just_in_time = fixture.after(IN_TIME);
+        let too_late = fixture.after(TOO_LATE);
+        assert!(fixture.start(ids[0], 6).is_none() && fixture.start(CallId::new(), 7).is_none());
+        assert!(fixture.held.start(ids[0], 7, too_late, MARGIN).is_none());
+        assert_eq!((fixture.held.len(), fixture.held.started()), (4, 0));
+        let signals = fixture.held.start(ids[0], 7, just_in_time, MARGIN).unwrap();
+        assert_eq!((raised(&signals), fixture.held.started()), ((false, false, false), 1));
 
-        bench.held.lose(&claim(ids[1], 7));
-        bench.held.cancel(&claim(ids[2], 7));
-        assert!(bench.start(ids[1], 7).is_none(), "its claim is lost");
-        assert!(bench.start(ids[2], 7).is_none(), "it is cancelled");
-        assert!(bench.start(ids[3], 7).is_some());
-        assert_eq!(bench.held.started(), 2);
+        fixture.held.lose(&claim(ids[1], 7));
+        fixture.held.cancel(&claim(ids[2], 7));
+        assert!(fixture.start(ids[1], 7).is_none(), "its claim is lost");
+        assert!(fixture.start(ids[2], 7).is_none(), "it is cancelled");
+        assert!(fixture.start(ids[3], 7).is_some());
+        assert_eq!(fixture.held.started(), 2);
     }
 
     #[test]
-    fn what_befalls_a_claim_befalls_no_other() {
-        let (bench, ids) = Bench::holding(&[7, 7]);
-        let (one, other) = (bench.start(ids[0], 7).unwrap(), bench.start(ids[1], 7).unwrap());
+    fn an_event_of_one_claim_affects_no_other() {
+        let (fixture, ids) = Fixture::holding(&[7, 7]);
+        let (one, other) = (fixture.start(ids[0], 7).unwrap(), fixture.start(ids[1], 7).unwrap());
         for stale in [claim(ids[0], 6), claim(CallId::new(), 7)] {
-            bench.held.lose(&stale);
-            bench.held.cancel(&stale);
-            bench.held.renewed(&stale, Deadline::new(bench.sent, Duration::ZERO));
-            bench.held.remove(std::iter::once((stale.id, stale.claim_no)));
+            fixture.held.lose(&stale);
+            fixture.held.cancel(&stale);
+            fixture.held.renewed(&stale, Deadline::new(fixture.sent, Duration::ZERO));
+            fixture.held.remove(std::iter::once((stale.id, stale.claim_no)));
         }
-        assert_eq!((befell(&one), bench.held.len()), ((false, false, false), 2));
-        assert_eq!(bench.shortest(bench.sent), Some(LEASE));
-        bench.held.cancel(&claim(ids[0], 7));
-        assert_eq!((befell(&one), befell(&other)), ((true, false, false), (false, false, false)));
-        bench.held.lose(&claim(ids[0], 7));
-        assert_eq!((befell(&one), befell(&other)), ((true, true, false), (false, false, false)));
-        bench.held.remove(std::iter::once((ids[0], 7)));
-        assert_eq!((bench.held.len(), bench.held.started()), (1, 1));
-        bench.held.cancel_all();
-        bench.held.abandon_all();
-        assert_eq!(befell(&other), (true, false, true));
+        assert_eq!((raised(&one), fixture.held.len()), ((false, false, false), 2));
+        assert_eq!(fixture.shortest(fixture.sent), Some(LEASE));
+        fixture.held.cancel(&claim(ids[0], 7));
+        assert_eq!((raised(&one), raised(&other)), ((true, false, false), (false, false, false)));
+        fixture.held.lose(&claim(ids[0], 7));
+        assert_eq!((raised(&one), raised(&other)), ((true, true, false), (false, false, false)));
+        fixture.held.remove(std::iter::once((ids[0], 7)));
+        assert_eq!((fixture.held.len(), fixture.held.started()), (1, 1));
+        fixture.held.cancel_all();
+        fixture.held.abandon_all();
+        assert_eq!(raised(&other), (true, false, true));
     }
 
     #[test]
-    fn who_claims_a_call_anew_stops_what_runs_under_the_old_claim() {
-        let (bench, ids) = Bench::holding(&[7]);
-        let before = bench.start(ids[0], 7).unwrap();
-        bench.held.add(std::iter::once((ids[0], 8)), Deadline::new(bench.sent, LEASE));
+    fn claiming_a_call_again_stops_the_handler_of_the_old_claim() {
+        let (fixture, ids) = Fixture::holding(&[7]);
+        let before = fixture.start(ids[0], 7).unwrap();
+        fixture.held.add(std::iter::once((ids[0], 8)), Deadline::new(fixture.sent, LEASE));
         assert!(before.lost.is_set());
-        assert_eq!((bench.held.len(), bench.held.started()), (1, 0));
-        assert!(bench.start(ids[0], 7).is_none() && bench.start(ids[0], 8).is_some());
+        assert_eq!((fixture.held.len(), fixture.held.started()), (1, 0));
+        assert!(fixture.start(ids[0], 7).is_none() && fixture.start(ids[0], 8).is_some());
     }
 
     #[test]
     fn leases_are_renewed_in_order_and_given_up_in_time() {
-        let (bench, ids) = Bench::holding(&[7, 8, 9]);
+        let (fixture, ids) = Fixture::holding(&[7, 8, 9]);
         let signals: Vec<_> =
-            ids.iter().zip(7..).map(|(id, claim_no)| bench.start(*id, claim_no).unwrap()).collect();
-        let all = bench.held.all();
+            ids.iter().zip(7..).map(|(id, claim_no)| fixture.start(*id, claim_no).unwrap()).collect();
+        let all = fixture.held.all();
         let expected: Vec<_> =
             ids.iter().zip(7..).map(|(id, claim_no)| Held { id: *id, claim_no, started: true }).collect();
         assert_eq!(all, expected);
         // The first is renewed, the second is lost.
-        let renewed = bench.after(Duration::from_secs(10));
-        bench.held.renewed(&all[0], Deadline::new(renewed, LEASE));
-        bench.held.lose(&all[1]);
-        assert_eq!(bench.shortest(renewed), Some(Duration::from_secs(20)));
-        assert_eq!(bench.fence(IN_TIME), 0);
-        assert_eq!(bench.fence(TOO_LATE), 1, "the third alone");
-        assert_eq!(bench.fence(TOO_LATE), 0, "once");
+        let renewed = fixture.after(Duration::from_secs(10));
+        fixture.held.renewed(&all[0], Deadline::new(renewed, LEASE));
+        fixture.held.lose(&all[1]);
+        assert_eq!(fixture.shortest(renewed), Some(Duration::from_secs(20)));
+        assert_eq!(fixture.fence(IN_TIME), 0);
+        assert_eq!(fixture.fence(TOO_LATE), 1, "the third alone");
+        assert_eq!(fixture.fence(TOO_LATE), 0, "once");
         let lost: Vec<_> = signals.iter().map(|signals| signals.lost.is_set()).collect();
         assert_eq!(lost, [false, true, true]);
-        assert_eq!(bench.shortest(bench.after(LEASE)), Some(Duration::from_secs(10)));
-        let is_leased = |number, after| bench.held.is_leased([(ids[0], number)], bench.after(after));
+        assert_eq!(fixture.shortest(fixture.after(LEASE)), Some(Duration::from_secs(10)));
+        let is_leased = |number, after| fixture.held.is_leased([(ids[0], number)], fixture.after(after));
         assert!(is_leased(7, LEASE) && !is_leased(7, LEASE * 2) && !is_leased(8, LEASE));
-        assert_eq!(HeldCalls::default().shortest(|deadline| deadline.left(bench.sent)), None);
+        assert_eq!(HeldLeases::default().shortest(|deadline| deadline.left(fixture.sent)), None);
     }
 
     #[test]
     fn a_claim_that_may_have_completed_its_call_is_judged_when_that_is_known() {
-        let (bench, ids) = Bench::holding(&[7, 7, 7]);
-        let signals: Vec<_> = ids.iter().map(|id| bench.start(*id, 7).unwrap()).collect();
-        assert!(!bench.held.begin_to_settle(ids[0], 6) && !bench.held.begin_to_settle(CallId::new(), 7));
+        let (fixture, ids) = Fixture::holding(&[7, 7, 7]);
+        let signals: Vec<_> = ids.iter().map(|id| fixture.start(*id, 7).unwrap()).collect();
+        assert!(!fixture.held.begin_to_settle(ids[0], 6) && !fixture.held.begin_to_settle(CallId::new(), 7));
         for id in &ids {
-            assert!(bench.held.begin_to_settle(*id, 7));
-            bench.held.lose(&claim(*id, 7));
+            assert!(fixture.held.begin_to_settle(*id, 7));
+            fixture.held.lose(&claim(*id, 7));
         }
         assert!(signals.iter().all(|signals| !signals.lost.is_set()), "the database decides");
-        assert!(!bench.held.begin_to_settle(ids[0], 7), "it is lost, as far as is known");
+        assert!(!fixture.held.begin_to_settle(ids[0], 7), "it is lost, as far as is known");
         // Another's answer changes nothing.
-        bench.held.settle(ids[0], 6, false);
+        fixture.held.settle(ids[0], 6, false);
         assert!(!signals[0].lost.is_set());
-        bench.held.settle(ids[0], 7, false);
-        bench.held.settle(ids[1], 7, true);
+        fixture.held.settle(ids[0], 7, false);
+        fixture.held.settle(ids[1], 7, true);
         let lost: Vec<_> = signals.iter().map(|signals| signals.lost.is_set()).collect();
         assert_eq!(lost, [true, false, false]);
     }
 
     #[test]
     fn a_completed_call_has_no_lease_to_renew_or_to_lose() {
-        let (bench, ids) = Bench::holding(&[7, 7]);
-        let signals: Vec<_> = ids.iter().map(|id| bench.start(*id, 7).unwrap()).collect();
-        assert!(bench.held.begin_to_settle(ids[0], 7) && bench.held.begin_to_settle(ids[1], 7));
-        bench.held.settle(ids[0], 7, true);
-        bench.held.settle(ids[1], 7, false);
-        assert_eq!(bench.held.all(), [Held { started: true, ..claim(ids[1], 7) }]);
-        bench.held.lose(&claim(ids[0], 7));
-        assert_eq!(bench.fence(LEASE), 1);
+        let (fixture, ids) = Fixture::holding(&[7, 7]);
+        let signals: Vec<_> = ids.iter().map(|id| fixture.start(*id, 7).unwrap()).collect();
+        assert!(fixture.held.begin_to_settle(ids[0], 7) && fixture.held.begin_to_settle(ids[1], 7));
+        fixture.held.settle(ids[0], 7, true);
+        fixture.held.settle(ids[1], 7, false);
+        assert_eq!(fixture.held.all(), [Held { started: true, ..claim(ids[1], 7) }]);
+        fixture.held.lose(&claim(ids[0], 7));
+        assert_eq!(fixture.fence(LEASE), 1);
         assert_eq!((signals[0].lost.is_set(), signals[1].lost.is_set()), (false, true));
-        assert_eq!(bench.shortest(bench.sent), None);
-        assert_eq!(bench.held.len(), 2, "until its outcome is handed in");
+        assert_eq!(fixture.shortest(fixture.sent), None);
+        assert_eq!(fixture.held.len(), 2, "until its outcome is handed in");
     }
 }

@@ -1,4 +1,4 @@
-//! What runs have logged goes to the database in batches, when they have ended, and only where it is asked for.
+//! Stores the logs of ended runs in batches, where that is enabled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,15 @@ use crate::id::CallId;
 use crate::signals::Op;
 use crate::store::NewLog;
 
-/// The most logs of one statement.
+/// Maximum number of logs per statement.
 const MOST: usize = 64;
-/// How many logs may wait to be stored before more are dropped: they are large, and less than what outcomes are.
+/// Number of logs that may wait to be stored before more are dropped: they are large, and less important than
+/// outcomes.
 const ROOM: usize = 256;
-/// For how long storing a batch is tried again.
+/// How long to retry storing a batch.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where runs hand in what they have logged; nothing where no logs are kept.
+/// The queue of logs to be stored; `None` where no logs are kept.
 #[derive(Debug)]
 pub(super) struct LogKeeper {
     #[cfg_attr(not(feature = "logs"), expect(dead_code, reason = "nothing is kept without the feature"))]
@@ -28,7 +29,7 @@ pub(super) struct LogKeeper {
 }
 
 impl LogKeeper {
-    /// What runs have logged comes out of the receiver. `limit`: none are kept if it is 0.
+    /// Creates the queue and its receiver. If `limit` is 0, no logs are kept.
     pub(super) fn new(limit: usize) -> (Self, Option<mpsc::Receiver<NewLog>>) {
         if limit == 0 {
             return (Self { sender: None }, None);
@@ -46,20 +47,20 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Begins to collect what is logged in that span.
+    /// Starts collecting the events in that span.
     #[cfg(feature = "logs")]
     pub(super) fn begin(engine: &Engine, span: &Span) -> Self {
         let begin = || crate::signals::Collecting::begin(span, engine.config.keep_logs);
         Self { collecting: engine.log_keeper.sender.is_some().then(begin).flatten() }
     }
 
-    /// Whether anything is collected.
+    /// Returns whether anything is collected.
     #[cfg(feature = "logs")]
     pub(super) fn is_collecting(&self) -> bool {
         self.collecting.is_some()
     }
 
-    /// Hands in what was logged, if the call leaves a trace with which it can be kept.
+    /// Queues the log, if a row of the call remains with which it can be kept.
     #[cfg(feature = "logs")]
     pub(super) fn end(self, engine: &Engine, id: CallId, attempt: u32, is_kept: bool) {
         let (Some(sender), Some(collecting)) = (&engine.log_keeper.sender, self.collecting) else { return };
@@ -70,26 +71,26 @@ impl Log {
         }
     }
 
-    /// Nothing is collected: the feature is off.
+    /// Collects nothing, because the feature is off.
     #[cfg(not(feature = "logs"))]
     pub(super) fn begin(_engine: &Engine, _span: &Span) -> Self {
         Self {}
     }
 
-    /// Nothing is collected.
+    /// Returns `false`: nothing is collected.
     #[cfg(not(feature = "logs"))]
     #[expect(clippy::unused_self, reason = "as with the feature")]
     pub(super) fn is_collecting(&self) -> bool {
         false
     }
 
-    /// Nothing was collected.
+    /// Does nothing: nothing was collected.
     #[cfg(not(feature = "logs"))]
     #[expect(clippy::unused_self, reason = "as with the feature")]
     pub(super) fn end(self, _engine: &Engine, _id: CallId, _attempt: u32, _is_kept: bool) {}
 }
 
-/// Starts the task that stores them.
+/// Starts the task that stores the logs.
 pub(super) fn start(engine: &Arc<Engine>, logs: Option<mpsc::Receiver<NewLog>>) {
     let Some(logs) = logs else { return };
     let (engine, logs) = (Arc::clone(engine), Mutex::new(logs));
@@ -99,7 +100,7 @@ pub(super) fn start(engine: &Arc<Engine>, logs: Option<mpsc::Receiver<NewLog>>) 
     }));
 }
 
-/// Stores until the pod is over; what was handed in before that is still stored.
+/// Stores logs until the pod ends; logs queued before that are still stored.
 async fn run(engine: &Engine, logs: &mut mpsc::Receiver<NewLog>) {
     let mut batch = Vec::new();
     loop {
@@ -119,14 +120,14 @@ async fn run(engine: &Engine, logs: &mut mpsc::Receiver<NewLog>) {
     }
 }
 
-/// What cannot be stored is dropped: no call waits for its log.
+/// Stores a batch, or drops it if that fails for too long: no call waits for its log.
 async fn store(engine: &Engine, batch: &[NewLog]) {
     let mut retries = Retries::within(PATIENCE);
     while let Err(error) = engine.store.keep_logs(NOW, batch).await {
         engine.meter.failed(Op::Log);
         let after = if engine.over.is_cancelled() { Err(error) } else { retries.after(error).await };
         if let Err(error) = after {
-            tracing::warn!(%error, logs = batch.len(), "the logs of runs could not be kept");
+            tracing::warn!(%error, logs = batch.len(), "could not store the logs of runs; they are dropped");
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! What the end of a run means for its call: over, or to be tried again.
+//! Maps the end of a run to the outcome of its call.
 
 use std::any::Any;
 use std::fmt::{self, Write as _};
@@ -14,26 +14,26 @@ use crate::moment::Moment;
 use crate::retry::RetryPolicy;
 use crate::store::{ClaimedCall, Outcome};
 
-/// How many attempts a call has in all that asks for another itself, where its method has no policy.
-const UNASKED: u32 = 25;
+/// Maximum number of attempts of a call whose error asks for a retry, where its method has no policy.
+const DEFAULT_ATTEMPTS: u32 = 25;
 
-/// How a run ended, as the run tells it.
-pub(super) enum End {
+/// How a handler ended.
+pub(super) enum HandlerEnd {
     Returned(Result<(), CallFailure>),
     Panicked(Box<dyn Any + Send>),
-    /// It took longer than it may.
+    /// It exceeded its timeout.
     TimedOut(Duration),
-    /// Its transaction was open for longer than everybody else can wait.
+    /// Its transaction blocked other writers for longer than the limit.
     Overdue,
-    /// The shutdown was out of patience.
+    /// The shutdown's grace period was over.
     Abandoned,
 }
 
-/// What is to become of the call. Only the database knows whether it was cancelled meanwhile.
-pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &dyn CallHandler, end: End) -> Outcome {
+/// Returns the outcome of a run. Only the database can tell whether the call was cancelled in the meantime.
+pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &dyn CallHandler, end: HandlerEnd) -> Outcome {
     match end {
-        End::Returned(Ok(())) => Outcome::Succeeded,
-        End::Returned(Err(failure)) => {
+        HandlerEnd::Returned(Ok(())) => Outcome::Succeeded,
+        HandlerEnd::Returned(Err(failure)) => {
             let decision = match &failure {
                 // It would not decode the next time either.
                 CallFailure::Arguments(_) => Some(Decision::GiveUp),
@@ -42,7 +42,7 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &dyn CallHandler,
             };
             let error = storable(|f| write!(f, "{failure}"));
             bounded::drop_quietly(failure);
-            // Asked to stop, and stopped with an error: that is an interruption, not a failure of the call.
+            // An error after the handler was asked to stop is an interruption, not a failure of the call.
             if decision.is_none()
                 && engine.asks_to_stop.load(Ordering::Relaxed)
                 && handler.reruns(&engine.config)
@@ -51,21 +51,21 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &dyn CallHandler,
             }
             failed(call, handler.retry(), error, decision)
         }
-        End::Panicked(panic) => {
-            let said = bounded::panicked(panic, LONGEST_ERROR);
-            let error = storable(|f| write!(f, "panicked: {said}"));
+        HandlerEnd::Panicked(panic) => {
+            let message = bounded::panicked(panic, LONGEST_ERROR);
+            let error = storable(|f| write!(f, "panicked: {message}"));
             failed(call, handler.retry(), error, None)
         }
-        End::TimedOut(timeout) => {
+        HandlerEnd::TimedOut(timeout) => {
             let error = format!("timed out after {}", humantime::format_duration(timeout));
             failed(call, handler.retry(), error, None)
         }
-        End::Overdue => {
+        HandlerEnd::Overdue => {
             let limit = engine.transaction_limit();
             let error = format!("the handler was stopped: {}", TransactionError::TooLong { limit });
             failed(call, handler.retry(), error, None)
         }
-        End::Abandoned => {
+        HandlerEnd::Abandoned => {
             let grace = engine.config.shutdown_grace;
             let error = format!("the pod shut down before the handler ended (grace {grace:?})");
             if handler.reruns(&engine.config) {
@@ -77,15 +77,15 @@ pub(super) fn of(engine: &Engine, call: &ClaimedCall, handler: &dyn CallHandler,
     }
 }
 
-/// If the time within which the call may start was over by `now`: that it has expired.
+/// Returns `Expired` if the call's start deadline had passed at `now`.
 pub(super) fn expired(call: &ClaimedCall, now: Option<Moment>) -> Option<Outcome> {
     let now = now.map_or(call.claimed, |now| now.max(call.claimed));
-    // An attempt that follows another is bound by the policy alone.
+    // Only the first attempt has a start deadline.
     let expires = call.expires.filter(|expires| call.attempt <= 1 && *expires < now)?;
     Some(Outcome::Expired { error: format!("it could not start before {expires}") })
 }
 
-/// The attempt failed: whether there is another, by what its error has decided, or by the policy.
+/// Returns the outcome of a failed attempt: whether there is another is decided by its error, or else by the policy.
 fn failed(
     call: &ClaimedCall,
     policy: Option<RetryPolicy>,
@@ -96,11 +96,11 @@ fn failed(
     let after = match decision {
         Some(Decision::GiveUp) => None,
         Some(Decision::RetryIn(after)) => {
-            let most = policy.map_or(UNASKED, |policy| policy.max_attempts());
+            let most = policy.map_or(DEFAULT_ATTEMPTS, |policy| policy.max_attempts());
             (failures < most).then_some(after)
         }
         None => policy.and_then(|policy| {
-            // The policy's own function is the user's code, and may panic: then there is no answer, and no other attempt.
+            // A custom policy function is the user's code, and may panic: then there is no retry.
             let next = || policy.next(failures, super::backoff::chance());
             std::panic::catch_unwind(AssertUnwindSafe(next)).unwrap_or_default()
         }),
@@ -188,7 +188,7 @@ mod tests {
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum RunStatus {
     Succeeded,
     Failed,
     /// It failed, and is tried again.

@@ -1,6 +1,6 @@
-//! The process that a pod's tasks run in: the real one, or one of a simulation that can stand still.
+//! The process that a pod's tasks run in: the real one, or one of a simulation that can be suspended.
 
-/// Where the tasks of a pod run.
+/// The process that the tasks of a pod belong to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Process {
     #[cfg(feature = "testing")]
@@ -9,13 +9,13 @@ pub(crate) struct Process {
 
 #[cfg(not(feature = "testing"))]
 impl Process {
-    /// A task of this process.
+    /// Wraps a task of this process.
     #[expect(clippy::unused_self, reason = "as the one of simulations")]
     pub(super) fn task<F: Future>(&self, future: F) -> F {
         future
     }
 
-    /// Whether what needs a thread of its own is to be a task.
+    /// Returns whether tasks must be used in place of threads.
     #[expect(clippy::unused_self, reason = "as the one of simulations")]
     pub(super) const fn has_no_threads(&self) -> bool {
         false
@@ -24,12 +24,12 @@ impl Process {
 
 #[cfg(feature = "testing")]
 impl Process {
-    /// One of a simulation.
+    /// Creates a process of a simulation.
     pub(crate) fn simulated(process: super::simulated::Process) -> Self {
         Self { simulated: Some(process) }
     }
 
-    /// A task of this process.
+    /// Wraps a task of this process.
     pub(super) fn task<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         use futures_util::future::Either;
         match &self.simulated {
@@ -38,13 +38,13 @@ impl Process {
         }
     }
 
-    /// Whether what needs a thread of its own is to be a task.
+    /// Returns whether tasks must be used in place of threads.
     pub(super) const fn has_no_threads(&self) -> bool {
         self.simulated.is_some()
     }
 }
 
-/// Host and process, for people who look at the pods.
+/// Returns host name and process id, as the pod's label.
 pub(super) fn label() -> String {
     let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
     let host = host.or_else(|| Some(std::fs::read_to_string("/etc/hostname").ok()?.trim().to_owned()));

@@ -1,32 +1,32 @@
-//! Which live pods may be able to read the arguments of a call.
+//! Finds the live pods that may be able to decode the arguments of a call.
 
 use super::{Engine, NOW};
 use crate::shape::Shape;
 use crate::store::{PodRecord, Result};
 
-/// The live pods that run calls, this one among them.
+/// The live pods that run calls, including this one.
 #[derive(Debug, Default)]
 pub(crate) struct Readers(Vec<PodRecord>);
 
 impl Readers {
-    /// Keeps those of these pods that live and run calls.
+    /// Creates the list from all pods, keeping those that are live and run calls.
     pub(crate) fn new(mut pods: Vec<PodRecord>) -> Self {
         pods.retain(|pod| pod.live && pod.runs());
         Self(pods)
     }
 
-    /// Asks the database for them.
+    /// Loads the list from the database.
     pub(crate) async fn of(engine: &Engine) -> Result<Self> {
         Ok(Self::new(engine.store.pods(NOW, engine.pod_live()).await?))
     }
 
-    /// All of them.
+    /// Returns all of them.
     pub(crate) fn pods(&self) -> &[PodRecord] {
         &self.0
     }
 
-    /// Returns those that may be able to read a call of this name which pods of the shape `own` cannot: they know the name
-    /// under another shape, and no pod of that shape has declined the call.
+    /// Returns those that may be able to decode a call of this name which pods of the shape `own` cannot: they have
+    /// the name under another shape, and no pod of that shape has declined the call.
     pub(crate) fn of_call(
         &self,
         name: &str,
@@ -39,7 +39,7 @@ impl Readers {
         })
     }
 
-    /// Returns whether there is any [of that call](Self::of_call).
+    /// Returns whether there is [any](Self::of_call).
     pub(crate) fn may_read(&self, name: &str, own: Option<i64>, declined: &[i64]) -> bool {
         self.of_call(name, own, declined).next().is_some()
     }

@@ -1,72 +1,72 @@
-//! Calls that this pod holds and has not started: they wait for their moment, or for a slot.
+//! The queue of claimed calls that have not started: they wait for their due time, or for a slot.
 //!
-//! The claim brings a little more than there are slots, so that a slot never waits for the database; a slot that ends takes
-//! the next call itself.
+//! A claim takes a few more calls than there are slots, so that a slot never waits for the database: when a run ends,
+//! its slot takes the next call from here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::timer_wakeup::Alarm;
+use super::timer_wakeup::TimerWakeup;
 use crate::clock::Deadline;
 use crate::store::ClaimedCall;
 
-/// A call in hand, and by when its lease must have been renewed.
+/// A claimed call, and the deadline of its lease.
 #[derive(Debug)]
-pub(super) struct InHand {
+pub(super) struct ReadyCall {
     pub(super) call: ClaimedCall,
     pub(super) deadline: Deadline,
 }
 
-/// All of them.
+/// All claimed calls that have not started.
 #[derive(Debug, Default)]
-pub(super) struct ReadyCalls {
+pub(super) struct ReadyQueue {
     queue: Mutex<Queue>,
-    /// Due ones.
+    /// Number of calls that are due.
     due: AtomicUsize,
-    /// All.
+    /// Number of all calls.
     all: AtomicUsize,
-    /// Set when the claimer wants to know that no more than `low_water` are left.
+    /// Whether the claimer is to be woken once no more than `low_water` calls are left.
     is_wanted: AtomicBool,
     low_water: AtomicUsize,
-    /// Rings for the next one that waits for its moment.
-    pub(super) alarm: Arc<Alarm>,
+    /// Wakes the timer thread for the next call that becomes due.
+    pub(super) wakeup: Arc<TimerWakeup>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Due, in the order in which they are to start, each with since when.
-    due: VecDeque<(Instant, InHand)>,
-    /// Not due yet, by their moment, and in the order in which they came.
-    later: BTreeMap<(Instant, u64), InHand>,
-    came: u64,
+    /// Due calls in the order in which they start, each with the time since when it is due.
+    due: VecDeque<(Instant, ReadyCall)>,
+    /// Calls that are not due yet, by due time and then insertion order.
+    later: BTreeMap<(Instant, u64), ReadyCall>,
+    inserted: u64,
 }
 
-impl ReadyCalls {
-    /// Puts in what is due now.
-    pub(super) fn push_due(&self, now: Instant, calls: impl Iterator<Item = InHand>) {
+impl ReadyQueue {
+    /// Adds calls that are due now.
+    pub(super) fn push_due(&self, now: Instant, calls: impl Iterator<Item = ReadyCall>) {
         let mut queue = self.lock();
         queue.due.extend(calls.map(|call| (now, call)));
         self.count(&queue);
     }
 
-    /// Puts in what is due at `at`.
-    pub(super) fn push_later(&self, at: Instant, call: InHand) {
+    /// Adds a call that is due at `at`.
+    pub(super) fn push_later(&self, at: Instant, call: ReadyCall) {
         let mut queue = self.lock();
-        let place = (at, queue.came);
-        queue.came = queue.came.saturating_add(1);
-        queue.later.insert(place, call);
-        let is_first = queue.later.first_key_value().is_some_and(|(first, _)| *first == place);
+        let key = (at, queue.inserted);
+        queue.inserted = queue.inserted.saturating_add(1);
+        queue.later.insert(key, call);
+        let is_first = queue.later.first_key_value().is_some_and(|(first, _)| *first == key);
         self.count(&queue);
         drop(queue);
         if is_first {
-            self.alarm.set();
+            self.wakeup.set();
         }
     }
 
-    /// Makes what is due by now ready to start. Returns when the next one is due.
-    pub(super) fn ripen(&self, now: Instant) -> Option<Instant> {
+    /// Moves the calls that are due by now to the due ones. Returns when the next one is due.
+    pub(super) fn move_due(&self, now: Instant) -> Option<Instant> {
         let mut queue = self.lock();
         let mut next = None;
         while let Some(first) = queue.later.first_entry() {
@@ -82,8 +82,8 @@ impl ReadyCalls {
         next
     }
 
-    /// The next one to start.
-    pub(super) fn pop(&self) -> Option<InHand> {
+    /// Takes the next call to start.
+    pub(super) fn pop(&self) -> Option<ReadyCall> {
         if self.due() == 0 {
             return None;
         }
@@ -93,8 +93,8 @@ impl ReadyCalls {
         Some(call)
     }
 
-    /// Takes out whatever has been due for longer than `patience` without finding a slot, and with it all that is due.
-    pub(super) fn take_stale(&self, now: Instant, patience: Duration) -> Vec<InHand> {
+    /// Takes out all due calls, if the first of them has been due for longer than `patience` without finding a slot.
+    pub(super) fn take_stale(&self, now: Instant, patience: Duration) -> Vec<ReadyCall> {
         let mut queue = self.lock();
         let is_stale = |since: Instant| now.saturating_duration_since(since) >= patience;
         if !queue.due.front().is_some_and(|(since, _)| is_stale(*since)) {
@@ -105,8 +105,8 @@ impl ReadyCalls {
         stale
     }
 
-    /// Takes out all that waits, be it for its moment or for a slot.
-    pub(super) fn take_all(&self) -> Vec<InHand> {
+    /// Takes out all calls, due or not.
+    pub(super) fn take_all(&self) -> Vec<ReadyCall> {
         let mut queue = self.lock();
         let mut all: Vec<_> = queue.due.drain(..).map(|(_, call)| call).collect();
         all.extend(std::mem::take(&mut queue.later).into_values());
@@ -114,34 +114,34 @@ impl ReadyCalls {
         all
     }
 
-    /// Since when the first one has been due and without a slot.
+    /// Returns since when the first due call has been waiting for a slot.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         self.lock().due.front().map(|(since, _)| *since)
     }
 
-    /// How many could start now.
+    /// Returns the number of calls that are due.
     pub(super) fn due(&self) -> usize {
         self.due.load(Ordering::SeqCst)
     }
 
-    /// How many there are.
+    /// Returns the number of all calls.
     pub(super) fn len(&self) -> usize {
         self.all.load(Ordering::SeqCst)
     }
 
-    /// Asks to be told once no more than `low_water` are left. Said before anything is counted: what changes after the
-    /// count is then heard of.
+    /// Requests one wake-up of the claimer once no more than `low_water` calls are left. Called before anything is
+    /// counted: a change after the count then triggers it.
     pub(super) fn want(&self, low_water: usize) {
         self.low_water.store(low_water, Ordering::SeqCst);
         self.is_wanted.store(true, Ordering::SeqCst);
     }
 
-    /// Nothing more is to be had.
+    /// Withdraws the request: there is nothing more to claim.
     pub(super) fn want_nothing(&self) {
         self.is_wanted.store(false, Ordering::SeqCst);
     }
 
-    /// Whether to tell the claimer, once: more is wanted, and few enough are left.
+    /// Returns whether to wake the claimer, once per request: few enough calls are left.
     pub(super) fn is_wanting(&self) -> bool {
         self.is_wanted.load(Ordering::SeqCst)
             && self.len() <= self.low_water.load(Ordering::SeqCst)
@@ -164,7 +164,7 @@ mod tests {
     use crate::id::CallId;
     use crate::moment::Moment;
 
-    fn in_hand(name: &str) -> InHand {
+    fn ready_call(name: &str) -> ReadyCall {
         let call = ClaimedCall {
             id: CallId::new(),
             claim_no: 1,
@@ -182,44 +182,44 @@ mod tests {
             schedule: None,
             traceparent: None,
         };
-        InHand { call, deadline: Deadline::new(crate::clock::read(), Duration::from_secs(30)) }
+        ReadyCall { call, deadline: Deadline::new(crate::clock::read(), Duration::from_secs(30)) }
     }
 
-    fn popped(ready: &ReadyCalls) -> Vec<String> {
-        std::iter::from_fn(|| ready.pop()).map(|in_hand| in_hand.call.name).collect()
+    fn popped(ready: &ReadyQueue) -> Vec<String> {
+        std::iter::from_fn(|| ready.pop()).map(|ready_call| ready_call.call.name).collect()
     }
 
     #[test]
-    fn calls_ripen_in_the_order_of_their_moments() {
-        let (ready, now, ms) = (ReadyCalls::default(), crate::clock::instant(), Duration::from_millis(1));
+    fn calls_become_due_in_the_order_of_their_due_times() {
+        let (ready, now, ms) = (ReadyQueue::default(), crate::clock::instant(), Duration::from_millis(1));
         for (after, name) in [(5, "c"), (3, "a"), (3, "b"), (9, "d")] {
-            ready.push_later(now + after * ms, in_hand(name));
+            ready.push_later(now + after * ms, ready_call(name));
         }
-        ready.push_due(now, std::iter::once(in_hand("now")));
+        ready.push_due(now, std::iter::once(ready_call("now")));
         assert_eq!((ready.due(), ready.len()), (1, 5));
-        assert_eq!(ready.ripen(now + 2 * ms), Some(now + 3 * ms));
-        assert_eq!(ready.ripen(now + 5 * ms), Some(now + 9 * ms));
+        assert_eq!(ready.move_due(now + 2 * ms), Some(now + 3 * ms));
+        assert_eq!(ready.move_due(now + 5 * ms), Some(now + 9 * ms));
         assert_eq!(popped(&ready), ["now", "a", "b", "c"]);
-        assert_eq!(ready.ripen(now + 9 * ms), None);
+        assert_eq!(ready.move_due(now + 9 * ms), None);
         assert_eq!(popped(&ready), ["d"]);
         assert_eq!((ready.due(), ready.len()), (0, 0));
     }
 
     #[test]
     fn the_alarm_is_set_for_what_comes_first_alone() {
-        let (ready, now, ms) = (ReadyCalls::default(), crate::clock::instant(), Duration::from_millis(1));
+        let (ready, now, ms) = (ReadyQueue::default(), crate::clock::instant(), Duration::from_millis(1));
         for (after, is_first) in [(5, true), (5, false), (7, false), (3, true), (4, false)] {
-            ready.push_later(now + after * ms, in_hand("work"));
-            assert_eq!(ready.alarm.take(), is_first, "{after} ms");
+            ready.push_later(now + after * ms, ready_call("work"));
+            assert_eq!(ready.wakeup.take(), is_first, "{after} ms");
         }
     }
 
     #[test]
     fn what_waited_too_long_for_a_slot_is_taken_out_with_all_that_is_due() {
-        let (ready, now, ms) = (ReadyCalls::default(), crate::clock::instant(), Duration::from_millis(1));
-        ready.push_due(now, [in_hand("a")].into_iter());
-        ready.push_due(now + 50 * ms, [in_hand("b")].into_iter());
-        ready.push_later(now + 500 * ms, in_hand("later"));
+        let (ready, now, ms) = (ReadyQueue::default(), crate::clock::instant(), Duration::from_millis(1));
+        ready.push_due(now, [ready_call("a")].into_iter());
+        ready.push_due(now + 50 * ms, [ready_call("b")].into_iter());
+        ready.push_later(now + 500 * ms, ready_call("later"));
         assert_eq!(ready.waits_since(), Some(now));
         assert!(ready.take_stale(now + 99 * ms, 100 * ms).is_empty());
         assert_eq!(ready.take_stale(now + 100 * ms, 100 * ms).len(), 2);
@@ -227,10 +227,10 @@ mod tests {
     }
 
     #[test]
-    fn the_claimer_is_told_once() {
-        let (ready, now) = (ReadyCalls::default(), crate::clock::instant());
-        ready.push_due(now, [in_hand("a"), in_hand("b")].into_iter());
-        assert!(!ready.is_wanting(), "nobody asked");
+    fn the_claimer_is_woken_once() {
+        let (ready, now) = (ReadyQueue::default(), crate::clock::instant());
+        ready.push_due(now, [ready_call("a"), ready_call("b")].into_iter());
+        assert!(!ready.is_wanting(), "there is no request");
         ready.want(1);
         assert!(!ready.is_wanting(), "two are left");
         ready.pop();

@@ -1,4 +1,4 @@
-//! Giving claimed calls back unstarted.
+//! Gives claimed calls back unstarted.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::{Engine, NOW};
 use crate::signals::Op;
 use crate::store::Held;
 
-/// For how long giving calls back is tried again.
+/// How long to retry giving calls back.
 const GIVING_BACK: Duration = Duration::from_secs(10);
 
 /// Gives claims back unstarted.
@@ -16,7 +16,7 @@ pub(super) async fn release(engine: &Engine, held: &[Held]) {
     give_back(engine, held, None).await;
 }
 
-/// Gives one claim back unstarted, in one statement with those that gather while another such statement is under way.
+/// Gives one claim back unstarted, batched with others that arrive while such a statement is in flight.
 pub(super) async fn release_one(engine: &Engine, held: Held) {
     let gathered = || engine.unstarted.lock().unwrap_or_else(PoisonError::into_inner);
     gathered().push(held);
@@ -27,25 +27,25 @@ pub(super) async fn release_one(engine: &Engine, held: Held) {
     }
 }
 
-/// Gives a claim back whose arguments this pod could not read under that shape. Says whether the database has heard of
-/// it.
+/// Gives back a claim whose arguments this pod could not decode under that shape. Returns whether the database has
+/// recorded it.
 pub(super) async fn decline(engine: &Engine, held: Held, shape: i64) -> bool {
     give_back(engine, &[held], Some(shape)).await
 }
 
-/// Gives claims back unstarted. Says whether the database has heard of it.
+/// Gives claims back unstarted. Returns whether the database has recorded it.
 async fn give_back(engine: &Engine, held: &[Held], declined: Option<i64>) -> bool {
-    // Before they are to be had: nothing that is stored from now on may pass them by.
-    engine.calm.tell();
+    // Closed before the calls are claimable, so that no call stored from now on overtakes them.
+    engine.fast_path.close();
     let mut retries = Retries::within(GIVING_BACK.min(engine.config.lease));
-    // Fenced, so that it may be said twice.
+    // The statement is fenced, so repeating it is harmless.
     let mut is_back = true;
     while let Err(error) = engine.store.release(NOW, engine.pod, held, declined).await {
         engine.meter.failed(Op::Release);
         let after = if engine.over.is_cancelled() { Err(error) } else { retries.after(error).await };
         if let Err(error) = after {
-            // Not given back, they end as interrupted with their lease, and `inspect` says that no start is proven.
-            tracing::warn!(%error, calls = held.len(), "could not give unstarted calls back");
+            // Their leases will end, and they are recorded as interrupted, with no start proven.
+            tracing::warn!(%error, calls = held.len(), "could not give back unstarted calls");
             is_back = false;
             break;
         }

@@ -1,30 +1,30 @@
-//! What a pod logs and counts of an outcome: what the database has recorded, after it has.
+//! Logs and counts outcomes once the database has recorded them.
 
 use tracing::Span;
 
 use super::Engine;
 use super::logs::Log;
-use super::outcome::How;
+use super::outcome::RunStatus;
 use super::statistics::Times;
 use crate::signals::trace;
 use crate::store::{ClaimedCall, Finish, Finished, Outcome};
 
-/// What became of an outcome that was handed in.
+/// What happened to an outcome that was to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stored {
-    /// So says the database.
+pub(super) enum FinishResult {
+    /// The database's answer.
     As(Finished),
-    /// The database refuses it: it has recorded nothing.
+    /// The database refused the outcome and has recorded nothing.
     Refused,
     /// The pod ended before the database had recorded it.
     PodEnded,
 }
 
-impl Stored {
+impl FinishResult {
     pub(super) const RECORDED: Self = Self::As(Finished::Recorded);
 }
 
-/// A run's span, and what is logged in it.
+/// A run's span, and the log collected in it.
 #[derive(Debug)]
 pub(super) struct RunTrace {
     span: Span,
@@ -43,26 +43,28 @@ impl RunTrace {
         &self.span
     }
 
-    /// The end of a run whose call was left to another pod, or has been recorded before: with a last line, or none.
-    /// `is_kept`: the call leaves a trace with which the log can be kept.
+    /// Ends a run whose outcome is not stored from here: its call was left to another pod, or is recorded already.
+    /// Runs `line` in the span, which may log a last event. `is_kept`: a row of the call remains with which the log
+    /// can be kept.
     pub(super) fn end(self, engine: &Engine, call: &ClaimedCall, is_kept: bool, line: impl FnOnce()) {
         self.span.in_scope(line);
         self.log.end(engine, call.id, self.attempt, is_kept);
     }
 }
 
-/// What is needed to log and count an outcome when the database has answered.
+/// What is needed to log and count an outcome once the database has answered.
 #[derive(Debug)]
 pub(super) struct Report {
     /// `None`: no handler was started.
     run: Option<RunTrace>,
     times: Times,
-    /// It succeeded although its transaction was dropped.
+    /// Whether the run succeeded although its transaction was dropped.
     is_rolled_back: bool,
 }
 
 impl Report {
-    /// Of a run. `None` for one that succeeded and keeps no log: then there is nothing to log or to count later.
+    /// Creates the report of a run; `None` for one that succeeded and keeps no log: then there is nothing to log or
+    /// count later.
     pub(super) fn of_run(
         run: RunTrace,
         outcome: &Outcome,
@@ -73,63 +75,63 @@ impl Report {
         is_wanted.then(|| Box::new(Self { run: Some(run), times, is_rolled_back }))
     }
 
-    /// Of a call that no handler was started for.
+    /// Creates the report of a call for which no handler was started.
     pub(super) fn unstarted(times: Times) -> Self {
         Self { run: None, times, is_rolled_back: false }
     }
 }
 
-/// Logs and counts what became of an outcome, in the span of its run; returns how the run counts. To be called when the
-/// database has answered, or cannot any more.
-pub(super) fn tell(
+/// Logs and counts an outcome in the span of its run, and returns the run's status. To be called once the database
+/// has answered, or cannot any more.
+pub(super) fn report(
     engine: &Engine,
     name: &str,
     finish: &Finish,
     report: Option<Box<Report>>,
-    stored: Stored,
-) -> How {
-    let how = how(&finish.outcome, stored);
+    stored: FinishResult,
+) -> RunStatus {
+    let status = status_of(&finish.outcome, stored);
     let Some(report) = report else {
-        if stored != Stored::RECORDED {
+        if stored != FinishResult::RECORDED {
             measure(engine, name, &finish.outcome, stored);
             log(name, finish, stored);
         }
-        return how;
+        return status;
     };
     let Report { run, times, is_rolled_back } = *report;
     measure(engine, name, &finish.outcome, stored);
     if finish.outcome != Outcome::Succeeded {
-        engine.count(name, how, times);
+        engine.count(name, status, times);
     }
     let line = || {
         log(name, finish, stored);
-        if is_rolled_back && stored == Stored::RECORDED {
+        if is_rolled_back && stored == FinishResult::RECORDED {
             tracing::warn!(id = %finish.id, name, "a call succeeded whose transaction was dropped without `complete()`: what it wrote there was rolled back");
         }
     };
     let Some(run) = run else {
         line();
-        return how;
+        return status;
     };
     run.span.in_scope(line);
-    run.log.end(engine, finish.id, run.attempt, leaves_a_trace(engine, &finish.outcome, stored));
-    how
+    run.log.end(engine, finish.id, run.attempt, keeps_a_row(engine, &finish.outcome, stored));
+    status
 }
 
-fn log(name: &str, finish: &Finish, stored: Stored) {
+fn log(name: &str, finish: &Finish, stored: FinishResult) {
     let (id, error) = (finish.id, finish.outcome.error());
     match stored {
-        Stored::As(Finished::Recorded) => log_recorded(name, finish),
-        Stored::As(Finished::Cancelled) => {
+        FinishResult::As(Finished::Recorded) => log_recorded(name, finish),
+        FinishResult::As(Finished::Cancelled) => {
             tracing::info!(error, "a call that was cancelled while it ran has ended");
         }
-        Stored::As(Finished::Lost) => {
+        FinishResult::As(Finished::Lost) => {
             tracing::warn!(%id, name, error, "the outcome of a call was refused: its claim had been lost");
         }
-        Stored::Refused => {
+        FinishResult::Refused => {
             tracing::error!(%id, name, error, "the outcome of a call could not be stored: the database refuses it");
         }
-        Stored::PodEnded => {
+        FinishResult::PodEnded => {
             tracing::warn!(%id, name, error, "the outcome of a call was not stored before its pod ended: it is treated as interrupted once its lease is over");
         }
     }
@@ -150,38 +152,42 @@ fn log_recorded(name: &str, finish: &Finish) {
     }
 }
 
-fn measure(engine: &Engine, name: &str, outcome: &Outcome, stored: Stored) {
+fn measure(engine: &Engine, name: &str, outcome: &Outcome, stored: FinishResult) {
     match (outcome, stored) {
-        (Outcome::Retry { .. } | Outcome::Rerun { .. }, Stored::RECORDED) => engine.call_meter(name).again(),
-        (Outcome::Failed { .. }, Stored::RECORDED) => engine.call_meter(name).dead(),
-        (_, Stored::As(Finished::Lost)) => engine.call_meter(name).refused(),
+        (Outcome::Retry { .. } | Outcome::Rerun { .. }, FinishResult::RECORDED) => {
+            engine.call_meter(name).again()
+        }
+        (Outcome::Failed { .. }, FinishResult::RECORDED) => engine.call_meter(name).dead(),
+        (_, FinishResult::As(Finished::Lost)) => engine.call_meter(name).refused(),
         _ => {}
     }
 }
 
-/// How a run counts in summaries and statistics.
-pub(super) fn how(outcome: &Outcome, stored: Stored) -> How {
+/// Returns the status with which a run is counted in summaries and statistics.
+pub(super) fn status_of(outcome: &Outcome, stored: FinishResult) -> RunStatus {
     match (outcome, stored) {
-        // The handler ended well in any case, and the call had not started in the other.
-        (Outcome::Succeeded, _) => How::Succeeded,
-        (Outcome::Expired { .. }, _) => How::Expired,
-        (_, Stored::As(Finished::Lost) | Stored::Refused | Stored::PodEnded)
-        | (Outcome::Interrupted { .. } | Outcome::Rerun { .. }, Stored::As(_)) => How::Interrupted,
-        (Outcome::Retry { .. }, Stored::As(Finished::Recorded)) => How::Retried,
-        (Outcome::Failed { .. }, Stored::As(_))
-        | (Outcome::Retry { .. }, Stored::As(Finished::Cancelled)) => How::Failed,
+        // A success counts in any case; for an expired call no handler was started.
+        (Outcome::Succeeded, _) => RunStatus::Succeeded,
+        (Outcome::Expired { .. }, _) => RunStatus::Expired,
+        (_, FinishResult::As(Finished::Lost) | FinishResult::Refused | FinishResult::PodEnded)
+        | (Outcome::Interrupted { .. } | Outcome::Rerun { .. }, FinishResult::As(_)) => {
+            RunStatus::Interrupted
+        }
+        (Outcome::Retry { .. }, FinishResult::As(Finished::Recorded)) => RunStatus::Retried,
+        (Outcome::Failed { .. }, FinishResult::As(_))
+        | (Outcome::Retry { .. }, FinishResult::As(Finished::Cancelled)) => RunStatus::Failed,
     }
 }
 
-/// Whether something of the call is left with which its log can be kept.
-fn leaves_a_trace(engine: &Engine, outcome: &Outcome, stored: Stored) -> bool {
+/// Returns whether a row of the call remains with which its log can be kept.
+fn keeps_a_row(engine: &Engine, outcome: &Outcome, stored: FinishResult) -> bool {
     let retention = &engine.config.retention;
     let kept = match (stored, outcome) {
-        (Stored::As(Finished::Cancelled), _) => retention.cancelled,
-        (Stored::RECORDED, Outcome::Succeeded) => retention.succeeded,
-        (Stored::RECORDED, Outcome::Failed { .. }) => retention.failed,
-        (Stored::RECORDED, Outcome::Interrupted { .. }) => retention.interrupted,
-        (Stored::RECORDED, Outcome::Expired { .. }) => retention.skipped,
+        (FinishResult::As(Finished::Cancelled), _) => retention.cancelled,
+        (FinishResult::RECORDED, Outcome::Succeeded) => retention.succeeded,
+        (FinishResult::RECORDED, Outcome::Failed { .. }) => retention.failed,
+        (FinishResult::RECORDED, Outcome::Interrupted { .. }) => retention.interrupted,
+        (FinishResult::RECORDED, Outcome::Expired { .. }) => retention.skipped,
         // The call goes on, or another pod has it.
         _ => return true,
     };

@@ -1,4 +1,4 @@
-//! Runs finished calls again, and schedules once more.
+//! Runs finished calls again, and triggers schedules.
 
 use super::enqueue::unknowable;
 use super::resend::Retries;
@@ -7,8 +7,8 @@ use crate::error::{ScheduleError, StoreError};
 use crate::id::{CallId, ScheduleId};
 use crate::store::{Inserted, RunAgain};
 
-/// Stores a new call that does the old one's work, trying again while that may help: its id is made once, so that a lost
-/// reply never makes two of it.
+/// Stores a new call that repeats a finished one, retrying transient errors. Its id is generated once, so that a lost
+/// reply never creates two calls.
 pub(super) async fn run_again(engine: &Engine, of: CallId) -> Result<CallId, ScheduleError> {
     let id = CallId::new();
     let mut retries = Retries::for_caller();
@@ -20,7 +20,7 @@ pub(super) async fn run_again(engine: &Engine, of: CallId) -> Result<CallId, Sch
             }
             Ok(RunAgain::Pending) => return Err(ScheduleError::StillPending { id: of }),
             Ok(RunAgain::Succeeded) => return Err(ScheduleError::AlreadySucceeded { id: of }),
-            // After a lost reply, both it and the new one may have been forgotten since.
+            // After a lost reply, both calls may have been deleted from the history since.
             Ok(RunAgain::Unknown) => {
                 return Err(match retries.take_unknown() {
                     Some(source) => ScheduleError::OutcomeUnknown { id, source },
@@ -33,7 +33,7 @@ pub(super) async fn run_again(engine: &Engine, of: CallId) -> Result<CallId, Sch
     }
 }
 
-/// Stores one more run of a schedule, call `id`, trying again in the same way. `false`: there is no such schedule.
+/// Stores one more run of a schedule, call `id`, with the same retries. Returns `false` if there is no such schedule.
 pub(super) async fn trigger(
     engine: &Engine,
     schedule: ScheduleId,
@@ -52,7 +52,7 @@ pub(super) async fn trigger(
     }
 }
 
-/// Waits until the call `id` may be stored once more.
+/// Waits before the call `id` is sent again, or returns the final error.
 async fn after(retries: &mut Retries, id: CallId, error: StoreError) -> Result<(), ScheduleError> {
     retries.after(error).await.map_err(|error| {
         if error.outcome_unknown() {

@@ -1,4 +1,4 @@
-//! Sends a statement again after an error that may pass, and keeps account of whether it may have been done.
+//! Repeats statements after transient errors, and keeps track of whether an earlier try may have succeeded.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use super::backoff::Backoff;
 use crate::error::StoreError;
 use crate::store::{CancelTarget, Cancelled, Due, Now, REPEATED, Rescheduled, Result};
 
-/// For how long a statement is sent again before its caller gets the error.
+/// How long a statement is repeated before its caller gets the error.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The tries of one statement, within a limit of time. The last one is sent when the limit is reached.
+/// The retries of one statement, within a time limit. The last one is sent when the limit is reached.
 ///
-/// The limit is counted by the monotonic clock: nobody loses patience because the machine's clock was set.
+/// The limit uses the monotonic clock: setting the machine's clock does not end the retries.
 #[derive(Debug)]
 pub(super) struct Retries {
-    /// `None`: later than this machine's clock can count.
+    /// `None` if it is beyond the range of `Instant`.
     until: Option<Instant>,
     waits_for_locks: bool,
-    /// Whether errors that a person has to mend are worth another try.
+    /// Whether to retry errors that a person has to fix, such as missing rights.
     tries_when_denied: bool,
     backoff: Backoff,
     /// The error of an earlier try that may have done the work.
@@ -26,7 +26,7 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// Begins, with that long to go.
+    /// Creates retries with that time limit.
     pub(super) fn within(time: Duration) -> Self {
         let until = crate::clock::instant().checked_add(time);
         Self {
@@ -38,18 +38,18 @@ impl Retries {
         }
     }
 
-    /// Begins, for a caller who waits: [`PATIENCE`] is the limit, and a lock that was waited for in vain is not waited for
-    /// again, for that has taken long already.
+    /// Creates retries for a waiting caller: the limit is [`PATIENCE`], and after a lock timeout there is no retry,
+    /// because the caller has waited long enough.
     pub(super) fn for_caller() -> Self {
         Self { waits_for_locks: false, ..Self::within(PATIENCE) }
     }
 
-    /// Begins, for a pod that starts: an error that a person has to mend is given up on at once.
+    /// Creates retries for a starting pod: an error that a person has to fix is returned at once.
     fn for_start() -> Self {
         Self { tries_when_denied: false, ..Self::for_caller() }
     }
 
-    /// The statement has been sent once already, and may have been done.
+    /// Records that the statement was sent before, and may have succeeded.
     pub(super) fn may_be_done(mut self, unknown: StoreError) -> Self {
         self.unknown = Some(unknown);
         self
@@ -60,20 +60,20 @@ impl Retries {
         self.unknown.as_ref()
     }
 
-    /// Takes that error, where no more tries follow.
+    /// Takes that error, if no more tries follow.
     pub(super) const fn take_unknown(&mut self) -> Option<StoreError> {
         self.unknown.take()
     }
 
-    /// Waits until the statement is to be sent again. Returns the error to give up with: that of an earlier try, where the
-    /// work may have been done by that. Gives up at once where the error cannot pass.
+    /// Waits before the next try. Returns the error to give up with: the one of an earlier try, if that may have done
+    /// the work. Gives up at once if the error is permanent.
     pub(super) async fn after(&mut self, error: StoreError) -> Result<()> {
         let wait = self.wait_after(error, crate::clock::instant())?;
         tokio::time::sleep(wait).await;
         Ok(())
     }
 
-    /// How long to wait after that error, which came at `now`.
+    /// Returns how long to wait after an error that occurred at `now`.
     fn wait_after(&mut self, error: StoreError, now: Instant) -> Result<Duration> {
         let left = self.until.map(|until| until.saturating_duration_since(now));
         let wait = self.backoff.failed();
@@ -84,7 +84,7 @@ impl Retries {
             return Err(if error.outcome_unknown() { error } else { self.unknown.take().unwrap_or(error) });
         }
         if self.backoff.may_log() {
-            tracing::warn!(%error, "the database could not do it; trying again");
+            tracing::warn!(%error, "a database operation failed; trying again");
         }
         if error.outcome_unknown() {
             self.unknown = Some(error);
@@ -93,8 +93,7 @@ impl Retries {
     }
 }
 
-/// Sends an idempotent statement until its outcome is known: what it does the second time is nothing, or the same. Gives up
-/// when the error cannot pass, or after [`PATIENCE`].
+/// Repeats an idempotent statement until its outcome is known. Gives up on a permanent error, or after [`PATIENCE`].
 pub(crate) async fn until_known<T, F>(send: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
@@ -102,7 +101,7 @@ where
     repeat(Retries::for_caller(), send).await
 }
 
-/// The same while a pod starts: an error that a person has to mend is reported at once.
+/// [`until_known`] for a starting pod: an error that a person has to fix is returned at once.
 pub(crate) async fn until_known_at_start<T, F>(send: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
@@ -123,8 +122,8 @@ where
 }
 
 impl Engine {
-    /// Cancels. The error says that the outcome is unknown where an earlier try may have cancelled what the last one did not
-    /// find any more. Where an earlier try failed after some chunks, the answer counts those too.
+    /// Cancels calls and schedules. The outcome is reported as unknown if the last try found nothing and an earlier
+    /// one may have cancelled something. If an earlier try failed after some chunks, the result includes those.
     pub(crate) async fn cancel(&self, target: &CancelTarget) -> Result<Cancelled> {
         if self.forgets_cancelled() {
             self.note_history_gap().await?;
@@ -139,7 +138,7 @@ impl Engine {
                         answer.schedules.saturating_add(before.schedules),
                         answer.running,
                     );
-                    // What runs is found, and told so, by every try.
+                    // Running calls are found and flagged by every try.
                     let is_nothing = all.calls == 0 && all.schedules == 0;
                     let unknown = if is_nothing { retries.take_unknown() } else { None };
                     return unknown.map_or(Ok(all), Err);
@@ -156,8 +155,8 @@ impl Engine {
         }
     }
 
-    /// Moves calls. Where a try may have moved some, none follows: calls that have been moved may have started since, and the
-    /// next would count less.
+    /// Reschedules calls. There is no retry after a try that may have moved some: moved calls may have started since,
+    /// and the next result would be too low.
     pub(crate) async fn reschedule(&self, target: &CancelTarget, due: Due) -> Result<Rescheduled> {
         let mut retries = Retries::for_caller();
         let soon = self.config.scan_interval;
@@ -169,12 +168,13 @@ impl Engine {
         }
     }
 
-    /// Returns whether what this pod cancels leaves no lasting row in the history, and no heartbeat of it says so.
+    /// Returns whether calls cancelled by this pod leave no lasting row in the history, and its heartbeat does not
+    /// note that.
     pub(crate) fn forgets_cancelled(&self) -> bool {
         !self.runs_calls() && self.config.retention.cancelled < REPEATED
     }
 
-    /// Notes that the history has a gap, for as long as what ends now may be repeated.
+    /// Notes a gap in the history, for as long as the calls that end now may be resent.
     pub(crate) async fn note_history_gap(&self) -> Result<()> {
         until_known(|| self.store.note_history_gap(Now::Database, REPEATED)).await
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_try_is_sent_when_patience_ends() {
+    fn the_last_try_is_sent_when_the_limit_is_reached() {
         for error in [gone, || StoreError::denied("store the call", "permission denied")] {
             let (mut retries, mut passed, mut tries) = (Retries::for_caller(), Duration::ZERO, 1);
             let began = retries.until.and_then(|until| until.checked_sub(PATIENCE)).unwrap();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_pass_is_not_tried_again() {
+    fn permanent_errors_are_not_retried() {
         let now = crate::clock::instant();
         let refused = || StoreError::refused("store the call", "too large");
         let busy = || StoreError::busy("store the call", "locked");
@@ -213,11 +213,11 @@ mod tests {
         let denied = StoreError::denied("store the call", "permission denied");
         assert!(Retries::for_start().wait_after(denied, now).is_err());
         let mut patient = Retries::within(PATIENCE);
-        assert!(patient.wait_after(busy(), now).is_ok(), "who has time waits for locks as well");
+        assert!(patient.wait_after(busy(), now).is_ok(), "other retries wait for locks as well");
     }
 
     #[test]
-    fn what_an_earlier_try_may_have_done_stays_unknown() {
+    fn an_unknown_outcome_of_an_earlier_try_stays_unknown() {
         let now = crate::clock::instant();
         let mut retries = Retries::for_caller();
         assert!(retries.unknown().is_none());

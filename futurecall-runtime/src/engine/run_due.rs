@@ -1,4 +1,4 @@
-//! Running everything that is due at this moment.
+//! Runs everything that is due now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::claim::{Claimed, claim, give_back_late};
-use super::outcome::How;
-use super::ready_queue::InHand;
+use super::outcome::RunStatus;
+use super::ready_queue::ReadyCall;
 use super::{Engine, RunSummary, housekeeping, run};
 use crate::store::Result;
 
-/// Runs everything that is due at this moment and waits for it, within the pod's slots. Once nobody awaits it (`left`), it
-/// claims no more.
+/// Runs everything that is due now, within the pod's slots, and waits for it. Claims no more once the caller has
+/// stopped waiting (`left`).
 pub(super) async fn run_due(engine: &Arc<Engine>, left: &CancellationToken) -> Result<RunSummary> {
     let mut summary = RunSummary::default();
     if !engine.runs_calls() {
@@ -21,7 +21,7 @@ pub(super) async fn run_due(engine: &Arc<Engine>, left: &CancellationToken) -> R
     }
     let until = engine.open_store("run what is due")?.now().await?;
     summary.interrupted = housekeeping::rescue(engine).await?;
-    housekeeping::reopen_if_told(engine).await?;
+    housekeeping::reopen_if_declined(engine).await?;
     let mut running = FuturesUnordered::new();
     loop {
         let room = engine.config.concurrency_limit.saturating_sub(running.len());
@@ -37,7 +37,7 @@ pub(super) async fn run_due(engine: &Arc<Engine>, left: &CancellationToken) -> R
                 claim.calls.clear();
             }
             for call in claim.calls {
-                running.push(spawn(engine, InHand { call, deadline }));
+                running.push(spawn(engine, ReadyCall { call, deadline }));
             }
         }
         drop(claiming);
@@ -49,29 +49,29 @@ pub(super) async fn run_due(engine: &Arc<Engine>, left: &CancellationToken) -> R
     }
 }
 
-/// Starts a call in a task of its own, so that dropping `run_due` does not stop what it started; gives what became of it.
-fn spawn(engine: &Arc<Engine>, in_hand: InHand) -> impl Future<Output = run::Ended> + use<> {
+/// Spawns a run as a task, so that dropping `run_due` does not stop it; returns a future of its result.
+fn spawn(engine: &Arc<Engine>, ready_call: ReadyCall) -> impl Future<Output = run::RunResult> + use<> {
     let engine = Arc::clone(engine);
     let (tracker, process) = (engine.runs.clone(), engine.process.clone());
-    let task = tracker.spawn(process.task(async move { run::run_in_turn(&engine, in_hand).await }));
+    let task = tracker.spawn(process.task(async move { run::run_in_turn(&engine, ready_call).await }));
     async move { task.await.unwrap_or_default() }
 }
 
 impl RunSummary {
-    fn count(&mut self, ended: &run::Ended) {
+    fn count(&mut self, ended: &run::RunResult) {
         self.released = self.released.saturating_add(u64::from(ended.is_released));
-        let Some(how) = ended.how else { return };
-        if how != How::Expired {
+        let Some(status) = ended.status else { return };
+        if status != RunStatus::Expired {
             self.started = self.started.saturating_add(1);
             let total = self.by_name.entry(ended.name.clone()).or_default();
             *total = total.saturating_add(1);
         }
-        let counter = match how {
-            How::Succeeded => &mut self.succeeded,
-            How::Failed => &mut self.failed,
-            How::Retried => &mut self.retried,
-            How::Expired => &mut self.expired,
-            How::Interrupted => &mut self.interrupted,
+        let counter = match status {
+            RunStatus::Succeeded => &mut self.succeeded,
+            RunStatus::Failed => &mut self.failed,
+            RunStatus::Retried => &mut self.retried,
+            RunStatus::Expired => &mut self.expired,
+            RunStatus::Interrupted => &mut self.interrupted,
         };
         *counter = counter.saturating_add(1);
     }

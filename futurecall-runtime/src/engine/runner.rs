@@ -1,4 +1,4 @@
-//! The port through which the engine runs calls: it knows neither what handlers are nor what they are given.
+//! The port through which the engine runs handlers, without knowing their types or what they are given.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -7,54 +7,54 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::{Completion, Engine, Signals};
+use super::{Completion, Engine, RunSignals};
 use crate::config::Config;
 use crate::error::CallFailure;
 use crate::retry::RetryPolicy;
 use crate::signals::CallMeter;
 use crate::store::{ClaimedCall, OnVanish, PodBeat};
 
-/// What this pod can run.
+/// The handlers of a pod.
 pub(crate) trait Runner: Debug + Send + Sync + 'static {
-    /// The handler that answers to a stored name.
+    /// Returns the handler of a stored name.
     fn handler(&self, name: &str) -> Option<Arc<dyn CallHandler>>;
 
-    /// What a claim asks for: each name, and what happens to its calls if this pod vanishes.
+    /// Returns the names to claim, each with what happens to its calls if this pod vanishes.
     fn claimable(&self, config: &Config) -> Vec<(String, OnVanish)>;
 
-    /// What happens to a call of that name if this pod vanishes; `None`: nobody here answers to it.
+    /// Returns what happens to a call of that name if this pod vanishes; `None` if there is no handler for it.
     fn on_vanish(&self, name: &str, config: &Config) -> Option<OnVanish>;
 
-    /// The hashes of the shapes, under every name answered to.
+    /// Returns the hash of the shape of every name.
     fn hashes(&self) -> Arc<BTreeMap<String, i64>>;
 
-    /// Adds to a heartbeat which calls this pod can run.
+    /// Adds the names, shapes and redacted arguments of the handlers to a heartbeat.
     fn describe(&self, beat: &mut PodBeat);
 }
 
-/// One method that this pod can run.
+/// The handler of one method.
 pub(crate) trait CallHandler: Send + Sync {
-    /// What is measured of its calls.
+    /// Returns the metrics of its calls.
     fn meter(&self) -> &Arc<CallMeter>;
 
-    /// Whether a failed attempt is followed by another.
+    /// Returns the retry policy; `None` if a failed attempt is not retried.
     fn retry(&self) -> Option<RetryPolicy>;
 
-    /// How long an attempt may take.
+    /// Returns the timeout of an attempt.
     fn timeout(&self) -> Option<Duration>;
 
-    /// Whether a run that was interrupted is followed by another.
+    /// Returns whether an interrupted run is run again.
     fn reruns(&self, config: &Config) -> bool;
 
-    /// Decodes the arguments of a call, runs it, and says how it ended.
+    /// Decodes the arguments of a call and runs it.
     fn run<'a>(&'a self, run: Run<'a>) -> BoxFuture<'a, Result<(), CallFailure>>;
 }
 
-/// A run under way, as its handler gets it.
+/// A run in progress, as it is passed to its handler.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) engine: &'a Arc<Engine>,
     pub(crate) call: &'a ClaimedCall,
-    pub(crate) signals: &'a Arc<Signals>,
+    pub(crate) signals: &'a Arc<RunSignals>,
     pub(crate) completion: &'a Arc<Completion>,
 }

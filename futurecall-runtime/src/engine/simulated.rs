@@ -1,12 +1,11 @@
-//! The process of one pod in a simulation, which can stand still.
+//! The process of a pod in a simulation, which can be suspended.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// A process, as far as its tasks can tell: it can stand still while time goes on. One that never goes on again has
-/// been killed.
+/// A simulated process, which can be suspended while time passes. One that is never resumed counts as killed.
 #[derive(Clone, Default)]
 pub struct Process {
     gate: Arc<Mutex<Gate>>,
@@ -19,17 +18,17 @@ struct Gate {
 }
 
 impl Process {
-    /// One that runs.
+    /// Creates a running process.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Every task stands still from its next step on.
+    /// Suspends every task before its next poll.
     pub fn stop(&self) {
         self.gate().is_closed = true;
     }
 
-    /// Every task goes on.
+    /// Resumes every task.
     pub fn go_on(&self) {
         let mut gate = self.gate();
         gate.is_closed = false;
@@ -38,7 +37,7 @@ impl Process {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// A future that stands still with the process.
+    /// Wraps a future so that it is suspended with the process.
     pub fn task<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         Task { gate: Arc::clone(&self.gate), future: Box::pin(future) }
     }

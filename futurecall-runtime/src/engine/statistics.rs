@@ -1,68 +1,68 @@
-//! What this pod counts of the calls that it runs, by minute and by hour of the database's clock, and writes with each
+//! Counts the ended calls of this pod, by minute and hour of the database's clock, and writes the counts with each
 //! heartbeat.
 //!
-//! A row holds all that was counted in its time, and is written anew as long as it grows, so that a lost reply is harmless.
-//! Nothing is ever counted into a minute or an hour that has been written for good.
+//! A row holds all counts of its minute or hour, and is rewritten as long as it grows, so that a lost reply is
+//! harmless. Nothing is counted into a minute or hour that was written for the last time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::outcome::How;
+use super::outcome::RunStatus;
 use super::supervise::supervised;
 use super::{BEAT, Engine};
 use crate::moment::Moment;
 use crate::store::{BUCKETS, ClaimedCall, Histogram, Result, Span, Statistics, bucket};
 
-/// Rows of one statement.
+/// Rows per statement.
 const CHUNK: usize = 500;
 
-/// What was counted and is not written for good.
+/// Counts that may still grow or are not yet written.
 #[derive(Debug)]
 pub(super) struct Counters {
     spans: Mutex<[Counted; Span::ALL.len()]>,
 }
 
-/// The same of one span.
+/// The counts of one span.
 #[derive(Debug)]
 struct Counted {
     span: Span,
-    /// By when the minute or hour began, and name.
+    /// By start of the minute or hour, then name.
     rows: BTreeMap<Moment, HashMap<String, Row>>,
 }
 
 #[derive(Debug)]
 struct Row {
-    /// How many ended how, as [`How`] counts.
+    /// Number of ends by [`RunStatus`].
     ends: [u64; 5],
-    /// By bucket of the histogram: a call must cost next to nothing.
+    /// By bucket of the histogram. Arrays, because counting a call must cost next to nothing.
     durations: Box<[u64; BUCKETS]>,
     lateness: Box<[u64; BUCKETS]>,
-    /// How often it has grown, and how often when it was last written.
+    /// Number of ends counted, and the number when it was last written.
     grown: u64,
     written: u64,
 }
 
-/// One end of a call.
+/// One ended call.
 #[derive(Clone, Copy)]
-struct End {
-    how: How,
+struct CountedEnd {
+    status: RunStatus,
     /// How long the handler ran and how late it started, if it did.
     ran: Option<(Duration, Duration)>,
 }
 
 impl Counters {
-    fn add(&self, name: &str, end: Moment, ended: End) {
+    fn add(&self, name: &str, end: Moment, ended: CountedEnd) {
         self.lock().iter_mut().for_each(|counted| counted.add(name, end, ended));
     }
 
-    /// What has grown since it was last written, each row with how often it had.
+    /// Returns the rows that have grown since they were last written, each with its `grown`.
     fn unwritten(&self) -> Vec<(Statistics, u64)> {
         self.lock().iter().flat_map(Counted::unwritten).collect()
     }
 
-    /// These are written. What cannot grow any more is forgotten.
+    /// Marks rows as written, and drops those that cannot grow any more.
     fn written(&self, rows: &[(Statistics, u64)]) {
         self.lock().iter_mut().for_each(|counted| counted.written(rows));
     }
@@ -79,9 +79,9 @@ impl Default for Counters {
 }
 
 impl Counted {
-    fn add(&mut self, name: &str, end: Moment, ended: End) {
+    fn add(&mut self, name: &str, end: Moment, ended: CountedEnd) {
         let start = self.span.start_of(end);
-        // The clock may be set back, and what was before may be written for good.
+        // The clock may be set back, and earlier rows may have been written for the last time.
         let start = self.rows.last_key_value().map_or(start, |(newest, _)| start.max(*newest));
         let rows = self.rows.entry(start).or_default();
         if let Some(row) = rows.get_mut(name) {
@@ -116,18 +116,18 @@ impl Counted {
     }
 }
 
-/// How many minutes and hours may wait for a database that does not answer; what is older is given up.
+/// Returns how many minutes or hours are kept while the database does not answer; older ones are dropped.
 const fn unsent(span: Span) -> usize {
     match span {
         Span::Minute => 60,
-        // The last sixty minutes lie in these.
+        // The last sixty minutes span two hours.
         Span::Hour => 2,
     }
 }
 
 impl Row {
-    fn add(&mut self, end: End) {
-        count(&mut self.ends, end.how as usize);
+    fn add(&mut self, end: CountedEnd) {
+        count(&mut self.ends, end.status as usize);
         if let Some((duration, lateness)) = end.ran {
             count(&mut *self.durations, bucket(duration).into());
             count(&mut *self.lateness, bucket(lateness).into());
@@ -176,18 +176,18 @@ impl Times {
 }
 
 impl Engine {
-    /// Counts an end.
-    pub(super) fn count(&self, name: &str, how: How, times: Times) {
+    /// Counts an ended call.
+    pub(super) fn count(&self, name: &str, status: RunStatus, times: Times) {
         let Times { due, claimed, started_after, ran_for } = times;
         let later = |moment: Moment, time| moment.checked_add(time).unwrap_or(Moment::MAX);
         let start = started_after.map(|after| later(claimed, after));
         let end = start.map_or(claimed, |start| later(start, ran_for));
         let ran = start.map(|start| (ran_for, start.saturating_since(due)));
-        self.counters.add(name, end, End { how, ran });
+        self.counters.add(name, end, CountedEnd { status, ran });
     }
 }
 
-/// Starts the task that writes.
+/// Starts the task that writes the counts.
 pub(super) fn start(engine: &Arc<Engine>) {
     let (writer, process) = (Arc::clone(engine), engine.process.clone());
     tokio::spawn(process.task(async move {
@@ -215,7 +215,7 @@ async fn write_until_stopped(engine: &Engine) {
     }
 }
 
-/// Writes what has grown.
+/// Writes the rows that have grown.
 pub(super) async fn write(engine: &Engine) -> Result<()> {
     for rows in engine.counters.unwritten().chunks(CHUNK) {
         let counted: Vec<Statistics> = rows.iter().map(|(counted, _)| counted.clone()).collect();
@@ -234,10 +234,10 @@ mod tests {
     }
 
     fn succeed(counters: &Counters, seconds: i64) {
-        counters.add("a", at(seconds), End { how: How::Succeeded, ran: None });
+        counters.add("a", at(seconds), CountedEnd { status: RunStatus::Succeeded, ran: None });
     }
 
-    /// When what was counted by that span began, and how many succeeded in it.
+    /// The start and the number of successes of each row of that span.
     fn seen(rows: &[(Statistics, u64)], span: Span) -> Vec<(Moment, u64)> {
         let rows = rows.iter().filter(|(row, _)| row.span == span);
         rows.map(|(row, _)| (row.start, row.succeeded)).collect()
@@ -302,12 +302,18 @@ mod tests {
         let counters = Counters::default();
         let (ms, ends) = (
             Duration::from_millis(1),
-            [How::Succeeded, How::Failed, How::Retried, How::Expired, How::Interrupted],
+            [
+                RunStatus::Succeeded,
+                RunStatus::Failed,
+                RunStatus::Retried,
+                RunStatus::Expired,
+                RunStatus::Interrupted,
+            ],
         );
-        for (many, how) in (1..).zip(ends) {
+        for (many, status) in (1..).zip(ends) {
             for _ in 0..many {
-                let ran = (how != How::Expired).then_some((ms, ms * 9));
-                counters.add("a", at(60), End { how, ran });
+                let ran = (status != RunStatus::Expired).then_some((ms, ms * 9));
+                counters.add("a", at(60), CountedEnd { status, ran });
             }
         }
         let (row, _) = counters.unwritten().remove(0);

@@ -1,4 +1,4 @@
-//! No background task ends before its time: one that panics is reported and started again.
+//! Supervises background tasks: one that panics is logged and restarted.
 
 use std::panic::AssertUnwindSafe;
 
@@ -7,8 +7,7 @@ use futures_util::FutureExt;
 use super::Engine;
 use super::backoff::Backoff;
 
-/// Runs a task until it ends by itself. After a panic it begins anew, a little later each time; once the pod is over it
-/// is let go.
+/// Runs a task until it returns. After a panic it is restarted with a backoff, unless the pod has ended.
 pub(super) async fn supervised<F: Future<Output = ()>>(
     engine: &Engine,
     name: &'static str,
@@ -16,7 +15,7 @@ pub(super) async fn supervised<F: Future<Output = ()>>(
 ) {
     let mut backoff = Backoff::default();
     while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
-        tracing::error!(task = name, "a background task panicked; it is started again");
+        tracing::error!(task = name, "a background task panicked; restarting it");
         let wait = backoff.failed();
         tokio::select! {
             biased;
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_begins_anew() {
+    async fn a_task_that_panics_is_restarted() {
         let store = Arc::new(MemoryStore::new());
         let (config, state) = (Config::default(), StateMap::default());
         let engine = Engine::new(
