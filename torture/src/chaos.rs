@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::fault::{Counted, Kind};
 use crate::ledger::What;
-use crate::setup::{Ground, Wanted};
+use crate::setup::{Setup, SetupOptions};
 use crate::{Result, clock, fault_injector, producer};
 use futurecall_testbed::rng::Rng;
 
@@ -57,7 +57,7 @@ struct Played {
 
 /// Runs all five on one database, prints a table, and checks every call.
 pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
-    let wanted = Wanted {
+    let wanted = SetupOptions {
         sqlite: false,
         bends: false,
         disks: false,
@@ -67,17 +67,17 @@ pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
         lease: LEASE,
         draws: None,
     };
-    let ground = Ground::prepare(wanted).await?;
+    let setup = Setup::prepare(wanted).await?;
     let (stop, calls) = (CancellationToken::new(), TaskTracker::new());
-    let load = tokio::spawn(load(ground.pods.clone(), Arc::clone(&ground.acks), stop.clone(), calls.clone()));
+    let load = tokio::spawn(load(setup.pods.clone(), Arc::clone(&setup.acks), stop.clone(), calls.clone()));
     // Until every worker has started and caches are warm.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut dice = Rng::part(seed, 1);
+    let mut rng = Rng::part(seed, 1);
     let mut played = Vec::new();
     for scenario in ALL {
         tokio::time::sleep(WINDOW).await;
         let begin = clock::monotonic();
-        scenario.play(&ground, &mut dice).await?;
+        scenario.play(&setup, &mut rng).await?;
         played.push(Played { scenario, begin, end: clock::monotonic() });
         tokio::time::sleep(WINDOW).await;
     }
@@ -85,7 +85,7 @@ pub(crate) async fn chaos(seed: u64) -> Result<ExitCode> {
     load.await?;
     calls.close();
     calls.wait().await;
-    let report = ground.check().await?;
+    let report = setup.check().await?;
 
     let mut completed: HashMap<Uuid, i64> = HashMap::new();
     for event in report.events.iter().filter(|event| event.what == What::End) {
@@ -115,11 +115,11 @@ impl Scenario {
         }
     }
 
-    async fn play(self, ground: &Ground, dice: &mut Rng) -> Result {
-        let targets = &ground.targets;
+    async fn play(self, setup: &Setup, rng: &mut Rng) -> Result {
+        let targets = &setup.targets;
         match self {
             Self::PostgresRestart => {
-                fault_injector::break_database(targets, Kind::Crash, Duration::ZERO).await?
+                fault_injector::break_database(targets, Kind::Crash, Duration::ZERO).await?;
             }
             Self::BackendKill => {
                 for _ in 0..10 {
@@ -135,7 +135,7 @@ impl Scenario {
             }
             Self::RepeatedKills => {
                 for _ in 0..8 {
-                    let number = dice.below(targets.workers.len());
+                    let number = rng.below(targets.workers.len());
                     fault_injector::kill(targets, number..number + 1, Duration::from_millis(100)).await?;
                     tokio::time::sleep(Duration::from_millis(1_200)).await;
                 }

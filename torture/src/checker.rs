@@ -99,7 +99,7 @@ pub(crate) struct Ended {
 
 /// A schedule in the database once nothing is broken any more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct ScheduleState {
     pub(crate) active: bool,
     /// How many untried runs wait for their due time.
     pub(crate) next: usize,
@@ -141,7 +141,7 @@ pub(crate) struct History {
     pub(crate) apart: Option<(usize, Clock)>,
     pub(crate) schedules: HashMap<Uuid, Rule>,
     /// Once everything is quiet.
-    pub(crate) standing: HashMap<Uuid, Standing>,
+    pub(crate) standing: HashMap<Uuid, ScheduleState>,
 }
 
 impl History {

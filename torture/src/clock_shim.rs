@@ -66,7 +66,7 @@ impl Library {
 
 /// Removes what the library leaves behind of a process that was killed: another user's process with the same number
 /// could not start.
-pub(crate) fn bury(pid: u32) {
+pub(crate) fn remove_leftovers(pid: u32) {
     for name in ["sem.faketime_sem_", "faketime_shm_"] {
         // A process without a shifted clock leaves nothing.
         let _ = std::fs::remove_file(format!("/dev/shm/{name}{pid}"));
@@ -113,9 +113,9 @@ pub(crate) fn set_by(file: &Path, by: i64) -> Result {
 }
 
 /// Sets the clock by a quarter of an hour to some days, forward or back; the change is visible within a second.
-pub(crate) fn set(file: &Path, dice: &mut Rng) -> Result {
-    let seconds = [900, 3_600, 86_400, 400_000].get(dice.below(4)).copied().unwrap_or(900);
-    let sign = if dice.percent(50) { '+' } else { '-' };
+pub(crate) fn set(file: &Path, rng: &mut Rng) -> Result {
+    let seconds = [900, 3_600, 86_400, 400_000].get(rng.below(4)).copied().unwrap_or(900);
+    let sign = if rng.percent(50) { '+' } else { '-' };
     Ok(std::fs::write(file, format!("{sign}{seconds}\n"))?)
 }
 

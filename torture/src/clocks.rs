@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The arguments of a peer.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Orders {
+pub(crate) struct PeerOptions {
     #[arg(long)]
     url: String,
     #[arg(long)]
@@ -56,7 +56,7 @@ struct Asked {
 
 /// Runs calls until standard input ends, and schedules the calls that it reads there, one per line: kind, delay and
 /// length in milliseconds. It replies with the call's id, and to `clock` with its wall clock.
-pub(crate) async fn live(orders: Orders) -> Result {
+pub(crate) async fn live(orders: PeerOptions) -> Result {
     let ledger = Arc::new(Ledger::open(&orders.ledger, orders.number)?);
     let config = Config::new().shutdown_grace(PATIENCE);
     let config = match orders.lease {

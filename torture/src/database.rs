@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
 use uuid::Uuid;
 
 use crate::Result;
-use crate::checker::{Ended, Row, Standing, State};
+use crate::checker::{Ended, Row, ScheduleState, State};
 use crate::disk::Disk;
 use crate::mutant::Mutant;
 use crate::postgres::Server;
@@ -192,10 +192,10 @@ impl Database {
 
     /// Returns the state of each schedule, and whether some run of it is in transition: to be retried, or its pod
     /// vanished.
-    pub(crate) async fn schedules(&self) -> Result<HashMap<Uuid, (Standing, bool)>> {
+    pub(crate) async fn schedules(&self) -> Result<HashMap<Uuid, (ScheduleState, bool)>> {
         let standing = |id, state: i64, next: i64, due, open: i64| {
             let next = usize::try_from(next).unwrap_or(0);
-            (id, (Standing { active: state == 0, next, due }, open > 0))
+            (id, (ScheduleState { active: state == 0, next, due }, open > 0))
         };
         let sql = self.sql(SCHEDULES);
         Ok(match self {

@@ -19,7 +19,7 @@ use crate::postgres::{CONNECTIONS, Server};
 use crate::proxy::{Lane, Passage};
 use crate::run_folder::Folder;
 use crate::settings::Settings;
-use crate::worker::Orders;
+use crate::worker::WorkerOptions;
 use crate::worker_process::Worker;
 use crate::{Result, clock};
 use futurecall_testbed::rng::Rng;
@@ -37,7 +37,7 @@ pub(crate) struct Targets {
 
 /// One worker, and its connection to the database.
 pub(crate) struct Target {
-    pub(crate) orders: Orders,
+    pub(crate) orders: WorkerOptions,
     pub(crate) worker: Mutex<Worker>,
     pub(crate) lane: Option<Lane>,
     /// With these variables, its wall clock can be shifted; `None` if it cannot.
@@ -53,7 +53,7 @@ pub(crate) const APART: usize = 0;
 
 impl Target {
     pub(crate) fn start(&self, targets: &Targets) -> Result<Worker> {
-        let orders = Orders { retention: self.settings.retention(), ..self.orders.clone() };
+        let orders = WorkerOptions { retention: self.settings.retention(), ..self.orders.clone() };
         Worker::start(&orders, &targets.folder, &self.bent)
     }
 }
@@ -61,13 +61,13 @@ impl Target {
 /// Injects faults into processes: one worker at a time.
 pub(crate) async fn of_processes(
     targets: &Targets,
-    mut dice: Rng,
+    mut rng: Rng,
     stop: &CancellationToken,
     kinds: &[Kind],
 ) -> Result {
-    while pause(&mut dice, stop).await {
-        let Some(kind) = kinds.get(dice.below(kinds.len())).copied() else { return Ok(()) };
-        let number = dice.below(targets.workers.len());
+    while pause(&mut rng, stop).await {
+        let Some(kind) = kinds.get(rng.below(kinds.len())).copied() else { return Ok(()) };
+        let number = rng.below(targets.workers.len());
         let Some(target) = targets.workers.get(number) else { return Ok(()) };
         let lease = u64::try_from(targets.lease.as_millis()).unwrap_or(u64::MAX);
         let breaking = targets.faults.during(kind, Some(number), async {
@@ -75,7 +75,7 @@ pub(crate) async fn of_processes(
             match kind {
                 Kind::Kill => {
                     worker.kill().await?;
-                    tokio::time::sleep(dice.between(0, 300)).await;
+                    tokio::time::sleep(rng.between(0, 300)).await;
                     *worker = target.start(targets)?;
                 }
                 Kind::Restart => {
@@ -84,7 +84,7 @@ pub(crate) async fn of_processes(
                 }
                 Kind::Pause => {
                     worker.signal(Signal::STOP)?;
-                    tokio::time::sleep(dice.between(lease + 200, lease + 1_500)).await;
+                    tokio::time::sleep(rng.between(lease + 200, lease + 1_500)).await;
                     worker.signal(Signal::CONT)?;
                 }
                 _ => {}
@@ -97,7 +97,7 @@ pub(crate) async fn of_processes(
 }
 
 /// Sets wall clocks forward and back.
-pub(crate) async fn of_clocks(targets: &Targets, mut dice: Rng, stop: &CancellationToken) -> Result {
+pub(crate) async fn of_clocks(targets: &Targets, mut rng: Rng, stop: &CancellationToken) -> Result {
     let bent: Vec<usize> = targets
         .workers
         .iter()
@@ -105,12 +105,12 @@ pub(crate) async fn of_clocks(targets: &Targets, mut dice: Rng, stop: &Cancellat
         .filter(|(_, target)| !target.bent.is_empty())
         .map(|(number, _)| number)
         .collect();
-    while pause(&mut dice, stop).await {
-        let Some(number) = bent.get(dice.below(bent.len())).copied() else { return Ok(()) };
+    while pause(&mut rng, stop).await {
+        let Some(number) = bent.get(rng.below(bent.len())).copied() else { return Ok(()) };
         let file = targets.folder.clock(number);
         let breaking = targets.faults.during(Kind::Clock, Some(number), async {
-            clock_shim::set(&file, &mut dice)?;
-            tokio::time::sleep(dice.between(1_500, 4_000)).await;
+            clock_shim::set(&file, &mut rng)?;
+            tokio::time::sleep(rng.between(1_500, 4_000)).await;
             clock_shim::right(&file)?;
             // A process reads the file once a second.
             tokio::time::sleep(Duration::from_millis(1_200)).await;
@@ -129,7 +129,7 @@ const HOUR: i64 = 3_600_000_000;
 /// machine, which all processes share. With `back_only`, it explains nothing.
 pub(crate) async fn of_database_clock(
     targets: &Targets,
-    mut dice: Rng,
+    mut rng: Rng,
     stop: &CancellationToken,
     back_only: bool,
 ) -> Result {
@@ -151,20 +151,20 @@ pub(crate) async fn of_database_clock(
     };
     let (mut by, mut hours) = (0, 0);
     while has_a_clock
-        && stop.run_until_cancelled(tokio::time::sleep(dice.between(2_500, 6_000))).await.is_some()
+        && stop.run_until_cancelled(tokio::time::sleep(rng.between(2_500, 6_000))).await.is_some()
     {
-        let size = SIZES.get(dice.below(SIZES.len())).copied().unwrap_or(HOUR);
+        let size = SIZES.get(rng.below(SIZES.len())).copied().unwrap_or(HOUR);
         if back_only {
             set(by - size.max(3_000_000))?;
-            tokio::time::sleep(dice.between(2_000, 4_000)).await;
-        } else if dice.percent(50) {
+            tokio::time::sleep(rng.between(2_000, 4_000)).await;
+        } else if rng.percent(50) {
             // Schedules run once for every missed time: for one hour of them, and no more.
-            let is_far = hours == 0 && dice.percent(30);
+            let is_far = hours == 0 && rng.percent(30);
             hours += usize::from(is_far);
             by += if is_far { HOUR } else { size };
         } else {
             set(by - size)?;
-            tokio::time::sleep(dice.between(500, 2_500)).await;
+            tokio::time::sleep(rng.between(500, 2_500)).await;
         }
         set(by)?;
     }
@@ -176,24 +176,24 @@ fn is_apart(targets: &Targets) -> bool {
 }
 
 /// Sets the clock of one process of a SQLite file apart from those of the others, for a while.
-pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Rng, stop: &CancellationToken) -> Result {
+pub(crate) async fn of_clocks_apart(targets: &Targets, mut rng: Rng, stop: &CancellationToken) -> Result {
     while is_apart(targets)
-        && stop.run_until_cancelled(tokio::time::sleep(dice.between(4_000, 9_000))).await.is_some()
+        && stop.run_until_cancelled(tokio::time::sleep(rng.between(4_000, 9_000))).await.is_some()
     {
         let set =
             |by| targets.faults.step_apart(by, |all| clock_shim::set_by(&targets.folder.clock(APART), all));
         // A lease that was taken while the clock was ahead lasts longer by that much: at most as long as the end of the
         // run waits.
-        let is_ahead = dice.percent(50);
+        let is_ahead = rng.percent(50);
         let sizes = if is_ahead { SIZES.get(..3).unwrap_or(&SIZES) } else { &SIZES };
-        let size = sizes.get(dice.below(sizes.len() + 1)).copied().unwrap_or(if is_ahead {
+        let size = sizes.get(rng.below(sizes.len() + 1)).copied().unwrap_or(if is_ahead {
             10_000_000
         } else {
             HOUR
         });
         let begin = clock::monotonic();
         set(if is_ahead { size } else { -size })?;
-        tokio::time::sleep(dice.between(1_000, 4_000)).await;
+        tokio::time::sleep(rng.between(1_000, 4_000)).await;
         set(0)?;
         let (kind, worker) = if is_ahead { (Kind::Ahead, None) } else { (Kind::Behind, Some(APART)) };
         targets.faults.add(Fault { kind, worker, begin, end: clock::monotonic() });
@@ -204,19 +204,19 @@ pub(crate) async fn of_clocks_apart(targets: &Targets, mut dice: Rng, stop: &Can
 /// Injects faults into the database, and into the connections to it.
 pub(crate) async fn of_databases(
     targets: &Targets,
-    mut dice: Rng,
+    mut rng: Rng,
     stop: &CancellationToken,
     kinds: &[Kind],
 ) -> Result {
-    while pause(&mut dice, stop).await {
-        let Some(kind) = kinds.get(dice.below(kinds.len())).copied() else { return Ok(()) };
+    while pause(&mut rng, stop).await {
+        let Some(kind) = kinds.get(rng.below(kinds.len())).copied() else { return Ok(()) };
         match kind {
-            Kind::Cut | Kind::Stall | Kind::Mute => break_network(targets, &mut dice, kind).await,
+            Kind::Cut | Kind::Stall | Kind::Mute => break_network(targets, &mut rng, kind).await,
             // Mostly for less than what is left of any lease.
-            Kind::Denied | Kind::LockedOut if dice.percent(70) => {
-                break_database(targets, kind, dice.between(100, 700)).await?;
+            Kind::Denied | Kind::LockedOut if rng.percent(70) => {
+                break_database(targets, kind, rng.between(100, 700)).await?;
             }
-            _ => break_database(targets, kind, dice.between(500, 3_200)).await?,
+            _ => break_database(targets, kind, rng.between(500, 3_200)).await?,
         }
     }
     Ok(())
@@ -269,12 +269,12 @@ async fn hold_the_lock(file: &Path, time: Duration) -> Result {
 }
 
 /// Waits until the next fault; returns `false` if there is none.
-async fn pause(dice: &mut Rng, stop: &CancellationToken) -> bool {
-    stop.run_until_cancelled(tokio::time::sleep(dice.between(200, 1_200))).await.is_some()
+async fn pause(rng: &mut Rng, stop: &CancellationToken) -> bool {
+    stop.run_until_cancelled(tokio::time::sleep(rng.between(200, 1_200))).await.is_some()
 }
 
-async fn break_network(targets: &Targets, dice: &mut Rng, kind: Kind) {
-    let worker = if dice.percent(50) { Some(dice.below(targets.workers.len())) } else { None };
+async fn break_network(targets: &Targets, rng: &mut Rng, kind: Kind) {
+    let worker = if rng.percent(50) { Some(rng.below(targets.workers.len())) } else { None };
     let lanes: Vec<&Lane> = match worker.and_then(|number| targets.workers.get(number)) {
         Some(target) => target.lane.iter().collect(),
         None => targets
@@ -290,11 +290,11 @@ async fn break_network(targets: &Targets, dice: &mut Rng, kind: Kind) {
         match kind {
             Kind::Stall => {
                 set(Passage::Stalled);
-                tokio::time::sleep(dice.between(500, 4_000)).await;
+                tokio::time::sleep(rng.between(500, 4_000)).await;
             }
             Kind::Mute => {
                 set(Passage::Mute);
-                tokio::time::sleep(dice.between(20, 300)).await;
+                tokio::time::sleep(rng.between(20, 300)).await;
             }
             _ => {}
         }
@@ -317,7 +317,7 @@ async fn break_server(server: &Server, kind: Kind, time: Duration) -> Result {
         Kind::Full | Kind::FullLog => {
             let disk = server.disks.as_ref().map(|it| if kind == Kind::Full { &it.data } else { &it.log });
             fill(disk, time).await?;
-            server.mend().await
+            server.wait_until_healthy().await
         }
         Kind::Exhaust => {
             let mut taken = Vec::new();

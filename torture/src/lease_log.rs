@@ -22,9 +22,9 @@ const SAID: [(&str, What); 2] = [
 ];
 
 /// Writes it to the ledger.
-pub(crate) struct Fences(pub(crate) Arc<Ledger>);
+pub(crate) struct LeaseLog(pub(crate) Arc<Ledger>);
 
-impl<S: Subscriber> Layer<S> for Fences {
+impl<S: Subscriber> Layer<S> for LeaseLog {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut heard = Heard(None);
         event.record(&mut heard);
@@ -50,7 +50,7 @@ impl Visit for Heard {
 mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
-    use super::{Fences, SAID};
+    use super::{LeaseLog, SAID};
     use crate::ledger::{self, Ledger, What};
     use std::sync::Arc;
 
@@ -65,7 +65,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
-        let fences = Fences(Arc::new(Ledger::open(&path, 3).unwrap()));
+        let fences = LeaseLog(Arc::new(Ledger::open(&path, 3).unwrap()));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(fences), || {
             tracing::error!(calls = 2, "leases could not be renewed in time; their handlers are stopped");
             tracing::warn!("the call's lease was lost; its handler is stopped, and its outcome dropped");

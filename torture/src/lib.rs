@@ -99,13 +99,13 @@ enum Command {
         without: Vec<strangers::Part>,
     },
     #[command(hide = true)]
-    Guest(strangers::Orders),
+    Guest(strangers::GuestOptions),
     #[command(hide = true)]
-    Worker(worker::Orders),
+    Worker(worker::WorkerOptions),
     #[command(hide = true)]
-    Victim(victim::Orders),
+    Victim(victim::VictimOptions),
     #[command(hide = true)]
-    Peer(clocks::Orders),
+    Peer(clocks::PeerOptions),
 }
 
 /// Executes the command line.

@@ -31,7 +31,7 @@ pub(crate) struct Server {
 
 /// Options of a server.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct ServerOptions {
     pub(crate) synchronous_commit: bool,
     /// The library and the file that shift its clock.
     pub(crate) clock: Option<(Library, PathBuf)>,
@@ -39,7 +39,7 @@ pub(crate) struct Wanted {
     pub(crate) disks: bool,
 }
 
-impl Default for Wanted {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self { synchronous_commit: true, clock: None, disks: false }
     }
@@ -54,8 +54,8 @@ pub(crate) struct Disks {
 
 impl Server {
     /// Creates a server in an empty folder, and starts it. It listens on a socket in that folder only.
-    pub(crate) fn start(folder: &Path, wanted: Wanted) -> Result<Self> {
-        let Wanted { synchronous_commit, clock, disks } = wanted;
+    pub(crate) fn start(folder: &Path, wanted: ServerOptions) -> Result<Self> {
+        let ServerOptions { synchronous_commit, clock, disks } = wanted;
         if let Some((_, file)) = &clock {
             clock_shim::set_by(file, 0)?;
         }
@@ -104,7 +104,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        clock_shim::bury(server.unsigned_abs());
+        clock_shim::remove_leftovers(server.unsigned_abs());
         // Without an init process that reaps orphans, the dead server keeps its number, and a new one would consider it
         // alive.
         for lock in [self.inner.data().join("postmaster.pid"), self.inner.folder().join(".s.PGSQL.5432.lock")]
@@ -115,7 +115,7 @@ impl Server {
     }
 
     /// Waits until it answers again, and starts it if it has ended by itself.
-    pub(crate) async fn mend(&self) -> Result {
+    pub(crate) async fn wait_until_healthy(&self) -> Result {
         for _ in 0..200 {
             if self.connect().await.is_ok() {
                 return Ok(());

@@ -33,19 +33,19 @@ const BACKLOG: i64 = 2_000;
 pub(crate) async fn produce(
     pod: Pod,
     acks: Arc<Acks>,
-    mut dice: Rng,
+    mut rng: Rng,
     load: Load,
     mut waiting: watch::Receiver<i64>,
     stop: CancellationToken,
     cancellations: TaskTracker,
 ) {
     while stop.run_until_cancelled(until_few_wait(&mut waiting)).await == Some(true) {
-        if dice.percent(10) {
-            many(&pod, &acks, &mut dice, load).await;
+        if rng.percent(10) {
+            many(&pod, &acks, &mut rng, load).await;
         } else {
-            one(&pod, &acks, &mut dice, load, &cancellations).await;
+            one(&pod, &acks, &mut rng, load, &cancellations).await;
         }
-        tokio::time::sleep(dice.between(5, 20)).await;
+        tokio::time::sleep(rng.between(5, 20)).await;
     }
 }
 
@@ -80,18 +80,18 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(dice: &mut Rng, load: Load) -> Self {
-        let kind = match dice.below(10) {
+    fn new(rng: &mut Rng, load: Load) -> Self {
+        let kind = match rng.below(10) {
             0..4 => Kind::Keep,
             4..8 => Kind::Rerun,
             _ => Kind::Tries,
         };
-        let delay = if dice.percent(30) { Duration::ZERO } else { dice.between(1, 3_000) };
-        let blocks = load.blocks && dice.percent(1);
-        let time = match dice.below(1_000) {
-            throw if throw < load.long => dice.between(4_000, 8_000),
-            throw if throw < 100 => dice.between(50, 400),
-            _ => dice.between(0, 20),
+        let delay = if rng.percent(30) { Duration::ZERO } else { rng.between(1, 3_000) };
+        let blocks = load.blocks && rng.percent(1);
+        let time = match rng.below(1_000) {
+            throw if throw < load.long => rng.between(4_000, 8_000),
+            throw if throw < 100 => rng.between(50, 400),
+            _ => rng.between(0, 20),
         };
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(0);
         Self {
@@ -126,18 +126,18 @@ impl Kind {
     }
 }
 
-async fn one(pod: &Pod, acks: &Arc<Acks>, dice: &mut Rng, load: Load, cancellations: &TaskTracker) {
-    let plan = Plan::new(dice, load);
+async fn one(pod: &Pod, acks: &Arc<Acks>, rng: &mut Rng, load: Load, cancellations: &TaskTracker) {
+    let plan = Plan::new(rng, load);
     let call = plan.call(pod);
     let id = call.id();
-    let by_identifier = dice.percent(50);
+    let by_identifier = rng.percent(50);
     let call = if by_identifier { call.identifier(id) } else { call };
     let sent = clock::monotonic();
     let promise = plan.promise(sent, stored(&call.await.map(drop)));
     acks.scheduled(id.as_uuid(), promise);
-    if promise.stored != Stored::No && dice.percent(12) {
+    if promise.stored != Stored::No && rng.percent(12) {
         // Around its due time, so that some are waiting, some are being claimed and some run.
-        let wait = plan.delay.saturating_sub(Duration::from_millis(30)) + dice.between(0, 60);
+        let wait = plan.delay.saturating_sub(Duration::from_millis(30)) + rng.between(0, 60);
         let (pod, acks) = (pod.clone(), Arc::clone(acks));
         cancellations.spawn(async move {
             tokio::time::sleep(wait).await;
@@ -155,8 +155,8 @@ pub(crate) async fn schedule_now(pod: Pod, acks: Arc<Acks>) {
     acks.scheduled(id.as_uuid(), plan.promise(sent, stored(&call.await.map(drop))));
 }
 
-async fn many(pod: &Pod, acks: &Acks, dice: &mut Rng, load: Load) {
-    let plans: Vec<Plan> = (0..10).map(|_| Plan::new(dice, load)).collect();
+async fn many(pod: &Pod, acks: &Acks, rng: &mut Rng, load: Load) {
+    let plans: Vec<Plan> = (0..10).map(|_| Plan::new(rng, load)).collect();
     let all = pod.future_calls().schedule_all(plans.iter().map(|plan| plan.call(pod)));
     let ids = all.ids();
     let sent = clock::monotonic();

@@ -85,9 +85,9 @@ pub(crate) async fn declare(pod: &Pod) -> Result<Vec<(Uuid, Rule)>> {
 }
 
 /// Declares them again and again, like starting services, until stopped: that must change nothing.
-pub(crate) async fn declare_again(pod: Pod, mut dice: Rng, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(dice.between(100, 600))).await.is_some() {
-        let Some(rule) = ALL.get(dice.below(ALL.len())) else { return };
+pub(crate) async fn declare_again(pod: Pod, mut rng: Rng, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(rng.between(100, 600))).await.is_some() {
+        let Some(rule) = ALL.get(rng.below(ALL.len())) else { return };
         // Errors do not matter: the schedules are already declared.
         let _ = rule.declare(&pod).await;
     }

@@ -17,7 +17,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The end of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Throw {
+pub(crate) enum AttemptEnd {
     Success,
     Error,
     Panic,
@@ -29,11 +29,11 @@ pub(crate) enum Throw {
     Hang,
 }
 
-impl Throw {
+impl AttemptEnd {
     /// Draws the end of that attempt of that call.
     pub(crate) fn of(call: Uuid, attempt: u32) -> Self {
-        let mut dice = Rng::part(call.as_u64_pair().1, u64::from(attempt));
-        match dice.below(100) {
+        let mut rng = Rng::part(call.as_u64_pair().1, u64::from(attempt));
+        match rng.below(100) {
             0..45 => Self::Success,
             45..65 => Self::Error,
             65..75 => Self::Panic,
@@ -57,17 +57,23 @@ impl Throw {
 mod tests {
     use uuid::Uuid;
 
-    use super::Throw;
+    use super::AttemptEnd;
 
     #[test]
     fn the_same_attempt_ends_the_same_way_and_others_otherwise() {
-        let throws: Vec<_> = (1..200).map(|attempt| Throw::of(Uuid::from_u128(7), attempt)).collect();
+        let throws: Vec<_> = (1..200).map(|attempt| AttemptEnd::of(Uuid::from_u128(7), attempt)).collect();
         assert_eq!(
             throws,
-            (1..200).map(|attempt| Throw::of(Uuid::from_u128(7), attempt)).collect::<Vec<_>>()
+            (1..200).map(|attempt| AttemptEnd::of(Uuid::from_u128(7), attempt)).collect::<Vec<_>>()
         );
-        for throw in [Throw::Success, Throw::Error, Throw::Panic, Throw::RetryIn, Throw::GiveUp, Throw::Hang]
-        {
+        for throw in [
+            AttemptEnd::Success,
+            AttemptEnd::Error,
+            AttemptEnd::Panic,
+            AttemptEnd::RetryIn,
+            AttemptEnd::GiveUp,
+            AttemptEnd::Hang,
+        ] {
             assert!(throws.contains(&throw), "{throw:?}");
         }
     }

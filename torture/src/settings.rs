@@ -24,8 +24,8 @@ impl Settings {
 
     /// Returns for how many seconds the next pod keeps succeeded calls.
     pub(crate) fn retention(&self) -> u64 {
-        let Some(dice) = &self.0 else { return DAY };
-        let place = dice.lock().unwrap_or_else(PoisonError::into_inner).below(RETENTIONS.len());
+        let Some(rng) = &self.0 else { return DAY };
+        let place = rng.lock().unwrap_or_else(PoisonError::into_inner).below(RETENTIONS.len());
         RETENTIONS.get(place).copied().unwrap_or(DAY)
     }
 }

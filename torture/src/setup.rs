@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::acks::Acks;
-use crate::checker::{Clock, History, Standing, Verdict, check};
+use crate::checker::{Clock, History, ScheduleState, Verdict, check};
 use crate::clock_shim::{self, Library};
 use crate::database::Database;
 use crate::disk::Disk;
@@ -24,7 +24,7 @@ use crate::proxy::Lane;
 use crate::recurring::{self, Rule};
 use crate::run_folder::Folder;
 use crate::settings::{Settings, keeping};
-use crate::worker::Orders;
+use crate::worker::WorkerOptions;
 use crate::worker_process::Worker;
 use crate::{Result, clock, follow_ups, ledger, worker};
 
@@ -34,7 +34,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Options of a setup.
 #[expect(clippy::struct_excessive_bools, reason = "each is wanted or not, whatever the others are")]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct SetupOptions {
     pub(crate) sqlite: bool,
     /// Whether the clocks of a worker and of the server can be set.
     pub(crate) bends: bool,
@@ -51,11 +51,11 @@ pub(crate) struct Wanted {
 }
 
 /// A running setup.
-pub(crate) struct Ground {
+pub(crate) struct Setup {
     pub(crate) acks: Arc<Acks>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) targets: Arc<Targets>,
-    wanted: Wanted,
+    wanted: SetupOptions,
     folder: Arc<Folder>,
     database: Arc<Database>,
     schedules: Vec<(Uuid, Rule)>,
@@ -73,15 +73,15 @@ pub(crate) struct Report {
     database: Database,
 }
 
-impl Wanted {
+impl SetupOptions {
     fn rewrites(&self) -> &'static [Rewrite] {
         // Without a proxy there is nothing to rewrite.
         self.mutant.filter(|_| !self.sqlite).map_or(&[], Mutant::rewrites)
     }
 }
 
-impl Ground {
-    pub(crate) async fn prepare(wanted: Wanted) -> Result<Self> {
+impl Setup {
+    pub(crate) async fn prepare(wanted: SetupOptions) -> Result<Self> {
         let folder = Arc::new(Folder::new()?);
         let library = if wanted.bends { Library::find_loudly() } else { None };
         let database = Arc::new(open(wanted, &folder, library.clone())?);
@@ -179,12 +179,12 @@ impl Report {
     }
 }
 
-fn open(wanted: Wanted, folder: &Folder, library: Option<Library>) -> Result<Database> {
+fn open(wanted: SetupOptions, folder: &Folder, library: Option<Library>) -> Result<Database> {
     if wanted.sqlite {
         let disk = if wanted.disks { Some(Disk::mount(&folder.database())?) } else { None };
         return Ok(Database::sqlite(&folder.database(), disk));
     }
-    let server = postgres::Wanted {
+    let server = postgres::ServerOptions {
         synchronous_commit: wanted.mutant != Some(Mutant::AsynchronousCommit),
         clock: library.map(|library| (library, folder.server_clock())),
         disks: wanted.disks,
@@ -192,7 +192,7 @@ fn open(wanted: Wanted, folder: &Folder, library: Option<Library>) -> Result<Dat
     Ok(Database::postgres(Server::start(&folder.database(), server)?))
 }
 
-async fn lane(wanted: Wanted, database: &Database) -> Result<Option<Lane>> {
+async fn lane(wanted: SetupOptions, database: &Database) -> Result<Option<Lane>> {
     match database {
         Database::Postgres { server, .. } => Ok(Some(Lane::open(server.socket(), wanted.rewrites()).await?)),
         Database::Sqlite { .. } => Ok(None),
@@ -213,7 +213,7 @@ pub(crate) async fn producer(url: &str, config: Config) -> Result<Pod> {
 }
 
 async fn workers(
-    wanted: Wanted,
+    wanted: SetupOptions,
     folder: &Arc<Folder>,
     database: &Arc<Database>,
     library: Option<&Library>,
@@ -223,7 +223,7 @@ async fn workers(
     for number in 0..wanted.workers {
         let lane = lane(wanted, database).await?;
         let settings = Settings::new(wanted.draws, 40 + u64::try_from(number)?);
-        let orders = Orders {
+        let orders = WorkerOptions {
             url: url_of(lane.as_ref(), database),
             number,
             ledger: folder.ledger(),
@@ -267,11 +267,11 @@ pub(crate) async fn watch(database: std::sync::Weak<Database>, faults: Arc<Fault
 pub(crate) async fn drain(
     database: &Database,
     patience: Duration,
-) -> Result<(Duration, HashMap<Uuid, Standing>)> {
+) -> Result<(Duration, HashMap<Uuid, ScheduleState>)> {
     let (began, now) = (Instant::now(), database.now().await?);
     loop {
         let schedules = database.schedules().await?;
-        let goes_on = |(standing, open): &(Standing, bool)| {
+        let goes_on = |(standing, open): &(ScheduleState, bool)| {
             standing.next == 1 && !open && standing.due.is_some_and(|due| due > now)
         };
         let is_over = database.pending().await? == 0 && schedules.values().all(goes_on);

@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::application::Application;
-use self::guest::{Guest, House, LEASE, Service};
-pub(crate) use self::guest::{Orders, live};
+use self::guest::{Guest, GuestSetup, LEASE, Service};
+pub(crate) use self::guest::{GuestOptions, live};
 use self::lateness::Away;
 use crate::acks::Acks;
 use crate::checker::{Clock, History, Verdict, Violation, check};
@@ -69,7 +69,7 @@ pub(crate) struct Plan {
 
 /// A running setup.
 struct World {
-    house: House,
+    setup: GuestSetup,
     database: Arc<Database>,
     pooler: Option<PgBouncer>,
     pods: Vec<Pod>,
@@ -80,7 +80,7 @@ struct World {
 
 /// Pods of one service while the others run.
 #[derive(Default)]
-struct Lived {
+struct Deployments {
     away: Vec<Away>,
     starts: usize,
     guests: Vec<Guest>,
@@ -89,7 +89,7 @@ struct Lived {
 /// Observations outside of the ledger.
 #[derive(Default)]
 struct Seen {
-    lived: Lived,
+    lived: Deployments,
     statements: i64,
     begun: usize,
     complaints: Vec<(Violation, String)>,
@@ -116,7 +116,7 @@ impl World {
             let url = format!("sqlite:{}", folder.database().join("calls.db").display());
             (database, None, url)
         } else {
-            let server = Server::start(&folder.database(), postgres::Wanted::default())?;
+            let server = Server::start(&folder.database(), postgres::ServerOptions::default())?;
             let settings = "pool_mode = transaction\ndefault_pool_size = 15\nlog_connections = 0\nlog_disconnections = 0";
             let pooler = PgBouncer::before_socket(&folder.database(), "futurecall", "postgres", settings);
             let url = format!("{}?statement-cache-capacity=0", pooler.url);
@@ -130,12 +130,12 @@ impl World {
         let over = CancellationToken::new();
         tokio::spawn(watch(Arc::downgrade(&database), Arc::clone(&faults), over.clone()));
         let acks = Arc::new(Acks::open(&folder.acks())?);
-        Ok(Self { house: House { folder, url }, database, pooler, pods, acks, faults, over })
+        Ok(Self { setup: GuestSetup { folder, url }, database, pooler, pods, acks, faults, over })
     }
 
     async fn application(&self) -> Result<Application> {
         match &*self.database {
-            Database::Postgres { .. } => Application::postgres(&self.house.url).await,
+            Database::Postgres { .. } => Application::postgres(&self.setup.url).await,
             Database::Sqlite { file, .. } => Application::sqlite(file.clone()).await,
         }
     }
@@ -144,9 +144,9 @@ impl World {
     async fn run(&self, plan: &Plan) -> Result<Seen> {
         let stop = CancellationToken::new();
         // The newer release first: from then on there is a pod that can run what either writes.
-        let mut ours = vec![Guest::start(&self.house, Service::Newer).await?];
+        let mut ours = vec![Guest::start(&self.setup, Service::Newer).await?];
         if plan.has(Part::Releases) {
-            ours.push(Guest::start(&self.house, Service::Older).await?);
+            ours.push(Guest::start(&self.setup, Service::Older).await?);
         }
         let application = if plan.has(Part::Application) {
             Some(tokio::spawn(self.application().await?.live(stop.clone())))
@@ -155,16 +155,16 @@ impl World {
         };
         let (mut load, cancellations) = self.load(plan, &stop);
         let pod = |number: usize| self.pods.get(number).or(self.pods.first()).cloned().ok_or("no pod");
-        let dice = |part| Rng::part(plan.seed, part);
+        let rng = |part| Rng::part(plan.seed, part);
         // By the pod whose futures are kept.
-        let both = callers::of_both_releases(pod(0)?, Arc::clone(&self.acks), dice(30), stop.clone());
+        let both = callers::of_both_releases(pod(0)?, Arc::clone(&self.acks), rng(30), stop.clone());
         let both = plan.has(Part::Releases).then(|| tokio::spawn(both));
-        let careless = callers::keep_and_drop(pod(0)?, Arc::clone(&self.acks), dice(31), stop.clone());
+        let careless = callers::keep_and_drop(pod(0)?, Arc::clone(&self.acks), rng(31), stop.clone());
         let careless = plan.has(Part::Callers).then(|| tokio::spawn(careless));
         let until = Instant::now() + plan.time;
         let (ours, neighbours) = tokio::try_join!(
-            self.of_ours(plan, ours, dice(32), until),
-            self.of_the_neighbour(plan, dice(33), until),
+            self.of_ours(plan, ours, rng(32), until),
+            self.of_the_neighbour(plan, rng(33), until),
         )?;
         stop.cancel();
         let mut seen = Seen { lived: ours, ..Seen::default() };
@@ -196,10 +196,10 @@ impl World {
         let (mut load, cancellations) = (JoinSet::new(), TaskTracker::new());
         let waiting = count_waiting(Arc::downgrade(&self.database), stop.clone());
         for (pod, part) in self.pods.iter().zip(10..) {
-            let (acks, dice) = (Arc::clone(&self.acks), Rng::part(plan.seed, part));
+            let (acks, rng) = (Arc::clone(&self.acks), Rng::part(plan.seed, part));
             let ways = Load { blocks: false, long: 0 };
             let (waiting, stop) = (waiting.clone(), stop.clone());
-            load.spawn(produce(pod.clone(), acks, dice, ways, waiting, stop, cancellations.clone()));
+            load.spawn(produce(pod.clone(), acks, rng, ways, waiting, stop, cancellations.clone()));
         }
         (load, cancellations)
     }
@@ -209,13 +209,13 @@ impl World {
         &self,
         plan: &Plan,
         mut ours: Vec<Guest>,
-        mut dice: Rng,
+        mut rng: Rng,
         until: Instant,
-    ) -> Result<Lived> {
-        let (mut lived, middle, mut was_away) = (Lived::default(), until - plan.time / 2, false);
+    ) -> Result<Deployments> {
+        let (mut lived, middle, mut was_away) = (Deployments::default(), until - plan.time / 2, false);
         while Instant::now() < until {
             let latest = if was_away { until } else { middle };
-            tokio::time::sleep_until(latest.min(Instant::now() + dice.between(1_000, 4_000))).await;
+            tokio::time::sleep_until(latest.min(Instant::now() + rng.between(1_000, 4_000))).await;
             if !plan.has(Part::Releases) || Instant::now() >= until {
                 continue;
             }
@@ -230,11 +230,11 @@ impl World {
                 }
                 // Long enough for the neighbour to start.
                 tokio::time::sleep(AWAY).await;
-                ours.push(Guest::start(&self.house, Service::Newer).await?);
+                ours.push(Guest::start(&self.setup, Service::Newer).await?);
                 lived.away.push(Away { is_neighbour: false, begin, end: clock::monotonic() });
             }
-            tokio::time::sleep(dice.between(0, 500)).await;
-            ours.push(Guest::start(&self.house, Service::Older).await?);
+            tokio::time::sleep(rng.between(0, 500)).await;
+            ours.push(Guest::start(&self.setup, Service::Older).await?);
             lived.starts += 1;
         }
         lived.guests = ours;
@@ -242,24 +242,24 @@ impl World {
     }
 
     /// Starts and ends the other service again and again. In the end it runs.
-    async fn of_the_neighbour(&self, plan: &Plan, mut dice: Rng, until: Instant) -> Result<Lived> {
-        let mut lived = Lived::default();
+    async fn of_the_neighbour(&self, plan: &Plan, mut rng: Rng, until: Instant) -> Result<Deployments> {
+        let mut lived = Deployments::default();
         if !plan.has(Part::Neighbour) {
             return Ok(lived);
         }
         let mut begin = clock::monotonic();
         loop {
-            let guest = Guest::start(&self.house, Service::Neighbour).await?;
+            let guest = Guest::start(&self.setup, Service::Neighbour).await?;
             lived.starts += 1;
             lived.away.push(Away { is_neighbour: true, begin, end: clock::monotonic() });
-            tokio::time::sleep(dice.between(800, 2_500)).await;
+            tokio::time::sleep(rng.between(800, 2_500)).await;
             if Instant::now() >= until {
                 lived.guests.push(guest);
                 return Ok(lived);
             }
             begin = clock::monotonic();
             guest.end().await?;
-            tokio::time::sleep(dice.between(100, 1_200)).await;
+            tokio::time::sleep(rng.between(100, 1_200)).await;
         }
     }
 
@@ -273,7 +273,7 @@ impl World {
         for pod in &self.pods {
             pod.shutdown().await;
         }
-        let Self { house: House { folder, .. }, database, pooler, acks, faults, .. } = self;
+        let Self { setup: GuestSetup { folder, .. }, database, pooler, acks, faults, .. } = self;
         let events = ledger::read(&folder.ledger())?;
         let mut known = faults.all();
         known.extend(gaps(&events).chain(fences(&events)));

@@ -20,9 +20,9 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::ledger::{Ledger, What};
-use crate::postgres::{Server, Wanted};
+use crate::postgres::{Server, ServerOptions};
 use crate::run_folder::Folder;
-use crate::victim::{Boundary, LEASE, OPERATIONS, Orders, Part, open};
+use crate::victim::{Boundary, LEASE, OPERATIONS, Part, VictimOptions, open};
 use crate::worker::TortureFutureCall;
 use crate::{Result, ledger, worker};
 
@@ -37,7 +37,8 @@ type Count = (usize, Option<CallState>);
 /// Sweeps one database; prints one line, and each count that is wrong.
 pub(crate) async fn sweep(sqlite: bool) -> Result<ExitCode> {
     let folder = Arc::new(Folder::new()?);
-    let server = if sqlite { None } else { Some(Server::start(&folder.database(), Wanted::default())?) };
+    let server =
+        if sqlite { None } else { Some(Server::start(&folder.database(), ServerOptions::default())?) };
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     for (number, (operation, boundary)) in boundaries().into_iter().enumerate() {
@@ -47,7 +48,7 @@ pub(crate) async fn sweep(sqlite: bool) -> Result<ExitCode> {
         } else {
             format!("postgres://futurecall@localhost/postgres?host={}", folder.database().display())
         };
-        let orders = Orders {
+        let orders = VictimOptions {
             url,
             schema: format!("sweep_{number}"),
             ledger: folder.ledger().with_extension(number.to_string()),
@@ -92,7 +93,7 @@ fn boundaries() -> Vec<(&'static str, Boundary)> {
 }
 
 /// Runs one victim and its successor. Returns what was wrong.
-async fn play(orders: &Orders) -> Result<Vec<String>> {
+async fn play(orders: &VictimOptions) -> Result<Vec<String>> {
     let status = victim(orders).await?;
     if orders.boundary.is_survived() != status {
         return Err(format!("the victim {}", if status { "lived" } else { "died" }).into());
@@ -117,7 +118,7 @@ async fn play(orders: &Orders) -> Result<Vec<String>> {
 }
 
 /// Returns whether it survived to its end.
-async fn victim(orders: &Orders) -> Result<bool> {
+async fn victim(orders: &VictimOptions) -> Result<bool> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("victim").args(["--url", &orders.url, "--schema", &orders.schema]);
     command.arg("--ledger").arg(&orders.ledger).args(["--base", &orders.base.to_string()]);
@@ -135,7 +136,7 @@ async fn victim(orders: &Orders) -> Result<bool> {
 }
 
 /// Returns the differences from the expected state.
-async fn wrong(orders: &Orders, store: &Arc<dyn Store>) -> Result<Vec<String>> {
+async fn wrong(orders: &VictimOptions, store: &Arc<dyn Store>) -> Result<Vec<String>> {
     let starts = starts(&orders.ledger)?;
     let mut wrong = Vec::new();
     let mut pending = 0;
@@ -175,18 +176,18 @@ fn starts(path: &Path) -> Result<HashMap<Uuid, usize>> {
 }
 
 /// Returns whether the victim reached the operation, whatever happened to it there.
-fn came_to(operation: &str, orders: &Orders) -> bool {
+fn came_to(operation: &str, orders: &VictimOptions) -> bool {
     let place = |name: &str| OPERATIONS.iter().position(|operation| *operation == name);
     orders.boundary.is_survived() || place(operation) <= place(&orders.operation)
 }
 
 /// Returns whether the operation was done.
-fn is_done(operation: &str, orders: &Orders) -> bool {
+fn is_done(operation: &str, orders: &VictimOptions) -> bool {
     came_to(operation, orders) && !(operation == orders.operation && orders.boundary == Boundary::Before)
 }
 
 /// Returns how often a call starts, and how it ends, when the victim dies there.
-fn expected(part: Part, orders: &Orders) -> Count {
+fn expected(part: Part, orders: &VictimOptions) -> Count {
     let done = |operation| is_done(operation, orders);
     // The successor runs it as if it had never been claimed.
     let ran = (1, Some(CallState::Succeeded));
@@ -237,18 +238,20 @@ mod tests {
     use futurecall_runtime::CallState::{Interrupted, Succeeded};
 
     use super::expected;
-    use crate::victim::{Boundary, OPERATIONS, Orders, Part};
+    use crate::victim::{Boundary, OPERATIONS, Part, VictimOptions};
 
     #[test]
     fn the_counts_differ_from_boundary_to_boundary() {
         let at = |operation: &str, boundary| {
             let (url, schema, ledger) = Default::default();
-            let orders = Orders { url, schema, ledger, base: 0, operation: operation.to_owned(), boundary };
+            let orders =
+                VictimOptions { url, schema, ledger, base: 0, operation: operation.to_owned(), boundary };
             [Part::Kept, Part::Rerun].map(|part| expected(part, &orders))
         };
         let at_once = |operation: &str, boundary| {
             let (url, schema, ledger) = Default::default();
-            let orders = Orders { url, schema, ledger, base: 0, operation: operation.to_owned(), boundary };
+            let orders =
+                VictimOptions { url, schema, ledger, base: 0, operation: operation.to_owned(), boundary };
             expected(Part::AtOnce, &orders)
         };
         assert_eq!(at_once("insert_claimed", Boundary::Before), (0, None));

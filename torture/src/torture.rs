@@ -13,7 +13,7 @@ use crate::fault_injector::{self, Targets};
 use crate::mutant::Mutant;
 use crate::producer::{Load, count_waiting, produce};
 use crate::recurring::declare_again;
-use crate::setup::{Ground, Report, Wanted};
+use crate::setup::{Report, Setup, SetupOptions};
 use crate::{Result, clock_shim};
 use futurecall_testbed::rng::Rng;
 
@@ -122,8 +122,8 @@ impl Plan {
         command
     }
 
-    fn wanted(&self) -> Wanted {
-        Wanted {
+    fn wanted(&self) -> SetupOptions {
+        SetupOptions {
             sqlite: self.sqlite,
             bends: !self.calm && self.sets_clocks(),
             disks: self.disks,
@@ -200,7 +200,7 @@ impl Plan {
 
 /// Runs load and faults at the same time; then everything must end.
 async fn run(plan: &Plan) -> Result<Report> {
-    let ground = Ground::prepare(plan.wanted()).await?;
+    let setup = Setup::prepare(plan.wanted()).await?;
     let stop = CancellationToken::new();
     let cancellations = TaskTracker::new();
     // Mutants show while handlers are running and a worker is paused: more handlers take long then, as many as leave
@@ -211,23 +211,23 @@ async fn run(plan: &Plan) -> Result<Report> {
         Some(_) => 20,
     };
     let load = Load { blocks: plan.calm, long };
-    let waiting = count_waiting(Arc::downgrade(&ground.targets.database), stop.clone());
-    let producing: Vec<_> = ground
+    let waiting = count_waiting(Arc::downgrade(&setup.targets.database), stop.clone());
+    let producing: Vec<_> = setup
         .pods
         .iter()
         .cycle()
         .take(4)
         .zip(10..)
         .map(|(pod, part)| {
-            let (acks, dice) = (Arc::clone(&ground.acks), Rng::part(plan.seed, part));
+            let (acks, rng) = (Arc::clone(&setup.acks), Rng::part(plan.seed, part));
             let (waiting, stop) = (waiting.clone(), stop.clone());
-            tokio::spawn(produce(pod.clone(), acks, dice, load, waiting, stop, cancellations.clone()))
+            tokio::spawn(produce(pod.clone(), acks, rng, load, waiting, stop, cancellations.clone()))
         })
         .collect();
-    if let Some(pod) = ground.pods.first() {
+    if let Some(pod) = setup.pods.first() {
         cancellations.spawn(declare_again(pod.clone(), Rng::part(plan.seed, 20), stop.clone()));
     }
-    let storm = tokio::spawn(storm(plan.clone(), Arc::clone(&ground.targets), stop.clone()));
+    let storm = tokio::spawn(inject_faults(plan.clone(), Arc::clone(&setup.targets), stop.clone()));
     tokio::time::sleep(plan.time).await;
     stop.cancel();
     storm.await??;
@@ -236,28 +236,26 @@ async fn run(plan: &Plan) -> Result<Report> {
     }
     cancellations.close();
     cancellations.wait().await;
-    ground.check().await
+    setup.check().await
 }
 
-async fn storm(plan: Plan, targets: Arc<Targets>, stop: CancellationToken) -> Result {
+async fn inject_faults(plan: Plan, targets: Arc<Targets>, stop: CancellationToken) -> Result {
     if plan.calm {
         return Ok(());
     }
-    let dice = |part| Rng::part(plan.seed, part);
+    let rng = |part| Rng::part(plan.seed, part);
     let (processes, databases, clocks, database_clock, apart) = tokio::join!(
-        fault_injector::of_processes(&targets, dice(1), &stop, plan.of_processes()),
-        fault_injector::of_databases(&targets, dice(2), &stop, plan.of_databases()),
-        async {
-            if plan.sqlite { Ok(()) } else { fault_injector::of_clocks(&targets, dice(3), &stop).await }
-        },
+        fault_injector::of_processes(&targets, rng(1), &stop, plan.of_processes()),
+        fault_injector::of_databases(&targets, rng(2), &stop, plan.of_databases()),
+        async { if plan.sqlite { Ok(()) } else { fault_injector::of_clocks(&targets, rng(3), &stop).await } },
         async {
             if plan.sets_clocks() {
-                fault_injector::of_database_clock(&targets, dice(4), &stop, plan.mutant.is_some()).await
+                fault_injector::of_database_clock(&targets, rng(4), &stop, plan.mutant.is_some()).await
             } else {
                 Ok(())
             }
         },
-        fault_injector::of_clocks_apart(&targets, dice(5), &stop)
+        fault_injector::of_clocks_apart(&targets, rng(5), &stop)
     );
     processes.and(databases).and(clocks).and(database_clock).and(apart)
 }

@@ -51,7 +51,7 @@ impl Boundary {
 
 /// Options of a victim.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Orders {
+pub(crate) struct VictimOptions {
     #[arg(long)]
     pub(crate) url: String,
     #[arg(long)]
@@ -153,7 +153,7 @@ pub(crate) async fn open(url: &str, schema: &str) -> Result<Arc<dyn Store>> {
 }
 
 /// Performs all operations, unless it dies. It gets to the end if it only lost a reply.
-pub(crate) async fn live(orders: Orders) -> Result {
+pub(crate) async fn live(orders: VictimOptions) -> Result {
     let store = open(&orders.url, &orders.schema).await?;
     let ledger = Ledger::open(&orders.ledger, 0)?;
     let life = Life { orders, store, ledger, pod: PodId::new() };
@@ -167,7 +167,7 @@ pub(crate) async fn live(orders: Orders) -> Result {
 }
 
 struct Life {
-    orders: Orders,
+    orders: VictimOptions,
     store: Arc<dyn Store>,
     ledger: Ledger,
     pod: PodId,

@@ -15,15 +15,15 @@ use uuid::Uuid;
 
 use crate::acks::Kind;
 use crate::follow_ups;
-use crate::lease_log::Fences;
+use crate::lease_log::LeaseLog;
 use crate::ledger::{Ledger, Run, What};
-use crate::retry::{self, Throw};
+use crate::retry::{self, AttemptEnd};
 use crate::settings::keeping;
 use crate::{Result, clock};
 
 /// Options of a worker.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Orders {
+pub(crate) struct WorkerOptions {
     #[arg(long)]
     pub(crate) url: String,
     #[arg(long)]
@@ -74,7 +74,7 @@ impl TortureFutureCall {
         run(session, ledger, 1, false, None).await;
     }
 
-    /// Each attempt ends as drawn (see [`Throw`]); the policy is that of [`retry`].
+    /// Each attempt ends as drawn (see [`AttemptEnd`]); the policy is that of [`retry`].
     #[future_call(retry(max_attempts = 4, backoff = fixed("40ms")), timeout = "1s")]
     pub(crate) async fn tries(
         session: &Session,
@@ -83,20 +83,20 @@ impl TortureFutureCall {
     ) -> std::result::Result<(), BoxError> {
         let mut attempt = Attempt::start(session, ledger);
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-        let throw = Throw::of(attempt.run.call, attempt.run.attempt);
+        let throw = AttemptEnd::of(attempt.run.call, attempt.run.attempt);
         attempt.what = match throw {
-            Throw::Success => What::End,
-            Throw::GiveUp => What::GaveUp,
-            Throw::Hang => What::Stopped,
-            Throw::Error | Throw::Panic | Throw::RetryIn => What::Failed,
+            AttemptEnd::Success => What::End,
+            AttemptEnd::GiveUp => What::GaveUp,
+            AttemptEnd::Hang => What::Stopped,
+            AttemptEnd::Error | AttemptEnd::Panic | AttemptEnd::RetryIn => What::Failed,
         };
         match throw {
-            Throw::Success => Ok(()),
-            Throw::GiveUp => Err(CallError::give_up("the dice say so").into()),
-            Throw::Hang => std::future::pending().await,
-            Throw::Error => Err("the dice say so".into()),
-            Throw::Panic => panic!("the dice say so"),
-            Throw::RetryIn => Err(CallError::retry_in(retry::ASKED).into()),
+            AttemptEnd::Success => Ok(()),
+            AttemptEnd::GiveUp => Err(CallError::give_up("drawn at random").into()),
+            AttemptEnd::Hang => std::future::pending().await,
+            AttemptEnd::Error => Err("drawn at random".into()),
+            AttemptEnd::Panic => panic!("drawn at random"),
+            AttemptEnd::RetryIn => Err(CallError::retry_in(retry::ASKED).into()),
         }
     }
 
@@ -196,12 +196,12 @@ pub(crate) fn config(lease: Duration) -> Config {
 }
 
 /// Runs calls until standard input ends. Prints `ready` once it runs.
-pub(crate) async fn work(orders: Orders) -> Result {
+pub(crate) async fn work(orders: WorkerOptions) -> Result {
     let ledger = Arc::new(Ledger::open(&orders.ledger, orders.number)?);
     let shown = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let shown =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_filter(shown);
-    let heard = Fences(Arc::clone(&ledger)).with_filter(LevelFilter::WARN);
+    let heard = LeaseLog(Arc::clone(&ledger)).with_filter(LevelFilter::WARN);
     tracing_subscriber::registry().with(shown).with(heard).init();
     let watch = Arc::clone(&ledger);
     std::thread::spawn(move || watch_for_gaps(&watch));

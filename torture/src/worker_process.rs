@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::run_folder::Folder;
-use crate::worker::Orders;
+use crate::worker::WorkerOptions;
 use crate::{Result, clock_shim};
 
 /// One process. Dropping it kills it.
@@ -23,7 +23,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts one, whose wall clock is shifted by these variables.
-    pub(crate) fn start(orders: &Orders, folder: &Folder, bent: &[(&str, OsString)]) -> Result<Self> {
+    pub(crate) fn start(orders: &WorkerOptions, folder: &Folder, bent: &[(&str, OsString)]) -> Result<Self> {
         let log = File::options().append(true).create(true).open(folder.log(orders.number))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker").args(["--url", &orders.url]).args(["--number", &orders.number.to_string()]);
@@ -47,7 +47,7 @@ impl Worker {
     pub(crate) async fn kill(&mut self) -> Result {
         let pid = self.child.id();
         self.child.kill().await?;
-        pid.into_iter().for_each(clock_shim::bury);
+        pid.into_iter().for_each(clock_shim::remove_leftovers);
         Ok(())
     }
 

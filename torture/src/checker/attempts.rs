@@ -6,7 +6,7 @@ use super::{Ended, Row, State, Verdict, Violation};
 use crate::acks::Kind;
 use crate::clock::micros;
 use crate::ledger::What;
-use crate::retry::{self, Throw};
+use crate::retry::{self, AttemptEnd};
 
 impl Checked<'_> {
     pub(super) fn check_attempts(&self, verdict: &mut Verdict) {
@@ -78,26 +78,26 @@ impl Checked<'_> {
         verdict.failed += 1;
         if self.promise.kind != Kind::Tries {
             self.add(verdict, Violation::UnaskedEnd, "failed, which its handler does not");
-        } else if failures < retry::MOST && self.throw(row.attempt) != Throw::GiveUp {
+        } else if failures < retry::MOST && self.throw(row.attempt) != AttemptEnd::GiveUp {
             self.add(verdict, Violation::GivenUp, &format!("was given up after {failures} failures"));
         } else if !self.runs.iter().any(|run| run.is(row.pod, row.attempt) && self.failed(run)) {
             self.add(verdict, Violation::WrongRecord, "is to have failed, and no handler says so");
         }
     }
 
-    fn throw(&self, attempt: u32) -> Throw {
-        Throw::of(self.id, attempt)
+    fn throw(&self, attempt: u32) -> AttemptEnd {
+        AttemptEnd::of(self.id, attempt)
     }
 
     /// Returns whether a run failed according to its handler: by itself, or by its timeout.
     fn failed(&self, run: &Run<'_>) -> bool {
         match self.throw(run.start.run.attempt) {
-            Throw::Success => false,
-            Throw::GiveUp => run.last.what == What::GaveUp,
-            Throw::Hang => {
+            AttemptEnd::Success => false,
+            AttemptEnd::GiveUp => run.last.what == What::GaveUp,
+            AttemptEnd::Hang => {
                 run.last.what == What::Stopped && run.last.at - run.start.at >= micros(retry::TIMEOUT)
             }
-            Throw::Error | Throw::Panic | Throw::RetryIn => run.last.what == What::Failed,
+            AttemptEnd::Error | AttemptEnd::Panic | AttemptEnd::RetryIn => run.last.what == What::Failed,
         }
     }
 }

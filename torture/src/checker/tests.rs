@@ -9,7 +9,7 @@ use super::{Clock, Ended, History, Row, State, Verdict, Violation, check};
 use crate::acks::{Answer, Asked, Cancelled, Kind, Promise, Stored};
 use crate::fault::{self, Fault, Step};
 use crate::ledger::{Event, Run, What};
-use crate::retry::Throw;
+use crate::retry::AttemptEnd;
 
 const SECOND: i64 = 1_000_000;
 const POD: [Uuid; 2] = [Uuid::from_u128(1), Uuid::from_u128(2)];
@@ -287,16 +287,16 @@ fn an_end_that_nobody_asked_for_is_one_too_many() {
 }
 
 /// Returns a call whose attempts end like this (the first ten), and its id.
-fn throwing(throws: &[Throw]) -> Told {
+fn throwing(throws: &[AttemptEnd]) -> Told {
     let throws_so =
-        |id: &Uuid| throws.iter().zip(1..).all(|(throw, attempt)| Throw::of(*id, attempt) == *throw);
+        |id: &Uuid| throws.iter().zip(1..).all(|(throw, attempt)| AttemptEnd::of(*id, attempt) == *throw);
     Told::of((1..1_000_000).map(Uuid::from_u128).find(throws_so).unwrap(), Kind::Tries)
 }
 
 #[test]
 fn failures_are_followed_by_attempts_as_the_policy_says() {
     let tried = || {
-        throwing(&[Throw::Error, Throw::Hang, Throw::Success])
+        throwing(&[AttemptEnd::Error, AttemptEnd::Hang, AttemptEnd::Success])
             .ran_and(What::Failed, 0, 1, 10, 11)
             .ran_and(What::Stopped, 1, 2, 12, 13)
             .ran(0, 3, 14, 15)
@@ -321,13 +321,13 @@ fn failures_are_followed_by_attempts_as_the_policy_says() {
 
 #[test]
 fn a_failure_on_record_is_one_that_a_handler_had() {
-    let forged = throwing(&[Throw::Success, Throw::Success])
+    let forged = throwing(&[AttemptEnd::Success, AttemptEnd::Success])
         .ran(0, 1, 10, 11)
         .ran(0, 2, 12, 13)
         .ended(State::Succeeded, 0, 2, 13)
         .ended_before(0, 1, true, 11);
     assert_eq!(forged.violates(), [Violation::WrongRecord]);
-    let unseen = throwing(&[Throw::Error, Throw::Success])
+    let unseen = throwing(&[AttemptEnd::Error, AttemptEnd::Success])
         .ran(0, 2, 12, 13)
         .ended(State::Succeeded, 0, 2, 13)
         .ended_before(0, 1, true, 11);
@@ -337,7 +337,7 @@ fn a_failure_on_record_is_one_that_a_handler_had() {
 #[test]
 fn attempts_end_where_the_policy_says() {
     let errors = |ran: u32, recorded: u32| {
-        let mut told = throwing(&[Throw::Error; 5]);
+        let mut told = throwing(&[AttemptEnd::Error; 5]);
         for attempt in 1..=ran {
             let at = 10 + i64::from(attempt);
             told = told.ran_and(What::Failed, 0, attempt, at, at);
@@ -353,7 +353,7 @@ fn attempts_end_where_the_policy_says() {
     assert_eq!(errors(5, 5).violates(), [Violation::TooManyAttempts]);
     assert_eq!(errors(3, 3).violates(), [Violation::GivenUp]);
     let gave_up =
-        throwing(&[Throw::GiveUp]).ran_and(What::GaveUp, 0, 1, 10, 11).ended(State::Failed, 0, 1, 11);
+        throwing(&[AttemptEnd::GiveUp]).ran_and(What::GaveUp, 0, 1, 10, 11).ended(State::Failed, 0, 1, 11);
     assert_eq!(gave_up.violates(), []);
     let kept = Told::new(Kind::Keep).ran_and(What::Stopped, 0, 1, 10, 11).ended(State::Failed, 0, 1, 11);
     assert_eq!(kept.violates(), [Violation::UnaskedEnd]);

@@ -42,7 +42,7 @@ impl Service {
 
 /// Options of a process.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Orders {
+pub(crate) struct GuestOptions {
     #[arg(long)]
     url: String,
     #[arg(long)]
@@ -96,7 +96,7 @@ impl NeighbourFutureCall {
 }
 
 /// Runs calls until standard input ends. Prints `ready` once it runs.
-pub(crate) async fn live(orders: Orders) -> Result {
+pub(crate) async fn live(orders: GuestOptions) -> Result {
     let ledger = Arc::new(Ledger::open(&orders.ledger, orders.service as usize)?);
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
@@ -128,7 +128,7 @@ pub(crate) async fn live(orders: Orders) -> Result {
 
 /// How guests are started.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct GuestSetup {
     pub(super) folder: Arc<Folder>,
     pub(super) url: String,
 }
@@ -143,11 +143,11 @@ pub(super) struct Guest {
 
 impl Guest {
     /// Starts one, and waits until it runs calls.
-    pub(super) async fn start(house: &House, service: Service) -> Result<Self> {
-        let log = File::options().append(true).create(true).open(house.folder.said_by(service.name()))?;
+    pub(super) async fn start(setup: &GuestSetup, service: Service) -> Result<Self> {
+        let log = File::options().append(true).create(true).open(setup.folder.said_by(service.name()))?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("guest").args(["--url", &house.url, "--service", service.name()]);
-        command.arg("--ledger").arg(house.folder.ledger());
+        command.arg("guest").args(["--url", &setup.url, "--service", service.name()]);
+        command.arg("--ledger").arg(setup.folder.ledger());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();

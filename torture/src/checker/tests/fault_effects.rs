@@ -79,7 +79,7 @@ fn what_is_long_over_explains_nothing() {
     let lost = |at| Told::new(Kind::Keep).ended(State::Interrupted, 0, 1, at);
     let cut = |at| lost(at).fault(fault::Kind::Cut, 0, 10, 12).violates();
     assert_eq!((cut(18), cut(19)), (vec![], UNEXPLAINED.to_vec()));
-    // What came before it was claimed did not befall it.
+    // Faults before its claim did not affect it.
     assert_eq!(rerun().fault(fault::Kind::Cut, 0, 7, 8).violates(), UNEXPLAINED);
 }
 
@@ -105,7 +105,7 @@ fn a_standstill_explains_that_a_handler_goes_on_if_it_began_before() {
 
 #[test]
 fn who_stands_still_when_it_could_know_goes_on_until_shortly_after() {
-    // The leases are over at second 12; of that their pod hears within a lease.
+    // The leases are over at second 12; their pod notices that within a lease.
     let overlap = || {
         let told = Told::new(Kind::Rerun).ran(0, 1, 10, 16).ran(1, 2, 13, 17).step(12, 3);
         told.ended(State::Succeeded, 1, 2, 20).ended_before(0, 1, false, 16)

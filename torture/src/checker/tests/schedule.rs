@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::{POD, SECOND, Told};
 use crate::acks::Kind;
-use crate::checker::{History, Row, Standing, State, Violation, check};
+use crate::checker::{History, Row, ScheduleState, State, Violation, check};
 use crate::fault::{self, Fault};
 use crate::ledger::{Event, Run, What};
 use crate::recurring::ALL;
@@ -15,7 +15,7 @@ fn scheduled(name: &str, runs: &[(i64, i64)]) -> History {
     history.promises.clear();
     history.schedules.insert(id, rule);
     let last = runs.last().unwrap().0 * SECOND;
-    history.standing.insert(id, Standing { active: true, next: 1, due: Some(last) });
+    history.standing.insert(id, ScheduleState { active: true, next: 1, due: Some(last) });
     for (number, (due, created)) in runs.iter().enumerate() {
         let is_last = number + 1 == runs.len();
         let (due, call, pod) = (due * SECOND, Uuid::from_u128(number as u128), POD[0]);
@@ -77,7 +77,7 @@ fn a_schedule_is_never_lost_and_no_moment_has_two_runs() {
     let id = Uuid::from_u128(99);
     for (active, next) in [(false, 1), (true, 0), (true, 2)] {
         let mut lost = whole();
-        lost.standing.insert(id, Standing { active, next, due: None });
+        lost.standing.insert(id, ScheduleState { active, next, due: None });
         assert_eq!(violates(&lost), [Violation::ScheduleLost], "{active} {next}");
     }
     let mut twice = whole();
@@ -85,7 +85,7 @@ fn a_schedule_is_never_lost_and_no_moment_has_two_runs() {
     twice.rows.insert(Uuid::from_u128(7), Row { state: State::Cancelled, pod: None, attempt: 0, ..row });
     assert!(violates(&twice).contains(&Violation::BoundaryTwice));
     let mut second = whole();
-    second.standing.insert(Uuid::from_u128(98), Standing { active: true, next: 1, due: None });
+    second.standing.insert(Uuid::from_u128(98), ScheduleState { active: true, next: 1, due: None });
     assert_eq!(violates(&second), [Violation::ScheduleLost]);
     // A run that the ledger knows and the database does not.
     let mut forgotten = whole();
