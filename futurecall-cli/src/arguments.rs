@@ -1,4 +1,4 @@
-//! What is shown of arguments: they may hold what only the service is to know.
+//! Redaction of arguments in the output.
 
 use clap::ValueEnum;
 use futurecall_runtime::inspect::PodRecord;
@@ -6,19 +6,19 @@ use futurecall_runtime::inspect::Redaction;
 
 use crate::output::Value;
 
-/// What is shown of the arguments of calls.
+/// Which arguments are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Policy {
-    /// Nothing
+    /// None
     Hidden,
-    /// All but what the code of the pods marks `#[future_call(redact)]`; nothing of names that no pod has run for a day
+    /// All except parameters marked `#[future_call(redact)]`, and none of names that no pod has run for a day
     #[default]
     Redacted,
-    /// Everything
+    /// All
     Shown,
 }
 
-/// The policy, with what pods have said of their calls.
+/// The policy, with the redacted parameters that pods have published.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     policy: Policy,
@@ -30,15 +30,15 @@ impl Arguments {
         Self { policy, redaction: Redaction::of(pods) }
     }
 
-    /// The arguments of a call as they may be seen: JSON, or a text that says why not.
+    /// Returns the arguments of a call as JSON, or the reason why they are hidden.
     pub(crate) fn shown(&self, name: &str, args: &str) -> Value {
         if args.is_empty() {
-            return "[not readable with this database user's rights]".into();
+            return "[not readable by this database user]".into();
         }
         let shown = match self.policy {
             Policy::Hidden => return "[hidden]".into(),
             Policy::Redacted if !self.redaction.knows(name) => {
-                return "[hidden: no pod of the last day knows the name; --arguments shown shows them]"
+                return "[hidden: no pod of the last day runs this name; use --arguments shown to show them]"
                     .into();
             }
             Policy::Redacted => self.redaction.hide(name, args),

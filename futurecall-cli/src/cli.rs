@@ -1,4 +1,4 @@
-//! The command line as it is read: all commands, and the options that they share.
+//! The definition of the command line.
 
 use clap::{Parser, Subcommand};
 
@@ -8,17 +8,17 @@ use crate::globals::Globals;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed, or not done
-  2  the command was not understood, or needs --yes
-  3  there is no such call or schedule
-  4  unhealthy: `doctor` found a problem, `migrate status --check` a missing step
-  5  you said no
+  1  failed, or nothing was done
+  2  invalid usage, or --yes is required
+  3  no such call or schedule
+  4  unhealthy: `doctor` found a problem, or `migrate status --check` a missing migration
+  5  not confirmed
 
-Moments are RFC 3339 (2027-01-31T08:00:00Z), or counted from the database's clock: +2h, -1d, now.
-The options of every command can also be set by the environment, as FUTURECALL_ and their name: FUTURECALL_OUTPUT=json.
-A URL with a password is best given so: others on this machine can read command lines.";
+Times are RFC 3339 (2027-01-31T08:00:00Z), or relative to the database's clock: +2h, -1d, now.
+Global options can also be set by environment variables, as FUTURECALL_ and their name: FUTURECALL_OUTPUT=json.
+Pass a URL with a password that way: other users of this machine can read command lines.";
 
-/// See what calls will happen, why one has not, and act on them: on the database of a service that uses Futurecall
+/// Inspect and manage the calls of a service that uses Futurecall
 #[derive(Debug, Parser)]
 #[command(
     name = "futurecall",
@@ -36,10 +36,10 @@ pub(crate) struct Cli {
     pub(crate) globals: Globals,
 }
 
-/// What can be asked for.
+/// All commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The steps of the database's schema: which are missing, and applying them
+    /// Shows and applies the migrations of the database schema
     #[command(subcommand)]
     Migrate(commands::migrate::Migrate),
     List(commands::list::List),
@@ -51,10 +51,10 @@ pub(crate) enum Command {
     RunNow(commands::act::RunNow),
     RunAgain(commands::act::RunAgain),
     Delete(commands::act::Delete),
-    /// Recurring schedules: what they are, when they run next, and changing them
+    /// Shows and changes recurring schedules
     #[command(subcommand)]
     Recurring(commands::recurring::Recurring),
-    /// The names of calls: what waits for whom, and pausing one
+    /// Lists call types by name, and pauses or resumes them
     #[command(subcommand)]
     Names(commands::names::Names),
     Stats(commands::stats::Stats),
@@ -68,8 +68,7 @@ pub(crate) enum Command {
     Completions(commands::completions::Completions),
 }
 
-/// An empty variable is no variable: `FUTURECALL_OUTPUT= futurecall list` is the default, not a mistake. A flag's variable
-/// takes words as pods' settings do.
+/// Ignores empty environment variables: `FUTURECALL_OUTPUT= futurecall list` uses the default.
 pub(crate) fn with_environment(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| match arg.get_env() {
         Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => arg.env(None::<&str>),

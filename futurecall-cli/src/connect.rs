@@ -1,4 +1,4 @@
-//! Reaching the database, without changing it.
+//! Opens the database without changing it.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,33 +13,33 @@ use sqlx::sqlite::SqliteConnectOptions;
 use crate::exit::Failure;
 use crate::globals::Globals;
 
-/// How long the database may take to answer at first.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// One to look, and one to act.
+/// Time limit for opening the database.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// One for queries and one for actions.
 const CONNECTIONS: u32 = 2;
 
-/// The URL that was given, in one of three ways.
+/// Returns the database URL: the option, its variable, or `DATABASE_URL`.
 pub(crate) fn url(globals: &Globals) -> Result<String, Failure> {
     let fallback = || std::env::var("DATABASE_URL").ok();
     globals.database_url.clone().or_else(fallback).filter(|url| !url.is_empty()).ok_or_else(|| {
         Failure::usage(
-            "no database: set DATABASE_URL, or give --database-url postgres://user@host/database or \
+            "no database given: set DATABASE_URL, or use --database-url postgres://user@host/database or \
              --database-url sqlite:calls.db",
         )
     })
 }
 
-/// The file of a SQLite URL; `None`: it is another database, or one in memory.
+/// Returns the file of a SQLite URL; `None` for other databases and for one in memory.
 pub(crate) fn file(url: &str) -> Option<PathBuf> {
     if !url.starts_with("sqlite:") || url.contains(":memory:") {
         return None;
     }
     let options = SqliteConnectOptions::from_str(url).ok()?;
-    // Without a file in it, opening says what to write.
+    // For a URL without a file, opening it returns the error.
     Some(options.get_filename().to_owned()).filter(|file| !file.as_os_str().is_empty())
 }
 
-/// The store itself, migrated or not. `create`: a SQLite file that is missing may be made.
+/// Opens the store, migrated or not. With `create`, a missing SQLite file is created.
 pub(crate) async fn store(globals: &Globals, create: bool) -> Result<Box<dyn Store>, Failure> {
     let url = url(globals)?;
     if !create {
@@ -60,7 +60,7 @@ pub(crate) async fn store(globals: &Globals, create: bool) -> Result<Box<dyn Sto
     in_time(opening).await
 }
 
-/// A pod that looks and acts, runs nothing, and leaves the schema as it is.
+/// Opens a pod that runs no calls and does not migrate the schema.
 pub(crate) async fn pod(globals: &Globals) -> Result<Pod, Failure> {
     let url = url(globals)?;
     must_exist(&url)?;
@@ -81,7 +81,7 @@ pub(crate) async fn pod(globals: &Globals) -> Result<Pod, Failure> {
     .await
 }
 
-/// How long the history is kept is the pods' setting; where it stands in the environment, it holds here as well.
+/// Returns the configuration: the retention of the environment, as for pods.
 fn config() -> Result<Config, Failure> {
     let retention = std::env::vars_os().filter(|(_, value)| !value.is_empty()).filter_map(|(name, value)| {
         let name = name.into_string().ok().filter(|name| name.starts_with("FUTURECALL_RETENTION_"))?;
@@ -91,36 +91,36 @@ fn config() -> Result<Config, Failure> {
 }
 
 const UNKNOWN_SCHEME: &str =
-    "the database URL begins with none of `sqlite:`, `postgres://`, `postgresql://` and `memory:`";
+    "the database URL must begin with `sqlite:`, `postgres://`, `postgresql://` or `memory:`";
 
-/// Opening would make the file, and a typing error would look like a database without calls.
+/// Checks that a SQLite file exists: opening would create it, and a mistyped path would look like an empty database.
 fn must_exist(url: &str) -> Result<(), Failure> {
     match file(url) {
         Some(file) if !file.exists() => Err(Failure::failed(format!(
-            "there is no file {}: name the one that the service uses, or make it with `futurecall migrate up`. If it was \
-             deleted or moved away under a running service, put it back or restart the service: until then its pods \
-             take no more calls",
+            "there is no file {}: give the path that the service uses, or create it with `futurecall migrate up`. If it was \
+             deleted or moved while the service was running, restore it or restart the service: until then its pods \
+             run no calls",
             file.display()
         ))),
         _ => Ok(()),
     }
 }
 
-/// Connects once by itself: a pool tries again and again, and says in the end only that it took too long.
+/// Connects once without a pool, which would retry and report only a timeout.
 async fn reach(url: &str) -> Result<(), Failure> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         let failed = |error| Failure::failed(format!("could not connect to the database: {error}"));
-        // As a pod connects: PgBouncer refuses the parameter.
+        // As pods do: PgBouncer refuses this parameter.
         let options = PgConnectOptions::from_str(url).map_err(failed)?.extra_float_digits(None);
         let connection = PgConnection::connect_with(&options).await.map_err(failed)?;
-        // What comes of saying goodbye is of no interest.
+        // The result of closing does not matter.
         let _ = connection.close().await;
     }
     Ok(())
 }
 
 async fn in_time<T>(opening: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::time::timeout(PATIENCE, Box::pin(opening)).await.unwrap_or_else(|_| {
-        Err(Failure::failed(format!("the database did not answer within {} s", PATIENCE.as_secs())))
+    tokio::time::timeout(TIMEOUT, Box::pin(opening)).await.unwrap_or_else(|_| {
+        Err(Failure::failed(format!("the database did not answer within {} s", TIMEOUT.as_secs())))
     })
 }

@@ -1,4 +1,4 @@
-//! What a command works with: the options, where it prints, and the database.
+//! The context of a command: options, output and database.
 
 use futurecall_runtime::Pod;
 
@@ -7,17 +7,17 @@ use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::output::Printer;
 
-/// Holds what every command needs: the options, and the output.
+/// The context of a command.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) globals: &'a Globals,
     pub(crate) printer: &'a mut Printer,
-    /// The pod of this command, once it was wanted: shut down at its end.
+    /// The pod, once opened; shut down at the end of the command.
     pub(crate) pod: Option<Pod>,
 }
 
 impl Context<'_> {
-    /// A pod that looks and acts, and runs nothing.
+    /// Opens a pod that runs no calls.
     pub(crate) async fn pod(&mut self) -> Result<Pod, Failure> {
         let pod = connect::pod(self.globals).await?;
         self.pod = Some(pod.clone());

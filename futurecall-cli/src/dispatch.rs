@@ -1,4 +1,4 @@
-//! From the command that was asked for to the file that carries it out.
+//! Calls the command.
 
 use clap::CommandFactory;
 
@@ -13,13 +13,13 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Printer};
 
-/// Does what was asked for, and prints it.
+/// Runs the command and prints its answer.
 pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<Exit, Failure> {
     let Cli { command, globals } = cli;
     let mut context = Context { globals: &globals, printer, pod: None };
     let done = carry_out(&mut context, command).await;
     if let Some(pod) = context.pod {
-        // A SQLite file is whole by itself again.
+        // Checkpoints the WAL of a SQLite file.
         pod.shutdown().await;
     }
     done
@@ -27,7 +27,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<Exit, Failure
 
 async fn carry_out(context: &mut Context<'_>, command: Command) -> Result<Exit, Failure> {
     let answer = match command {
-        // These write while they work, or write no data.
+        // These write their output themselves.
         Command::List(list) => return list::run(context, list).await,
         Command::Watch(watch) => return watch::run(context, watch).await,
         #[cfg(feature = "dashboard")]
@@ -40,7 +40,7 @@ async fn carry_out(context: &mut Context<'_>, command: Command) -> Result<Exit, 
         command => answer(context, command).await?,
     };
     match context.printer.print(&answer) {
-        // Nobody reads on: what the answer ends with is told all the same.
+        // The reader has closed the pipe; the exit code still counts.
         Err(failure) if failure.is_silent() => {}
         printed => printed?,
     }
@@ -64,7 +64,7 @@ async fn answer(context: &mut Context<'_>, command: Command) -> Result<Answer, F
         Command::Actions(actions) => actions::run(context, actions).await,
         Command::Prune(prune) => prune::run(context, prune).await,
         Command::Doctor(doctor) => doctor::run(context, doctor).await,
-        // Those that `run` has taken.
+        // Handled above.
         _ => Err(Failure::usage("this command writes its own output")),
     }
 }

@@ -1,4 +1,4 @@
-//! How the program ends: one number for each kind of end, documented in `--help` and in the README.
+//! Exit codes and failures. The codes are documented in `--help` and in the README.
 
 use std::fmt;
 use std::io;
@@ -9,20 +9,20 @@ use futurecall_runtime::{ScheduleError, StartError, StoreError};
 
 use crate::sanitize::scrub;
 
-/// What the process says to its parent.
+/// The exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It was done.
+    /// Success.
     Done = 0,
-    /// It was not done, or not to all.
+    /// Failed, or nothing was done.
     Failed = 1,
-    /// The command was not understood, or lacks a confirmation.
+    /// Invalid usage, or missing confirmation.
     Usage = 2,
-    /// There is no such call or schedule.
+    /// No such call or schedule.
     NotFound = 3,
-    /// `doctor` found a problem, or `migrate status --check` a missing step.
+    /// `doctor` found a problem, or `migrate status --check` a missing migration.
     Unhealthy = 4,
-    /// The person said no.
+    /// Not confirmed.
     Refused = 5,
 }
 
@@ -32,12 +32,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command ended early.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     text: String,
-    /// Whoever read our output has stopped: nothing more is to be said.
+    /// The reader has closed the pipe: no message is printed.
     silent: bool,
 }
 
@@ -111,7 +111,7 @@ impl From<OperateError> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// A closed pipe is no fault: `futurecall list | head` has what it wants.
+    /// A closed pipe is not an error, as in `futurecall list | head`.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self { exit: Exit::Done, text: String::new(), silent: true };

@@ -1,4 +1,4 @@
-//! Which calls: the filters of `list`, and the choice of calls that something is done to.
+//! The options that select calls.
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -8,9 +8,9 @@ use futurecall_runtime::{CallId, CallState, Moment, PodId, ScheduleId};
 use crate::exit::Failure;
 use crate::time_arguments::{When, when};
 
-/// Which calls are meant; several options mean all of them at once.
+/// Conditions that all selected calls meet.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Which calls")]
+#[command(next_help_heading = "Filter")]
 pub(crate) struct FilterArgs {
     /// Calls of this stored name
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
@@ -24,35 +24,35 @@ pub(crate) struct FilterArgs {
     /// Calls of this schedule
     #[arg(long, value_name = "ID")]
     schedule: Option<ScheduleId>,
-    /// Calls that this pod holds, or ran last
+    /// Calls that this pod is running or ran last
     #[arg(long, value_name = "ID")]
     pod: Option<PodId>,
-    /// Calls whose moment is this one or later: pending ones by when they are due, finished ones by when they ended
-    #[arg(long, value_parser = when, value_name = "MOMENT", allow_hyphen_values = true)]
+    /// Calls at or after this time: pending ones by due time, finished ones by the time they finished
+    #[arg(long, value_parser = when, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<When>,
-    /// Calls whose moment is before this one
-    #[arg(long, value_parser = when, value_name = "MOMENT", allow_hyphen_values = true)]
+    /// Calls before this time
+    #[arg(long, value_parser = when, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<When>,
-    /// Calls whose error holds this text
+    /// Calls whose error contains this text
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     error: Option<String>,
 }
 
-/// Calls that something is done to: by their ids, or by what they have in common.
+/// The calls of an action, by ids or by a filter.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Choice {
-    /// The calls, by their ids (calls with an identifier are chosen by --identifier)
+pub(crate) struct Selected {
+    /// Ids of calls (use --identifier to select by identifier)
     #[arg(value_name = "ID", value_parser = call_id)]
     pub(crate) ids: Vec<CallId>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// All calls, when nothing narrows the choice
-    #[arg(long, conflicts_with = "ids", help_heading = "Which calls")]
+    /// All calls, if no other filter is given
+    #[arg(long, conflicts_with = "ids", help_heading = "Filter")]
     all: bool,
 }
 
 impl FilterArgs {
-    /// As the library takes it.
+    /// Returns the filter as the library takes it.
     pub(crate) fn filter(&self, now: Moment) -> Result<CallFilter, Failure> {
         let mut filter = CallFilter::new();
         filter.name.clone_from(&self.name);
@@ -77,31 +77,28 @@ impl FilterArgs {
     }
 }
 
-impl Choice {
-    /// Refuses what is no choice, or two at once.
+impl Selected {
+    /// Checks that there are either ids or a filter.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if !self.ids.is_empty() && !self.filter.is_empty() {
-            return Err(Failure::usage(
-                "name the calls by their ids, or by what they have in common, not by both",
-            ));
+            return Err(Failure::usage("give either ids or filters, not both"));
         }
         if self.ids.is_empty() && self.filter.is_empty() && !self.all {
-            return Err(Failure::usage("which calls? Give their ids, or --name, --identifier, …, or --all"));
+            return Err(Failure::usage(
+                "no calls selected: give ids, a filter such as --name or --identifier, or --all",
+            ));
         }
         Ok(())
     }
 }
 
-/// An id is never taken for an identifier, nor an identifier for an id.
+/// Parses an id. An identifier is refused with a hint.
 fn call_id(text: &str) -> Result<CallId, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "not the id of a call (a UUID); for all calls with an identifier, write --identifier {text:?}"
-        )
-    })
+    text.parse()
+        .map_err(|_| format!("not a call id (a UUID); to select by identifier, use --identifier {text:?}"))
 }
 
 fn state(text: &str) -> Result<CallState, String> {
     CallState::from_word(text)
-        .ok_or_else(|| format!("there are {}", CallState::ALL.map(CallState::as_str).join(", ")))
+        .ok_or_else(|| format!("must be one of {}", CallState::ALL.map(CallState::as_str).join(", ")))
 }

@@ -1,4 +1,4 @@
-//! The options of every command.
+//! Global options.
 
 use std::io::IsTerminal;
 
@@ -8,14 +8,14 @@ use clap::builder::BoolishValueParser;
 use crate::arguments::Policy;
 use crate::output::{Format, Style};
 
-/// Options of every command.
+/// Global options.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     #[arg(
         long,
-        help = "Where the calls are: postgres://…, or sqlite:calls.db [else: DATABASE_URL]",
+        help = "The database: postgres://… or sqlite:calls.db [default: DATABASE_URL]",
         global = true,
         value_name = "URL",
         env = "FUTURECALL_DATABASE_URL",
@@ -33,7 +33,7 @@ pub(crate) struct Globals {
         default_value = "futurecall"
     )]
     pub(crate) schema: String,
-    /// The SQLite prefix of the tables
+    /// The prefix of the SQLite tables
     #[arg(
         long,
         global = true,
@@ -43,29 +43,29 @@ pub(crate) struct Globals {
         default_value = "futurecall_"
     )]
     pub(crate) table_prefix: String,
-    /// The shape of the output: table, json, or ndjson (a line for each row)
+    /// Output format: table, json or ndjson (one line per row)
     #[arg(
         long,
         short,
         global = true,
         value_enum,
-        value_name = "SHAPE",
+        value_name = "FORMAT",
         env = "FUTURECALL_OUTPUT",
         hide_env = true,
         default_value = "table",
         hide_possible_values = true
     )]
     pub(crate) output: Format,
-    /// Says nothing beside the answer: no notes, no progress
+    /// Suppress notes and progress
     #[arg(long, short, global = true, env = "FUTURECALL_QUIET", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
-    /// Does what would otherwise be asked about first
+    /// Do not ask for confirmation
     #[arg(long, short, global = true, env = "FUTURECALL_YES", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(crate) yes: bool,
-    /// In whose name actions are recorded; user@host unless given
+    /// The name that actions are recorded under [default: user@host]
     #[arg(long, global = true, value_name = "NAME", env = "FUTURECALL_ACTOR", hide_env = true)]
     pub(crate) actor: Option<String>,
-    /// What is shown of arguments: hidden (nothing), redacted (what the code does not redact), or shown (everything)
+    /// Which arguments are shown: hidden (none), redacted (all but redacted parameters) or shown (all)
     #[arg(
         long,
         global = true,
@@ -77,11 +77,11 @@ pub(crate) struct Globals {
         hide_possible_values = true
     )]
     pub(crate) arguments: Policy,
-    /// Shows moments in this machine's time zone instead of UTC (JSON stays in UTC)
+    /// Show times in the local time zone instead of UTC (JSON is always in UTC)
     #[arg(long, global = true, env = "FUTURECALL_LOCAL", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(crate) local: bool,
     #[arg(long, global = true, env = "FUTURECALL_NO_COLOR", hide_env = true, value_parser = BoolishValueParser::new(),
-        help = "Uses no colours [also: NO_COLOR]")]
+        help = "Do not use colours [also: NO_COLOR]")]
     pub(crate) no_color: bool,
 }
 
@@ -91,10 +91,10 @@ impl Globals {
         Style { format: self.output, local: self.local, colour, quiet: self.quiet }
     }
 
-    /// Who acts: as told, or the user of this machine.
+    /// Returns the actor: the given name, or the user and host of this process.
     pub(crate) fn actor(&self) -> String {
-        let said = self.actor.clone().filter(|actor| !actor.trim().is_empty());
-        said.unwrap_or_else(|| {
+        let given = self.actor.clone().filter(|actor| !actor.trim().is_empty());
+        given.unwrap_or_else(|| {
             let user = whoami::username().unwrap_or_else(|_| "someone".to_owned());
             let host = whoami::hostname().unwrap_or_else(|_| "somewhere".to_owned());
             format!("{user}@{host}")

@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.is_silent() {
-                // Where nobody reads it, nobody can be told.
+                // Nothing can be done if standard error is closed.
                 let _ = writeln!(std::io::stderr(), "error: {}", escaped(&failure.to_string()));
             }
             failure.exit.into()
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What was asked for. A mistake is told by clap's own text, in which an argument may be a URL with a password.
+/// Parses the command line. The text of an error is clap's, and may quote a URL with a password.
 fn parse() -> Result<Cli, ExitCode> {
     let matches = cli::with_environment(Cli::command()).try_get_matches();
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
@@ -61,7 +61,7 @@ fn parse() -> Result<Cli, ExitCode> {
             let _ = std::io::stdout().write_all(text.as_bytes());
             return Exit::Done.into();
         }
-        // It quotes words as they were given, with whatever stands in their passwords.
+        // It quotes arguments verbatim, so passwords are removed.
         let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
         let _ = std::io::stderr().write_all(scrub(&scrub_words(&text, words)).as_bytes());
         Exit::Usage.into()

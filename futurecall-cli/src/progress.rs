@@ -1,17 +1,17 @@
-//! That something goes on, for whoever waits for it: on stderr, where that is a terminal.
+//! Progress on standard error, if it is a terminal.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A line that turns while something of unknown length goes on.
+/// Returns a spinner for work of unknown length.
 pub(crate) fn spinner(quiet: bool, message: impl Into<String>) -> ProgressBar {
     let bar = if visible(quiet) { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     styled(bar, "{spinner} {msg} {elapsed}", message)
 }
 
-/// A bar towards a known end.
+/// Returns a progress bar.
 pub(crate) fn bar(quiet: bool, length: u64, message: impl Into<String>) -> ProgressBar {
     let bar = if visible(quiet) { ProgressBar::new(length) } else { ProgressBar::hidden() };
     styled(bar, "{msg} {wide_bar} {human_pos}/{human_len} {eta}", message)
@@ -27,7 +27,7 @@ fn styled(bar: ProgressBar, template: &str, message: impl Into<String>) -> Progr
     }
     bar.set_message(message.into());
     if !bar.is_hidden() {
-        // Even where no step ends for a while.
+        // Keeps moving between steps.
         bar.enable_steady_tick(Duration::from_millis(200));
     }
     bar

@@ -1,4 +1,4 @@
-//! What the library's rows are in the output: the same field has the same name everywhere.
+//! Converts records of the library to output records. A field has the same name everywhere.
 
 use futurecall_runtime::CallState;
 use futurecall_runtime::inspect::{
@@ -54,14 +54,14 @@ pub(crate) fn action(action: &ActionRecord) -> Record {
     Record::of(action).tone(if action.outcome.is_none() { Tone::Doubtful } else { Tone::Plain })
 }
 
-/// How many calls are where; `cap`: where counting stopped, which is told where it did.
+/// Returns the counts, with `counted_up_to` if one of them reached the cap.
 pub(crate) fn counts(counts: &Counts, cap: u64) -> Record {
     let record = Record::of(counts);
     let capped = record.fields.iter().any(|(_, value)| matches!(value, Value::Count(count) if *count >= cap));
     record.with("counted_up_to", capped.then_some(cap))
 }
 
-/// Whether a later version of the library has applied it, so that its SQL is not known here.
+/// Returns whether a newer version of the library has applied the migration, so that its SQL is unknown here.
 pub(crate) fn is_later(step: &MigrationRecord) -> bool {
     step.applied.is_some() && step.sql.is_empty()
 }

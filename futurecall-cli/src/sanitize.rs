@@ -1,11 +1,11 @@
-//! Texts of other people on a terminal: nothing that a terminal or a reader's eye would obey, and no passwords.
+//! Makes untrusted texts safe for a terminal, and removes passwords.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use futurecall_runtime::text::is_invisible;
 
-/// A text in which what acts on a terminal, or is not seen, is written out: `\n`, `\u{202e}`.
+/// Escapes control and invisible characters: `\n`, `\u{202e}`.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_invisible) {
         return Cow::Borrowed(text);
@@ -25,8 +25,8 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// JSON text that means the same and holds none of it: such characters stand inside of strings, where JSON has an escape.
-/// Line breaks are kept: outside of strings they are layout, and inside they cannot be.
+/// Escapes such characters in JSON without changing its meaning: they can only occur in strings. Line breaks are layout and
+/// kept.
 pub(crate) fn escaped_json(text: &str) -> Cow<'_, str> {
     let acts = |c: char| c != '\n' && is_invisible(c);
     if !text.contains(acts) {
@@ -35,7 +35,7 @@ pub(crate) fn escaped_json(text: &str) -> Cow<'_, str> {
     let mut safe = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
-            // Layout of arguments that somebody else wrote.
+            // Layout in stored arguments.
             '\t' | '\r' => safe.push(' '),
             c if acts(c) => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
@@ -48,8 +48,7 @@ pub(crate) fn escaped_json(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// A text without the passwords of the URLs in it: what stands between `://name:` and the last `@` before a blank, and
-/// what follows `password=`.
+/// Removes passwords of URLs: the part between `://name:` and the last `@` before a blank, and the value of `password=`.
 pub(crate) fn scrub(text: &str) -> String {
     let mut rest = text;
     let mut clean = String::with_capacity(text.len());
@@ -65,15 +64,15 @@ pub(crate) fn scrub(text: &str) -> String {
     clean
 }
 
-/// A text without the passwords of these words, where it quotes them. Of a whole word it is known where its password ends,
-/// which may hold blanks and quotes.
+/// Removes the passwords of command-line arguments that the text quotes. In a whole argument the end of the password is
+/// known, even if it contains blanks or quotes.
 pub(crate) fn scrub_words(text: &str, words: impl Iterator<Item = String>) -> String {
     words.fold(text.to_owned(), |text, word| {
         let clean = word_without_password(&word);
         if clean == word {
             return text;
         }
-        // Some texts have it in quotes, with escapes.
+        // It may be quoted with escapes.
         let quoted = format!("{word:?}");
         let escaped = quoted.strip_prefix('"').and_then(|word| word.strip_suffix('"')).unwrap_or(&quoted);
         text.replace(&word, &clean).replace(escaped, &clean)
@@ -83,11 +82,11 @@ pub(crate) fn scrub_words(text: &str, words: impl Iterator<Item = String>) -> St
 fn word_without_password(word: &str) -> String {
     let (scheme, url) = match word.find("://") {
         Some(at) => word.split_at(at + 3),
-        // Mistyped, without its slashes.
+        // A mistyped URL without slashes.
         None if word.starts_with("postgres") => word.split_at(word.find(':').map_or(0, |colon| colon + 1)),
         None => ("", word),
     };
-    // What is no URL has its password behind that word alone.
+    // Without a scheme, only `password=` marks a password.
     let url =
         if scheme.is_empty() && !url.contains("password=") { url.to_owned() } else { without_password(url) };
     scheme.to_owned() + &url
@@ -96,7 +95,7 @@ fn word_without_password(word: &str) -> String {
 fn without_password(url: &str) -> String {
     const KEY: &str = "password=";
     let mut url = url.to_owned();
-    // First what stands behind, where an `@` is none of the host's. (`sslpassword=` ends alike.)
+    // Query parameters first, because their values may contain an `@`. Also matches `sslpassword=`.
     let mut seen = 0;
     while let Some(at) = url.get(seen..).and_then(|rest| rest.find(KEY)) {
         let from = seen + at + KEY.len();

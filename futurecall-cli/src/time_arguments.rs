@@ -1,4 +1,4 @@
-//! Moments and durations as they are typed.
+//! Parses times and durations of options.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use futurecall_runtime::schedule::ToMoment;
 
 use crate::exit::Failure;
 
-/// A moment: fixed, or counted from the database's clock.
+/// A time: absolute, or relative to the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     At(DateTime<Utc>),
@@ -17,13 +17,13 @@ pub(crate) enum When {
 }
 
 impl When {
-    /// The moment, seen from `now`.
+    /// Returns the time, given the current one.
     pub(crate) fn moment(self, now: Moment) -> Result<Moment, Failure> {
         let out_of_range = |error| Failure::usage(format!("{error}"));
         match self {
             Self::At(moment) => moment.to_moment().map_err(out_of_range),
             Self::Ahead(span) => now.checked_add(span).map_err(out_of_range),
-            // Before 1970 there is nothing to be found.
+            // Nothing is stored before 1970.
             Self::Back(span) => {
                 let back = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
                 Ok(Moment::from_micros(now.as_micros().saturating_sub(back).max(0)).unwrap_or(Moment::MIN))
@@ -32,7 +32,7 @@ impl When {
     }
 }
 
-/// Reads `2027-01-31T08:00:00+01:00`, `+2h`, `-1d` or `now`.
+/// Parses `2027-01-31T08:00:00+01:00`, `+2h`, `-1d` or `now`.
 pub(crate) fn when(text: &str) -> Result<When, String> {
     if text == "now" {
         return Ok(When::Ahead(Duration::ZERO));
@@ -46,14 +46,14 @@ pub(crate) fn when(text: &str) -> Result<When, String> {
     moment(text).map(When::At)
 }
 
-/// Reads a moment with its offset.
+/// Parses a time with its offset.
 pub(crate) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text).map(|moment| moment.to_utc()).map_err(|_| {
-        "write a moment with its offset, such as 2027-01-31T08:00:00Z or 2027-01-31T09:00:00+01:00".to_owned()
+        "write a time with its offset, such as 2027-01-31T08:00:00Z or 2027-01-31T09:00:00+01:00".to_owned()
     })
 }
 
-/// Reads `90s`, `1h 30m`, `2days`; a plain 0 as well.
+/// Parses `90s`, `1h 30m`, `2days`; a plain 0 as well.
 pub(crate) fn span_of(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);

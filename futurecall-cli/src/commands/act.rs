@@ -1,4 +1,4 @@
-//! What is done to calls by hand: each counts first, asks where it cannot be undone or is done to many, and says what it did.
+//! Actions on calls. Each counts the calls first and asks for confirmation if it is destructive or uses a filter.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,65 +11,65 @@ use futurecall_runtime::{CallId, CallState, Pod};
 use crate::confirm::confirm;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::filters::Choice;
+use crate::filters::Selected;
 use crate::output::{Answer, Record};
 use crate::progress;
 use crate::time_arguments::{moment, span_of};
 
-/// Cancels calls: what has not started is removed, what runs is told
+/// Cancels pending calls, and asks running ones to stop
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks first. Of a schedule it ends one run: `futurecall recurring end` ends the schedule."
+    after_help = "Asks for confirmation. Cancels single runs of a schedule; `futurecall recurring end` ends the schedule."
 )]
 pub(crate) struct Cancel {
     #[command(flatten)]
-    choice: Choice,
+    selected: Selected,
 }
 
-/// Moves calls that have not started to another moment
+/// Moves pending calls to another time
 #[derive(Debug, Args)]
 pub(crate) struct Reschedule {
-    /// How long from now, by the database's clock: 30s, 1h 30m
+    /// Delay from now, by the database's clock: 30s, 1h 30m
     #[arg(long = "in", value_name = "DURATION", value_parser = span_of, required_unless_present = "at",
         conflicts_with = "at")]
     delay: Option<Duration>,
-    /// When: 2027-01-31T08:00:00Z
-    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    /// Due time: 2027-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<DateTime<Utc>>,
     #[command(flatten)]
-    choice: Choice,
+    selected: Selected,
 }
 
-/// Makes calls that have not started due now
+/// Makes pending calls due now
 #[derive(Debug, Args)]
 pub(crate) struct RunNow {
     #[command(flatten)]
-    choice: Choice,
+    selected: Selected,
 }
 
-/// Does again what calls were to do that ended otherwise than well: a new call for each
+/// Runs unsuccessful calls again, each as a new call
 #[derive(Debug, Args)]
 pub(crate) struct RunAgain {
     #[command(flatten)]
-    choice: Choice,
+    selected: Selected,
 }
 
-/// Removes finished calls from the history
+/// Deletes finished calls from the history
 #[derive(Debug, Args)]
-#[command(after_help = "Asks first. Pending calls are left alone: `futurecall cancel` is for them.")]
+#[command(after_help = "Asks for confirmation. Pending calls are not deleted; use `futurecall cancel`.")]
 pub(crate) struct Delete {
     #[command(flatten)]
-    choice: Choice,
+    selected: Selected,
 }
 
-/// A thing that can be done to calls.
+/// An action on calls.
 #[derive(Clone, Copy, Debug)]
-struct Deed {
-    /// `cancels` 3 calls.
+struct Action {
+    /// The start of the question, as in `Cancel 3 scheduled calls?`.
     verb: &'static str,
-    /// The calls that it can be done to.
+    /// The states that it applies to.
     states: &'static [CallState],
-    /// Whether it is asked about even where the calls are named one by one.
+    /// Whether it needs confirmation even for calls given by id.
     destroys: bool,
 }
 
@@ -84,14 +84,14 @@ const FINISHED: &[CallState] = &[
 
 pub(crate) async fn cancel(context: &mut Context<'_>, cancel: Cancel) -> Result<Answer, Failure> {
     let states = &[CallState::Scheduled, CallState::Running];
-    let deed = Deed { verb: "cancels", states, destroys: true };
-    act(context, &cancel.choice, deed, async |operator, calls| operator.cancel(calls).await).await
+    let action = Action { verb: "cancel", states, destroys: true };
+    act(context, &cancel.selected, action, async |operator, calls| operator.cancel(calls).await).await
 }
 
 pub(crate) async fn reschedule(context: &mut Context<'_>, moved: Reschedule) -> Result<Answer, Failure> {
-    let deed = Deed { verb: "moves", states: &[CallState::Scheduled], destroys: false };
+    let action = Action { verb: "reschedule", states: &[CallState::Scheduled], destroys: false };
     let delay = moved.delay.unwrap_or_default();
-    act(context, &moved.choice, deed, async |operator, calls| match moved.at {
+    act(context, &moved.selected, action, async |operator, calls| match moved.at {
         Some(at) => operator.reschedule(calls, at).await,
         None => operator.reschedule(calls, delay).await,
     })
@@ -99,48 +99,48 @@ pub(crate) async fn reschedule(context: &mut Context<'_>, moved: Reschedule) -> 
 }
 
 pub(crate) async fn run_now(context: &mut Context<'_>, run_now: RunNow) -> Result<Answer, Failure> {
-    let deed = Deed { verb: "makes due now", states: &[CallState::Scheduled], destroys: false };
-    act(context, &run_now.choice, deed, async |operator, calls| operator.run_now(calls).await).await
+    let action = Action { verb: "make due now", states: &[CallState::Scheduled], destroys: false };
+    act(context, &run_now.selected, action, async |operator, calls| operator.run_now(calls).await).await
 }
 
 pub(crate) async fn run_again(context: &mut Context<'_>, again: RunAgain) -> Result<Answer, Failure> {
-    if again.choice.ids.is_empty() && again.choice.filter.state.is_none() {
-        return Err(Failure::usage("which of them? Give --state failed, or another state that calls end in"));
+    if again.selected.ids.is_empty() && again.selected.filter.state.is_none() {
+        return Err(Failure::usage("give --state failed, or another state of finished calls"));
     }
     let states = FINISHED.get(1..).unwrap_or_default();
-    let deed = Deed { verb: "runs again", states, destroys: false };
-    act(context, &again.choice, deed, async |operator, calls| operator.run_again(calls).await).await
+    let action = Action { verb: "run again", states, destroys: false };
+    act(context, &again.selected, action, async |operator, calls| operator.run_again(calls).await).await
 }
 
 pub(crate) async fn delete(context: &mut Context<'_>, delete: Delete) -> Result<Answer, Failure> {
-    let deed = Deed { verb: "deletes from the history", states: FINISHED, destroys: true };
-    act(context, &delete.choice, deed, async |operator, calls| operator.delete(calls).await).await
+    let action = Action { verb: "delete from the history", states: FINISHED, destroys: true };
+    act(context, &delete.selected, action, async |operator, calls| operator.delete(calls).await).await
 }
 
-/// Counts, asks, does it and says what was done.
+/// Counts the calls, asks for confirmation and does the action.
 async fn act(
     context: &mut Context<'_>,
-    choice: &Choice,
-    deed: Deed,
+    selected: &Selected,
+    action: Action,
     done: impl AsyncFn(&Operator, Selection) -> Result<ActionSummary, OperateError>,
 ) -> Result<Answer, Failure> {
-    choice.check()?;
+    selected.check()?;
     let pod = context.pod().await?;
-    let (selections, met) = if choice.ids.is_empty() {
-        matching(context, &pod, choice, deed).await?
+    let (selections, met) = if selected.ids.is_empty() {
+        matching(context, &pod, selected, action).await?
     } else {
         let mut seen = HashSet::new();
-        let ids: Vec<CallId> = choice.ids.iter().copied().filter(|id| seen.insert(*id)).collect();
+        let ids: Vec<CallId> = selected.ids.iter().copied().filter(|id| seen.insert(*id)).collect();
         named(&pod, &ids).await?
     };
-    if deed.destroys || choice.ids.is_empty() {
+    if action.destroys || selected.ids.is_empty() {
         if met.is_empty() {
-            return Ok(answer(&ActionSummary::default()).note("No calls match: nothing was done"));
+            return Ok(answer(&ActionSummary::default()).note("Nothing was done: no calls match"));
         }
-        confirm(context.globals, &format!("{} {}", deed.verb, in_words(&met)))?;
+        confirm(context.globals, &format!("{} {}", action.verb, in_words(&met)))?;
     }
     let operator = pod.operate(context.globals.actor());
-    let spinner = progress::spinner(context.globals.quiet, format!("{} {}", deed.verb, in_words(&met)));
+    let spinner = progress::spinner(context.globals.quiet, format!("{} {}", action.verb, in_words(&met)));
     let mut total = ActionSummary::default();
     for selection in selections {
         let acted = done(&operator, selection).await?;
@@ -152,35 +152,35 @@ async fn act(
     spinner.finish_and_clear();
     let nothing = total.done == 0 && total.running == 0;
     let answer = answer(&total);
-    Ok(if nothing && !choice.ids.is_empty() {
-        answer.exit(Exit::Failed).note(format!("Nothing was done: they are {}", in_words(&met)))
+    Ok(if nothing && !selected.ids.is_empty() {
+        answer.exit(Exit::Failed).note(format!("Nothing was done: {}", in_words(&met)))
     } else {
         answer
     })
 }
 
-/// How many calls there are in which state.
+/// Numbers of calls by state.
 type Met = Vec<(CallState, u64)>;
 
-/// The calls of a filter, a state at a time, so that no history is read for what concerns pending calls.
+/// Selects the calls of a filter, one state at a time, so that actions on pending calls do not read the history.
 async fn matching(
     context: &Context<'_>,
     pod: &Pod,
-    choice: &Choice,
-    deed: Deed,
+    selected: &Selected,
+    action: Action,
 ) -> Result<(Vec<Selection>, Met), Failure> {
     let inspect = pod.inspect();
-    let filter = choice.filter.filter(inspect.now().await?)?;
+    let filter = selected.filter.filter(inspect.now().await?)?;
     let states: Vec<CallState> = match filter.state {
-        Some(state) if deed.states.contains(&state) => vec![state],
+        Some(state) if action.states.contains(&state) => vec![state],
         Some(state) => {
-            let can = deed.states.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
+            let can = action.states.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Failure::usage(format!(
-                "that cannot be done to calls that are {}, only to those that are {can}",
+                "cannot be done to {} calls, only to {can} ones",
                 state.as_str()
             )));
         }
-        None => deed.states.to_vec(),
+        None => action.states.to_vec(),
     };
     let spinner = progress::spinner(context.globals.quiet, "counting calls");
     let (mut selections, mut met) = (Vec::new(), Met::new());
@@ -196,7 +196,7 @@ async fn matching(
     Ok((selections, met))
 }
 
-/// Calls that were named one by one: those that are not there are told before anything is done.
+/// Selects calls by id. Fails before anything is done if one does not exist.
 async fn named(pod: &Pod, ids: &[CallId]) -> Result<(Vec<Selection>, Met), Failure> {
     let mut met = Met::new();
     for id in ids {
@@ -209,7 +209,7 @@ async fn named(pod: &Pod, ids: &[CallId]) -> Result<(Vec<Selection>, Met), Failu
     Ok((vec![Selection::Calls(ids.to_vec())], met))
 }
 
-/// `3 scheduled and 1 running call`.
+/// Formats numbers of calls: `3 scheduled and 1 running calls`.
 fn in_words(met: &Met) -> String {
     let counts: Vec<String> =
         met.iter().map(|(state, count)| format!("{count} {}", state.as_str())).collect();

@@ -7,19 +7,19 @@ use crate::exit::Failure;
 use crate::output::{Answer, Rows};
 use crate::records;
 
-/// What operators did, newest first; kept for 90 days
+/// Lists the actions of operators, latest first (kept for 90 days)
 #[derive(Debug, Args)]
 pub(crate) struct Actions {
-    /// Only what was done to this call
+    /// Only actions on this call
     #[arg(long, value_name = "ID")]
     call: Option<CallId>,
-    /// Only what was done to this schedule
+    /// Only actions on this schedule
     #[arg(long, value_name = "ID")]
     schedule: Option<ScheduleId>,
-    /// Only what came before this action
+    /// Only actions before this one
     #[arg(long, value_name = "ID")]
     before: Option<ActionId>,
-    /// At most this many, 1,000 at most
+    /// Number of actions, 1,000 at most
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     limit: u16,
 }
@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &mut Context<'_>, actions: Actions) -> Result<A
     let answer = Answer::list("actions", rows);
     Ok(match found.last() {
         Some(last) if found.len() == usize::from(actions.limit) => {
-            answer.note(format!("There may be more: --before {}", last.id))
+            answer.note(format!("There may be more: use --before {}", last.id))
         }
         _ => answer,
     })

@@ -4,15 +4,15 @@ use clap_complete::Shell;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
-/// Writes the completions of a shell
+/// Generates shell completions
 #[derive(Debug, Args)]
 #[command(after_help = "For bash: futurecall completions bash > /etc/bash_completion.d/futurecall")]
 pub(crate) struct Completions {
-    /// Which shell
+    /// The shell
     shell: Shell,
 }
 
-/// `program` is the whole command line.
+/// Runs the command; `program` is the whole command line.
 pub(crate) fn run(
     context: &mut Context<'_>,
     completions: &Completions,

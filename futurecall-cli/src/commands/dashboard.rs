@@ -22,12 +22,12 @@ use crate::output::{Answer, Record};
 /// Serves the dashboard until Ctrl-C
 #[derive(Debug, Args)]
 #[command(
-    after_help = "On this machine alone unless --bind says otherwise, which needs --password-env. Without that, a \
-                        random password is\nmade and printed once. Any user name will do: actions are recorded in it. Not \
-                        encrypted: put a proxy with TLS in front."
+    after_help = "Listens on this machine only, unless --bind is given, which requires --password-env. Without it, a \
+                        random password\nis generated and printed. Any user name works; actions are recorded under it. Not \
+                        encrypted: use a proxy with TLS."
 )]
 pub(crate) struct Dashboard {
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen on; port 0 picks a free port
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -36,13 +36,13 @@ pub(crate) struct Dashboard {
         hide_env = true
     )]
     bind: SocketAddr,
-    /// The environment variable that holds the password
+    /// Environment variable with the password
     #[arg(long, value_name = "VARIABLE")]
     password_env: Option<String>,
-    /// Lets nobody change anything
+    /// Disable all changes
     #[arg(long)]
     read_only: bool,
-    /// The title of every page
+    /// Title of the pages
     #[arg(long, value_name = "TEXT", default_value = "Futurecall")]
     title: String,
 }
@@ -53,7 +53,8 @@ pub(crate) async fn run(context: &mut Context<'_>, options: Dashboard) -> Result
         Some(name) => (named(name)?, false),
         None if local => (uuid::Uuid::new_v4().simple().to_string(), true),
         None => {
-            let text = "others can reach that address: set a password with --password-env VARIABLE";
+            let text =
+                "this address is reachable from other machines: set a password with --password-env VARIABLE";
             return Err(Failure::usage(text));
         }
     };
@@ -98,7 +99,7 @@ fn named(variable: &str) -> Result<String, Failure> {
     match std::env::var(variable) {
         Ok(password) if password.len() >= 8 => Ok(password),
         Ok(_) => Err(Failure::usage(format!("the password in {variable} is shorter than 8 characters"))),
-        Err(_) => Err(Failure::usage(format!("there is no variable {variable} to take the password from"))),
+        Err(_) => Err(Failure::usage(format!("the environment variable {variable} is not set"))),
     }
 }
 

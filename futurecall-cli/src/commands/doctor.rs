@@ -6,17 +6,17 @@ use crate::doctor;
 use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Record, Rows, Tone};
 
-/// Checks the database, the pods and the calls, and says what to do
+/// Checks the database, pods and calls, and suggests fixes
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 4 where there is a problem; warnings alone end with 0, unless --strict.")]
+#[command(after_help = "Exits with 4 if there is a problem, or with --strict a warning.")]
 pub(crate) struct Doctor {
-    /// Ends with 4 where there are warnings, too
+    /// Exit with 4 for warnings as well
     #[arg(long, env = "FUTURECALL_STRICT", hide_env = true, value_parser = clap::builder::BoolishValueParser::new())]
     strict: bool,
 }
 
 pub(crate) async fn run(context: &mut Context<'_>, doctor: Doctor) -> Result<Answer, Failure> {
-    let spinner = crate::progress::spinner(context.globals.quiet, "looking");
+    let spinner = crate::progress::spinner(context.globals.quiet, "checking");
     let findings = doctor::examine(context).await?;
     spinner.finish_and_clear();
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &mut Context<'_>, doctor: Doctor) -> Result<Ans
         Record::of(finding).tone(tone)
     });
     let columns = &["severity", "code", "found!"];
-    let rows = Rows::new(columns, "nothing was checked", rows).under(&["means", "todo"]);
+    let rows = Rows::new(columns, "no findings", rows).under(&["means", "todo"]);
     let mut answer = Answer::list("findings", rows);
     answer.record =
         answer.record.with("healthy", !unhealthy).with("problems", problems).with("warnings", warnings);

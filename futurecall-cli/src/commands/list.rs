@@ -8,19 +8,19 @@ use crate::filters::FilterArgs;
 use crate::output::{Format, Record};
 use crate::{progress, records};
 
-/// Rows of one look with `--all`.
+/// Rows of one query with `--all`.
 const STEP: usize = 1_000;
 
-/// Lists calls: those that wait or run by when they are due, then the history, newest first
+/// Lists calls: pending and running ones by due time, then finished ones, latest first
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// At most this many, 10,000 at most
+    /// Number of calls, 10,000 at most
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
-    /// What comes after this call: what the page before has said
+    /// Only calls after this one, as printed by the previous page
     #[arg(long, value_name = "ID")]
     after: Option<CallId>,
-    /// All of them, a page at a time, however many
+    /// All calls
     #[arg(long, conflicts_with = "limit")]
     all: bool,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(crate) async fn run(context: &mut Context<'_>, list: List) -> Result<Exit, F
     let bar = progress::spinner(context.globals.quiet || !list.all, "calls read");
     context.printer.open("calls")?;
     let mut empty = true;
-    // A page may be short, or empty, although more follow: where a filter has no index.
+    // A page may be short or empty although more follow, if the filter has no index.
     let next = loop {
         let page = inspect.calls(filter.clone().limit(left.min(STEP))).await?;
         left = left.saturating_sub(page.calls.len());
@@ -57,7 +57,7 @@ pub(crate) async fn run(context: &mut Context<'_>, list: List) -> Result<Exit, F
     bar.finish_and_clear();
     context.printer.close(&Record::new().with("next", next))?;
     if let Some(next) = next.filter(|_| context.printer.format() != Format::Json) {
-        context.printer.note(&format!("There are more: --after {next}, or --all"))?;
+        context.printer.note(&format!("There are more: use --after {next} or --all"))?;
     }
     Ok(Exit::Done)
 }

@@ -8,32 +8,32 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Answer, Format, Record, Rows, Tone};
 use crate::records::is_later;
 
-/// The steps of the database's schema.
+/// Migrations of the database schema.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Migrate {
-    /// Which steps are applied, and which are missing
+    /// Shows which migrations are applied
     Status(Status),
-    /// Applies the missing steps, under a lock: safe beside running pods and other migrations
+    /// Applies the missing migrations, under a lock: safe while pods are running
     Up,
-    /// Writes the SQL of the missing steps, to be reviewed and run by hand
+    /// Prints the SQL of the missing migrations, to review and run by hand
     Sql(Sql),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// Ends with 4 where a step is missing, or is of a later version than this program
+    /// Exit with 4 if a migration is missing or newer than this program
     #[arg(long)]
     check: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Sql {
-    /// The steps that are applied as well
+    /// Include applied migrations
     #[arg(long)]
     all: bool,
 }
 
-/// `None`: what was to be said is written.
+/// Runs the command. Returns `None` if the output is written already.
 pub(crate) async fn run(context: &mut Context<'_>, migrate: Migrate) -> Result<Option<Answer>, Failure> {
     match migrate {
         Migrate::Status(status) => {
@@ -74,17 +74,13 @@ async fn bring_up(context: &Context<'_>, store: &dyn Store) -> Result<Answer, Fa
         steps.iter().filter(|step| step.applied.is_none()).map(|step| step.version).collect()
     };
     let before = missing(&store.migrations().await?);
-    let spinner = crate::progress::spinner(context.globals.quiet, "applying the schema's steps");
+    let spinner = crate::progress::spinner(context.globals.quiet, "applying migrations");
     store.migrate().await?;
     spinner.finish_and_clear();
     let mut steps = store.migrations().await?;
     steps.retain(|step| before.contains(&step.version));
     let answer = Answer::list("applied", rows(&steps));
-    Ok(if steps.is_empty() {
-        answer.note("The schema is up to date: nothing was to be done")
-    } else {
-        answer
-    })
+    Ok(if steps.is_empty() { answer.note("The schema is up to date") } else { answer })
 }
 
 fn write(context: &mut Context<'_>, steps: &[MigrationRecord]) -> Result<Option<Answer>, Failure> {
@@ -93,7 +89,7 @@ fn write(context: &mut Context<'_>, steps: &[MigrationRecord]) -> Result<Option<
         return Ok(Some(Answer::list("steps", Rows::new(COLUMNS, "none", steps.iter().map(with_sql)))));
     }
     if steps.is_empty() {
-        context.printer.note("The schema is up to date: there is nothing to run; --all writes every step")?;
+        context.printer.note("The schema is up to date; use --all to print all migrations")?;
     }
     for step in steps {
         context.printer.write(&format!("-- {:04} {}\n{}\n", step.version, step.name, step.sql.trim_end()))?;
@@ -104,7 +100,7 @@ fn write(context: &mut Context<'_>, steps: &[MigrationRecord]) -> Result<Option<
 const COLUMNS: &[&str] = &["version", "name", "state", "applied"];
 
 fn rows(steps: &[MigrationRecord]) -> Rows {
-    Rows::new(COLUMNS, "no steps", steps.iter().map(row))
+    Rows::new(COLUMNS, "no migrations", steps.iter().map(row))
 }
 
 fn row(step: &MigrationRecord) -> Record {
@@ -118,11 +114,11 @@ fn row(step: &MigrationRecord) -> Record {
 
 fn verdict(steps: &[MigrationRecord]) -> Option<String> {
     if steps.iter().any(is_later) {
-        return Some("A later version of Futurecall has been here: use its `futurecall`".to_owned());
+        return Some("The schema is of a newer version of Futurecall: use its `futurecall`".to_owned());
     }
     match steps.iter().filter(|step| step.applied.is_none()).count() {
         0 => None,
-        1 => Some("One step is missing: `futurecall migrate up` applies it".to_owned()),
-        missing => Some(format!("{missing} steps are missing: `futurecall migrate up` applies them")),
+        1 => Some("One migration is missing: run `futurecall migrate up`".to_owned()),
+        missing => Some(format!("{missing} migrations are missing: run `futurecall migrate up`")),
     }
 }

@@ -1,4 +1,4 @@
-//! One file a command: each asks the library, and gives data.
+//! The commands, one file each. They return data, which `output` formats.
 
 pub(crate) mod act;
 pub(crate) mod actions;

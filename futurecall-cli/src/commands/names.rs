@@ -10,14 +10,14 @@ use crate::output::{Answer, Record, Rows, Tone};
 /// Counting the pending calls of a name stops here.
 const CAP: u64 = 100_000;
 
-/// The names of calls.
+/// Call types by name.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Names {
-    /// Names with calls that wait, names that live pods know, and names that are paused
+    /// Lists names with pending calls, names that live pods run, and paused names
     List,
-    /// Lets no pod claim calls of a name until it is resumed; what runs goes on
+    /// Pauses a name: no pod runs its calls until it is resumed; running calls continue
     Pause(Pause),
-    /// Ends the pause of a name
+    /// Resumes a name
     Resume(Resume),
 }
 
@@ -25,7 +25,7 @@ pub(crate) enum Names {
 pub(crate) struct Pause {
     /// The stored name
     name: String,
-    /// Why, for whoever looks at it
+    /// The reason, which is shown with the pause
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -44,11 +44,11 @@ pub(crate) async fn run(context: &mut Context<'_>, names: Names) -> Result<Answe
         Names::Pause(pause) => {
             let paused =
                 operator.pause_name(&pause.name, pause.reason.as_deref().unwrap_or_default()).await?;
-            Ok(answer(pause.name, "paused", paused, "It was paused already"))
+            Ok(answer(pause.name, "paused", paused, "Already paused"))
         }
         Names::Resume(resume) => {
             let resumed = operator.resume_name(&resume.name).await?;
-            Ok(answer(resume.name, "resumed", resumed, "It was not paused"))
+            Ok(answer(resume.name, "resumed", resumed, "Not paused"))
         }
     }
 }
@@ -91,8 +91,8 @@ async fn list(pod: &Pod) -> Result<Answer, Failure> {
             .tone(tone)
     });
     let columns = &["name", "pending", "live_pods", "paused", "since", "actor", "reason"];
-    let rows = Rows::new(columns, "no names: nothing waits, and no pod lives", rows);
+    let rows = Rows::new(columns, "no names: no pending calls and no live pods", rows);
     let capped = pending.values().any(|count| *count >= CAP);
     let answer = Answer::list("names", rows);
-    Ok(if capped { answer.note(format!("{CAP} pending calls mean that many or more")) } else { answer })
+    Ok(if capped { answer.note(format!("{CAP} pending calls means that many or more")) } else { answer })
 }

@@ -5,10 +5,10 @@ use crate::exit::Failure;
 use crate::output::{Answer, Rows};
 use crate::records;
 
-/// The pods that have been heard of within a day
+/// Lists pods with a heartbeat within the last day
 #[derive(Debug, Args)]
 pub(crate) struct Pods {
-    /// Only those that live
+    /// Only live pods
     #[arg(long)]
     live: bool,
 }
@@ -18,5 +18,5 @@ pub(crate) async fn run(context: &mut Context<'_>, pods: Pods) -> Result<Answer,
     let found = pod.inspect().pods().await?;
     let rows = found.iter().filter(|pod| pod.live || !pods.live).map(records::pod);
     let columns = &["id", "label", "live", "role", "version", "running", "slots", "~heartbeat", "names"];
-    Ok(Answer::list("pods", Rows::new(columns, "no pods have been heard of within a day", rows)))
+    Ok(Answer::list("pods", Rows::new(columns, "no pods within the last day", rows)))
 }

@@ -13,38 +13,38 @@ use crate::output::{Answer, Record};
 use crate::time_arguments::{When, span_of};
 use crate::{connect, progress};
 
-/// Deletes history that has passed its retention
+/// Deletes finished calls that are past their retention
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks first. Pods prune by themselves: this is for when none runs, or to keep less. Statistics older than 48 hours\nand actions older than 90 days go as well."
+    after_help = "Asks for confirmation. Pods prune by themselves; use this if none runs, or to keep less. Also deletes statistics older\nthan 48 hours and actions older than 90 days."
 )]
 pub(crate) struct Prune {
-    /// How long calls that succeeded are kept
+    /// Retention of succeeded calls
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "1day",
         env = "FUTURECALL_RETENTION_SUCCEEDED", hide_env = true)]
     succeeded: Duration,
-    /// … that failed
+    /// Retention of failed calls
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "30days",
         env = "FUTURECALL_RETENTION_FAILED", hide_env = true)]
     failed: Duration,
-    /// … that were interrupted
+    /// Retention of interrupted calls
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "30days",
         env = "FUTURECALL_RETENTION_INTERRUPTED", hide_env = true)]
     interrupted: Duration,
-    /// … that were cancelled
+    /// Retention of cancelled calls
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "30days",
         env = "FUTURECALL_RETENTION_CANCELLED", hide_env = true)]
     cancelled: Duration,
-    /// … that were skipped or expired
+    /// Retention of skipped and expired calls
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "30days",
         env = "FUTURECALL_RETENTION_SKIPPED", hide_env = true)]
     skipped: Duration,
-    /// Counts, and deletes nothing
+    /// Only count, delete nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Rows of one statement: a long transaction would hold up others.
+/// Rows deleted by one statement, to keep transactions short.
 const STEP: usize = 1_000;
 
 pub(crate) async fn run(context: &mut Context<'_>, prune: Prune) -> Result<Answer, Failure> {
@@ -56,7 +56,7 @@ pub(crate) async fn run(context: &mut Context<'_>, prune: Prune) -> Result<Answe
         skipped: prune.skipped,
     };
     let pod = context.pod().await?;
-    let spinner = progress::spinner(context.globals.quiet, "counting what has passed its retention");
+    let spinner = progress::spinner(context.globals.quiet, "counting calls past their retention");
     let old = passed(&pod, &retention).await?;
     spinner.finish_and_clear();
     let total: u64 = old.iter().map(|(_, count)| count).sum();
@@ -65,19 +65,19 @@ pub(crate) async fn run(context: &mut Context<'_>, prune: Prune) -> Result<Answe
         record = record.with(state.as_str(), *count);
     }
     if prune.dry_run {
-        return Ok(Answer::new(record.with("total", total)).note("Nothing was deleted: that was a dry run"));
+        return Ok(Answer::new(record.with("total", total)).note("Dry run: nothing was deleted"));
     }
     if total > 0 {
         let counts = old.iter().filter(|(_, count)| *count > 0);
         let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.as_str())).collect();
         let calls = if total == 1 { "call" } else { "calls" };
-        confirm(context.globals, &format!("deletes {} {calls} from the history", counts.join(", ")))?;
+        confirm(context.globals, &format!("delete {} {calls} from the history", counts.join(", ")))?;
     }
     let deleted = delete(context, &retention, total).await?;
     Ok(Answer::new(Record::new().with("deleted", deleted)))
 }
 
-/// How many calls of each outcome ended before their retention began.
+/// Counts the calls past their retention, by state.
 async fn passed(pod: &Pod, retention: &Retention) -> Result<Vec<(CallState, u64)>, Failure> {
     let inspect = pod.inspect();
     let now: Moment = inspect.now().await?;
@@ -107,7 +107,7 @@ async fn delete_in(
         id: ActionId::new(),
         actor: context.globals.actor(),
         verb: "prune".to_owned(),
-        target: "history that has passed its retention".to_owned(),
+        target: "calls past their retention".to_owned(),
         call: None,
         schedule: None,
     };

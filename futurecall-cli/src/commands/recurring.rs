@@ -21,15 +21,15 @@ pub(crate) enum Recurring {
     List(List),
     /// Shows a schedule
     Show(One),
-    /// Says when a schedule runs next, by its zone's clock as well
+    /// Shows the next runs of a schedule, in UTC and in its time zone
     Next(Next),
-    /// Lets a schedule produce no further call until it is resumed
+    /// Pauses a schedule: it has no further runs until it is resumed
     Pause(WithReason),
-    /// Lets a paused schedule go on, from its next moment
+    /// Resumes a paused schedule
     Resume(One),
-    /// Runs a schedule's call once more, now
+    /// Triggers an extra run of a schedule, now
     Trigger(One),
-    /// Puts another rule in effect, until the code declares another one
+    /// Changes the rule of a schedule, until the code declares a different one
     Edit(Edit),
     /// Ends a schedule, until the code declares it again
     End(WithReason),
@@ -37,38 +37,38 @@ pub(crate) enum Recurring {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Ended ones as well
+    /// Include ended schedules
     #[arg(long)]
     all: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct One {
-    /// Its id, its identifier, or the name of its calls if it alone has that
+    /// Id, identifier, or call name if it is unique
     schedule: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct WithReason {
-    /// Its id, its identifier, or the name of its calls if it alone has that
+    /// Id, identifier, or call name if it is unique
     schedule: String,
-    /// Why, for whoever looks at it
+    /// The reason, which is shown with the schedule
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Next {
-    /// Its id, its identifier, or the name of its calls if it alone has that
+    /// Id, identifier, or call name if it is unique
     schedule: String,
-    /// How many runs
+    /// Number of runs
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     count: u16,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
-    /// Its id, its identifier, or the name of its calls if it alone has that
+    /// Id, identifier, or call name if it is unique
     schedule: String,
     #[command(flatten)]
     rule: RuleArgs,
@@ -84,12 +84,12 @@ pub(crate) async fn run(context: &mut Context<'_>, recurring: Recurring) -> Resu
         Recurring::Pause(pause) => {
             let id = find(&pod, &pause.schedule).await?.id;
             let changed = operator.pause_schedule(id, pause.reason.as_deref().unwrap_or_default()).await?;
-            said(context, &pod, id, changed).await
+            changed_schedule(context, &pod, id, changed).await
         }
         Recurring::Resume(one) => {
             let id = find(&pod, &one.schedule).await?.id;
             let changed = operator.resume_schedule(id).await?;
-            said(context, &pod, id, changed).await
+            changed_schedule(context, &pod, id, changed).await
         }
         Recurring::Trigger(one) => {
             let found = find(&pod, &one.schedule).await?;
@@ -102,20 +102,20 @@ pub(crate) async fn run(context: &mut Context<'_>, recurring: Recurring) -> Resu
             let found = find(&pod, &edit.schedule).await?;
             let rule = edit.rule.rule(&found.effective)?;
             let changed = operator.edit_schedule(found.id, rule).await?;
-            said(context, &pod, found.id, changed).await
+            changed_schedule(context, &pod, found.id, changed).await
         }
         Recurring::End(end) => {
             let found = find(&pod, &end.schedule).await?;
             if found.state != ScheduleState::Ended {
                 let what = format!(
-                    "ends the schedule of {} ({}), and removes its pending call",
+                    "end the schedule of {} ({}) and remove its pending call",
                     found.name,
                     found.effective.describe()
                 );
                 confirm(context.globals, &what)?;
             }
             let changed = operator.end_schedule(found.id, end.reason.as_deref().unwrap_or_default()).await?;
-            said(context, &pod, found.id, changed).await
+            changed_schedule(context, &pod, found.id, changed).await
         }
     }
 }
@@ -139,8 +139,8 @@ async fn record(context: &Context<'_>, pod: &Pod, found: &ScheduleRecord) -> Res
     Ok(records::schedule(found, &arguments))
 }
 
-/// The schedule as it stands after a change.
-async fn said(
+/// Returns the schedule after a change.
+async fn changed_schedule(
     context: &Context<'_>,
     pod: &Pod,
     id: ScheduleId,
@@ -149,10 +149,10 @@ async fn said(
     let found = find(pod, &id.to_string()).await?;
     let answer = Answer::new(record(context, pod, &found).await?);
     Ok(match changed {
-        ScheduleChanged::Unchanged => answer.note("It was so already"),
+        ScheduleChanged::Unchanged => answer.note("Nothing changed: this was already so"),
         ScheduleChanged::Ended => answer
             .exit(Exit::Failed)
-            .note("Nothing was done: it has ended, and a declaration in code revives it"),
+            .note("Nothing was done: the schedule has ended; a declaration in code revives it"),
         _ => answer,
     })
 }
@@ -172,20 +172,22 @@ async fn next(pod: &Pod, next: &Next) -> Result<Answer, Failure> {
         let offset = wall.offset().fix();
         let changed = offset_before.replace(offset).is_some_and(|before| before != offset);
         record
-            .with("by_its_zone", wall.format("%a %Y-%m-%d %H:%M:%S %Z").to_string())
+            .with("local_time", wall.format("%a %Y-%m-%d %H:%M:%S %Z").to_string())
             .with("clock_changed", changed)
             .tone(if changed { Tone::Doubtful } else { Tone::Plain })
     });
     let columns: &[&str] =
-        if zone.is_some() { &["run", "~run", "by_its_zone", "clock_changed"] } else { &["run", "~run"] };
-    let answer = Answer::list("runs", Rows::new(columns, "it never runs again", runs));
+        if zone.is_some() { &["run", "~run", "local_time", "clock_changed"] } else { &["run", "~run"] };
+    let answer = Answer::list("runs", Rows::new(columns, "no further runs", runs));
     Ok(match found.state {
         ScheduleState::Active => answer,
-        state => answer.note(format!("It is {}: that is when it would run", state.as_str())),
+        state => {
+            answer.note(format!("The schedule is {}: these are the runs if it were active", state.as_str()))
+        }
     })
 }
 
-/// The one schedule that is meant.
+/// Finds a schedule by id, identifier or name.
 async fn find(pod: &Pod, which: &str) -> Result<ScheduleRecord, Failure> {
     let all = pod.inspect().schedules().await?;
     let id = which.parse::<ScheduleId>().ok();
@@ -201,7 +203,7 @@ async fn find(pod: &Pod, which: &str) -> Result<ScheduleRecord, Failure> {
             _ => {
                 let ids: Vec<String> = found.iter().map(|schedule| schedule.id.to_string()).collect();
                 return Err(Failure::usage(format!(
-                    "several schedules are {which}: give one of {}",
+                    "{which} matches several schedules; give one of these ids: {}",
                     ids.join(", ")
                 )));
             }

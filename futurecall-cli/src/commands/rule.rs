@@ -1,4 +1,4 @@
-//! A recurring rule as it is typed.
+//! The options of a recurring rule.
 
 use std::time::Duration;
 
@@ -11,49 +11,49 @@ use futurecall_runtime::schedule::ToMoment;
 use crate::exit::Failure;
 use crate::time_arguments::{moment, span_of};
 
-/// A rule: an interval or a cron expression. What is not given stays as it is.
+/// An interval or a cron expression. Options that are not given remain unchanged.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RuleArgs {
-    /// Runs at this interval: 15m, 1h 30m
+    /// Interval: 15m, 1h 30m
     #[arg(long, value_name = "DURATION", value_parser = span_of, conflicts_with_all = ["cron", "time_zone"])]
     every: Option<Duration>,
-    /// Runs by this cron expression: "30 2 * * MON-FRI"
+    /// Cron expression: "30 2 * * MON-FRI"
     #[arg(long, value_name = "EXPRESSION")]
     cron: Option<String>,
-    /// The time zone of the cron expression: Europe/Berlin
+    /// Time zone of the cron expression: Europe/Berlin
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
-    /// When the rule starts: 2027-01-31T08:00:00Z
-    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    /// Start of the rule: 2027-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     starting_at: Option<DateTime<Utc>>,
-    /// What becomes of missed runs: run-once (one makes up for all), skip (none), run-all (each)
+    /// Missed runs: run-once (one run for all of them), skip (none) or run-all (each)
     #[arg(long, value_enum, value_name = "POLICY", hide_possible_values = true)]
     missed: Option<MissedWord>,
-    /// What becomes of a run that is due while the one before still goes: skip (it is skipped), allow (both go)
+    /// Runs that are due while the previous one is running: skip or allow
     #[arg(long, value_enum, value_name = "POLICY", hide_possible_values = true)]
     overlap: Option<OverlapWord>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum MissedWord {
-    /// One run makes up for all
+    /// One run for all missed ones
     RunOnce,
-    /// None is made up for
+    /// No missed run
     Skip,
-    /// Each is made up for
+    /// Each missed run
     RunAll,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum OverlapWord {
-    /// It is skipped
+    /// Skip the run
     Skip,
-    /// It starts beside the other
+    /// Run both
     Allow,
 }
 
 impl RuleArgs {
-    /// The rule in place of `present`.
+    /// Returns the rule that replaces `present`.
     pub(crate) fn rule(&self, present: &Rule) -> Result<Rule, Failure> {
         let mut rule = self.recurrence(present)?;
         rule.missed = self.missed.map_or(present.missed, |missed| match missed {
@@ -70,7 +70,7 @@ impl RuleArgs {
         }
         if rule == *present {
             return Err(Failure::usage(
-                "that is the rule in effect: give --every, --cron, --missed or --overlap",
+                "this rule is in effect already: give --every, --cron, --missed or --overlap",
             ));
         }
         Ok(rule)
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_stays() {
+    fn options_that_are_not_given_remain() {
         let mut present = Rule::cron("0 7 * * *", "Europe/Berlin").unwrap();
         present.missed = Missed::Skip;
         let edited = typed("--cron|0 8 * * *", &present).unwrap();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn invalid_rules_are_refused() {
         let hourly = Rule::every(Duration::from_hours(1)).unwrap();
         for (words, part) in [
             ("", "in effect"),

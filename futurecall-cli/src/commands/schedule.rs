@@ -13,26 +13,26 @@ use crate::time_arguments::{moment, span_of};
 
 /// Schedules a call by its stored name
 #[derive(Debug, Args)]
-#[command(after_help = "Without --in or --at it is due at once. A pod that knows the name runs it.")]
+#[command(after_help = "Without --in or --at the call is due now.")]
 pub(crate) struct Schedule {
     /// The stored name, such as `drip.second_mail`
     name: String,
-    /// JSON: of a typed call an object keyed by parameter, of a call by name its data. @FILE reads a file, - reads stdin
+    /// JSON arguments: an object keyed by parameter, or the data of a call by name. @FILE reads a file, - stdin
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     args: Option<String>,
-    /// How long from now, by the database's clock: 30s, 1h 30m
+    /// Delay from now, by the database's clock: 30s, 1h 30m
     #[arg(long = "in", value_name = "DURATION", value_parser = span_of, conflicts_with = "at")]
     delay: Option<Duration>,
-    /// When: 2027-01-31T08:00:00Z
-    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    /// Due time: 2027-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<DateTime<Utc>>,
-    /// A label, to find and to cancel the call by
+    /// A label to find and cancel the call by
     #[arg(long)]
     identifier: Option<String>,
-    /// Lower goes first when slots are scarce
+    /// Calls with lower numbers run first
     #[arg(long, allow_hyphen_values = true, default_value_t = 0)]
     priority: i16,
-    /// Not started later than this after its moment, but recorded as expired
+    /// Expire the call if it has not started this long after its due time
     #[arg(long, value_name = "DURATION", value_parser = span_of)]
     expires_after: Option<Duration>,
 }
@@ -60,23 +60,23 @@ pub(crate) async fn run(context: &mut Context<'_>, schedule: Schedule) -> Result
         .with("due", due)
         .with("identifier", schedule.identifier);
     let answer = Answer::new(record);
-    Ok(match doubt(&pod, &schedule.name).await? {
-        Some(doubt) => answer.note(doubt),
+    Ok(match warning(&pod, &schedule.name).await? {
+        Some(warning) => answer.note(warning),
         None => answer,
     })
 }
 
-/// What may keep it from running.
-async fn doubt(pod: &Pod, name: &str) -> Result<Option<String>, Failure> {
+/// Returns a warning if the call will not run for now.
+async fn warning(pod: &Pod, name: &str) -> Result<Option<String>, Failure> {
     if pod.inspect().paused_names().await?.iter().any(|paused| paused.name == name) {
-        return Ok(Some(format!("Calls of {name} are paused: it waits until they are resumed")));
+        return Ok(Some(format!("{name} is paused: the call waits until it is resumed")));
     }
     let pods = pod.inspect().pods().await?;
     let known = pods.iter().any(|pod| pod.live && pod.runs() && pod.names.iter().any(|known| known == name));
-    Ok((!known).then(|| format!("No live pod knows {name}: it waits for one that does")))
+    Ok((!known).then(|| format!("No live pod runs {name}: the call waits for one")))
 }
 
-/// The arguments, to the byte. A mistake in them is told by its place, not by its text.
+/// Reads the arguments unchanged. Errors contain the position of a mistake but not the text, which may be confidential.
 fn read(args: &str) -> Result<Box<RawValue>, Failure> {
     let text = match args.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(file)

@@ -8,10 +8,10 @@ use crate::exit::Failure;
 use crate::output::{Answer, Record, Rows};
 use crate::records;
 
-/// Shows a call with its attempts and what operators did to it
+/// Shows a call with its attempts and actions
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// Which call
+    /// Id of the call
     id: CallId,
 }
 
@@ -28,7 +28,5 @@ pub(crate) async fn run(context: &mut Context<'_>, show: Show) -> Result<Answer,
 }
 
 pub(crate) fn unknown(id: CallId) -> Failure {
-    Failure::not_found(format!(
-        "there is no call {id}: it was never stored here, or its history has passed its retention"
-    ))
+    Failure::not_found(format!("there is no call {id}: it was never stored, or is past its retention"))
 }

@@ -11,24 +11,24 @@ use crate::output::{Answer, Record, Rows, Value, roughly};
 use crate::records;
 use crate::time_arguments::{When, span_of};
 
-/// How many calls there are, and by name how many ran lately, how long that took, how late it began
+/// Shows counts of calls, and rates, durations and lateness by name
 #[derive(Debug, Args)]
 pub(crate) struct Stats {
-    /// How far back to look, to 48 h: by the minute, and from 6 h up by whole hours
+    /// Period, up to 48 h; 6 h and more are rounded to whole hours
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "1h", env = "FUTURECALL_SINCE", hide_env = true)]
     since: Duration,
     /// Only calls of this stored name
     #[arg(long)]
     name: Option<String>,
-    /// Counts to the last call, however many millions there are
+    /// Count exactly, however many calls there are
     #[arg(long)]
     exact: bool,
 }
 
-/// From here up hours are added up: no less than was asked for, as the first one is counted whole.
+/// From this period on, hourly rows are added up; the first hour counts in full.
 const BY_HOUR: Duration = Duration::from_hours(6);
 
-/// Counting stops here unless it is to be exact.
+/// Counting stops here without `--exact`.
 const CAP: u64 = 1_000_000;
 
 pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answer, Failure> {
@@ -63,17 +63,22 @@ pub(crate) async fn run(context: &mut Context<'_>, stats: Stats) -> Result<Answe
     let record = Record::new()
         .with("counts", records::counts(&counts, cap))
         .with("since", since)
-        .with("names", Rows::new(columns, "no pod has counted a call since then", rows));
+        .with("names", Rows::new(columns, "no runs in this period", rows));
     let answer = Answer { lines: Some("names"), ..Answer::new(record) };
     let capped = answer.record.get("counts").is_some_and(|counts| match counts {
         Value::Record(counts) => counts.get("counted_up_to") != Some(&Value::Null),
         _ => false,
     });
-    let answer = answer.note(format!("By name: the last {}, at most ten seconds old", roughly(looked_back)));
-    Ok(if capped { answer.note(format!("{CAP} means that many or more: --exact counts on")) } else { answer })
+    let answer = answer
+        .note(format!("Figures by name are of the last {}, up to ten seconds old", roughly(looked_back)));
+    Ok(if capped {
+        answer.note(format!("{CAP} means that many or more: use --exact to count all"))
+    } else {
+        answer
+    })
 }
 
-/// The sum of all times, by name.
+/// Adds up the statistics by name.
 fn by_name(counted: Vec<Statistics>) -> BTreeMap<String, Statistics> {
     let mut names: BTreeMap<String, Statistics> = BTreeMap::new();
     for one in counted {
@@ -86,10 +91,10 @@ fn by_name(counted: Vec<Statistics>) -> BTreeMap<String, Statistics> {
 }
 
 fn row(counted: &Statistics, since: Duration) -> Record {
-    let ended = counted.succeeded + counted.failed + counted.retried + counted.interrupted;
+    let finished = counted.succeeded + counted.failed + counted.retried + counted.interrupted;
     let minutes = (since.as_secs_f64() / 60.0).max(1.0 / 60.0);
     #[expect(clippy::cast_precision_loss, reason = "a rate is shown with two digits")]
-    let per_minute = ended as f64 / minutes;
-    // It is a sum of several.
+    let per_minute = finished as f64 / minutes;
+    // The statistics are a sum of several rows.
     Record::of(counted).without(&["span", "start"]).with("per_minute", per_minute)
 }

@@ -12,26 +12,26 @@ use crate::output::{Answer, Record, Rows};
 use crate::records;
 use crate::time_arguments::span_of;
 
-/// Looks again and again, until Ctrl-C: how many calls, what runs, what comes next
+/// Shows counts, running and next calls, refreshed until Ctrl-C
 #[derive(Debug, Args)]
-#[command(after_help = "In JSON each look is a line.")]
+#[command(after_help = "With JSON output, each refresh is one line.")]
 pub(crate) struct Watch {
-    /// How long between two looks
+    /// Interval between refreshes
     #[arg(long, value_name = "DURATION", value_parser = span_of, default_value = "2s", env = "FUTURECALL_EVERY", hide_env = true)]
     every: Duration,
-    /// Ends after so many looks
+    /// Number of refreshes [default: until Ctrl-C]
     #[arg(long, value_name = "N")]
     times: Option<u64>,
-    /// How many running and coming calls are shown
+    /// Number of running and of next calls shown
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     limit: u16,
     #[command(flatten)]
     filter: FilterArgs,
 }
 
-/// Counts are looked at often.
+/// Counting stops here, because it is repeated often.
 const CAP: u64 = 100_000;
-/// No faster than a person can read.
+/// The shortest interval.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(context: &mut Context<'_>, watch: Watch) -> Result<Exit, Failure> {
@@ -39,21 +39,21 @@ pub(crate) async fn run(context: &mut Context<'_>, watch: Watch) -> Result<Exit,
     let inspect = pod.inspect();
     let mut ticks = tokio::time::interval(watch.every.max(SHORTEST));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut looks = 0_u64;
+    let mut refreshes = 0_u64;
     let end = tokio::signal::ctrl_c();
     tokio::pin!(end);
-    while watch.times.is_none_or(|times| looks < times) {
+    while watch.times.is_none_or(|times| refreshes < times) {
         tokio::select! {
-            // A terminal shows `^C` in the picture's last line.
+            // Ctrl-C ends the command.
             _ = &mut end => break,
             _ = ticks.tick() => {}
         }
-        looks += 1;
+        refreshes += 1;
         tokio::select! {
             _ = &mut end => break,
-            looked = look(context, &inspect, &watch) => match looked {
+            result = refresh(context, &inspect, &watch) => match result {
                 Ok(answer) => context.printer.redraw(&answer)?,
-                // It may be back at the next look: whoever watches is told, and waits on.
+                // The database may be back at the next refresh.
                 Err(failure) => context.printer.note(&failure.to_string())?,
             },
         }
@@ -61,7 +61,7 @@ pub(crate) async fn run(context: &mut Context<'_>, watch: Watch) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-async fn look(context: &mut Context<'_>, inspect: &Inspector, watch: &Watch) -> Result<Answer, Failure> {
+async fn refresh(context: &mut Context<'_>, inspect: &Inspector, watch: &Watch) -> Result<Answer, Failure> {
     let now = inspect.now().await?;
     context.printer.seen_from(now);
     let counts: Counts = inspect.counts_up_to(CAP).await?;
@@ -74,8 +74,8 @@ async fn look(context: &mut Context<'_>, inspect: &Inspector, watch: &Watch) -> 
     let mut record = Record::new().with("at", now).with("live_pods", live).with("slots", slots);
     record = record.with("counts", records::counts(&counts, CAP));
     for (key, state, none) in [
-        ("running_now", CallState::Running, "nothing runs"),
-        ("coming", CallState::Scheduled, "nothing waits"),
+        ("running_now", CallState::Running, "no running calls"),
+        ("next", CallState::Scheduled, "no scheduled calls"),
     ] {
         if watch.filter.state.is_none_or(|wanted| wanted == state) {
             let page = inspect.calls(filter.clone().state(state)).await?;
@@ -84,7 +84,7 @@ async fn look(context: &mut Context<'_>, inspect: &Inspector, watch: &Watch) -> 
     }
     if let Some(state) = watch.filter.state.filter(|state| state.is_finished()) {
         let page = inspect.calls(filter.clone().state(state)).await?;
-        record = record.with("ended", records::calls(&page.calls, &arguments));
+        record = record.with("finished", records::calls(&page.calls, &arguments));
     }
     Ok(Answer::new(record))
 }

@@ -5,10 +5,10 @@ use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Answer, Record};
 
-/// Says why a call has not run, or what became of it
+/// Explains the status of a call: why it has not run, or how it ended
 #[derive(Debug, Args)]
 pub(crate) struct Why {
-    /// Which call
+    /// Id of the call
     id: CallId,
 }
 

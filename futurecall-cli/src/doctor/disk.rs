@@ -1,4 +1,4 @@
-//! Where a SQLite file lies: over a network, locks do not hold.
+//! Checks the file system of a SQLite file: locks are unreliable on network file systems.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::connect;
 
 const CODE: &str = "file-system";
 
-/// File systems of another machine, whose locks may not hold and whose shared memory is none.
+/// Network and shared file systems, with unreliable locks and no shared memory.
 const REMOTE: &[&str] = &[
     "nfs",
     "nfs4",
@@ -30,7 +30,7 @@ const REMOTE: &[&str] = &[
     "prl_fs",
 ];
 
-/// Nothing where it cannot be told.
+/// Returns a finding, if the file system is known.
 pub(super) fn examine(url: &str) -> Option<Finding> {
     let file = connect::file(url)?.canonicalize().ok()?;
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
@@ -40,8 +40,7 @@ pub(super) fn examine(url: &str) -> Option<Finding> {
             Severity::Problem,
             CODE,
             kind,
-            "SQLite's locks and its write-ahead log need a disk of this machine: over a network, two processes can \
-             corrupt the file.",
+            "SQLite's locks and write-ahead log need a local disk: over a network, two processes can corrupt the file.",
             "Move the file to a local disk, or use PostgreSQL.",
         )
     } else {
@@ -49,16 +48,16 @@ pub(super) fn examine(url: &str) -> Option<Finding> {
     })
 }
 
-/// The file system of the innermost mount that holds the file.
+/// Returns the file system of the innermost mount that contains the file.
 fn kind_of<'a>(file: &Path, mounts: &'a str) -> Option<&'a str> {
     let mounts = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ');
         let (_, point, kind) = (words.next()?, words.next()?, words.next()?);
-        // Blanks stand there as octal numbers.
+        // Blanks are octal escapes.
         let point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
         file.starts_with(&point).then_some((point.len(), kind))
     });
-    // Of two mounts on one point, the later one is seen.
+    // The later of two mounts on the same path hides the earlier.
     mounts.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 

@@ -1,4 +1,4 @@
-//! Whether PostgreSQL's notifications arrive: pods that are not told of new calls start them at their next poll.
+//! Checks that PostgreSQL's notifications arrive. Without them, pods find new calls only by polling.
 
 use std::time::Duration;
 
@@ -9,41 +9,41 @@ use futurecall_runtime::store::{PostgresStore, Store as _};
 use crate::sanitize::scrub;
 
 const CODE: &str = "listen";
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const MEANS: &str =
-    "Pods are not told when others schedule: calls that are due soon start up to a scan interval late.";
+    "Pods are not notified of new calls: calls that are due soon start up to a scan interval late.";
 
-/// Sends itself a notification over a second connection, on a channel that nobody else hears.
+/// Sends a notification to itself over a second connection, on a channel of its own.
 pub(super) async fn examine(url: &str) -> Finding {
-    match tokio::time::timeout(PATIENCE, heard(url)).await {
+    match tokio::time::timeout(TIMEOUT, receives(url)).await {
         Ok(Ok(())) => Finding::ok(CODE, "notifications arrive"),
         Ok(Err(error)) => Finding::new(
             Severity::Warning,
             CODE,
             scrub(&format!("failed: {error}")),
             MEANS,
-            "See what the database says; a connection pooler in between must keep sessions.",
+            "Check the database's error; a connection pooler must be in session mode.",
         ),
         Err(_) => Finding::new(
             Severity::Warning,
             CODE,
             "notifications do not arrive",
             MEANS,
-            "Is there a connection pooler in transaction mode (PgBouncer, a cloud's proxy)? Give pods a direct \
-             connection, or the pooler's session mode.",
+            "If there is a connection pooler in transaction mode (PgBouncer, a cloud proxy), use a direct connection or \
+             session mode.",
         ),
     }
 }
 
-/// Listens as a pod does, which makes sure before that nobody else is given its session.
-async fn heard(url: &str) -> Result<(), StoreError> {
+/// Waits until the store has verified its `LISTEN` session, as a pod does.
+async fn receives(url: &str) -> Result<(), StoreError> {
     let channel = format!("doctor_{}", uuid::Uuid::new_v4().simple());
     let store = PostgresStore::open_with(url, &channel, 1).await?;
-    let mut looks = tokio::time::interval(Duration::from_millis(10));
+    let mut polls = tokio::time::interval(Duration::from_millis(10));
     while !store.hears() {
         tokio::select! {
             () = store.changed() => {}
-            _ = looks.tick() => {}
+            _ = polls.tick() => {}
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! What `doctor` shows: the diagnosis of the library, and what only a program beside the service can check (the file system
-//! under a SQLite file, whether notifications arrive over this connection).
+//! The findings of `doctor`: the diagnosis of the library, and checks of this machine's connection (the file system of a
+//! SQLite file, delivery of notifications).
 
 mod disk;
 mod listen;
@@ -11,7 +11,7 @@ use crate::connect;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
-/// Everything, as far as one can get: without a database nothing else, without tables nothing of calls.
+/// Runs all checks that are possible: without tables only those of the database, without a database none.
 pub(crate) async fn examine(context: &Context<'_>) -> Result<Vec<Finding>, Failure> {
     let url = connect::url(context.globals)?;
     let store = match connect::store(context.globals, false).await {
@@ -39,8 +39,8 @@ async fn schema(store: &dyn Store) -> Finding {
         Err(error) => problem(
             "schema",
             &error.into(),
-            "The schema's steps cannot be read.",
-            "See what the database says; check --schema or --table-prefix.",
+            "The migrations cannot be read.",
+            "Check the database's error, and --schema or --table-prefix.",
         ),
     }
 }
@@ -65,7 +65,7 @@ async fn with_pod(context: &Context<'_>) -> Vec<Finding> {
             "tables",
             &error.into(),
             "The tables cannot be read.",
-            "See what the database says; compare the user's rights with migrations/roles.sql.",
+            "Check the database's error; compare the user's rights with migrations/roles.sql.",
         )],
     }
 }
@@ -75,7 +75,7 @@ fn unreachable(failure: &Failure) -> Finding {
         "connection",
         failure,
         "The database cannot be reached or opened.",
-        "Check the URL, the network, the user's rights, and that the server is up.",
+        "Check the URL, the network, the user's rights, and that the server is running.",
     )
 }
 

@@ -1,4 +1,4 @@
-//! Answers for programs. Moments are RFC 3339 in UTC, durations are seconds, arguments stand as they were stored.
+//! Formats answers as JSON. Times are RFC 3339 in UTC, durations are seconds, arguments are unchanged.
 
 use serde::ser::{Error, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -7,15 +7,15 @@ use serde_json::value::RawValue;
 use super::value::{Record, Value};
 use crate::sanitize::escaped_json;
 
-/// One answer, laid out for reading.
+/// Formats an answer with indentation.
 pub(super) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string_pretty(value).map(|text| escaped_json(&text).into_owned())
 }
 
-/// One answer in one line.
+/// Formats an answer in one line.
 pub(super) fn line(value: &impl Serialize) -> serde_json::Result<String> {
     let text = serde_json::to_string(value)?;
-    // Only arguments that somebody else has laid out have line breaks; they stand between their tokens.
+    // Only stored arguments may have line breaks, between their tokens.
     Ok(escaped_json(&text).replace('\n', " "))
 }
 

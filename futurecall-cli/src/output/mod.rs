@@ -1,4 +1,4 @@
-//! The one place where answers become text: commands give [`Record`]s, and know nothing of tables and JSON.
+//! Formats answers: commands return [`Record`]s, and only this module knows tables and JSON.
 
 mod json;
 mod printer;
@@ -14,16 +14,16 @@ pub(crate) use futurecall_runtime::text::duration as roughly;
 
 use crate::exit::Exit;
 
-/// What a command has to say.
+/// The answer of a command.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The data.
     pub(crate) record: Record,
-    /// Which of its rows are the lines of `ndjson`; `None`: the whole is one line.
+    /// The field whose rows are the lines of `ndjson`; `None`: the whole answer is one line.
     pub(crate) lines: Option<&'static str>,
-    /// Sentences for people, on stderr; not said with `--quiet`.
+    /// Notes for people on standard error; suppressed by `--quiet`.
     pub(crate) notes: Vec<String>,
-    /// How the process ends.
+    /// The exit code.
     pub(crate) exit: Exit,
 }
 
@@ -32,7 +32,7 @@ impl Answer {
         Self { record, lines: None, notes: Vec::new(), exit: Exit::Done }
     }
 
-    /// An answer that is a list: in `ndjson` each row is a line.
+    /// Returns an answer that is a list: in `ndjson` each row is a line.
     pub(crate) fn list(key: &'static str, rows: Rows) -> Self {
         Self { lines: Some(key), ..Self::new(Record::new().with(key, Value::Rows(rows))) }
     }

@@ -1,4 +1,4 @@
-//! Where text leaves the process.
+//! Writes to standard output and standard error.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,7 +9,7 @@ use super::{Answer, Clock, Record, Rows, Value, json};
 use crate::exit::Failure;
 use crate::sanitize::escaped;
 
-/// The shape of the output.
+/// The output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people
@@ -21,7 +21,7 @@ pub(crate) enum Format {
     Ndjson,
 }
 
-/// How output is shaped.
+/// The style of the output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
     pub(crate) format: Format,
@@ -30,7 +30,7 @@ pub(crate) struct Style {
     pub(crate) quiet: bool,
 }
 
-/// Writes answers to stdout, and sentences about them to stderr.
+/// Writes answers to standard output, and notes to standard error.
 #[derive(Debug)]
 pub(crate) struct Printer {
     style: Style,
@@ -50,12 +50,12 @@ impl Printer {
         self.style.format
     }
 
-    /// From when moments are seen.
+    /// Sets the current time, for relative times.
     pub(crate) fn seen_from(&mut self, now: futurecall_runtime::Moment) {
         self.clock.now = Some(now);
     }
 
-    /// A whole answer.
+    /// Prints an answer.
     pub(crate) fn print(&mut self, answer: &Answer) -> Result<(), Failure> {
         match self.style.format {
             Format::Table => self.write(&self.look().record(&answer.record))?,
@@ -71,20 +71,20 @@ impl Printer {
         Ok(())
     }
 
-    /// Text as it is: a script, SQL.
+    /// Writes text unchanged, such as a script or SQL.
     pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
         self.out.write_all(text.as_bytes())?;
         self.out.flush()?;
         Ok(())
     }
 
-    /// Begins a list that is written while it is read, so that millions of rows need no memory.
+    /// Begins a list that is streamed, so that millions of rows need no memory.
     pub(crate) fn open(&mut self, key: &str) -> Result<(), Failure> {
         self.rows_before = false;
         if self.style.format == Format::Json { self.write(&format!("{{\n  \"{key}\": [")) } else { Ok(()) }
     }
 
-    /// More of its rows.
+    /// Writes more rows of the list.
     pub(crate) fn more(&mut self, rows: &Rows) -> Result<(), Failure> {
         match self.style.format {
             Format::Table if rows.rows.is_empty() && self.rows_before => {}
@@ -102,7 +102,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Ends the list; what else is to be said of it stands beside it in JSON.
+    /// Ends the list. In JSON, `beside` follows as further fields.
     pub(crate) fn close(&mut self, beside: &Record) -> Result<(), Failure> {
         if self.style.format != Format::Json {
             return Ok(());
@@ -115,19 +115,19 @@ impl Printer {
         self.write(&format!("{text}\n}}\n"))
     }
 
-    /// A picture in place of the one before, where there is a screen; otherwise below it.
+    /// Prints an answer in place of the previous one on a terminal, otherwise below it.
     pub(crate) fn redraw(&mut self, answer: &Answer) -> Result<(), Failure> {
         if self.style.format == Format::Table && self.out.is_terminal() {
             self.write("\u{1b}[H\u{1b}[2J\u{1b}[3J")?;
         }
         match self.style.format {
-            // One line a look, whatever the shape: a document without an end is none.
+            // One line per refresh for both, because a JSON document would never end.
             Format::Json | Format::Ndjson => self.write(&format!("{}\n", json::line(&answer.record)?)),
             Format::Table => self.write(&format!("{}\n", self.look().record(&answer.record))),
         }
     }
 
-    /// A sentence for people.
+    /// Prints a note.
     pub(crate) fn note(&self, note: &str) -> Result<(), Failure> {
         if self.style.quiet {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The library's records as data: their one JSON, read back by what its keys mean.
+//! Converts the library's records to output data, by way of their JSON.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::value::{Record, Value};
 
-/// The keys whose values are moments. Other texts are nobody's moment, even where they look like one.
+/// The keys whose values are times. Other texts are never read as times.
 const MOMENTS: &[&str] = &[
     "due",
     "next_attempt",
@@ -33,7 +33,7 @@ const MOMENTS: &[&str] = &[
 ];
 
 impl Record {
-    /// Reads what a record of the library serializes to.
+    /// Converts a serializable record.
     pub(crate) fn of(record: &impl Serialize) -> Self {
         let json = serde_json::to_string(record).expect("records have texts as keys");
         match serde_json::from_str(&json) {
@@ -43,7 +43,7 @@ impl Record {
     }
 }
 
-/// A value by its key: moments, durations, and rules, which are shown as they are stored.
+/// Interprets a value by its key: times, durations, and rules, which are printed as stored.
 fn meant(key: &str, value: Value) -> Value {
     match value {
         Value::Text(text) if MOMENTS.contains(&key) => moment(&text).map_or(Value::Text(text), Value::Moment),

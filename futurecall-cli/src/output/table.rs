@@ -1,4 +1,4 @@
-//! Answers for people: names and values in two columns, lists as tables without lines, so that they can be searched.
+//! Formats answers as text: names and values in two columns, lists as tables without lines, which are easy to search.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -12,13 +12,13 @@ use super::time::Clock;
 use super::value::{Record, Rows, Tone, Value};
 use crate::sanitize::escaped;
 
-/// Longer texts are cut in lists; `show` and JSON have them whole.
+/// Longer texts are cut in lists; `show` and JSON have the full text.
 const WIDEST: usize = 60;
 const GAP: &str = "  ";
-/// Columns that tables leave out: another column has the same in words.
+/// Columns that tables omit, because another column describes them.
 const FOR_PROGRAMS: &[&str] = &["declared", "effective", "figures"];
 
-/// How tables are drawn.
+/// The style of tables.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     pub(super) colour: bool,
@@ -26,12 +26,12 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// A whole answer.
+    /// Formats an answer.
     pub(super) fn record(self, record: &Record) -> String {
         let (lists, fields): (Vec<_>, Vec<_>) =
             record.fields.iter().partition(|(_, value)| matches!(value, Value::Rows(_)));
         let mut text = self.fields(&fields);
-        // A list alone needs no heading.
+        // A single list needs no heading.
         let headed = !fields.is_empty() || lists.len() > 1;
         for (key, value) in lists {
             let Value::Rows(rows) = value else { continue };
@@ -58,7 +58,7 @@ impl Look {
         })
     }
 
-    /// A list, its columns as wide as their widest text.
+    /// Formats a list, with columns as wide as their widest text.
     pub(super) fn rows(self, rows: &Rows) -> String {
         if rows.rows.is_empty() {
             return format!("{}\n", rows.none);
@@ -95,7 +95,7 @@ impl Look {
         }
     }
 
-    /// A value beside its name: texts of several lines keep them.
+    /// Formats the value of a field; texts of several lines keep their lines.
     fn whole(self, value: &Value) -> String {
         match value {
             Value::Text(text) => text.lines().map(escaped).collect::<Vec<_>>().join("\n"),
@@ -163,7 +163,7 @@ impl Look {
     }
 }
 
-/// Lays cells out in columns as wide as their widest texts, without lines between them.
+/// Lays out cells in columns as wide as their widest text, without lines.
 fn lines(rows: Vec<Vec<String>>, right: &[bool]) -> impl Iterator<Item = String> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).add_rows(rows);
@@ -175,7 +175,7 @@ fn lines(rows: Vec<Vec<String>>, right: &[bool]) -> impl Iterator<Item = String>
     lines.into_iter()
 }
 
-/// Whether a column has numbers, and nothing but them.
+/// Returns whether a column only has numbers.
 fn is_numeric(rows: &Rows, key: &str) -> bool {
     let mut values =
         rows.rows.iter().filter_map(|row| row.get(key)).filter(|value| **value != Value::Null).peekable();

@@ -1,15 +1,15 @@
-//! Moments as people read them.
+//! Formats times for people.
 
 use chrono::{Local, SecondsFormat, TimeZone};
 use futurecall_runtime::Moment;
 use futurecall_runtime::text::duration;
 
-/// How moments are shown, and from when they are seen.
+/// How times are shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
-    /// In this machine's zone instead of UTC.
+    /// In the local time zone instead of UTC.
     pub(crate) local: bool,
-    /// The database's clock when it was asked.
+    /// The database's current time.
     pub(crate) now: Option<Moment>,
 }
 
@@ -27,7 +27,7 @@ impl Clock {
         }
     }
 
-    /// `in 3 h 2 min`, `5 s ago`; nothing where it is not known when now is.
+    /// Formats the distance from now: `in 3 h 2 min`, `5 s ago`; nothing without a current time.
     pub(crate) fn relative(self, moment: Moment) -> Option<String> {
         let now = self.now?;
         let ahead = moment.saturating_since(now);

@@ -1,11 +1,11 @@
-//! What commands give: data with names, before it is anybody's format.
+//! The output data of commands, independent of the format.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use futurecall_runtime::{CallId, Moment, ScheduleId};
 
-/// A value, by what it means.
+/// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -16,14 +16,14 @@ pub(crate) enum Value {
     Text(String),
     Moment(Moment),
     Span(Duration),
-    /// JSON as it stands: arguments, rules.
+    /// JSON that is printed as stored: arguments, rules.
     Json(String),
     List(Vec<Value>),
     Record(Record),
     Rows(Rows),
 }
 
-/// How a row or a value looks where there are colours.
+/// The colour of a row or a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
     #[default]
@@ -35,7 +35,7 @@ pub(crate) enum Tone {
     Faint,
 }
 
-/// Named values in their order.
+/// Named values in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Record {
     pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
@@ -51,9 +51,9 @@ pub(crate) struct Rows {
     /// JSON has all fields.
     pub(crate) columns: &'static [&'static str],
     pub(crate) rows: Vec<Record>,
-    /// What a table says below a row, where it is there.
+    /// Fields that a table shows below a row, if present.
     pub(crate) under: &'static [&'static str],
-    /// What is said where there are none.
+    /// The text of an empty list.
     pub(crate) none: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What is done to calls, schedules and names, and that it is on record.
+//! Actions on calls, schedules and names, and their records.
 
 use futurecall_runtime::CallState;
 use futurecall_runtime::inspect::ScheduleState;
@@ -43,11 +43,11 @@ async fn calls_are_scheduled_by_name_to_the_byte() {
         assert!(given.abs_diff(600_000_000) <= 1, "{given}");
         assert_eq!(said.err, "");
 
-        // A typed call takes it, and one that nobody knows is told of.
+        // A name that no pod runs causes a warning.
         world.run(&["run-now", &id.to_string()]).ended(0);
         assert_eq!(world.pod.run_due().await.unwrap().succeeded, 1);
         let said = world.run(&["schedule", "nobody.knows"]).ended(0);
-        assert_eq!(said.err, "No live pod knows nobody.knows: it waits for one that does\n");
+        assert_eq!(said.err, "No live pod runs nobody.knows: the call waits for one\n");
 
         let big = "123456789012345678901234567890";
         let said =
@@ -64,7 +64,7 @@ async fn calls_are_scheduled_by_name_to_the_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_action_does_it_and_is_on_record() {
+async fn each_action_is_done_and_recorded() {
     on_both(async |world| {
         let (waiting, failed, succeeded) =
             (world.waiting.to_string(), world.failed.to_string(), world.succeeded.to_string());
@@ -96,12 +96,12 @@ async fn each_action_does_it_and_is_on_record() {
 async fn a_filter_is_counted_before_anything_is_done() {
     on_both(async |world| {
         let said = world.run(&["cancel", "--name", "report.build"]).ended(2);
-        assert_eq!(said.err, "error: this cancels 2 scheduled calls. Nobody can be asked here: add --yes\n");
+        assert_eq!(said.err, "error: confirmation required to cancel 2 scheduled calls; there is no terminal to ask on, so add --yes\n");
         assert_eq!(state(world, world.waiting).await, Some(CallState::Scheduled));
         let said = world.run(&["cancel", "--identifier", "user:1", "--yes", "-o", "json"]).ended(0);
         assert_eq!(said.json(), serde_json::json!({ "done": 1, "running": 0, "passed_over": 0 }));
         let said = world.run(&["cancel", "--identifier", "user:1"]).ended(0);
-        assert_eq!(said.err, "No calls match: nothing was done\n");
+        assert_eq!(said.err, "Nothing was done: no calls match\n");
 
         let said = world.run(&["run-again", "--name", "report.send"]).ended(2);
         assert!(said.err.contains("--state failed"), "{}", said.err);
@@ -109,7 +109,7 @@ async fn a_filter_is_counted_before_anything_is_done() {
             world.run(&["run-again", "--name", "report.send", "--state", "failed", "--yes", "-o", "json"]);
         assert_eq!(said.ended(0).json()["done"], 1);
         let said = world.run(&["reschedule", "--state", "failed", "--in", "1h", "--yes"]).ended(2);
-        assert!(said.err.contains("only to those that are scheduled"), "{}", said.err);
+        assert!(said.err.contains("only to scheduled ones"), "{}", said.err);
         let said = world.run(&["delete", "--all", "--yes", "-o", "json"]).ended(0);
         assert_eq!(said.json()["done"], 3);
         assert_eq!(world.pod.inspect().counts().await.unwrap().scheduled, 3);
@@ -125,7 +125,7 @@ async fn schedules_are_paused_changed_and_ended() {
         expect("recurring_pause.txt", &said.out);
         assert_eq!(schedule().await.state, ScheduleState::Paused);
         let said = world.run(&["recurring", "pause", "nightly"]).ended(0);
-        assert_eq!(said.err, "It was so already\n");
+        assert_eq!(said.err, "Nothing changed: this was already so\n");
         let call = world.run(&["recurring", "trigger", "nightly", "-o", "json"]).ended(0).json();
         let call = call["call"].as_str().unwrap().parse().unwrap();
         assert_eq!(world.pod.run_due().await.unwrap().succeeded, 1);
@@ -139,14 +139,14 @@ async fn schedules_are_paused_changed_and_ended() {
         assert_eq!(schedule().await.effective.describe(), "At 04:00 (Europe/Berlin)");
         let said = world.run(&["recurring", "end", "nightly"]).ended(2);
         assert!(
-            said.err.contains("this ends the schedule of report.build (At 04:00 (Europe/Berlin))"),
+            said.err.contains("to end the schedule of report.build (At 04:00 (Europe/Berlin))"),
             "{}",
             said.err
         );
         world.run(&["recurring", "end", "nightly", "--yes", "--reason", "over"]).ended(0);
         assert_eq!(schedule().await.state, ScheduleState::Ended);
         let said = world.run(&["recurring", "resume", "nightly"]).ended(1);
-        assert!(said.err.contains("it has ended"), "{}", said.err);
+        assert!(said.err.contains("the schedule has ended"), "{}", said.err);
     })
     .await;
 }
@@ -160,11 +160,11 @@ async fn names_are_paused_and_resumed() {
         assert_eq!(said.json(), serde_json::json!({ "name": "report.build", "paused": true }));
         expect("names_paused.txt", &world.run(&["names", "list"]).ended(0).out);
         let said = world.run(&["schedule", "report.build"]).ended(0);
-        assert!(said.err.contains("are paused"), "{}", said.err);
+        assert!(said.err.contains("is paused"), "{}", said.err);
         assert_eq!(world.pod.run_due().await.unwrap().succeeded, 0);
-        assert_eq!(world.run(&["names", "pause", "report.build"]).ended(0).err, "It was paused already\n");
+        assert_eq!(world.run(&["names", "pause", "report.build"]).ended(0).err, "Already paused\n");
         world.run(&["names", "resume", "report.build"]).ended(0);
-        assert_eq!(world.run(&["names", "resume", "report.build"]).ended(0).err, "It was not paused\n");
+        assert_eq!(world.run(&["names", "resume", "report.build"]).ended(0).err, "Not paused\n");
     })
     .await;
 }
@@ -177,7 +177,7 @@ async fn history_is_pruned_by_what_is_kept() {
         let said = world.run(&["prune", "--failed", "0", "--dry-run"]).ended(0);
         expect("prune_dry_run.txt", &said.out);
         let said = world.run(&["prune", "--failed", "0"]).ended(2);
-        assert!(said.err.contains("this deletes 1 failed call from the history"), "{}", said.err);
+        assert!(said.err.contains("to delete 1 failed call from the history"), "{}", said.err);
         let said =
             Said::from(world.program().env("FUTURECALL_RETENTION_FAILED", "0").args(["prune", "--yes"]));
         expect("prune.txt", &said.ended(0).out);
@@ -202,7 +202,7 @@ async fn an_id_that_is_given_twice_is_one_call() {
     on_both(async |world| {
         let (waiting, failed) = (world.waiting.to_string(), world.failed.to_string());
         let said = world.run(&["cancel", &waiting, &waiting]).ended(2);
-        assert!(said.err.contains("this cancels 1 scheduled call."), "{}", said.err);
+        assert!(said.err.contains("to cancel 1 scheduled call;"), "{}", said.err);
         let said = world.run(&["run-again", &failed, &failed, "-o", "json"]).ended(0).json();
         assert_eq!((said["done"].as_u64(), said["new_calls"].as_array().map(Vec::len)), (Some(1), Some(1)));
     })

@@ -22,7 +22,7 @@ fn what_is_not_understood_is_2() {
     }
     let said = run(&["cancel", "user:7"]).ended(2);
     assert!(
-        said.err.contains("not the id of a call") && said.err.contains("--identifier \"user:7\""),
+        said.err.contains("not a call id") && said.err.contains("--identifier \"user:7\""),
         "{}",
         said.err
     );
@@ -57,12 +57,12 @@ async fn what_cannot_be_done_is_1_or_2() {
     on_both(async |world| {
         let (waiting, succeeded) = (world.waiting.to_string(), world.succeeded.to_string());
         let said = world.run(&["run-again", &succeeded]).ended(1);
-        assert_eq!(said.err, "Nothing was done: they are 1 succeeded call\n");
+        assert_eq!(said.err, "Nothing was done: 1 succeeded call\n");
         world.run(&["delete", &waiting, "--yes"]).ended(1);
         world.run(&["run-now", &succeeded]).ended(1);
         for (words, part) in [
-            (&["cancel"][..], "which calls?"),
-            (&["cancel", &waiting, "--name", "x", "--yes"], "not by both"),
+            (&["cancel"][..], "no calls selected"),
+            (&["cancel", &waiting, "--name", "x", "--yes"], "not both"),
             (&["delete", "--error", "", "--yes"], "a value is required"),
             (&["cancel", "--name", "", "--yes"], "a value is required"),
             (&["schedule", "x", "--args", "{"], "is not JSON (line 1, column 1)"),
@@ -71,7 +71,7 @@ async fn what_cannot_be_done_is_1_or_2() {
             (&["schedule", ""], "is empty"),
             (&["schedule", "x", "--in", "1h", "--at", "2035-01-01T00:00:00Z"], "cannot be used with"),
             (&["reschedule", &waiting], "--in"),
-            (&["recurring", "edit", "nightly"], "the rule in effect"),
+            (&["recurring", "edit", "nightly"], "in effect already"),
             (&["recurring", "edit", "nightly", "--cron", "0 25 * * *"], "not an hour"),
         ] {
             let said = world.run(words).ended(2);

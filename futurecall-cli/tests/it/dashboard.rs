@@ -135,5 +135,5 @@ fn it_is_not_open_to_others_without_a_password() {
     assert!(said.err.contains("--password-env"), "{}", said.err);
     let said =
         run(&["dashboard", "--password-env", "NO_SUCH_VARIABLE", "--database-url", "memory:"]).ended(2);
-    assert!(said.err.contains("there is no variable NO_SUCH_VARIABLE"), "{}", said.err);
+    assert!(said.err.contains("the environment variable NO_SUCH_VARIABLE is not set"), "{}", said.err);
 }

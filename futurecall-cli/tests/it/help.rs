@@ -13,8 +13,7 @@ fn every_command_has_help_that_reads_well() {
 fn walk(path: &[&str], text: &mut String) {
     let help = run(&[path, &["--help"]].concat()).ended(0).out;
     // What all have in common is shown once.
-    let own =
-        if path.is_empty() { help.as_str() } else { help.split("Options of every command:").next().unwrap() };
+    let own = if path.is_empty() { help.as_str() } else { help.split("Global options:").next().unwrap() };
     let command = [path, &["--help"]].concat().join(" ");
     text.extend(["$ futurecall ", &command, "\n", own, "\n"]);
     let Some(commands) = help.split("Commands:\n").nth(1) else { return };

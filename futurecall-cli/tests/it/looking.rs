@@ -110,7 +110,7 @@ async fn a_record_has_one_json() {
         let schedule = inspect.schedules().await.unwrap().remove(0);
         let id = schedule.id.to_string();
         let program = world.run(&["recurring", "show", &id, "-o", "json"]).ended(0).json();
-        let page = world.page(&format!("/recurring/{id}.json")).await;
+        let page = world.page(&format!("/schedules/{id}.json")).await;
         same(serde_json::to_value(&schedule).unwrap(), &program, &page);
 
         // What a pod has done since is not compared.
@@ -186,7 +186,7 @@ async fn a_watch_in_json_is_a_line_a_look() {
         let looks: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(looks.len(), 3);
         assert_eq!(looks[2]["counts"]["failed"], 1);
-        assert_eq!(looks[2]["coming"][0]["id"], serde_json::json!(world.waiting.to_string()));
+        assert_eq!(looks[2]["next"][0]["id"], serde_json::json!(world.waiting.to_string()));
     })
     .await;
 }

@@ -47,7 +47,7 @@ async fn a_person_is_asked_and_may_say_no() {
         let words = ["cancel", "--identifier", "user:1"];
         for answer in ["n\n", "\n", "maybe\n", "\u{4}"] {
             let (code, seen) = answered(world, &words, answer);
-            assert!(seen.contains("This cancels 1 scheduled call. Go on? [y/N] "), "{seen}");
+            assert!(seen.contains("Cancel 1 scheduled call? [y/N] "), "{seen}");
             assert!(seen.contains("nothing was done"), "{seen}");
             assert_eq!(code, 5, "{seen}");
             assert_eq!(state().await, Some(CallState::Scheduled));

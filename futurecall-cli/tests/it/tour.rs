@@ -1,4 +1,4 @@
-//! The README's tour is what the program prints. `UPDATE_EXPECT=1` writes it anew.
+//! Compares the README's tour with the program's output. `UPDATE_EXPECT=1` rewrites it.
 
 use std::fmt::Write;
 use std::fs;
@@ -33,7 +33,7 @@ async fn the_readmes_tour_is_what_is_printed() {
         }
         let (said, told) = (steady(&real), steady(&fs::read_to_string(&path).unwrap()));
         for (said, told) in said.split("```").zip(told.split("```")) {
-            assert_eq!(said, told, "README.md tells otherwise: write it anew with UPDATE_EXPECT=1");
+            assert_eq!(said, told, "README.md differs: rewrite it with UPDATE_EXPECT=1");
         }
     })
     .await;

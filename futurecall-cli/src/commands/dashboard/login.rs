@@ -1,4 +1,4 @@
-//! Asks for the password, and slows down those who guess.
+//! HTTP basic authentication with throttling of wrong passwords.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use futurecall_dashboard::Access;
 
 use super::throttle::Throttle;
 
-/// The name that was sent with the right password.
+/// The user name that was sent with the right password.
 #[derive(Clone, Debug)]
-struct Visitor(String);
+struct User(String);
 
-/// The password, and the sessions that it opened.
+/// The password and the session cookie.
 pub(super) struct Login {
     password: String,
-    /// The name of visitors that send none.
+    /// The name of users who send none.
     actor: String,
-    /// The cookie of a browser that has sent the password: it is not slowed down when others at its address (behind the
-    /// same proxy, say) guess passwords.
+    /// The cookie of browsers that sent the password. They are not throttled when others at the same address (behind the
+    /// same proxy) guess passwords.
     session: String,
     throttle: Throttle,
 }
@@ -53,7 +53,7 @@ impl Login {
     }
 }
 
-/// Refuses requests without the password, except for the two paths that probes ask for.
+/// Refuses requests without the password, except for health probes.
 pub(super) async fn require_password(
     State(login): State<Arc<Login>>,
     mut request: Request,
@@ -72,11 +72,11 @@ pub(super) async fn require_password(
     if !has_session && let Some(wait) = login.throttle.wait(from, now) {
         return too_many(wait);
     }
-    let Some(visitor) = visitor(request.headers(), &login) else {
+    let Some(user) = user(request.headers(), &login) else {
         login.throttle.wrong(from, now);
         return refusal();
     };
-    request.extensions_mut().insert(visitor);
+    request.extensions_mut().insert(user);
     let mut response = next.run(request).await;
     if !has_session
         && let Ok(cookie) =
@@ -90,7 +90,7 @@ pub(super) async fn require_password(
 fn refusal() -> Response {
     let basic = HeaderValue::from_static("Basic realm=\"futurecall\", charset=\"UTF-8\"");
     let headers = [(WWW_AUTHENTICATE, basic), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    (StatusCode::UNAUTHORIZED, headers, "The password is needed.\n").into_response()
+    (StatusCode::UNAUTHORIZED, headers, "Authentication required.\n").into_response()
 }
 
 fn too_many(wait: Duration) -> Response {
@@ -102,13 +102,13 @@ fn too_many(wait: Duration) -> Response {
 }
 
 pub(super) fn authorize(request: &Parts) -> Access {
-    match request.extensions.get::<Visitor>() {
-        Some(Visitor(name)) => Access::operator(name),
+    match request.extensions.get::<User>() {
+        Some(User(name)) => Access::operator(name),
         None => Access::refused(),
     }
 }
 
-fn visitor(headers: &HeaderMap, login: &Login) -> Option<Visitor> {
+fn user(headers: &HeaderMap, login: &Login) -> Option<User> {
     let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, code) = given.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -117,7 +117,7 @@ fn visitor(headers: &HeaderMap, login: &Login) -> Option<Visitor> {
     let text = String::from_utf8(STANDARD.decode(code.trim()).ok()?).ok()?;
     let (name, password) = text.split_once(':')?;
     let name = if name.trim().is_empty() { &login.actor } else { name };
-    same(password.as_bytes(), login.password.as_bytes()).then(|| Visitor(name.to_owned()))
+    same(password.as_bytes(), login.password.as_bytes()).then(|| User(name.to_owned()))
 }
 
 /// Compares in constant time.
@@ -133,7 +133,7 @@ mod tests {
         let login = Login::new("pass:word".to_owned(), "ada".to_owned());
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(header).unwrap());
-        visitor(&headers, &login).map(|Visitor(name)| name)
+        user(&headers, &login).map(|User(name)| name)
     }
 
     #[test]

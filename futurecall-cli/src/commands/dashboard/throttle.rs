@@ -1,20 +1,20 @@
-//! Limits how often passwords may be tried.
+//! Throttling of wrong passwords.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The wrong passwords that an address may send before it has to wait: people mistype.
+/// Wrong passwords that an address may send without a wait.
 const FREE: u32 = 5;
 /// The longest that an address waits.
 const LONGEST: Duration = Duration::from_mins(1);
 /// The same for all addresses together, against guesses from many.
 const FREE_IN_ALL: u32 = 50;
 const LONGEST_IN_ALL: Duration = Duration::from_secs(5);
-/// After this long without a wrong password, those before are forgotten.
+/// Wrong passwords are forgotten after this time.
 const REMEMBERED: Duration = Duration::from_mins(10);
-/// The most addresses that are remembered at once; others count with all together only.
+/// Largest number of addresses remembered; others count for the shared limit only.
 const MOST: usize = 4_096;
 /// The time between two log lines about wrong passwords.
 const LOGGED: Duration = Duration::from_secs(10);
