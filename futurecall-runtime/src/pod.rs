@@ -27,31 +27,31 @@ use crate::store::{CancelTarget, Cancelled, Declared, Due, NewCall, NewSchedule,
 ///
 /// It works on the Tokio runtime on which it was started, and can be used from any thread and any executor while that
 /// runtime runs. (A current-thread runtime runs only while something blocks on it.) Once the runtime has ended,
-/// [`health`](Self::health) says so, and scheduling is [`ScheduleError::RuntimeEnded`].
+/// [`health`](Self::health) reports it, and scheduling returns [`ScheduleError::RuntimeEnded`].
 ///
-/// A future of the library may be polled and then kept: it never holds anything that others wait for.
+/// A future of the library may be polled and then kept: it never holds anything that others are waiting for.
 ///
 /// End it with [`shutdown`](Self::shutdown) or [`run_until_signal`](Self::run_until_signal). Dropping the last clone
-/// stops claiming, and logs a warning where the pod claims calls: what runs goes on, and its outcome is stored if the process lives that long.
-/// The pod that a [`Session`](crate::Session) lends does not count as a clone.
+/// stops claiming, and logs a warning if the pod claims calls: running handlers continue, and their outcomes are
+/// stored if the process lives that long. The pod that a [`Session`](crate::Session) lends does not count as a clone.
 ///
 /// A pod that was not started cannot schedule: the builder has no `future_calls()`.
 #[derive(Clone)]
 pub struct Pod {
     engine: Arc<Engine>,
     registry: Arc<Registry>,
-    /// `None` in sessions: a run must not keep a pod claiming that nobody else holds.
+    /// `None` in sessions: a run must not keep a pod claiming that the user has dropped.
     #[expect(dead_code, reason = "held for its drop")]
     handle: Option<Arc<Handle>>,
 }
 
-/// Lives as long as the user's clones.
+/// Stops claiming when the user's last clone is dropped.
 struct Handle {
     engine: Arc<Engine>,
 }
 
 impl Pod {
-    /// Begins a pod. It reads no environment by itself: see [`PodBuilder::override_from_env`].
+    /// Returns a builder. It does not read the environment by itself: see [`PodBuilder::override_from_env`].
     pub fn builder() -> PodBuilder {
         PodBuilder::new()
     }
@@ -61,12 +61,12 @@ impl Pod {
         Self { engine, registry, handle }
     }
 
-    /// The pod as a session has it.
+    /// Creates the pod of a session.
     pub(crate) fn of_session(engine: &Arc<Engine>, registry: Arc<Registry>) -> Self {
         Self { engine: Arc::clone(engine), registry, handle: None }
     }
 
-    /// What this pod can run.
+    /// Returns the handlers of this pod.
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -75,12 +75,12 @@ impl Pod {
         &self.engine
     }
 
-    /// Which pod this is: fresh at every start.
+    /// Returns the pod's id, which is new at every start.
     pub fn id(&self) -> crate::PodId {
         self.engine.pod
     }
 
-    /// What it does with calls.
+    /// Returns the pod's role.
     pub fn role(&self) -> Role {
         self.engine.role
     }
@@ -90,34 +90,38 @@ impl Pod {
         &self.engine.config
     }
 
-    /// Runs everything that is due at this moment, waits for it, and counts. For [`Role::Maintenance`], and for tests;
-    /// on a pod that runs calls anyway, both share the work, and this waits for (and counts) what it took itself.
+    /// Runs everything that is due now, waits for it, and returns the counts. For [`Role::Maintenance`] and for
+    /// tests; on a pod that runs calls anyway, both share the work, and this waits for and counts only what it took
+    /// itself.
     ///
-    /// Calls that become due while it runs are left. What finds no free slot within a lease is given back
-    /// ([`RunSummary::released`]), and this claims no more. Dropping the future lets what was started go on.
+    /// Calls that become due while it runs are left alone. A call that gets no free slot within a lease is given back
+    /// ([`RunSummary::released`]), and no more are claimed. Dropping the future does not stop the calls that were
+    /// started.
     ///
     /// # Errors
     ///
-    /// The database could not be asked, or this was called by a handler of the same pod: it would wait for calls that may
-    /// need the slot that the handler runs in. What was started before that still ends and is recorded.
+    /// Fails if the database cannot be reached, or if a handler of the same pod calls it: it would wait for calls
+    /// that may need the slot that the handler runs in. Calls that were started before still end and are recorded.
     pub async fn run_due(&self) -> Result<RunSummary, StoreError> {
         self.engine.run_due().await
     }
 
-    /// Ends the pod: stops claiming, gives calls that have not started back to other pods, lets running calls finish within the
-    /// grace period, then signals them, then abandons them as interrupted; flushes everything, and closes the pod's
-    /// connections. Meanwhile handlers and the last requests may still schedule; once this has returned, scheduling is [`ScheduleError::Stopped`], and looking at calls is an
+    /// Shuts the pod down gracefully: stops claiming, gives calls that have not started back to other pods, lets
+    /// running calls finish within the grace period, then signals them, then abandons them as interrupted; stores
+    /// everything that is queued, and closes the pod's connections. Until this returns, handlers and the last
+    /// requests may still schedule; afterwards scheduling returns [`ScheduleError::Stopped`], and inspecting is an
     /// error, too ([`StoreError::is_closed`]).
     ///
-    /// A SQLite file is whole by itself afterwards, and may be copied alone. Nothing stands beside it (no `-wal`, no `-shm`)
-    /// unless somebody else has it open: another pod, or the application's own pool, whose last connection removes both.
+    /// A SQLite file is complete by itself afterwards, and may be copied alone. No other files (`-wal`, `-shm`) are
+    /// left unless the file is still open elsewhere: in another pod, or in the application's own pool, whose last
+    /// connection removes both.
     ///
-    /// Without a database to flush to it ends all the same, within half a minute after the grace: what could not be
-    /// recorded shows as interrupted when its lease ends.
+    /// If the database is unreachable, it still ends within half a minute after the grace period: outcomes that could
+    /// not be stored are recorded as interrupted when their leases end.
     ///
-    /// Idempotent, from any clone: every caller waits for the same end and gets the same summary. Cancel-safe: once
-    /// begun, it goes on to its end even if this future is dropped. A handler that awaits it waits for itself, until
-    /// the grace is over: spawn it there.
+    /// Idempotent, from any clone: every caller waits for the same shutdown and gets the same summary. Cancel-safe:
+    /// once begun, it continues even if this future is dropped. A handler that awaits it waits for itself until the
+    /// grace period is over: spawn it there.
     pub async fn shutdown(&self) -> ShutdownSummary {
         self.engine.shut_down().await
     }
@@ -142,11 +146,11 @@ impl Pod {
         self.shutdown().await
     }
 
-    /// How this pod is, for `/health/live` and `/health/ready`: whether its loops turn; and whether its database answers,
-    /// within two seconds, with the tables that it should have, and the pod is not shutting down. A pod that only
-    /// schedules has no loops. One whose runtime has ended is neither live nor ready.
+    /// Checks the pod's health, for `/health/live` and `/health/ready`: whether its loops make progress; and whether
+    /// its database answers within two seconds and has the expected tables, and the pod is not shutting down. A pod
+    /// that only schedules has no loops. One whose runtime has ended is neither live nor ready.
     ///
-    /// Asked more often than once a second, the database's last answer is given again.
+    /// The database is queried at most once a second; in between, its last answer is returned again.
     ///
     /// ```standalone_crate
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
@@ -204,7 +208,7 @@ impl Pod {
         let moving = self.drive(move |engine| async move {
             let moved = engine.reschedule(&target, due).await?;
             if moved.calls > 0 {
-                // They may be due before the claimer's next look.
+                // They may be due before the claimer's next scan.
                 engine.wake();
             }
             Ok(moved)
@@ -232,14 +236,14 @@ impl Pod {
     pub(crate) async fn declare(&self, schedules: Vec<NewSchedule>) -> Result<Vec<Declared>, ScheduleError> {
         let declaring = self.drive(move |engine| async move {
             let declared = until_known(|| engine.store.declare(Now::Database, &schedules)).await?;
-            // Its first run may be due before the claimer's next look.
+            // Its first run may be due before the claimer's next scan.
             engine.wake();
             Ok(declared)
         });
         declaring.await
     }
 
-    /// Does it in a task of the pod, to its end.
+    /// Runs work in a task of the pod, which continues to its end.
     async fn drive<T, F>(&self, work: impl FnOnce(Arc<Engine>) -> F) -> Result<T, ScheduleError>
     where
         T: Send + 'static,
@@ -255,7 +259,7 @@ impl Pod {
     }
 }
 
-/// SIGINT or SIGTERM. Where a signal cannot be listened for, it never comes.
+/// Waits for SIGINT or SIGTERM; forever if signals cannot be received.
 async fn signal() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
@@ -282,7 +286,7 @@ async fn signal() {
 impl Drop for Handle {
     fn drop(&mut self) {
         if !self.engine.stop.is_cancelled() {
-            // A pod that never claims has lost nothing.
+            // A pod that never claims loses nothing.
             if self.engine.claims_calls() {
                 tracing::warn!(
                     pod = %self.engine.pod,
@@ -291,7 +295,7 @@ impl Drop for Handle {
                      `pod.run_until_signal().await`, which wait for what runs"
                 );
             }
-            // The engine's own task does the rest: it waits for what runs, and stores the outcomes.
+            // A task of the engine does the rest: it waits for running handlers, and stores the outcomes.
             self.engine.stop.cancel();
         }
     }

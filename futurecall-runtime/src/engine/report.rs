@@ -155,7 +155,7 @@ fn log_recorded(name: &str, finish: &Finish) {
 fn measure(engine: &Engine, name: &str, outcome: &Outcome, stored: FinishResult) {
     match (outcome, stored) {
         (Outcome::Retry { .. } | Outcome::Rerun { .. }, FinishResult::RECORDED) => {
-            engine.call_meter(name).again()
+            engine.call_meter(name).again();
         }
         (Outcome::Failed { .. }, FinishResult::RECORDED) => engine.call_meter(name).dead(),
         (_, FinishResult::As(Finished::Lost)) => engine.call_meter(name).refused(),

@@ -19,7 +19,7 @@ use crate::signals::trace::TraceContext;
 use crate::state::StateMap;
 use crate::store::{LivePod, NewSchedule, Now, Store};
 
-/// Everything a pod needs to know before it starts.
+/// The configuration of a pod before it starts.
 ///
 /// ```standalone_crate
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -74,46 +74,46 @@ impl PodBuilder {
         }
     }
 
-    /// Where the calls are kept: `sqlite:calls.db` (created if missing), `sqlite::memory:`, `postgres://…`, or `memory:`
-    /// (nothing outlives the process: for tests).
+    /// Sets the database: `sqlite:calls.db` (created if missing), `sqlite::memory:`, `postgres://…`, or `memory:`
+    /// (lost when the process ends: for tests).
     pub fn database_url(mut self, url: impl Into<String>) -> Self {
         self.database = Some(Database::Url(url.into()));
         self
     }
 
-    /// Keeps the calls in the database of the application's own sqlx pool. The pod takes the pool's connect options, and
-    /// none of its connections.
+    /// Uses the database of the application's own sqlx pool. The pod takes only the pool's connect options, and none
+    /// of its connections.
     pub fn pool(mut self, pool: &impl ApplicationPool) -> Self {
         self.database = Some(pool.__database());
         self
     }
 
-    /// Keeps the calls in this store: a [`MemoryStore`](crate::store::MemoryStore) in tests, say.
+    /// Uses this store: a [`MemoryStore`](crate::store::MemoryStore) in tests, for example.
     pub fn store(mut self, store: impl Store) -> Self {
         self.database = Some(Database::Store(Arc::new(store)));
         self
     }
 
-    /// The PostgreSQL schema of the tables (`futurecall`), so that several services can share one database. 1 to 48 of
-    /// a-z, 0-9 and _.
+    /// Sets the PostgreSQL schema of the tables (default `futurecall`), so that several services can share one
+    /// database. 1 to 48 of a-z, 0-9 and _.
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.placement.schema = schema.into();
         self
     }
 
-    /// The SQLite prefix of the tables (`futurecall_`). 1 to 48 of a-z, 0-9 and _.
+    /// Sets the SQLite prefix of the tables (default `futurecall_`). 1 to 48 of a-z, 0-9 and _.
     pub fn table_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.placement.table_prefix = prefix.into();
         self
     }
 
-    /// How many connections the pod's own pool may open (4), besides one for leases and one to listen.
+    /// Sets the size of the pod's own pool (default 4), besides one connection for leases and one to listen.
     pub fn connections(mut self, connections: u32) -> Self {
         self.placement.connections = connections;
         self
     }
 
-    /// What the pod does with calls.
+    /// Sets the pod's role.
     pub fn role(mut self, role: Role) -> Self {
         self.role = role;
         self
@@ -125,22 +125,22 @@ impl PodBuilder {
         self
     }
 
-    /// Lets the environment's `FUTURECALL_…` variables win over what code says.
+    /// Lets the `FUTURECALL_…` environment variables override the settings in code.
     pub fn override_from_env(mut self) -> Self {
         self.from_env = true;
         self
     }
 
-    /// Lends a value to handlers: `session.state::<T>()`, or a parameter marked `#[future_call(state)]`. One value a
-    /// type: a second one is [`StartError::StateTwice`] at the start.
+    /// Adds a value that handlers can borrow: `session.state::<T>()`, or a parameter marked `#[future_call(state)]`.
+    /// One value per type: a second one is [`StartError::StateTwice`] at the start.
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.state.insert(value);
         self
     }
 
-    /// Asks for the W3C `traceparent` of whoever schedules, each time that calls are stored: the call remembers it, and its
-    /// run shows it ([`signals`](crate::signals)). What is no `traceparent` is left out. With the feature `opentelemetry`
-    /// nothing has to be given.
+    /// Sets a function that returns the caller's W3C `traceparent`, called each time that calls are stored: it is
+    /// stored with the call, and its run is recorded with it ([`signals`](crate::signals)). An invalid `traceparent`
+    /// is ignored. Not needed with the feature `opentelemetry`.
     ///
     /// ```standalone_crate
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
@@ -159,7 +159,7 @@ impl PodBuilder {
         self
     }
 
-    /// The pod's tasks are those of a simulated process.
+    /// Runs the pod's tasks in a simulated process.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
     pub fn in_process(mut self, process: crate::engine::simulated::Process) -> Self {
@@ -167,49 +167,49 @@ impl PodBuilder {
         self
     }
 
-    /// Takes the handlers of a type that was registered by hand.
+    /// Adds the handlers of a type that was registered by hand.
     pub(crate) fn add_type(mut self, type_id: TypeId, handlers: Vec<Handler>) -> Self {
         self.registered.push(Registered { type_id, handlers });
         self
     }
 
-    /// Takes the handler of a call by name, or why it is none.
+    /// Adds the handler of a call by name, or the error of creating it.
     pub(crate) fn add_named(mut self, handler: Result<Handler, StartError>) -> Self {
         self.by_name.push(handler);
         self
     }
 
-    /// Leaves the tables as they are: where a step of the schema is missing, the start fails and names it. For tools that
-    /// look at a service's database, and for teams that migrate by hand.
+    /// Does not migrate: if a migration of the schema is missing, the start fails and names it. For tools that
+    /// inspect a service's database, and for teams that migrate by hand.
     pub fn without_migration(mut self) -> Self {
         self.migrates = false;
         self
     }
 
-    /// Runs only what is registered by hand.
+    /// Runs only handlers that are registered by hand.
     pub fn without_discovery(mut self) -> Self {
         self.discovery = false;
         self
     }
 
-    /// Opens the database, brings its tables up to date, checks everything that can be checked, and starts. Calls that are due
-    /// may start before this returns.
+    /// Opens the database, migrates its tables, checks everything that can be checked, and starts the pod. Calls that
+    /// are due may start before this returns.
     ///
-    /// The pod lives on the Tokio runtime on which this is awaited, and can be used from any thread and any executor as
-    /// long as that runtime runs. Dropping the future ends what was started.
+    /// The pod runs on the Tokio runtime on which this is awaited, and can be used from any thread and any executor
+    /// as long as that runtime runs. Dropping the future ends what was started.
     ///
     /// # Errors
     ///
-    /// [`StartError`]; nothing runs in the background after it.
+    /// Returns a [`StartError`]; nothing is left running in the background.
     pub async fn start(self) -> Result<Pod, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        // In a task, because a migration holds locks that a future which is kept unpolled would keep from everybody else.
+        // In a task, because a migration holds locks, and this future may be kept unpolled.
         let starting = runtime.spawn(self.start_here().in_current_span());
         let started = AbortOnDropHandle::new(starting).await;
         started.unwrap_or_else(|error| Err(StoreError::unknown("start the pod", error).into()))
     }
 
-    /// Starts on the runtime that polls this.
+    /// Starts on the current runtime.
     async fn start_here(self) -> Result<Pod, StartError> {
         let Self {
             database,
@@ -252,7 +252,7 @@ impl PodBuilder {
         let _ = engine.trace_context.set(trace_context);
         let pod = Pod::new(Arc::clone(&engine), registry);
         if let Err(error) = begin(&pod, runs, schedules).await {
-            // Also removes the heartbeat that said this pod lives.
+            // Also removes the row written by the first heartbeat.
             engine.shut_down().await;
             return Err(error);
         }
@@ -260,7 +260,7 @@ impl PodBuilder {
     }
 }
 
-/// An error where the tables are not those of this library.
+/// Returns an error if the tables are not those of this library.
 async fn is_migrated(store: &dyn Store) -> Result<(), StartError> {
     let steps = store.migrations().await?;
     let missing: Vec<String> = steps
@@ -294,7 +294,7 @@ async fn begin(pod: &Pod, runs: bool, schedules: Vec<NewSchedule>) -> Result<(),
             );
         }
     }
-    // A check that only reports holds up no call: it takes as long as there are calls to look at.
+    // A check that only reports must not delay calls: its duration depends on how many calls are pending.
     let claims_first = engine.claims_calls() && start_check::only_reports(&engine.config);
     if runs && !claims_first {
         look_for_broken_calls(pod).await?;
@@ -363,7 +363,7 @@ fn missing_state(registry: &Registry, state: &StateMap) -> Result<(), StartError
 
 impl fmt::Debug for PodBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the database: its URL may hold a password.
+        // Without the database: its URL may contain a password.
         f.debug_struct("PodBuilder")
             .field("role", &self.role)
             .field("config", &self.config)

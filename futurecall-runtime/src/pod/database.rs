@@ -1,4 +1,4 @@
-//! Where the calls are kept: a URL, the application's own pool, or a store.
+//! The database of a pod: a URL, the application's own pool, or a store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use crate::store::{MemoryStore, Store};
 
 /// The application's own sqlx pool, of either database. Sealed.
 ///
-/// The pod takes the pool's connect options only and opens a small pool of its own, so that it can neither starve the
-/// application of connections nor be starved.
+/// The pod takes only the pool's connect options and opens a small pool of its own, so that neither can starve the
+/// other of connections.
 pub trait ApplicationPool: sealed::Sealed {
     #[doc(hidden)]
     fn __database(&self) -> Database;
@@ -53,12 +53,12 @@ impl ApplicationPool for sqlx::SqlitePool {
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the URL or the pool's options: they may hold a password.
+        // Without the URL or the pool's options: they may contain a password.
         f.write_str("Database")
     }
 }
 
-/// Where the tables stand, and over how many connections they are reached.
+/// The schema or prefix of the tables, and the size of the pool.
 #[derive(Clone, Debug)]
 pub(super) struct Placement {
     pub(super) schema: String,
@@ -73,7 +73,7 @@ impl Default for Placement {
 }
 
 impl Placement {
-    /// Refuses names that would have to be quoted, and pool sizes that make no sense.
+    /// Refuses names that would need quoting, and invalid pool sizes.
     pub(super) fn validate(&self) -> Result<(), StartError> {
         setting("schema", &self.schema, check_schema(&self.schema))?;
         setting("table_prefix", &self.table_prefix, check_prefix(&self.table_prefix))?;

@@ -1,4 +1,4 @@
-//! Schedules that stand in attributes: `#[future_call(every = "1h")]`.
+//! Schedules declared by attributes: `#[future_call(every = "1h")]`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::recurring::Rule;
 use crate::registry::{DeclaredRule, Handler, Registry};
 use crate::store::{NewSchedule, ScheduleOrigin};
 
-/// The schedules that this pod's calls declare.
+/// Returns the schedules that this pod's calls declare.
 pub(super) fn by_attribute(registry: &Registry) -> Result<Vec<NewSchedule>, StartError> {
     registry.handlers().iter().filter_map(|handler| Some(schedule(handler, handler.recurring?))).collect()
 }
@@ -36,7 +36,7 @@ fn schedule(handler: &Arc<Handler>, rule: DeclaredRule) -> Result<NewSchedule, S
     })
 }
 
-/// There is one such schedule a call.
+/// Returns the key of such a schedule; there is one per call.
 fn key(name: &str) -> String {
     format!("{name}\nattribute")
 }

@@ -1,4 +1,4 @@
-//! At start: which pending calls could this binary not run?
+//! The check at start for pending calls that this binary cannot run.
 
 mod findings;
 mod sample;
@@ -10,16 +10,16 @@ use crate::engine::readers::Readers;
 use crate::id::CallId;
 use crate::store::{CallFilter, CallRecord, CallState, Now, PendingName, Result};
 
-/// Fewer pending calls than this are looked at one by one, whatever the setting.
+/// Fewer pending calls than this are decoded one by one, whatever the setting.
 const FEW: u64 = 1_000;
 
-/// Of this many pending calls or more of a name it may be left open how many there are.
+/// Counts of pending calls of a name need not be exact from this number on.
 const MANY: u64 = 100;
 
-/// How many pending calls of such names are counted in all; of each [`MANY`] at least.
+/// Limit of the total count of pending calls of such names; at least [`MANY`] of each.
 const COUNTED: u64 = 50_000;
 
-/// How many pending calls of a name are counted at most.
+/// Limit of the count of pending calls of a name.
 const COUNTED_OF_NAME: u64 = 10_000;
 
 /// Returns whether the check changes nothing with these settings, and refuses no start.
@@ -27,8 +27,8 @@ pub(super) fn only_reports(config: &Config) -> bool {
     config.check_broken_calls != CheckBrokenCalls::Refuse && !config.delete_broken_calls
 }
 
-/// Reports broken calls, a line for each name and reason, and removes them where the settings say so. Returns those that
-/// refuse the start: none, unless the settings say that.
+/// Logs broken calls, a line for each name and reason, and discards them if the settings say so. Returns those that
+/// must fail the start: none, unless the settings say so.
 pub(super) async fn check(pod: &Pod) -> Result<Vec<String>> {
     let engine = pod.engine();
     let check = engine.config.check_broken_calls;
@@ -50,7 +50,7 @@ pub(super) async fn check(pod: &Pod) -> Result<Vec<String>> {
     Ok(if check == CheckBrokenCalls::Refuse { found.broken() } else { Vec::new() })
 }
 
-/// The names of pending calls with how many wait of each, counted up to the figure beside them.
+/// Returns the names of pending calls with the number of each, counted up to the returned cap.
 async fn waiting(pod: &Pod) -> Result<(Vec<PendingName>, u64)> {
     let engine = pod.engine();
     let waiting = engine.store.pending_names(Now::Database, MANY).await?;
@@ -63,7 +63,7 @@ async fn waiting(pod: &Pod) -> Result<(Vec<PendingName>, u64)> {
     Ok((engine.store.pending_names(Now::Database, cap).await?, cap))
 }
 
-/// Looks at every pending call.
+/// Checks every pending call.
 async fn each(pod: &Pod, readers: &Readers) -> Result<Found> {
     let engine = pod.engine();
     let now = engine.store.now().await?;
@@ -72,7 +72,7 @@ async fn each(pod: &Pod, readers: &Readers) -> Result<Found> {
     loop {
         let page = engine.store.calls(Now::Database, &filter).await?;
         let mut discard: Vec<(CallId, String)> = Vec::new();
-        // A page may have looked through nothing but calls that run.
+        // A page may have scanned only running calls.
         let mut kept = if page.calls.is_empty() { page.next } else { None };
         for call in page.calls {
             let before = kept.replace(call.id);
@@ -84,7 +84,8 @@ async fn each(pod: &Pod, readers: &Readers) -> Result<Found> {
             }
             let Some(reason) = unknown.or_else(|| undecodable(pod, &call)) else { continue };
             let runs_elsewhere = may_run_elsewhere(pod, readers, &call.name, &call.declined);
-            // Not what came after the look began: discarding a run of a schedule stores the next one, without end.
+            // Only calls stored before the check began: discarding a run of a schedule stores the next one,
+            // endlessly.
             let old = call.created <= now && now.saturating_since(call.created) >= engine.config.broken_grace;
             if engine.config.delete_broken_calls && old && !runs_elsewhere {
                 discard.push((call.id, format!("broken: {reason}")));
@@ -96,12 +97,12 @@ async fn each(pod: &Pod, readers: &Readers) -> Result<Found> {
         if page.next.is_none() {
             return Ok(found);
         }
-        // What was removed is no place to go on from: the last one that stays is, or that of the page before.
+        // A discarded call is no position to continue from: use the last one that stays, or that of the page before.
         filter.after = kept.or(filter.after);
     }
 }
 
-/// Why this pod could not run that call; `None` if it could.
+/// Returns why this pod cannot run that call; `None` if it can.
 pub(crate) fn why(pod: &Pod, call: &CallRecord) -> Option<String> {
     unknown(pod, &call.name).or_else(|| undecodable(pod, call))
 }
@@ -112,7 +113,7 @@ fn may_run_elsewhere(pod: &Pod, readers: &Readers, name: &str, declined: &[i64])
     readers.may_read(name, own, declined)
 }
 
-/// Why this pod could not run any call of that name; `None` if it has one.
+/// Returns why this pod cannot run any call of that name; `None` if it has a handler.
 fn unknown(pod: &Pod, name: &str) -> Option<String> {
     let registry = pod.registry();
     if registry.get(name).is_some() {
@@ -126,7 +127,7 @@ fn unknown(pod: &Pod, name: &str) -> Option<String> {
     })
 }
 
-/// Why this pod could not decode the arguments of that call; `None` if it could, or has no call of its name.
+/// Returns why this pod cannot decode the arguments of that call; `None` if it can, or has no handler for its name.
 fn undecodable(pod: &Pod, call: &CallRecord) -> Option<String> {
     let handler = pod.registry().get(&call.name)?;
     let args = crate::args::by_name::for_handler(&call.name, &call.args, call.format, handler.by_name);

@@ -1,4 +1,4 @@
-//! The small numbers that both SQL stores write, and how they read back.
+//! The encodings that both SQL stores share.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use crate::store::{
     ScheduleState, Statistics,
 };
 
-/// The shapes of a pod as one JSON object by name, and their hashes as another.
+/// Encodes the shapes of a pod as a JSON object by name, and their hashes as another.
 pub(super) fn shapes_text(shapes: &Shapes) -> Result<(String, String), serde_json::Error> {
     let hashes: BTreeMap<&str, i64> =
         shapes.iter().map(|(name, shape)| (name.as_str(), shape.hash())).collect();
     Ok((serde_json::to_string(shapes)?, serde_json::to_string(&hashes)?))
 }
 
-/// The hash of a shape as SQLite keeps it in a list of those that have declined a call.
+/// Encodes the hash of a shape for SQLite's list of shapes that have declined a call.
 #[cfg(feature = "sqlite")]
 pub(super) fn declined_by(shape: i64) -> String {
     format!(",{shape},")
 }
 
-/// A call that was stored as claimed, as its pod takes it.
+/// Builds the claimed call for a new call that was stored as claimed.
 pub(super) fn claimed_new(
     call: &NewCall,
     claim_no: i64,
@@ -55,7 +55,7 @@ pub(super) fn claimed_new(
     }
 }
 
-/// The number of a finished state; `None` for states that never stand in the history.
+/// Returns the number of a finished state; `None` for states that are never in the history.
 pub(super) const fn state_code(state: CallState) -> Option<i16> {
     match state {
         CallState::Scheduled | CallState::Running => None,
@@ -68,8 +68,8 @@ pub(super) const fn state_code(state: CallState) -> Option<i16> {
     }
 }
 
-/// The state of that number. A number that this version does not know was written by a newer one: shown as failed
-/// rather than hidden.
+/// Returns the state of that number. An unknown number was written by a newer version, and is shown as failed rather
+/// than hidden.
 pub(super) const fn state_of(code: i16) -> CallState {
     match code {
         1 => CallState::Succeeded,
@@ -81,7 +81,7 @@ pub(super) const fn state_of(code: i16) -> CallState {
     }
 }
 
-/// The state and the error text of an outcome: the history's, or (where the call is to run again) the attempt's.
+/// Returns the state and the error text of an outcome: for the history, or for the attempt if the call runs again.
 pub(super) fn outcome_state(outcome: &Outcome) -> (CallState, Option<&str>) {
     match outcome {
         Outcome::Succeeded => (CallState::Succeeded, None),
@@ -91,7 +91,7 @@ pub(super) fn outcome_state(outcome: &Outcome) -> (CallState, Option<&str>) {
     }
 }
 
-/// After how long a call is due again that has ended so; `None`: it is over.
+/// Returns how long after this outcome the call is due again; `None` if it has ended.
 pub(super) fn again_after(outcome: &Outcome) -> Option<Duration> {
     match outcome {
         Outcome::Retry { after, .. } => Some(*after),
@@ -100,7 +100,7 @@ pub(super) fn again_after(outcome: &Outcome) -> Option<Duration> {
     }
 }
 
-/// How much an outcome adds to the call's count of failures.
+/// Returns by how much an outcome increases the call's number of failures.
 pub(super) const fn failures(outcome: &Outcome) -> i32 {
     matches!(outcome, Outcome::Retry { .. }) as i32
 }
@@ -117,7 +117,7 @@ struct StoredAttempt {
     error: Option<String>,
 }
 
-/// The stored attempts of a call, oldest first. One that a hand has spoiled is left out.
+/// Decodes the attempts of a call, oldest first. Malformed entries (edited by hand) are left out.
 pub(super) fn attempts_of(text: Option<&str>) -> Vec<AttemptRecord> {
     let stored: Vec<serde_json::Value> =
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -137,8 +137,8 @@ pub(super) fn attempts_of(text: Option<&str>) -> Vec<AttemptRecord> {
     stored.into_iter().filter_map(record).collect()
 }
 
-/// What happens to a claimed call whose pod vanishes, as its row says: how many of its pods may vanish (0: it is not run
-/// again), and after how many microseconds it is due then.
+/// Decodes what happens to a claimed call whose pod vanishes: the number of pods that may vanish (0: it is not run
+/// again), and the delay in microseconds.
 pub(super) fn on_vanish(budget: i64, after: Option<i64>) -> OnVanish {
     let after = Duration::from_micros(u64::try_from(after.unwrap_or(0)).unwrap_or(0));
     match u32::try_from(budget) {
@@ -147,7 +147,7 @@ pub(super) fn on_vanish(budget: i64, after: Option<i64>) -> OnVanish {
     }
 }
 
-/// The number of a schedule's origin.
+/// Returns the number of a schedule's origin.
 pub(super) const fn origin_code(origin: ScheduleOrigin) -> i16 {
     match origin {
         ScheduleOrigin::Code => 0,
@@ -155,12 +155,12 @@ pub(super) const fn origin_code(origin: ScheduleOrigin) -> i16 {
     }
 }
 
-/// The origin of that number.
+/// Returns the origin of that number.
 pub(super) const fn origin_of(code: i16) -> ScheduleOrigin {
     if code == 1 { ScheduleOrigin::Attribute } else { ScheduleOrigin::Code }
 }
 
-/// The schedule state of that number; `None` for one of a newer release.
+/// Returns the schedule state of that number; `None` for one of a newer release.
 pub(super) const fn schedule_of(code: i16) -> Option<ScheduleState> {
     match code {
         0 => Some(ScheduleState::Active),
@@ -170,7 +170,7 @@ pub(super) const fn schedule_of(code: i16) -> Option<ScheduleState> {
     }
 }
 
-/// The number of a schedule's state.
+/// Returns the number of a schedule's state.
 pub(super) const fn schedule_code(state: ScheduleState) -> i16 {
     match state {
         ScheduleState::Active => 0,
@@ -179,34 +179,34 @@ pub(super) const fn schedule_code(state: ScheduleState) -> i16 {
     }
 }
 
-/// A rule as stored.
+/// Encodes a rule.
 pub(super) fn rule_text(rule: &Rule) -> Result<String, serde_json::Error> {
     serde_json::to_string(rule)
 }
 
-/// A stored rule.
+/// Decodes a rule.
 pub(super) fn rule_of(text: &str) -> Result<Rule, serde_json::Error> {
     serde_json::from_str(text)
 }
 
-/// What a pod has counted, by span, time and name: one statement cannot write a row twice.
+/// Returns the last row of each span, time and name, because one statement cannot write a row twice.
 pub(super) fn newest(counted: &[Statistics]) -> Vec<&Statistics> {
     let rows: BTreeMap<_, _> = counted.iter().map(|row| ((row.span, row.start, &row.name), row)).collect();
     rows.into_values().collect()
 }
 
-/// The figures of a row, as the databases count.
+/// Returns the counts of a row as database integers.
 pub(super) fn counts_of(row: &Statistics) -> [i64; 5] {
     [row.succeeded, row.failed, row.retried, row.interrupted, row.expired]
         .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-/// A histogram as stored: an object of counts by bucket.
+/// Encodes a histogram as an object of counts by bucket.
 pub(super) fn histogram_text(histogram: &Histogram) -> String {
     serde_json::to_string(histogram).unwrap_or_else(|_| "{}".to_owned())
 }
 
-/// A stored histogram. One that a hand has spoiled is empty.
+/// Decodes a histogram. Malformed JSON (edited by hand) reads as empty.
 pub(super) fn histogram_of(text: &str) -> Histogram {
     serde_json::from_str(text).unwrap_or_default()
 }

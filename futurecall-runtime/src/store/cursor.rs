@@ -1,8 +1,8 @@
-//! Where a page of the listing ends.
+//! The position where a page of the listing ends.
 
 use uuid::Uuid;
 
-/// A place in the listing: where a call stands, or stood. Moments are microseconds since 1970.
+/// A position in the listing: that of a call, which may have moved since. Times are microseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(super) id: Uuid,

@@ -1,4 +1,4 @@
-//! How rows are shown to people (`Debug`): arguments by their size alone, because what is shown ends up in logs.
+//! `Debug` of rows that shows only the size of arguments, because its output ends up in logs.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use super::{CallRecord, ClaimedCall, KeySet, NewCall, NewLog, NewSchedule, RunLog, ScheduleRecord};
 use crate::args::Size;
 
-/// `Debug` of rows that hold arguments. Every other field is named, so that a new one has to be thought of here.
+/// Implements `Debug` for rows with arguments. All fields are listed, so that a new one is not forgotten.
 macro_rules! without_arguments {
     ($($row:ident { $($field:ident),* $(,)? })*) => {$(
         impl fmt::Debug for $row {
@@ -39,7 +39,7 @@ impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { format, keys, calls, first } = self;
         let mut shown = f.debug_struct("KeySet");
-        // Where a call takes a map, its keys are arguments.
+        // If a call takes a map, its keys are arguments.
         let keys = &keys.as_ref().map(BTreeSet::len);
         shown.field("format", format).field("keys", keys).field("calls", calls).field("first", first).finish()
     }

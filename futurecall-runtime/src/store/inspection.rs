@@ -1,4 +1,4 @@
-//! What `pod.inspect()` answers with: records for people, dashboards and command lines.
+//! The records that `pod.inspect()` returns, for people, dashboards and command lines.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::recurring::Rule;
 use crate::shape::Shape;
 use crate::store::cursor::Cursor;
 
-/// Which calls to list. Empty: all, up to 100.
+/// A filter of calls to list. An empty one matches all calls; the default limit is 100.
 ///
 /// ```
 /// use futurecall_runtime::inspect::CallFilter;
@@ -26,25 +26,24 @@ pub struct CallFilter {
     pub name: Option<String>,
     /// Only calls with this identifier.
     pub identifier: Option<String>,
-    /// Only calls in this state. Without it: scheduled and running first, then history.
+    /// Only calls in this state. If `None`, scheduled and running calls come first, then the history.
     pub state: Option<CallState>,
     /// Only calls of this schedule.
     pub schedule: Option<ScheduleId>,
-    /// Only calls whose moment is this one or later: pending ones by when they are due (next), finished ones by when they
-    /// ended.
+    /// Only calls at this time or later: pending calls by when they are due (next), finished ones by when they ended.
     pub since: Option<Moment>,
     /// Only calls whose moment (as for `since`) is before this one.
     pub until: Option<Moment>,
-    /// Only calls that this pod holds, or ran last.
+    /// Only calls that this pod has claimed, or ran last.
     pub pod: Option<PodId>,
-    /// Only calls whose error holds this text, whatever the case of its letters a to z.
+    /// Only calls whose error contains this text, ignoring the case of ASCII letters.
     pub error: Option<String>,
-    /// At most this many; 100 unless told, 10,000 at most.
+    /// Maximum number of calls; 100 by default, at most 10,000.
     pub limit: usize,
-    /// Only what comes after this call in the listing's order, where it stands by then: [`CallPage::next`](crate::inspect::CallPage::next) of the page before.
-    /// Nothing if there is no such call any more.
+    /// Only calls after this one in the listing's order, by its current position:
+    /// [`CallPage::next`](crate::inspect::CallPage::next) of the previous page. Nothing if the call no longer exists.
     pub after: Option<CallId>,
-    /// Only what comes after this place, whatever became of the call that stood there; `after` does not count then.
+    /// Only calls after this position, even if the call at it has moved or is gone; takes precedence over `after`.
     pub(crate) beyond: Option<Cursor>,
 }
 
@@ -67,257 +66,256 @@ impl Default for CallFilter {
 }
 
 impl CallFilter {
-    /// All calls, up to 100.
+    /// Creates a filter that matches all calls, with a limit of 100.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only calls of this stored name.
+    /// Keeps only calls of this stored name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Only calls with this identifier.
+    /// Keeps only calls with this identifier.
     pub fn identifier(mut self, identifier: impl std::fmt::Display) -> Self {
         self.identifier = Some(format!("{identifier}"));
         self
     }
 
-    /// Only calls in this state.
+    /// Keeps only calls in this state.
     pub fn state(mut self, state: CallState) -> Self {
         self.state = Some(state);
         self
     }
 
-    /// Only calls of this schedule.
+    /// Keeps only calls of this schedule.
     pub fn schedule(mut self, schedule: ScheduleId) -> Self {
         self.schedule = Some(schedule);
         self
     }
 
-    /// Only calls whose moment is `since` or later: pending ones by when they are due, finished ones by when they ended.
+    /// Keeps only calls at `since` or later: pending calls by when they are due, finished ones by when they ended.
     pub fn since(mut self, since: Moment) -> Self {
         self.since = Some(since);
         self
     }
 
-    /// Only calls whose moment (as for [`since`](Self::since)) is before `until`.
+    /// Keeps only calls before `until`, compared as for [`since`](Self::since).
     pub fn until(mut self, until: Moment) -> Self {
         self.until = Some(until);
         self
     }
 
-    /// Only calls that this pod holds, or ran last.
+    /// Keeps only calls that this pod has claimed, or ran last.
     pub fn pod(mut self, pod: PodId) -> Self {
         self.pod = Some(pod);
         self
     }
 
-    /// Only calls whose error holds this text, whatever the case of its letters a to z.
+    /// Keeps only calls whose error contains this text, ignoring the case of ASCII letters.
     pub fn error(mut self, text: impl Into<String>) -> Self {
         self.error = Some(text.into());
         self
     }
 
-    /// At most this many; clamped to 1 to 10,000.
+    /// Limits the number of calls; clamped to 1 to 10,000.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, 10_000);
         self
     }
 
-    /// The page after the one whose [`CallPage::next`](crate::inspect::CallPage::next) this is.
+    /// Continues after the page whose [`CallPage::next`](crate::inspect::CallPage::next) is `id`.
     pub fn after(mut self, id: CallId) -> Self {
         self.after = Some(id);
         self
     }
 }
 
-/// One call, as it stands in the database. `Debug` shows its arguments by their size alone.
+/// A call as it is stored. `Debug` shows only the size of its arguments.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CallRecord {
-    /// Which call.
+    /// The call's id.
     pub id: CallId,
     /// Its stored name.
     pub name: String,
-    /// Its arguments: raw JSON, to the byte as stored. Empty where the database role may not read them all (the viewer of
-    /// `migrations/roles.sql`).
+    /// Its arguments: raw JSON, byte for byte as stored. Empty if the database role may not read all arguments (the
+    /// viewer of `migrations/roles.sql`).
     pub args: String,
-    /// The form of `args`: 1 keyed by parameter, 2 by name (`{"data": …}`).
+    /// The format of `args`: 1 keyed by parameter, 2 for calls scheduled by name (`{"data": …}`).
     pub format: i16,
-    /// Its label.
+    /// Its identifier.
     pub identifier: Option<String>,
     /// Its priority; lower goes first.
     pub priority: i16,
-    /// When it is, or was, due: its first attempt, however often it has been tried since.
+    /// When its first attempt is, or was, due. Retries do not change it.
     pub due: Moment,
-    /// Where it stands.
+    /// Its state.
     pub state: CallState,
-    /// How many attempts were counted.
+    /// Number of attempts so far.
     pub attempt: u32,
-    /// Why this pod could not run it, if it could not (filled in by `inspect()`, which knows the handlers).
+    /// Why this pod cannot run it, if it cannot. Filled in by `inspect()`, from the pod's handlers.
     pub broken: Option<String>,
-    /// The hashes of the [shapes](Shape) under which pods could not read its arguments. Mostly none.
+    /// Hashes of the [shapes](Shape) of pods that could not decode its arguments. Usually empty.
     pub declined: Vec<i64>,
-    /// When it is tried again, while it waits for that after a failed or interrupted attempt.
+    /// When it is tried again, while it waits after a failed or interrupted attempt.
     pub next_attempt: Option<Moment>,
-    /// After which moment it is not started any more, while it is pending; `None`: it may start however late.
+    /// Its start deadline (`expires_after`), while it is pending; `None` if it has none.
     pub expires: Option<Moment>,
     /// The schedule that produced it.
     pub schedule: Option<ScheduleId>,
-    /// The finished call that it does again.
+    /// The finished call that it repeats.
     pub rerun_of: Option<CallId>,
     /// When it was stored.
     pub created: Moment,
     /// When it ended.
     pub finished: Option<Moment>,
-    /// The pod that holds it, or ran it last.
+    /// The pod that has claimed it, or ran it last.
     pub pod: Option<PodId>,
     /// When its lease ends, while it is claimed.
     pub lease_until: Option<Moment>,
-    /// Whether its handler is known to have started: `Some(false)` means *claimed, start not proven*.
+    /// Whether its handler is known to have started; `Some(false)` means *claimed, start not proven*.
     pub start_proven: Option<bool>,
-    /// Whether it was cancelled while running.
+    /// Whether it was cancelled while it was running.
     pub cancel_requested: bool,
-    /// What went wrong last, or why it was cancelled or skipped.
+    /// The last error, or why it was cancelled or skipped.
     pub error: Option<String>,
-    /// Its attempts, oldest first; of a call that was tried more than 100 times, the newest. Filled in by `call(id)`
-    /// alone.
+    /// Its attempts, oldest first; at most the last 100. Filled in only by `call(id)`.
     pub attempts: Vec<AttemptRecord>,
 }
 
-/// One attempt of a call.
+/// An attempt of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttemptRecord {
-    /// 1 is the first.
+    /// Number of the attempt, from 1.
     pub number: u32,
     /// The pod that ran it.
     pub pod: Option<PodId>,
-    /// When the handler started; `None`: start not proven.
+    /// When the handler started; `None` if no start is proven.
     pub started: Option<Moment>,
-    /// How long it ran; `None` while it runs, or where nobody knows.
+    /// How long it ran; `None` while it is running, or if unknown.
     pub duration: Option<Duration>,
-    /// When it ended; `None` while it runs.
+    /// When it ended; `None` while it is running.
     pub ended: Option<Moment>,
-    /// How it ended; `Running` while it runs.
+    /// How it ended; `Running` while it is running.
     pub outcome: CallState,
-    /// What it said.
+    /// Its error.
     pub error: Option<String>,
 }
 
-/// One schedule. `Debug` shows its arguments by their size alone.
+/// A schedule. `Debug` shows only the size of its arguments.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ScheduleRecord {
-    /// Which schedule.
+    /// The schedule's id.
     pub id: ScheduleId,
-    /// The stored name of the call it produces.
+    /// The stored name of its calls.
     pub name: String,
-    /// Its label, and that of its calls.
+    /// The identifier of the schedule and its calls.
     pub identifier: Option<String>,
-    /// The arguments of every run; empty as those of a [`CallRecord`] are.
+    /// The arguments of every run; may be empty for the same reason as [`CallRecord::args`].
     pub args: String,
-    /// The rule that code declared.
+    /// The rule declared in code.
     pub declared: Rule,
-    /// The rule in effect (an operator may have edited it).
+    /// The rule in effect, which an operator may have edited.
     pub effective: Rule,
     /// Where it was declared.
     pub origin: ScheduleOrigin,
-    /// Where it stands.
+    /// Its state.
     pub state: ScheduleState,
-    /// Why it ended or was paused.
+    /// Why it was paused or ended.
     pub reason: Option<String>,
-    /// When its next run is due; `None` when it is not active.
+    /// When its next run is due; `None` if it is not active.
     pub next: Option<Moment>,
-    /// The first run's moment under the rule in effect: intervals count from it.
+    /// The time of the first run under the rule in effect, from which intervals are counted.
     pub anchor: Moment,
     /// When it was first declared.
     pub created: Moment,
 }
 
 impl ScheduleRecord {
-    /// Its next `count` moments after `after`, by the rule in effect: what it would do if it were active.
+    /// Returns its next `count` run times after `after`, by the rule in effect, as if it were active.
     pub fn upcoming(&self, after: Moment, count: usize) -> Vec<Moment> {
         self.effective.upcoming(self.anchor, after, count)
     }
 }
 
-/// One pod.
+/// A pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PodRecord {
-    /// Which pod.
+    /// The pod's id.
     pub id: PodId,
-    /// Host and process.
+    /// Host name and process id.
     pub label: String,
     /// Its role.
     pub role: String,
-    /// The library's version.
+    /// The version of this library that it uses.
     pub version: String,
-    /// The names it runs.
+    /// The stored names that it runs.
     pub names: Vec<String>,
-    /// What it stores and reads of calls, by each of its names.
+    /// The shape of each name: the parameters that this release stores and decodes.
     pub shapes: BTreeMap<String, Shape>,
-    /// The arguments that are not to be shown ([`#[future_call(redact)]`](crate::future_call)): by stored name, their keys,
-    /// older ones too. [`Redaction`](crate::store::Redaction) hides them.
+    /// The keys of redacted arguments ([`#[future_call(redact)]`](crate::future_call)) by stored name, including
+    /// older keys. [`Redaction`](crate::store::Redaction) hides them.
     pub redacted: BTreeMap<String, Vec<String>>,
-    /// Handlers at once.
+    /// Maximum number of handlers running at once.
     pub slots: u32,
-    /// Handlers running at its last heartbeat.
+    /// Number of handlers running at its last heartbeat.
     pub running: u32,
     /// When it started.
     pub started: Moment,
-    /// Its last heartbeat.
+    /// When its last heartbeat was written.
     pub beat: Moment,
-    /// Whether that is recent.
+    /// Whether that heartbeat is recent.
     pub live: bool,
 }
 
 impl PodRecord {
-    /// Whether its role runs calls at all.
+    /// Returns whether its role runs calls at all.
     pub fn runs(&self) -> bool {
         self.role != "serverless"
     }
 }
 
-/// How many calls are in each state. Where counting stops at a cap, a figure that equals it means *that many or more*.
+/// Number of calls by state. Where counting stops at a cap, a count equal to the cap means *that many or more*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// The moment of the oldest call that is due and not claimed.
+    /// When the oldest call was due that is due and not claimed.
     pub oldest_due: Option<Moment>,
-    /// Waiting, due or not.
+    /// Calls that wait, due or not.
     pub scheduled: u64,
-    /// Of `scheduled`: those whose moment has come.
+    /// Of `scheduled`: calls that are due.
     pub due: u64,
-    /// Claimed.
+    /// Calls that are claimed.
     pub running: u64,
-    /// In the history, by outcome.
+    /// Calls in the history that succeeded.
     pub succeeded: u64,
-    /// In the history.
+    /// Calls in the history that failed.
     pub failed: u64,
-    /// In the history.
+    /// Calls in the history that were interrupted.
     pub interrupted: u64,
-    /// In the history.
+    /// Calls in the history that were cancelled.
     pub cancelled: u64,
-    /// In the history.
+    /// Calls in the history that expired.
     pub expired: u64,
-    /// In the history.
+    /// Runs in the history that were skipped.
     pub skipped: u64,
 }
 
-/// What waits in the database.
+/// The waiting calls and the live pods, as gauges report them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Calls that wait, due or not; counting stops somewhere.
+    /// Calls that wait, due or not, counted up to a cap.
     pub scheduled: u64,
-    /// Of them: those whose moment has come.
+    /// Of `scheduled`: calls that are due.
     pub due: u64,
-    /// For how long the first of those has been due.
+    /// How long the oldest of those has been due.
     pub oldest_due_age: Option<Duration>,
-    /// Pods whose heartbeat is recent.
+    /// Number of pods whose heartbeat is recent.
     pub pods: u64,
 }
 
@@ -355,11 +353,11 @@ impl DatabaseSetting {
     }
 }
 
-/// What one attempt of a call has logged. `Debug` shows its size alone.
+/// The log of one attempt of a call. `Debug` shows only its size.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunLog {
-    /// Which attempt; 1 is the first.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
     /// Its lines.
     pub text: String,
@@ -368,7 +366,7 @@ pub struct RunLog {
 }
 
 impl Counts {
-    /// Adds calls of a state that stands in the history.
+    /// Adds calls of a finished state.
     pub(crate) fn add(&mut self, state: CallState, calls: u64) {
         let count = match state {
             CallState::Succeeded => &mut self.succeeded,
@@ -376,13 +374,13 @@ impl Counts {
             CallState::Cancelled => &mut self.cancelled,
             CallState::Expired => &mut self.expired,
             CallState::Skipped => &mut self.skipped,
-            // The first two never stand in the history.
+            // The first two are never in the history.
             CallState::Scheduled | CallState::Running | CallState::Failed => &mut self.failed,
         };
         *count = count.saturating_add(calls);
     }
 
-    /// Every figure.
+    /// Returns all counts.
     pub(crate) fn all_mut(&mut self) -> [&mut u64; 9] {
         [
             &mut self.scheduled,
@@ -398,42 +396,42 @@ impl Counts {
     }
 }
 
-/// How many pending calls of a name are due within one stretch of a timeline.
+/// Number of pending calls of a name that are due within one interval of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimelineCount {
     /// The stored name.
     pub name: String,
-    /// Which stretch: 0 lies between the first two edges.
+    /// Index of the interval: 0 is between the first two edges.
     pub stretch: usize,
-    /// How many; at the cap: that many or more. Never 0.
+    /// Number of calls; a count equal to the cap means that many or more. Never 0.
     pub calls: u64,
 }
 
 impl TimelineCount {
-    /// A count.
+    /// Creates a count.
     pub const fn new(name: String, stretch: usize, calls: u64) -> Self {
         Self { name, stretch, calls }
     }
 }
 
-/// One step of the schema.
+/// A migration of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MigrationRecord {
-    /// Its number; they are applied in this order.
+    /// Its number; migrations are applied in this order.
     pub version: u32,
     /// Its name.
     pub name: String,
-    /// When it was applied; `None`: not yet.
+    /// When it was applied; `None` if it was not.
     pub applied: Option<Moment>,
-    /// The SQL, as `futurecall migrate up` runs it, with this database's schema or prefix. Empty for one that a newer
-    /// version of the library has applied.
+    /// Its SQL as `futurecall migrate up` runs it, with this database's schema or prefix. Empty for a migration
+    /// applied by a newer version of the library.
     pub sql: String,
 }
 
 impl MigrationRecord {
-    /// A step.
+    /// Creates a record.
     pub const fn new(version: u32, name: String, applied: Option<Moment>, sql: String) -> Self {
         Self { version, name, applied, sql }
     }

@@ -1,7 +1,7 @@
-//! The JSON of records: the one form that the command line, the dashboard and users' own pages give.
+//! The JSON of records, shared by the command line, the dashboard and users' own pages.
 //!
-//! Keys are in `snake_case`, moments are RFC 3339 texts in UTC, durations are seconds under keys that end in `_seconds`, and
-//! what is not known is `null`. Arguments are left out: a caller that may show them adds them, after
+//! Keys are in `snake_case`, times are RFC 3339 strings in UTC, durations are seconds under keys that end in
+//! `_seconds`, and unknown values are `null`. Arguments are left out: a caller that may show them adds them, after
 //! [redaction](super::Redaction).
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::moment::Moment;
 
-/// A value as it stands in JSON. (By itself a [`Moment`] is stored as a number.)
+/// A value as it is written to JSON. (A [`Moment`] by itself serializes as a number.)
 pub(crate) trait Shown {
     fn shown(&self) -> impl Serialize + '_;
 }
@@ -39,8 +39,8 @@ impl Shown for Option<Duration> {
     }
 }
 
-/// `Serialize` of records, by all of their fields but those that are left out. Every field is named, so that a new one has
-/// to be thought of here.
+/// Implements `Serialize` for records, with all of their fields except those left out. All fields are listed, so that
+/// a new one is not forgotten.
 macro_rules! json {
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };

@@ -1,4 +1,4 @@
-//! How a page of calls is made up, and what is looked at for it: what both SQL stores decide alike.
+//! Plans how a page of calls is read, for both SQL stores.
 
 use std::cmp::Ordering;
 
@@ -8,26 +8,26 @@ use super::codec::state_code;
 use super::cursor::Cursor;
 use super::{CallFilter, CallPage, CallRecord, CallState};
 
-/// How many rows a page looks through where its filter has no index. Who counts up to more than that is told of all.
+/// Number of rows that a page scans if its filter has no index. A count with a higher cap scans all rows.
 pub(super) const LOOKED_AT: u64 = 10_000;
 
-/// How many lanes one statement merges; SQLite takes 500 at most.
+/// Maximum number of lanes that one statement merges; SQLite's limit is 500.
 pub(super) const LANES_AT_ONCE: usize = 200;
 
-/// A place in the order of one table: microseconds since 1970, and the id.
+/// A position in the order of one table: microseconds since 1970, and the id.
 pub(super) type Key = (i64, Uuid);
 
-/// One of the two tables that the listing goes through.
+/// One of the two tables that a listing reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// Scheduled and running calls, by when they are due.
     Pending,
-    /// Those that are over, the newest first.
+    /// Finished calls, newest first.
     Past,
 }
 
 impl Part {
-    /// In which direction a statement sorts it.
+    /// Returns the direction in which a statement sorts it.
     pub(super) const fn order(self) -> &'static str {
         match self {
             Self::Pending => "ASC",
@@ -35,11 +35,11 @@ impl Part {
         }
     }
 
-    /// The place of what has that key.
+    /// Returns the cursor of that position.
     fn place(self, (moment, id): Key) -> Cursor {
         match self {
             Self::Pending => Cursor { id, due: moment, ended: None },
-            // When it was due decides about nothing.
+            // The due time is not used.
             Self::Past => Cursor { id, due: moment, ended: Some(moment) },
         }
     }
@@ -52,15 +52,15 @@ impl Part {
     }
 }
 
-/// Which tables a filter asks for.
+/// Returns the tables that a filter selects.
 pub(super) fn wanted(filter: &CallFilter) -> impl Iterator<Item = Part> {
     let pending = filter.state.is_none_or(|state| !state.is_finished()).then_some(Part::Pending);
     let past = filter.state.is_none_or(CallState::is_finished).then_some(Part::Past);
     pending.into_iter().chain(past)
 }
 
-/// What of them is left after a place, and where each goes on. Where the listing goes through both, a finished call has
-/// all pending ones before it.
+/// Returns the tables that remain after a cursor, and where each continues. In a listing of both, all pending calls
+/// come before a finished one.
 pub(super) fn left(filter: &CallFilter, after: Option<Cursor>) -> impl Iterator<Item = (Part, Option<Key>)> {
     let both = filter.state.is_none();
     wanted(filter).filter_map(move |part| {
@@ -73,7 +73,7 @@ pub(super) fn left(filter: &CallFilter, after: Option<Cursor>) -> impl Iterator<
     })
 }
 
-/// The states whose history a filter asks for, as they are stored.
+/// Returns the stored numbers of the finished states that a filter selects.
 pub(super) fn past_states(filter: &CallFilter) -> impl Iterator<Item = i16> {
     let only = filter.state;
     CallState::ALL
@@ -82,14 +82,14 @@ pub(super) fn past_states(filter: &CallFilter) -> impl Iterator<Item = i16> {
         .filter_map(state_code)
 }
 
-/// How the rows of a table are come by.
+/// How the rows of a table are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Schedule,
     Identifier,
     /// Lane by lane.
     Lanes,
-    /// Where what is claimed is found.
+    /// Through the index of claimed calls.
     Running,
 }
 
@@ -107,23 +107,23 @@ impl Way {
         }
     }
 
-    /// Whether it leads through lanes of the wanted names and states alone.
+    /// Returns whether it reads only lanes of the selected names and states.
     pub(super) const fn is_by_lane(self) -> bool {
         matches!(self, Self::Lanes | Self::Running)
     }
 }
 
-/// What a look through one table, or some lanes of it, has found.
+/// The result of scanning one table, or some lanes of it.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// In order, at most as many as were wanted.
+    /// In order, at most as many as requested.
     pub(super) calls: Vec<(Key, CallRecord)>,
-    /// The last one looked at, where more follow that were not.
+    /// The last row scanned, if there are more.
     pub(super) stopped: Option<Key>,
 }
 
 impl Found {
-    /// Together with what a look through other lanes of the same table has found.
+    /// Merges the result of scanning other lanes of the same table.
     pub(super) fn and(mut self, other: Self, part: Part, wanted: usize) -> Self {
         if other.calls.is_empty() && other.stopped.is_none() {
             return self;
@@ -132,7 +132,7 @@ impl Found {
         self.calls.sort_by(|(one, _), (other, _)| part.compare(*one, *other));
         let both = self.stopped.into_iter().chain(other.stopped);
         self.stopped = both.min_by(|one, other| part.compare(*one, *other));
-        // What comes after the first to stop, its lanes may have as well.
+        // Beyond the first stop, its lanes may have further rows.
         if let Some(stopped) = self.stopped {
             self.calls.retain(|(key, _)| part.compare(*key, stopped).is_le());
         }
@@ -141,7 +141,7 @@ impl Found {
     }
 }
 
-/// A page in the making.
+/// A page that is being built.
 #[derive(Debug)]
 pub(super) struct Page {
     limit: usize,
@@ -154,7 +154,8 @@ impl Page {
         Self { limit: filter.limit.clamp(1, 10_000), calls: Vec::new(), stopped: None }
     }
 
-    /// How many more it takes: one above its limit says that another page follows. None where it is done.
+    /// Returns how many more calls it takes: one above the limit shows that another page follows. Zero if it is
+    /// complete.
     pub(super) fn lacks(&self) -> usize {
         if self.stopped.is_some() { 0 } else { (self.limit + 1).saturating_sub(self.calls.len()) }
     }
@@ -175,7 +176,7 @@ impl Page {
     }
 }
 
-/// A cap as SQL takes it.
+/// Returns a cap as a database integer.
 pub(super) fn capped(cap: u64) -> i64 {
     i64::try_from(cap).unwrap_or(i64::MAX)
 }

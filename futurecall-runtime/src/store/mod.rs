@@ -1,7 +1,7 @@
-//! What the engine asks of a database, and what every store must answer alike.
+//! The interface between the engine and a database, and its three implementations.
 //!
-//! A store is right when it passes the conformance suite (`futurecall-tests`). It knows rows and moments; it knows
-//! no handlers, keeps no timers and never decides what a call means.
+//! A store is correct if it passes the conformance suite (`futurecall-tests`). It stores rows: it has no handlers and
+//! no timers, and never decides what a call means.
 
 pub(crate) mod argument_keys;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -76,12 +76,12 @@ pub use self::traits::{
 /// What an operation of a store gives.
 pub(crate) type Result<T, E = crate::error::StoreError> = std::result::Result<T, E>;
 
-/// Every trait of a store, to call its operations on a store's own type. On `dyn Store` they need no import.
+/// All traits of a store, to call its methods on a concrete type. `dyn Store` needs no import.
 pub mod prelude {
     pub use super::traits::*;
 }
 
 pub(crate) mod sealed {
-    /// Keeps [`Store`](super::Store) ours until 1.0: methods will be added.
+    /// Seals [`Store`](super::Store) until 1.0: methods will be added.
     pub trait Sealed {}
 }

@@ -1,15 +1,15 @@
-//! What becomes of the outcomes that pods hand in.
+//! How stores record the outcomes of calls.
 
 use super::rows::Outcome;
 
-/// What became of an outcome in the database.
+/// How an outcome was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finished {
-    /// It is recorded as it was handed in.
+    /// The outcome was recorded as it is.
     Recorded,
-    /// The call had been cancelled while it ran: it is recorded as cancelled, and does not run again.
+    /// The call was cancelled while it ran: it is recorded as cancelled, and does not run again.
     Cancelled,
-    /// The claim was not held any more, and nothing was changed.
+    /// The claim was no longer held, and nothing was changed.
     Lost,
 }
 
@@ -20,20 +20,20 @@ impl Finished {
     }
 }
 
-/// What became of a completion in a transaction whose COMMIT got no reply.
+/// The outcome of a completion in a transaction whose COMMIT got no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completed {
     /// It was committed.
     Yes,
     /// It was rolled back, and the claim is still held.
     No,
-    /// The claim is not held any more, and the history has no success of it: another pod ended it, or successes are not
-    /// kept.
+    /// The claim is no longer held, and the history has no success of it: another pod ended the call, or successes
+    /// are not kept.
     Lost,
 }
 
 impl Outcome {
-    /// What is said of it.
+    /// Returns its error text.
     pub(crate) fn error(&self) -> Option<&str> {
         match self {
             Self::Succeeded => None,
@@ -45,17 +45,17 @@ impl Outcome {
         }
     }
 
-    /// Whether the call is to run again.
+    /// Returns whether the call runs again.
     pub(crate) const fn is_again(&self) -> bool {
         matches!(self, Self::Retry { .. } | Self::Rerun { .. })
     }
 
-    /// Whether a call that was cancelled while it ran is recorded as cancelled instead.
+    /// Returns whether a call that was cancelled while it ran is recorded as cancelled instead.
     pub(crate) const fn yields_to_cancel(&self) -> bool {
         !matches!(self, Self::Succeeded | Self::Expired { .. })
     }
 
-    /// How a call with this outcome is recorded whose row says whether it was cancelled while it ran.
+    /// Returns how this outcome is recorded, given whether the call was cancelled while it ran.
     pub(crate) const fn recorded(&self, cancel_requested: bool) -> Finished {
         if cancel_requested && self.yields_to_cancel() { Finished::Cancelled } else { Finished::Recorded }
     }

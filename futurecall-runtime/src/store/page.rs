@@ -4,27 +4,27 @@ use super::CallRecord;
 use super::cursor::Cursor;
 use crate::id::CallId;
 
-/// A page of calls. It may hold fewer than were asked for, or none, although more follow: where a filter has no index
-/// (`pod` and `error`; beside `identifier` or `schedule` everything else), a page looks through 10,000 calls and says from
-/// where to go on.
+/// A page of calls. It may contain fewer calls than the limit, or none, although more follow: if a filter has no
+/// index (`pod` and `error`; with `identifier` or `schedule` everything else), a page searches 10,000 calls and
+/// returns where to continue.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallPage {
     /// The calls, without their attempts.
     pub calls: Vec<CallRecord>,
-    /// Give this to [`CallFilter::after`](super::CallFilter::after) for the next page; `None`: this was the last.
+    /// The argument of [`CallFilter::after`](super::CallFilter::after) for the next page; `None` on the last page.
     pub next: Option<CallId>,
-    /// Where it ends, if another one follows: for who asks for all pages, whatever becomes of the call there.
+    /// The position where it ends, if another page follows; valid even if the call there moves or is deleted.
     pub(crate) end: Option<Cursor>,
 }
 
 impl CallPage {
-    /// A page.
+    /// Creates a page.
     pub const fn new(calls: Vec<CallRecord>, next: Option<CallId>) -> Self {
         Self { calls, next, end: None }
     }
 
-    /// A page after which others follow if it ends at a place.
+    /// Creates a page that ends at `end`; `None` if it is the last.
     pub(super) fn ending_at(calls: Vec<CallRecord>, end: Option<Cursor>) -> Self {
         Self { calls, next: end.map(|place| CallId::from_uuid(place.id)), end }
     }

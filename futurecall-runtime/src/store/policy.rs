@@ -1,8 +1,8 @@
-//! What a call or a schedule means: which run starts, waits or is skipped, what follows a run, what becomes of a call whose
-//! pod vanished, what a declaration or an operator's change does.
+//! Decides what calls and schedules mean: which run starts, waits or is skipped, what follows a run, what happens to
+//! a call whose pod vanished, what a declaration or an operator's change does.
 //!
-//! Pure: no statement, no clock, nothing asynchronous. A store loads rows, asks, and writes what it is told to, so that all
-//! stores decide alike.
+//! Pure: no statements, no clock, nothing asynchronous. A store loads rows, calls the policy, and writes the changes
+//! that it returns, so that all stores decide alike.
 
 pub(crate) mod reasons;
 mod schedule;

@@ -1,4 +1,4 @@
-//! Hiding arguments from people, for who knows names and not types.
+//! Hides redacted arguments, for code that has names and not types.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use super::PodRecord;
 
-/// Which arguments people are not to be shown, as the pods' code says by [`#[future_call(redact)]`](crate::future_call).
+/// The arguments that are not shown to people, as pods declare with [`#[future_call(redact)]`](crate::future_call).
 ///
-/// What no pod of the last day has said is not known here: of calls whose names nobody runs, everything is hidden.
+/// Built from the pods of the last day: if no pod has a name, all arguments of its calls are hidden.
 ///
 /// ```standalone_crate
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), futurecall_runtime::BoxError> {
@@ -35,15 +35,15 @@ use super::PodRecord;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
-    /// What to hide of each name that is known; nothing of some.
+    /// The keys to hide by name; empty for a name that hides nothing.
     by_name: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Redaction {
-    /// What stands in place of a hidden value.
+    /// The JSON that replaces a hidden value.
     pub const HIDDEN: &str = "\"[redacted]\"";
 
-    /// What any of these pods hides.
+    /// Combines what these pods hide.
     pub fn of<'a>(pods: impl IntoIterator<Item = &'a PodRecord>) -> Self {
         let mut by_name: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for pod in pods {
@@ -57,18 +57,18 @@ impl Redaction {
         Self { by_name }
     }
 
-    /// Whether any of the pods knows calls of that name, and so what is to be hidden of them.
+    /// Returns whether any of the pods has calls of that name, so that its redacted keys are known.
     pub fn knows(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }
 
-    /// Whether calls of that name may hold anything that is not to be shown.
+    /// Returns whether calls of that name may contain anything that must be hidden.
     pub fn concerns(&self, name: &str) -> bool {
         self.by_name.get(name).is_none_or(|keys| !keys.is_empty())
     }
 
-    /// The arguments of a call as people may see them: the rest to the byte. What cannot be read is hidden whole, and so is
-    /// what [nobody knows](Self::knows).
+    /// Returns the arguments with redacted values replaced and the rest unchanged. Arguments that cannot be parsed,
+    /// or whose name no pod [has](Self::knows), are hidden completely.
     pub fn hide<'a>(&self, name: &str, args: &'a str) -> Cow<'a, str> {
         match self.by_name.get(name) {
             _ if args.is_empty() => Cow::Borrowed(args),
@@ -79,7 +79,7 @@ impl Redaction {
     }
 }
 
-/// A call that was scheduled by name has its arguments one level deeper, under `data`.
+/// Replaces the values of `keys`. A call that was scheduled by name has its arguments one level deeper, under `data`.
 fn hidden(keys: &BTreeSet<String>, args: &str, look_deeper: bool) -> Option<String> {
     let Entries(entries) = serde_json::from_str(args).ok()?;
     let mut shown = String::from("{");
@@ -101,7 +101,7 @@ fn hidden(keys: &BTreeSet<String>, args: &str, look_deeper: bool) -> Option<Stri
     Some(shown)
 }
 
-/// An object in its order, each value as it stands there.
+/// The entries of a JSON object in order, each value unparsed.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {

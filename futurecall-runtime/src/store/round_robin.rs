@@ -1,10 +1,11 @@
-//! The order in which what was claimed is to start.
+//! The order in which claimed calls start.
 
 use std::collections::HashMap;
 
 use super::ClaimedCall;
 
-/// Lower priority first; then by turns among names, in the order of their oldest call; a lane's own by (due, id).
+/// Sorts calls: lower priority number first; then round-robin among names, in the order of their oldest call; calls
+/// of one lane by (due, id).
 pub(super) fn in_turns(mut calls: Vec<ClaimedCall>) -> Vec<ClaimedCall> {
     calls.sort_unstable_by_key(|call| (call.due, call.id));
     let Some(first) = calls.first() else { return calls };

@@ -1,29 +1,29 @@
 //! The states of calls and schedules.
 
-/// Where a call stands.
+/// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum CallState {
-    /// Waiting for its moment, or due and waiting for a pod.
+    /// Waiting for its due time, or due and waiting for a pod.
     Scheduled,
     /// Claimed by a pod.
     Running,
-    /// Its handler returned.
+    /// Its handler succeeded.
     Succeeded,
-    /// Its handler failed, or its arguments did not decode.
+    /// Its handler failed, or its arguments could not be decoded.
     Failed,
     /// Its pod vanished before it reported the outcome: the handler may have run, partly or not at all.
     Interrupted,
-    /// Cancelled, or discarded as broken, before it started; or cancelled while it ran and then given up.
+    /// Cancelled, or discarded as broken, before it started; or cancelled while it was running, and then stopped.
     Cancelled,
-    /// Its time was over before it could start.
+    /// Missed its start deadline (`expires_after`).
     Expired,
-    /// A run of a schedule that its rule passed over (missed, or the run before was still going).
+    /// A run of a schedule that was skipped by its rule (missed, or the previous run was still running).
     Skipped,
 }
 
 impl CallState {
-    /// All states, in the order of a call's life.
+    /// All states, in the order of a call's lifecycle.
     pub const ALL: [Self; 8] = [
         Self::Scheduled,
         Self::Running,
@@ -35,7 +35,7 @@ impl CallState {
         Self::Skipped,
     ];
 
-    /// The word for it, as stored and shown.
+    /// Returns its name, as it is stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
@@ -49,31 +49,31 @@ impl CallState {
         }
     }
 
-    /// The state of that word.
+    /// Returns the state of that name.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// Whether a call in this state is over and stands in the history.
+    /// Returns whether a call in this state has ended and is in the history.
     pub const fn is_finished(self) -> bool {
         !matches!(self, Self::Scheduled | Self::Running)
     }
 }
 
-/// Where a schedule stands.
+/// The state of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScheduleState {
     /// Producing calls.
     Active,
-    /// Stopped by an operator; stays so until resumed.
+    /// Paused by an operator until it is resumed.
     Paused,
     /// Cancelled, or no longer declared. A declaration in code revives it.
     Ended,
 }
 
 impl ScheduleState {
-    /// Returns the word for it, as shown and as in JSON.
+    /// Returns its name, as it is shown and as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -87,7 +87,7 @@ impl ScheduleState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScheduleOrigin {
-    /// By code, with `call_recurring()`: lives until it is cancelled.
+    /// By code, with `call_recurring()`: active until it is cancelled.
     Code,
     /// By `#[future_call(every = …)]` or `cron = …`: ends when no live pod declares it any more.
     Attribute,

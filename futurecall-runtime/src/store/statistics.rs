@@ -1,4 +1,4 @@
-//! What pods have counted, by minute and by hour: rates, durations and lateness of call types, independent of the history.
+//! Statistics of ended calls by minute and hour: rates, durations and lateness by name, independent of the history.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,13 +11,14 @@ use crate::moment::Moment;
 /// How long statistics are kept after the end of their span.
 const KEPT: Duration = Duration::from_hours(48);
 
-/// Over how long statistics are counted together: each end of a call counts once in its minute, and once in its hour.
+/// The length of time that a row of statistics covers: each ended call is counted once in its minute and once in its
+/// hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Span {
     /// One minute.
     Minute,
-    /// One hour: what a look at a day reads, at a sixtieth of the rows.
+    /// One hour: for queries over a day, which read a sixtieth of the rows.
     Hour,
 }
 
@@ -25,12 +26,12 @@ impl Span {
     /// All spans, the shortest first.
     pub const ALL: [Self; 2] = [Self::Minute, Self::Hour];
 
-    /// How long it is.
+    /// Returns its length.
     pub const fn length(self) -> Duration {
         Duration::from_mins(self.minutes().unsigned_abs() as u64)
     }
 
-    /// The first moment of the span of this kind in which a moment lies, by the clock of UTC.
+    /// Returns the start of the span of this kind that contains `moment`, in UTC.
     ///
     /// ```
     /// use futurecall_runtime::inspect::Span;
@@ -45,7 +46,7 @@ impl Span {
         Moment::from_micros(start).unwrap_or(moment)
     }
 
-    /// As it is stored: of how many minutes.
+    /// Returns its length in minutes, as it is stored.
     pub(crate) const fn minutes(self) -> i16 {
         match self {
             Self::Minute => 1,
@@ -53,32 +54,32 @@ impl Span {
         }
     }
 
-    /// For how long after its start it is kept: until its end is 48 hours ago.
+    /// Returns how long after its start it is kept: until 48 hours after its end.
     pub(crate) const fn kept(self) -> Duration {
         KEPT.saturating_add(self.length())
     }
 }
 
-/// What one pod counted of one call type in one minute, or one hour. A pod writes it anew with every heartbeat of that time:
-/// the newest row holds all.
+/// The counts of one name in one minute or hour, by one pod or summed over all. A pod rewrites its row with every
+/// heartbeat of that time: the newest row holds all of its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
     /// The stored name.
     pub name: String,
-    /// Over how long it was counted.
+    /// The length of time that it covers.
     pub span: Span,
-    /// The first moment of that, by the database's clock.
+    /// The start of that time, by the database's clock.
     pub start: Moment,
-    /// Ended well.
+    /// Runs that succeeded.
     pub succeeded: u64,
-    /// Failed for good.
+    /// Runs that failed for good.
     pub failed: u64,
-    /// Failed, and followed by another attempt.
+    /// Runs that failed and are followed by another attempt.
     pub retried: u64,
-    /// Given up by the pod, or cut off.
+    /// Runs that were abandoned by the pod, or lost their lease.
     pub interrupted: u64,
-    /// Not started, because their time was over.
+    /// Calls that missed their start deadline (`expires_after`).
     pub expired: u64,
     /// How long handlers ran.
     pub durations: Histogram,
@@ -87,7 +88,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Nothing counted yet.
+    /// Creates a row without counts.
     pub fn new(name: String, span: Span, start: Moment) -> Self {
         Self {
             name,
@@ -103,7 +104,7 @@ impl Statistics {
         }
     }
 
-    /// Adds what another one has counted; its name and time do not matter.
+    /// Adds the counts of `other`, whatever its name and time.
     pub fn merge(&mut self, other: &Self) {
         for (total, count) in [
             (&mut self.succeeded, other.succeeded),
@@ -119,7 +120,7 @@ impl Statistics {
     }
 }
 
-/// The sums of what several pods have counted over one span, by time, then name.
+/// Returns the sums of several pods' rows of one span, by time, then name.
 pub(super) fn sums(rows: impl IntoIterator<Item = Statistics>) -> Vec<Statistics> {
     let mut sums: BTreeMap<(Moment, String), Statistics> = BTreeMap::new();
     for row in rows {
@@ -131,7 +132,8 @@ pub(super) fn sums(rows: impl IntoIterator<Item = Statistics>) -> Vec<Statistics
     sums.into_values().collect()
 }
 
-/// Durations in buckets that grow by a quarter of a power of two: a quantile is at most 19 % too high.
+/// A histogram of durations, with buckets that grow by a quarter of a power of two: a quantile is at most 19 % too
+/// high.
 ///
 /// ```
 /// use std::time::Duration;
@@ -147,7 +149,7 @@ pub(super) fn sums(rows: impl IntoIterator<Item = Statistics>) -> Vec<Statistics
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Histogram {
-    /// How many stand in each bucket.
+    /// Count by bucket.
     buckets: BTreeMap<u16, u64>,
 }
 
@@ -158,13 +160,13 @@ impl Histogram {
         *count = count.saturating_add(1);
     }
 
-    /// What was counted by [`bucket`], in its order.
+    /// Creates a histogram from counts by [`bucket`].
     pub(crate) fn of(counts: &[u64]) -> Self {
         let counted = (0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0);
         Self { buckets: counted.collect() }
     }
 
-    /// Counts all that another one has counted.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.buckets {
             let total = self.buckets.entry(*bucket).or_default();
@@ -172,13 +174,13 @@ impl Histogram {
         }
     }
 
-    /// How many durations were counted.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.values().fold(0, |total, count| total.saturating_add(*count))
     }
 
-    /// The duration that a share of all does not exceed (0.5: the median): the upper edge of its bucket. `None` where
-    /// nothing was counted; a share outside 0 to 1 means the nearest of both.
+    /// Returns the quantile `share` (0.5 is the median), as the upper edge of its bucket. `None` if the histogram is
+    /// empty; `share` is clamped to 0 to 1.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -196,7 +198,7 @@ impl Histogram {
     }
 }
 
-/// Bucket 0 holds up to a microsecond; then four for each doubling.
+/// Returns the bucket of a duration. Bucket 0 holds up to a microsecond; then there are four for each doubling.
 pub(crate) fn bucket(duration: Duration) -> u16 {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     // The doubling that it lies in; of its four edges and the next one's first, the nearest above.
@@ -206,10 +208,10 @@ pub(crate) fn bucket(duration: Duration) -> u16 {
     u16::try_from(first.saturating_add(above)).unwrap_or(MOST).min(MOST)
 }
 
-/// Some 19 days: what takes longer stands in the last bucket.
+/// The last bucket: some 19 days and longer.
 const MOST: u16 = 163;
 
-/// How many buckets there are.
+/// Number of buckets.
 pub(crate) const BUCKETS: usize = MOST as usize + 1;
 
 /// The upper edges of all buckets, in nanoseconds.
@@ -227,7 +229,7 @@ const fn edges() -> [u64; BUCKETS] {
     edges
 }
 
-/// The upper edge of a bucket.
+/// Returns the upper edge of a bucket.
 fn edge(bucket: u16) -> Duration {
     Duration::from_nanos(EDGES.get(usize::from(bucket)).copied().unwrap_or(u64::MAX))
 }

@@ -1,10 +1,10 @@
-//! Where the tables stand: the only texts from outside that become part of SQL, and so the only ones that must be names.
+//! Validates schema and table-prefix names, the only user input that becomes part of SQL.
 
-/// How long a name may be: with what we append to it, it still fits into the 63 characters after which PostgreSQL cuts
-/// names without a word.
+/// Maximum length of a name: with the suffixes added to it, it still fits into the 63 characters to which PostgreSQL
+/// truncates names silently.
 const LONGEST: usize = 48;
 
-/// Refuses what cannot be the name of a schema without being quoted. The fault completes "`schema` … …".
+/// Refuses schema names that would need quoting. The error completes "`schema` … …".
 pub(crate) fn check_schema(name: &str) -> Result<(), &'static str> {
     check(name)?;
     if name.starts_with("pg_") {
@@ -13,7 +13,7 @@ pub(crate) fn check_schema(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Refuses what cannot begin the names of tables. The fault completes "`table_prefix` … …".
+/// Refuses table prefixes that would need quoting. The error completes "`table_prefix` … …".
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
     check(prefix)?;
     if prefix.starts_with("sqlite_") {
@@ -22,8 +22,7 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A migration for tables of other names: `rename` is given its lines of SQL. What comments say of the names stays as it was
-/// written.
+/// Returns a migration for other table names: `rename` is applied to its lines of SQL, but not to comments.
 #[cfg(any(feature = "postgres", feature = "sqlite", test))]
 pub(crate) fn renamed(file: &str, rename: impl Fn(&str) -> String) -> String {
     let line = |line: &str| if line.trim_start().starts_with("--") { line.to_owned() } else { rename(line) };

@@ -1,4 +1,4 @@
-//! Transactions of either database behind sealed traits: the application's own, and those that a store begins for a
+//! Sealed traits over the transactions of both databases: the application's own, and those that a store begins for a
 //! handler.
 
 use std::any::Any;
@@ -10,19 +10,19 @@ use std::time::Duration;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TransactionRef<'c> {
-    /// Of PostgreSQL.
+    /// A PostgreSQL connection.
     #[cfg(feature = "postgres")]
     Postgres(&'c mut sqlx::PgConnection),
-    /// Of SQLite.
+    /// A SQLite connection.
     #[cfg(feature = "sqlite")]
     Sqlite(&'c mut sqlx::SqliteConnection),
-    /// Of no database: keeps the lifetime in use when both features are off.
+    /// Never constructed: keeps the lifetime in use when both features are off.
     #[doc(hidden)]
     None(std::marker::PhantomData<&'c mut ()>),
 }
 
 pub(crate) mod sealed {
-    /// Keeps the traits below ours.
+    /// Seals the traits below.
     pub trait Sealed {}
 }
 
@@ -37,54 +37,54 @@ pub trait InTransaction: sealed::Sealed + Send {
 /// A database whose transactions a run can complete its call in: `sqlx::Postgres` and `sqlx::Sqlite`, as the type
 /// argument of [`Session::transaction`](crate::Session::transaction). Sealed.
 pub trait TransactionDatabase: sealed::Sealed + Debug + Send + Sync + 'static {
-    /// What statements are run on.
+    /// The type on which statements run.
     #[doc(hidden)]
     type Connection: InTransaction;
     /// The open transaction.
     #[doc(hidden)]
     type Open: Open + DerefMut<Target = Self::Connection>;
-    /// The store's word for it.
+    /// The store's name for it.
     #[doc(hidden)]
     const KIND: &'static str;
 }
 
 /// An open transaction of one database.
 pub trait Open: InTransaction + Debug + Sync + 'static {
-    /// How long it may be open, where others wait for its end meanwhile.
+    /// Returns how long it may be open, if it blocks other writers.
     fn limit(&self) -> Option<Duration> {
         None
     }
 
-    /// Whether it has been open for longer than its limit.
+    /// Returns whether it has been open for longer than its limit.
     fn is_overdue(&self) -> bool {
         false
     }
 
-    /// As what [`OpenTransaction::downcast`] takes.
+    /// Converts it for [`OpenTransaction::downcast`].
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
 }
 
-/// A transaction that a store has begun for a handler. Dropped, it is rolled back.
+/// A transaction that a store has begun for a handler. Rolled back when dropped.
 #[derive(Debug)]
 pub struct OpenTransaction(Box<dyn Open>);
 
 impl OpenTransaction {
-    /// A transaction of whichever database.
+    /// Wraps a transaction of either database.
     pub(crate) fn new(open: impl Open) -> Self {
         Self(Box::new(open))
     }
 
-    /// How long it may be open, where others wait for its end meanwhile.
+    /// Returns how long it may be open, if it blocks other writers.
     pub fn limit(&self) -> Option<Duration> {
         self.0.limit()
     }
 
-    /// Whether it has been open for longer than its limit.
+    /// Returns whether it has been open for longer than its limit.
     pub fn is_overdue(&self) -> bool {
         self.0.is_overdue()
     }
 
-    /// The transaction of that database; `None`: it is of another.
+    /// Returns the transaction as that database's type; `None` if it is of another database.
     pub(crate) fn downcast<T: Open>(self) -> Option<T> {
         self.0.into_any().downcast().ok().map(|open| *open)
     }

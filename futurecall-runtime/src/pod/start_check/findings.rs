@@ -1,11 +1,11 @@
-//! What the check at start has found, and how it says so.
+//! The findings of the check at start, and their log lines.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::id::PodId;
 
-/// How many calls: so many, or at least so many.
+/// A number of calls, exact or a lower bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
     calls: u64,
@@ -21,7 +21,7 @@ impl Count {
         Self { calls, at_least: true }
     }
 
-    /// Of a count that stopped at `cap`.
+    /// Creates the result of a count that stopped at `cap`.
     pub(super) const fn up_to(calls: u64, cap: u64) -> Self {
         Self { calls, at_least: calls >= cap }
     }
@@ -31,7 +31,7 @@ impl Count {
         self.at_least |= other.at_least;
     }
 
-    /// Of the same calls, the higher figure.
+    /// Raises it to a higher count of the same calls.
     pub(super) fn raise(&mut self, other: Self) {
         if other.calls > self.calls {
             *self = other;
@@ -56,18 +56,18 @@ impl fmt::Display for Count {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Broken {
     pub(super) reason: String,
-    /// This pod has no call of that name.
+    /// This pod has no handler of that name.
     pub(super) is_unknown: bool,
     /// Another live pod may be able to run it.
     pub(super) runs_elsewhere: bool,
 }
 
-/// How many calls are broken for one reason.
+/// Number of calls that are broken for one reason.
 #[derive(Clone, Copy, Debug, Default)]
 struct Extent {
-    /// Those that were decoded; of an unknown name all.
+    /// Calls that were decoded; all calls of an unknown name.
     calls: Count,
-    /// Those whose arguments have the same keys as one of these.
+    /// Calls whose arguments have the same keys as one of these.
     same_keys: Option<Count>,
 }
 
@@ -75,7 +75,7 @@ struct Extent {
 #[derive(Debug, Default)]
 struct Waiting {
     calls: Count,
-    /// Of how many the keys of the arguments were read, and how many sets of keys there were.
+    /// Number of calls whose argument keys were read, and number of distinct sets of keys.
     keys_read: u64,
     sets: u64,
     decoded: u64,
@@ -83,15 +83,15 @@ struct Waiting {
     broken: BTreeMap<Broken, Extent>,
 }
 
-/// What was looked at, by name, and what was found.
+/// What was checked and found, by name.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     names: BTreeMap<String, Waiting>,
-    /// Whether the keys of arguments were looked at, and not each call.
+    /// Whether only keys of arguments and a sample were checked, not every call.
     is_sample: bool,
 }
 
-/// What was looked at, of all names together.
+/// What was checked, over all names.
 #[derive(Default)]
 struct Total {
     waiting: Count,
@@ -104,7 +104,7 @@ struct Total {
 }
 
 impl Found {
-    /// Nothing yet, of a sample.
+    /// Creates empty findings of a sample.
     pub(super) fn of_sample() -> Self {
         Self { is_sample: true, ..Self::default() }
     }
@@ -114,13 +114,13 @@ impl Found {
         self.of(name).calls.add(calls);
     }
 
-    /// Adds a call of that name whose arguments were decoded, rightly or in vain.
+    /// Counts a call of that name whose arguments were decoded, successfully or not.
     pub(super) fn decoded(&mut self, name: &str) {
         let waiting = self.of(name);
         waiting.decoded = waiting.decoded.saturating_add(1);
     }
 
-    /// Adds a set of keys, and of how many calls the keys were read to find it.
+    /// Counts a set of keys, and the calls whose keys were read to find it.
     pub(super) fn set_of_keys(&mut self, name: &str, read: u64) {
         let waiting = self.of(name);
         waiting.sets = waiting.sets.saturating_add(1);
@@ -146,7 +146,7 @@ impl Found {
         self.names.entry(name.to_owned()).or_default()
     }
 
-    /// Logs what is broken, and what was looked at and what was not.
+    /// Logs the broken calls, and what was checked and what was not.
     pub(super) fn report(&self, pod: PodId) {
         for (name, waiting) in &self.names {
             for (broken, extent) in &waiting.broken {
@@ -205,7 +205,7 @@ impl Found {
         total
     }
 
-    /// What neither this pod nor another live one can run, in words.
+    /// Describes the calls that neither this pod nor another live one can run.
     pub(super) fn broken(&self) -> Vec<String> {
         let told = |(name, waiting): (&String, &Waiting)| -> Vec<String> {
             let broken = waiting.broken.iter().filter(|(broken, _)| !broken.runs_elsewhere);
@@ -216,7 +216,7 @@ impl Found {
 }
 
 impl Waiting {
-    /// How many were not decoded.
+    /// Returns how many were not decoded.
     const fn left(&self) -> Count {
         self.calls.less(self.decoded)
     }

@@ -1,4 +1,4 @@
-//! A look at many pending calls whose cost is bounded: all names, and the arguments of some calls of each set of keys.
+//! A check of many pending calls at bounded cost: all names, and the arguments of some calls of each set of keys.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
@@ -12,25 +12,24 @@ use crate::store::{CallRecord, KeySet, KeysLook, Now, PendingKeys, PendingName, 
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Of how many calls of all names together the keys of the arguments are read, from the earliest on; and of each name at
-/// least and at most.
+/// Number of earliest calls, over all names, whose argument keys are read; and the bounds for each name.
 const READ: u64 = 10_000;
 const READ_OF_NAME: (u64, u64) = (20, 10_000);
 
-/// Where else they are read, of names with more calls than that: what waits for long was stored by an older release, and
-/// is due after all that is due soon.
+/// How far ahead further keys are read, for names with more calls: calls that were stored long ago by an older
+/// release may be due after all that is due soon.
 const AHEAD: [Duration; 5] =
     [Duration::from_hours(1), DAY, DAY.saturating_mul(7), DAY.saturating_mul(30), DAY.saturating_mul(180)];
 
-/// Of how many calls at each of these points: of all names together, and of each name at least and at most.
+/// Number of calls read at each of these points, over all names; and the bounds for each name.
 const READ_AHEAD: u64 = 1_000;
 const READ_AHEAD_OF_NAME: (u64, u64) = (5, 1_000);
 
-/// How many calls are decoded of each set of keys: a share of that for each name, and at least so many.
+/// Number of calls decoded of each set of keys: a share of this for each name, and a minimum.
 const DECODED: usize = 1_000;
 const DECODED_OF_SET: usize = 5;
 
-/// Looks at all names, whose calls were counted up to `cap`, and at the arguments of some calls.
+/// Checks all names, whose calls were counted up to `cap`, and the arguments of some calls.
 pub(super) async fn look(pod: &Pod, readers: &Readers, waiting: Vec<PendingName>, cap: u64) -> Result<Found> {
     let mut found = Found::of_sample();
     let mut known = BTreeMap::new();
@@ -51,12 +50,12 @@ pub(super) async fn look(pod: &Pod, readers: &Readers, waiting: Vec<PendingName>
     Ok(sample.done())
 }
 
-/// What is known of the calls of some names.
+/// The state of the check.
 struct Sample<'a> {
     pod: &'a Pod,
     readers: &'a Readers,
     found: Found,
-    /// Which were decoded.
+    /// The calls that were decoded.
     seen: HashSet<CallId>,
     sets: BTreeMap<Key, Set>,
 }
@@ -67,9 +66,9 @@ type Key = (String, i16, Option<BTreeSet<String>>);
 /// Calls of one name whose arguments have the same keys.
 #[derive(Default)]
 struct Set {
-    /// How many there are.
+    /// Number of such calls.
     calls: Count,
-    /// Of how many that was read, without those ahead.
+    /// Number of calls whose keys were read, without those ahead.
     read: u64,
     broken: BTreeSet<Broken>,
 }
@@ -136,7 +135,7 @@ impl Sample<'_> {
         }
     }
 
-    /// Decodes the arguments of some calls with the same keys, of which there are so many.
+    /// Decodes the arguments of some of the `calls` with the same keys.
     fn take(&mut self, name: &str, set: KeySet, calls: Count) -> &mut Set {
         let broken: Vec<_> = set.first.iter().filter_map(|call| self.decode(call)).collect();
         let known = self.sets.entry((name.to_owned(), set.format, set.keys)).or_default();
@@ -145,7 +144,7 @@ impl Sample<'_> {
         known
     }
 
-    /// Decodes the arguments of a call, unless they have been before. Returns why they cannot be.
+    /// Decodes the arguments of a call, unless that was done before. Returns why they cannot be decoded.
     fn decode(&mut self, call: &CallRecord) -> Option<Broken> {
         if !self.seen.insert(call.id) {
             return None;
@@ -169,7 +168,7 @@ impl Sample<'_> {
     }
 }
 
-/// How many of each may be taken, so that of all together no more than `total` are; within these bounds.
+/// Returns how many of each may be taken, so that together they are at most `total`, within these bounds.
 fn share(total: u64, each: impl Iterator<Item = u64>, (least, most): (u64, u64)) -> u64 {
     let mut each: Vec<u64> = each.collect();
     each.sort_unstable();

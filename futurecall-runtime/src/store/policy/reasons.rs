@@ -1,14 +1,14 @@
-//! What the database says of calls and schedules that ended otherwise than by a handler, for people to read.
+//! The stored reasons of calls and schedules that did not end by a handler, for people to read.
 
 use crate::store::ScheduleState;
 
-/// A run that its rule says to skip because it was missed.
+/// A run that was skipped by its rule because it was missed.
 pub(crate) const MISSED: &str = "missed";
 
-/// A run that its rule says to skip because another run has not ended.
+/// A run that was skipped by its rule because another run was still running.
 pub(crate) const STILL_RUNNING: &str = "the run before was still going";
 
-/// A schedule whose rule has come to its end.
+/// A schedule whose rule has no further run.
 pub(crate) const NO_FURTHER_RUN: &str = "its rule has no further moment";
 
 /// A schedule of an attribute that no live pod declares.

@@ -1,4 +1,4 @@
-//! Schedules and their runs as the policy sees them, and what a store has to write of them. (What holds arguments has no
+//! The schedules and runs that the policy reads, and the changes that a store writes. (Types with arguments have no
 //! `Debug`.)
 
 use std::collections::BTreeSet;
@@ -17,42 +17,42 @@ pub(crate) struct Schedule {
     pub(crate) args: String,
     pub(crate) format: i16,
     pub(crate) priority: i16,
-    /// As the code declares it. `None`: a newer release wrote it, and this one cannot read it.
+    /// The declared rule. `None` if a newer release wrote it, and this one cannot read it.
     pub(crate) declared: Option<Rule>,
-    /// By which it runs. `None`, as above.
+    /// The rule in effect. `None` for the same reason.
     pub(crate) effective: Option<Rule>,
-    /// The moment of the rule's first run.
+    /// The time of the rule's first run.
     pub(crate) anchor: Moment,
-    /// `None`: of a newer release, which alone may change the schedule.
+    /// `None` if a newer release wrote it, which alone may change the schedule.
     pub(crate) state: Option<ScheduleState>,
     pub(crate) reason: Option<String>,
-    /// The run that was pending when it ended because nobody declared it.
+    /// The due time of the run that was pending when the schedule ended because it was no longer declared.
     pub(crate) missed_from: Option<Moment>,
 }
 
-/// A call of a schedule that is not over.
+/// A pending or running call of a schedule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) id: CallId,
     pub(crate) due: Moment,
     pub(crate) phase: Phase,
-    /// It is run again after an attempt, or was triggered by hand: its successor is stored, and it is none of the
-    /// schedule's next runs.
+    /// Whether its successor is already stored, because it is run again after an attempt or was triggered by hand.
+    /// Then it does not count as the schedule's next run.
     pub(crate) has_successor: bool,
 }
 
-/// How far a run has got.
+/// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Nobody has claimed it, or the claim that decides about it has.
+    /// Not claimed, or being claimed by the claim that decides about it.
     Waiting,
-    /// A pod holds it, and its lease has not ended.
+    /// Claimed by a pod under a lease that has not expired.
     Running,
-    /// A pod holds it whose lease has ended.
+    /// Claimed by a pod whose lease has expired.
     Abandoned,
 }
 
-/// A run that is to be stored.
+/// A new run to be stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewRun {
     pub(crate) id: CallId,
@@ -60,32 +60,32 @@ pub(crate) struct NewRun {
     pub(crate) due: Moment,
 }
 
-/// What a store has to write.
+/// The changes that a store has to write.
 #[derive(Default)]
 pub(crate) struct Changes {
-    /// Runs that are removed without a trace: others take their places.
+    /// Runs that are deleted without a history row, because others replace them.
     pub(crate) removed: BTreeSet<CallId>,
-    /// Runs that end as cancelled, and why.
+    /// Runs that end as cancelled, with the reason.
     pub(crate) cancelled: Vec<(CallId, &'static str)>,
-    /// Runs that are stored.
+    /// New runs.
     pub(crate) stored: Vec<NewRun>,
     /// Schedules whose rows change.
     pub(crate) schedules: Vec<ScheduleRow>,
 }
 
 impl Changes {
-    /// When the first of the new runs is due.
+    /// Returns when the first of the new runs is due.
     pub(crate) fn earliest(&self) -> Option<Moment> {
         self.stored.iter().map(|run| run.due).min()
     }
 }
 
-/// A schedule's row as it is to be.
+/// The new row of a schedule.
 pub(crate) struct ScheduleRow {
     pub(crate) id: ScheduleId,
-    /// What the code declares now. `None`: as before.
+    /// The new declaration; `None` if it is unchanged.
     pub(crate) declaration: Option<Declaration>,
-    /// The rule in effect. `None`: as before.
+    /// The new rule in effect; `None` if it is unchanged.
     pub(crate) effective: Option<Rule>,
     pub(crate) anchor: Moment,
     pub(crate) state: ScheduleState,
@@ -93,7 +93,7 @@ pub(crate) struct ScheduleRow {
     pub(crate) missed_from: Option<Moment>,
 }
 
-/// What code declares of a schedule.
+/// The part of a schedule that code declares.
 #[derive(Clone)]
 pub(crate) struct Declaration {
     pub(crate) rule: Rule,
@@ -103,7 +103,7 @@ pub(crate) struct Declaration {
 }
 
 impl Schedule {
-    /// A schedule that has just been declared for the first time.
+    /// Creates a schedule that is declared for the first time.
     pub(crate) fn new(new: &NewSchedule, first: Moment) -> Self {
         Self {
             id: new.id,
@@ -120,7 +120,7 @@ impl Schedule {
         }
     }
 
-    /// Whether the stored declaration says the same.
+    /// Returns whether the stored declaration is the same.
     pub(super) fn is_declared_as(&self, new: &NewSchedule) -> bool {
         self.declared.as_ref() == Some(&new.rule)
             && is_same(&self.args, &new.args)
@@ -134,7 +134,7 @@ impl Schedule {
 }
 
 impl Run {
-    /// Whether it is one of its schedule's next runs.
+    /// Returns whether it counts as its schedule's next run.
     pub(super) fn is_next(&self) -> bool {
         self.phase == Phase::Waiting && !self.has_successor
     }

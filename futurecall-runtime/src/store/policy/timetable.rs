@@ -1,4 +1,4 @@
-//! Schedules with their runs that are not over: what each run may do, and what follows it.
+//! Schedules and their unfinished runs: decides what each run may do, and what follows it.
 //!
 //! A schedule that no code declares any more remembers the run that was pending when it ended (`missed_from`), and goes on
 //! from there when it is declared again. One that an operator ended does not.
@@ -12,27 +12,27 @@ use crate::moment::Moment;
 use crate::recurring::{Advance, Missed, Overlap, Rule, RuleError};
 use crate::store::{Declared, NewSchedule, ScheduleChange, ScheduleChanged, ScheduleState};
 
-/// Some schedules, their runs, and what has been decided about both.
+/// Some schedules, their runs, and the changes decided so far.
 pub(crate) struct Timetable {
     now: Moment,
     schedules: BTreeMap<ScheduleId, Schedule>,
     runs: BTreeMap<ScheduleId, Vec<Run>>,
-    /// Schedules that were stored by this very declaration.
+    /// Schedules that this declaration has inserted.
     new: BTreeSet<ScheduleId>,
-    /// Schedules that are not in the table any more (deleted by hand), though their runs are.
+    /// Schedules whose row is gone (deleted by hand), though their runs exist.
     missing: BTreeSet<ScheduleId>,
     changed: BTreeMap<ScheduleId, Columns>,
     changes: Changes,
 }
 
-/// Which columns of a changed schedule are written besides its state.
+/// The columns of a changed schedule that are written besides its state.
 #[derive(Clone, Copy, Debug, Default)]
 struct Columns {
     declaration: bool,
     effective: bool,
 }
 
-/// What is to happen to a due run.
+/// The decision about a due run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// It is claimed.
@@ -41,22 +41,23 @@ pub(crate) enum Turn {
     Wait,
     /// It waits for a pod of the release that wrote its schedule.
     Unreadable,
-    /// It is recorded as skipped, for that reason.
+    /// It is recorded as skipped, with that reason.
     Skip(&'static str),
     /// Another transaction has locked its schedule.
     Taken,
-    /// It is not waiting any more.
+    /// It is no longer waiting.
     Gone,
 }
 
-/// Whether a run that is due waits until another one has ended, instead of being skipped for it: where all are to run, and
-/// where it has been followed already (it was given back, or is run again), so that it was not missed.
+/// Returns whether a due run waits until another one has ended, instead of being skipped for it: if the rule runs all
+/// missed ones, or if its successor is stored already (it was given back, or is run again), so that it was not
+/// missed.
 pub(crate) fn waits_for_running(rule: &Rule, is_last: bool) -> bool {
     rule.overlap == Overlap::Skip && (rule.missed == Missed::RunAll || !is_last)
 }
 
-/// Whether this release can tell what follows a run of a schedule: it knows the schedule's state, its rule, and the time zone
-/// that the rule names.
+/// Returns whether this release can compute what follows a run of a schedule: it can read the schedule's state, its
+/// rule, and the time zone that the rule names.
 pub(crate) fn can_be_read(
     state: Option<ScheduleState>,
     effective: Option<&Rule>,
@@ -71,7 +72,7 @@ pub(crate) fn can_be_read(
 }
 
 impl Timetable {
-    /// Takes schedules and their runs as they are stored.
+    /// Creates a timetable of schedules and their runs as they are stored.
     pub(crate) fn new(
         now: Moment,
         schedules: impl IntoIterator<Item = Schedule>,
@@ -92,40 +93,40 @@ impl Timetable {
         }
     }
 
-    /// These are in no table any more. (Of others that were not loaded, another transaction has the lock.)
+    /// Marks schedules whose rows are gone. (Others that were not loaded are locked by another transaction.)
     pub(crate) fn missing(&mut self, schedules: impl IntoIterator<Item = ScheduleId>) {
         self.missing.extend(schedules);
     }
 
-    /// These were stored by the declaration that comes next, and have no run yet.
+    /// Marks schedules inserted by the declaration that follows, which have no run yet.
     pub(crate) fn stored_new(&mut self, schedules: impl IntoIterator<Item = ScheduleId>) {
         self.new.extend(schedules);
     }
 
-    /// Adds one that is to be stored by the declaration that comes next.
+    /// Adds a schedule to be inserted by the declaration that follows.
     pub(crate) fn add_new(&mut self, schedule: Schedule) {
         self.new.insert(schedule.id);
         self.schedules.insert(schedule.id, schedule);
     }
 
-    /// A schedule has a new key.
+    /// Changes the key of a schedule.
     pub(crate) fn rename(&mut self, schedule: ScheduleId, key: &str) {
         if let Some(known) = self.schedules.get_mut(&schedule) {
             key.clone_into(&mut known.key);
         }
     }
 
-    /// The moment by which everything is decided.
+    /// Returns the time by which everything is decided.
     pub(crate) fn now(&self) -> Moment {
         self.now
     }
 
-    /// Whether a schedule of that key was loaded.
+    /// Returns whether a schedule of that key was loaded.
     pub(crate) fn has_key(&self, key: &str) -> bool {
         self.schedules.values().any(|known| known.key == key)
     }
 
-    /// What is to be written.
+    /// Returns the changes to write.
     pub(crate) fn into_changes(self) -> Changes {
         let Self { mut schedules, changed, mut changes, .. } = self;
         changes.schedules =
@@ -150,7 +151,7 @@ impl Timetable {
         changes
     }
 
-    /// Decides about a due run, and stores its successor unless it is to wait.
+    /// Decides about a due run, and stores its successor unless the run has to wait.
     pub(crate) fn turn(&mut self, schedule: ScheduleId, id: CallId) -> Turn {
         if self.waiting(schedule, id).is_none() {
             return Turn::Gone;
@@ -167,12 +168,12 @@ impl Timetable {
         }
         let is_overlapped = self.is_overlapped(schedule, id);
         let may_overlap = rule.is_none_or(|rule| rule.overlap == Overlap::Allow);
-        // It can be read, and not be followed: a cron expression, or a time zone, of a newer release.
+        // The rule can be read but not evaluated: a cron expression, or a time zone, of a newer release.
         let Ok(advance) = self.succeed(schedule, id) else { return Turn::Unreadable };
         let turn = match advance {
             Some(Advance { run: false, .. }) => Turn::Skip(MISSED),
             Some(_) if is_overlapped && !may_overlap => Turn::Skip(STILL_RUNNING),
-            // Also a run that was claimed before (released, or to be run again): it has its successor already, and
+            // Also a run that was claimed before (given back, or run again): it has its successor already, and
             // whether it was missed was decided then.
             _ => Turn::Run,
         };
@@ -184,15 +185,15 @@ impl Timetable {
         turn
     }
 
-    /// Whether a due run waits until another one of its schedule has ended.
+    /// Returns whether a due run waits until another one of its schedule has ended.
     pub(crate) fn waits(&self, schedule: ScheduleId, id: CallId) -> bool {
         let rule = self.schedules.get(&schedule).and_then(|known| known.effective.as_ref());
         let waits = |run: Run| rule.is_some_and(|rule| waits_for_running(rule, self.is_last(schedule, &run)));
         self.is_overlapped(schedule, id) && self.waiting(schedule, id).is_some_and(waits)
     }
 
-    /// Stores the successor of a run of an active schedule, unless it has one already; ends the schedule where its rule has
-    /// no further run. An error: this release cannot tell, and leaves the schedule alone.
+    /// Stores the successor of a run of an active schedule, unless it has one already; ends the schedule if its rule
+    /// has no further run. On an error this release cannot evaluate the rule, and leaves the schedule alone.
     pub(crate) fn succeed(&mut self, schedule: ScheduleId, id: CallId) -> Result<Option<Advance>, RuleError> {
         let Some(run) = self.waiting(schedule, id) else { return Ok(None) };
         let Some(known) = self.schedules.get(&schedule) else { return Ok(None) };
@@ -207,9 +208,9 @@ impl Timetable {
 
     /// Puts a declaration in effect.
     ///
-    /// One that is declared alike keeps what is in effect; a missing pending run is restored. Otherwise the pending run is
-    /// replaced; its moment stays where the rule has not changed, unless the schedule was paused. One that is revived goes
-    /// on where it ended, unless somebody has ended it.
+    /// If the declaration is unchanged, what is in effect stays, and a missing pending run is restored. Otherwise the
+    /// pending run is replaced; it keeps its due time if the rule is unchanged, unless the schedule was paused. A
+    /// revived schedule continues where it ended, unless it was ended by hand.
     pub(crate) fn declare(&mut self, new: &NewSchedule) -> Result<Declared, RuleError> {
         let Some(known) = self.schedules.values().find(|known| known.key == new.key) else {
             // It was not stored because its rule has no first run.
@@ -245,8 +246,8 @@ impl Timetable {
         Ok(Declared { id, created: is_revived, changed: !is_revived })
     }
 
-    /// Ends a schedule that nobody declares any more; returns whether it does. If it is declared again, it goes on from the
-    /// run that is pending now.
+    /// Ends a schedule that is no longer declared; returns whether it does. If it is declared again, it continues
+    /// from the run that is pending now.
     pub(crate) fn end_undeclared(&mut self, schedule: ScheduleId) -> bool {
         if self.schedules.get(&schedule).is_none_or(|known| known.state.is_none()) {
             return false;
@@ -260,7 +261,7 @@ impl Timetable {
         true
     }
 
-    /// Changes a schedule as an operator wishes. The rule that code declared stays.
+    /// Applies an operator's change to a schedule. The declared rule stays.
     pub(crate) fn change(
         &mut self,
         schedule: ScheduleId,
@@ -287,7 +288,7 @@ impl Timetable {
         Ok(ScheduleChanged::Changed)
     }
 
-    /// No further run of it starts; its next one is recorded as cancelled.
+    /// Pauses or ends a schedule, and cancels its next run.
     fn stop(&mut self, schedule: ScheduleId, state: ScheduleState, reason: &str) {
         self.end(schedule, state, reason);
         self.cancel(schedule, stopped(state), Run::is_next);
@@ -323,14 +324,14 @@ impl Timetable {
         if !known.is_active() || self.pending(schedule).next().is_some() {
             return;
         }
-        // What a newer release has written is left to its pods.
+        // A rule of a newer release is left to its pods.
         let advance = known.effective.as_ref().map(|rule| rule.advance(known.anchor, self.now, self.now));
         if let Some(Ok(advance)) = advance {
             self.follow(schedule, advance.next);
         }
     }
 
-    /// Stores the next run of a schedule, or ends the schedule visibly.
+    /// Stores the next run of a schedule, or ends the schedule if there is none.
     fn follow(&mut self, schedule: ScheduleId, next: Option<Moment>) {
         let Some(due) = next else {
             self.end(schedule, ScheduleState::Ended, NO_FURTHER_RUN);
@@ -350,7 +351,7 @@ impl Timetable {
         }
     }
 
-    /// Has some unclaimed runs of a schedule end as cancelled.
+    /// Cancels some unclaimed runs of a schedule.
     fn cancel(&mut self, schedule: ScheduleId, reason: &'static str, which: impl Fn(&Run) -> bool) {
         let Some(runs) = self.runs.get_mut(&schedule) else { return };
         let ended = runs.extract_if(.., |run| which(run));
@@ -363,7 +364,7 @@ impl Timetable {
         let mut last = None;
         for run in runs.extract_if(.., |run| run.is_next()) {
             last = last.max(Some(run.due));
-            // One that was yet to be stored is simply not stored.
+            // A run that was not yet stored needs no deletion.
             if self.changes.stored.extract_if(.., |stored| stored.id == run.id).next().is_none() {
                 self.changes.removed.insert(run.id);
             }
@@ -380,8 +381,8 @@ impl Timetable {
         runs.find(|run| run.id == id && run.phase == Phase::Waiting).copied()
     }
 
-    /// Whether a run is the last of its schedule's (by due moment, then id), which alone needs a successor; one that is run
-    /// again never does.
+    /// Returns whether a run is the last of its schedule (by due time, then id), which alone needs a successor; a run
+    /// that is run again never does.
     fn is_last(&self, schedule: ScheduleId, run: &Run) -> bool {
         let mut others = self.runs.get(&schedule).into_iter().flatten().filter(|other| !other.has_successor);
         !run.has_successor && !others.any(|other| (other.due, other.id) > (run.due, run.id))

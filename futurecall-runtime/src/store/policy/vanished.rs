@@ -1,4 +1,4 @@
-//! What becomes of a call whose pod vanished.
+//! Decides what happens to a call whose pod vanished.
 //!
 //! Failures count against the retry policy, vanished pods against the budget that the claim wrote to the row: a rescue needs
 //! nothing but that row.
@@ -9,29 +9,29 @@ use crate::id::PodId;
 use crate::moment::Moment;
 use crate::store::{CallState, OnVanish};
 
-/// A claimed call whose lease has ended.
+/// A claimed call whose lease has expired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vanished {
     pub(crate) pod: PodId,
     pub(crate) lease_until: Moment,
-    /// Whether a renewal has said that its handler started.
+    /// Whether a renewal has recorded that its handler started.
     pub(crate) started: bool,
     pub(crate) cancel_requested: bool,
     pub(crate) on_vanish: OnVanish,
-    /// How many of its pods have vanished, this one included.
+    /// Number of its pods that have vanished, including this one.
     pub(crate) pods: u32,
 }
 
-/// How its attempt ends, and what follows.
+/// The end of its attempt, and when it runs again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
     pub(crate) state: CallState,
     pub(crate) error: String,
-    /// After how long the call is due again; `None`: it is over.
+    /// How long after that the call is due again; `None` if it has ended.
     pub(crate) again_after: Option<Duration>,
 }
 
-/// Decides what becomes of a call whose pod vanished.
+/// Decides how the attempt of a call whose pod vanished ends.
 pub(crate) fn ending_of(call: &Vanished) -> Ending {
     let Vanished { pod, lease_until, started, pods, .. } = call;
     let proof = if *started { "proven" } else { "not proven" };
