@@ -55,7 +55,7 @@ async fn the_demonstration_sends_by_smtp_where_it_is_told_to() {
     let (output, text) = demo(&["demo", "--day", "50ms", "--accounts", "20", "--smtp-url", &url]).await;
     server.abort();
     passed(&output, &text, "20");
-    assert!(text.contains("went out by SMTP"), "{text}");
+    assert!(text.contains("sent by SMTP"), "{text}");
     let sent: usize = rows(&text)[1..].iter().map(|row| row[3].parse::<usize>().unwrap()).sum();
     let mut received = received.lock().unwrap().clone();
     assert_eq!(received.len(), sent, "{text}");
