@@ -6,9 +6,8 @@ use super::codec::{attempts_of, histogram_of, on_vanish, origin_of, rule_of, sch
 use super::columns::Columns;
 use super::policy::{Phase, Run, Schedule, Vanished};
 use super::{
-    ActionRecord, AttemptRecord, Backlog, CallRecord, CallState, ClaimedCall, DatabaseSetting,
-    MigrationRecord, PausedName, PendingName, PodRecord, Result, RunLog, ScheduleRecord, ScheduleState, Span,
-    Statistics, TimelineCount,
+    ActionRecord, AttemptRecord, Backlog, CallRecord, CallState, ClaimedCall, MigrationRecord, PausedName,
+    PendingName, PodRecord, Result, RunLog, ScheduleRecord, ScheduleState, Span, Statistics, TimelineCount,
 };
 use crate::id::{CallId, ScheduleId};
 use crate::recurring::Rule;
@@ -250,11 +249,6 @@ pub(super) fn migration(row: &impl Columns) -> Result<MigrationRecord> {
 /// Reads a lane, or a state of a name: the name and the number.
 pub(super) fn lane(row: &impl Columns) -> Result<(String, i16)> {
     Ok((row.get("name")?, row.get("code")?))
-}
-
-/// Reads a setting of the database.
-pub(super) fn database_setting(row: &impl Columns) -> Result<DatabaseSetting> {
-    Ok(DatabaseSetting { name: row.get("name")?, value: row.get("value")? })
 }
 
 /// Reads how many calls of a name there are.

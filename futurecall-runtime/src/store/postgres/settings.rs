@@ -7,8 +7,10 @@ use sqlx::{Executor, PgPool, Row as _};
 use super::PostgresStore;
 use super::connection_check::{PATIENCE, Warm};
 use super::driver_error::nothing_done;
+use super::sql::Row;
 use crate::clock::{self, Deadline};
-use crate::store::{DatabaseSetting, Result, records};
+use crate::store::columns::Columns as _;
+use crate::store::{DatabaseSetting, Result};
 
 const READING: &str = "read the settings";
 
@@ -40,7 +42,8 @@ impl PostgresStore {
     pub(super) async fn server_settings(&self) -> Result<Vec<DatabaseSetting>> {
         let version = self.read(READING, self.query("SELECT version() AS value, 'version' AS name")).await?;
         let rest = self.read(READING, self.query(SETTINGS).bind(self.schema.to_string())).await?;
-        version.iter().chain(&rest).map(records::database_setting).collect()
+        let setting = |row: &Row| Ok(DatabaseSetting { name: row.get("name")?, value: row.get("value")? });
+        version.iter().chain(&rest).map(setting).collect()
     }
 }
 
