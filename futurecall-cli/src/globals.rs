@@ -62,7 +62,7 @@ pub(crate) struct Globals {
     /// Do not ask for confirmation
     #[arg(long, short, global = true, env = "FUTURECALL_YES", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(crate) yes: bool,
-    /// The name that actions are recorded under [default: user@host]
+    /// The name that actions are recorded under (default: user@host)
     #[arg(long, global = true, value_name = "NAME", env = "FUTURECALL_ACTOR", hide_env = true)]
     pub(crate) actor: Option<String>,
     /// Which arguments are shown: hidden (none), redacted (all but redacted parameters) or shown (all)
