@@ -20,6 +20,7 @@ use crate::store::{
 };
 
 mod looks;
+mod misfits;
 mod names;
 mod plans;
 mod prepared;
